@@ -1,0 +1,182 @@
+"""DatasetSpec: everything about one data set in one place, and the registry of collections."""
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from flanlite.data import clusters, templates
+from flanlite.data.templates import Template
+
+Row = Mapping[str, Any]
+STYLES = ('instructions', 'baseline', 'fields')
+
+
+class Source(Protocol):
+    """Where a data set's rows come from; see `flanlite.data.sources` for those there are."""
+
+    def rows(self, split: str) -> Iterable[Row]:
+        """Read a split's rows in their fixed order; `split` may be a slice such as `train[:-200]`."""
+
+    def version(self) -> str:
+        """Say which data this is, for the manifest and to notice that it changed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Which of the source's splits serve to train, validate and test; slices as in TFDS, None where there is none."""
+
+    train: str | None = 'train'
+    validation: str | None = 'validation'
+    test: str | None = 'test'
+
+    def get(self, split: str) -> str | None:
+        """Return the source's split for `train`, `validation` or `test`."""
+        if split not in ('train', 'validation', 'test'):
+            raise ValueError(f'unknown split {split!r}; expected train, validation or test')
+        return getattr(self, split)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """One data set: its source, the fields its templates use, its answers, its metric and where it belongs.
+
+    `fields` and `keep` are written once and run twice: on Python rows when the cache is built, and on TensorFlow tensors inside a
+    `seqio.Task`. So they index the row and call functions of `flanlite.data.text`, and do nothing else with the values.
+
+    Args:
+        name: unique among all collections; also the name of the SeqIO task.
+        cluster: one of `clusters.CLUSTERS`.
+        source: where the rows come from.
+        fields: turns a row into the templates' fields. `answer` is an index into the options or a text; `options` (a list of texts)
+            gives a row options of its own; `answers` (a list of texts) names all texts that count as right, where there are several.
+        templates: ten `Template`s.
+        metric: a name in `flanlite.eval.metrics.METRICS`.
+        options: the answer options where all rows share them.
+        keep: which rows to use.
+        splits: which of the source's splits serve to train, validate and test.
+        baselines: plain prompts without instructions, for the comparison with an untuned model.
+        family: data sets of one family never straddle a held-out-task split (ANLI's rounds, say); by default the name.
+        lineage: the corpora that the text descends from.
+        licence: as the publisher words it, in short.
+        link: the data set's page.
+        max_examples: overrides the collection's cap on training examples.
+        max_rate: overrides the collection's cap on the mixing rate.
+    """
+
+    name: str
+    cluster: str
+    source: Source
+    fields: Callable[[Row], dict[str, Any]]
+    templates: tuple[Template, ...]
+    metric: str = 'accuracy'
+    options: tuple[str, ...] = ()
+    keep: Callable[[Row], Any] | None = None
+    splits: Splits = Splits()
+    baselines: tuple[Template, ...] = ()
+    family: str = ''
+    lineage: tuple[str, ...] = ()
+    licence: str = ''
+    link: str = ''
+    max_examples: int | None = None
+    max_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        clusters.check_cluster(self.cluster)
+        if not self.templates:
+            raise ValueError(f'data set {self.name!r} has no templates')
+
+    def example(self, row: Row) -> dict[str, Any] | None:
+        """Turn a row into text fields, with `options` and `answers` as tuples; None where `keep` drops it."""
+        if self.keep is not None and not self.keep(row):
+            return None
+        fields = dict(self.fields(row))
+        options = tuple(fields.pop('options', self.options))
+        answer = fields['answer']
+        if not isinstance(answer, str):
+            if not 0 <= answer < len(options):
+                raise ValueError(f'data set {self.name!r}: the answer {answer!r} is no index into the options {options}')
+            answer = options[answer]
+        answers = tuple(fields.pop('answers', ())) or (answer,)
+        texts = {name: value if isinstance(value, str) else str(value) for name, value in fields.items()}
+        texts['answer'] = answer
+        if options:
+            texts[templates.OPTIONS_FIELD] = templates.options_block(options)
+        return {'texts': texts, 'options': options, 'answers': answers}
+
+    def style_templates(self, style: str) -> tuple[Template, ...]:
+        """Return the templates of a style: `instructions` (the ten), `baseline` (plain prompts), `fields` (bare fields, no words)."""
+        if style == 'instructions':
+            return self.templates
+        if style == 'baseline':
+            return self.baselines
+        if style == 'fields':
+            return (self.bare_template(),)
+        raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
+
+    def bare_template(self) -> Template:
+        """Make the ablation's template: the fields that the instructions show, a line each, and no instruction (FLAN, section 4.3)."""
+        shown: dict[str, None] = {}
+        for template in self.templates:
+            if not template.inverted:
+                shown.update((field, None) for _, field in templates.parse(template.inputs) if field not in (None, templates.OPTIONS_FIELD))
+        return Template('\n'.join(f'{{{field}}}' for field in shown))
+
+    def fingerprint(self) -> str:
+        """Hash what decides the rendered text (functions by their source), so that a stale cache is noticed."""
+        described = [self.name, repr(self.options), repr(self.splits), repr(self.templates), repr(self.baselines), self.source.version()]
+        for function in (self.fields, self.keep):
+            described.append('' if function is None else function_text(function))
+        return hashlib.sha256('\x00'.join(described).encode()).hexdigest()[:16]
+
+
+def function_text(function: Callable) -> str:
+    """Describe a function by its code, constants and captured values: what changes when somebody edits it."""
+    code = function.__code__
+    captured = inspect.getclosurevars(function)
+    constants = [repr(constant) for constant in code.co_consts if not inspect.iscode(constant)]
+    return '|'.join([code.co_code.hex(), *constants, repr(code.co_names), repr(sorted(captured.nonlocals.items(), key=str))])
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """Data sets that belong together, with FLAN's two caps and the vocabulary they are meant for.
+
+    Args:
+        name: the collection's and its mixture's name.
+        specs: its data sets.
+        vocabulary: a name or path for `flanlite.data.vocabularies.load`.
+        max_examples: truncates each data set's training data (FLAN: 30,000); None for no cap.
+        max_rate: clips each data set's mixing rate (FLAN: 3,000); None for no cap.
+    """
+
+    name: str
+    specs: tuple[DatasetSpec, ...]
+    vocabulary: str = 't5'
+    max_examples: int | None = 30_000
+    max_rate: int | None = 3_000
+
+    def clusters(self) -> tuple[str, ...]:
+        """Name the clusters that have a data set here, in `clusters.CLUSTERS`'s order."""
+        present = {spec.cluster for spec in self.specs}
+        return tuple(cluster for cluster in clusters.CLUSTERS if cluster in present)
+
+
+COLLECTIONS: dict[str, Collection] = {}
+
+
+def register(collection: Collection) -> None:
+    """Make a collection known by name; registering an equal one again is harmless, another of the same name an error."""
+    if COLLECTIONS.get(collection.name, collection) is not collection:
+        raise ValueError(f'a collection named {collection.name!r} is registered already')
+    taken = {spec.name: other.name for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
+    for spec in collection.specs:
+        if spec.name in taken:
+            raise ValueError(f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name]!r} already')
+    COLLECTIONS[collection.name] = collection
+
+
+def find_spec(name: str) -> DatasetSpec | None:
+    """Return the registered data set of that name, or None."""
+    return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)

@@ -1,0 +1,49 @@
+"""Packages `flanlite/`, and with it `mixtures/` as `flanlite.mixtures` and `gin/` as package data."""
+
+import pathlib
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+FLANLITE = setuptools.find_packages(include=['flanlite', 'flanlite.*'])
+MIXTURES = ['flanlite.mixtures'] + ['flanlite.mixtures.' + name for name in setuptools.find_packages('mixtures')]
+
+setuptools.setup(
+    name='flanlite',
+    version='0.1.0',
+    description='Instruction tuning in the style of FLAN, in JAX: templates to a leave-one-cluster-out report.',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11,<3.14',
+    packages=FLANLITE + MIXTURES + ['flanlite.gin'],
+    package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
+    package_data={'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
+    entry_points={'console_scripts': ['flanlite = flanlite.cli:main']},
+    install_requires=[
+        'array-record>=0.8.1,<0.9',
+        'flax>=0.12.8,<0.13',
+        'gin-config>=0.5,<0.6',
+        'grain>=0.2.18,<0.3',
+        'jax>=0.10.2,<0.13',
+        'msgpack>=1.1,<2',
+        'numpy>=2.1,<3',
+        'optax>=0.2.8,<0.3',
+        'orbax-checkpoint>=0.12.8,<0.13',
+        'rich>=14,<16',
+        'rouge-score>=0.1.2,<0.2',
+        'sacrebleu>=2.5,<3',
+        'safetensors>=0.7,<0.9',
+        'sentencepiece>=0.2.1,<0.3',
+        'seqio>=0.0.20,<0.1',
+        'tensorboardX>=2.6.5,<3',
+        'tensorflow-datasets>=4.9.10,<5',
+    ],
+    extras_require={
+        'tpu': ['jax[tpu]>=0.10.2,<0.13'],
+        'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
+        'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
+        'beam': ['apache-beam>=2.70,<3'],
+        'test': ['pytest>=9,<10', 'ruff>=0.17,<0.18'],
+    },
+)
