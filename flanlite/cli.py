@@ -1,0 +1,175 @@
+"""The `flanlite` command: absl-style flags, gin files and `--gin.NAME=VALUE` overrides, one clear line for bad input."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import flanlite
+from flanlite import config
+
+USAGE_ERROR = 2
+MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train on a mixture, as gin says."""
+    from flanlite.train import run
+
+    load_config(args)
+    run.train()
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Evaluate a checkpoint on a mixture, per template."""
+    from flanlite.eval import evaluate as evaluation
+
+    load_config(args)
+    evaluation.evaluate_checkpoint(**given(args, 'checkpoint', 'mixture', 'split', 'output'))
+
+
+def loco(args: argparse.Namespace) -> None:
+    """Hold out one cluster at a time: tune, evaluate zero-shot, compare, report."""
+    from flanlite.eval import loco as leave_one_cluster_out
+
+    load_config(args)
+    leave_one_cluster_out.loco(**given(args, 'only'))
+
+
+def infer(args: argparse.Namespace) -> None:
+    """Answer each line of a file: JSONL or plain text in, JSONL out."""
+    from flanlite.eval import infer as inference
+
+    load_config(args)
+    inference.infer(**given(args, 'checkpoint', 'input', 'output'))
+
+
+def cache(args: argparse.Namespace) -> None:
+    """Turn the tasks of a mixture into the token cache."""
+    from flanlite import catalogue
+
+    load_config(args)
+    catalogue.build_cache(**given(args, 'mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'))
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print a mixture's tasks, counts, caps, rates and shares, and rendered examples with their tokens."""
+    from flanlite import catalogue
+
+    load_config(args)
+    catalogue.show(**given(args, 'mixture', 'vocabulary', 'examples'))
+
+
+def lint(args: argparse.Namespace) -> None:
+    """Check the templates of one collection, or of all."""
+    from flanlite import catalogue
+
+    faults = catalogue.lint(**given(args, 'mixture'))
+    if faults:
+        raise ValueError(f'{faults} faults in templates')
+
+
+COMMANDS = {'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'lint': lint}
+
+FLAGS = {
+    'train': ('mixture', 'model_dir'),
+    'eval': ('checkpoint', 'mixture', 'split', 'output'),
+    'loco': ('only', 'model_dir'),
+    'infer': ('checkpoint', 'input', 'output'),
+    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'),
+    'show': ('mixture', 'vocabulary', 'examples'),
+    'lint': ('mixture',),
+}
+
+HELP = {
+    'mixture': 'a collection (pocket, flan2021), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
+    'model_dir': 'the folder for checkpoints, metrics and reports; short for --gin.MODEL_DIR',
+    'checkpoint': 'a run folder, one of its checkpoints, or a released parameter file',
+    'split': 'train, validation or test',
+    'output': 'the file or folder to write',
+    'input': 'a .jsonl file with "inputs", or plain text, a line each; - for standard input',
+    'only': 'the clusters to hold out: a name, several with commas, or all',
+    'vocabulary': 'pocket, t5, bytes, or the path of a SentencePiece model',
+    'examples': 'how many rendered examples to print for each task',
+    'fail_fast': 'stop at the first task that fails, instead of skipping and naming it',
+    'rebuild': 'build again what is cached already',
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command-line parser."""
+    top = argparse.ArgumentParser(prog='flanlite', description=flanlite.__doc__, allow_abbrev=False)
+    top.add_argument('--version', action='version', version=f'flanlite {flanlite.__version__}')
+    commands = top.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=function.__doc__, description=function.__doc__, allow_abbrev=False,
+            epilog='Any gin parameter or macro can be set with --gin.NAME=VALUE, for example --gin.TRAIN_STEPS=100.',
+        )
+        command.add_argument('--gin_file', action='append', default=[], metavar='FILE', help='a gin file; may repeat, later ones win')
+        command.add_argument('--gin_search_paths', default='', metavar='PATHS', help='folders to look for gin files in, with commas')
+        command.add_argument('--data_dir', metavar='DIR', help='a folder with <dataset>/<split>.jsonl[.gz]; FLANLITE_DATA_DIR')
+        command.add_argument('--cache_dir', metavar='DIR', help='the folder of the token cache; FLANLITE_CACHE_DIR')
+        command.add_argument('--debug', action='store_true', help='show the traceback of an error')
+        for flag in FLAGS[name]:
+            kind = {'action': 'store_true'} if flag in ('fail_fast', 'rebuild') else {'type': int} if flag == 'examples' else {}
+            command.add_argument(f'--{flag}', help=HELP[flag], **kind)
+    return top
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
+    """Keep the flags that the user gave; the rest is gin's and the functions' to say."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) not in (None, False)}
+
+
+def load_config(args: argparse.Namespace) -> None:
+    """Read the gin files and overrides of a command."""
+    bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
+    search_paths = [path for path in args.gin_search_paths.split(',') if path]
+    config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; `--gin.NAME=VALUE` flags become `bindings`."""
+    args, rest = parser().parse_known_args(argv)
+    args.bindings = []
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith('--gin.'):
+            valid = [f'--{name}' for name in ('gin_file', 'gin_search_paths', 'data_dir', 'cache_dir', 'debug', *FLAGS[args.command])]
+            hint = config.closest(flag, valid)
+            raise ValueError(f'{args.command} has no flag {flag!r}; {hint}its flags are {", ".join(valid)}, --gin.NAME')
+        binding = flag.removeprefix('--gin.')
+        args.bindings.append(binding if '=' in binding or not rest else f'{binding}={rest.pop(0)}')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; bad input prints one line and returns 2."""
+    debug = '--debug' in (sys.argv if argv is None else argv)
+    try:
+        args = parse(argv)
+        if args.data_dir:
+            os.environ['FLANLITE_DATA_DIR'] = args.data_dir
+        if args.cache_dir:
+            os.environ['FLANLITE_CACHE_DIR'] = args.cache_dir
+        COMMANDS[args.command](args)
+    except (ValueError, OSError, RuntimeError) as error:
+        if debug:
+            raise
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__mro__[1 if "Proxy" in type(error).__name__ else 0].__name__}: '
+        print(f'flanlite: error: {kind}{first_lines(error)}', file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print('flanlite: interrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+    return 0
+
+
+def first_lines(error: Exception) -> str:
+    """Drop what gin adds below an error's own message."""
+    return str(error).split('\n  In call to configurable', 1)[0]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""gin configuration: overrides, clear errors, and a resolved config that gives the same run."""
+
+import gin
+import pytest
+
+from flanlite import config
+
+
+@gin.configurable
+def toy_run(steps=3, folder='', lengths=None):
+    return steps, folder, lengths
+
+
+@pytest.fixture
+def toy_gin(tmp_path):
+    path = tmp_path / 'toy.gin'
+    path.write_text("TRAIN_STEPS = 5\ntoy_run.steps = %TRAIN_STEPS\ntoy_run.lengths = {'inputs': 4}\n")
+    yield str(path)
+    gin.clear_config()
+
+
+def test_bindings_override_files_and_strings_need_no_quotes(toy_gin):
+    config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=/some/where'])
+    assert toy_run() == (7, '/some/where', {'inputs': 4})
+
+
+def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
+    config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=a b'])
+    before = toy_run()
+    (tmp_path / 'resolved.gin').write_text(config.resolved())
+    config.load([str(tmp_path / 'resolved.gin')])
+    assert toy_run() == before
+
+
+@pytest.mark.parametrize(
+    ('binding', 'words'),
+    [
+        ('toy_ran.steps=3', ['toy_ran', 'did you mean toy_run']),
+        ('toy_run.step=3', ["no parameter 'step'", 'did you mean steps', 'folder']),
+        ('TRAIN_STEP=3', ['TRAIN_STEP', 'did you mean TRAIN_STEPS']),
+        ('toy_run.folder=%MODEL_DIR', ['MODEL_DIR', 'has no value', '--gin.MODEL_DIR']),
+        ('toy_run.folder=@toy_rum()', ['toy_rum', 'did you mean toy_run']),
+        ('nonsense', ['nonsense', 'TRAIN_STEPS=100']),
+    ],
+)
+def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):
+    with pytest.raises(ValueError) as raised:
+        config.load([toy_gin], [binding])
+    message = str(raised.value)
+    assert '\n' not in message
+    assert all(word in message for word in words), message
+
+
+def test_missing_gin_file_names_the_closest(toy_gin):
+    with pytest.raises(ValueError, match=r'gin/models/smal\.gin.*did you mean gin/models/small\.gin'):
+        config.load(['gin/models/smal.gin'])

@@ -1,0 +1,71 @@
+"""The data flows one way: a module imports modules of a lower rank only, and light modules stay light."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import flanlite
+
+PACKAGE = pathlib.Path(flanlite.__file__).parent
+RANKS = {
+    'flanlite': -1,
+    'config': 0,
+    'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': 0,
+    'data.specs': 1, 'data.sources': 1, 'data.batches': 1,
+    'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3,
+    'model.layers': 0, 'model.attention': 0, 'model.t5': 1, 'model.decoding': 1,
+    'train.partitioning': 0, 'train.optimizers': 0, 'train.losses': 0,
+    'train.state': 1, 'train.step': 2, 'train.checkpoints': 2, 'train.interop': 2, 'train.run': 4,
+    'eval.metrics': 0, 'eval.report': 1, 'eval.rank': 2, 'eval.generate': 2, 'eval.evaluate': 3, 'eval.loco': 5,
+    'catalogue': 5, 'cli': 6,
+}  # fmt: skip
+
+
+def name_of(path: pathlib.Path) -> str:
+    name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts).removesuffix('.__init__')
+    return 'flanlite' if name == '__init__' else name
+
+
+def modules() -> dict[str, pathlib.Path]:
+    found = {name_of(path): path for path in sorted(PACKAGE.rglob('*.py')) if 'mixtures' not in path.relative_to(PACKAGE).parts}
+    return {name: path for name, path in found.items() if path.name != '__init__.py' or name == 'flanlite'}
+
+
+def imported(path: pathlib.Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f'{node.module}.{alias.name}' for alias in node.names)
+    return {name.removeprefix('flanlite.') for name in names if name.startswith('flanlite.')}
+
+
+def test_every_module_has_a_rank():
+    assert set(modules()) == set(RANKS), 'add new modules to RANKS, and to the layout in docs/design.md'
+
+
+@pytest.mark.parametrize('name', sorted(RANKS))
+def test_modules_import_lower_ranks_only(name):
+    if name == 'flanlite':
+        return  # flanlite.load imports evaluation when it is called
+    too_high = {other for other in imported(modules()[name]) if other in RANKS and RANKS[other] >= RANKS[name]}
+    assert not too_high, f'{name} (rank {RANKS[name]}) imports {sorted(too_high)}'
+
+
+def heavy_after(code: str) -> set[str]:
+    probe = f'{code}\nimport sys\nprint(" ".join(m for m in ("jax", "tensorflow", "seqio", "orbax") if m in sys.modules))'
+    return set(subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize('code', ['import flanlite', 'import flanlite.cli', 'import flanlite.data.mixtures', 'import flanlite.mixtures.pocket'])
+def test_light_imports_stay_light(code):
+    assert heavy_after(code) == set()
+
+
+def test_gin_folder_is_no_package():
+    assert not list((PACKAGE.parent / 'gin').rglob('*.py')), 'a package named gin would shadow gin-config'
