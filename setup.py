@@ -44,6 +44,6 @@ setuptools.setup(
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         'beam': ['apache-beam>=2.70,<3'],
-        'test': ['pytest>=9,<10', 'ruff>=0.17,<0.18'],
+        'test': ['pytest>=9,<10', 'ruff>=0.17,<0.18', 'setuptools>=70', 'wheel>=0.45'],
     },
 )
