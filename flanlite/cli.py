@@ -1,6 +1,7 @@
 """The `flanlite` command: absl-style flags, gin files and `--gin.NAME=VALUE` overrides, one clear line for bad input."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import flanlite
 from flanlite import config
 
 USAGE_ERROR = 2
+CONFIGURED = ('flanlite.train.run', 'flanlite.eval.loco', 'flanlite.eval.infer')  # importing them registers what gin configures
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
 
 
@@ -123,7 +125,10 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
 
 
 def load_config(args: argparse.Namespace) -> None:
-    """Read the gin files and overrides of a command."""
+    """Read the gin files and overrides of a command; first import what they may configure."""
+    if args.gin_file or args.bindings:
+        for module in CONFIGURED:
+            importlib.import_module(module)
     bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
     config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))

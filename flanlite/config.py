@@ -67,6 +67,16 @@ def resolved() -> str:
     return gin.config_str(max_line_length=120)
 
 
+def macro(name: str, default: object = gin.REQUIRED) -> object:
+    """Return a macro's value, or the default; without either, a `ValueError` says how to give one."""
+    try:
+        return gin.query_parameter(f'%{name}')
+    except ValueError:
+        if default is gin.REQUIRED:
+            raise ValueError(f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it') from None
+        return default
+
+
 def macros() -> set[str]:
     """Name the macros that are bound or used."""
     text = gin.config_str()
