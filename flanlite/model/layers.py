@@ -1,0 +1,156 @@
+"""The parts of a T5 layer: projections, norms, MLP, embeddings, relative positions, dropout.
+
+Axis legend, used in the names of arrays throughout the model (`x_BTD`):
+    B batch    S source (key) length    T target (query) length
+    D embedding    H heads    K head dimension    J heads x head dimension    F MLP    V vocabulary
+    L layers    R relative-position buckets
+
+Logical axis names of parameters: vocab, embed, mlp, heads, joined_kv, relpos_buckets, layers; of activations also batch and length.
+Initialisation follows t5x.examples.t5.layers.
+"""
+
+import contextlib
+import contextvars
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+Axes = tuple[str, ...]
+Constrain = Callable[[jax.Array, Axes], jax.Array]
+
+ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
+NUM_BUCKETS = 32
+MAX_DISTANCE = 128
+
+_rules: contextvars.ContextVar[Constrain | None] = contextvars.ContextVar('activation_rules', default=None)
+
+
+@contextlib.contextmanager
+def activation_rules(constrain_fn: Constrain) -> Iterator[None]:
+    """Pass every activation that the model names to `constrain_fn(x, logical_axes)` while it is traced in this context."""
+    token = _rules.set(constrain_fn)
+    try:
+        yield
+    finally:
+        _rules.reset(token)
+
+
+def constrain(x: jax.Array, axes: Axes) -> jax.Array:
+    """Constrain the sharding of an activation by its logical axes; does nothing unless `activation_rules` are in force."""
+    constrain_fn = _rules.get()
+    return x if constrain_fn is None else constrain_fn(x, axes)
+
+
+def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Drop features of whole rows (one draw for all positions, as T5 does); nothing is dropped without a key."""
+    if key is None or rate == 0.0:
+        return x_BTD
+    keep_B1D = jax.random.bernoulli(key, 1.0 - rate, (x_BTD.shape[0], 1, x_BTD.shape[2]))
+    return x_BTD * (keep_B1D / (1.0 - rate)).astype(x_BTD.dtype)
+
+
+class Linear(nnx.Module):
+    """A matrix multiplication without bias, in `dtype`, over a float32 kernel."""
+
+    def __init__(
+        self, shape: tuple[int, int], axes: Axes, dtype: str, rngs: nnx.Rngs, *, init: str = 'truncated_normal', scale: float = 1.0
+    ) -> None:
+        initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
+        self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes)
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """T5's root-mean-square norm: statistics in float32, neither mean nor bias."""
+
+    def __init__(self, features: int, dtype: str) -> None:
+        self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=('embed',))
+        self.dtype = dtype
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        x_BTD = x_BTD.astype(jnp.float32)
+        mean_square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
+        normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + 1e-6)).astype(self.dtype)
+        return normed_BTD * self.scale[...].astype(self.dtype)[None, None]
+
+
+class MLP(nnx.Module):
+    """T5's feed-forward block; with several activations (T5 1.1) their branches are multiplied."""
+
+    def __init__(self, embed: int, mlp: int, activations: Sequence[str], dropout_rate: float, dtype: str, rngs: nnx.Rngs) -> None:
+        self.activations = tuple(activations)
+        self.dropout_rate = dropout_rate
+        for name in self._branches():
+            setattr(self, name, Linear((embed, mlp), ('embed', 'mlp'), dtype, rngs))
+        self.wo = Linear((mlp, embed), ('mlp', 'embed'), dtype, rngs)
+
+    def _branches(self) -> list[str]:
+        return ['wi'] if len(self.activations) == 1 else [f'wi_{i}' for i in range(len(self.activations))]
+
+    def __call__(self, x_BTD: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+        branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
+        h_BTF = functools.reduce(operator.mul, branches)
+        h_BTF = constrain(dropout(h_BTF, self.dropout_rate, dropout_key), ('batch', 'length', 'mlp'))
+        return self.wo(h_BTF)
+
+
+class Embedding(nnx.Module):
+    """Token embeddings, shared by encoder and decoder, and by the logits where they are tied."""
+
+    def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs) -> None:
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (vocab, embed), jnp.float32), axes=('vocab', 'embed'))
+        self.dtype = dtype
+
+    def __call__(self, tokens_BT: jax.Array) -> jax.Array:
+        return constrain(self.embedding[...][tokens_BT].astype(self.dtype), ('batch', 'length', 'embed'))
+
+    def attend(self, x_BTD: jax.Array) -> jax.Array:
+        """Compute tied logits in float32, scaled by 1/sqrt(D)."""
+        return x_BTD.astype(jnp.float32) @ self.embedding[...].T / math.sqrt(x_BTD.shape[-1])
+
+
+def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:
+    """Map key position minus query position to T5's buckets: exact when near, logarithmic to `MAX_DISTANCE`, then one for all."""
+    buckets = NUM_BUCKETS // 2 if bidirectional else NUM_BUCKETS
+    offset = np.where(distance > 0, buckets, 0) if bidirectional else 0
+    n = np.abs(distance) if bidirectional else np.maximum(-distance, 0)
+    exact = buckets // 2
+    log_ratio = np.log(n.astype(np.float32) / exact + np.finfo(np.float32).eps) / np.log(MAX_DISTANCE / exact)
+    far = np.minimum(exact + (log_ratio * (buckets - exact)).astype(np.int32), buckets - 1)
+    return offset + np.where(n < exact, n, far)
+
+
+class RelativePositionBias(nnx.Module):
+    """T5's learnt bias on attention logits, one value a head for each bucket of distances; float32."""
+
+    def __init__(self, num_heads: int, rngs: nnx.Rngs, *, bidirectional: bool) -> None:
+        initializer = jax.nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
+        self.rel_embedding = nnx.Param(
+            initializer(rngs.params(), (num_heads, NUM_BUCKETS), jnp.float32), axes=('heads', 'relpos_buckets')
+        )
+        self.bidirectional = bidirectional
+
+    def __call__(self, length: int) -> jax.Array:
+        """Compute the bias of every query position on every key position, bias_HTS with T = S = `length`."""
+        distance_N = np.arange(1 - length, length + 1)  # the last is a filler that is never read
+        bucket_N = relative_position_bucket(distance_N, bidirectional=self.bidirectional)
+        one_hot_RN = jnp.asarray(np.arange(NUM_BUCKETS)[:, None] == bucket_N[None, :], jnp.float32)
+        bias_HN = jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')
+        return _toeplitz(bias_HN, length)
+
+
+def _toeplitz(bias_HN: jax.Array, length: int) -> jax.Array:
+    """Spread biases by distance over a square, each row one step further right: a reshape, whose gradient needs no scatter."""
+    heads, n = bias_HN.shape
+    rows_HTN = jnp.broadcast_to(bias_HN[:, None], (heads, length, n))
+    skewed = rows_HTN.reshape(heads, length * n)[:, : length * (n - 1)].reshape(heads, length, n - 1)
+    return skewed[:, :, length - 1 :]

@@ -1,0 +1,86 @@
+"""Cross entropy with z-loss, as sums and counts that are added up over microbatches and hosts before one division."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def cross_entropy_with_logits(
+    logits_BTV: jax.Array, targets_BT: jax.Array, z_loss: float = 0.0, label_smoothing: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
+    """Compute the loss of every token, z-loss included, and its z-loss part (t5x.losses.cross_entropy_with_logits).
+
+    The backward pass keeps the logits and their normaliser only: no one-hot targets and no probabilities lie in memory.
+    The second result is for logging: its gradient is ignored.
+
+    Args:
+        logits_BTV: float32.
+        targets_BT: token ids.
+        z_loss: weight of log(Z)^2, which keeps the normaliser Z near 1.
+        label_smoothing: share of the target's probability spread over the other tokens; the loss is less by the entropy of that
+            distribution, so that its least value is 0.
+    """
+    return _forward(logits_BTV, targets_BT, z_loss, label_smoothing)[0]
+
+
+def _smoothed(label_smoothing: float, vocab: int) -> tuple[float, float]:
+    return 1.0 - label_smoothing, label_smoothing / (vocab - 1)
+
+
+def _is_target(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    return jax.lax.broadcasted_iota(jnp.int32, logits_BTV.shape, 2) == targets_BT[..., None]
+
+
+def _forward(logits_BTV: jax.Array, targets_BT: jax.Array, z_loss: float, label_smoothing: float) -> tuple:
+    log_z_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
+    target_logit_BT = jnp.sum(jnp.where(_is_target(logits_BTV, targets_BT), logits_BTV, 0.0), axis=-1)
+    if label_smoothing:
+        vocab = logits_BTV.shape[-1]
+        on, off = _smoothed(label_smoothing, vocab)
+        entropy = -(on * jnp.log(on) + (vocab - 1) * off * jnp.log(off))
+        target_logit_BT = (on - off) * target_logit_BT + off * jnp.sum(logits_BTV, axis=-1) + entropy
+    z_loss_BT = z_loss * jnp.square(log_z_BT)
+    return (log_z_BT - target_logit_BT + z_loss_BT, z_loss_BT), (logits_BTV, targets_BT, log_z_BT)
+
+
+def _backward(z_loss: float, label_smoothing: float, saved: tuple, cotangents: tuple) -> tuple[jax.Array, None]:
+    logits_BTV, targets_BT, log_z_BT = saved
+    on, off = _smoothed(label_smoothing, logits_BTV.shape[-1])
+    probs_BTV = jnp.exp(logits_BTV - log_z_BT[..., None])
+    soft_targets_BTV = jnp.where(_is_target(logits_BTV, targets_BT), on, off)
+    grad_BTV = (1.0 + 2.0 * z_loss * log_z_BT)[..., None] * probs_BTV - soft_targets_BTV
+    return (cotangents[0][..., None] * grad_BTV).astype(logits_BTV.dtype), None
+
+
+cross_entropy_with_logits.defvjp(_forward, _backward)
+
+
+def loss_sums(
+    logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array, z_loss: float = 0.0, label_smoothing: float = 0.0
+) -> dict[str, jax.Array]:
+    """Sum a batch's loss, z-loss, correct tokens and token weights; divide by `weight_sum` for means.
+
+    Args:
+        logits_BTV: float32.
+        targets_BT: token ids.
+        weights_BT: 0 for tokens that do not count.
+        z_loss: see `cross_entropy_with_logits`.
+        label_smoothing: see `cross_entropy_with_logits`.
+    """
+    weights_BT = weights_BT.astype(jnp.float32)
+    loss_BT, z_loss_BT = cross_entropy_with_logits(logits_BTV, targets_BT, z_loss, label_smoothing)
+    correct_BT = jnp.argmax(logits_BTV, axis=-1) == targets_BT
+    return {
+        'loss': jnp.sum(loss_BT * weights_BT),
+        'z_loss': jnp.sum(z_loss_BT * weights_BT),
+        'accuracy': jnp.sum(correct_BT * weights_BT),
+        'weight_sum': jnp.sum(weights_BT),
+    }
+
+
+def target_log_likelihoods(logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
+    """Sum the log-probabilities of each row's targets, scores_B."""
+    loss_BT, _ = cross_entropy_with_logits(logits_BTV, targets_BT)
+    return -jnp.sum(loss_BT * weights_BT.astype(jnp.float32), axis=-1)

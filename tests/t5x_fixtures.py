@@ -1,0 +1,38 @@
+"""Numbers that T5X produced, for tests to compare with; found under $FLANLITE_SHARED, or ../shared beside the repository."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from flanlite.model.t5 import T5Config
+
+ROOT = pathlib.Path(os.environ.get('FLANLITE_SHARED', pathlib.Path(__file__).parents[2] / 'shared')) / 'fixtures'
+CONFIG = T5Config(
+    vocab_size=128,
+    emb_dim=16,
+    num_heads=2,
+    num_encoder_layers=2,
+    num_decoder_layers=2,
+    head_dim=8,
+    mlp_dim=32,
+    mlp_activations=('gelu', 'linear'),
+    dropout_rate=0.0,
+    logits_via_embedding=False,
+    dtype='float32',
+)
+
+
+def load(name: str) -> dict[str, np.ndarray]:
+    """Read `{name}.npz`, or skip the test where the fixtures are not at hand."""
+    path = ROOT / f'{name}.npz'
+    if not path.exists():
+        pytest.skip(f"T5X's numbers are not at {path}; point FLANLITE_SHARED at the folder that holds fixtures/")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def under(flat: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Select the keys below a prefix, and strip it."""
+    return {key.removeprefix(prefix + '/'): value for key, value in flat.items() if key.startswith(prefix + '/')}
