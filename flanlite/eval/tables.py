@@ -1,0 +1,200 @@
+"""The pieces of a run, merged: what was held out, verdicts, the tables of the report, and the report as Markdown."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from flanlite.eval import results
+from flanlite.eval.figures import number
+from flanlite.eval.results import MODELS, Piece
+from flanlite.eval.scores import Summary
+
+HELD_OUT = 'held_out_cluster'
+CURVES = ('loss', 'accuracy')
+
+METHOD = (
+    'All scores are percent (0 to 100). A data set with answer options is scored by rank: the option with the greatest sum of token '
+    'log-probabilities, without length normalisation. Others are decoded greedily and compared by the data set\'s own metric.',
+    'Mean, sd, median and IQR are over the data set\'s templates (those that turn the task around are left out); a cluster\'s numbers '
+    'are the means of its data sets\' numbers.',
+    'The 95% interval is a percentile bootstrap over the rows of the data set: all templates of a row are drawn together.',
+    'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them it could not know the task.',
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The pieces of one run, merged, with the curves of what was trained."""
+
+    title: str
+    pieces: tuple[Piece, ...]
+    curves: Mapping[tuple[str, str], Mapping[str, list[tuple[float, float]]]]  # (held-out cluster, model) -> metric -> (step, value)s
+
+    def held_out(self) -> list[str]:
+        """Name the held-out clusters, in the order that they have in the pieces."""
+        return list(dict.fromkeys(piece.held_out_cluster for piece in self.pieces if piece.held_out_cluster))
+
+    def of(self, cluster: str | None) -> dict[str, Piece]:
+        """Return the pieces with one cluster held out, by model, in the order of the tables."""
+        found = {piece.model: piece for piece in self.pieces if piece.held_out_cluster == cluster}
+        return {model: found[model] for model in sorted(found, key=model_order)}
+
+    def rows(self) -> list[dict[str, object]]:
+        """Flatten all pieces."""
+        return [row for piece in self.pieces for row in piece.rows()]
+
+
+def model_order(model: str) -> tuple[int, str]:
+    """Sort models as `MODELS` lists them, others behind."""
+    return (list(MODELS).index(model), '') if model in MODELS else (len(MODELS), model)
+
+
+def label(model: str) -> str:
+    """Name a model in a table."""
+    return MODELS[model][0] if model in MODELS else model
+
+
+def collect(folder: pathlib.Path, title: str = '') -> Report:
+    """Read every piece below a folder, and the training curves that lie beside them."""
+    pieces, curves = [], {}
+    for path in sorted(folder.rglob(results.PIECE)):
+        piece = results.load(path)
+        pieces.append(piece)
+        if (path.parent / 'metrics.jsonl').is_file():
+            curves[piece.held_out_cluster or '', piece.model] = read_curves(path.parent / 'metrics.jsonl')
+    pieces.sort(key=lambda piece: (piece.held_out_cluster or '', model_order(piece.model)))
+    if not pieces:
+        raise ValueError(f'{folder} holds no results ({results.PIECE}) to report')
+    return Report(title or pieces[0].run, tuple(pieces), curves)
+
+
+def read_curves(path: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
+    """Read the curves from a run's metrics.jsonl; a step that a resumed run repeats counts as it was written last."""
+    found: dict[str, dict[float, float]] = {name: {} for name in CURVES}
+    for text in path.read_text(encoding='utf-8').splitlines():
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue  # the line that was being written when a run was killed
+        for name in CURVES:
+            if isinstance(record.get(name), (int, float)) and 'step' in record:
+                found[name][record['step']] = record[name]
+    return {name: sorted(points.items()) for name, points in found.items() if points}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How many points the tuned model is above a rival, and whether the two 95% intervals are apart."""
+
+    rival: str
+    gain: float
+    apart: bool
+
+    def sentence(self) -> str:
+        """Say it."""
+        return f'{abs(self.gain):.1f} points {"above" if self.gain >= 0 else "below"} {self.rival}'
+
+
+RIVALS = ((('untuned', 'untuned_plain'), 'the untuned model'), (('majority', 'chance'), 'majority and chance'))
+
+
+def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
+    """Compare the tuned model on the held-out cluster with the better untuned prompt, and with the better simple rule."""
+    groups = {model: piece.groups[HELD_OUT] for model, piece in models.items() if HELD_OUT in piece.groups}
+    said = []
+    for names, phrase in RIVALS:
+        rivals = [groups[name] for name in names if name in groups]
+        if rivals and 'tuned' in groups:
+            tuned, best = groups['tuned'], max(rivals, key=lambda rival: rival.mean)
+            above = all(tuned.low > rival.high for rival in rivals)
+            said.append(Comparison(phrase, tuned.mean - best.mean, above or tuned.high < best.low))
+    return said
+
+
+def summary_cells(summary: Summary) -> list[str]:
+    """Write a summary as the cells mean ± sd, median, IQR, 95% interval."""
+    quartiles, ends = ((number(low), number(high)) for low, high in ((summary.q1, summary.q3), (summary.low, summary.high)))
+    return [f'{number(summary.mean)} ± {number(summary.sd)}', number(summary.median), ' to '.join(quartiles), ' to '.join(ends)]
+
+
+SUMMARY_HEADINGS = ['mean ± sd', 'median', 'IQR', '95% interval']
+
+
+def headline_rows(report: Report) -> list[list[str]]:
+    """List held-out cluster, model and summary, a row each."""
+    rows = []
+    for cluster in report.held_out():
+        for model, piece in report.of(cluster).items():
+            if HELD_OUT in piece.groups:
+                rows.append([cluster, label(model), *summary_cells(piece.groups[HELD_OUT])])
+    return rows
+
+
+def task_rows(models: Mapping[str, Piece]) -> list[list[str]]:
+    """List each task of one setting with every model's summary, a row for each."""
+    tasks = dict.fromkeys((task.level, task.task) for piece in models.values() for task in piece.tasks)
+    rows = []
+    for level, name in tasks:
+        for model, piece in models.items():
+            for task in piece.tasks:
+                if (task.level, task.task) == (level, name):
+                    size = f'{task.num_rows:,} × {len(task.templates)}'
+                    rows.append([name, level.replace('_', ' '), label(model), task.headline, size, *summary_cells(task.summary)])
+    return rows
+
+
+TASK_HEADINGS = ['data set', 'level', 'model', 'metric', 'rows × templates', *SUMMARY_HEADINGS]
+
+
+def skipped_rows(report: Report) -> list[list[str]]:
+    """List what gave no score, where, and why; the models of one setting that share a reason share a row."""
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for piece in report.pieces:
+        for task, reason in piece.skipped.items():
+            reasons.setdefault((piece.held_out_cluster or '', task, reason), []).append(label(piece.model))
+    return [[cluster, task, ', '.join(models), reason] for (cluster, task, reason), models in reasons.items()]
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a table; bars and line ends in cells are escaped."""
+    lines = [headings, ['---'] * len(headings), *rows]
+    return ['| ' + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in cells) + ' |' for cells in lines]
+
+
+def removal(cluster: str, models: Mapping[str, Piece]) -> str:
+    """Say what else left training with a cluster, and what stayed."""
+    piece = next((piece for piece in models.values() if piece.trained), next(iter(models.values())))
+    gone = f'also removed because they overlap with it: {", ".join(piece.removed)}' if piece.removed else 'nothing else had to be removed'
+    data_sets = sum(len(names) for names in piece.trained.values())
+    stayed = f'; tuned on {data_sets} data sets of {len(piece.trained)} clusters ({", ".join(piece.trained)})' if data_sets else ''
+    return gone + stayed
+
+
+def markdown(report: Report) -> str:
+    """Write the report as Markdown."""
+    lines = [f'# {report.title}', '']
+    for cluster in report.held_out():
+        models = report.of(cluster)
+        lines.append(f'- **Held out: {cluster}**; {removal(cluster, models)}.')
+        for said in verdict(models):
+            lines.append(f'  - tuned is {said.sentence()} (intervals {"apart" if said.apart else "overlap"})')
+    if rows := headline_rows(report):
+        lines += ['', '## Held-out clusters', '', *markdown_table(['held out', 'model', *SUMMARY_HEADINGS], rows)]
+    lines += ['', *(f'- {name}: {meaning}' for name, meaning in MODELS.values())] if report.held_out() else []
+    for cluster in dict.fromkeys(piece.held_out_cluster for piece in report.pieces):
+        heading = f'Data sets with {cluster} held out' if cluster else 'Data sets'
+        lines += ['', f'## {heading}', '', *markdown_table(TASK_HEADINGS, task_rows(report.of(cluster)))]
+    lines += ['', '## Skipped', '']
+    skipped = skipped_rows(report)
+    lines += markdown_table(['held out', 'data set', 'models', 'reason'], skipped) if skipped else ['Nothing was skipped.']
+    lines += ['', '## How the numbers were made', '', *(f'- {sentence}' for sentence in (*METHOD, *notes(report)))]
+    first = report.pieces[0]
+    lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
+    lines += ['', '## Configuration', '', '```', first.settings.strip(), '```', '']
+    return '\n'.join(lines)
+
+
+def notes(report: Report) -> list[str]:
+    """Gather the pieces' notes, each once."""
+    return list(dict.fromkeys(note for piece in report.pieces for note in piece.notes))
