@@ -1,0 +1,176 @@
+"""Greedy decoding, sampling and beam search over a step function, one token a row at a time.
+
+A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a T5's `decode_step`; position 0 is fed token 0. All loops stop as soon as
+no row can change any more.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from flanlite.model.attention import DecodingCache
+
+Step = Callable[[jax.Array, DecodingCache], tuple[jax.Array, DecodingCache]]
+
+EOS = 1
+UNREACHABLE = -1e7
+
+
+class Decoded(NamedTuple):
+    """Tokens of each row, ended by EOS where it fits and padded by 0, and their scores."""
+
+    tokens: jax.Array
+    scores: jax.Array
+
+
+def greedy(step: Step, cache: DecodingCache, eos_id: int = EOS) -> Decoded:
+    """Take the most probable token at each position: tokens_BT, and their summed log-probabilities scores_B."""
+    return _decode(step, cache, lambda logits_BV, _: jnp.argmax(logits_BV, axis=-1), jax.random.key(0), eos_id)
+
+
+def temperature_sample(
+    step: Step,
+    cache: DecodingCache,
+    key: jax.Array,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 0.0,
+    eos_id: int = EOS,
+) -> Decoded:
+    """Sample each token: tokens_BT, and their summed log-probabilities under the model, scores_B.
+
+    Args:
+        step: see the module.
+        cache: from `start_decoding`; `cache.repeat(n)` gives n samples a source.
+        key: randomness.
+        temperature: divides the logits; 0 is greedy.
+        top_k: sample among the k most probable tokens; 0 for all.
+        top_p: sample among the most probable tokens that together reach this probability; 0 for all.
+        eos_id: the token that ends a row.
+    """
+    if top_k and top_p:
+        raise ValueError(f'got top_k={top_k} and top_p={top_p}; give one of them, the other 0')
+    if temperature < 0.0:
+        raise ValueError(f'temperature is {temperature}; expected 0 (greedy) or more')
+    if temperature == 0.0:
+        return greedy(step, cache, eos_id)
+
+    def pick(logits_BV: jax.Array, key: jax.Array) -> jax.Array:
+        logits_BV = logits_BV / temperature
+        if top_k:
+            least_BV = jax.lax.top_k(logits_BV, top_k)[0][:, -1:]
+            logits_BV = jnp.where(logits_BV < least_BV, UNREACHABLE, logits_BV)
+        if top_p:
+            sorted_BV = -jnp.sort(-logits_BV, axis=-1)
+            before_BV = jnp.cumsum(jax.nn.softmax(sorted_BV), axis=-1) - jax.nn.softmax(sorted_BV)
+            least_B1 = jnp.min(jnp.where(before_BV < top_p, sorted_BV, jnp.inf), axis=-1, keepdims=True)
+            logits_BV = jnp.where(logits_BV < least_B1, UNREACHABLE, logits_BV)
+        return jax.random.categorical(key, logits_BV)
+
+    return _decode(step, cache, pick, key, eos_id)
+
+
+def _decode(
+    step: Step, cache: DecodingCache, pick: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, eos_id: int
+) -> Decoded:
+    """Decode every row until each has ended."""
+    B, T = cache.key_LBTHK.shape[1:3]
+
+    def unfinished(state: tuple) -> jax.Array:
+        i, _, ended_B, *_ = state
+        return (i < T) & ~jnp.all(ended_B)
+
+    def body(state: tuple) -> tuple:
+        i, last_B, ended_B, tokens_BT, scores_B, cache = state
+        logits_BV, cache = step(last_B, cache)
+        next_B = jnp.where(ended_B, 0, pick(logits_BV, jax.random.fold_in(key, i)).astype(jnp.int32))
+        log_prob_B = jnp.take_along_axis(jax.nn.log_softmax(logits_BV), next_B[:, None], axis=-1)[:, 0]
+        scores_B = scores_B + jnp.where(ended_B, 0.0, log_prob_B)
+        tokens_BT = jax.lax.dynamic_update_slice(tokens_BT, next_B[:, None], (0, i))
+        return i + 1, next_B, ended_B | (next_B == eos_id), tokens_BT, scores_B, cache
+
+    start = (jnp.int32(0), jnp.zeros(B, jnp.int32), jnp.zeros(B, bool), jnp.zeros((B, T), jnp.int32), jnp.zeros(B), cache)
+    _, _, _, tokens_BT, scores_B, _ = jax.lax.while_loop(unfinished, body, start)
+    return Decoded(tokens_BT, scores_B)
+
+
+class _Beams(NamedTuple):
+    """Hypotheses of each row, N beams in descending order of score."""
+
+    live_scores_BN: jax.Array  # log-probabilities
+    live_tokens_BNT: jax.Array
+    done_scores_BN: jax.Array  # normalised by length
+    done_tokens_BNT: jax.Array
+    done_BN: jax.Array  # whether a finished hypothesis fills the place
+
+
+def _penalty(length: jax.Array | int, alpha: float) -> jax.Array:
+    return jnp.power((5.0 + length) / 6.0, alpha)
+
+
+def _best(scores_BM: jax.Array, n: int, *others: jax.Array) -> list[jax.Array]:
+    """Take the n best of M hypotheses: their scores, their places, and of each other array what lies there."""
+    top_BN, places_BN = jax.lax.top_k(scores_BM, n)
+    gathered = [jnp.take_along_axis(x, places_BN.reshape(places_BN.shape + (1,) * (x.ndim - 2)), axis=1) for x in others]
+    return [top_BN, places_BN, *gathered]
+
+
+def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: float = 0.6, eos_id: int = EOS) -> Decoded:
+    """Search for the most probable sequences as t5x.decoding.beam_search does, best first: tokens_BNT and scores_BN.
+
+    Finished hypotheses compete by log-probability / ((5 + length) / 6)^alpha; a row in which none finished returns its unfinished ones,
+    scored by plain log-probability. Each step weighs 2N continuations, so that N stay alive if N of them end.
+
+    Args:
+        step: see the module.
+        cache: from `start_decoding`, one row a source.
+        num_beams: hypotheses kept and returned, N.
+        alpha: weight of the length; 0 compares plain log-probabilities.
+        eos_id: the token that ends a hypothesis.
+    """
+    B, T = cache.key_LBTHK.shape[1:3]
+    N = num_beams
+    rows_B1 = jnp.arange(B)[:, None] * N
+
+    def can_improve(state: tuple) -> jax.Array:
+        i, _, beams, _ = state
+        best_live_B = beams.live_scores_BN[:, 0] / _penalty(T + 1, alpha)  # T + 1, the first token fed included, as T5X counts
+        worst_done_B = jnp.where(jnp.all(beams.done_BN, axis=1), beams.done_scores_BN[:, -1], UNREACHABLE)
+        return (i < T) & ~jnp.all(worst_done_B > best_live_B)
+
+    def body(state: tuple) -> tuple:
+        i, last_BN, beams, cache = state
+        logits_XV, cache = step(last_BN.reshape(B * N), cache)
+        V = logits_XV.shape[-1]
+        scores_BNV = jax.nn.log_softmax(logits_XV).reshape(B, N, V) + beams.live_scores_BN[..., None]
+        scores_BM, places_BM = jax.lax.top_k(scores_BNV.reshape(B, N * V), 2 * N)
+        parents_BM, next_BM = places_BM // V, (places_BM % V).astype(jnp.int32)
+        tokens_BMT = jnp.take_along_axis(beams.live_tokens_BNT, parents_BM[..., None], axis=1)
+        tokens_BMT = jax.lax.dynamic_update_slice(tokens_BMT, next_BM[..., None], (0, 0, i))
+        ended_BM = next_BM == eos_id
+
+        live_scores_BM = jnp.where(ended_BM, UNREACHABLE + scores_BM, scores_BM)
+        live_scores_BN, _, parents_BN, last_BN, live_tokens_BNT = _best(live_scores_BM, N, parents_BM, next_BM, tokens_BMT)
+        cache = cache.take((rows_B1 + parents_BN).reshape(B * N))
+
+        done_scores_BM = jnp.where(ended_BM, scores_BM / _penalty(i + 1, alpha), UNREACHABLE)
+        candidates = (
+            jnp.concatenate([beams.done_scores_BN, done_scores_BM], axis=1),
+            N,
+            jnp.concatenate([beams.done_tokens_BNT, tokens_BMT], axis=1),
+            jnp.concatenate([beams.done_BN, ended_BM], axis=1),
+        )
+        done_scores_BN, _, done_tokens_BNT, done_BN = _best(*candidates)
+        return i + 1, last_BN, _Beams(live_scores_BN, live_tokens_BNT, done_scores_BN, done_tokens_BNT, done_BN), cache
+
+    empty_BNT = jnp.zeros((B, N, T), jnp.int32)
+    first_BN = jnp.broadcast_to(jnp.where(jnp.arange(N) == 0, 0.0, UNREACHABLE)[None], (B, N))  # all beams begin alike: only one counts
+    beams = _Beams(first_BN, empty_BNT, jnp.full((B, N), UNREACHABLE), empty_BNT, jnp.zeros((B, N), bool))
+    start = (jnp.int32(0), jnp.zeros((B, N), jnp.int32), beams, cache.repeat(N))
+    beams = jax.lax.while_loop(can_improve, body, start)[2]
+    any_done_B = jnp.any(beams.done_BN, axis=1)
+    tokens_BNT = jnp.where(any_done_B[:, None, None], beams.done_tokens_BNT, beams.live_tokens_BNT)
+    return Decoded(tokens_BNT, jnp.where(any_done_B[:, None], beams.done_scores_BN, beams.live_scores_BN))
