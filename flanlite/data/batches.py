@@ -1,4 +1,4 @@
-"""Cached tasks in, mixed and packed batches out: this host's share of them, from any position. Imports neither TensorFlow nor JAX.
+"""Cached tasks in, mixed and packed batches out: this host's share of them, from any position. Importing it imports no TensorFlow or JAX.
 
 A cached split is a folder:
     manifest.json   at least `name`, `num_examples` and `shards`: [{"file": name, "num_examples": n}, ...] in the examples' order
@@ -7,15 +7,22 @@ A cached split is a folder:
 The lengths let every host plan the same packing without reading a record, and then read only the records of its own rows.
 """
 
+import copy
 import dataclasses
 import json
+import math
 import pathlib
-from collections.abc import Iterator
+import resource
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import gin
 import msgpack
 import numpy as np
 from array_record.python import array_record_module
+
+from flanlite.data import packing
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
@@ -78,6 +85,13 @@ def decode_example(record: bytes) -> Example:
     )
 
 
+def decode_tokens(record: bytes) -> packing.Tokens:
+    """Read only a record's inputs and targets."""
+    fields = msgpack.unpackb(record)
+    dtype = '<u2' if fields['w'] == 2 else '<u4'
+    return np.frombuffer(fields['i'], dtype), np.frombuffer(fields['t'], dtype)
+
+
 class CachedSplit:
     """One split of one task, tokenised: random access to its examples.
 
@@ -98,44 +112,272 @@ class CachedSplit:
         self.name: str = self.manifest['name']
         self.num_examples: int = self.manifest['num_examples']
         self._files = [self.path / shard['file'] for shard in self.manifest['shards']]
-        self._ends = np.cumsum([shard['num_examples'] for shard in self.manifest['shards']])
+        self._starts = np.cumsum([0, *(shard['num_examples'] for shard in self.manifest['shards'])])
         self._readers: dict[int, Any] = {}
-        if self.lengths.shape != (self.num_examples, 2) or (self._ends[-1:] != self.num_examples).any():
+        if self.lengths.shape != (self.num_examples, 2) or self._starts[-1] != self.num_examples:
             raise ValueError(
-                f'{self.path}: the manifest says {self.num_examples} examples, its shards {self._ends[-1:].tolist()}, '
+                f'{self.path}: the manifest says {self.num_examples} examples, its shards {self._starts[-1]}, '
                 f'{LENGTHS} has shape {self.lengths.shape}; remove the folder and build it again'
             )
 
     def __len__(self) -> int:
         return self.num_examples
 
+    def take(self, limit: int | None) -> 'CachedSplit':
+        """Return the split cut to its first `limit` examples; None cuts nothing."""
+        if limit is None or limit >= self.num_examples:
+            return self
+        cut = copy.copy(self)
+        cut.num_examples, cut.lengths = limit, self.lengths[:limit]
+        return cut
+
     def read(self, index: int) -> Example:
         """Read one example."""
-        return decode_example(self.read_record(index))
+        return decode_example(self.read_records([index])[0])
 
     def examples(self, limit: int | None = None) -> Iterator[Example]:
         """Read the examples in order, at most `limit` of them."""
-        for index in range(self.num_examples if limit is None else min(limit, self.num_examples)):
-            yield self.read(index)
+        stop = self.num_examples if limit is None else min(limit, self.num_examples)
+        for start in range(0, stop, 1_000):
+            yield from map(decode_example, self.read_records(range(start, min(start + 1_000, stop))))
 
-    def read_record(self, index: int) -> bytes:
-        """Read one record; an unreadable one is a `ValueError` that names the shard."""
-        if not 0 <= index < self.num_examples:
-            raise IndexError(f'{self.name} has {self.num_examples} examples, no index {index}')
-        shard = int(np.searchsorted(self._ends, index, side='right'))
-        position = index - int(self._ends[shard - 1] if shard else 0)
+    def read_records(self, indices: Sequence[int]) -> list[bytes]:
+        """Read records by number, in the order asked for.
+
+        Raises:
+            ValueError: a shard is missing or damaged; the message names it.
+        """
+        wanted = np.asarray(indices, np.int64)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < self.num_examples:
+            raise IndexError(f'{self.name} has {self.num_examples} examples, got the index {wanted.min()} or {wanted.max()}')
+        shard_of = np.searchsorted(self._starts, wanted, side='right') - 1
+        records: list[bytes] = [b''] * len(wanted)
+        for shard in np.unique(shard_of).tolist():
+            places = np.flatnonzero(shard_of == shard)
+            found = self._read_shard(shard, (wanted[places] - self._starts[shard]).tolist())
+            for place, record in zip(places.tolist(), found, strict=True):
+                records[place] = record
+        return records
+
+    def _read_shard(self, shard: int, positions: list[int]) -> list[bytes]:
+        file = self._files[shard]
+        expected = int(self._starts[shard + 1] - self._starts[shard])
         try:
             if shard not in self._readers:
-                self._readers[shard] = array_record_module.ArrayRecordReader(
-                    str(self._files[shard]), options='readahead_buffer_size:0', file_reader_buffer_size=32_768
-                )
-            return self._readers[shard].read([position])[0]
+                reader = array_record_module.ArrayRecordReader(str(file), options='readahead_buffer_size:0', file_reader_buffer_size=32_768)
+                if reader.num_records() != expected:
+                    raise ValueError(f'it holds {reader.num_records()} records, the manifest says {expected}')
+                self._readers[shard] = reader
+            return self._readers[shard].read(positions)
         except (RuntimeError, ValueError, IndexError, OSError) as error:
-            message = f'shard {self._files[shard]} is unreadable at record {position}: {error}; remove its folder and build the cache again'
-            raise ValueError(message) from error
+            raise ValueError(f'the shard {file} is damaged: {error}; remove {self.path} and build the cache again') from error
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {'path': self.path}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state['path'])
+class Order:
+    """The endless order of a mixture's examples, in windows: a pure function of seed, rates and position.
+
+    A window holds nearly the same number of examples of a task each time, in proportion to its rate: a task's count up to any window is
+    within one of exact. A task's examples are shuffled anew every epoch (by Grain's index shuffle), each once an epoch.
+    """
+
+    def __init__(self, splits: Sequence['CachedSplit'], rates: Sequence[float], seed: int, window: int) -> None:
+        if len(splits) != len(rates):
+            raise ValueError(f'got {len(splits)} splits and {len(rates)} rates; expected one rate for each split')
+        if any(not (math.isfinite(rate) and rate >= 0) for rate in rates):
+            raise ValueError(f'got the rates {list(rates)}; expected finite numbers, none below 0')
+        mixed = [(split, rate) for split, rate in zip(splits, rates, strict=True) if rate > 0 and split.num_examples]
+        if not mixed:
+            raise ValueError(f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate above 0')
+        self.splits = [split for split, _ in mixed]
+        self.seed, self.window = seed, window
+        self._shares = np.array([rate for _, rate in mixed]) / math.fsum(rate for _, rate in mixed)
+        hashes = [zlib.crc32(f'{seed}/{split.name}'.encode()) for split in self.splits]
+        self._phases, self._seeds = np.array(hashes) / 2**32, hashes
+
+    def describe(self) -> str:
+        """Name all that decides the order."""
+        tasks = [(split.name, split.num_examples, float(share).hex()) for split, share in zip(self.splits, self._shares, strict=True)]
+        return json.dumps([self.seed, self.window, tasks])
+
+    def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a window's examples in shuffled order: the split's number and the index in the split of each."""
+        from grain.experimental import index_shuffle  # imports JAX
+
+        first, last = (np.floor(number * self.window * self._shares + self._phases).astype(np.int64) for number in (window, window + 1))
+        task = np.repeat(np.arange(len(self.splits)), last - first)
+        index = np.empty(len(task), np.int64)
+        slot = 0
+        for split, seed, start, stop in zip(self.splits, self._seeds, first.tolist(), last.tolist(), strict=True):
+            size = split.num_examples
+            for drawn in range(start, stop):
+                epoch, position = divmod(drawn, size)
+                index[slot] = index_shuffle(position, max_index=size - 1, seed=(seed + epoch) % 2**32, rounds=4)
+                slot += 1
+        shuffled = shuffle(len(task), self.seed, window, 0)
+        return task[shuffled], index[shuffled]
+
+    def lengths(self, task: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Look up the lengths of drawn examples, int64[N, 2]."""
+        found = np.empty((len(task), 2), np.int64)
+        for number in np.unique(task).tolist():
+            places = np.flatnonzero(task == number)
+            found[places] = self.splits[number].lengths[index[places]]
+        return found
+
+
+def shuffle(size: int, *seeds: int) -> np.ndarray:
+    """Permute `size` numbers as a function of the seeds; the same with every version of NumPy."""
+    keys = np.random.Philox(np.random.SeedSequence(seeds)).random_raw(size)
+    return np.argsort(keys, kind='stable')
+
+
+class RowReader:
+    """This host's rows of one global batch after the other; its state is the number of a window and of a row in it.
+
+    Every host plans all rows, from the lengths, and reads the records of its own only. So all hosts' states are the same, and a run may
+    go on with another number of hosts.
+    """
+
+    def __init__(self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, shard: tuple[int, int]) -> None:
+        self._order, self._capacity, self._pack = order, capacity, pack
+        self._batch_size = batch_size
+        self._mine = range(shard[0] * batch_size // shard[1], (shard[0] + 1) * batch_size // shard[1])
+        self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}".encode()):08x}'
+        self._window, self._row = 0, 0
+        self._planned: list[list[packing.Tokens] | None] | None = None
+
+    def __iter__(self) -> 'RowReader':
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        rows = []
+        for place in range(self._batch_size):
+            if self._planned is None:
+                self._planned = self._read_window(place)
+            while self._row == len(self._planned):
+                self._window, self._row = self._window + 1, 0
+                self._planned = self._read_window(place)
+            if place in self._mine:
+                rows.append(self._planned[self._row])
+            self._row += 1
+        if self._pack:
+            return packing.pack(rows, self._capacity)
+        return packing.pad([example for row in rows for example in row], self._capacity)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the next batch starts."""
+        return {'window': self._window, 'row': self._row, 'order': self._identity}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where a state was taken.
+
+        Raises:
+            ValueError: the state belongs to other data, rates, lengths or another seed, so that it names another place here.
+        """
+        if state['order'] != self._identity:
+            raise ValueError(
+                f'the saved data position {dict(state)} belongs to another order of data than {self._identity!r}: data sets, their sizes, '
+                'rates, seed, feature lengths, window or packing differ; restore them, or begin a new run from the checkpoint'
+            )
+        self._window, self._row, self._planned = state['window'], state['row'], None
+
+    def _read_window(self, place: int) -> list[list[packing.Tokens] | None]:
+        """Plan the current window and read this host's rows from the current one on, which is the batch's row number `place`."""
+        task, index = self._order.draw(self._window)
+        rows = plan(self._order.lengths(task, index), self._capacity, self._pack, (self._order.seed, self._window, 1))
+        wanted = [number for number in range(self._row, len(rows)) if (place + number - self._row) % self._batch_size in self._mine]
+        examples = np.array([example for number in wanted for example in rows[number]], np.int64)
+        tokens: dict[int, packing.Tokens] = {}
+        for number in np.unique(task[examples]).tolist():
+            chosen = examples[task[examples] == number]
+            for example, record in zip(chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True):
+                tokens[example] = decode_tokens(record)
+        planned: list[list[packing.Tokens] | None] = [None] * len(rows)
+        for number in wanted:
+            planned[number] = [tokens[example] for example in rows[number]]
+        return planned
+
+
+def plan(lengths: np.ndarray, capacity: tuple[int, int], pack: bool, seeds: tuple[int, ...]) -> list[list[int]]:
+    """Decide which examples share a row, and shuffle the rows."""
+    if not pack:
+        return [[example] for example in range(len(lengths))]
+    rows = packing.best_fit(np.minimum(lengths, capacity), capacity)
+    return [rows[number] for number in shuffle(len(rows), *seeds)]
+
+
+@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'shard_index', 'shard_count'])
+def train_iterator(
+    splits: Sequence[CachedSplit],
+    rates: Sequence[float],
+    *,
+    feature_lengths: Mapping[str, int],
+    batch_size: int,
+    seed: int,
+    pack: bool = True,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    window: int = 2_048,
+    prefetch: int = 8,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Read batches without end: mixed by the rates, packed, this host's rows of each. Also has `get_state()` and `set_state(state)`.
+
+    Args:
+        splits: the tasks' cached splits.
+        rates: a mixing rate for each split; they need not sum to 1.
+        feature_lengths: the row's lengths by `inputs` and `targets`; what is longer is cut at the end, as SeqIO does.
+        batch_size: rows of the global batch.
+        seed: decides the order, together with the position.
+        pack: put several examples into a row, with segment ids and positions; else one example a row.
+        shard_index: this host's number.
+        shard_count: the number of hosts; each reads batch_size / shard_count rows of each batch.
+        window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
+        prefetch: how many batches a thread reads ahead; 0 reads them when they are asked for. Changes nothing but the speed.
+
+    Returns:
+        A Grain iterator of this host's rows, by SeqIO's keys: int32[rows, length], `decoder_loss_weights` float32.
+
+    Raises:
+        ValueError: lengths, rates or sizes that cannot be; later, a damaged shard.
+    """
+    from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
+
+    capacity = check_lengths(feature_lengths)
+    if batch_size < 1 or shard_count < 1 or batch_size % shard_count:
+        raise ValueError(f'the batch size {batch_size} does not divide over {shard_count} hosts; expected a multiple of {shard_count}')
+    if not 0 <= shard_index < shard_count:
+        raise ValueError(f'got the shard index {shard_index}; expected one from 0 to {shard_count - 1}')
+    if window < 1:
+        raise ValueError(f'got the window {window}; expected at least 1 example')
+    allow_open_files(sum(len(split.manifest['shards']) for split in splits))
+    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, (shard_index, shard_count))
+    return ThreadPrefetchDatasetIterator(reader, prefetch)
+
+
+def pad_examples(examples: Sequence[Example], feature_lengths: Mapping[str, int], num_rows: int | None = None) -> dict[str, np.ndarray]:
+    """Make a batch of one example a row for evaluation; with `num_rows`, rows of padding make up the number."""
+    return packing.pad([(example.inputs, example.targets) for example in examples], check_lengths(feature_lengths), num_rows)
+
+
+def check_lengths(feature_lengths: Mapping[str, int]) -> tuple[int, int]:
+    """Return the lengths of inputs and targets, or raise a `ValueError` for other features or lengths."""
+    if set(feature_lengths) != {'inputs', 'targets'} or not all(1 <= length <= MAX_LENGTH for length in feature_lengths.values()):
+        raise ValueError(f"got the feature lengths {dict(feature_lengths)}; expected 'inputs' and 'targets', each from 1 to {MAX_LENGTH}")
+    return feature_lengths['inputs'], feature_lengths['targets']
+
+
+def allow_open_files(count: int) -> None:
+    """Raise the process's soft limit on open files where a mixture of many shards needs it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + 512
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def hint_shape(
+    splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 2_048
+) -> tuple[packing.Shape, packing.Shape]:
+    """Measure how well a mixture fills rows of these lengths, and find the decoder length that would fit better; see `packing.hint`."""
+    order = Order(splits, rates, 0, window)
+    return packing.hint(order.lengths(*order.draw(0)), check_lengths(feature_lengths))

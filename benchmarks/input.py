@@ -1,0 +1,203 @@
+"""Measure the input pipeline: open cached tasks, mix, pack and batch them; SeqIO's own pipeline beside it, on the same examples.
+
+    python benchmarks/input.py --tasks=600 --seconds=20 --lengths=1024,256
+
+Each pipeline runs in a process of its own. SeqIO reads its own offline cache (token ids in TFRecords), mixes the same tasks at the same
+rates and packs with EncDecFeatureConverter(pack=True). It needs a graph a task, so it is given `--seqio_tasks` of them.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--tasks', type=int, default=600, help='cached tasks')
+    parser.add_argument('--seqio_tasks', type=int, default=20, help='how many of them SeqIO gets; 0 leaves it out')
+    parser.add_argument('--examples', type=int, default=500, help='examples a task')
+    parser.add_argument('--seconds', type=float, default=20.0, help='how long to read')
+    parser.add_argument('--lengths', default='1024,256', help='inputs,targets')
+    parser.add_argument('--batch_size', type=int, default=64)
+    parser.add_argument('--work_dir', help='where the examples are made; by default a temporary folder')
+    parser.add_argument('--measure', choices=list(PIPELINES), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(PIPELINES[options.measure](options)))
+        return
+
+    with contextlib.ExitStack() as stack:
+        options.work_dir = options.work_dir or stack.enter_context(tempfile.TemporaryDirectory())
+        make(options)
+        results = {name: measure(name, options) for name in PIPELINES if name == 'flanlite' or options.seqio_tasks}
+    show(results, options)
+
+
+def make(options):
+    """Write the tasks twice: as cached splits and, the first few, in SeqIO's cache format."""
+    started = time.time()
+    root = pathlib.Path(options.work_dir)
+    rng = np.random.default_rng(0)
+    for number in range(options.tasks):
+        folder = root / 'flanlite' / f'task_{number:04d}'
+        if not folder.exists():
+            write_split(folder, synthetic(rng, options.examples))
+        if number < options.seqio_tasks and not (root / 'seqio' / folder.name).exists():
+            write_seqio(root / 'seqio' / folder.name, folder)
+    print(f'made {options.tasks} tasks of {options.examples} examples in {time.time() - started:.1f} s', flush=True)
+
+
+def synthetic(rng, count):
+    """Draw a task's examples: lengths log-normal around the task's own means, which spread as an instruction mixture's do."""
+    mean_inputs = rng.lognormal(np.log(130), 0.7)
+    mean_targets = rng.lognormal(np.log(8), 0.9)
+    lengths = rng.lognormal(np.log([mean_inputs, mean_targets]), [0.4, 0.3], (count, 2))
+    inputs, targets = np.clip(lengths, [8, 2], [2_000, 400]).astype(int).T
+    return [
+        (np.append(rng.integers(3, 32_000, source - 1), 1), np.append(rng.integers(3, 32_000, target - 1), 1))
+        for source, target in zip(inputs, targets, strict=True)
+    ]
+
+
+def write_split(folder, examples):
+    from array_record.python import array_record_module
+
+    from flanlite.data import batches
+
+    folder.mkdir(parents=True)
+    writer = array_record_module.ArrayRecordWriter(str(folder / 'shard.array_record'), 'group_size:1')
+    for row, (inputs, targets) in enumerate(examples):
+        writer.write(batches.encode_example(batches.Example(inputs, targets, row, row % 10)))
+    writer.close()
+    np.save(folder / batches.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
+    shards = [{'file': 'shard.array_record', 'num_examples': len(examples)}]
+    (folder / batches.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+
+
+def write_seqio(folder, split_folder):
+    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+    import tensorflow as tf
+
+    from flanlite.data import batches
+
+    def feature(ids):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=ids.tolist()))
+
+    folder.mkdir(parents=True)
+    count = 0
+    with tf.io.TFRecordWriter(str(folder / 'train.tfrecord-00000-of-00001')) as writer:
+        for example in batches.CachedSplit(split_folder).examples():
+            features = {'inputs': feature(example.inputs), 'targets': feature(example.targets)}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            count += 1
+    described = {'shape': [None], 'dtype': 'int32'}
+    info = {'seqio_version': '0.0.20', 'num_shards': 1, 'features': {'inputs': described, 'targets': described}}
+    (folder / 'info.train.json').write_text(json.dumps(info))
+    (folder / 'stats.train.json').write_text(json.dumps({'examples': count}))
+
+
+def measure(name, options):
+    """Run one pipeline in a process of its own."""
+    command = [
+        sys.executable,
+        __file__,
+        f'--measure={name}',
+        *(f'--{key}={value}' for key, value in vars(options).items() if value and key != 'measure'),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure_flanlite(options):
+    started = time.time()
+    import grain  # noqa: F401
+
+    from flanlite.data import batches
+
+    imported = time.time()
+    lengths = split_lengths(options)
+    folders = sorted((pathlib.Path(options.work_dir) / 'flanlite').iterdir())[: options.tasks]
+    splits = [batches.CachedSplit(folder) for folder in folders]
+    rates = [float(len(split)) for split in splits]
+    iterator = batches.train_iterator(splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0)
+    figures = read(iterator, options, imported)
+    now, better = batches.hint_shape(splits, rates, lengths)
+    hint = f'{lengths["inputs"]}/{better.targets} fills {better.encoder_fill:.3f} and {better.decoder_fill:.3f}, cutting {better.cut:.1%} of targets'
+    return figures | {'tasks': len(splits), 'imports': imported - started, 'hint': hint, 'cut': now.cut}
+
+
+def measure_seqio(options):
+    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+    started = time.time()
+    import seqio
+    import tensorflow as tf
+
+    imported = time.time()
+    vocabulary = seqio.PassThroughVocabulary(32_128, eos_id=1)
+    features = {name: seqio.Feature(vocabulary, add_eos=False) for name in ('inputs', 'targets')}
+    cache = pathlib.Path(options.work_dir) / 'seqio'
+    seqio.add_global_cache_dirs([str(cache)])
+    names = sorted(folder.name for folder in cache.iterdir())[: options.seqio_tasks]
+    for name in names:
+        source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',))
+        seqio.TaskRegistry.add(name, source, [seqio.CacheDatasetPlaceholder()], features, metric_fns=[])
+    seqio.MixtureRegistry.add('all', [(name, options.examples) for name in names])
+    dataset = seqio.get_dataset(
+        'all', split_lengths(options), dataset_split='train', shuffle=True, use_cached=True, seed=0,
+        feature_converter=seqio.EncDecFeatureConverter(pack=True),
+    )  # fmt: skip
+    batches = iter(dataset.batch(options.batch_size, drop_remainder=True).prefetch(2).as_numpy_iterator())
+    return read(batches, options, imported) | {'tasks': len(names), 'imports': imported - started}
+
+
+def split_lengths(options):
+    return dict(zip(('inputs', 'targets'), map(int, options.lengths.split(',')), strict=True))
+
+
+def read(iterator, options, started):
+    """Read for a while; count examples by their segments."""
+    batch = next(iterator)
+    first = time.time()
+    examples = rows = 0
+    fills = np.zeros(2)
+    while time.time() - first < options.seconds:
+        batch = next(iterator)
+        rows += len(batch['encoder_segment_ids'])
+        examples += int(batch['decoder_segment_ids'].max(axis=1).sum())
+        fills += [(batch[f'{side}_segment_ids'] > 0).mean(axis=1).sum() for side in ('encoder', 'decoder')]
+    spent = time.time() - first
+    return {
+        'first': first - started,
+        'rss': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        'rate': examples / spent,
+        'encoder': fills[0] / rows,
+        'decoder': fills[1] / rows,
+    }
+
+
+PIPELINES = {'flanlite': measure_flanlite, 'seqio': measure_seqio}
+
+
+def show(results, options):
+    print(f'{options.lengths} tokens, batches of {options.batch_size} rows, {os.cpu_count()} cores, {options.seconds:g} s of reading')
+    heads = ('tasks', 'imports s', 'first batch s', 'peak RSS GiB', 'examples/s', 'encoder fill', 'decoder fill')
+    print(f'{"":10}' + ''.join(f'{head:>15}' for head in heads))
+    for name, found in results.items():
+        cells = [f'{found["tasks"]}', f'{found["imports"]:.2f}', f'{found["first"]:.2f}', f'{found["rss"]:.2f}', f'{found["rate"]:,.0f}']
+        print(f'{name:10}' + ''.join(f'{cell:>15}' for cell in [*cells, f'{found["encoder"]:.4f}', f'{found["decoder"]:.4f}']))
+    print(f'a better shape: {results["flanlite"]["hint"]}')
+    if 'seqio' in results and options.seqio_tasks < options.tasks:
+        print(f'SeqIO was given {options.seqio_tasks} of the {options.tasks} tasks; its time and memory grow with their number')
+
+
+if __name__ == '__main__':
+    main()
