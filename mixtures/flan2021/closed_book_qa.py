@@ -1,0 +1,87 @@
+"""Closed-book question answering: facts to be known, not looked up. Two of FLAN's data sets, in three configurations."""
+
+from flanlite.data import text
+from flanlite.data.sources import Tfds
+from flanlite.data.specs import DatasetSpec, Splits
+from flanlite.data.templates import Template
+
+# ARC: questions from school tests in science, the easy and the challenging ones. As in FLAN, those with four answers only.
+#     question  Which of these carries sap from the roots to the leaves?
+#     options   bark / wood / pollen / fruit
+#     answer    wood
+ARC_TEMPLATES = (
+    Template('{question}\n\n{options_}'),
+    Template('Answer a question from a science test.\n\n{question}\n{options_}'),
+    Template('Science quiz! What do you say?\nQ: {question}\n{options_}\nA:'),
+    Template('Teacher: {question}\nFour pupils raise their hands, and each has another answer.\n{options_}\n'
+             'Teacher: One of you is right, and that is the one who said'),
+    Template('Here are four answers.\n{options_}\n\nWhich of them goes with this question?\n{question}'),
+    Template('Primary school examination\nInstructions: copy out the correct option.\n\n1. {question}\n\n{options_}'),
+    Template('I am stuck on one item of my homework: "{question}" Can you tell me which it is?\n{options_}'),
+    Template('Rule out what cannot be, and give what remains.\n\nQuestion: {question}\n{options_}\nRemains:'),
+    Template('Write a question for a science class. The right answer to it must be this: {answer}', '{question}', inverted=True),
+    Template('{options_}\n\nOf these, "{answer}" was marked as correct. What had been asked?', '{question}', inverted=True),
+)
+
+
+def arc(name: str, config: str) -> DatasetSpec:
+    """Describe one of ARC's two sets."""
+    return DatasetSpec(
+        name=name,
+        cluster='closed_book_qa',
+        source=Tfds(f'ai2_arc/{config}:1.0.0', folder=name),
+        splits=Splits('train[:-200]', 'train[-200:]', 'test'),
+        fields=lambda row: {
+            'question': row['question'],
+            'options': [row['choices']['text'][0], row['choices']['text'][1], row['choices']['text'][2], row['choices']['text'][3]],
+            'answer': row['answerKey'],
+        },
+        keep=lambda row: text.length(row['choices']['text']) == 4,
+        family='arc',
+        lineage=('ARC',),
+        licence='CC BY-SA 4.0',
+        link='https://allenai.org/data/arc',
+        templates=ARC_TEMPLATES,
+        baselines=(
+            Template('question: {question}\nanswer:'),
+            Template('{question}'),
+        ),
+    )
+
+
+ARC_CHALLENGE = arc('arc_challenge', 'ARC-Challenge')
+ARC_EASY = arc('arc_easy', 'ARC-Easy')
+
+# Natural Questions, open: what people asked a search engine, with short answers.
+#     question  who built the lighthouse at skerry point
+#     answers   Agnes Tolland / A. Tolland
+NATURAL_QUESTIONS = DatasetSpec(
+    name='natural_questions',
+    cluster='closed_book_qa',
+    source=Tfds('natural_questions_open:1.0.0'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {'question': row['question'], 'answer': row['answer'][0], 'answers': row['answer']},
+    metric='exact_match',
+    lineage=('Natural Questions',),
+    licence='CC BY-SA 3.0',
+    link='https://ai.google.com/research/NaturalQuestions',
+    templates=(
+        Template('Please answer this question: {question}?'),
+        Template('{question}?\n\nA few words will do.'),
+        Template('Someone typed "{question}" into a search engine. What was the short answer that they hoped for?'),
+        Template('Quiz night.\nHost: {question}?\nThe fastest team:'),
+        Template('Do this from memory, without looking anything up.\n\nQuestion: {question}?\nAnswer:'),
+        Template('I have always wondered, {question}? Perhaps you know.'),
+        Template('The front of the card reads: {question}?\nTurn the card over. The back reads:'),
+        Template('Give the fact that is asked for and nothing else.\n\n{question}'),
+        Template('Dear librarian,\n\n{question}?\n\nA brief reply would be kind.\n\nDear reader,'),
+        Template('Test your general knowledge! Today\'s question is "{question}" and the solution to yesterday\'s is on page 5. Solution '
+                 "to today's:"),
+    ),
+    baselines=(
+        Template('question: {question}?\nanswer:'),
+        Template('Q: {question}?\nA:'),
+    ),
+)
+
+SPECS = (ARC_CHALLENGE, ARC_EASY, NATURAL_QUESTIONS)
