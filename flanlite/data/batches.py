@@ -22,7 +22,7 @@ import msgpack
 import numpy as np
 from array_record.python import array_record_module
 
-from flanlite.data import packing
+from flanlite.data import packing, shuffling
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
@@ -106,7 +106,7 @@ class CachedSplit:
         self.path = pathlib.Path(path)
         try:
             self.manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text(encoding='utf-8'))
-            self.lengths: np.ndarray = np.load(self.path / LENGTHS, mmap_mode='r')
+            self.lengths: np.ndarray = np.asarray(np.load(self.path / LENGTHS, mmap_mode='r'))
         except (OSError, ValueError) as error:
             raise ValueError(f'{self.path} holds no complete cached split ({error}); remove it and build it again') from error
         self.name: str = self.manifest['name']
@@ -152,8 +152,7 @@ class CachedSplit:
             raise IndexError(f'{self.name} has {self.num_examples} examples, got the index {wanted.min()} or {wanted.max()}')
         shard_of = np.searchsorted(self._starts, wanted, side='right') - 1
         records: list[bytes] = [b''] * len(wanted)
-        for shard in np.unique(shard_of).tolist():
-            places = np.flatnonzero(shard_of == shard)
+        for shard, places in groups(shard_of):
             found = self._read_shard(shard, (wanted[places] - self._starts[shard]).tolist())
             for place, record in zip(places.tolist(), found, strict=True):
                 records[place] = record
@@ -177,7 +176,7 @@ class Order:
     """The endless order of a mixture's examples, in windows: a pure function of seed, rates and position.
 
     A window holds nearly the same number of examples of a task each time, in proportion to its rate: a task's count up to any window is
-    within one of exact. A task's examples are shuffled anew every epoch (by Grain's index shuffle), each once an epoch.
+    within one of exact. A task's examples are shuffled anew every epoch, each once an epoch.
     """
 
     def __init__(self, splits: Sequence['CachedSplit'], rates: Sequence[float], seed: int, window: int) -> None:
@@ -192,7 +191,8 @@ class Order:
         self.seed, self.window = seed, window
         self._shares = np.array([rate for _, rate in mixed]) / math.fsum(rate for _, rate in mixed)
         hashes = [zlib.crc32(f'{seed}/{split.name}'.encode()) for split in self.splits]
-        self._phases, self._seeds = np.array(hashes) / 2**32, hashes
+        self._phases, self._seeds = np.array(hashes) / 2**32, np.array(hashes, np.uint64) << np.uint64(32)
+        self._sizes = np.array([split.num_examples for split in self.splits])
 
     def describe(self) -> str:
         """Name all that decides the order."""
@@ -201,34 +201,29 @@ class Order:
 
     def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a window's examples in shuffled order: the split's number and the index in the split of each."""
-        from grain.experimental import index_shuffle  # imports JAX
-
         first, last = (np.floor(number * self.window * self._shares + self._phases).astype(np.int64) for number in (window, window + 1))
-        task = np.repeat(np.arange(len(self.splits)), last - first)
-        index = np.empty(len(task), np.int64)
-        slot = 0
-        for split, seed, start, stop in zip(self.splits, self._seeds, first.tolist(), last.tolist(), strict=True):
-            size = split.num_examples
-            for drawn in range(start, stop):
-                epoch, position = divmod(drawn, size)
-                index[slot] = index_shuffle(position, max_index=size - 1, seed=(seed + epoch) % 2**32, rounds=4)
-                slot += 1
-        shuffled = shuffle(len(task), self.seed, window, 0)
+        counts = last - first
+        task = np.repeat(np.arange(len(self.splits)), counts)
+        drawn = np.arange(len(task)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+        epoch, position = np.divmod(drawn, self._sizes[task])
+        index = shuffling.permute(position, self._sizes[task], self._seeds[task] + epoch.astype(np.uint64))
+        shuffled = shuffling.shuffle(len(task), self.seed, window, 0)
         return task[shuffled], index[shuffled]
 
     def lengths(self, task: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Look up the lengths of drawn examples, int64[N, 2]."""
         found = np.empty((len(task), 2), np.int64)
-        for number in np.unique(task).tolist():
-            places = np.flatnonzero(task == number)
+        for number, places in groups(task):
             found[places] = self.splits[number].lengths[index[places]]
         return found
 
 
-def shuffle(size: int, *seeds: int) -> np.ndarray:
-    """Permute `size` numbers as a function of the seeds; the same with every version of NumPy."""
-    keys = np.random.Philox(np.random.SeedSequence(seeds)).random_raw(size)
-    return np.argsort(keys, kind='stable')
+def groups(keys: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each key, and where it stands."""
+    order = np.argsort(keys, kind='stable')
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    for places in np.split(order, starts[1:]) if len(order) else ():
+        yield int(keys[places[0]]), places
 
 
 class RowReader:
@@ -288,8 +283,8 @@ class RowReader:
         wanted = [number for number in range(self._row, len(rows)) if (place + number - self._row) % self._batch_size in self._mine]
         examples = np.array([example for number in wanted for example in rows[number]], np.int64)
         tokens: dict[int, packing.Tokens] = {}
-        for number in np.unique(task[examples]).tolist():
-            chosen = examples[task[examples] == number]
+        for number, places in groups(task[examples]):
+            chosen = examples[places]
             for example, record in zip(chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True):
                 tokens[example] = decode_tokens(record)
         planned: list[list[packing.Tokens] | None] = [None] * len(rows)
@@ -303,7 +298,7 @@ def plan(lengths: np.ndarray, capacity: tuple[int, int], pack: bool, seeds: tupl
     if not pack:
         return [[example] for example in range(len(lengths))]
     rows = packing.best_fit(np.minimum(lengths, capacity), capacity)
-    return [rows[number] for number in shuffle(len(rows), *seeds)]
+    return [rows[number] for number in shuffling.shuffle(len(rows), *seeds)]
 
 
 @gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'shard_index', 'shard_count'])
