@@ -1,12 +1,11 @@
 """DatasetSpec: everything about one data set in one place, and the registry of collections."""
 
 import dataclasses
-import hashlib
-import inspect
+import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from flanlite.data import clusters, templates
+from flanlite.data import clusters, denoising, fingerprints, templates
 from flanlite.data.templates import Template
 
 Row = Mapping[str, Any]
@@ -99,11 +98,20 @@ class DatasetSpec:
                 raise ValueError(f'data set {self.name!r}: the answer {answer!r} is no index into the options {options}')
             answer = options[answer]
         answers = tuple(fields.pop('answers', ())) or (answer,)
-        texts = {name: value if isinstance(value, str) else str(value) for name, value in fields.items()}
+        texts = {name: value if isinstance(value, str) else self.integer_text(name, value) for name, value in fields.items()}
         texts['answer'] = answer
         if options:
             texts[templates.OPTIONS_FIELD] = templates.options_block(options)
         return {'texts': texts, 'options': options, 'answers': answers}
+
+    def integer_text(self, name: str, value: Any) -> str:
+        """Write an integer field as text; other kinds would read differently in TensorFlow, so they are refused."""
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise ValueError(
+                f'data set {self.name!r}: the field {name!r} is a {type(value).__name__}, {value!r}; expected a text or an integer: '
+                'use choose, decimal, join or string of flanlite.data.text'
+            )
+        return str(value)
 
     def style_templates(self, style: str) -> tuple[Template, ...]:
         """Return the templates of a style: `instructions` (the ten), `baseline` (plain prompts), `fields` (bare fields, no words)."""
@@ -124,19 +132,67 @@ class DatasetSpec:
         return Template('\n'.join(f'{{{field}}}' for field in shown))
 
     def fingerprint(self) -> str:
-        """Hash what decides the rendered text (functions by their source), so that a stale cache is noticed."""
-        described = [self.name, repr(self.options), repr(self.splits), repr(self.templates), repr(self.baselines), self.source.version()]
-        for function in (self.fields, self.keep):
-            described.append('' if function is None else function_text(function))
-        return hashlib.sha256('\x00'.join(described).encode()).hexdigest()[:16]
+        """Hash what decides the rendered text (functions by their code), so that a stale cache is noticed."""
+        return fingerprints.of(
+            self.name, self.options, self.splits, self.templates, self.baselines, self.fields, self.keep, self.source.version()
+        )
 
 
-def function_text(function: Callable) -> str:
-    """Describe a function by its code, constants and captured values: what changes when somebody edits it."""
-    code = function.__code__
-    captured = inspect.getclosurevars(function)
-    constants = [repr(constant) for constant in code.co_consts if not inspect.iscode(constant)]
-    return '|'.join([code.co_code.hex(), *constants, repr(code.co_names), repr(sorted(captured.nonlocals.items(), key=str))])
+@dataclasses.dataclass(frozen=True)
+class TextSpec:
+    """Plain text to pretrain on: an ordinary task whose inputs and targets come from T5's objectives instead of templates.
+
+    Args:
+        name: unique among all collections.
+        source: where the rows come from.
+        text: turns a row into its text.
+        objective: `span_corruption` (Raffel et al. 2020) or `prefix_lm`.
+        keep: which rows to use.
+        splits: which of the source's splits serve to train, validate and test.
+        length: longer texts are cut into pieces of so many tokens; what is left of fewer than 2 is dropped.
+        density: the share of tokens that span corruption hides.
+        mean_span: the mean length of a hidden span.
+        corruptions: how many times each text stands in the training data, hidden or cut anew each time.
+        seed: what the random choices depend on, besides the task, row and rendering.
+        max_examples: overrides the collection's cap on training examples.
+        max_rate: overrides the collection's cap on the mixing rate.
+    """
+
+    name: str
+    source: Source
+    text: Callable[[Row], str]
+    objective: str = 'span_corruption'
+    keep: Callable[[Row], Any] | None = None
+    splits: Splits = Splits()
+    length: int = 512
+    density: float = 0.15
+    mean_span: float = 3.0
+    corruptions: int = 1
+    seed: int = 0
+    lineage: tuple[str, ...] = ()
+    licence: str = ''
+    link: str = ''
+    max_examples: int | None = None
+    max_rate: int | None = None
+    cluster: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        if self.objective not in denoising.OBJECTIVES:
+            raise ValueError(f'text {self.name!r}: unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}')
+        if self.length < 2 or self.corruptions < 1 or not 0 < self.density < 1:
+            raise ValueError(
+                f'text {self.name!r}: got length {self.length}, corruptions {self.corruptions}, density {self.density}; '
+                'expected at least 2, at least 1, and between 0 and 1'
+            )
+
+    def fingerprint(self) -> str:
+        """Hash what decides the tokens, so that a stale cache is noticed."""
+        shape = (self.objective, self.length, self.density, self.mean_span, self.corruptions, self.seed)
+        code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
+        return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
+
+
+Spec = DatasetSpec | TextSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,21 +201,21 @@ class Collection:
 
     Args:
         name: the collection's and its mixture's name.
-        specs: its data sets.
+        specs: its data sets, plain texts among them.
         vocabulary: a name or path for `flanlite.data.vocabularies.load`.
         max_examples: truncates each data set's training data (FLAN: 30,000); None for no cap.
         max_rate: clips each data set's mixing rate (FLAN: 3,000); None for no cap.
     """
 
     name: str
-    specs: tuple[DatasetSpec, ...]
+    specs: tuple[Spec, ...]
     vocabulary: str = 't5'
     max_examples: int | None = 30_000
     max_rate: int | None = 3_000
 
     def clusters(self) -> tuple[str, ...]:
         """Name the clusters that have a data set here, in `clusters.CLUSTERS`'s order."""
-        present = {spec.cluster for spec in self.specs}
+        present = {spec.cluster for spec in self.specs if spec.cluster}
         return tuple(cluster for cluster in clusters.CLUSTERS if cluster in present)
 
 
@@ -177,6 +233,6 @@ def register(collection: Collection) -> None:
     COLLECTIONS[collection.name] = collection
 
 
-def find_spec(name: str) -> DatasetSpec | None:
+def find_spec(name: str) -> Spec | None:
     """Return the registered data set of that name, or None."""
     return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)

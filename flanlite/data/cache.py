@@ -1,0 +1,349 @@
+"""The token cache: each task once as ArrayRecord shards and a manifest, built natively or, for foreign SeqIO tasks, through SeqIO."""
+
+import contextlib
+import dataclasses
+import difflib
+import errno
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from array_record.python import array_record_module
+from rich.console import Console
+
+import flanlite
+from flanlite.data import batches, fingerprints, sources, specs, tasks, vocabularies
+from flanlite.data.batches import CachedSplit, Example
+
+FORMAT = 1  # raise it when records change, so that older caches are rebuilt
+SHARD_EXAMPLES = 100_000
+CHUNK = 1_000  # examples that are tokenised together
+EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
+UNUSED_DAYS = 30  # stale versions of a task's cache are removed after so long without use
+WRITER_OPTIONS = 'group_size:1,uncompressed'
+CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheReport:
+    """What `ensure` found or built.
+
+    Args:
+        splits: the cached split of each task.
+        skipped: why each of the other tasks could not be cached.
+    """
+
+    splits: dict[str, CachedSplit]
+    skipped: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a run's manifest says of its data."""
+        kept = ('split', 'style', 'renderings', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates', 'vocabulary')
+        told = {name: {key: cached.manifest.get(key) for key in kept} for name, cached in self.splits.items()}
+        for name, cached in self.splits.items():
+            told[name] |= {'num_examples': cached.num_examples, 'path': str(cached.path)}
+        return {'tasks': told, 'skipped': self.skipped}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One task's split, as asked for; `spec` is None for a foreign SeqIO task."""
+
+    name: str
+    spec: specs.Spec | None
+    split: str
+    style: str
+    renderings: int | str
+    vocabulary: vocabularies.Vocabulary
+    max_examples: int | None
+    root: pathlib.Path
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash all that decides the records."""
+        made_of = tasks.seqio_fingerprint(self.name) if self.spec is None else self.spec.fingerprint()
+        return fingerprints.of(FORMAT, made_of, self.split, self.style, self.renderings, self.vocabulary.fingerprint())
+
+    @functools.cached_property
+    def folder(self) -> pathlib.Path:
+        """Return the folder of the whole split; one cut to `max_examples` has `-max<number>` behind it."""
+        words = (self.split, self.style, str(self.renderings), pathlib.Path(self.vocabulary.name).stem)
+        return self.root / file_name(self.name) / f'{file_name("-".join(words))}-{self.fingerprint}'
+
+
+def ensure(
+    names: Sequence[str],
+    *,
+    split: str,
+    vocabulary: str | vocabularies.Vocabulary,
+    cache_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    max_examples: int | Mapping[str, int | None] | None = None,
+    fail_fast: bool = False,
+    rebuild: bool = False,
+    num_workers: int | None = None,
+) -> CacheReport:
+    """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
+
+    Args:
+        names: data sets, plain texts or registered SeqIO tasks.
+        split: train, validation or test.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes.
+        cache_dir: where caches lie; by default FLANLITE_CACHE_DIR, or flanlite's part of the user's cache folder.
+        data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
+        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
+        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
+        max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
+        fail_fast: raise at the first task that fails, instead of skipping it.
+        rebuild: build again what is there.
+        num_workers: processes to tokenise with; by default as many as pay.
+
+    Raises:
+        ValueError: an unknown name, split or style; a damaged cache; with `fail_fast`, a task that fails.
+        OSError: the disk is full or cannot be written.
+    """
+    check(names, split, renderings, style)
+    root = cache_folder(cache_dir)
+    vocabulary = vocabularies.load(vocabulary)
+    report = CacheReport({}, {})
+    for name in dict.fromkeys(names):
+        spec = specs.find_spec(name)
+        if spec is not None:
+            spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+        limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
+        try:
+            request = Request(name, spec, split, style, renderings, vocabulary, limit, root)
+            report.splits[name] = (None if rebuild else find(request)) or build(request, rebuild)
+        except DamagedCacheError:
+            raise
+        except Exception as error:  # whatever a data set's reader, field map or templates raise: the others go on
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise type(error)(error.errno, full_disk(error, root)) from error
+            if fail_fast:
+                raise ValueError(f'task {name!r} cannot be cached: {reason(error)}') from error
+            report.skipped[name] = reason(error)
+            CONSOLE.print(f'skipped {name} ({split}): {reason(error)}', style='yellow', markup=False)
+    return report
+
+
+class DamagedCacheError(ValueError):
+    """A cached split does not hold what its manifest says."""
+
+
+def check(names: Sequence[str], split: str, renderings: int | str, style: str) -> None:
+    """Refuse unknown names and choices before anything is built."""
+    specs.Splits().get(split)
+    if style not in specs.STYLES:
+        raise ValueError(f'unknown style {style!r}; expected one of {", ".join(specs.STYLES)}')
+    if renderings != 'all' and (not isinstance(renderings, int) or renderings < 1):
+        raise ValueError(f"got renderings={renderings!r}; expected a number from 1, or 'all'")
+    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + tasks.seqio_names()
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f'did you mean {" or ".join(close)}?' if close else f'there are {", ".join(known[:20]) or "none"}'
+            raise ValueError(f'no data set or registered SeqIO task {name!r}; {hint} (a collection is known once its module is imported)')
+
+
+def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
+    """Return the folder that holds all caches."""
+    named = cache_dir or os.environ.get('FLANLITE_CACHE_DIR')
+    user = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'flanlite'
+    return pathlib.Path(named or user).expanduser().absolute()
+
+
+def find(request: Request) -> CachedSplit | None:
+    """Open a cached split that serves a request, or return None."""
+    folder = request.folder
+    for candidate in [folder, *sorted(folder.parent.glob(f'{folder.name}-max*'))]:
+        if not candidate.is_dir():
+            continue
+        cut = candidate.name.removeprefix(folder.name).removeprefix('-max')
+        if cut and (request.max_examples is None or int(cut) < request.max_examples):
+            continue
+        cached = open_split(candidate)
+        with contextlib.suppress(OSError):  # a shared cache may be read-only
+            os.utime(candidate)
+        return cached if request.max_examples is None else cached.take(request.max_examples * cached.manifest['examples_per_row'])
+    return None
+
+
+def open_split(folder: pathlib.Path) -> CachedSplit:
+    """Open a cached split and check its files against the manifest."""
+    remedy = 'build it again with --rebuild (rebuild=True), or remove the folder'
+    try:
+        cached = CachedSplit(folder)
+        for shard in cached.manifest['shards']:
+            file = folder / shard['file']
+            size = file.stat().st_size if file.is_file() else None
+            if size != shard['bytes']:
+                raise ValueError(f'the shard {file} has {size} bytes, the manifest says {shard["bytes"]}')
+            if edge_checksum(file) != shard['checksum']:
+                raise ValueError(f'the shard {file} does not have the checksum that the manifest says')
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedCacheError(f'the cache is damaged: {reason(error)}; {remedy}: {folder}') from error
+    return cached
+
+
+def edge_checksum(file: pathlib.Path) -> int:
+    """Checksum a file's ends, which is quick for any size; ArrayRecord checks what lies between as it is read."""
+    with file.open('rb') as content:
+        checksum = zlib.crc32(content.read(EDGE))
+        content.seek(max(0, file.stat().st_size - EDGE))
+        return zlib.crc32(content.read(EDGE), checksum)
+
+
+def build(request: Request, rebuild: bool) -> CachedSplit:
+    """Build a task's split in a temporary folder and move it to its place when it is whole."""
+    folder = request.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not rebuild and (found := find(request)):  # another process built it meanwhile
+            return found
+        for left in folder.parent.glob(f'.{folder.name}.tmp-*'):  # of builds that were killed: who holds the lock builds alone
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=f'.{folder.name}.tmp-', dir=folder.parent))
+        try:
+            manifest = write(request, temporary)
+            final = folder.with_name(f'{folder.name}-max{request.max_examples}') if manifest['truncated'] else folder
+            if final.exists():
+                final.rename(temporary / 'replaced')
+            (temporary / 'whole').rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    remove_unused(folder)
+    return open_split(final)
+
+
+def write(request: Request, temporary: pathlib.Path) -> dict[str, Any]:
+    """Write a split's shards, lengths and manifest into `temporary/whole`; return the manifest."""
+    folder = temporary / 'whole'
+    folder.mkdir()
+    tally = tasks.Tally()
+    shards, lengths = write_shards(folder, examples(request, tally))
+    np.save(folder / batches.LENGTHS, np.minimum(lengths, batches.MAX_LENGTH).astype(np.uint16))
+    if not len(lengths):
+        raise ValueError(f'no examples are left of {tally.read} rows; dropped: {tally.filtered or "none"}')
+    spec, vocabulary = request.spec, request.vocabulary
+    manifest = {
+        'name': request.name,
+        'num_examples': len(lengths),
+        'shards': shards,
+        'split': request.split,
+        'style': request.style,
+        'renderings': request.renderings,
+        'examples_per_row': tasks.examples_per_row(spec, request.split, request.style, request.renderings) if spec else 1,
+        'source': repr(spec.source) if spec else 'seqio',
+        'version': spec.source.version() if spec else tasks.seqio_fingerprint(request.name),
+        'rows': tally.used,
+        'source_rows': sources.count_rows(spec.source, tasks.source_split(spec, request.split)) if tally.truncated and spec else tally.read,
+        'filtered': tally.filtered,
+        'truncated': tally.truncated,
+        'max_examples': request.max_examples,
+        'sample_seed': None if request.split == 'train' else tasks.SAMPLE_SEED,
+        'lengths': {name: histogram(lengths[:, place]) for place, name in enumerate(('inputs', 'targets'))},
+        'spec': request.fingerprint,
+        'templates': fingerprints.of(getattr(spec, 'templates', ()), getattr(spec, 'baselines', ())),
+        'vocabulary': {'name': vocabulary.name, 'size': vocabulary.size, 'fingerprint': vocabulary.fingerprint()},
+        'format': FORMAT,
+        'flanlite': flanlite.__version__,
+    }
+    (folder / batches.MANIFEST).write_text(json.dumps(manifest, indent=1), encoding='utf-8')
+    return manifest
+
+
+def histogram(lengths: np.ndarray) -> dict[str, int]:
+    """Count how many examples have each length."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return {str(value): int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+
+
+def examples(request: Request, tally: tasks.Tally) -> Iterator[Example]:
+    """Make a request's examples."""
+    spec, limit = request.spec, request.max_examples
+    if spec is None:
+        yield from tasks.seqio_examples(request.name, request.split, request.vocabulary, limit=limit, tally=tally)
+    elif isinstance(spec, specs.TextSpec):
+        yield from tasks.denoise(spec, request.split, request.vocabulary, renderings=request.renderings, limit=limit, tally=tally)
+    else:
+        rendered = tasks.render(spec, request.split, style=request.style, renderings=request.renderings, limit=limit, tally=tally)
+        for chunk in chunks(rendered, CHUNK):
+            yield from tasks.tokenize(chunk, request.vocabulary)
+
+
+def chunks(items: Iterable, size: int) -> Iterator[list]:
+    """Group items into lists of a size."""
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def write_shards(folder: pathlib.Path, made: Iterator[Example]) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Write examples as ArrayRecord files; return the manifest's list of them, and all lengths, int64[num_examples, 2]."""
+    shards, lengths = [], []
+    for number, shard in enumerate(chunks(made, SHARD_EXAMPLES)):
+        file = folder / f'{number:05d}.arrayrecord'
+        writer = array_record_module.ArrayRecordWriter(str(file), WRITER_OPTIONS)
+        try:
+            for example in shard:
+                lengths.append((len(example.inputs), len(example.targets)))
+                writer.write(batches.encode_example(example))
+        finally:
+            writer.close()
+        shards.append({'file': file.name, 'num_examples': len(shard), 'bytes': file.stat().st_size, 'checksum': edge_checksum(file)})
+    return shards, np.asarray(lengths, np.int64).reshape(-1, 2)
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Hold a folder's lock; the system frees it when the process ends, however it ends."""
+    with folder.with_name(f'.{folder.name}.lock').open('w') as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # no locks here: the renaming keeps the cache whole, though the work may be done twice
+            pass
+        yield
+
+
+def remove_unused(folder: pathlib.Path) -> None:
+    """Remove other versions of a cached split that nothing opened for long."""
+    for other in folder.parent.glob(f'{folder.name.rpartition("-")[0]}-*'):
+        if other.is_dir() and time.time() - other.stat().st_mtime > UNUSED_DAYS * 86_400:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def full_disk(error: OSError, folder: pathlib.Path) -> str:
+    """Say what to do about a cache folder that cannot be written."""
+    return (
+        f'cannot write the token cache in {folder}: {os.strerror(error.errno)}; '
+        'free some space, or name another folder with --cache_dir or FLANLITE_CACHE_DIR'
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Say in a line what went wrong."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, ValueError | FileNotFoundError) else f'{type(error).__name__}: {text}'
+
+
+def file_name(name: str) -> str:
+    """Make a name fit for a file."""
+    return re.sub(r'[^\w.=+-]', '_', name)
