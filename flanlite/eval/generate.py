@@ -1,0 +1,110 @@
+"""Generation: decode an answer to every input, greedily, by beam search or by sampling, in batches of few shapes."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from flanlite.eval.rank import length_bucket, place_rows
+from flanlite.model import decoding, layers, t5
+from flanlite.model.t5 import T5Config
+from flanlite.train.partitioning import Partitioner
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """How answers are decoded.
+
+    Args:
+        max_length: the longest answer, in tokens; rows that end earlier cost nothing more.
+        beams: beam search with that many beams; 1 is greedy, or sampling where the temperature is above 0.
+        temperature: divides the logits when sampling; 0 is greedy.
+        top_k: sample among the k most probable tokens; 0 for all.
+        top_p: sample among the most probable tokens that together have this probability; 0 for all.
+        alpha: beam search's weight of the length.
+        seed: of sampling.
+    """
+
+    max_length: int = 64
+    beams: int = 1
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 0.0
+    alpha: float = 0.6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1 or self.beams < 1:
+            raise ValueError(f'got max_length={self.max_length} and beams={self.beams}; expected at least 1 of each')
+        if self.beams > 1 and self.temperature > 0:
+            raise ValueError(f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, or temperature=0')
+
+
+def decode(params: t5.Params, inputs_BS: jax.Array, key: jax.Array, *, config: T5Config, settings: Decoding) -> jax.Array:
+    """Decode tokens_BT for a batch of inputs."""
+    model = t5.bind(config, params)
+    cache = model.start_decoding(inputs_BS, settings.max_length)
+    if settings.beams > 1:
+        return decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha).tokens[:, 0]
+    sampling = {'temperature': settings.temperature, 'top_k': settings.top_k, 'top_p': settings.top_p}
+    return decoding.temperature_sample(model.decode_step, cache, key, **sampling).tokens
+
+
+@functools.lru_cache
+def jit_decode(config: T5Config, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
+    """Compile `decode` on the mesh; equal arguments give the same compiled function again."""
+
+    def run(params: t5.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
+        with layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext():
+            return decode(params, inputs_BS, key, config=config, settings=settings)
+
+    placed = partitioner.shardings(t5.logical_axes(config))
+    return jax.jit(run, in_shardings=(placed, partitioner.batch, partitioner.replicated), out_shardings=partitioner.replicated)
+
+
+def generate(
+    config: T5Config,
+    params: t5.Params,
+    partitioner: Partitioner,
+    inputs: Sequence[np.ndarray],
+    settings: Decoding,
+    tokens_per_batch: int = 4096,
+    advance: Callable[[int], Any] = lambda rows: None,
+) -> list[np.ndarray]:
+    """Decode an answer to every input: int32 token ids, with EOS where the answer ended.
+
+    Args:
+        config: the model's.
+        params: its parameters, placed as the partitioner has them.
+        partitioner: the mesh; every process must give the same inputs.
+        inputs: token ids with EOS; the order does not matter for speed.
+        settings: greedy, beams or sampling.
+        tokens_per_batch: padded tokens of a batch, about; beams count as rows.
+        advance: told the number of inputs answered after each batch.
+    """
+    compiled = jit_decode(config, settings, partitioner)
+    answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(inputs)
+    groups: dict[int, list[int]] = {}
+    for number, tokens in enumerate(inputs):
+        groups.setdefault(length_bucket(len(tokens)), []).append(number)
+    for S, numbers in sorted(groups.items()):
+        unit = partitioner.data_size
+        B = max(1, tokens_per_batch // ((S + settings.max_length) * settings.beams) // unit) * unit
+        for start in range(0, len(numbers), B):
+            rows = numbers[start : start + B]
+            inputs_BS = np.zeros((B, S), np.int32)
+            for row, number in enumerate(rows):
+                inputs_BS[row, : len(inputs[number])] = inputs[number]
+            inputs_BS[len(rows) :] = inputs_BS[0]  # so that no row of padding keeps the batch from ending
+            key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
+            tokens_BT = np.asarray(compiled(params, *place_rows(partitioner, inputs_BS), key))
+            for number, tokens in zip(rows, tokens_BT, strict=False):
+                answers[number] = tokens[: int((tokens > 0).sum())]
+            advance(len(rows))
+    return answers

@@ -1,0 +1,167 @@
+"""Rank classification: the log-probability of every answer option, given the input; the best one is the prediction.
+
+An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as FLAN and T0 rank. The encoder
+reads each input once for all its options. Lengths are rounded up to few sizes, so that few shapes are compiled, once for all models of
+one configuration.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flanlite.model import layers, t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import losses
+from flanlite.train.partitioning import Partitioner
+
+SHARES = (1, 2, 3, 4, 6, 8, 12, 24)  # options an input; a batch has as many times more options than inputs
+MIN_LENGTH = 8
+
+
+class Question(NamedTuple):
+    """An input and its answer options, as token ids with EOS."""
+
+    inputs: np.ndarray
+    options: Sequence[np.ndarray]
+
+
+class Batch(NamedTuple):
+    """Inputs, options, which input each option belongs to, and where each option's score goes."""
+
+    inputs_BS: np.ndarray
+    source_P: np.ndarray
+    options_PT: np.ndarray
+    places: list[tuple[int, int]]  # (question, option)
+
+
+def log_probs(params: t5.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array, *, config: T5Config) -> jax.Array:
+    """Score each option given its input: scores_P.
+
+    Args:
+        params: the model's parameters.
+        inputs_BS: encoder tokens, padded by 0.
+        source_P: the row of its input for each option.
+        options_PT: decoder targets, padded by 0.
+        config: the model's.
+    """
+    model = t5.bind(config, params)
+    encoded_BSD = model.encode({'encoder_input_tokens': inputs_BS})
+    pairs = {
+        'encoder_input_tokens': inputs_BS[source_P],
+        'decoder_input_tokens': jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1],
+        'decoder_target_tokens': options_PT,
+    }
+    logits_PTV = model.decode(encoded_BSD[source_P], pairs)
+    return losses.target_log_likelihoods(logits_PTV, options_PT, options_PT > 0)
+
+
+@functools.lru_cache
+def jit_log_probs(config: T5Config, partitioner: Partitioner) -> Callable[..., jax.Array]:
+    """Compile `log_probs` on the mesh; equal arguments give the same compiled function again."""
+
+    def score(params: t5.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+        with layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext():
+            return log_probs(params, inputs_BS, source_P, options_PT, config=config)
+
+    placed = partitioner.shardings(t5.logical_axes(config))
+    return jax.jit(score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated)
+
+
+def length_bucket(length: int) -> int:
+    """Round a length up to a power of two, or to one and a half times one from 48 on."""
+    power = max(MIN_LENGTH, 1 << max(length - 1, 0).bit_length())
+    return power * 3 // 4 if power >= 64 and length <= power * 3 // 4 else power
+
+
+def score(
+    config: T5Config,
+    params: t5.Params,
+    partitioner: Partitioner,
+    questions: Sequence[Question],
+    tokens_per_batch: int = 4096,
+    advance: Callable[[int], Any] = lambda options: None,
+) -> list[np.ndarray]:
+    """Score every option of every question: a float32 array of log-probabilities for each question.
+
+    Args:
+        config: the model's.
+        params: its parameters, placed as the partitioner has them.
+        partitioner: the mesh; every process must ask the same questions.
+        questions: inputs and options; the order does not matter for speed.
+        tokens_per_batch: padded tokens of a batch, about.
+        advance: told the number of options scored after each batch.
+    """
+    compiled = jit_log_probs(config, partitioner)
+    scores = [np.zeros(len(question.options), np.float32) for question in questions]
+    waiting: list[tuple[Batch, jax.Array]] = []
+
+    def collect(limit: int) -> None:
+        while len(waiting) > limit:
+            batch, scored_P = waiting.pop(0)
+            for place, value in zip(batch.places, np.asarray(scored_P), strict=False):
+                scores[place[0]][place[1]] = value
+            advance(len(batch.places))
+
+    for batch in batches(questions, tokens_per_batch, partitioner.data_size):
+        arrays = place_rows(partitioner, batch.inputs_BS, batch.source_P, batch.options_PT)
+        waiting.append((batch, compiled(params, *arrays)))  # returns at once: the next batch is made while this one is computed
+        collect(1)
+    collect(0)
+    return scores
+
+
+def place_rows(partitioner: Partitioner, *arrays: np.ndarray) -> list[jax.Array]:
+    """Put global arrays onto the mesh, split by rows; every process has them whole and places its share."""
+    index, count = partitioner.host_share()
+    share = {str(number): array[index * len(array) // count : (index + 1) * len(array) // count] for number, array in enumerate(arrays)}
+    return list(partitioner.place(share).values())
+
+
+def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int = 1) -> Iterator[Batch]:
+    """Group questions of like lengths and numbers of options into batches of few shapes.
+
+    Args:
+        questions: inputs and options.
+        tokens_per_batch: padded tokens of a batch, about.
+        multiple: of what the numbers of inputs and options must be a multiple.
+    """
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for number, question in enumerate(questions):
+        if len(question.options):
+            longest = max(len(option) for option in question.options)
+            share = max(share for share in SHARES if share <= len(question.options))
+            groups.setdefault((length_bucket(len(question.inputs)), length_bucket(longest), share), []).append(number)
+    for (S, T, share), numbers in sorted(groups.items()):
+        B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
+        yield from _fill(questions, numbers, (B, S), (B * share, T))
+
+
+def _fill(questions: Sequence[Question], numbers: Sequence[int], inputs: tuple[int, int], options: tuple[int, int]) -> Iterator[Batch]:
+    """Fill batches of one shape; a question with more options than fit goes on in the next batch."""
+    empty = functools.partial(_empty, inputs, options)
+    batch, rows = empty(), 0
+    for number in numbers:
+        for option, tokens in enumerate(questions[number].options):
+            if len(batch.places) == options[0]:
+                yield batch
+                batch, rows = empty(), 0
+            if not batch.places or batch.places[-1][0] != number:
+                if rows == inputs[0]:
+                    yield batch
+                    batch, rows = empty(), 0
+                batch.inputs_BS[rows, : len(questions[number].inputs)] = questions[number].inputs
+                rows += 1
+            batch.source_P[len(batch.places)] = rows - 1
+            batch.options_PT[len(batch.places), : len(tokens)] = tokens
+            batch.places.append((number, option))
+    if batch.places:
+        yield batch
+
+
+def _empty(inputs: tuple[int, int], options: tuple[int, int]) -> Batch:
+    return Batch(np.zeros(inputs, np.int32), np.zeros(options[0], np.int32), np.zeros(options, np.int32), [])
