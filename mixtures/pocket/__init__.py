@@ -1,0 +1,40 @@
+"""The pocket collection: a little world made by rule, eleven of FLAN's clusters over it, and a small model pretrained on its text."""
+
+from flanlite.data import specs
+from flanlite.mixtures.pocket import (
+    closed_book_qa,
+    commonsense,
+    coreference,
+    nli,
+    paraphrase,
+    question_classification,
+    reading_comprehension,
+    sentiment,
+    struct_to_text,
+    summarization,
+    translation,
+    word_sense,
+)
+
+CLUSTERS = (
+    nli,
+    reading_comprehension,
+    commonsense,
+    closed_book_qa,
+    coreference,
+    paraphrase,
+    sentiment,
+    struct_to_text,
+    summarization,
+    translation,
+    word_sense,
+    question_classification,
+)
+
+COLLECTION = specs.Collection(
+    name='pocket',
+    specs=tuple(spec for cluster in CLUSTERS for spec in cluster.SPECS),
+    vocabulary='pocket',
+)
+
+specs.register(COLLECTION)

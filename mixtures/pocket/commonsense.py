@@ -1,0 +1,77 @@
+"""Common sense: how somebody feels, and what somebody does about a need."""
+
+from flanlite.data.sources import InMemory
+from flanlite.data.specs import DatasetSpec, Row
+from flanlite.data.templates import Template
+from flanlite.mixtures.pocket import words
+from flanlite.mixtures.pocket.world import World, rows
+
+
+def feeling(world: World) -> Row:
+    """Draw, say, 'Tom got a gift on Monday.': happy."""
+    while True:
+        label = world.pick(tuple(words.FEELINGS))
+        happening = world.pick(words.FEELINGS[label][1])
+        if world.owns(label, happening):
+            break
+    who = world.pick(world.people)
+    others = world.shuffled(tuple(words.FEELINGS))
+    text = f'{who} {happening}.' if world.chance(0.6) else f'{who} {happening} and {world.pick(words.FEELINGS[label][0])}.'
+    return {'text': text, 'who': who, 'options': world.options(label, others, 3), 'answer': label}
+
+
+def need(world: World) -> Row:
+    """Draw, say, 'Tom was hungry.', 'Tom ate some bread.' or 'Tom went to bed.': the first."""
+    while not world.owns(*(pair := world.pick(words.CAUSES))):
+        pass
+    who = world.pick(world.people)
+    others = [f'{who} {other[1]}.' for other in world.several(words.CAUSES, 4)]
+    answer = f'{who} {pair[1]}.'
+    return {'text': f'{who} {pair[0]}.', 'options': world.options(answer, others, 2), 'answer': answer}
+
+
+FEELING = DatasetSpec(
+    name='pocket_feelings',
+    cluster='commonsense',
+    source=InMemory(rows('pocket_feelings', feeling)),
+    fields=lambda row: {'text': row['text'], 'who': row['who'], 'options': row['options'], 'answer': row['answer']},
+    lineage=('pocket world',),
+    licence='Apache-2.0',
+    templates=(
+        Template('{text} How did {who} feel?\n{options_}'),
+        Template('{text}\n\nWhich feeling fits best?\n\n{options_}'),
+        Template('What would you say about {who}, if you heard this? {text}\n{options_}'),
+        Template('Guess the feeling of {who}.\nWhat happened: {text}\n{options_}'),
+        Template('"{text}" "Oh! And was {who} ..." Finish the question in the most likely way.\n{options_}'),
+        Template('{options_}\nChoose the word for {who} after this: {text}'),
+        Template('{text} So we can guess that {who} was'),
+        Template('People feel something when such things happen. {text} What is it here?\n{options_}'),
+        Template('Tell in one sentence why {who} was {answer}.', '{text}', inverted=True),
+        Template('{who} felt {answer}. What may have happened?', '{text}', inverted=True),
+    ),
+    baselines=(Template('{text} {who} was'), Template('{text} {who} felt'), Template('{text} How did {who} feel?')),
+)
+
+NEED = DatasetSpec(
+    name='pocket_needs',
+    cluster='commonsense',
+    source=InMemory(rows('pocket_needs', need)),
+    fields=lambda row: {'text': row['text'], 'options': row['options'], 'answer': row['answer']},
+    lineage=('pocket world',),
+    licence='Apache-2.0',
+    templates=(
+        Template('{text} What happened next?\n\n{options_}'),
+        Template('Here is how a story starts: {text} Choose how it goes on.\n{options_}'),
+        Template('{text} What did that lead to?\n{options_}'),
+        Template('Which of the two makes sense after "{text}"?\n{options_}'),
+        Template('{text} And then?\n{options_}'),
+        Template('Use your common sense.\n{text} The result was:\n{options_}'),
+        Template('{options_}\nOne of these belongs to this beginning. Which? {text}'),
+        Template('Go on with the story. {text}'),
+        Template('What comes before "{answer}" in a story?', '{text}', inverted=True),
+        Template('{answer} Why was that?', '{text}', inverted=True),
+    ),
+    baselines=(Template('{text}'), Template('{text} So'), Template('{text} What happened next?')),
+)
+
+SPECS = (FEELING, NEED)
