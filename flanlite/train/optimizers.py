@@ -1,5 +1,6 @@
 """Adafactor as T5X runs it, AdamW, and learning-rate schedules."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,13 +19,21 @@ class Optimizer(NamedTuple):
     schedule: Schedule
 
 
+def kept(make: Callable) -> Callable:
+    """Return the same object for the same arguments, so that a step compiled for one run is found again by the next."""
+    cached = functools.lru_cache(make)
+    return functools.wraps(make)(lambda *args, **settings: cached(*args, **settings))
+
+
 @gin.configurable
+@kept
 def constant(learning_rate: float) -> Schedule:
     """Keep one learning rate: 1e-3 for T5's fine-tuning with Adafactor."""
     return optax.constant_schedule(learning_rate)
 
 
 @gin.configurable
+@kept
 def rsqrt(base: float = 1.0, warmup_steps: int = 10_000, ramp: bool = False) -> Schedule:
     """Follow base / sqrt(step), held until `warmup_steps`: T5's pretraining.
 
@@ -42,6 +51,7 @@ def rsqrt(base: float = 1.0, warmup_steps: int = 10_000, ramp: bool = False) -> 
 
 
 @gin.configurable
+@kept
 def linear(peak: float, steps: int, warmup_steps: int = 0, final: float = 0.0) -> Schedule:
     """Rise linearly to `peak` over `warmup_steps`, then fall linearly to `final` at `steps`."""
     warmup = optax.linear_schedule(0.0, peak, warmup_steps)
@@ -49,6 +59,7 @@ def linear(peak: float, steps: int, warmup_steps: int = 0, final: float = 0.0) -
 
 
 @gin.configurable
+@kept
 def cosine(peak: float, steps: int, warmup_steps: int = 0, final: float = 0.0) -> Schedule:
     """Rise linearly to `peak` over `warmup_steps`, then fall along a half cosine to `final` at `steps`."""
     return optax.warmup_cosine_decay_schedule(0.0 if warmup_steps else peak, peak, warmup_steps, steps, final)
@@ -82,6 +93,7 @@ def per_layer(transform: optax.GradientTransformation) -> optax.GradientTransfor
 
 
 @gin.configurable
+@kept
 def adafactor(
     learning_rate: Schedule | float,
     multiply_by_parameter_scale: bool = True,
@@ -124,6 +136,7 @@ def adafactor(
 
 
 @gin.configurable
+@kept
 def adamw(
     learning_rate: Schedule | float,
     b1: float = 0.9,
