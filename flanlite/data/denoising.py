@@ -54,7 +54,7 @@ def span_corruption(
     starts = mask & ~np.concatenate([[False], mask[:-1]])
     count = int(starts.sum())
     if count > len(sentinels):
-        raise ValueError(f'{len(tokens)} tokens have {count} hidden spans, the vocabulary has {len(sentinels)} sentinels; cut shorter pieces')
+        raise ValueError(f'{len(tokens)} tokens have {count} spans, the vocabulary has {len(sentinels)} sentinels; cut shorter pieces')
     inputs = tokens.copy()
     inputs[starts] = sentinels[:count]
     spans = np.insert(tokens, np.flatnonzero(starts), sentinels[:count])  # each sentinel before the span that it stands for

@@ -29,7 +29,7 @@ class MissingDataError(FileNotFoundError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
-    """A folder with `<split>.jsonl` or `<split>.jsonl.gz` files, a row a line.
+    """A folder with `<split>.jsonl` or `<split>.jsonl.gz` files, a row a line. `train` also serves as `train_xl`, where that is not there.
 
     Args:
         folder: an absolute path, or one below the data folder.
@@ -60,9 +60,10 @@ class JsonLines:
 
     def read(self, split: str) -> Iterator[Row]:
         """Read all rows of one file."""
-        file = self.files().get(split)
+        files = self.files()
+        file = files.get(split) or files.get(split.partition('_')[0])  # TFDS has train_xl, validation_matched and the like
         if file is None:
-            raise MissingDataError(f'{self.path()} has no split {split!r}, only {", ".join(sorted(self.files())) or "none"}')
+            raise MissingDataError(f'{self.path()} has no split {split!r}, only {", ".join(sorted(files)) or "none"}')
         opened = gzip.open if file.suffix == '.gz' else open
         try:
             with opened(file, 'rt', encoding='utf-8') as lines:

@@ -92,7 +92,7 @@ class DatasetSpec:
             return None
         fields = dict(self.fields(row))
         options = tuple(fields.pop('options', self.options))
-        answer = fields['answer']
+        answer = fields.pop('answer')
         if not isinstance(answer, str):
             if not 0 <= answer < len(options):
                 raise ValueError(f'data set {self.name!r}: the answer {answer!r} is no index into the options {options}')

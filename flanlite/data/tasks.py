@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,7 +88,13 @@ def examples_per_row(spec: specs.Spec, split: str, style: str, renderings: int |
 
 
 def render(
-    spec: DatasetSpec, split: str, *, style: str = 'instructions', renderings: int | str = 1, limit: int | None = None, tally: Tally | None = None
+    spec: DatasetSpec,
+    split: str,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[Rendered]:
     """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
 

@@ -35,7 +35,8 @@ def join(parts: Texts, separator: str = ' ') -> Text:
     """Join texts with a separator; of nested texts, the innermost (and get one level less)."""
     tf = tensorflow(parts)
     if tf:
-        return tf.strings.join(parts, separator) if isinstance(parts, list | tuple) else tf.strings.reduce_join(parts, -1, separator=separator)
+        parts = tf.stack(list(parts)) if isinstance(parts, list | tuple) else parts
+        return tf.strings.reduce_join(parts, -1, separator=separator)
     if len(parts) and not isinstance(parts[0], str):
         return [join(part, separator) for part in parts]
     return separator.join(parts)
@@ -60,6 +61,18 @@ def replace(value: Text, old: str, new: str) -> Text:
     """Replace every occurrence of a text."""
     tf = tensorflow(value)
     return tf.strings.regex_replace(value, quote(old), new.replace('\\', r'\\')) if tf else value.replace(old, new)
+
+
+def plain_quotes(value: Text) -> Text:
+    """Write the quotation marks of tokenised corpora, `` and '', as plain ones."""
+    return replace(replace(value, '``', '"'), "''", '"')
+
+
+def unescape(value: Text) -> Text:
+    """Write HTML's names of characters as the characters, also where damage put a space for the ampersand, and drop tags."""
+    for name, character in (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('nbsp', ' ')):
+        value = replace(replace(value, f'&{name};', character), f' {name};', character)
+    return substitute(replace(replace(value, ' amp;', ' &'), '&amp;', '&'), '<[A-Za-z/][^<>]*>', '')
 
 
 def substitute(value: Text, pattern: str, new: str) -> Text:
