@@ -1,0 +1,54 @@
+"""Baselines without a model: the commonest training answer, and chance."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from flanlite.data.batches import CachedSplit, Example
+from flanlite.data.vocabularies import Vocabulary
+from flanlite.eval import metrics
+from flanlite.eval.evaluate import answers_of, metric_of, places
+from flanlite.eval.scores import TaskScores
+
+TRAINING_ANSWERS = 5_000
+
+
+def training_answers(train: CachedSplit, vocabulary: Vocabulary) -> list[str]:
+    """Read answers from a training split of bare fields, whose targets are the answers: evenly spread, since many files are sorted."""
+    indices = np.unique(np.linspace(0, train.num_examples - 1, TRAINING_ANSWERS).astype(int))
+    return [vocabulary.decode(train.read(index).targets) for index in indices.tolist()]
+
+
+def majority(name: str, test: CachedSplit, answers: Sequence[str], vocabulary: Vocabulary) -> TaskScores:
+    """Score the rule that always gives the commonest of some answers; rows whose options lack it count as chance."""
+    texts, counts = np.unique(np.array(answers, dtype=object), return_counts=True)
+    commonest = str(texts[np.argmax(counts)])
+
+    def rule(example: Example) -> Sequence[str]:
+        return (commonest,) if commonest in example.options or not example.options else example.options
+
+    return by_rule(name, 'majority', test, vocabulary, rule)
+
+
+def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: Vocabulary) -> TaskScores:
+    """Score a random option (the expected score), or a copy of the input's bare fields where there are no options.
+
+    Args:
+        name: the task.
+        test: its evaluation split.
+        bare: the same rows without a template's words; needed where there are no options.
+        vocabulary: that of both splits.
+    """
+    copies = {example.row: vocabulary.decode(example.inputs) for example in bare.examples()} if bare else {}
+    return by_rule(name, 'chance', test, vocabulary, lambda example: example.options or (copies[example.row],))
+
+
+def by_rule(
+    name: str, method: str, test: CachedSplit, vocabulary: Vocabulary, rule: Callable[[Example], Sequence[str]]
+) -> TaskScores:
+    """Score a rule that reads no template: each row counts the mean over the texts that the rule gives."""
+    examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
+    metric = metric_of(name, examples)
+    count = metrics.find(metric).count
+    counts = [np.mean([count(text, answers_of(example, vocabulary)) for text in rule(example)], axis=0) for example in examples]
+    return TaskScores(name, metric, method, *places(examples, templates=False), np.array(counts, np.float64))

@@ -1,0 +1,147 @@
+"""An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's kept."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from flanlite.data import specs
+from flanlite.data.batches import CachedSplit, Example
+from flanlite.data.vocabularies import EOS_ID, Vocabulary
+from flanlite.eval import generate, metrics, rank
+from flanlite.eval.generate import Decoding
+from flanlite.eval.progress import progress
+from flanlite.eval.rank import Question
+from flanlite.eval.scores import TaskScores
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train.partitioning import Partitioner, make_partitioner
+
+FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection
+DEFAULT_TARGET_LENGTH = 64
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+    """Scores models on cached evaluation splits: by rank where an example has options, else by generating.
+
+    Args:
+        splits: the cached split of each task.
+        vocabulary: that of the splits.
+        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing.
+        decoding: how answers are generated; by default greedily, up to `targets` of `feature_lengths`.
+        tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+    """
+
+    splits: Mapping[str, CachedSplit]
+    vocabulary: Vocabulary
+    feature_lengths: Mapping[str, int] | None = None
+    decoding: Decoding | None = None
+    tokens_per_batch: int = 4096
+
+    def run(
+        self, config: T5Config, params: t5.Params, partitioner: Partitioner | None = None, *, template: Mapping[str, int] | None = None
+    ) -> dict[str, TaskScores]:
+        """Score a model on all tasks.
+
+        Args:
+            config: the model's.
+            params: its parameters, anywhere.
+            partitioner: the mesh; by default `make_partitioner()`.
+            template: reads only that template of each task; None reads all.
+        """
+        partitioner = partitioner or make_partitioner()
+        params = jax.device_put(params, partitioner.shardings(t5.logical_axes(config)))
+        chosen = dict.fromkeys(self.splits) if template is None else template
+        return {name: self.run_task(name, config, params, partitioner, chosen[name]) for name in self.splits}
+
+    def run_task(self, name: str, config: T5Config, params: t5.Params, partitioner: Partitioner, template: int | None) -> TaskScores:
+        """Score a model on one task."""
+        examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
+        examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
+        ranked = all(example.options for example in examples)
+        model = (config, params, partitioner)
+        predictions = self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
+        return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
+
+    def cut(self, inputs: np.ndarray) -> np.ndarray:
+        """Cut inputs that are longer than those in training."""
+        return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
+
+    def ranked(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
+        """Predict the most probable option of each example."""
+        questions = [Question(example.inputs, example.option_tokens) for example in examples]
+        with progress(f'ranking {name}', sum(len(question.options) for question in questions), 'options') as advance:
+            scores = rank.score(*model, questions, self.tokens_per_batch, advance)
+        return [example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)]
+
+    def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
+        """Predict by decoding."""
+        length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
+        settings = self.decoding or Decoding(max_length=length)
+        inputs = [example.inputs for example in examples]
+        with progress(f'answering {name}', len(inputs), 'inputs') as advance:
+            answers = generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
+        return [self.vocabulary.decode(tokens) for tokens in answers]
+
+    def cut_notes(self) -> list[str]:
+        """Say how many inputs are longer than what the model reads."""
+        notes = []
+        for name, split in self.splits.items():
+            longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
+            share = float(np.mean(split.lengths[:, 0] > longest))
+            if share > 0:
+                notes.append(f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.')
+        return notes
+
+
+def metric_of(name: str, examples: Sequence[Example]) -> str:
+    """Name a task's metric: its data set's, or one that fits a foreign task."""
+    spec = specs.find_spec(name)
+    if isinstance(spec, specs.DatasetSpec):
+        return spec.metric
+    return 'accuracy' if all(example.options for example in examples) else FOREIGN_METRIC
+
+
+def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the texts that count as right; the target where the example names none."""
+    return example.answers or (vocabulary.decode(example.targets),)
+
+
+def score_task(
+    name: str, method: str, examples: Sequence[Example], predictions: Sequence[str], vocabulary: Vocabulary, templates: bool = True
+) -> TaskScores:
+    """Count what a task's metric counts in each prediction."""
+    metric = metric_of(name, examples)
+    counts = metrics.find(metric).counts(predictions, [answers_of(example, vocabulary) for example in examples])
+    return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
+
+
+def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and templates of examples; the templates are -1 where a baseline reads none."""
+    rows = np.array([example.row for example in examples], np.int64)
+    return rows, np.array([example.template if templates else -1 for example in examples], np.int64)
+
+
+def samples(
+    scores: Mapping[str, TaskScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
+) -> list[dict[str, Any]]:
+    """Write out a few examples of each task with the model's predictions: other rows, other templates."""
+    shown = []
+    for name, scored in scores.items():
+        templates = np.unique(scored.templates)
+        rows = list(dict.fromkeys(scored.rows.tolist()))[:count]
+        wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
+        predictions = dict(zip(zip(scored.rows.tolist(), scored.templates.tolist(), strict=True), scored.predictions, strict=True))
+        for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
+            if wanted.get(example.row) == example.template:
+                shown.append({
+                    'task': name, 'row': example.row, 'template': example.template,
+                    'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
+                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, example.template],
+                })  # fmt: skip
+    return shown
