@@ -1,0 +1,158 @@
+"""Mixtures: names, held-out clusters, caps and rates, by hand."""
+
+import sys
+
+import pytest
+
+from flanlite.data import mixtures, specs
+from flanlite.data.templates import Template
+
+
+class Rows:
+    def rows(self, split):
+        return iter([{'text': split}])
+
+    def version(self):
+        return '1'
+
+
+def data_set(name, cluster, **caps):
+    return specs.DatasetSpec(name, cluster, Rows(), lambda row: {'answer': row['text']}, (Template('{answer}'),), **caps)
+
+
+TOY = specs.Collection(
+    name='toy',
+    specs=(
+        data_set('toy_nli', 'nli'),
+        data_set('toy_nli2', 'nli', max_rate=500),
+        data_set('toy_paraphrase', 'paraphrase'),
+        data_set('toy_sentiment', 'sentiment', max_examples=100),
+        data_set('toy_summary', 'summarization'),
+    ),
+)
+COUNTS = {'toy_nli': 400_000, 'toy_nli2': 20_000, 'toy_paraphrase': 2_000, 'toy_sentiment': 5_000, 'toy_summary': 10}
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': TOY})
+
+
+def tasks(mixture):
+    return [entry.task for entry in mixture.entries]
+
+
+def test_rates_in_proportion_with_both_caps():
+    rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
+    assert rates == {'toy_nli': 3_000, 'toy_nli2': 500, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 10}
+
+
+def test_truncation_and_rate_cap_are_two_things():
+    assert mixtures.rates(mixtures.resolve('toy', max_rate=None), COUNTS)['toy_nli'] == 30_000
+    assert mixtures.rates(mixtures.resolve('toy', max_rate=None, max_examples=None), COUNTS)['toy_nli'] == 400_000
+    entry = mixtures.resolve('toy', max_examples=1_000).entries[0]
+    assert (entry.max_examples, entry.max_rate) == (1_000, 3_000)
+
+
+def test_a_data_sets_own_caps_stay():
+    entries = {entry.task: entry for entry in mixtures.resolve('toy', max_rate=None, max_examples=None).entries}
+    assert (entries['toy_nli2'].max_rate, entries['toy_sentiment'].max_examples) == (500, 100)
+
+
+def test_temperature_comes_after_the_cap():
+    rates = mixtures.rates(mixtures.resolve('toy', temperature=2.0), COUNTS)
+    assert rates['toy_nli'] == pytest.approx(3_000**0.5) and rates['toy_summary'] == pytest.approx(10**0.5)
+
+
+def test_equal_rates():
+    assert set(mixtures.rates(mixtures.resolve('toy', scheme='equal'), COUNTS).values()) == {1.0}
+
+
+def test_tasks_without_examples_take_no_part():
+    assert mixtures.rates(mixtures.resolve('toy'), {'toy_summary': 10}) == {'toy_summary': 10}
+
+
+def test_held_out_cluster_leaves_with_what_overlaps():
+    for mixture in (mixtures.resolve('toy_held_out_nli'), mixtures.resolve('toy', held_out='nli')):
+        assert (mixture.held_out, mixture.removed) == ('nli', ('paraphrase',))
+        assert tasks(mixture) == ['toy_sentiment', 'toy_summary']
+    sentiment = mixtures.resolve('toy_held_out_sentiment')
+    assert sentiment.removed == () and len(sentiment.entries) == 4
+
+
+def test_one_data_set_is_a_mixture():
+    mixture = mixtures.resolve('toy_sentiment')
+    assert tasks(mixture) == ['toy_sentiment'] and mixture.collection is TOY and mixture.entries[0].max_examples == 100
+
+
+def test_include_and_exclude():
+    assert tasks(mixtures.resolve('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2'])) == ['toy_nli', 'toy_summary']
+    assert tasks(mixtures.resolve('toy_held_out_nli', exclude=['toy_nli'])) == ['toy_sentiment', 'toy_summary']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'name': 'toi'}, "unknown mixture or task 'toi'; did you mean toy.*the collections are .*pocket.*toy"),
+        ({'name': 'toy_sentimant'}, 'did you mean toy_sentiment'),
+        (
+            {'name': 'toy_held_out_nil'},
+            "unknown cluster 'nil'; did you mean nli.*the clusters are nli, paraphrase, sentiment, summarization",
+        ),
+        ({'name': 'toy_held_out_math'}, "unknown cluster 'math'"),
+        ({'name': 'toy', 'held_out': 'translation'}, "unknown cluster 'translation'"),
+        ({'name': 'toy_held_out_nli', 'held_out': 'sentiment'}, 'expected only one'),
+        ({'name': 'toy_nli', 'held_out': 'nli'}, 'is no collection'),
+        ({'name': 'toy', 'scheme': 'even'}, 'expected proportional or equal'),
+        ({'name': 'toy', 'max_rate': 0}, 'got max_rate=0'),
+        ({'name': 'toy', 'temperature': 0}, 'got temperature=0'),
+        ({'name': 'toy', 'exclude': ['toy_nle']}, "no task 'toy_nle'; did you mean toy_nli"),
+        ({'name': 'toy_held_out_nli', 'include': ['toy_nli']}, 'no task of the mixture .* is left'),
+    ],
+)
+def test_mistakes_are_told_with_the_remedy(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mixtures.resolve(**arguments)
+
+
+def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path):
+    for name in ('madeup', 'madeup_more'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text(
+            f'import dataclasses\nfrom flanlite.data import specs\nfrom test_mixtures import data_set\n'
+            f'specs.register(specs.Collection("{name}", (data_set("{name}_task", "math"), data_set("odd_{name}", "nli"))))\n'
+        )
+    package = __import__('flanlite.mixtures').mixtures
+    monkeypatch.setattr(package, '__path__', [str(tmp_path)])
+    monkeypatch.setitem(sys.modules, 'test_mixtures', sys.modules[__name__])
+    try:
+        assert mixtures.collection_names() == ['madeup', 'madeup_more', 'toy']
+        assert tasks(mixtures.resolve('toy_nli')) == ['toy_nli'] and 'madeup' not in specs.COLLECTIONS
+        assert tasks(mixtures.resolve('madeup_more_held_out_nli')) == ['madeup_more_task'] and 'madeup' not in specs.COLLECTIONS
+        assert tasks(mixtures.resolve('odd_madeup')) == ['odd_madeup']
+    finally:
+        for name in ('madeup', 'madeup_more'):
+            sys.modules.pop(f'flanlite.mixtures.{name}', None)
+
+
+def test_seqio_mixtures_keep_their_rates():
+    seqio = pytest.importorskip('seqio')
+    feature = {'targets': seqio.Feature(seqio.PassThroughVocabulary(10))}
+    source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: None, ['train'], num_input_examples={'train': 50})
+    for name in ('user_a', 'user_b'):
+        seqio.TaskRegistry.add(name, source=source, preprocessors=[], output_features=feature)
+    seqio.MixtureRegistry.add('user_inner', [('user_a', 3), ('user_b', 1)])
+    seqio.MixtureRegistry.add('user_outer', [('user_inner', 10), ('user_b', seqio.mixing_rate_num_examples)])
+    counts = {'user_a': 7, 'user_b': 9}
+    try:
+        assert mixtures.rates(mixtures.resolve('user_outer'), counts) == {'user_a': 7.5, 'user_b': 52.5}
+        assert mixtures.rates(mixtures.resolve('user_outer', max_rate=10), counts) == {'user_a': 7.5, 'user_b': 10}
+        assert mixtures.rates(mixtures.resolve('user_outer', scheme='equal'), counts) == {'user_a': 1, 'user_b': 1}
+        assert mixtures.rates(mixtures.resolve('user_b'), counts) == {'user_b': 9}
+        with pytest.raises(ValueError, match=r'did you mean .*user_inner'):
+            mixtures.resolve('user_iner')
+    finally:
+        for name in ('user_outer', 'user_inner'):
+            seqio.MixtureRegistry.remove(name)
+        for name in ('user_a', 'user_b'):
+            seqio.TaskRegistry.remove(name)
