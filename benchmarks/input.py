@@ -103,6 +103,7 @@ def write_seqio(folder, split_folder):
     info = {'seqio_version': '0.0.20', 'num_shards': 1, 'features': {'inputs': described, 'targets': described}}
     (folder / 'info.train.json').write_text(json.dumps(info))
     (folder / 'stats.train.json').write_text(json.dumps({'examples': count}))
+    (folder / 'COMPLETED').touch()
 
 
 def measure(name, options):
@@ -131,8 +132,11 @@ def measure_flanlite(options):
     iterator = batches.train_iterator(splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0)
     figures = read(iterator, options, imported)
     now, better = batches.hint_shape(splits, rates, lengths)
-    hint = f'{lengths["inputs"]}/{better.targets} fills {better.encoder_fill:.3f} and {better.decoder_fill:.3f}, cutting {better.cut:.1%} of targets'
-    return figures | {'tasks': len(splits), 'imports': imported - started, 'hint': hint, 'cut': now.cut}
+    hint = (
+        f'{lengths["inputs"]}/{better.targets} would fill {better.encoder_fill:.3f} and {better.decoder_fill:.3f}, '
+        f'and cut {better.cut:.1%} of the targets where {lengths["targets"]} cuts {now.cut:.1%}'
+    )
+    return figures | {'tasks': len(splits), 'imports': imported - started, 'hint': hint}
 
 
 def measure_seqio(options):
@@ -149,10 +153,10 @@ def measure_seqio(options):
     names = sorted(folder.name for folder in cache.iterdir())[: options.seqio_tasks]
     for name in names:
         source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',))
-        seqio.TaskRegistry.add(name, source, [seqio.CacheDatasetPlaceholder()], features, metric_fns=[])
+        seqio.TaskRegistry.add(name, source=source, preprocessors=[seqio.CacheDatasetPlaceholder()], output_features=features)
     seqio.MixtureRegistry.add('all', [(name, options.examples) for name in names])
     dataset = seqio.get_dataset(
-        'all', split_lengths(options), dataset_split='train', shuffle=True, use_cached=True, seed=0,
+        'all', split_lengths(options), dataset_split='train', shuffle=True, use_cached=True, seed=0, num_epochs=None,
         feature_converter=seqio.EncDecFeatureConverter(pack=True),
     )  # fmt: skip
     batches = iter(dataset.batch(options.batch_size, drop_remainder=True).prefetch(2).as_numpy_iterator())
