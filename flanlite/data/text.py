@@ -13,6 +13,8 @@ Text = Any  # a str, or a scalar string tensor
 Number = Any  # an int, float or bool, or a scalar tensor
 Texts = Any  # a sequence of texts, or a string tensor with one axis more
 
+ENTITIES = (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('#151', '—'), ('nbsp', ' '), ('amp', '&'))  # in this order
+
 
 def tensorflow(*values: Any) -> Any:
     """Return TensorFlow where a value is, or holds, a tensor, else None; never imports it."""
@@ -70,9 +72,9 @@ def plain_quotes(value: Text) -> Text:
 
 def unescape(value: Text) -> Text:
     """Write HTML's names of characters as the characters, also where damage put a space for the ampersand, and drop tags."""
-    for name, character in (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('nbsp', ' ')):
+    for name, character in ENTITIES:
         value = replace(replace(value, f'&{name};', character), f' {name};', character)
-    return substitute(replace(replace(value, ' amp;', ' &'), '&amp;', '&'), '<[A-Za-z/][^<>]*>', '')
+    return substitute(value, '<[A-Za-z/][^<>]*>', '')
 
 
 def substitute(value: Text, pattern: str, new: str) -> Text:

@@ -33,7 +33,7 @@ def arc(name: str, config: str) -> DatasetSpec:
         splits=Splits('train[:-200]', 'train[-200:]', 'test'),
         fields=lambda row: {
             'question': row['question'],
-            'options': [row['choices']['text'][0], row['choices']['text'][1], row['choices']['text'][2], row['choices']['text'][3]],
+            'options': [row['choices']['text'][place] for place in range(4)],
             'answer': row['answerKey'],
         },
         keep=lambda row: text.length(row['choices']['text']) == 4,

@@ -5,6 +5,8 @@ from flanlite.data.sources import Tfds
 from flanlite.data.specs import DatasetSpec, Splits
 from flanlite.data.templates import Template
 
+MARKERS = r'\[(header|title|step|substeps)\] '  # of WikiHow's pages, as HellaSwag writes them
+
 # COPA: the likelier of two causes or effects.
 #     premise   The candle went out.
 #     relation  cause
@@ -54,9 +56,9 @@ HELLASWAG = DatasetSpec(
     source=Tfds('hellaswag:1.1.0'),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
     fields=lambda row: {
-        'context': row['context'],
+        'context': text.substitute(row['context'], MARKERS, ''),
         'activity': row['activity_label'],
-        'options': [row['endings'][0], row['endings'][1], row['endings'][2], row['endings'][3]],
+        'options': [text.substitute(row['endings'][place], MARKERS, '') for place in range(4)],
         'answer': row['label'],
     },
     lineage=('ActivityNet Captions', 'WikiHow'),

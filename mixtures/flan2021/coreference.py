@@ -148,7 +148,7 @@ WSC273 = DatasetSpec(
         Template('Item 7. Write out the fitting end.\n\n{beginning}\n{options_}\nEnd:'),
         Template('Half of this was covered by a stain: "{beginning}" Which of the following was under it?\n\n{options_}'),
         Template('Speaker: {beginning}\nInterpreter, who guesses ahead:\n{options_}'),
-        Template('{options_}\n\nYou have heard this much: {beginning} Choose the ending that agrees with it.'),
+        Template('{options_}\n\nYou have heard this much: "{beginning} ..." Choose the ending that agrees with it.'),
         Template('Use what you know of people and things to continue the text.\n\nBeginning: {beginning}\n{options_}\nContinuation:'),
         Template('Put the two halves together. The first half is "{beginning}" and the second is one of these.\n{options_}'),
     ),

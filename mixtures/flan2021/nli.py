@@ -55,7 +55,7 @@ CB = DatasetSpec(
     cluster='nli',
     source=Tfds('super_glue/cb:1.0.2'),
     splits=Splits('train[:-50]', 'train[-50:]', 'validation'),
-    fields=lambda row: {'premise': row['premise'], 'hypothesis': row['hypothesis'], 'answer': row['label']},
+    fields=lambda row: {'premise': text.plain_quotes(row['premise']), 'hypothesis': row['hypothesis'], 'answer': row['label']},
     options=('yes', 'no', 'unclear'),
     lineage=('CommitmentBank', 'British National Corpus', 'Wall Street Journal', 'Switchboard'),
     licence='SuperGLUE terms',
@@ -92,8 +92,8 @@ ANLI_TEMPLATES = (
     Template('Encyclopedia entry:\n{context}\n\nFrom an essay about it:\n{hypothesis}\n\n'
              'Which of these marks belongs beside the line from the essay?\n{options_}'),
     Template('Statement: {hypothesis}\nSource: {context}\n\nCheck the statement against the source and label it.\n\n{options_}'),
-    Template('I am making a round of true-or-false questions for a pub quiz. One of them is "{hypothesis}" and this is where I took it '
-             'from: "{context}" What goes on the answer sheet? If the source does not settle it, I had better know.\n{options_}'),
+    Template('I am collecting statements for a pub quiz, where people have to judge them. One is "{hypothesis}" and this is where I took '
+             'it from: "{context}" What goes on the answer sheet? If the source does not settle it, I had better know.\n{options_}'),
     Template('Reading test\n\n{context}\n\nItem 1. {hypothesis}\n{options_}\nCopy the word that fits item 1.'),
     Template('What would a careful reader, who knows nothing but the following text, think of the claim after it?\n\n{context}\n\n'
              'Claim: {hypothesis}\n\n{options_}'),
@@ -167,7 +167,7 @@ def mnli(kind: str) -> DatasetSpec:
         templates=MNLI_TEMPLATES,
         baselines=(
             Template('{premise}\nquestion: {hypothesis} yes, no or maybe?\nanswer:'),
-            Template('{premise} Is it true that {hypothesis}'),
+            Template('{premise}\n{hypothesis}\nIf the first is true, the second is true:'),
         ),
     )
 
@@ -279,7 +279,7 @@ SNLI = DatasetSpec(
         Template('Image library, review of new entries\nalternative text: {premise}\nproposed tag line: {hypothesis}\n'
                  'Is the tag line accurate?\n{options_}'),
         Template('One of these is the right answer to the question below.\n{options_}\n\n'
-                 'If this is what happens: {premise} then does this happen: {hypothesis}'),
+                 'This is happening: {premise} Is this happening as well? {hypothesis}'),
         Template('Two people describe the same moment.\n\nFirst person: {premise}\nSecond person: {hypothesis}\n\n'
                  'If the first one is right, is the second?\n\n{options_}'),
         Template('Photo caption: {premise}\n\nAdd a sentence about the photo. Anybody who knows only the caption and is asked whether your '
@@ -287,7 +287,7 @@ SNLI = DatasetSpec(
     ),
     baselines=(
         Template('{premise}\nquestion: {hypothesis} yes, no or cannot tell?\nanswer:'),
-        Template('{premise} Is it true that {hypothesis}'),
+        Template('caption: {premise}\nstatement: {hypothesis}\ntrue of the picture:'),
     ),
 )
 

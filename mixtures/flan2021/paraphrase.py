@@ -14,7 +14,11 @@ GLUE_MRPC = DatasetSpec(
     cluster='paraphrase',
     source=Tfds('glue/mrpc:2.0.0'),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
-    fields=lambda row: {'sentence1': row['sentence1'], 'sentence2': row['sentence2'], 'answer': row['label']},
+    fields=lambda row: {
+        'sentence1': text.plain_quotes(row['sentence1']),
+        'sentence2': text.plain_quotes(row['sentence2']),
+        'answer': row['label'],
+    },
     options=('no', 'yes'),
     lineage=('MSR Paraphrase Corpus',),
     licence='Microsoft Research licence, research use',
@@ -29,7 +33,7 @@ GLUE_MRPC = DatasetSpec(
         Template('Check for copied work\nsubmitted: {sentence2}\npublished: {sentence1}\n\n'
                  'Is what was submitted a paraphrase of what was published?\n{options_}'),
         Template('A: Our headline story begins, "{sentence1}"\nB: And theirs begins, "{sentence2}"\n'
-                 'A: Is there no difference in what is being said? Tell me whether the two agree.\n{options_}'),
+                 'A: Is that one and the same statement?\n{options_}\nB:'),
         Template('News feed, search for duplicates\nitem 1: {sentence1}\nitem 2: {sentence2}\nduplicate?\n{options_}'),
         Template('Leave the wording aside and look at the content. Here is one sentence: {sentence1} And here is another: {sentence2} Is '
                  'the content equal?\n\n{options_}'),
@@ -73,8 +77,8 @@ STSB = DatasetSpec(
                  '{options_}'),
         Template('I searched for "{sentence1}" and what I got was "{sentence2}" How good a match is that, if 0 is useless and 5 is '
                  'perfect?\n\n{options_}'),
-        Template('Write a sentence that is {answer} out of 5 points close in meaning to the one below.\n\n{sentence1}',
-                 '{sentence2}', inverted=True),
+        Template('How close in meaning two sentences are can be rated from 0 to 5. Write one that gets {answer} points when it is compared '
+                 'with this one.\n\n{sentence1}', '{sentence2}', inverted=True),
         Template('Sentence: {sentence2}\nWanted: another sentence. Somebody who compares the two meanings on a scale from 0 to 5 should '
                  'arrive at {answer}.', '{sentence1}', inverted=True),
     ),

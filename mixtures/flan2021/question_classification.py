@@ -1,5 +1,6 @@
 """Question classification: what does a question ask for? FLAN's one data set."""
 
+from flanlite.data import text
 from flanlite.data.sources import Tfds
 from flanlite.data.specs import DatasetSpec, Splits
 from flanlite.data.templates import Template
@@ -12,7 +13,7 @@ TREC = DatasetSpec(
     cluster='question_classification',
     source=Tfds('trec:1.0.0'),
     splits=Splits('train[:-200]', 'train[-200:]', 'test'),
-    fields=lambda row: {'question': row['text'], 'answer': row['label-coarse']},
+    fields=lambda row: {'question': text.plain_quotes(row['text']), 'answer': row['label-coarse']},
     options=('description', 'entity', 'abbreviation', 'person', 'number', 'place'),
     lineage=('TREC QA',),
     licence='research use',

@@ -15,7 +15,12 @@ BOOL_Q = DatasetSpec(
     cluster='reading_comprehension',
     source=Tfds('bool_q:1.0.0'),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
-    fields=lambda row: {'passage': row['passage'], 'question': row['question'], 'title': row['title'], 'answer': row['answer']},
+    fields=lambda row: {
+        'passage': text.plain_quotes(row['passage']),
+        'question': row['question'],
+        'title': row['title'],
+        'answer': text.choose(row['answer'], ('no', 'yes')),  # a truth value in the data
+    },
     options=('no', 'yes'),
     lineage=('Natural Questions',),
     licence='CC BY-SA 3.0',
@@ -51,7 +56,12 @@ MULTIRC = DatasetSpec(
     cluster='reading_comprehension',
     source=Tfds('super_glue/multirc:1.0.2'),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
-    fields=lambda row: {'paragraph': row['paragraph'], 'question': row['question'], 'candidate': row['answer'], 'answer': row['label']},
+    fields=lambda row: {
+        'paragraph': text.strip(text.plain_quotes(row['paragraph'])),
+        'question': row['question'],
+        'candidate': row['answer'],
+        'answer': row['label'],
+    },
     options=('no', 'yes'),
     lineage=('MultiRC',),
     licence='research licence, SuperGLUE terms',
@@ -72,8 +82,8 @@ MULTIRC = DatasetSpec(
                  'it at that?\n{options_}'),
         Template('{paragraph}\n\n{question}\n\nGive an answer. Somebody who has the paragraph and is asked whether you are right should '
                  'say: {answer}.', '{candidate}', inverted=True),
-        Template('Think of a question about this text:\n\n{paragraph}\n\nThe reply to it will be "{candidate}". Is that reply to be '
-                 'correct? Make the question such that this is so: {answer}.', '{question}', inverted=True),
+        Template('Think of a question about this text:\n\n{paragraph}\n\nThe reply to it will be "{candidate}". Anybody who checks that '
+                 'reply against the text and is asked whether it is correct has to say: {answer}.', '{question}', inverted=True),
     ),
     baselines=(
         Template('{paragraph}\nquestion: {question}\nanswer: {candidate}\ncorrect:'),

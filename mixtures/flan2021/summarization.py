@@ -46,10 +46,10 @@ AG_NEWS_SUBSET = DatasetSpec(
     source=Tfds('ag_news_subset:1.0.0'),
     splits=Splits('train[:-200]', 'train[-200:]', 'test'),
     fields=lambda row: {
-        'article': text.strip(text.replace(text.replace(text.join([row['title'], row['description']], '\n'), '\\', ' '), ' #39;', "'")),
+        'article': text.strip(text.unescape(text.replace(text.join([row['title'], row['description']], '\n'), '\\', ' '))),
         'answer': row['label'],
     },
-    options=('world', 'sports', 'business', 'science and technology'),
+    options=('world news', 'sports', 'business', 'science and technology'),
     lineage=("AG's corpus",),
     licence='non-commercial research',
     link='http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html',
@@ -61,7 +61,7 @@ AG_NEWS_SUBSET = DatasetSpec(
                  'Somebody who heard it all:'),
         Template('One of four tags has to be set before a report can go online.\n{options_}\n\nReport: {article}\nTag:'),
         Template('News in a word. Read the text, then sum up its field in one of the terms given.\n\n"{article}"\n\n{options_}'),
-        Template('Our paper has four desks: world, sports, business, and science and technology. Which one wrote this?\n\n{article}'),
+        Template('Our paper has four desks: world news, sports, business, and science and technology. Which one wrote this?\n\n{article}'),
         Template('{options_}\n\nA reader who cares for only one of these subjects has cut out an article. Which subject is it?\n\n'
                  '{article}'),
         Template('Write the beginning of a news report for the section "{answer}".', '{article}', inverted=True),
