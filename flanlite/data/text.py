@@ -13,7 +13,7 @@ Text = Any  # a str, or a scalar string tensor
 Number = Any  # an int, float or bool, or a scalar tensor
 Texts = Any  # a sequence of texts, or a string tensor with one axis more
 
-ENTITIES = (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('#151', '—'), ('nbsp', ' '), ('amp', '&'))  # in this order
+ENTITIES = (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('#151', '—'), ('nbsp', ' '), ('amp', '&'))
 
 
 def tensorflow(*values: Any) -> Any:
