@@ -1,0 +1,330 @@
+"""Checkpoints of a run, through Orbax; and the small file in which a finished model is shipped."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gin
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+from orbax.checkpoint import checkpoint_managers
+from safetensors import safe_open
+from safetensors.flax import save_file
+
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train.partitioning import parameter_name
+from flanlite.train.state import TrainState
+
+FOLDER = 'checkpoints'
+SUFFIX = '.safetensors'
+Tree = Any
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class CheckpointConfig:
+    """When a run saves and what it keeps.
+
+    Args:
+        every_steps: a checkpoint is saved at each multiple of this, and at the last step.
+        keep_last: how many of the last checkpoints are kept.
+        keep_best: how many of the best are kept beside them.
+        best_metric: the metric that says which are best; `eval_loss` and `eval_accuracy` need evaluation during the run.
+        best_mode: 'min' or 'max' of it.
+    """
+
+    every_steps: int = 500
+    keep_last: int = 2
+    keep_best: int = 0
+    best_metric: str = 'eval_loss'
+    best_mode: str = 'min'
+
+    def __post_init__(self) -> None:
+        if self.every_steps < 1 or self.keep_last < 1 or self.keep_best < 0:
+            raise ValueError(
+                f'every_steps and keep_last are at least 1 and keep_best is not below 0; '
+                f'got {self.every_steps}, {self.keep_last} and {self.keep_best}'
+            )
+        if self.best_mode not in ('min', 'max'):
+            raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
+
+    def policy(self) -> checkpoint_managers.PreservationPolicy:
+        """Make Orbax's rule of what to keep."""
+        latest = checkpoint_managers.LatestN(self.keep_last)
+        if not self.keep_best:
+            return latest
+        sign = 1.0 if self.best_mode == 'max' else -1.0
+        best = checkpoint_managers.BestN(
+            get_metric_fn=lambda metrics: sign * metrics.get(self.best_metric, -sign * math.inf),
+            n=self.keep_best,
+            keep_checkpoints_without_metrics=False,
+        )
+        return checkpoint_managers.AnyPreservationPolicy([latest, best])
+
+
+class Restored(NamedTuple):
+    """What a run goes on from."""
+
+    state: TrainState
+    position: dict[str, Any]
+    unlogged: dict[str, float]
+
+
+class Run(NamedTuple):
+    """A trained model, and what is needed to ask it something."""
+
+    config: T5Config
+    params: Tree
+    vocabulary: str
+    feature_lengths: dict[str, int]
+    step: int
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder. Saving returns once the state is copied from the devices; writing goes on beside the next steps.
+
+    A checkpoint is written beside its place and then renamed: a process killed at any moment leaves whole checkpoints only.
+
+    Args:
+        model_dir: the run's folder.
+        settings: what to keep; None opens the checkpoints only to read them.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
+        self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
+        options = ocp.CheckpointManagerOptions(read_only=True)
+        if settings is not None:
+            options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy(), cleanup_tmp_directories=True)
+        handlers = {
+            'params': ocp.StandardCheckpointHandler(),
+            'optimizer': ocp.StandardCheckpointHandler(),
+            'position': ocp.JsonCheckpointHandler(),
+            'config': ocp.JsonCheckpointHandler(),
+            'manifest': ocp.JsonCheckpointHandler(),
+        }
+        self._manager = ocp.CheckpointManager(self.path, item_handlers=handlers, options=options)
+
+    def latest_step(self) -> int | None:
+        """Return the step of the last whole checkpoint, None where there is none."""
+        return self._manager.latest_step()
+
+    def save(
+        self,
+        train_state: TrainState,
+        *,
+        step: int,
+        position: Mapping[str, Any],
+        unlogged: Mapping[str, float],
+        config_text: str,
+        manifest: Mapping[str, Any],
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Begin to save a checkpoint.
+
+        Args:
+            train_state: the state after `step` steps.
+            step: names the checkpoint.
+            position: where the data stands.
+            unlogged: the sums that no record in metrics.jsonl holds yet.
+            config_text: the resolved gin configuration.
+            manifest: see `flanlite.train.run`.
+            metrics: what `best_metric` chooses from.
+        """
+        items = ocp.args.Composite(
+            params=ocp.args.StandardSave(train_state.params),
+            optimizer=ocp.args.StandardSave({'step': train_state.step, 'state': train_state.opt_state}),
+            position=ocp.args.JsonSave({'data': dict(position), 'unlogged': dict(unlogged)}),
+            config=ocp.args.JsonSave({'gin': config_text}),
+            manifest=ocp.args.JsonSave(dict(manifest)),
+        )
+        self._manager.save(step, args=items, metrics=dict(metrics), force=True)
+
+    def restore(self, step: int, abstract: TrainState, config: T5Config) -> Restored:
+        """Restore a checkpoint onto the shardings of `abstract`, whatever mesh it was saved from.
+
+        Raises:
+            ValueError: the checkpoint is of a model of another shape or of another optimizer.
+        """
+        check_shapes(self._shapes(step, 'params'), abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        optimizer = {'step': abstract.step, 'state': abstract.opt_state}
+        if self._shapes(step, 'optimizer') != shapes(optimizer):
+            raise ValueError(
+                f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run began with, '
+                f'or begin a new run from its parameters: another MODEL_DIR, and INITIAL_CHECKPOINT_PATH={self.path}/{step}'
+            )
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardRestore(abstract.params),
+                optimizer=ocp.args.StandardRestore(optimizer),
+                position=ocp.args.JsonRestore(),
+            ),
+        )
+        train_state = TrainState(restored.optimizer['step'], restored.params, restored.optimizer['state'])
+        return Restored(train_state, restored.position['data'], restored.position['unlogged'])
+
+    def restore_params(self, step: int, config: T5Config, shardings: Tree | None = None) -> Tree:
+        """Restore a checkpoint's parameters only; by default whole, onto this process's first device."""
+        abstract = abstract_params(config, shardings)
+        check_shapes(self._shapes(step, 'params'), abstract, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        return self._manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))).params
+
+    def manifest(self, step: int) -> dict[str, Any]:
+        """Read a checkpoint's manifest."""
+        return self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
+
+    def wait(self) -> None:
+        """Wait until all that was saved is on disk; raises what went wrong on the way."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for the writing, and let go."""
+        self._manager.close()
+
+    def _shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
+        return shapes(self._manager.item_metadata(step)[item].tree)
+
+
+def shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    """List the shapes of a tree's arrays by name."""
+    return {parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def abstract_params(config: T5Config, shardings: Tree | None = None) -> Tree:
+    """Evaluate the parameters' shapes; without shardings, they are to lie on this process's first device."""
+    found = jax.eval_shape(lambda: t5.init_params(config, jax.random.key(0)))
+    if shardings is None:
+        first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        shardings = jax.tree.map(lambda leaf: first, found)
+    return jax.tree.map(lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), found, shardings)
+
+
+def check_shapes(
+    found: Mapping[str, tuple[int, ...]], wanted: Tree, config: T5Config, saved_config: Mapping[str, Any] | None, source: str
+) -> None:
+    """Refuse parameters that do not fit the model, naming the first that does not, both shapes, and what to set."""
+    expected = shapes(wanted)
+    if dict(found) == expected:
+        return
+    name = next(name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name))
+    shape, other = (str(each[name]) if name in each else 'no such parameter' for each in (found, expected))
+    differing = {
+        field: value
+        for field, value in (saved_config or {}).items()
+        if field in ARCHITECTURE and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field)))
+    }
+    remedy = ', '.join(f'T5Config.{field} = {value!r}' for field, value in differing.items()) or 'the T5Config that it was trained with'
+    raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; set {remedy}')
+
+
+ARCHITECTURE = (
+    'vocab_size', 'emb_dim', 'num_heads', 'num_encoder_layers', 'num_decoder_layers', 'head_dim', 'mlp_dim', 'mlp_activations',
+    'logits_via_embedding', 'relpos_bias_per_layer',
+)  # fmt: skip
+
+
+def save_params(
+    path: str | os.PathLike[str], params: Tree, config: T5Config, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write parameters as one safetensors file, with the config and more as JSON in its metadata.
+
+    Args:
+        path: ends in .safetensors.
+        params: a nested dict; the tensors' names join its keys with '/'.
+        config: the model's.
+        dtype: 'bfloat16' or 'float32'.
+        metadata: `vocabulary`, `feature_lengths`, `step`, and whatever else should travel with the parameters.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
+        raise ValueError(f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}')
+    tensors = {name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()}
+    described = {'config': dataclasses.asdict(config), **(metadata or {})}
+    partial = path.with_name(path.name + '.partial')
+    save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
+    os.replace(partial, path)
+
+
+def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree | None = None) -> Tree:
+    """Load a model's parameters, in float32.
+
+    Args:
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a file that `save_params` wrote.
+        config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
+        shardings: where the parameters go; by default all to this process's first device.
+
+    Raises:
+        ValueError: nothing is there, or it does not fit the config.
+    """
+    if pathlib.Path(path).suffix != SUFFIX:
+        checkpoints, step = find(path)
+        try:
+            return checkpoints.restore_params(step, config, shardings)
+        finally:
+            checkpoints.close()
+    abstract = abstract_params(config, shardings)
+    with open_file(path) as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+        check_shapes(found, abstract, config, file_metadata(file)['config'], str(path))
+
+        def place(tree_path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+            value = np.asarray(file.get_tensor(parameter_name(tree_path))).astype(leaf.dtype)
+            return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: value[index])
+
+        return jax.tree_util.tree_map_with_path(place, abstract)
+
+
+def load_run(path: str | os.PathLike[str], **config_changes: Any) -> Run:
+    """Load a model with the config, vocabulary and lengths it was trained with.
+
+    Args:
+        path: as for `load_params`.
+        config_changes: fields of `T5Config` to replace, such as `dtype`.
+    """
+    if pathlib.Path(path).suffix == SUFFIX:
+        with open_file(path) as file:
+            found = file_metadata(file)
+        config = dataclasses.replace(T5Config(**found['config']), **config_changes)
+        return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
+    checkpoints, step = find(path)
+    try:
+        manifest = checkpoints.manifest(step)
+        config = dataclasses.replace(T5Config(**manifest['model']), **config_changes)
+        params = checkpoints.restore_params(step, config)
+        return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], step)
+    finally:
+        checkpoints.close()
+
+
+def find(path: str | os.PathLike[str]) -> tuple[Checkpoints, int]:
+    """Find the checkpoint that a path means: a run's last one, or the one that the path names."""
+    path = pathlib.Path(os.path.abspath(path))
+    step = int(path.name) if path.name.isdigit() and path.parent.name == FOLDER else None
+    model_dir = path.parents[1] if step is not None else path.parent if path.name == FOLDER else path
+    if (model_dir / FOLDER).is_dir():
+        checkpoints = Checkpoints(model_dir)
+        step = step if step is not None else checkpoints.latest_step()
+        if step is not None and (checkpoints.path / str(step)).is_dir():
+            return checkpoints, step
+    raise ValueError(f'no checkpoint at {path}; expected a run folder with {FOLDER}/STEP, one of these steps, or a {SUFFIX} file')
+
+
+def open_file(path: str | os.PathLike[str]) -> Any:
+    """Open a parameter file; what is none is a `ValueError`."""
+    try:
+        return safe_open(path, framework='flax')
+    except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
+        raise ValueError(f'{path} is no parameter file: {error}') from error
+
+
+def file_metadata(file: Any) -> dict[str, Any]:
+    """Read what `save_params` put beside the tensors."""
+    return {name: json.loads(text) for name, text in (file.metadata() or {}).items()}

@@ -1,0 +1,126 @@
+"""What a run writes down and says while it runs: metrics.jsonl, TensorBoard events, and one live line."""
+
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorboardX
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+METRICS = 'metrics.jsonl'
+SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file so that it is never seen half-written, even if the process is killed."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read a run's metrics.jsonl, without a line that was cut off in the writing."""
+    path = pathlib.Path(model_dir) / METRICS
+    records = []
+    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return records
+
+
+class Journal:
+    """Records to metrics.jsonl, TensorBoard and the terminal; processes other than the first only keep `last`, the newest of each value.
+
+    Args:
+        model_dir: the run's folder, which exists.
+        title: what the live line begins with.
+        start_step: the step that the run goes on from; what was logged of later steps is dropped, it will come again.
+        train_steps: the run's last step.
+        active: false in processes other than the first.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike[str], title: str, start_step: int, train_steps: int, active: bool = True) -> None:
+        self._title, self._train_steps, self._active = title, train_steps, active
+        self._said = -math.inf
+        self._waiting: Mapping[str, Any] | None = None
+        self.last: dict[str, Any] = {}
+        if not active:
+            return
+        kept = [record for record in read_metrics(model_dir) if record['step'] <= start_step]
+        path = pathlib.Path(model_dir) / METRICS
+        write_whole(path, ''.join(json.dumps(record) + '\n' for record in kept))
+        self._file = path.open('a', encoding='utf-8')
+        self._board = tensorboardX.SummaryWriter(str(model_dir), purge_step=start_step + 1, flush_secs=10)
+        self._console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        self._live: Live | None = None
+
+    def write(self, *records: Mapping[str, Any]) -> None:
+        """Write records, each of some step, and show those of training."""
+        for record in records:
+            self.last |= record
+            if self._active:
+                self._write(record)
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        if self._active:
+            self._console.print(Text(f'{self._title}: {text}'))
+
+    def close(self) -> None:
+        """Show what waits to be shown, and close the files."""
+        if not self._active:
+            return
+        if self._live is not None:
+            self._live.stop()
+        elif self._waiting is not None:
+            self.say(describe(self._waiting, self._train_steps))
+        self._file.close()
+        self._board.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(record) + '\n')
+        self._file.flush()
+        for name, value in record.items():
+            if name != 'step':
+                self._board.add_scalar(name, value, record['step'])
+        if 'loss' in record:
+            self._show(record)
+
+    def _show(self, record: Mapping[str, Any]) -> None:
+        text = describe(record, self._train_steps)
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            self._live.update(Text(f'{self._title}: {text}', no_wrap=True, overflow='ellipsis'), refresh=True)
+        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said, self._waiting = time.monotonic(), None
+            self.say(text)
+        else:
+            self._waiting = record
+
+
+def describe(record: Mapping[str, Any], train_steps: int) -> str:
+    """Write a training record as one line."""
+    parts = [
+        f'step {record["step"]}/{train_steps}', f'loss {record["loss"]:.4f}', f'accuracy {record["accuracy"]:.3f}',
+        f'lr {record["learning_rate"]:.2e}', f'gradient {record["gradient_norm"]:.3g}',
+        f'fill {record["encoder_fill"]:.2f} encoder, {record["decoder_fill"]:.2f} decoder',
+    ]  # fmt: skip
+    if 'tokens_per_second' in record:
+        seconds, data, compute = (record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds'))
+        left = (train_steps - record['step']) * seconds
+        parts.append(f'{record["tokens_per_second"]:,.0f} tokens/s')
+        parts.append(f'{seconds:.3f} s/step ({data:.3f} data, {compute:.3f} compute)')
+        parts.append(f'{int(left) // 60}:{int(left) % 60:02d} left')
+    return '  '.join(parts)

@@ -1,0 +1,276 @@
+"""A training run, top to bottom."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gin
+import jax
+import numpy as np
+
+import flanlite
+from flanlite import config as gin_config
+from flanlite.data import batches, cache, mixtures, vocabularies
+from flanlite.model.t5 import T5Config
+from flanlite.train import partitioning
+from flanlite.train.checkpoints import CheckpointConfig, Checkpoints, load_params
+from flanlite.train.interrupts import Interrupts
+from flanlite.train.journal import Journal, read_metrics, write_whole
+from flanlite.train.meter import Meter
+from flanlite.train.optimizers import Optimizer
+from flanlite.train.partitioning import Partitioner
+from flanlite.train.step import StepConfig, abstract_state, jit_create, jit_eval_step, jit_init, jit_train_step
+
+
+class TrainResult(NamedTuple):
+    """Where a run ended: its folder, the last step, and the last training record of metrics.jsonl."""
+
+    model_dir: pathlib.Path
+    step: int
+    metrics: dict[str, Any]
+
+
+@gin.configurable
+def train(
+    model_dir: str,
+    mixture_or_task_name: str,
+    task_feature_lengths: Mapping[str, int],
+    train_steps: int,
+    batch_size: int,
+    optimizer: Optimizer,
+    config: T5Config | None = None,
+    vocabulary: str | None = None,
+    *,
+    style: str = 'instructions',
+    held_out: str | None = None,
+    initial_checkpoint_path: str | None = None,
+    seed: int = 0,
+    log_every_steps: int = 10,
+    eval_every_steps: int | None = None,
+    eval_batches: int = 8,
+    fail_fast: bool = False,
+) -> TrainResult:
+    """Train, or go on training, until `train_steps`; a run that is done returns at once.
+
+    SIGTERM and Ctrl-C let the step end, save, and leave: with exit status 143, or with `KeyboardInterrupt` (130 from the command line).
+    What a killed run did after its last checkpoint is done again, with the same losses.
+
+    Args:
+        model_dir: the run's folder; holds `checkpoints/`, `metrics.jsonl`, TensorBoard events, `config.gin` and `manifest.json`.
+        mixture_or_task_name: a name for `mixtures.resolve`.
+        task_feature_lengths: tokens in a row, {'inputs': S, 'targets': T}; longer examples are cut.
+        train_steps: the last step.
+        batch_size: packed rows in a step's batch, over all devices.
+        optimizer: from `flanlite.train.optimizers`.
+        config: the model; by default what gin says of `T5Config`.
+        vocabulary: a name for `vocabularies.load`; by default the collection's.
+        style: `instructions`, or `fields` for the ablation without them; see `specs.STYLES`.
+        held_out: a cluster to leave out, together with those that overlap with it.
+        initial_checkpoint_path: parameters to begin with, for `checkpoints.load_params`; by default they are drawn.
+        seed: of parameters, dropout and the order of the data.
+        log_every_steps: steps that a record in metrics.jsonl is of.
+        eval_every_steps: how often the loss on the validation split is computed; never by default.
+        eval_batches: how many batches of it.
+        fail_fast: stop when a task cannot be cached, instead of skipping it.
+
+    Raises:
+        ValueError: a setting that cannot work, before anything expensive.
+        NonFiniteLoss: the loss or gradient is no number; names the step.
+    """
+    # Mesh.
+    partitioning.join_processes()
+    partitioning.keep_compiled(cache.cache_folder() / 'jax')
+    partitioner, settings, saving = partitioning.make_partitioner(), StepConfig(), CheckpointConfig()
+    config = config or T5Config()
+    partitioner.check_batch(batch_size, settings.microbatches)
+    partitioner.check_heads(config.num_heads)
+
+    with contextlib.ExitStack() as stack:
+        # Done already?
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, saving)))
+        start_step = checkpoints.latest_step() or 0
+        if start_step >= train_steps:
+            print(f'{mixture_or_task_name}: already at step {start_step} in {model_dir}')
+            return TrainResult(pathlib.Path(model_dir), start_step, last_record(model_dir))
+
+        # Data.
+        abstract = abstract_state(config, optimizer, partitioner)
+        data = TrainingData.open(mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style, fail_fast)
+        data.check(config)
+        stream = data.batches(partitioner)
+        stack.callback(stream.close)
+        evaluate = data.evaluator(config, settings, partitioner, eval_batches) if eval_every_steps else None
+
+        # What is written beside the checkpoints.
+        manifest = data.describe() | {
+            'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
+            'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
+        }  # fmt: skip
+        first = jax.process_index() == 0
+        if first:
+            write_whole(pathlib.Path(model_dir) / 'manifest.json', json.dumps(manifest, indent=1))
+            write_whole(pathlib.Path(model_dir) / 'config.gin', gin_config.resolved())
+        journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first)
+        stack.callback(journal.close)
+
+        # State: restored, begun from a checkpoint, or drawn.
+        run_seed = partitioner.replicate(np.uint32(seed % 2**32))
+        unlogged: dict[str, float] = {}
+        if start_step:
+            state, position, unlogged = checkpoints.restore(start_step, abstract, config)
+            stream.set_state(position)
+            journal.say(f'goes on from step {start_step} in {model_dir}')
+        elif initial_checkpoint_path:
+            shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
+            state = jit_create(config, optimizer, partitioner)(load_params(initial_checkpoint_path, config, shardings))
+        else:
+            state = jit_init(config, optimizer, partitioner)(run_seed)
+        stream.start_prefetch()
+
+        # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
+        train_step = jit_train_step(config, optimizer, settings, partitioner)
+        meter = Meter(data.capacity(), log_every_steps, train_steps, unlogged)
+        interrupts = stack.enter_context(Interrupts())
+        size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract.params))
+        journal.say(f'{size:,} parameters, mesh {partitioner.data_size} x {partitioner.model_size}; compiling the train step ...')
+        began = time.perf_counter()
+        for step in range(start_step + 1, train_steps + 1):
+            waits = time.perf_counter()
+            with jax.transfer_guard('disallow'):
+                batch = partitioner.place(next(stream))
+                waited = time.perf_counter() - waits
+                state, sums = train_step(state, batch, run_seed)
+                journal.write(*meter.add(step, sums, waited))
+            if step == start_step + 1:
+                jax.block_until_ready(sums)
+                journal.say(f'the first step took {time.perf_counter() - began:.1f} s')
+            stopped = interrupts.requested(step)
+            evaluates = evaluate and not stopped and (step % eval_every_steps == 0 or step == train_steps)
+            saves = stopped or step % saving.every_steps == 0 or step == train_steps
+            if evaluates or saves:
+                journal.write(*meter.finish())  # so that nothing is saved whose loss was not looked at
+            if evaluates:
+                journal.write({'step': step, **evaluate(state.params)})
+            if saves:
+                checkpoints.save(
+                    state, step=step, position=stream.get_state(), unlogged=meter.get_unlogged(), config_text=gin_config.resolved(),
+                    manifest=manifest, metrics=journal.last,
+                )  # fmt: skip
+            if evaluates or saves:
+                meter.restart_clock()
+            if stopped:
+                break
+        checkpoints.wait()
+        if interrupts.received:
+            journal.say(f'interrupted; saved step {step}, the same command goes on from there')
+            interrupts.leave()
+        return TrainResult(pathlib.Path(model_dir), step, dict(journal.last))
+
+
+def last_record(model_dir: str) -> dict[str, Any]:
+    """Merge a run's records, the newest value of each."""
+    merged: dict[str, Any] = {}
+    for record in read_metrics(model_dir):
+        merged |= record
+    return merged
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on: a mixture's cached tasks, their rates, and the shape of the batches."""
+
+    mixture: mixtures.Mixture
+    vocabulary: vocabularies.Vocabulary
+    style: str
+    cached: cache.CacheReport
+    rates: dict[str, float]
+    feature_lengths: dict[str, int]
+    batch_size: int
+    seed: int
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        feature_lengths: Mapping[str, int],
+        batch_size: int,
+        seed: int,
+        held_out: str | None,
+        vocabulary: str | None,
+        style: str,
+        fail_fast: bool,
+    ) -> 'TrainingData':
+        """Resolve a mixture and build what its cache lacks."""
+        lengths = dict(feature_lengths)
+        batches.check_lengths(lengths)
+        mixture = mixtures.resolve(name, held_out=held_out)
+        loaded = vocabularies.load(vocabulary or (mixture.collection.vocabulary if mixture.collection else 't5'))
+        caps = {entry.task: entry.max_examples for entry in mixture.entries}
+        cached = cache.ensure(list(caps), split='train', vocabulary=loaded, style=style, max_examples=caps, fail_fast=fail_fast)
+        if not cached.splits:
+            reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
+            raise ValueError(f'no task of the mixture {name!r} could be cached: {reasons}')
+        rates = mixtures.rates(mixture, {task: split.num_examples for task, split in cached.splits.items()})
+        return cls(mixture, loaded, style, cached, rates, lengths, batch_size, seed)
+
+    def check(self, config: T5Config) -> None:
+        """Refuse a model with fewer embeddings than the vocabulary has ids."""
+        if config.vocab_size < self.vocabulary.size:
+            raise ValueError(
+                f'T5Config.vocab_size is {config.vocab_size}, but the vocabulary {self.vocabulary.name!r} has {self.vocabulary.size} ids; '
+                f'expected at least that, such as {-(-self.vocabulary.size // 128) * 128}'
+            )
+
+    def capacity(self) -> tuple[int, int]:
+        """Count the tokens that a batch has room for, on the encoder's and the decoder's side."""
+        return self.batch_size * self.feature_lengths['inputs'], self.batch_size * self.feature_lengths['targets']
+
+    def batches(self, partitioner: Partitioner) -> Any:
+        """Open this process's share of the endless training batches."""
+        return self._iterator(self.cached, partitioner, self.seed)
+
+    def _iterator(self, cached: cache.CacheReport, partitioner: Partitioner, seed: int, **options: Any) -> Any:
+        shard_index, shard_count = partitioner.host_share()
+        return batches.train_iterator(
+            list(cached.splits.values()), [self.rates[task] for task in cached.splits], feature_lengths=self.feature_lengths,
+            batch_size=self.batch_size, seed=seed, shard_index=shard_index, shard_count=shard_count, **options,
+        )  # fmt: skip
+
+    def evaluator(
+        self, config: T5Config, settings: StepConfig, partitioner: Partitioner, num_batches: int
+    ) -> Callable[[Any], dict[str, float]]:
+        """Make a function of parameters that computes loss and accuracy on the same batches of the validation split each time."""
+        caps = {task: self.batch_size * num_batches for task in self.rates}
+        cached = cache.ensure(list(caps), split='validation', vocabulary=self.vocabulary, style=self.style, max_examples=caps)
+        iterator = self._iterator(cached, partitioner, 0, prefetch=0)
+        held = [next(iterator) for _ in range(num_batches)]
+        eval_step = jit_eval_step(config, settings, partitioner)
+
+        def evaluate(params: Any) -> dict[str, float]:
+            sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in held]
+            weights = math.fsum(float(each['weight_sum']) for each in sums)
+            return {f'eval_{name}': math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
+
+        return evaluate
+
+    def describe(self) -> dict[str, Any]:
+        """Say for the manifest what the data is: sources, versions, counts, caps, rates, what is cut, and what was skipped and why."""
+        cached = self.cached.to_json()
+        tasks = {}
+        for entry in self.mixture.entries:
+            if entry.task in self.rates:
+                longer = self.cached.splits[entry.task].lengths > np.array(batches.check_lengths(self.feature_lengths))
+                cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
+                own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
+                tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
+        mixture = {name: getattr(self.mixture, name) for name in ('name', 'held_out', 'removed', 'scheme', 'temperature')}
+        described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
+        return {
+            'mixture': mixture, 'style': self.style, 'vocabulary': described, 'feature_lengths': self.feature_lengths,
+            'batch_size': self.batch_size, 'seed': self.seed, 'tasks': tasks, 'skipped': cached['skipped'],
+        }  # fmt: skip

@@ -1,0 +1,181 @@
+"""The train step: pure functions of state and batch, and their compiled forms on a mesh."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+
+from flanlite.model import layers, t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import losses, state
+from flanlite.train.optimizers import Optimizer
+from flanlite.train.partitioning import Partitioner
+from flanlite.train.state import TrainState
+
+Batch = Mapping[str, jax.Array]
+Sums = dict[str, jax.Array]
+
+REAL_TARGET_TOKENS = 'NUM_REAL_TARGET_TOKENS'
+COMPILED = 8  # how many compiled steps a process keeps: a sweep of runs of one shape needs one
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class StepConfig:
+    """How a batch becomes a gradient.
+
+    Args:
+        z_loss: weight of log(Z)^2 in the loss.
+        label_smoothing: see `losses.cross_entropy_with_logits`.
+        loss_normalizing_factor: what the summed loss is divided by: the batch's number of real target tokens
+            ('NUM_REAL_TARGET_TOKENS'), or a number (T5X's default, the sum itself, is 1.0).
+        microbatches: in how many pieces the batch is computed, one after the other, to save memory; gradients are added up.
+    """
+
+    z_loss: float = 1e-4
+    label_smoothing: float = 0.0
+    loss_normalizing_factor: float | str = REAL_TARGET_TOKENS
+    microbatches: int = 1
+
+    def __post_init__(self) -> None:
+        factor = self.loss_normalizing_factor
+        if factor != REAL_TARGET_TOKENS and not (isinstance(factor, int | float) and factor > 0):
+            raise ValueError(f'loss_normalizing_factor is {factor!r}, expected {REAL_TARGET_TOKENS!r} or a positive number')
+        if self.microbatches < 1:
+            raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
+
+
+def train_step(
+    train_state: TrainState, batch: Batch, seed: jax.Array, *, config: T5Config, optimizer: Optimizer, settings: StepConfig
+) -> tuple[TrainState, Sums]:
+    """Take one step of the optimizer.
+
+    Args:
+        train_state: is not changed.
+        batch: SeqIO's keys, [rows, length] each.
+        seed: of the run; dropout is a function of it and the step's number.
+        config: the model's.
+        optimizer: transform and learning-rate schedule.
+        settings: loss and microbatches.
+
+    Returns:
+        The next state, and sums over the batch: `loss`, `z_loss`, `accuracy` over target tokens, `weight_sum` of them, `encoder_tokens`
+        and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`.
+    """
+    gradient = jax.grad(functools.partial(_loss, config=config, settings=settings), has_aux=True)
+    key = jax.random.fold_in(jax.random.key(seed), train_state.step) if config.dropout_rate else None
+    if settings.microbatches == 1:
+        grads, sums = gradient(train_state.params, batch, key)
+    else:
+        grads, sums = _accumulate(gradient, train_state.params, batch, key, settings.microbatches)
+
+    factor = sums['weight_sum'] if settings.loss_normalizing_factor == REAL_TARGET_TOKENS else settings.loss_normalizing_factor
+    scale = 1.0 / jnp.where(factor == 0.0, 1.0, factor)
+    grads = jax.tree.map(lambda grad: grad * scale, grads)
+    updates, opt_state = optimizer.transform.update(grads, train_state.opt_state, train_state.params)
+    params = optax.apply_updates(train_state.params, updates)
+
+    sums['gradient_norm'] = optax.global_norm(grads)
+    sums['learning_rate'] = jnp.asarray(optimizer.schedule(train_state.step), jnp.float32)
+    return TrainState(train_state.step + 1, params, opt_state), sums
+
+
+def eval_step(params: Any, batch: Batch, *, config: T5Config, settings: StepConfig) -> Sums:
+    """Sum the loss and accuracy of a batch, without dropout."""
+    return _loss(params, batch, None, config=config, settings=settings)[1]
+
+
+def _loss(params: Any, batch: Batch, key: jax.Array | None, *, config: T5Config, settings: StepConfig) -> tuple[jax.Array, Sums]:
+    """Compute the loss summed over tokens, and all sums."""
+    logits_BTV = t5.bind(config, params)(batch, dropout_key=key)
+    targets_BT = batch['decoder_target_tokens']
+    sums = losses.loss_sums(logits_BTV, targets_BT, batch['decoder_loss_weights'], settings.z_loss, settings.label_smoothing)
+    sums['encoder_tokens'] = jnp.sum(batch['encoder_input_tokens'] > 0)
+    sums['decoder_tokens'] = jnp.sum(targets_BT > 0)
+    return sums['loss'], sums
+
+
+def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, Sums]:
+    """Add up gradients and sums over microbatches. Each takes every `count`-th row, so that all devices have rows of each."""
+    pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
+
+    def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:
+        piece = {name: layers.constrain(x[index], ('batch', 'length')) for name, x in pieces.items()}
+        piece_key = None if key is None else jax.random.fold_in(key, index)
+        return jax.tree.map(jnp.add, total, gradient(params, piece, piece_key)), None
+
+    first = jax.tree.map(lambda x: x[0], pieces)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, params, first, key))
+    return jax.lax.scan(add, zeros, jnp.arange(count))[0]
+
+
+def _activation_rules(partitioner: Partitioner) -> contextlib.AbstractContextManager:
+    return layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext()
+
+
+def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+    """Evaluate the shapes and shardings of a run's state without computing it."""
+
+    def init() -> TrainState:
+        return state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform)
+
+    shapes = jax.eval_shape(init)
+    placed = state.shardings(shapes, t5.logical_axes(config), partitioner)
+    return jax.tree.map(lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding), shapes, placed)
+
+
+@functools.lru_cache(COMPILED)
+def _shardings(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, optimizer, partitioner))
+
+
+@functools.lru_cache(COMPILED)
+def jit_init(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
+    """Compile `seed -> state` with fresh parameters, each device drawing only what it holds."""
+
+    def init(seed: jax.Array) -> TrainState:
+        return state.create(t5.init_params(config, jax.random.key(seed)), optimizer.transform)
+
+    quick = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None  # it runs once: compiling is what takes time
+    return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
+
+
+@functools.lru_cache(COMPILED)
+def jit_create(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
+    """Compile `params -> state` for parameters from a checkpoint."""
+    placed = _shardings(config, optimizer, partitioner)
+    create = functools.partial(state.create, transform=optimizer.transform)
+    return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
+
+
+@functools.lru_cache(COMPILED)
+def jit_train_step(
+    config: T5Config, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
+    """Compile `train_step` on the mesh; the state is donated. Equal arguments give the same compiled step again."""
+    placed = _shardings(config, optimizer, partitioner)
+
+    def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
+        with _activation_rules(partitioner):
+            return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
+
+    arguments = (placed, partitioner.batch, partitioner.replicated)
+    return jax.jit(step, donate_argnums=0, in_shardings=arguments, out_shardings=(placed, partitioner.replicated))
+
+
+@functools.lru_cache(COMPILED)
+def jit_eval_step(config: T5Config, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
+    """Compile `eval_step` on the mesh."""
+
+    def step(params: Any, batch: Batch) -> Sums:
+        with _activation_rules(partitioner):
+            return eval_step(params, batch, config=config, settings=settings)
+
+    placed = partitioner.shardings(t5.logical_axes(config))
+    return jax.jit(step, in_shardings=(placed, partitioner.batch), out_shardings=partitioner.replicated)
