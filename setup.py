@@ -34,7 +34,7 @@ setuptools.setup(
         'rouge-score>=0.1.2,<0.2',
         'sacrebleu>=2.5,<3',
         'safetensors>=0.7,<0.9',
-        'sentencepiece>=0.2.1,<0.3',
+        'sentencepiece>=0.2.3,<0.3',
         'seqio>=0.0.20,<0.1',
         'tensorboardX>=2.6.5,<3',
         'tensorflow-datasets>=4.9.10,<5',

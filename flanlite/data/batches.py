@@ -52,10 +52,10 @@ class Example:
     answers: tuple[str, ...] = ()
 
 
-def encode_example(example: Example) -> bytes:
-    """Make an example's record: a msgpack map, token ids as little-endian integers of 2 bytes where they fit, else 4."""
+def encode_example(example: Example, width: int | None = None) -> bytes:
+    """Make an example's record: a msgpack map, token ids as little-endian integers of `width` bytes (by default 2 if they fit, else 4)."""
     tokens = (example.inputs, example.targets, *example.option_tokens)
-    width = 2 if all(len(ids) == 0 or np.max(ids) < 1 << 16 for ids in tokens) else 4
+    width = width or (2 if all(len(ids) == 0 or np.max(ids) < 1 << 16 for ids in tokens) else 4)
     dtype = np.dtype(f'<u{width}')
     inputs, targets, *options = (np.asarray(ids).astype(dtype).tobytes() for ids in tokens)
     record = {'i': inputs, 't': targets, 'w': width, 'r': example.row, 'p': example.template}

@@ -1,10 +1,13 @@
 """The token cache: each task once as ArrayRecord shards and a manifest, built natively or, for foreign SeqIO tasks, through SeqIO."""
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import difflib
 import errno
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -13,7 +16,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +24,13 @@ from array_record.python import array_record_module
 from rich.console import Console
 
 import flanlite
-from flanlite.data import batches, fingerprints, sources, specs, tasks, vocabularies
+from flanlite.data import batches, fingerprints, rendering, sources, specs, tasks, vocabularies
 from flanlite.data.batches import CachedSplit, Example
 
 FORMAT = 1  # raise it when records change, so that older caches are rebuilt
 SHARD_EXAMPLES = 100_000
-CHUNK = 1_000  # examples that are tokenised together
+CHUNK = 500  # examples that are tokenised together
+THREADS = 2  # more do not pay beside the one that reads and renders
 EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
 UNUSED_DAYS = 30  # stale versions of a task's cache are removed after so long without use
 WRITER_OPTIONS = 'group_size:1,uncompressed'
@@ -66,6 +70,7 @@ class Request:
     vocabulary: vocabularies.Vocabulary
     max_examples: int | None
     root: pathlib.Path
+    num_workers: int = THREADS
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -92,7 +97,7 @@ def ensure(
     max_examples: int | Mapping[str, int | None] | None = None,
     fail_fast: bool = False,
     rebuild: bool = False,
-    num_workers: int | None = None,
+    num_workers: int = THREADS,
 ) -> CacheReport:
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
 
@@ -107,7 +112,7 @@ def ensure(
         max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
         fail_fast: raise at the first task that fails, instead of skipping it.
         rebuild: build again what is there.
-        num_workers: processes to tokenise with; by default as many as pay.
+        num_workers: threads that tokenise while the rows are read.
 
     Raises:
         ValueError: an unknown name, split or style; a damaged cache; with `fail_fast`, a task that fails.
@@ -123,7 +128,7 @@ def ensure(
             spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
         limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
         try:
-            request = Request(name, spec, split, style, renderings, vocabulary, limit, root)
+            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, num_workers)
             report.splits[name] = (None if rebuild else find(request)) or build(request, rebuild)
         except DamagedCacheError:
             raise
@@ -230,8 +235,8 @@ def write(request: Request, temporary: pathlib.Path) -> dict[str, Any]:
     """Write a split's shards, lengths and manifest into `temporary/whole`; return the manifest."""
     folder = temporary / 'whole'
     folder.mkdir()
-    tally = tasks.Tally()
-    shards, lengths = write_shards(folder, examples(request, tally))
+    tally = rendering.Tally()
+    shards, lengths = write_shards(folder, examples(request, tally), width=2 if request.vocabulary.size <= 1 << 16 else 4)
     np.save(folder / batches.LENGTHS, np.minimum(lengths, batches.MAX_LENGTH).astype(np.uint16))
     if not len(lengths):
         raise ValueError(f'no examples are left of {tally.read} rows; dropped: {tally.filtered or "none"}')
@@ -243,15 +248,15 @@ def write(request: Request, temporary: pathlib.Path) -> dict[str, Any]:
         'split': request.split,
         'style': request.style,
         'renderings': request.renderings,
-        'examples_per_row': tasks.examples_per_row(spec, request.split, request.style, request.renderings) if spec else 1,
+        'examples_per_row': rendering.examples_per_row(spec, request.split, request.style, request.renderings) if spec else 1,
         'source': repr(spec.source) if spec else 'seqio',
         'version': spec.source.version() if spec else tasks.seqio_fingerprint(request.name),
         'rows': tally.used,
-        'source_rows': sources.count_rows(spec.source, tasks.source_split(spec, request.split)) if tally.truncated and spec else tally.read,
+        'source_rows': sources.count_rows(spec.source, specs.source_split(spec, request.split)) if tally.truncated and spec else tally.read,
         'filtered': tally.filtered,
         'truncated': tally.truncated,
         'max_examples': request.max_examples,
-        'sample_seed': None if request.split == 'train' else tasks.SAMPLE_SEED,
+        'sample_seed': None if request.split == 'train' else rendering.SAMPLE_SEED,
         'lengths': {name: histogram(lengths[:, place]) for place, name in enumerate(('inputs', 'targets'))},
         'spec': request.fingerprint,
         'templates': fingerprints.of(getattr(spec, 'templates', ()), getattr(spec, 'baselines', ())),
@@ -269,45 +274,74 @@ def histogram(lengths: np.ndarray) -> dict[str, int]:
     return {str(value): int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
 
 
-def examples(request: Request, tally: tasks.Tally) -> Iterator[Example]:
+def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
     """Make a request's examples."""
     spec, limit = request.spec, request.max_examples
     if spec is None:
-        yield from tasks.seqio_examples(request.name, request.split, request.vocabulary, limit=limit, tally=tally)
-    elif isinstance(spec, specs.TextSpec):
-        yield from tasks.denoise(spec, request.split, request.vocabulary, renderings=request.renderings, limit=limit, tally=tally)
-    else:
-        rendered = tasks.render(spec, request.split, style=request.style, renderings=request.renderings, limit=limit, tally=tally)
-        for chunk in chunks(rendered, CHUNK):
-            yield from tasks.tokenize(chunk, request.vocabulary)
+        return foreign_examples(request, tally)
+    if isinstance(spec, specs.TextSpec):
+        return rendering.denoise(spec, request.split, request.vocabulary, renderings=request.renderings, limit=limit, tally=tally)
+    rendered = rendering.render(spec, request.split, style=request.style, renderings=request.renderings, limit=limit, tally=tally)
+    chunks = in_threads(lambda chunk: rendering.tokenize(chunk, request.vocabulary), in_chunks(rendered, CHUNK), request.num_workers)
+    return (example for chunk in chunks for example in chunk)
 
 
-def chunks(items: Iterable, size: int) -> Iterator[list]:
+def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
+    """Run a SeqIO task; of other splits than `train`, a limit takes a random sample."""
+    made = tasks.seqio_examples(request.name, request.split, request.vocabulary)
+    if request.split != 'train':
+        made = list(made)
+        made = iter([made[place] for place in rendering.sample_order(len(made))])
+    for example in made:
+        tally.read += 1
+        if tally.used == request.max_examples:
+            tally.truncated = True
+            return
+        tally.used += 1
+        yield example
+
+
+def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
     """Group items into lists of a size."""
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    remaining = iter(items)
+    while chunk := list(itertools.islice(remaining, size)):
         yield chunk
 
 
-def write_shards(folder: pathlib.Path, made: Iterator[Example]) -> tuple[list[dict[str, Any]], np.ndarray]:
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Apply a function to items in threads, in order and only a little ahead: SentencePiece lets Python go on meanwhile."""
+    remaining = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+            yield done
+
+
+def write_shards(folder: pathlib.Path, made: Iterator[Example], width: int) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Write examples as ArrayRecord files; return the manifest's list of them, and all lengths, int64[num_examples, 2]."""
     shards, lengths = [], []
-    for number, shard in enumerate(chunks(made, SHARD_EXAMPLES)):
-        file = folder / f'{number:05d}.arrayrecord'
-        writer = array_record_module.ArrayRecordWriter(str(file), WRITER_OPTIONS)
-        try:
-            for example in shard:
+    for first in made:
+        file = folder / f'{len(shards):05d}.arrayrecord'
+        written = len(lengths)
+        with closing_writer(file) as writer:
+            for example in itertools.chain([first], itertools.islice(made, SHARD_EXAMPLES - 1)):
                 lengths.append((len(example.inputs), len(example.targets)))
-                writer.write(batches.encode_example(example))
-        finally:
-            writer.close()
-        shards.append({'file': file.name, 'num_examples': len(shard), 'bytes': file.stat().st_size, 'checksum': edge_checksum(file)})
+                writer.write(batches.encode_example(example, width))
+        count = len(lengths) - written
+        shards.append({'file': file.name, 'num_examples': count, 'bytes': file.stat().st_size, 'checksum': edge_checksum(file)})
     return shards, np.asarray(lengths, np.int64).reshape(-1, 2)
+
+
+@contextlib.contextmanager
+def closing_writer(file: pathlib.Path) -> Iterator[Any]:
+    """Open an ArrayRecord file to write, and close it, whatever happens."""
+    writer = array_record_module.ArrayRecordWriter(str(file), WRITER_OPTIONS)
+    try:
+        yield writer
+    finally:
+        writer.close()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from flanlite.data import clusters, denoising, fingerprints, templates
 from flanlite.data.templates import Template
 
 Row = Mapping[str, Any]
+SPLITS = ('train', 'validation', 'test')
 STYLES = ('instructions', 'baseline', 'fields')
 
 
@@ -32,8 +33,8 @@ class Splits:
 
     def get(self, split: str) -> str | None:
         """Return the source's split for `train`, `validation` or `test`."""
-        if split not in ('train', 'validation', 'test'):
-            raise ValueError(f'unknown split {split!r}; expected train, validation or test')
+        if split not in SPLITS:
+            raise ValueError(f'unknown split {split!r}; expected one of {", ".join(SPLITS)}')
         return getattr(self, split)
 
 
@@ -193,6 +194,15 @@ class TextSpec:
 
 
 Spec = DatasetSpec | TextSpec
+
+
+def source_split(spec: Spec, split: str) -> str:
+    """Return the source's split for ours, or say which the data set has."""
+    found = spec.splits.get(split)
+    if found is None:
+        there = [name for name in SPLITS if spec.splits.get(name)]
+        raise ValueError(f'data set {spec.name!r} has no {split} split, only {", ".join(there)}')
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

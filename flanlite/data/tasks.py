@@ -1,186 +1,267 @@
-"""What a data set's rows become: rendered text and tokens natively, and the same as a `seqio.Task` on request."""
+"""A data set as a `seqio.Task`, made on request with TensorFlow's own operations; and the examples of tasks that others registered.
 
-import itertools
+SeqIO and TensorFlow are imported inside these functions only: who trains on flanlite's own data sets never needs them.
+"""
+
+import functools
+import pathlib
 import sys
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from flanlite.data import denoising, specs, templates
+from flanlite.data import fingerprints, sources, specs, templates, text, vocabularies
 from flanlite.data.batches import Example
-from flanlite.data.specs import DatasetSpec, TextSpec
-from flanlite.data.vocabularies import EOS_ID, Vocabulary
-
-SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
-CHUNK = 1_000  # texts that go through the vocabulary together
-THREADS = 2  # SentencePiece's own; more do not pay beside the Python that feeds them
+from flanlite.data.specs import DatasetSpec
+from flanlite.data.templates import Template
+from flanlite.data.vocabularies import Vocabulary
+from flanlite.eval import metrics
 
 
-class Rendered(NamedTuple):
-    """One example as text."""
+def task(name: str, *, vocabulary: str | Vocabulary | None = None, style: str = 'instructions', rendering: int = 0) -> Any:
+    """Make the `seqio.Task` of a data set: the same rows, texts and tokens as flanlite's own cache.
 
-    inputs: str
-    targets: str
-    row: int
-    template: int
-    options: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-
-
-class Tally:
-    """What became of the rows that were read."""
-
-    def __init__(self) -> None:
-        self.read = 0  # rows read
-        self.used = 0  # rows, or pieces of text, that gave examples
-        self.filtered: dict[str, int] = {}  # why rows were dropped -> how many
-        self.truncated = False  # whether the limit left rows unread
-
-    def drop(self, reason: str) -> None:
-        """Count a dropped row."""
-        self.filtered[reason] = self.filtered.get(reason, 0) + 1
-
-
-def source_split(spec: specs.Spec, split: str) -> str:
-    """Return the source's split for ours, or say which the data set has."""
-    found = spec.splits.get(split)
-    if found is None:
-        there = [name for name in ('train', 'validation', 'test') if spec.splits.get(name)]
-        raise ValueError(f'data set {spec.name!r} has no {split} split, only {", ".join(there)}')
-    return found
-
-
-def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int, int, specs.Row]]:
-    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one."""
-
-    def kept() -> Iterator[tuple[int, int, specs.Row]]:
-        place = 0
-        for index, row in enumerate(spec.source.rows(source_split(spec, split))):
-            tally.read += 1
-            if spec.keep is None or spec.keep(row):
-                yield index, place, row
-                place += 1
-            else:
-                tally.drop('keep')
-
-    if split == 'train':
-        return kept()
-    rows = list(kept())
-    return (rows[place] for place in np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(len(rows)))
-
-
-def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tuple[Sequence[templates.Template], list[int]]:
-    """Return a style's templates and the indices of those that take part: all of them, or all that are not inverted in evaluation."""
-    shown = spec.style_templates(style)
-    indices = [index for index, template in enumerate(shown) if renderings != 'all' or not template.inverted]
-    if not indices:
-        raise ValueError(f'data set {spec.name!r} has no templates of the style {style!r} to read')
-    return shown, indices
-
-
-def examples_per_row(spec: specs.Spec, split: str, style: str, renderings: int | str) -> int:
-    """Count the examples that one row, or one piece of text, gives."""
-    if isinstance(spec, TextSpec):
-        return (1 if renderings == 'all' else renderings) * (spec.corruptions if split == 'train' else 1)
-    indices = template_indices(spec, style, renderings)[1]
-    return len(indices) if renderings == 'all' else min(renderings, len(indices))
-
-
-def render(
-    spec: DatasetSpec,
-    split: str,
-    *,
-    style: str = 'instructions',
-    renderings: int | str = 1,
-    limit: int | None = None,
-    tally: Tally | None = None,
-) -> Iterator[Rendered]:
-    """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
+    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template follows the
+    example's place in its shard of the source.
 
     Args:
-        spec: the data set.
-        split: train, validation or test; the latter two keep options and answers.
-        style: instructions, baseline or fields.
-        renderings: how many templates a row gets; `all` gives it every one that is not inverted.
-        limit: stop after so many rows.
-        tally: counts the rows.
+        name: a registered data set.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes; by default its collection's.
+        style: `instructions`, `baseline` or `fields`.
+        rendering: the kept row i gets the template i + rendering, modulo their number.
+
+    Raises:
+        ValueError: no data set of that name, or plain text, whose objectives T5 has SeqIO preprocessors for.
     """
-    tally = tally or Tally()
-    shown, indices = template_indices(spec, style, renderings)
-    count = examples_per_row(spec, split, style, renderings)
-    for row, place, raw in kept_rows(spec, split, tally):
-        if tally.used == limit:
-            tally.truncated = True
-            return
-        try:
-            example = spec.example(raw)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ValueError(f'data set {spec.name!r}, {split} row {row}: {type(error).__name__}: {error}') from error
-        tally.used += 1
-        texts = example['texts']
-        extra = () if split == 'train' else (example['options'], example['answers'])
-        first = 0 if renderings == 'all' else place
-        for number in range(count):
-            index = indices[(first + number) % len(indices)]
-            template = shown[index]
-            yield Rendered(templates.fill(template.inputs, texts), templates.fill(template.targets, texts), row, index, *extra)
+    import seqio
+
+    spec = specs.find_spec(name)
+    if not isinstance(spec, DatasetSpec):
+        what = 'is no registered data set' if spec is None else 'is plain text; use the preprocessors of t5.data for it'
+        raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
+    if vocabulary is None:
+        vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
+    feature = seqio.Feature(vocabularies.load(vocabulary).to_seqio(), add_eos=True)
+    return seqio.Task(
+        name,
+        source=seqio_source(spec),
+        output_features={'inputs': feature, 'targets': feature},
+        preprocessors=[
+            functools.partial(render, spec=spec, shown=spec.style_templates(style), rendering=rendering),
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            seqio.preprocessors.append_eos_after_trim,
+        ],
+        postprocess_fn=postprocess,
+        metric_fns=[metric_function(spec.metric)],
+    )
 
 
-def denoise(
-    spec: TextSpec, split: str, vocabulary: Vocabulary, *, renderings: int | str = 1, limit: int | None = None, tally: Tally | None = None
-) -> Iterator[Example]:
-    """Turn plain text into examples of its objective, natively: each piece of text hidden or cut anew for each rendering.
+def register(name: str, **options: Any) -> Any:
+    """Make a data set's task and add it to SeqIO's registry, so that any SeqIO user finds it by name; see `task`."""
+    import seqio
 
-    Args:
-        spec: the text.
-        split: train, validation or test.
-        vocabulary: gives the tokens and, for span corruption, the sentinels.
-        renderings: how many times each piece is read, on top of the spec's own `corruptions` in training.
-        limit: stop after so many pieces.
-        tally: counts the rows.
-    """
-    tally = tally or Tally()
-    count = examples_per_row(spec, split, 'instructions', renderings)
-    rows = kept_rows(spec, split, tally)
-    while chunk := list(itertools.islice(rows, CHUNK)):
-        for (row, _, _), tokens in zip(chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True):
-            if len(tokens) < 2:
-                tally.drop('fewer than 2 tokens')
-            for start in range(0, len(tokens) - 1, spec.length):
-                if tally.used == limit:
-                    tally.truncated = True
-                    return
-                tally.used += 1
-                piece = np.asarray(tokens[start : start + spec.length], np.int32)
-                for rendering in range(count):
-                    inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
-                    yield Example(np.append(inputs, EOS_ID), np.append(targets, EOS_ID), row, rendering)
+    made = task(name, **options)
+    seqio.TaskRegistry.add_provider(name, made)
+    return made
 
 
-def objective(spec: TextSpec, tokens: np.ndarray, vocabulary: Vocabulary, place: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Apply a text's objective to the tokens of one piece."""
-    random = denoising.generator(spec.seed, spec.name, *place)
-    if spec.objective == 'prefix_lm':
-        return denoising.prefix_lm(tokens, random)
-    sentinels = np.arange(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
-    return denoising.span_corruption(tokens, random, sentinels=sentinels, density=spec.density, mean_span=spec.mean_span)
+def seqio_source(spec: DatasetSpec) -> Any:
+    """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors."""
+    import seqio
+
+    splits = {split: spec.splits.get(split) for split in specs.SPLITS if spec.splits.get(split)}
+    if isinstance(sources.resolve(spec.source), sources.Tfds):
+        return seqio.TfdsDataSource(spec.source.name, splits=splits)
+
+    def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
+        del shuffle_files, seed  # one file a split: SeqIO shuffles examples instead
+        return rows_dataset(list(spec.source.rows(splits[split])))
+
+    return seqio.FunctionDataSource(dataset, splits=tuple(splits))
 
 
-def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
-    """Turn rendered examples into tokens; each text that occurs in them is tokenised once."""
-    texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
-    tokens = {
-        text: np.array([*ids, EOS_ID], np.int32) for text, ids in zip(texts, vocabulary.encode_batch(texts, THREADS), strict=True)
-    }
-    return [
-        Example(tokens[item.inputs], tokens[item.targets], item.row, item.template, item.options,
-                tuple(tokens[option] for option in item.options), item.answers)
-        for item in chunk
-    ]
+def rows_dataset(rows: Sequence[specs.Row]) -> Any:
+    """Turn Python rows into a `tf.data.Dataset` of tensors; lists may have any length."""
+    import tensorflow as tf
+
+    if not rows:
+        raise ValueError('there are no rows to make a data set of')
+    return tf.data.Dataset.from_tensor_slices(columns(rows))
+
+
+def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
+    """Collect each field of all rows into a tensor, a ragged one for lists; fields of fields likewise."""
+    import tensorflow as tf
+
+    collected: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        filled = [value for value in values if value is not None]
+        if not filled:
+            continue
+        if isinstance(filled[0], dict):
+            collected[name] = columns([value or {} for value in values])
+        elif isinstance(filled[0], list | tuple):
+            collected[name] = tf.ragged.constant([value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None)
+        else:
+            dtype = tensor_type(filled)
+            missing = '' if dtype == tf.string else 0
+            collected[name] = tf.constant([missing if value is None else value for value in values], dtype)
+    return collected
+
+
+def tensor_type(values: Any) -> Any:
+    """Find the type of tensor that holds all of some values, however nested."""
+    import tensorflow as tf
+
+    kinds = {type(value) for value in leaves(values)}
+    if kinds <= {bool}:
+        return tf.bool if kinds else tf.string
+    return tf.string if str in kinds else tf.float32 if float in kinds else tf.int64
+
+
+def leaves(values: Any) -> Iterator[Any]:
+    """Yield the values in nested lists."""
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from leaves(value)
+    else:
+        yield values
+
+
+def render(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template], rendering: int) -> Any:
+    """Fill templates in a `tf.data` graph: the kept row i gets the template i + rendering, modulo their number."""
+    import tensorflow as tf
+
+    graph = tf.autograph.experimental.do_not_convert  # the functions are plain operations on tensors; there is nothing to rewrite
+
+    def keep(row_index: Any, row: Any) -> Any:
+        del row_index
+        return tf.cast(spec.keep(row), tf.bool)
+
+    def fill(place: Any, indexed_row: Any) -> dict[str, Any]:
+        row_index, row = indexed_row
+        texts, options, answers = tensor_example(spec, row)
+        index = tf.cast((place + rendering) % len(shown), tf.int32)
+        branches = [functools.partial(fill_tensors, template, texts) for template in shown]
+        inputs, targets = tf.switch_case(index, branches)
+        return {'inputs': inputs, 'targets': targets, 'row': row_index, 'template': index, 'options': options, 'answers': answers}
+
+    dataset = dataset.enumerate()
+    if spec.keep is not None:
+        dataset = dataset.filter(graph(keep))
+    return dataset.enumerate().map(graph(fill), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, Any]:
+    """Do what `DatasetSpec.example` does to a row, on tensors: text fields, options and answers."""
+    import tensorflow as tf
+
+    fields = dict(spec.fields(row))
+    options = fields.pop('options', spec.options)
+    if not tf.is_tensor(options):
+        options = tf.stack(list(options)) if options else tf.constant([], tf.string)
+    answer = tf.convert_to_tensor(fields.pop('answer'))
+    if answer.dtype != tf.string:
+        answer = tf.gather(options, tf.cast(answer, tf.int32))
+    answers = fields.pop('answers', None)
+    answers = answer[tf.newaxis] if answers is None else tf.stack(answers) if isinstance(answers, list | tuple) else answers
+    answers = tf.cond(tf.size(answers) > 0, lambda: answers, lambda: answer[tf.newaxis])
+    texts = {name: text.string(tf.convert_to_tensor(value)) for name, value in fields.items()}
+    texts['answer'] = answer
+    block = tf.strings.reduce_join(tf.strings.join(['\n- ', options]))
+    texts[templates.OPTIONS_FIELD] = tf.strings.join([templates.OPTIONS_HEADER, block])
+    return texts, options, answers
+
+
+def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
+    """Fill a template's inputs and targets with tensors."""
+    import tensorflow as tf
+
+    def filled(pattern: str) -> Any:
+        parts = [part for literal, field in templates.parse(pattern) for part in (literal, None if field is None else texts[field])]
+        return tf.strings.join([part for part in parts if part is not None])
+
+    return filled(template.inputs), filled(template.targets)
+
+
+def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False) -> Any:
+    """Give SeqIO's evaluator a prediction's text, and for a target all the answers that count as right."""
+    if not is_target:
+        return str(value)
+    answers = [] if example is None else np.asarray(example.get('answers', [])).tolist()
+    return [answer.decode() for answer in answers] or [str(value)]
+
+
+def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[str]], dict[str, float]]:
+    """Make a SeqIO metric function of one of flanlite's metrics."""
+    metric = metrics.find(name)
+
+    def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
+        return metric.scores(metric.counts(predictions, targets).sum(0))
+
+    return measure
 
 
 def seqio_names() -> list[str]:
     """Name the SeqIO tasks that were registered; SeqIO is not imported for it."""
     seqio = sys.modules.get('seqio')
     return sorted(seqio.TaskRegistry.names()) if seqio else []
+
+
+def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Example]:
+    """Run a registered SeqIO task once, in order, and yield its examples.
+
+    Raises:
+        ValueError: it lacks the split, the features `inputs` and `targets`, or has another vocabulary.
+    """
+    import seqio
+
+    found = seqio.TaskRegistry.get(name)
+    features = found.output_features
+    if not {'inputs', 'targets'} <= set(features):
+        raise ValueError(
+            f'the SeqIO task {name!r} has the features {", ".join(sorted(features))}; expected inputs and targets: '
+            'an encoder-decoder needs both, so tasks for decoder-only models do not fit'
+        )
+    if split not in found.splits:
+        raise ValueError(f'the SeqIO task {name!r} has no split {split!r}, only {", ".join(found.splits)}')
+    for feature in ('inputs', 'targets'):
+        if features[feature].vocabulary != vocabulary.to_seqio():
+            raise ValueError(
+                f'the SeqIO task {name!r} has other {feature} tokens, of {features[feature].vocabulary}, than {vocabulary.name!r}; '
+                'train with its vocabulary, by the path of its SentencePiece model, or register the task with that of the run'
+            )
+    dataset = found.get_dataset(sequence_length=None, split=split, shuffle=False)
+    for index, example in enumerate(dataset.as_numpy_iterator()):
+        inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
+        if inputs.ndim != 1 or targets.ndim != 1:
+            raise ValueError(f'the SeqIO task {name!r} has features of {inputs.ndim} and {targets.ndim} axes; expected lists of ids')
+        options = decoded(example.get('options'))
+        answers = decoded(example.get('answers')) or decoded(example.get('targets_pretokenized'))
+        tokens = tuple(vocabulary.encode_arrays(options)) if options else ()
+        row, template = (int(example.get(key, default)) for key, default in (('row', index), ('template', 0)))
+        evaluated = {} if split == 'train' else {'options': options, 'option_tokens': tokens, 'answers': answers}
+        yield Example(inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated)
+
+
+def decoded(value: Any) -> tuple[str, ...]:
+    """Read the texts of an example's string feature; of any other, none."""
+    found = np.asarray([] if value is None else value).reshape(-1).tolist()
+    return tuple(item.decode('utf-8', 'replace') for item in found if isinstance(item, bytes))
+
+
+def seqio_fingerprint(name: str) -> str:
+    """Hash what a registered SeqIO task is made of: its source, files and the code of its preprocessors."""
+    import seqio
+
+    found = seqio.TaskRegistry.get(name)
+    source = found.source
+    described = [type(source).__name__, sorted(source.splits), repr(getattr(getattr(source, 'tfds_dataset', None), 'name', ''))]
+    described += [value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)]
+    if isinstance(source, seqio.FileDataSource):
+        files = [pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)]
+        described += [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return fingerprints.of(name, described, found.preprocessors, {key: repr(feature) for key, feature in found.output_features.items()})

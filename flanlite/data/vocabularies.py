@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import sentencepiece
 
 PAD_ID = 0
@@ -52,9 +53,13 @@ class Vocabulary:
         """Turn a text into token ids, without EOS."""
         return self.encode_batch([text])[0]
 
-    def encode_batch(self, texts: Sequence[str], num_threads: int = 1) -> list[list[int]]:
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into token ids, without EOS."""
         raise NotImplementedError
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into int32 arrays of token ids that end with EOS."""
+        return [np.array([*ids, EOS_ID], np.int32) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn token ids into text: up to the first EOS, without padding."""
@@ -108,9 +113,13 @@ class SentencePieceVocabulary(Vocabulary):
         """Count the ids, sentinels included."""
         return self.processor.get_piece_size()
 
-    def encode_batch(self, texts: Sequence[str], num_threads: int = 1) -> list[list[int]]:
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into token ids, without EOS."""
-        return self.processor.encode(list(texts), num_threads=num_threads)
+        return self.processor.encode(list(texts))
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into int32 arrays of token ids that end with EOS."""
+        return self.processor.encode_as_numpy(list(texts), add_eos=True)
 
     def decode_kept(self, ids: list[int]) -> str:
         """Turn token ids into text; ids beyond the vocabulary (padded embeddings) are unknown pieces."""
@@ -140,7 +149,7 @@ class ByteVocabulary(Vocabulary):
         """Count the ids, sentinels included."""
         return self.OFFSET + self.BYTES + self.extra_ids
 
-    def encode_batch(self, texts: Sequence[str], num_threads: int = 1) -> list[list[int]]:
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into token ids, without EOS."""
         return [[byte + self.OFFSET for byte in text.encode()] for text in texts]
 

@@ -1,0 +1,171 @@
+"""What a data set's rows become, natively: templates filled and tokenised, or plain text with spans hidden. No TensorFlow."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from flanlite.data import denoising, specs, templates
+from flanlite.data.batches import Example
+from flanlite.data.specs import DatasetSpec, TextSpec
+from flanlite.data.vocabularies import EOS_ID, Vocabulary
+
+SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
+CHUNK = 1_000  # texts that go through the vocabulary together
+
+
+class Rendered(NamedTuple):
+    """One example as text."""
+
+    inputs: str
+    targets: str
+    row: int
+    template: int
+    options: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+class Tally:
+    """What became of the rows that were read."""
+
+    def __init__(self) -> None:
+        self.read = 0  # rows read
+        self.used = 0  # rows, or pieces of text, that gave examples
+        self.filtered: dict[str, int] = {}  # why rows were dropped -> how many
+        self.truncated = False  # whether the limit left rows unread
+
+    def drop(self, reason: str) -> None:
+        """Count a dropped row."""
+        self.filtered[reason] = self.filtered.get(reason, 0) + 1
+
+
+def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int, int, specs.Row]]:
+    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one."""
+
+    def kept() -> Iterator[tuple[int, int, specs.Row]]:
+        place = 0
+        for index, row in enumerate(spec.source.rows(specs.source_split(spec, split))):
+            tally.read += 1
+            if spec.keep is None or spec.keep(row):
+                yield index, place, row
+                place += 1
+            else:
+                tally.drop('keep')
+
+    if split == 'train':
+        return kept()
+    rows = list(kept())
+    return (rows[place] for place in sample_order(len(rows)))
+
+
+def sample_order(count: int) -> np.ndarray:
+    """Return the order in which an evaluation split's rows are stored, so that its first are a random sample: int[count]."""
+    return np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(count)
+
+
+def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tuple[Sequence[templates.Template], list[int]]:
+    """Return a style's templates and the indices of those that take part: all of them, or all that are not inverted in evaluation."""
+    shown = spec.style_templates(style)
+    indices = [index for index, template in enumerate(shown) if renderings != 'all' or not template.inverted]
+    if not indices:
+        raise ValueError(f'data set {spec.name!r} has no templates of the style {style!r} to read')
+    return shown, indices
+
+
+def examples_per_row(spec: specs.Spec, split: str, style: str, renderings: int | str) -> int:
+    """Count the examples that one row, or one piece of text, gives."""
+    if isinstance(spec, TextSpec):
+        return (1 if renderings == 'all' else renderings) * (spec.corruptions if split == 'train' else 1)
+    indices = template_indices(spec, style, renderings)[1]
+    return len(indices) if renderings == 'all' else min(renderings, len(indices))
+
+
+def render(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    tally: Tally | None = None,
+) -> Iterator[Rendered]:
+    """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
+
+    Args:
+        spec: the data set.
+        split: train, validation or test; the latter two keep options and answers.
+        style: instructions, baseline or fields.
+        renderings: how many templates a row gets; `all` gives it every one that is not inverted.
+        limit: stop after so many rows.
+        tally: counts the rows.
+    """
+    tally = tally or Tally()
+    shown, indices = template_indices(spec, style, renderings)
+    count = examples_per_row(spec, split, style, renderings)
+    for row, place, raw in kept_rows(spec, split, tally):
+        if tally.used == limit:
+            tally.truncated = True
+            return
+        try:
+            example = spec.example(raw)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise ValueError(f'data set {spec.name!r}, {split} row {row}: {type(error).__name__}: {error}') from error
+        tally.used += 1
+        texts = example['texts']
+        extra = () if split == 'train' else (example['options'], example['answers'])
+        first = 0 if renderings == 'all' else place
+        for number in range(count):
+            index = indices[(first + number) % len(indices)]
+            template = shown[index]
+            yield Rendered(templates.fill(template.inputs, texts), templates.fill(template.targets, texts), row, index, *extra)
+
+
+def denoise(
+    spec: TextSpec, split: str, vocabulary: Vocabulary, *, renderings: int | str = 1, limit: int | None = None, tally: Tally | None = None
+) -> Iterator[Example]:
+    """Turn plain text into examples of its objective, natively: each piece of text hidden or cut anew for each rendering.
+
+    Args:
+        spec: the text.
+        split: train, validation or test.
+        vocabulary: gives the tokens and, for span corruption, the sentinels.
+        renderings: how many times each piece is read, on top of the spec's own `corruptions` in training.
+        limit: stop after so many pieces.
+        tally: counts the rows.
+    """
+    tally = tally or Tally()
+    count = examples_per_row(spec, split, 'instructions', renderings)
+    rows = kept_rows(spec, split, tally)
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        for (row, _, _), tokens in zip(chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True):
+            if len(tokens) < 2:
+                tally.drop('fewer than 2 tokens')
+            for start in range(0, len(tokens) - 1, spec.length):
+                if tally.used == limit:
+                    tally.truncated = True
+                    return
+                tally.used += 1
+                piece = np.asarray(tokens[start : start + spec.length], np.int32)
+                for rendering in range(count):
+                    inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
+                    yield Example(np.append(inputs, EOS_ID), np.append(targets, EOS_ID), row, rendering)
+
+
+def objective(spec: TextSpec, tokens: np.ndarray, vocabulary: Vocabulary, place: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Apply a text's objective to the tokens of one piece."""
+    random = denoising.generator(spec.seed, spec.name, *place)
+    if spec.objective == 'prefix_lm':
+        return denoising.prefix_lm(tokens, random)
+    sentinels = np.arange(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
+    return denoising.span_corruption(tokens, random, sentinels=sentinels, density=spec.density, mean_span=spec.mean_span)
+
+
+def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
+    """Turn rendered examples into tokens, with EOS; each text that occurs in them is tokenised once."""
+    texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
+    tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
+    return [
+        Example(tokens[inputs], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), answers)
+        for inputs, targets, row, template, options, answers in chunk
+    ]
