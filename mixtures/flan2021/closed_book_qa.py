@@ -10,7 +10,7 @@ from flanlite.data.templates import Template
 #     options   bark / wood / pollen / fruit
 #     answer    wood
 ARC_TEMPLATES = (
-    Template('{question}\n\n{options_}'),
+    Template('{question}\n{options_}\n\nYour choice:'),
     Template('Answer a question from a science test.\n\n{question}\n{options_}'),
     Template('Science quiz! What do you say?\nQ: {question}\n{options_}\nA:'),
     Template('Teacher: {question}\nFour pupils raise their hands, and each has another answer.\n{options_}\n'

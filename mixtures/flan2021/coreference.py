@@ -66,8 +66,8 @@ WINOGRANDE = DatasetSpec(
     licence='CC BY 4.0',
     link='https://winogrande.allenai.org',
     templates=(
-        Template('{beginning}\n\nHow does the sentence end?\n\n{options_}'),
-        Template('Complete the text so that it makes sense.\n\n{beginning} ...\n{options_}'),
+        Template('{beginning}\n\nWhat is the rest of this sentence?\n\n{options_}'),
+        Template('Fill in what is missing so that it makes sense.\n\n{beginning} ...\n{options_}'),
         Template('Two people finish the same sentence, and one of them has not been paying attention. Whose ending is better?\n\n'
                  'Sentence: {beginning}\n{options_}'),
         Template('The rest of a line has been lost. This is where it breaks off: "{beginning}" Restore it.\n{options_}'),
@@ -75,7 +75,7 @@ WINOGRANDE = DatasetSpec(
         Template('{options_}\n\nWhich of these should follow upon "{beginning}"?'),
         Template('A: Let me read it to you. "{beginning} ..."\nB: Stop, I know how that ends!\n{options_}\nB:'),
         Template('Continue, naming the right one of those that were mentioned.\n\n{beginning}'),
-        Template('Finish what I am saying: {beginning}'),
+        Template('I have forgotten how this ends, please say it for me: {beginning}'),
         Template('Only one of the endings fits how things are in the world; in the other, somebody or something has been mixed up.\n'
                  '{options_}\n\nBegins: {beginning}\nEnds:'),
     ),
@@ -140,7 +140,7 @@ WSC273 = DatasetSpec(
     licence='CC BY 4.0',
     link='https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html',
     templates=(
-        Template('{beginning}\n\nWhat comes next?\n\n{options_}'),
+        Template('{beginning}\n\nWhich words are still to come?\n\n{options_}'),
         Template('Decide how the text continues.\n\n{beginning} ...\n\n{options_}'),
         Template('These are two ways of finishing a story, and one of them makes no sense. Give the one that does.\n{options_}\n\n'
                  'Story: {beginning}'),

@@ -190,7 +190,7 @@ QNLI = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://gluebenchmark.com',
     templates=(
-        Template('Question: {question}\nSentence: {sentence}\n\nDoes the sentence contain the answer to the question?\n{options_}'),
+        Template('Question: {question}\nSentence: {sentence}\n\nIs the question answered in the sentence?\n{options_}'),
         Template('"{sentence}"\n\nHaving read only this, could you answer when somebody asks you, "{question}"?\n\n{options_}'),
         Template('Somebody entered\n{question}\nand the search engine found the line\n{sentence}\n'
                  'Should the line be highlighted as an answer?\n{options_}'),

@@ -24,7 +24,7 @@ GLUE_MRPC = DatasetSpec(
     licence='Microsoft Research licence, research use',
     link='https://www.microsoft.com/en-us/download/details.aspx?id=52398',
     templates=(
-        Template('Sentence 1: {sentence1}\nSentence 2: {sentence2}\n\nDo the two sentences mean the same?\n{options_}'),
+        Template('Sentence 1: {sentence1}\nSentence 2: {sentence2}\n\nAre these two ways of saying one thing?\n{options_}'),
         Template('Two reporters covered one story.\n\nThe first wrote: {sentence1}\nThe second wrote: {sentence2}\n\n'
                  'Did they report the same facts?\n{options_}'),
         Template('"{sentence1}"\n"{sentence2}"\n\nCould you put one in the place of the other without changing what readers learn?\n\n'
@@ -63,9 +63,9 @@ STSB = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://ixa2.si.ehu.eus/stswiki/index.php/STSbenchmark',
     templates=(
-        Template('Rate how close these two sentences are in meaning, from 0 (nothing in common) to 5 (the same).\n\n1. {sentence1}\n'
+        Template('From 0 for nothing in common up to 5 for the very same meaning, how close are these two sentences?\n\n1. {sentence1}\n'
                  '2. {sentence2}\n\n{options_}'),
-        Template('{sentence1}\n{sentence2}\n\nOn a scale from 0 to 5, how much do they resemble each other?'),
+        Template('{sentence1}\n{sentence2}\n\nGive these two lines a number for what they share in meaning; 0 is the least, 5 the most.'),
         Template('How many points out of five does the second sentence earn for saying what the first one says?\n\nFirst: {sentence1}\n'
                  'Second: {sentence2}\n{options_}'),
         Template('Marking guide: 5 for one and the same meaning, 3 where something that matters differs, 1 where only the topic is shared, '

@@ -110,7 +110,7 @@ OPENBOOKQA = DatasetSpec(
     licence='Apache-2.0',
     link='https://allenai.org/data/open-book-qa',
     templates=(
-        Template('{question}\n\n{options_}'),
+        Template('{question}\n\nOne of these is right.\n{options_}'),
         Template('Select the words that complete or answer this best.\n\n{question}\n\n{options_}'),
         Template('Science, oral test. Examiner: "{question}" You may say one of these things.\n{options_}\nYou:'),
         Template('What is the right way to go on, or to reply?\n"{question}"\n{options_}'),
@@ -151,7 +151,7 @@ SQUAD_V1 = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://rajpurkar.github.io/SQuAD-explorer/',
     templates=(
-        Template('{context}\n\n{question}'),
+        Template('{context}\n\nHaving read this, reply in a few words. {question}'),
         Template('Answer with words from the paragraph.\n\nParagraph: {context}\n\nQuestion: {question}\nAnswer:'),
         Template('Here is something about {title}.\n\n{context}\n\nCan you tell from it: {question}'),
         Template('{question}\n\nYou will find the answer in this text:\n\n{context}'),
@@ -159,7 +159,8 @@ SQUAD_V1 = DatasetSpec(
         Template('Reading exercise: {title}\n\n{context}\n\nExercise 1. {question} Copy the words that say so.'),
         Template('Which part of the passage answers the question? Quote it, as briefly as you can.\n\nQ: {question}\nPassage: {context}'),
         Template('I was reading up on {title} and came upon this. "{context}" Now remind me, please: {question}'),
-        Template('Write a question about the paragraph. Its answer is to be "{answer}".\n\n{context}', '{question}', inverted=True),
+        Template('Set a reading exercise on the paragraph: one question, to which the class should reply "{answer}".\n\n{context}',
+                 '{question}', inverted=True),
         Template('{title}\n\n{context}\n\nIn a quiz about this text the answer was: {answer}\nThe question was:',
                  '{question}', inverted=True),
     ),

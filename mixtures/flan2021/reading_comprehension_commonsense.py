@@ -24,7 +24,7 @@ COSMOS_QA = DatasetSpec(
     licence='CC BY 4.0',
     link='https://wilburone.github.io/cosmos/',
     templates=(
-        Template('{context}\n\n{question}\n\n{options_}'),
+        Template('{context}\n\n{question}\n{options_}\n\nThe best of these answers is'),
         Template('Read between the lines to answer the question.\n\nText: {context}\nQuestion: {question}\n{options_}'),
         Template('Blog post:\n{context}\n\nA reader of the blog asks, "{question}" Choose the best guess.\n{options_}'),
         Template('{question}\n{options_}\n\nMake up your mind after reading this: {context}'),

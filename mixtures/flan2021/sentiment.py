@@ -21,7 +21,7 @@ SST2 = DatasetSpec(
     licence='research use',
     link='https://nlp.stanford.edu/sentiment/',
     templates=(
-        Template('{phrase}\n\nIs this comment on a film positive or negative?\n\n{options_}'),
+        Template('{phrase}\n\nA film is being praised or found fault with here. Is the comment positive or negative?\n\n{options_}'),
         Template('What does the critic think of the film? Label the remark.\n\nRemark: {phrase}\n{options_}'),
         Template('Cut from the film pages of a newspaper: "{phrase}"\nThe tone of the cutting is\n{options_}'),
         Template('A: What did the paper say about the movie?\nB: It said, "{phrase}"\nA: Is that positive or negative?\nB:'),
@@ -65,7 +65,8 @@ IMDB_REVIEWS = DatasetSpec(
                  'positive or negative?\n\n"{review}"'),
         Template('Somebody asks you, "Should I watch it?" and all you can do is hand them this review. What kind of review are you handing '
                  'them?\n{options_}\n\n{review}'),
-        Template('Write a {answer} review of a film.', '{review}', inverted=True),
+        Template("A film magazine has room for one more viewer's opinion and is looking for a {answer} one. Send yours.",
+                 '{review}', inverted=True),
         Template('You have just come out of the cinema, and your opinion of the film is {answer}. Tell the readers of a web page about it.',
                  '{review}', inverted=True),
     ),
@@ -131,7 +132,7 @@ SENTIMENT140 = DatasetSpec(
         Template('Lee: Have you seen this tweet? "{tweet}"\nJo: I have. What would you call it?\n{options_}\nLee: I would call it'),
         Template('The mood of a tweet is either positive or negative. Find out which it is here.\n\n{tweet}\n\nMood of the tweet:'),
         Template('{options_}\n\nTag the following post with one of these.\n\n{tweet}'),
-        Template('Write a tweet in a {answer} mood.', '{tweet}', inverted=True),
+        Template('You are in a {answer} mood, and you tweet. What do you say?', '{tweet}', inverted=True),
         Template('Something has just happened to you, and your feelings about it are {answer}. Let your followers know in a line or two.',
                  '{tweet}', inverted=True),
     ),

@@ -23,7 +23,7 @@ E2E_NLG = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://gem-benchmark.com/data_cards/e2e_nlg',
     templates=(
-        Template('Attributes: {attributes}\n\nWrite a sentence or two that tell all this about the restaurant.'),
+        Template('Facts about a restaurant: {attributes}\n\nTell them all in a sentence or two.'),
         Template('{attributes}\n\nPut this into words.'),
         Template('Visitor: Where could I eat?\nTourist office, looking at the screen: ({attributes})\nTourist office, out loud:'),
         Template('Describe a place to eat from its entry in a table.\n\n{attributes}\n\nDescription:'),

@@ -20,7 +20,7 @@ AESLC = DatasetSpec(
     licence='CC BY-NC-SA 4.0',
     link='https://github.com/ryanzhumich/AESLC',
     templates=(
-        Template('{body}\n\nSuggest a subject line for this email.'),
+        Template('{body}\n\nThe email above is to go out under a subject that says what it is about. Write the subject.'),
         Template('Read the message and write the line that would stand above it in the inbox.\n\nMessage: {body}'),
         Template('What is this mail about? Say it in a few words.\n\n{body}'),
         Template('New message\nBody: {body}\nSubject:'),
@@ -28,7 +28,7 @@ AESLC = DatasetSpec(
         Template('An email was saved without its subject. Restore what the subject may have been.\n\n"{body}"'),
         Template('Boil this down to the few words that a busy colleague needs to see first:\n\n{body}\n\nFew words:'),
         Template('Here is a letter from our archive, to be listed by title.\n\n{body}\n\nTitle for the list:'),
-        Template('Write an email under the subject "{answer}".', '{body}', inverted=True),
+        Template('This is to be the subject of an email: {answer}\nNow write the email itself.', '{body}', inverted=True),
         Template('To: everyone\nSubject: {answer}\nBody:', '{body}', inverted=True),
     ),
     baselines=(
@@ -54,7 +54,7 @@ AG_NEWS_SUBSET = DatasetSpec(
     licence='non-commercial research',
     link='http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html',
     templates=(
-        Template('{article}\n\nWhat is the topic of this news item?\n\n{options_}'),
+        Template('{article}\n\nUnder what heading does this news item belong?\n\n{options_}'),
         Template('Which section of a newspaper would print the following?\n\n{article}\n{options_}'),
         Template('Sort the article by subject.\n\nArticle: {article}\n\n{options_}'),
         Template('Listener: I turned the radio on too late. What was this about?\nThe radio: {article}\n{options_}\n'

@@ -20,7 +20,7 @@ WIC = DatasetSpec(
     licence='CC BY-NC 4.0',
     link='https://pilehvar.github.io/wic/',
     templates=(
-        Template('{sentence1}\n{sentence2}\n\nDoes "{word}" mean the same in these two sentences?\n\n{options_}'),
+        Template('{sentence1}\n{sentence2}\n\nIs the sense of "{word}" above the same both times?\n\n{options_}'),
         Template('Look at how the word "{word}" is used.\n\n1. {sentence1}\n2. {sentence2}\n\nIs its sense in 1 also its sense in 2?\n'
                  '{options_}'),
         Template('A dictionary lists the meanings of "{word}" one by one. Would it quote both "{sentence1}" and "{sentence2}" under one '

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from flanlite.data import clusters, sources, templates, vocabularies
+from flanlite.eval import metrics
 from flanlite.mixtures import flan2021
 
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}
@@ -212,6 +213,7 @@ def test_spec(name):
     assert not list(templates.lint(spec.templates, tuple(example['texts'])))
     assert 2 <= len(spec.baselines) <= 3
     assert not list(templates.lint(spec.baselines, tuple(example['texts']), count=len(spec.baselines)))
+    assert spec.metric in metrics.METRICS
     assert spec.lineage and spec.licence and spec.link.startswith('http')
     assert not any('{options_}' in template.inputs for template in spec.baselines)
     if example['options']:
