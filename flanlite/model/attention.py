@@ -34,14 +34,28 @@ def attention(
     """
     logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, k_BSHK, preferred_element_type=jnp.float32)
     if bias_HTS is not None:
-        logits_BHTS = logits_BHTS + bias_HTS[None]
-    mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal)
-    weights_BHTS = jax.nn.softmax(jnp.where(mask_BTS[:, None], logits_BHTS, MASKED)).astype(v_BSHK.dtype)
+        logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
+    mask_BTS = jnp.where(segment_mask(q_segments_BT, kv_segments_BS, causal=causal), 0.0, MASKED)
+    weights_BHTS = jax.nn.softmax(logits_BHTS + mask_BTS[:, None]).astype(v_BSHK.dtype)
     if dropout_key is not None and dropout_rate > 0.0:
         B, S, H, _ = k_BSHK.shape
         keep_BH1S = jax.random.bernoulli(dropout_key, 1.0 - dropout_rate, (B, H, 1, S))
         weights_BHTS = weights_BHTS * (keep_BH1S / (1.0 - dropout_rate)).astype(weights_BHTS.dtype)
     return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
+
+
+@jax.custom_vjp
+def _add_bias(logits_BHTS: jax.Array, bias_HTS: jax.Array) -> jax.Array:
+    """Add a bias to every row; its gradient sums over rows as a matrix product, since XLA's CPU backend is slow at sums over axis 0."""
+    return logits_BHTS + bias_HTS[None]
+
+
+def _add_bias_backward(_: None, grad_BHTS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    ones_B = jnp.ones(grad_BHTS.shape[0], grad_BHTS.dtype)
+    return grad_BHTS, jnp.einsum('B,BHTS->HTS', ones_B, grad_BHTS, precision='highest')
+
+
+_add_bias.defvjp(lambda logits_BHTS, bias_HTS: (_add_bias(logits_BHTS, bias_HTS), None), _add_bias_backward)
 
 
 def segment_mask(q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False) -> jax.Array:

@@ -63,7 +63,7 @@ class T5Config:
     dropout_rate: float = 0.1
     logits_via_embedding: bool = False
     dtype: str = 'bfloat16'
-    remat_policy: str = 'none'
+    remat_policy: str = 'minimal'
     relpos_bias_per_layer: bool = False
 
     def __post_init__(self) -> None:
@@ -218,7 +218,7 @@ def _stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rn
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(rngs.params(), num_layers))
 
 
-def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'none') -> tuple[Any, Any]:
+def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'minimal') -> tuple[Any, Any]:
     """Run `step(layer, carry, x) -> (carry, y)` over stacked layers."""
     graphdef, params = nnx.split(layers)
 
