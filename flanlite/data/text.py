@@ -54,7 +54,8 @@ def part(value: Text, start: Number, stop: Number | None = None) -> Text:
     """Cut a text from one character to another, by default to its end, as Python counts characters."""
     tf = tensorflow(value, start, stop)
     if tf:
-        stop = tf.strings.length(value, unit='UTF8_CHAR') if stop is None else stop
+        start = tf.cast(start, tf.int32)
+        stop = tf.strings.length(value, unit='UTF8_CHAR') if stop is None else tf.cast(stop, tf.int32)
         return tf.strings.substr(value, start, stop - start, unit='UTF8_CHAR')
     return value[start:stop]
 
