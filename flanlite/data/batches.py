@@ -13,6 +13,7 @@ import json
 import math
 import pathlib
 import resource
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -301,6 +302,34 @@ def plan(lengths: np.ndarray, capacity: tuple[int, int], pack: bool, seeds: tupl
     return [rows[number] for number in shuffling.shuffle(len(rows), *seeds)]
 
 
+class TrainBatches:
+    """Batches without end, read ahead by Grain's prefetch thread, which keeps the position of the batch that was last given out."""
+
+    def __init__(self, reader: RowReader, prefetch: int) -> None:
+        from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
+
+        self._source = [ThreadPrefetchDatasetIterator(reader, prefetch)]
+        weakref.finalize(self, self._source.clear)  # else it outlives the interpreter's modules, and complains
+
+    def __iter__(self) -> 'TrainBatches':
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        return next(self._source[0])
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the position of the next batch, as JSON can hold it; the same on every host."""
+        return self._source[0].get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to the position of a state; a `ValueError` where it belongs to other data, rates, lengths or another seed."""
+        self._source[0].set_state(state)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._source[0].close()
+
+
 @gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'shard_index', 'shard_count'])
 def train_iterator(
     splits: Sequence[CachedSplit],
@@ -314,8 +343,8 @@ def train_iterator(
     shard_count: int = 1,
     window: int = 2_048,
     prefetch: int = 8,
-) -> Iterator[dict[str, np.ndarray]]:
-    """Read batches without end: mixed by the rates, packed, this host's rows of each. Also has `get_state()` and `set_state(state)`.
+) -> TrainBatches:
+    """Read batches without end: mixed by the rates, packed, this host's rows of each.
 
     Args:
         splits: the tasks' cached splits.
@@ -330,23 +359,21 @@ def train_iterator(
         prefetch: how many batches a thread reads ahead; 0 reads them when they are asked for. Changes nothing but the speed.
 
     Returns:
-        A Grain iterator of this host's rows, by SeqIO's keys: int32[rows, length], `decoder_loss_weights` float32.
+        An iterator of this host's rows by SeqIO's keys, int32[rows, length], `decoder_loss_weights` float32.
 
     Raises:
         ValueError: lengths, rates or sizes that cannot be; later, a damaged shard.
     """
-    from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
-
     capacity = check_lengths(feature_lengths)
     if batch_size < 1 or shard_count < 1 or batch_size % shard_count:
         raise ValueError(f'the batch size {batch_size} does not divide over {shard_count} hosts; expected a multiple of {shard_count}')
     if not 0 <= shard_index < shard_count:
         raise ValueError(f'got the shard index {shard_index}; expected one from 0 to {shard_count - 1}')
-    if window < 1:
-        raise ValueError(f'got the window {window}; expected at least 1 example')
+    if window < 1 or prefetch < 0:
+        raise ValueError(f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more')
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
     reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, (shard_index, shard_count))
-    return ThreadPrefetchDatasetIterator(reader, prefetch)
+    return TrainBatches(reader, prefetch)
 
 
 def pad_examples(examples: Sequence[Example], feature_lengths: Mapping[str, int], num_rows: int | None = None) -> dict[str, np.ndarray]:
