@@ -14,7 +14,7 @@ RANKS = {
     'flanlite': -1,
     'config': 0,
     'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': 0,
-    'data.fingerprints': 0, 'data.shuffling': 0,
+    'data.fingerprints': 0, 'data.progress': 0, 'data.shuffling': 0,
     'data.specs': 1, 'data.sources': 1, 'data.batches': 1,
     'data.rendering': 2, 'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3,
     'model.layers': 0, 'model.attention': 0, 'model.t5': 1, 'model.decoding': 1,

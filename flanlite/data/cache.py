@@ -1,7 +1,5 @@
 """The token cache: each task once as ArrayRecord shards and a manifest, built natively or, for foreign SeqIO tasks, through SeqIO."""
 
-import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import difflib
@@ -16,25 +14,23 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from array_record.python import array_record_module
-from rich.console import Console
 
 import flanlite
 from flanlite.data import batches, fingerprints, rendering, sources, specs, tasks, vocabularies
 from flanlite.data.batches import CachedSplit, Example
+from flanlite.data.progress import CONSOLE, Progress
 
 FORMAT = 1  # raise it when records change, so that older caches are rebuilt
 SHARD_EXAMPLES = 100_000
-CHUNK = 500  # examples that are tokenised together
-THREADS = 2  # more do not pay beside the one that reads and renders
+TOLD_EXAMPLES = 500  # between steps of the progress bar
 EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
 UNUSED_DAYS = 30  # stale versions of a task's cache are removed after so long without use
 WRITER_OPTIONS = 'group_size:1,uncompressed'
-CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Request:
     vocabulary: vocabularies.Vocabulary
     max_examples: int | None
     root: pathlib.Path
-    num_workers: int = THREADS
+    num_workers: int = rendering.THREADS
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -97,7 +93,7 @@ def ensure(
     max_examples: int | Mapping[str, int | None] | None = None,
     fail_fast: bool = False,
     rebuild: bool = False,
-    num_workers: int = THREADS,
+    num_workers: int = rendering.THREADS,
 ) -> CacheReport:
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
 
@@ -119,31 +115,63 @@ def ensure(
         OSError: the disk is full or cannot be written.
     """
     check(names, split, renderings, style)
-    root = cache_folder(cache_dir)
     vocabulary = vocabularies.load(vocabulary)
+    root = cache_folder(cache_dir)
     report = CacheReport({}, {})
+    missing = []
     for name in dict.fromkeys(names):
-        spec = specs.find_spec(name)
-        if spec is not None:
-            spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
-        limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
-        try:
+        with skipping(report, name, root, fail_fast):
+            spec = specs.find_spec(name)
+            if spec is not None:
+                spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+            limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
             request = Request(name, spec, split, style, renderings, vocabulary, limit, root, num_workers)
-            report.splits[name] = (None if rebuild else find(request)) or build(request, rebuild)
-        except DamagedCacheError:
-            raise
-        except Exception as error:  # whatever a data set's reader, field map or templates raise: the others go on
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise type(error)(error.errno, full_disk(error, root)) from error
-            if fail_fast:
-                raise ValueError(f'task {name!r} cannot be cached: {reason(error)}') from error
-            report.skipped[name] = reason(error)
-            CONSOLE.print(f'skipped {name} ({split}): {reason(error)}', style='yellow', markup=False)
-    return report
+            if rebuild or not (found := find(request)):
+                missing.append(request)
+            else:
+                report.splits[name] = found
+    with Progress(f'caching {split} in {root}', len(missing)) as progress:
+        for request in missing:
+            with skipping(report, request.name, root, fail_fast):
+                report.splits[request.name] = build(request, rebuild, progress)
+    return CacheReport({name: report.splits[name] for name in names if name in report.splits}, report.skipped)
+
+
+class CacheFolderError(OSError):
+    """The cache folder cannot be written."""
 
 
 class DamagedCacheError(ValueError):
     """A cached split does not hold what its manifest says."""
+
+
+@contextlib.contextmanager
+def skipping(report: CacheReport, name: str, root: pathlib.Path, fail_fast: bool) -> Iterator[None]:
+    """Enter a task that fails into the report; faults of the cache itself are raised."""
+    try:
+        yield
+    except DamagedCacheError:
+        raise
+    except Exception as error:  # whatever a data set's reader, field map or templates raise: the other tasks go on
+        if fault := folder_fault(error, root):
+            raise CacheFolderError(
+                f'cannot write the token cache in {root}: {fault}; free some space there, or name another folder '
+                'with --cache_dir or FLANLITE_CACHE_DIR'
+            ) from error
+        if fail_fast:
+            raise ValueError(f'task {name!r} cannot be cached: {reason(error)}') from error
+        report.skipped[name] = reason(error)
+        CONSOLE.print(f'skipped {name}: {reason(error)}', style='yellow', markup=False)
+
+
+def folder_fault(error: Exception, root: pathlib.Path) -> str | None:
+    """Say what is wrong with the cache folder where an error comes from it; ArrayRecord's writer gives the system's words only."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if getattr(error, 'errno', None) == number or (isinstance(error, RuntimeError) and os.strerror(number) in str(error)):
+            return os.strerror(number)
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and str(error.filename).startswith(str(root)):
+        return f'{error.strerror}: {error.filename}'
+    return None
 
 
 def check(names: Sequence[str], split: str, renderings: int | str, style: str) -> None:
@@ -209,18 +237,19 @@ def edge_checksum(file: pathlib.Path) -> int:
         return zlib.crc32(content.read(EDGE), checksum)
 
 
-def build(request: Request, rebuild: bool) -> CachedSplit:
+def build(request: Request, rebuild: bool, progress: Progress) -> CachedSplit:
     """Build a task's split in a temporary folder and move it to its place when it is whole."""
     folder = request.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         if not rebuild and (found := find(request)):  # another process built it meanwhile
+            progress.advance(0, task=True)
             return found
         for left in folder.parent.glob(f'.{folder.name}.tmp-*'):  # of builds that were killed: who holds the lock builds alone
             shutil.rmtree(left, ignore_errors=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f'.{folder.name}.tmp-', dir=folder.parent))
         try:
-            manifest = write(request, temporary)
+            manifest = write(request, temporary, progress)
             final = folder.with_name(f'{folder.name}-max{request.max_examples}') if manifest['truncated'] else folder
             if final.exists():
                 final.rename(temporary / 'replaced')
@@ -228,19 +257,22 @@ def build(request: Request, rebuild: bool) -> CachedSplit:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     remove_unused(folder)
+    progress.advance(0, task=True)
     return open_split(final)
 
 
-def write(request: Request, temporary: pathlib.Path) -> dict[str, Any]:
+def write(request: Request, temporary: pathlib.Path, progress: Progress) -> dict[str, Any]:
     """Write a split's shards, lengths and manifest into `temporary/whole`; return the manifest."""
     folder = temporary / 'whole'
     folder.mkdir()
     tally = rendering.Tally()
-    shards, lengths = write_shards(folder, examples(request, tally), width=2 if request.vocabulary.size <= 1 << 16 else 4)
+    width = 2 if request.vocabulary.size <= 1 << 16 else 4
+    shards, lengths = write_shards(folder, examples(request, tally), width, progress)
     np.save(folder / batches.LENGTHS, np.minimum(lengths, batches.MAX_LENGTH).astype(np.uint16))
-    if not len(lengths):
-        raise ValueError(f'no examples are left of {tally.read} rows; dropped: {tally.filtered or "none"}')
     spec, vocabulary = request.spec, request.vocabulary
+    if not len(lengths):
+        read = specs.source_split(spec, request.split) if spec else request.split
+        raise ValueError(f'no examples: {tally.read} rows were read of {read!r}, and dropped {tally.filtered or "none"}')
     manifest = {
         'name': request.name,
         'num_examples': len(lengths),
@@ -276,14 +308,18 @@ def histogram(lengths: np.ndarray) -> dict[str, int]:
 
 def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
     """Make a request's examples."""
-    spec, limit = request.spec, request.max_examples
-    if spec is None:
+    if request.spec is None:
         return foreign_examples(request, tally)
-    if isinstance(spec, specs.TextSpec):
-        return rendering.denoise(spec, request.split, request.vocabulary, renderings=request.renderings, limit=limit, tally=tally)
-    rendered = rendering.render(spec, request.split, style=request.style, renderings=request.renderings, limit=limit, tally=tally)
-    chunks = in_threads(lambda chunk: rendering.tokenize(chunk, request.vocabulary), in_chunks(rendered, CHUNK), request.num_workers)
-    return (example for chunk in chunks for example in chunk)
+    return rendering.examples(
+        request.spec,
+        request.split,
+        request.vocabulary,
+        style=request.style,
+        renderings=request.renderings,
+        limit=request.max_examples,
+        tally=tally,
+        threads=request.num_workers,
+    )
 
 
 def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
@@ -301,25 +337,9 @@ def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Examp
         yield example
 
 
-def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
-    """Group items into lists of a size."""
-    remaining = iter(items)
-    while chunk := list(itertools.islice(remaining, size)):
-        yield chunk
-
-
-def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Apply a function to items in threads, in order and only a little ahead: SentencePiece lets Python go on meanwhile."""
-    remaining = iter(items)
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
-            yield done
-
-
-def write_shards(folder: pathlib.Path, made: Iterator[Example], width: int) -> tuple[list[dict[str, Any]], np.ndarray]:
+def write_shards(
+    folder: pathlib.Path, made: Iterator[Example], width: int, progress: Progress
+) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Write examples as ArrayRecord files; return the manifest's list of them, and all lengths, int64[num_examples, 2]."""
     shards, lengths = [], []
     for first in made:
@@ -329,7 +349,10 @@ def write_shards(folder: pathlib.Path, made: Iterator[Example], width: int) -> t
             for example in itertools.chain([first], itertools.islice(made, SHARD_EXAMPLES - 1)):
                 lengths.append((len(example.inputs), len(example.targets)))
                 writer.write(batches.encode_example(example, width))
+                if len(lengths) % TOLD_EXAMPLES == 0:
+                    progress.advance(TOLD_EXAMPLES)
         count = len(lengths) - written
+        progress.advance(len(lengths) % TOLD_EXAMPLES)
         shards.append({'file': file.name, 'num_examples': count, 'bytes': file.stat().st_size, 'checksum': edge_checksum(file)})
     return shards, np.asarray(lengths, np.int64).reshape(-1, 2)
 
@@ -362,14 +385,6 @@ def remove_unused(folder: pathlib.Path) -> None:
     for other in folder.parent.glob(f'{folder.name.rpartition("-")[0]}-*'):
         if other.is_dir() and time.time() - other.stat().st_mtime > UNUSED_DAYS * 86_400:
             shutil.rmtree(other, ignore_errors=True)
-
-
-def full_disk(error: OSError, folder: pathlib.Path) -> str:
-    """Say what to do about a cache folder that cannot be written."""
-    return (
-        f'cannot write the token cache in {folder}: {os.strerror(error.errno)}; '
-        'free some space, or name another folder with --cache_dir or FLANLITE_CACHE_DIR'
-    )
 
 
 def reason(error: BaseException) -> str:

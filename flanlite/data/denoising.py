@@ -1,6 +1,8 @@
 """T5's objectives on plain text, in numpy: span corruption and prefix language modelling. Random, and the same for the same place."""
 
+import itertools
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,35 +14,39 @@ def generator(seed: int, task: str, *place: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(task.encode()), *place]))
 
 
-def noise_mask(length: int, density: float, mean_span: float, random: np.random.Generator) -> np.ndarray:
-    """Choose the spans to hide, as T5's `random_spans_noise_mask` does: bool[length], kept and hidden spans in turn, a kept one first.
+def noise_spans(length: int, density: float, mean_span: float, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Choose the spans to hide, as T5's `random_spans_noise_mask` does: (tokens kept, tokens hidden after them) for each.
 
     Source: Raffel et al. 2020, section 3.1.4, and t5/data/preprocessors.py.
     """
     if length < 2:
         raise ValueError(f'a text of {length} tokens is too short to hide a span of; expected 2 or more')
-    hidden = min(max(int(np.round(length * density)), 1), length - 1)
+    hidden = min(max(round(length * density), 1), length - 1)
     kept = length - hidden
-    spans = min(max(int(np.round(hidden / mean_span)), 1), kept)
-    lengths = np.stack([segment(kept, spans, random), segment(hidden, spans, random)], axis=1).reshape(-1)
-    return np.repeat(np.arange(2 * spans) % 2 == 1, lengths)
+    spans = min(max(round(hidden / mean_span), 1), kept)
+    return list(zip(segment(kept, spans, random), segment(hidden, spans, random), strict=True))
 
 
-def segment(items: int, segments: int, random: np.random.Generator) -> np.ndarray:
-    """Cut a number of items into so many segments of at least one, each way as likely: int[segments]."""
-    cuts = np.sort(random.permutation(items - 1)[: segments - 1]) + 1
-    return np.diff(cuts, prepend=0, append=items)
+def segment(items: int, segments: int, random: np.random.Generator) -> list[int]:
+    """Cut a number of items into so many segments of at least one, each way as likely; return their lengths."""
+    cuts = [0, *sorted((random.permutation(items - 1)[: segments - 1] + 1).tolist()), items]
+    return [stop - start for start, stop in itertools.pairwise(cuts)]
 
 
 def span_corruption(
-    tokens: np.ndarray, random: np.random.Generator, *, sentinels: np.ndarray, density: float = 0.15, mean_span: float = 3.0
-) -> tuple[np.ndarray, np.ndarray]:
+    tokens: Sequence[int],
+    random: np.random.Generator,
+    *,
+    sentinels: Sequence[int],
+    density: float = 0.15,
+    mean_span: float = 3.0,
+) -> tuple[list[int], list[int]]:
     """Hide spans: the inputs have a sentinel in each one's place, the targets each sentinel and what it hides.
 
     Args:
-        tokens: int[length], 2 or more, without EOS.
+        tokens: 2 or more, without EOS.
         random: the random numbers to use.
-        sentinels: int[count], the sentinels' ids in the order of their use.
+        sentinels: the sentinels' ids in the order of their use.
         density: the share of tokens to hide.
         mean_span: the mean length of a hidden span.
 
@@ -50,18 +56,18 @@ def span_corruption(
     Raises:
         ValueError: there are more spans than sentinels.
     """
-    mask = noise_mask(len(tokens), density, mean_span, random)
-    starts = mask & ~np.concatenate([[False], mask[:-1]])
-    count = int(starts.sum())
-    if count > len(sentinels):
-        raise ValueError(f'{len(tokens)} tokens have {count} spans, the vocabulary has {len(sentinels)} sentinels; cut shorter pieces')
-    inputs = tokens.copy()
-    inputs[starts] = sentinels[:count]
-    spans = np.insert(tokens, np.flatnonzero(starts), sentinels[:count])  # each sentinel before the span that it stands for
-    return inputs[~mask | starts], spans[np.insert(mask, np.flatnonzero(starts), True)]
+    spans = noise_spans(len(tokens), density, mean_span, random)
+    if len(spans) > len(sentinels):
+        raise ValueError(f'{len(tokens)} tokens have {len(spans)} spans, the vocabulary has {len(sentinels)} sentinels; cut shorter pieces')
+    inputs, targets, start = [], [], 0
+    for (kept, hidden), sentinel in zip(spans, sentinels, strict=False):
+        inputs += [*tokens[start : start + kept], sentinel]
+        targets += [sentinel, *tokens[start + kept : start + kept + hidden]]
+        start += kept + hidden
+    return inputs, targets
 
 
-def prefix_lm(tokens: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def prefix_lm(tokens: Sequence[int], random: np.random.Generator) -> tuple[Sequence[int], Sequence[int]]:
     """Cut a text at a random place: the inputs are what stands before, the targets the rest; neither is empty."""
     if len(tokens) < 2:
         raise ValueError(f'a text of {len(tokens)} tokens cannot be cut in two; expected 2 or more')

@@ -1,8 +1,10 @@
 """What a data set's rows become, natively: templates filled and tokenised, or plain text with spans hidden. No TensorFlow."""
 
+import collections
+import concurrent.futures
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +14,8 @@ from flanlite.data.specs import DatasetSpec, TextSpec
 from flanlite.data.vocabularies import EOS_ID, Vocabulary
 
 SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
-CHUNK = 1_000  # texts that go through the vocabulary together
+CHUNK = 500  # examples that go through the vocabulary together
+THREADS = 2  # more do not pay beside the one that reads and renders
 
 
 class Rendered(NamedTuple):
@@ -38,6 +41,26 @@ class Tally:
     def drop(self, reason: str) -> None:
         """Count a dropped row."""
         self.filtered[reason] = self.filtered.get(reason, 0) + 1
+
+
+def examples(
+    spec: specs.Spec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    tally: Tally | None = None,
+    threads: int = THREADS,
+) -> Iterator[Example]:
+    """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
+    if isinstance(spec, TextSpec):
+        yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, tally=tally)
+        return
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, tally=tally)
+    for chunk in in_threads(lambda chunk: tokenize(chunk, vocabulary), in_chunks(rendered, CHUNK), threads):
+        yield from chunk
 
 
 def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int, int, specs.Row]]:
@@ -146,18 +169,20 @@ def denoise(
                     tally.truncated = True
                     return
                 tally.used += 1
-                piece = np.asarray(tokens[start : start + spec.length], np.int32)
+                piece = tokens[start : start + spec.length]
                 for rendering in range(count):
                     inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
-                    yield Example(np.append(inputs, EOS_ID), np.append(targets, EOS_ID), row, rendering)
+                    yield Example(np.array([*inputs, EOS_ID], np.int32), np.array([*targets, EOS_ID], np.int32), row, rendering)
 
 
-def objective(spec: TextSpec, tokens: np.ndarray, vocabulary: Vocabulary, place: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def objective(
+    spec: TextSpec, tokens: Sequence[int], vocabulary: Vocabulary, place: tuple[int, ...]
+) -> tuple[Sequence[int], Sequence[int]]:
     """Apply a text's objective to the tokens of one piece."""
     random = denoising.generator(spec.seed, spec.name, *place)
     if spec.objective == 'prefix_lm':
         return denoising.prefix_lm(tokens, random)
-    sentinels = np.arange(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
+    sentinels = range(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
     return denoising.span_corruption(tokens, random, sentinels=sentinels, density=spec.density, mean_span=spec.mean_span)
 
 
@@ -169,3 +194,21 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
         Example(tokens[inputs], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), answers)
         for inputs, targets, row, template, options, answers in chunk
     ]
+
+
+def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
+    """Group items into lists of a size."""
+    remaining = iter(items)
+    while chunk := list(itertools.islice(remaining, size)):
+        yield chunk
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Apply a function to items in threads, in order and only a little ahead: SentencePiece lets Python go on meanwhile."""
+    remaining = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+            yield done
