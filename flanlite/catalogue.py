@@ -1,5 +1,6 @@
 """What there is: a mixture's task table, rendered examples with their tokens, the lint of templates, and building the cache by name."""
 
+import itertools
 import json
 
 from rich.console import Console
@@ -7,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flanlite import config
-from flanlite.data import cache, mixtures, specs, templates, vocabularies
+from flanlite.data import cache, mixtures, sources, specs, templates, vocabularies
 
-CONSOLE = Console(soft_wrap=True)
+LINT_ROWS = 50
+CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)  # a file or pipe has no width
 
 
 def build_cache(
@@ -108,10 +110,9 @@ def lint(mixture: str | None = None) -> int:
 
 
 def spec_faults(spec: specs.DatasetSpec) -> list[str]:
-    """List the faults of a data set's templates; where its data is at hand, its first row says which fields there are."""
-    try:
-        row = next(iter(spec.source.rows(spec.splits.test or spec.splits.validation or spec.splits.train)))
-        fields = list(spec.example(row)['texts'])
-    except (FileNotFoundError, ImportError, OSError):
-        fields = sorted({field for template in spec.templates for field in template.fields()})
-    return list(templates.lint(spec.templates, fields))
+    """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is downloaded for this."""
+    source = sources.resolve(spec.source)
+    if isinstance(source, sources.Tfds | sources.HuggingFace):
+        return list(templates.lint(spec.templates, sorted({field for template in spec.templates for field in template.fields()})))
+    split = next(filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train)))
+    return list(specs.lint(spec, itertools.islice(source.rows(split), LINT_ROWS)))

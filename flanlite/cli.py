@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,9 @@ import flanlite
 from flanlite import config
 
 USAGE_ERROR = 2
-CONFIGURED = ('flanlite.train.run', 'flanlite.eval.loco', 'flanlite.eval.infer')  # importing them registers what gin configures
+MISSING = 'No values supplied by Gin'
+# Importing these registers all that gin can configure.
+CONFIGURED = ('flanlite.train.run', 'flanlite.eval.run', 'flanlite.eval.loco', 'flanlite.eval.infer')
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
 
 
@@ -18,22 +21,24 @@ def train(args: argparse.Namespace) -> None:
     """Train on a mixture, as gin says."""
     from flanlite.train import run
 
+    need_gin_file(args, 'gin/runs/pocket_train.gin')
     load_config(args)
     run.train()
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint on a mixture, per template."""
-    from flanlite.eval import evaluate as evaluation
+    from flanlite.eval import run
 
     load_config(args)
-    evaluation.evaluate_checkpoint(**given(args, 'checkpoint', 'mixture', 'split', 'output'))
+    run.evaluate_checkpoint(**given(args, *FLAGS['eval']))
 
 
 def loco(args: argparse.Namespace) -> None:
     """Hold out one cluster at a time: tune, evaluate zero-shot, compare, report."""
     from flanlite.eval import loco as leave_one_cluster_out
 
+    need_gin_file(args, 'gin/runs/pocket.gin')
     load_config(args)
     leave_one_cluster_out.loco(**given(args, 'only'))
 
@@ -43,7 +48,7 @@ def infer(args: argparse.Namespace) -> None:
     from flanlite.eval import infer as inference
 
     load_config(args)
-    inference.infer(**given(args, 'checkpoint', 'input', 'output'))
+    inference.infer(**given(args, *FLAGS['infer']))
 
 
 def cache(args: argparse.Namespace) -> None:
@@ -51,7 +56,7 @@ def cache(args: argparse.Namespace) -> None:
     from flanlite import catalogue
 
     load_config(args)
-    catalogue.build_cache(**given(args, 'mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'))
+    catalogue.build_cache(**given(args, *FLAGS['cache']))
 
 
 def show(args: argparse.Namespace) -> None:
@@ -59,14 +64,14 @@ def show(args: argparse.Namespace) -> None:
     from flanlite import catalogue
 
     load_config(args)
-    catalogue.show(**given(args, 'mixture', 'vocabulary', 'examples'))
+    catalogue.show(**given(args, *FLAGS['show']))
 
 
 def lint(args: argparse.Namespace) -> None:
     """Check the templates of one collection, or of all."""
     from flanlite import catalogue
 
-    faults = catalogue.lint(**given(args, 'mixture'))
+    faults = catalogue.lint(**given(args, *FLAGS['lint']))
     if faults:
         raise ValueError(f'{faults} faults in templates')
 
@@ -75,13 +80,16 @@ COMMANDS = {'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cac
 
 FLAGS = {
     'train': ('mixture', 'model_dir'),
-    'eval': ('checkpoint', 'mixture', 'split', 'output'),
+    'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows'),
     'loco': ('only', 'model_dir'),
-    'infer': ('checkpoint', 'input', 'output'),
+    'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature'),
     'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'),
     'show': ('mixture', 'vocabulary', 'examples'),
     'lint': ('mixture',),
 }
+
+KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild')}
+KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams')} | {'temperature': {'type': float}}
 
 HELP = {
     'mixture': 'a collection (pocket, flan2021), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
@@ -93,6 +101,11 @@ HELP = {
     'only': 'the clusters to hold out: a name, several with commas, or all',
     'vocabulary': 'pocket, t5, bytes, or the path of a SentencePiece model',
     'examples': 'how many rendered examples to print for each task',
+    'style': 'instructions, baseline (plain prompts) or fields (no words of a template)',
+    'max_rows': 'at most so many rows of each data set',
+    'max_length': 'the longest answer, in tokens',
+    'beams': 'beam search with so many beams; 1 is greedy',
+    'temperature': 'above 0, samples instead',
     'fail_fast': 'stop at the first task that fails, instead of skipping and naming it',
     'rebuild': 'build again what is cached already',
 }
@@ -114,14 +127,19 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument('--cache_dir', metavar='DIR', help='the folder of the token cache; FLANLITE_CACHE_DIR')
         command.add_argument('--debug', action='store_true', help='show the traceback of an error')
         for flag in FLAGS[name]:
-            kind = {'action': 'store_true'} if flag in ('fail_fast', 'rebuild') else {'type': int} if flag == 'examples' else {}
-            command.add_argument(f'--{flag}', help=HELP[flag], **kind)
+            command.add_argument(f'--{flag}', help=HELP[flag], **KINDS.get(flag, {}))
     return top
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
     """Keep the flags that the user gave; the rest is gin's and the functions' to say."""
     return {name: getattr(args, name) for name in names if getattr(args, name) not in (None, False)}
+
+
+def need_gin_file(args: argparse.Namespace, example: str) -> None:
+    """Refuse a command that cannot know what to do without a gin file."""
+    if not args.gin_file:
+        raise ValueError(f'{args.command} needs a gin file; for example flanlite {args.command} --gin_file={example}')
 
 
 def load_config(args: argparse.Namespace) -> None:
@@ -159,11 +177,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.cache_dir:
             os.environ['FLANLITE_CACHE_DIR'] = args.cache_dir
         COMMANDS[args.command](args)
-    except (ValueError, OSError, RuntimeError) as error:
-        if debug:
+    except (ValueError, OSError, TypeError) as error:
+        if debug or (isinstance(error, TypeError) and MISSING not in str(error)):
             raise
-        kind = '' if isinstance(error, ValueError) else f'{type(error).__mro__[1 if "Proxy" in type(error).__name__ else 0].__name__}: '
-        print(f'flanlite: error: {kind}{first_lines(error)}', file=sys.stderr)
+        print(f'flanlite: error: {explain(error)}', file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print('flanlite: interrupted; the same command goes on from here', file=sys.stderr)
@@ -171,9 +188,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def first_lines(error: Exception) -> str:
-    """Drop what gin adds below an error's own message."""
-    return str(error).split('\n  In call to configurable', 1)[0]
+def explain(error: Exception) -> str:
+    """Drop what gin adds below an error's own message, and name the gin parameters that have no value."""
+    message = str(error).split('\n  In call to configurable', 1)[0]
+    if missing := re.search(rf"{MISSING}.*?: \[(.*?)\]", message, re.DOTALL):
+        return f'no value for {missing[1]}; give it in the gin file, or with --gin.NAME=VALUE'
+    return message
 
 
 if __name__ == '__main__':
