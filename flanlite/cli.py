@@ -177,8 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.cache_dir:
             os.environ['FLANLITE_CACHE_DIR'] = args.cache_dir
         COMMANDS[args.command](args)
-    except (ValueError, OSError, TypeError) as error:
-        if debug or (isinstance(error, TypeError) and MISSING not in str(error)):
+    except Exception as error:
+        if debug or not expected(error):
             raise
         print(f'flanlite: error: {explain(error)}', file=sys.stderr)
         return USAGE_ERROR
@@ -186,6 +186,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print('flanlite: interrupted; the same command goes on from here', file=sys.stderr)
         return 130
     return 0
+
+
+def expected(error: Exception) -> bool:
+    """Tell bad input, and what the disk or the data may do, from a fault of the program, which shows its traceback."""
+    own = type(error).__module__.startswith('flanlite.')
+    return own or isinstance(error, ValueError | OSError) or (isinstance(error, TypeError) and MISSING in str(error))
 
 
 def explain(error: Exception) -> str:

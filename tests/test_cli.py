@@ -1,0 +1,43 @@
+"""The command line: quick, and one clear line for bad input."""
+
+import pytest
+
+from flanlite import cli
+
+
+@pytest.mark.parametrize(
+    ('argv', 'words'),
+    [
+        (['train'], ['needs a gin file', 'gin/runs/pocket_train.gin']),
+        (['train', '--gin_file=gin/runs/poket_train.gin'], ['poket_train.gin', 'did you mean gin/runs/pocket_train.gin']),
+        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEP=3'], ['TRAIN_STEP', 'did you mean TRAIN_STEPS']),
+        (['loco', '--onyl=nli'], ['--onyl', 'did you mean --only']),
+        (['loco', '--gin_file=gin/runs/pocket.gin', '--only=sentimant'], ['sentimant', 'did you mean sentiment']),
+        (['show', '--mixture=poket'], ['poket', 'did you mean pocket']),
+        (['show', '--mixture=pocket_held_out_math'], ['math', 'sentiment']),
+        (['show'], ['MIXTURE_OR_TASK_NAME', 'has no value']),
+        (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
+        (['infer', '--checkpoint=nowhere', '--input=nothing.txt'], ['nothing.txt']),
+    ],
+)
+def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
+    assert cli.main([*argv, f'--cache_dir={tmp_path}']) == cli.USAGE_ERROR
+    message = capsys.readouterr().err
+    assert message.startswith('flanlite: error: ') and message.count('\n') == 1
+    assert all(word in message for word in words), message
+
+
+def test_gin_flags_with_and_without_equals():
+    args = cli.parse(['train', '--gin_file=a.gin', '--gin_file', 'b.gin', '--gin.TRAIN_STEPS=3', '--gin.SEED', '4'])
+    assert (args.gin_file, args.bindings) == (['a.gin', 'b.gin'], ['TRAIN_STEPS=3', 'SEED=4'])
+
+
+def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
+    assert cli.main(['show', '--mixture=pocket_held_out_sentiment', f'--cache_dir={tmp_path}', '--examples=1']) == 0
+    printed = capsys.readouterr().out
+    assert 'held out: sentiment' in printed and 'share %' in printed
+    assert 'pocket_entail: row 0, template 0' in printed
+
+
+def test_lint_passes():
+    assert cli.main(['lint', '--mixture=pocket']) == 0
