@@ -341,7 +341,7 @@ def train_iterator(
     pack: bool = True,
     shard_index: int = 0,
     shard_count: int = 1,
-    window: int = 2_048,
+    window: int = 4_096,
     prefetch: int = 8,
 ) -> TrainBatches:
     """Read batches without end: mixed by the rates, packed, this host's rows of each.
@@ -398,7 +398,7 @@ def allow_open_files(count: int) -> None:
 
 
 def hint_shape(
-    splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 2_048
+    splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 4_096
 ) -> tuple[packing.Shape, packing.Shape]:
     """Measure how well a mixture fills rows of these lengths, and find the decoder length that would fit better; see `packing.hint`."""
     order = Order(splits, rates, 0, window)

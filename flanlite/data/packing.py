@@ -7,13 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 Tokens = tuple[np.ndarray, np.ndarray]
+MAX_ROOM = np.iinfo(np.int32).max
 
 
 def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
-    """Put every example whole into one row; fill one row at a time, each time with the example that leaves the least room in it.
-
-    The room left is the length of the vector (inputs' room / S, targets' room / T): Panigrahy et al. 2011, "Heuristics for vector bin
-    packing", norm-based greedy. Where only the inputs are scarce it packs as tightly as best-fit decreasing, where both are, 2-5% tighter.
+    """Put every example whole into one row, in as few rows as two heuristics find.
 
     Args:
         lengths: int[N, 2], the inputs' and the targets' tokens, none longer than its capacity.
@@ -22,8 +20,44 @@ def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
     Returns:
         The examples' numbers, a list a row.
     """
+    demand = lengths.sum(axis=0) / capacity
+    rows = example_by_example(lengths, capacity, scarce=int(demand.argmax()))
+    if demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max():  # both lengths are scarce, and the rows not yet full
+        rows = min(rows, row_by_row(lengths, capacity), key=len)
+    return rows
+
+
+def largest_first(lengths: np.ndarray, capacity: tuple[int, int]) -> np.ndarray:
+    """Order examples by the larger of the shares of a row that their inputs and their targets take."""
+    return np.argsort(-(lengths / capacity).max(axis=1), kind='stable')
+
+
+def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: int) -> list[list[int]]:
+    """Best-fit decreasing: give each example to the row with the least room left, in the scarce length, among those it fits in."""
+    rows: list[list[int]] = []
+    room = np.tile(np.array([capacity], np.int32).T, (1, len(lengths)))
+    for number in largest_first(lengths, capacity).tolist():
+        inputs, targets = lengths[number].tolist()
+        opened = room[:, : len(rows)]
+        too_small = (opened[0] < inputs) | (opened[1] < targets)
+        best = int(np.where(too_small, MAX_ROOM, opened[scarce]).argmin()) if rows else 0
+        if not rows or too_small[best]:
+            best = len(rows)
+            rows.append([])
+        rows[best].append(number)
+        room[0, best] -= inputs
+        room[1, best] -= targets
+    return rows
+
+
+def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
+    """Fill one row at a time, each time with the example that leaves the least room in it, in both lengths together.
+
+    The room is the length of the vector (inputs' room / S, targets' room / T): Panigrahy et al. 2011, "Heuristics for vector bin packing",
+    norm-based greedy. Where both lengths are scarce it needs up to 5% fewer rows than best-fit decreasing.
+    """
     scale_inputs, scale_targets = 1 / np.square(capacity, dtype=np.float64)
-    order = np.argsort(-(lengths / capacity).max(axis=1), kind='stable')
+    order = largest_first(lengths, capacity)
     inputs, targets = np.ascontiguousarray(lengths[order].astype(np.int64).T)
     rows = []
     while len(order):

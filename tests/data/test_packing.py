@@ -1,5 +1,6 @@
 """Packing: every example whole in one row, tightly, and as SeqIO lays it out."""
 
+import functools
 import os
 
 import numpy as np
@@ -20,19 +21,30 @@ def lengths_of(examples):
     return np.array([[len(inputs), len(targets)] for inputs, targets in examples])
 
 
-@pytest.mark.parametrize('seed', range(5))
+HEURISTICS = {
+    'best_fit': packing.best_fit,
+    'row_by_row': packing.row_by_row,
+    'inputs': functools.partial(packing.example_by_example, scarce=0),
+    'targets': functools.partial(packing.example_by_example, scarce=1),
+}
+
+
+@pytest.mark.parametrize('heuristic', HEURISTICS)
+@pytest.mark.parametrize('seed', range(3))
 @pytest.mark.parametrize('capacity', [(40, 24), (24, 40), (1024, 256)])
-def test_every_example_stands_whole_in_one_row(seed, capacity):
+def test_every_example_stands_whole_in_one_row(heuristic, seed, capacity):
     lengths = lengths_of(examples(200, capacity, seed))
-    rows = packing.best_fit(lengths, capacity)
+    rows = HEURISTICS[heuristic](lengths, capacity)
     assert sorted(number for row in rows for number in row) == list(range(200))
     assert all((lengths[row].sum(axis=0) <= capacity).all() for row in rows)
 
 
-def test_packing_edge_cases():
-    assert packing.best_fit(np.zeros((0, 2), np.int64), (8, 4)) == []
-    assert packing.best_fit(np.array([[8, 4]]), (8, 4)) == [[0]]
-    assert sorted(map(sorted, packing.best_fit(np.array([[8, 1], [0, 3], [4, 2], [4, 2]]), (8, 4)))) == [[0, 1], [2, 3]]
+@pytest.mark.parametrize('heuristic', HEURISTICS)
+def test_packing_edge_cases(heuristic):
+    pack = HEURISTICS[heuristic]
+    assert pack(np.zeros((0, 2), np.int64), (8, 4)) == []
+    assert pack(np.array([[8, 4]]), (8, 4)) == [[0]]
+    assert sorted(map(sorted, pack(np.array([[8, 1], [0, 3], [4, 2], [4, 2]]), (8, 4)))) == [[0, 1], [2, 3]]
 
 
 def instruction_lengths(count, mean_inputs, mean_targets, seed=0):
@@ -41,15 +53,17 @@ def instruction_lengths(count, mean_inputs, mean_targets, seed=0):
     return np.clip(rng.lognormal(np.log(means), [0.4, 0.3]), 2, [1024, 256]).astype(int)
 
 
-def test_rows_are_full():
-    lengths = instruction_lengths(2_048, 130, 8)
-    rows = packing.best_fit(lengths, (1024, 256))
-    assert lengths[:, 0].sum() / (1024 * len(rows)) > 0.98
+@pytest.mark.parametrize(('capacity', 'scarce'), [((1024, 256), 0), ((2048, 32), 1)])
+def test_rows_are_full(capacity, scarce):
+    lengths = np.minimum(instruction_lengths(2_048, 130, 8), capacity)
+    rows = packing.best_fit(lengths, capacity)
+    assert lengths[:, scarce].sum() / (capacity[scarce] * len(rows)) > 0.98
 
 
 def test_two_scarce_lengths_fill_better_than_next_fit():
     lengths = instruction_lengths(1_000, 150, 35)
     rows = packing.best_fit(lengths, (1024, 256))
+    assert len(rows) < len(packing.example_by_example(lengths, (1024, 256), scarce=1))
     next_fit, room = 1, np.array([1024, 256])
     for length in lengths:
         if (length > room).any():
