@@ -1,0 +1,127 @@
+"""The train step: microbatches, normalisation, dropout by step, and the same losses on every mesh."""
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from flanlite.model.t5 import T5Config
+from flanlite.train import optimizers, partitioning, step
+from flanlite.train.step import StepConfig
+
+CONFIG = T5Config(
+    vocab_size=64, emb_dim=16, num_heads=8, num_encoder_layers=1, num_decoder_layers=1, head_dim=4, mlp_dim=32, dropout_rate=0.0,
+    dtype='float32',
+)  # fmt: skip
+MESHES = [((8, 1), 1, 2), ((1, 8), 1, 1), ((2, 4), 2, 2)]  # data-, model- and mixed-parallel, with dims of activations and parameters
+
+
+def batch_of(rows=16, source=12, target=6, seed=0):
+    random = np.random.default_rng(seed)
+    targets = random.integers(2, 64, (rows, target), dtype=np.int32)
+    targets[:, 4:] *= random.integers(0, 2, (rows, 1), dtype=np.int32)  # some rows end early
+    return {
+        'encoder_input_tokens': random.integers(2, 64, (rows, source), dtype=np.int32),
+        'decoder_input_tokens': np.pad(targets[:, :-1], ((0, 0), (1, 0))),
+        'decoder_target_tokens': targets,
+        'decoder_loss_weights': (targets > 0).astype(np.float32),
+    }
+
+
+def losses(config, settings, mesh_shape=(1, 1), dims=(1, 1), steps=3):
+    """Train on a few batches; return each step's mean loss and gradient norm, and the last state."""
+    optimizer = optimizers.adafactor(learning_rate=1e-2)
+    partitioner = partitioning.make_partitioner(
+        mesh_shape=mesh_shape, activation_partitioning_dims=dims[0], parameter_partitioning_dims=dims[1]
+    )
+    seed = partitioner.replicate(np.uint32(0))
+    state = step.jit_init(config, optimizer, partitioner)(seed)
+    train_step = step.jit_train_step(config, optimizer, settings, partitioner)
+    curve = []
+    for number in range(steps):
+        state, sums = train_step(state, partitioner.place(batch_of(seed=number)), seed)
+        curve.append((float(sums['loss'] / sums['weight_sum']), float(sums['gradient_norm'])))
+    return np.array(curve), state
+
+
+@pytest.fixture(scope='module')
+def whole():
+    return losses(CONFIG, StepConfig())
+
+
+def test_microbatches_equal_the_whole_batch(whole):
+    curve, state = losses(CONFIG, StepConfig(microbatches=4))
+    np.testing.assert_allclose(curve, whole[0], rtol=1e-5)
+    for got, expected in zip(jax.tree.leaves(state.params), jax.tree.leaves(whole[1].params), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_normalised_by_real_targets_or_a_number(whole):
+    optimizer, batch = optimizers.Optimizer(optax.sgd(0.1), optax.constant_schedule(0.1)), batch_of()
+    state = step.state.create(step.t5.init_params(CONFIG, jax.random.key(0)), optimizer.transform)
+    sums = {}
+    for factor in (step.REAL_TARGET_TOKENS, 50.0):
+        settings = StepConfig(loss_normalizing_factor=factor)
+        train_step = functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings)
+        sums[factor] = jax.jit(train_step)(state, batch, np.uint32(0))[1]
+    tokens = batch['decoder_loss_weights'].sum()
+    by_tokens, by_number = sums.values()
+    assert float(by_tokens['gradient_norm'] * tokens) == pytest.approx(float(by_number['gradient_norm'] * 50), rel=1e-4)
+    assert float(by_tokens['weight_sum']) == float(by_tokens['decoder_tokens']) == tokens
+    assert float(by_tokens['encoder_tokens']) == 16 * 12
+    assert float(by_tokens['learning_rate']) == pytest.approx(0.1)
+
+
+def test_dropout_is_a_function_of_seed_and_step(whole):
+    config, batch = dataclasses.replace(CONFIG, dropout_rate=0.5), batch_of()
+    optimizer, partitioner = optimizers.adafactor(learning_rate=0.0), partitioning.make_partitioner(mesh_shape=(1, 1))
+    train_step = step.jit_train_step(config, optimizer, StepConfig(), partitioner)
+    seen = []
+    for seed in (0, 0, 1):
+        start = jax.tree.map(lambda leaf: leaf.copy(), whole[1])
+        after, first = train_step(start, batch, np.uint32(seed))
+        _, second = train_step(after, batch, np.uint32(seed))
+        seen.append((float(first['loss']), float(second['loss'])))
+    assert seen[0] == seen[1]
+    assert len({*seen[0], *seen[2]}) == 4
+
+
+def test_equal_settings_find_the_compiled_step_again():
+    def compiled(learning_rate):
+        return step.jit_train_step(
+            T5Config(**dataclasses.asdict(CONFIG)), optimizers.adafactor(learning_rate=learning_rate), StepConfig(),
+            partitioning.make_partitioner(mesh_shape=(1, 1)),
+        )  # fmt: skip
+
+    assert compiled(1e-2) is compiled(1e-2)
+    assert compiled(1e-2) is not compiled(1e-3)
+
+
+@pytest.mark.parametrize('settings', [{'loss_normalizing_factor': 0.0}, {'loss_normalizing_factor': 'TOKENS'}, {'microbatches': 0}])
+def test_bad_settings_are_refused(settings):
+    with pytest.raises(ValueError, match='expected'):
+        StepConfig(**settings)
+
+
+def test_every_mesh_gives_the_same_losses(whole):
+    """Data-, model- and mixed-parallel, one- and two-dimensional; on virtual devices, so in a process of its own."""
+    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'  # the latter compiles sooner
+    environment = os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'}
+    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    curves = json.loads(done.stdout.splitlines()[-1])
+    assert curves['devices'] == 8 and len(curves['curves']) == len(MESHES)
+    for mesh, curve in zip(MESHES, curves['curves'], strict=True):
+        np.testing.assert_allclose(curve, whole[0], rtol=2e-5, err_msg=str(mesh))
+
+
+if __name__ == '__main__':
+    found = [losses(CONFIG, StepConfig(), mesh_shape=shape, dims=dims)[0].tolist() for shape, *dims in MESHES]
+    print(json.dumps({'devices': jax.device_count(), 'curves': found}))
