@@ -151,7 +151,7 @@ def test_unpacked_equals_seqio(seqio):
 
 def test_packed_rows_equal_seqio(seqio):
     given = examples(20)
-    rows = [[given[number] for number in row] for row in packing.best_fit(lengths_of(given), (40, 24))]
+    rows = [[given[number] for number in row] for row in packing.best_fit(lengths_of(given), (40, 24))][:3]
     ours = packing.pack(rows, (40, 24))
     for number, row in enumerate(rows):
         (theirs,) = converted(seqio, row, (40, 24), pack=True)
