@@ -93,9 +93,13 @@ def generate(
     groups: dict[int, list[int]] = {}
     for number, tokens in enumerate(inputs):
         groups.setdefault(length_bucket(len(tokens)), []).append(number)
-    for S, numbers in sorted(groups.items()):
-        unit = partitioner.data_size
+    shapes, unit = sorted(groups), partitioner.data_size
+    for S, longer in zip(shapes, [*shapes[1:], None], strict=True):
         B = max(1, tokens_per_batch // ((S + settings.max_length) * settings.beams) // unit) * unit
+        numbers = groups[S]
+        if len(numbers) < B / 2 and longer:  # too few to compile a shape for: they go with longer ones
+            groups[longer].extend(numbers)
+            continue
         for start in range(0, len(numbers), B):
             rows = numbers[start : start + B]
             inputs_BS = np.zeros((B, S), np.int32)

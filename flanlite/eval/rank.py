@@ -19,7 +19,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.train import losses
 from flanlite.train.partitioning import Partitioner
 
-SHARES = (1, 2, 3, 4, 6, 8, 12, 24)  # options an input; a batch has as many times more options than inputs
+SHARES = (1, 2, 4, 8, 16)  # options an input; a batch has as many times more options than inputs
 MIN_LENGTH = 8
 
 
@@ -135,10 +135,15 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
         if len(question.options):
             longest = max(len(option) for option in question.options)
             share = max(share for share in SHARES if share <= len(question.options))
-            groups.setdefault((length_bucket(len(question.inputs)), length_bucket(longest), share), []).append(number)
-    for (S, T, share), numbers in sorted(groups.items()):
+            groups.setdefault((share, length_bucket(longest), length_bucket(len(question.inputs))), []).append(number)
+    shapes = sorted(groups)
+    for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
-        yield from _fill(questions, numbers, (B, S), (B * share, T))
+        numbers = groups[share, T, S]
+        if len(numbers) < B / 2 and following[:2] == (share, T):  # too few to compile a shape for: they go with longer ones
+            groups[following].extend(numbers)
+        else:
+            yield from _fill(questions, numbers, (B, S), (B * share, T))
 
 
 def _fill(questions: Sequence[Question], numbers: Sequence[int], inputs: tuple[int, int], options: tuple[int, int]) -> Iterator[Batch]:

@@ -64,7 +64,7 @@ class TaskScores:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A headline score over the templates: their mean, spread and quartiles, and a 95% interval over the rows.
+    """A headline score over the templates: their mean, spread (nan of one) and quartiles, and a 95% interval over the rows.
 
     For a group of tasks each number is the mean of the tasks' numbers, and the interval that of the mean.
     """
@@ -110,7 +110,7 @@ def summarize(scores: TaskScores, resamples: int = RESAMPLES, seed: int = 0) -> 
     values = np.array([named[headline] for named in scores.template_scores().values()])
     low, high = interval(resampled_means(scores, resamples, seed))
     q1, median, q3 = np.nanpercentile(values, [25, 50, 75])
-    sd = np.nanstd(values, ddof=1) if len(values) > 1 else 0.0
+    sd = np.nanstd(values, ddof=1) if len(values) > 1 else np.nan
     return Summary(float(np.nanmean(values)), float(sd), float(median), float(q1), float(q3), low, high)
 
 

@@ -1,14 +1,18 @@
 """The pieces of a run, merged: what was held out, verdicts, the tables of the report, and the report as Markdown."""
 
 import dataclasses
-import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
 
 from flanlite.eval import results
 from flanlite.eval.figures import number
 from flanlite.eval.results import MODELS, Piece
 from flanlite.eval.scores import Summary
+from flanlite.train.journal import read_metrics
 
 HELD_OUT = 'held_out_cluster'
 CURVES = ('loss', 'accuracy')
@@ -55,32 +59,31 @@ def label(model: str) -> str:
     return MODELS[model][0] if model in MODELS else model
 
 
+def piece_paths(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List the pieces of an evaluation (one in the folder) or of a sweep (`<cluster>/<model>/`)."""
+    own = folder / results.PIECE
+    return [own] if own.is_file() else sorted(folder.glob(f'*/*/{results.PIECE}'))
+
+
 def collect(folder: pathlib.Path, title: str = '') -> Report:
-    """Read every piece below a folder, and the training curves that lie beside them."""
+    """Read a folder's piece, or a sweep's `<cluster>/<model>/` pieces, and the training curves that lie beside them."""
     pieces, curves = [], {}
-    for path in sorted(folder.rglob(results.PIECE)):
+    for path in piece_paths(folder):
         piece = results.load(path)
         pieces.append(piece)
-        if (path.parent / 'metrics.jsonl').is_file():
-            curves[piece.held_out_cluster or '', piece.model] = read_curves(path.parent / 'metrics.jsonl')
+        if found := read_curves(path.parent):
+            curves[piece.held_out_cluster or '', piece.model] = found
     pieces.sort(key=lambda piece: (piece.held_out_cluster or '', model_order(piece.model)))
     if not pieces:
         raise ValueError(f'{folder} holds no results ({results.PIECE}) to report')
     return Report(title or pieces[0].run, tuple(pieces), curves)
 
 
-def read_curves(path: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
-    """Read the curves from a run's metrics.jsonl; a step that a resumed run repeats counts as it was written last."""
-    found: dict[str, dict[float, float]] = {name: {} for name in CURVES}
-    for text in path.read_text(encoding='utf-8').splitlines():
-        try:
-            record = json.loads(text)
-        except ValueError:
-            continue  # the line that was being written when a run was killed
-        for name in CURVES:
-            if isinstance(record.get(name), (int, float)) and 'step' in record:
-                found[name][record['step']] = record[name]
-    return {name: sorted(points.items()) for name, points in found.items() if points}
+def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
+    """Read the curves from a run's metrics.jsonl."""
+    records = read_metrics(model_dir)
+    curves = {name: [(record['step'], record[name]) for record in records if name in record] for name in CURVES}
+    return {name: points for name, points in curves.items() if points}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +117,9 @@ def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
 
 def summary_cells(summary: Summary) -> list[str]:
     """Write a summary as the cells mean ± sd, median, IQR, 95% interval."""
-    quartiles, ends = ((number(low), number(high)) for low, high in ((summary.q1, summary.q3), (summary.low, summary.high)))
-    return [f'{number(summary.mean)} ± {number(summary.sd)}', number(summary.median), ' to '.join(quartiles), ' to '.join(ends)]
+    mean, sd, median, q1, q3, low, high = (number(value) for value in dataclasses.astuple(summary))
+    several = math.isfinite(summary.sd)
+    return [f'{mean} ± {sd}' if several else mean, median if several else '–', f'{q1} to {q3}' if several else '–', f'{low} to {high}']
 
 
 SUMMARY_HEADINGS = ['mean ± sd', 'median', 'IQR', '95% interval']
@@ -198,3 +202,29 @@ def markdown(report: Report) -> str:
 def notes(report: Report) -> list[str]:
     """Gather the pieces' notes, each once."""
     return list(dict.fromkeys(note for piece in report.pieces for note in piece.notes))
+
+
+def print_headline(report: Report) -> None:
+    """Print what there is so far: models by held-out cluster."""
+    clusters = report.held_out()
+    if not headline_rows(report):
+        return
+    table = Table(title=f'{report.title} (mean % and 95% interval)', title_justify='left')
+    table.add_column('model')
+    for cluster in clusters:
+        table.add_column(cluster)
+    for model in sorted({piece.model for piece in report.pieces}, key=model_order):
+        groups = [report.of(cluster)[model].groups.get(HELD_OUT) if model in report.of(cluster) else None for cluster in clusters]
+        cells = [f'{number(group.mean)}  {number(group.low)}-{number(group.high)}' if group else '' for group in groups]
+        table.add_row(label(model), *cells)
+    Console().print(table)
+
+
+def print_tasks(piece: Piece) -> None:
+    """Print one model's tasks."""
+    table = Table('data set', 'metric', 'rows x templates', *SUMMARY_HEADINGS, title=piece.model, title_justify='left')
+    for task in piece.tasks:
+        table.add_row(task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', *summary_cells(task.summary))
+    Console().print(table)
+    for task, reason in piece.skipped.items():
+        print(f'skipped {task}: {reason}')

@@ -1,0 +1,118 @@
+"""Answer each line of a file: JSONL or plain text in, JSONL out, a few hundred lines at a time."""
+
+import contextlib
+import itertools
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import gin
+
+from flanlite.eval.load import Model, load
+
+
+@gin.configurable
+def infer(
+    checkpoint: str | None = None,
+    input: str = '-',
+    output: str = '-',
+    max_length: int = 64,
+    beams: int = 1,
+    temperature: float = 0.0,
+    lines_at_a_time: int = 512,
+) -> int:
+    """Answer every line of a file and return how many there were.
+
+    A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are scored; with `targets` their
+    log-probability is given. An answer is the line's object with `prediction`, and `scores` or `score`.
+
+    Args:
+        checkpoint: a run's folder, one of its checkpoints, or a released parameter file.
+        input: a .jsonl file, a file of text lines, or - for standard input (JSONL where its first line begins with a brace).
+        output: the file to write, or - for standard output.
+        max_length: the longest generated answer, in tokens.
+        beams: beam search with that many beams; 1 is greedy.
+        temperature: above 0, samples instead.
+        lines_at_a_time: how many lines are read, answered and written together.
+
+    Raises:
+        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts; the message names the line.
+    """
+    if not checkpoint:
+        raise ValueError('infer needs a model; give one with --checkpoint=PATH')
+    if lines_at_a_time < 1:
+        raise ValueError(f'got lines_at_a_time={lines_at_a_time}; expected at least 1')
+    if input != '-' and not pathlib.Path(input).is_file():
+        raise ValueError(f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input')
+    model = load(checkpoint)
+    decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
+    answered = 0
+    with opened(input, 'r') as source, opened(output, 'w') as sink:
+        records = read(source, input)
+        while chunk := list(itertools.islice(records, lines_at_a_time)):
+            for record in answer(model, chunk, decoding | {'seed': answered}):
+                sink.write(json.dumps(record, ensure_ascii=False) + '\n')
+            sink.flush()
+            answered += len(chunk)
+            if output != '-':
+                print(f'answered {answered:,} lines', file=sys.stderr, flush=True)
+    return answered
+
+
+def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:
+    """Open a file, or standard input or output."""
+    if path == '-':
+        return contextlib.nullcontext(sys.stdin if mode == 'r' else sys.stdout)
+    return open(path, mode, encoding='utf-8')
+
+
+def read(source: TextIO, name: str) -> Iterator[dict[str, Any]]:
+    """Read records from JSONL or from lines of text."""
+    as_json = pathlib.Path(name).suffix in ('.jsonl', '.json')
+    for number, line in enumerate(source, 1):
+        if number == 1 and name == '-':
+            as_json = line.lstrip().startswith('{')
+        if not as_json:
+            yield {'inputs': line.rstrip('\r\n')}
+        elif line.strip():
+            yield parse(line, f'line {number} of {"standard input" if name == "-" else name}')
+
+
+def parse(line: str, where: str) -> dict[str, Any]:
+    """Read a line of JSONL and check it."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f'{where} is no JSON: {error}') from None
+    if not isinstance(record, dict) or not isinstance(record.get('inputs'), str):
+        raise ValueError(f'{where} has no text "inputs"; expected an object such as {{"inputs": "a text"}}')
+    options = record.get('options', [''])
+    if not isinstance(options, list) or not options or not all(isinstance(option, str) for option in options):
+        raise ValueError(f'{where} has "options" {options!r}; expected a list of texts')
+    if not isinstance(record.get('targets', ''), str):
+        raise ValueError(f'{where} has "targets" {record["targets"]!r}; expected a text')
+    return record
+
+
+def answer(model: Model, records: list[dict[str, Any]], decoding: dict[str, Any]) -> list[dict[str, Any]]:
+    """Answer records: by rank those with options, by generation the others; score those with targets."""
+    answers = [dict(record) for record in records]
+    ranked, open_ended, scored = (
+        [record for record in answers if wanted(record)]
+        for wanted in (lambda record: 'options' in record, lambda record: 'options' not in record, lambda record: 'targets' in record)
+    )
+    if ranked:
+        rankings = model.rank([record['inputs'] for record in ranked], [record['options'] for record in ranked])
+        for record, ranking in zip(ranked, rankings, strict=True):
+            record.update(prediction=ranking.text, scores=[round(float(score), 5) for score in ranking.scores])
+    if open_ended:
+        texts = model.generate([record['inputs'] for record in open_ended], **decoding)
+        for record, text in zip(open_ended, texts, strict=True):
+            record['prediction'] = text
+    if scored:
+        scores = model.score([record['inputs'] for record in scored], [record['targets'] for record in scored])
+        for record, score in zip(scored, scores.tolist(), strict=True):
+            record['score'] = round(score, 5)
+    return answers

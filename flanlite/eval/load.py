@@ -1,0 +1,171 @@
+"""A trained model as an object for notebooks and scripts: texts in, scores, rankings, answers, logits and losses out."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from flanlite.data import packing, vocabularies
+from flanlite.data.vocabularies import Vocabulary
+from flanlite.eval import generate, rank
+from flanlite.eval.generate import Decoding
+from flanlite.eval.rank import Question
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import checkpoints, losses
+from flanlite.train.partitioning import Partitioner, make_partitioner
+
+
+class Ranking(NamedTuple):
+    """The best of some options: its text, its index, and all options' log-probabilities."""
+
+    text: str
+    index: int
+    scores: np.ndarray
+
+
+class Model:
+    """A model with its vocabulary. Methods take one text or several and return as many results as there are inputs.
+
+    Args:
+        config: the model's.
+        params: its parameters.
+        vocabulary: turns texts into the tokens it was trained on.
+        partitioner: the mesh; by default all devices, the model whole on each.
+        tokens_per_batch: padded tokens that are computed together, about.
+    """
+
+    def __init__(
+        self,
+        config: T5Config,
+        params: t5.Params,
+        vocabulary: Vocabulary,
+        partitioner: Partitioner | None = None,
+        tokens_per_batch: int = 4096,
+    ) -> None:
+        self.config, self.vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
+        self.partitioner = partitioner or make_partitioner()
+        self.params = jax.device_put(params, self.partitioner.shardings(t5.logical_axes(config)))
+
+    def score(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
+        """Compute the log-probability of each target given its input, end of text included.
+
+        Args:
+            inputs: n texts.
+            targets: as many.
+
+        Returns:
+            float32[n].
+        """
+        inputs, targets = as_list(inputs), as_list(targets)
+        check_as_many(inputs, targets, 'targets')
+        questions = [Question(source, [target]) for source, target in zip(self.encode(inputs), self.encode(targets), strict=True)]
+        return np.concatenate([np.zeros(0, np.float32), *self._rank(questions)])
+
+    def rank(self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]) -> list[Ranking]:
+        """Find the most probable option for each input.
+
+        Args:
+            inputs: n texts.
+            options: texts that all inputs share, or n lists of texts.
+        """
+        inputs = as_list(inputs)
+        shared = all(isinstance(option, str) for option in options)
+        choices = [list(options)] * len(inputs) if shared else [list(each) for each in options]
+        check_as_many(inputs, choices, 'lists of options')
+        if not all(choices):
+            raise ValueError('got an input without options; expected at least one for each')
+        tokens = {text: ids for text, ids in self._encode_unique(text for each in choices for text in each)}
+        questions = [Question(ids, [tokens[text] for text in each]) for ids, each in zip(self.encode(inputs), choices, strict=True)]
+        rankings = []
+        for each, scores in zip(choices, self._rank(questions), strict=True):
+            best = int(np.argmax(scores))
+            rankings.append(Ranking(each[best], best, scores))
+        return rankings
+
+    def generate(self, inputs: str | Sequence[str], max_length: int = 64, **decoding: Any) -> list[str]:
+        """Write an answer to each input; greedily, unless told otherwise.
+
+        Args:
+            inputs: n texts.
+            max_length: the longest answer, in tokens.
+            **decoding: `beams`, `temperature`, `top_k`, `top_p`, `alpha` and `seed` of `flanlite.eval.generate.Decoding`.
+        """
+        settings = Decoding(max_length=max_length, **decoding)
+        answers = generate.generate(
+            self.config, self.params, self.partitioner, self.encode(as_list(inputs)), settings, self.tokens_per_batch
+        )
+        return [self.vocabulary.decode(tokens) for tokens in answers]
+
+    def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
+        """Compute logits_BTV in float32 for a batch with SeqIO's keys, such as `batch` makes."""
+        return np.asarray(jit_logits(self.config)(self.params, dict(batch)))
+
+    def loss(self, batch: Mapping[str, Any]) -> float:
+        """Compute the mean cross entropy over a batch's target tokens, without z-loss."""
+        sums = jit_loss(self.config)(self.params, dict(batch))
+        return float(sums['loss'] / sums['weight_sum'])
+
+    def batch(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> dict[str, np.ndarray]:
+        """Make a batch of texts, a row each, padded to the longest."""
+        inputs, targets = as_list(inputs), as_list(targets)
+        check_as_many(inputs, targets, 'targets')
+        pairs = list(zip(self.encode(inputs), self.encode(targets), strict=True))
+        lengths = tuple(max(len(pair[side]) for pair in pairs) for side in (0, 1))
+        return packing.pad(pairs, lengths)
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into token ids with EOS."""
+        return [np.array([*ids, self.vocabulary.eos_id], np.int32) for ids in self.vocabulary.encode_batch(list(texts))]
+
+    def _encode_unique(self, texts: Any) -> list[tuple[str, np.ndarray]]:
+        unique = list(dict.fromkeys(texts))
+        return list(zip(unique, self.encode(unique), strict=True))
+
+    def _rank(self, questions: Sequence[Question]) -> list[np.ndarray]:
+        return rank.score(self.config, self.params, self.partitioner, questions, self.tokens_per_batch)
+
+
+@functools.lru_cache
+def jit_logits(config: T5Config) -> Any:
+    """Compile the logits of a batch."""
+    return jax.jit(lambda params, batch: t5.bind(config, params)(batch))
+
+
+@functools.lru_cache
+def jit_loss(config: T5Config) -> Any:
+    """Compile the loss sums of a batch."""
+
+    def sums(params: t5.Params, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        return losses.loss_sums(t5.bind(config, params)(batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
+
+    return jax.jit(sums)
+
+
+def as_list(texts: str | Sequence[str]) -> list[str]:
+    """Take one text as a list of one."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def check_as_many(inputs: Sequence[Any], others: Sequence[Any], name: str) -> None:
+    """Refuse lists of unequal length."""
+    if len(inputs) != len(others):
+        raise ValueError(f'got {len(inputs)} inputs and {len(others)} {name}; expected as many of both')
+
+
+def load(path: str, vocabulary: str | None = None, partitioner: Partitioner | None = None, **config_changes: Any) -> Model:
+    """Load a model to score, rank and generate with.
+
+    Args:
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a released parameter file.
+        vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with.
+        partitioner: the mesh; by default all devices.
+        **config_changes: fields of `T5Config` to replace, such as dtype='float32'.
+
+    Raises:
+        ValueError: there is no checkpoint, or its vocabulary cannot be found.
+    """
+    run = checkpoints.load_run(path, **config_changes)
+    return Model(run.config, run.params, vocabularies.load(vocabulary or run.vocabulary), partitioner)

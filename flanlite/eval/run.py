@@ -1,0 +1,115 @@
+"""One evaluation: a checkpoint on a mixture, per template, with a report."""
+
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gin
+import jax
+
+from flanlite import config as gin_config
+from flanlite.data import mixtures, specs, vocabularies
+from flanlite.eval import evaluate, report, results, splits, tables
+from flanlite.eval.evaluate import Evaluator
+from flanlite.eval.results import Piece
+from flanlite.train import checkpoints, partitioning
+
+
+@gin.configurable
+def evaluate_checkpoint(
+    checkpoint: str | None = None,
+    mixture: str | None = None,
+    split: str = 'test',
+    output: str | None = None,
+    *,
+    vocabulary: str | None = None,
+    feature_lengths: Mapping[str, int] | None = None,
+    style: str = 'instructions',
+    max_rows: int | None = None,
+) -> Piece:
+    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
+
+    Args:
+        checkpoint: a run's folder (its last checkpoint is taken), one of its checkpoints, or a released parameter file.
+        mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
+        split: train, validation or test; a data set without a test split is scored on its validation split.
+        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder.
+        vocabulary: by default the one that the model was trained with.
+        feature_lengths: longer inputs are cut, and answers end there; by default as in training.
+        style: see `specs.STYLES`.
+        max_rows: at most so many rows of each task.
+
+    Raises:
+        ValueError: a checkpoint, mixture or split that does not exist, or a mixture of which no task can be read.
+    """
+    if not checkpoint:
+        raise ValueError('eval needs a model; give one with --checkpoint=PATH')
+    partitioning.join_processes()
+    mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
+    run = checkpoints.load_run(checkpoint)
+    vocabulary = vocabularies.load(vocabulary or run.vocabulary)
+    opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows)
+    if not opened.splits:
+        raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
+
+    evaluator = Evaluator(opened.splits, vocabulary, feature_lengths or run.feature_lengths)
+    start = time.monotonic()
+    scores = evaluator.run(run.config, run.params)
+    seen = trained_on(checkpoint)
+    piece = results.piece(
+        scores,
+        {entry.task: (entry.cluster or '', level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
+        run=pathlib.Path(checkpoint).name,
+        model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        trained=seen,
+        split=split,
+        skipped=opened.skipped,
+        notes=(*opened.notes, *evaluator.cut_notes()),
+        samples=tuple(evaluate.samples(scores, opened.splits, vocabulary)),
+        seconds={'score': time.monotonic() - start},
+        settings=gin_config.resolved(),
+        environment=splits.environment(),
+    )
+    if jax.process_index() == 0:
+        folder = pathlib.Path(output) if output else default_output(checkpoint, mixed.name, split)
+        results.save(folder, piece)
+        report.build(folder, f'{mixed.name}: {piece.model}')
+        tables.print_tasks(piece)
+        print(f'wrote {folder}/report.html, report.md and results.json')
+    return piece
+
+
+def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
+    """Name the folder of an evaluation's results: in the run's folder, or beside a file."""
+    path = pathlib.Path(checkpoint)
+    if path.is_file():
+        return path.with_suffix('') / 'eval' / f'{mixture}-{split}'
+    model_dir = next((folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path)
+    return model_dir / 'eval' / f'{mixture}-{split}'
+
+
+def trained_on(checkpoint: str) -> dict[str, list[str]]:
+    """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no manifest."""
+    path = pathlib.Path(checkpoint)
+    manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:2]) if (folder / 'manifest.json').is_file()), None)
+    return trained_tasks(json.loads(manifest.read_text(encoding='utf-8'))) if manifest else {}
+
+
+def trained_tasks(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """List a run's tasks by cluster, from its manifest."""
+    found: dict[str, list[str]] = {}
+    for name in manifest['tasks']:
+        spec = specs.find_spec(name)
+        found.setdefault(getattr(spec, 'cluster', None) or '', []).append(name)
+    return found
+
+
+def level(task: str, cluster: str | None, trained: Mapping[str, list[str]]) -> str:
+    """Say how far a task lies from what was trained on, as in `clusters.LEVELS`; nothing where that is not known."""
+    if not trained:
+        return ''
+    if any(task in names for names in trained.values()):
+        return 'held_in'
+    return 'held_out_task' if cluster in trained else 'held_out_cluster'

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import sacrebleu
+
+from flanlite.eval import metrics
+
+
+def score(name, predictions, answers):
+    metric = metrics.find(name)
+    return metric.scores(metric.counts(predictions, answers).sum(axis=0))
+
+
+def test_accuracy_counts_any_acceptable_answer():
+    assert score('accuracy', ['yes', ' no ', 'maybe'], [['yes'], ['No', 'no'], ['yes']]) == {'accuracy': pytest.approx(200 / 3)}
+
+
+def test_normalisation_drops_case_articles_and_punctuation():
+    assert metrics.normalize('The  “Cat”, an old one!') == 'cat old one'
+    assert score('exact_match', ['The cat.'], [['a CAT']])['exact_match'] == 100
+
+
+@pytest.mark.parametrize(
+    ('prediction', 'answers', 'f1'),
+    [
+        ('the black cat', ['black cat'], 100),
+        ('black cat', ['the cat sat'], 100 * 2 * 1 / 4),  # one shared word of two and two
+        ('dog', ['cat', 'a big dog'], 100 * 2 * 1 / 3),  # the best of the answers
+        ('', ['cat'], 0),
+        ('the', ['a'], 100),  # nothing is left of either
+    ],
+)
+def test_token_f1(prediction, answers, f1):
+    assert score('f1', [prediction], [answers])['f1'] == pytest.approx(f1)
+
+
+def test_rouge_takes_the_best_reference():
+    # against 'the cat sat': 2 of 3 words, in order; rouge2: 1 of 2 pairs
+    found = score('rouge', ['the cat'], [['a dog', 'the cat sat']])
+    assert found == pytest.approx({'rougeL': 80, 'rouge1': 80, 'rouge2': 100 * 2 * 1 * 0.5 / 1.5})
+
+
+@pytest.mark.parametrize('count', [1, 4, 40])
+def test_bleu_equals_sacrebleu(count):
+    random = np.random.default_rng(count)
+    words = ['the', 'cat', 'sat', 'on', 'a', 'mat', 'dog', '.']
+
+    def sentences(n):
+        return [' '.join(random.choice(words, random.integers(1, 9))) for _ in range(n)]
+
+    predictions, first, second = sentences(count), sentences(count), sentences(count)
+    expected = sacrebleu.corpus_bleu(predictions, [first, second]).score
+    assert score('bleu', predictions, list(zip(first, second, strict=True)))['bleu'] == pytest.approx(expected, abs=1e-9)
+
+
+def test_bleu_of_nothing_shared_is_zero():
+    assert score('bleu', ['x y z'], [['a b c']])['bleu'] == 0
+
+
+def test_pearson_from_moments():
+    random = np.random.default_rng(0)
+    x = random.normal(size=60)
+    y = x + random.normal(size=60)
+    found = score('pearson', [str(value) for value in x], [[str(value)] for value in y])
+    assert found['pearson'] == pytest.approx(100 * np.corrcoef(x, y)[0, 1])
+    assert score('pearson', ['3', '3'], [['1'], ['2']])['pearson'] == 0
+    assert np.isfinite(score('pearson', ['nan', 'four', '2'], [['1'], ['2'], ['3']])['pearson'])
+
+
+def test_edit_distance():
+    assert metrics.edit_distance('kitten', 'sitting') == 3
+    assert metrics.edit_distance('', 'abc') == metrics.edit_distance('abc', '') == 3
+    assert score('edit_similarity', ['abcd'], [['abxd', 'zzzz']]) == {'edit_similarity': 75.0, 'copied': 0.0}
+
+
+def test_scores_of_subsets_follow_from_sums():
+    for metric in metrics.METRICS.values():
+        counts = metric.counts(['2', 'the cat sat on it', '5'], [['2'], ['a cat sat on it'], ['4']])
+        whole, parts = metric.score(counts.sum(axis=0)), metric.score(np.stack([counts[:2].sum(axis=0), counts.sum(axis=0)]))
+        assert parts.shape == (2, len(metric.names))
+        np.testing.assert_allclose(parts[1], whole)
+        assert np.isnan(metric.score(np.zeros(counts.shape[1]))).all(), metric.names
+
+
+def test_bad_names_and_lengths_are_refused():
+    with pytest.raises(ValueError, match='unknown metric .*accuracy'):
+        metrics.find('acuracy')
+    with pytest.raises(ValueError, match='2 predictions for 1'):
+        metrics.find('f1').counts(['a', 'b'], [['a']])

@@ -1,0 +1,98 @@
+import jax
+import numpy as np
+import pytest
+import toyeval as toy
+
+from flanlite.eval import generate, rank
+from flanlite.eval.generate import Decoding
+from flanlite.eval.rank import Question
+from flanlite.model import t5
+from flanlite.train.partitioning import make_partitioner
+
+
+def questions(count, seed=0, max_options=5):
+    random = np.random.default_rng(seed)
+
+    def tokens(low, high):
+        return np.append(random.integers(2, 380, random.integers(low, high)), 1).astype(np.int32)
+
+    return [Question(tokens(9, 32), [tokens(1, 7) for _ in range(random.integers(1, max_options + 1))]) for _ in range(count)]
+
+
+def log_prob(params, inputs, target):
+    """Score one pair on its own, unpadded, straight from the logits."""
+    batch = {
+        'encoder_input_tokens': inputs[None],
+        'decoder_input_tokens': np.append([0], target[:-1])[None].astype(np.int32),
+        'decoder_target_tokens': target[None],
+    }
+    log_probs_TV = np.asarray(jax.nn.log_softmax(t5.bind(toy.CONFIG, params)(batch)[0]))
+    return log_probs_TV[np.arange(len(target)), target].sum()
+
+
+def test_scores_equal_brute_force():
+    params, asked = toy.params(), questions(24, max_options=3)
+    scores = rank.score(toy.CONFIG, params, make_partitioner(), asked, tokens_per_batch=256)
+    for question, scored in list(zip(asked, scores, strict=True))[::6]:
+        expected = [log_prob(params, question.inputs, option) for option in question.options]
+        np.testing.assert_allclose(scored, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize('tokens_per_batch', [64, 700])
+def test_batches_hold_every_option_once(tokens_per_batch):
+    asked = questions(60, seed=1, max_options=30)
+    seen = []
+    for batch in rank.batches(asked, tokens_per_batch, multiple=2):
+        assert len(batch.inputs_BS) % 2 == len(batch.options_PT) % 2 == 0
+        for pair, place in enumerate(batch.places):
+            question, option = place
+            inputs, target = asked[question].inputs, asked[question].options[option]
+            np.testing.assert_array_equal(batch.inputs_BS[batch.source_P[pair], : len(inputs)], inputs)
+            assert not batch.inputs_BS[batch.source_P[pair], len(inputs) :].any()
+            np.testing.assert_array_equal(np.trim_zeros(batch.options_PT[pair]), target)
+            seen.append(place)
+    assert sorted(seen) == [(question, option) for question, asks in enumerate(asked) for option in range(len(asks.options))]
+
+
+def test_few_shapes_are_compiled():
+    lengths = {rank.length_bucket(length) for length in range(1, 1025)}
+    assert len(lengths) <= 14 and max(lengths) == 1024
+    assert all(rank.length_bucket(length) >= length for length in range(1, 1025))
+    shapes = {batch.options_PT.shape + batch.inputs_BS.shape for batch in rank.batches(questions(300, seed=2), 1024)}
+    assert len(shapes) <= 8
+
+
+def test_greedy_equals_the_argmax_rollout():
+    params = toy.params(1)
+    inputs = [question.inputs for question in questions(3, seed=3)]
+    found = generate.generate(toy.CONFIG, params, make_partitioner(), inputs, Decoding(max_length=4))
+    module = t5.bind(toy.CONFIG, params)
+    for source, answer in list(zip(inputs, found, strict=True))[:2]:
+        written = []
+        while len(written) < 4 and 1 not in written:
+            target = np.array([*written, 2], np.int32)  # any token stands for the one to come
+            batch = {
+                'encoder_input_tokens': source[None],
+                'decoder_input_tokens': np.array([[0, *written]], np.int32),
+                'decoder_target_tokens': target[None],
+            }
+            written.append(int(np.argmax(module(batch)[0, -1])))
+        assert answer.tolist() == written
+
+
+def test_beams_score_at_least_as_well_as_greedy_without_length_penalty():
+    params, partitioner = toy.params(2), make_partitioner()
+    inputs = [question.inputs for question in questions(4, seed=4)]
+    greedy, beams = (
+        generate.generate(toy.CONFIG, params, partitioner, inputs, Decoding(max_length=4, beams=count, alpha=0.0)) for count in (1, 4)
+    )
+    for source, one, best in zip(inputs, greedy, beams, strict=True):
+        if one[-1] == best[-1] == 1:
+            assert log_prob(params, source, best) >= log_prob(params, source, one) - 1e-4
+
+
+def test_decoding_refuses_what_cannot_be():
+    with pytest.raises(ValueError, match='beams=1 for sampling'):
+        Decoding(beams=2, temperature=1.0)
+    with pytest.raises(ValueError, match='at least 1'):
+        Decoding(max_length=0)
