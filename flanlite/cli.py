@@ -78,6 +78,7 @@ def lint(args: argparse.Namespace) -> None:
 
 COMMANDS = {'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'lint': lint}
 
+COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'debug')
 FLAGS = {
     'train': ('mixture', 'model_dir'),
     'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows'),
@@ -123,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument('--gin_file', action='append', default=[], metavar='FILE', help='a gin file; may repeat, later ones win')
         command.add_argument('--gin_search_paths', default='', metavar='PATHS', help='folders to look for gin files in, with commas')
+        command.add_argument('--import', action='append', default=[], dest='modules', metavar='MODULE', help='a module of yours to load')
         command.add_argument('--data_dir', metavar='DIR', help='a folder with <dataset>/<split>.jsonl[.gz]; FLANLITE_DATA_DIR')
         command.add_argument('--cache_dir', metavar='DIR', help='the folder of the token cache; FLANLITE_CACHE_DIR')
         command.add_argument('--debug', action='store_true', help='show the traceback of an error')
@@ -142,6 +144,17 @@ def need_gin_file(args: argparse.Namespace, example: str) -> None:
         raise ValueError(f'{args.command} needs a gin file; for example flanlite {args.command} --gin_file={example}')
 
 
+def import_modules(names: Sequence[str]) -> None:
+    """Import the user's modules, which register data sets or SeqIO tasks; the working folder is searched too, last."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH') from error
+
+
 def load_config(args: argparse.Namespace) -> None:
     """Read the gin files and overrides of a command; first import what they may configure."""
     if args.gin_file or args.bindings:
@@ -159,7 +172,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     while rest:
         flag = rest.pop(0)
         if not flag.startswith('--gin.'):
-            valid = [f'--{name}' for name in ('gin_file', 'gin_search_paths', 'data_dir', 'cache_dir', 'debug', *FLAGS[args.command])]
+            valid = [f'--{name}' for name in (*COMMON, *FLAGS[args.command])]
             hint = config.closest(flag, valid)
             raise ValueError(f'{args.command} has no flag {flag!r}; {hint}its flags are {", ".join(valid)}, --gin.NAME')
         binding = flag.removeprefix('--gin.')
@@ -176,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ['FLANLITE_DATA_DIR'] = args.data_dir
         if args.cache_dir:
             os.environ['FLANLITE_CACHE_DIR'] = args.cache_dir
+        import_modules(args.modules)
         COMMANDS[args.command](args)
     except Exception as error:
         if debug or not expected(error):
