@@ -1,0 +1,125 @@
+"""Saving and restoring: bit for bit, to another mesh, what is kept, and clear errors for what does not fit."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import checkpoints, partitioning, state, step
+from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
+from flanlite.train.optimizers import Optimizer
+
+CONFIG = T5Config(
+    vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=2, num_decoder_layers=1, head_dim=4, mlp_dim=16, dtype='float32'
+)
+ADAM = Optimizer(optax.adam(1e-3), optax.constant_schedule(1e-3))
+MANIFEST = {'model': dataclasses.asdict(CONFIG), 'vocabulary': {'name': 'bytes'}, 'feature_lengths': {'inputs': 8, 'targets': 4}}
+
+
+def made_up_state(seed=0, config=CONFIG, optimizer=ADAM):
+    """Make a state of random numbers without compiling anything."""
+    random = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda: state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform))
+    return jax.tree.map(lambda leaf: jax.numpy.asarray(random.normal(size=leaf.shape).astype(leaf.dtype)), shapes)
+
+
+def save(kept, train_state, number, **metrics):
+    kept.save(
+        train_state, step=number, position={'window': number}, unlogged={'loss': 0.1 + number}, config_text='a = 1\n', manifest=MANIFEST,
+        metrics=metrics,
+    )  # fmt: skip
+
+
+def abstract(config=CONFIG, optimizer=ADAM):
+    return step.abstract_state(config, optimizer, partitioning.make_partitioner())
+
+
+@pytest.fixture
+def saved(tmp_path):
+    kept = Checkpoints(tmp_path, CheckpointConfig())
+    save(kept, made_up_state(), 3)
+    kept.wait()
+    yield kept
+    kept.close()
+
+
+def test_what_is_restored_is_bit_identical(saved, tmp_path):
+    restored = saved.restore(3, abstract(), CONFIG)
+    for got, expected in itertools.zip_longest(jax.tree.leaves(restored.state), jax.tree.leaves(made_up_state())):
+        assert np.asarray(got).tobytes() == np.asarray(expected).tobytes() and got.dtype == expected.dtype
+    assert (restored.position, restored.unlogged) == ({'window': 3}, {'loss': 3.1})
+    assert (saved.path / '3' / 'config').is_dir() and saved.manifest(3) == {**MANIFEST, 'model': {**MANIFEST['model'], 'mlp_activations': ['gelu', 'linear']}}
+
+
+def test_a_run_folder_gives_back_its_model(saved, tmp_path):
+    for path in (tmp_path, tmp_path / 'checkpoints', tmp_path / 'checkpoints' / '3'):
+        run = checkpoints.load_run(path)
+        assert (run.config, run.vocabulary, run.feature_lengths, run.step) == (CONFIG, 'bytes', {'inputs': 8, 'targets': 4}, 3)
+    jax.tree.map(np.testing.assert_array_equal, run.params, made_up_state().params)
+    assert checkpoints.load_run(tmp_path, dtype='bfloat16').config.dtype == 'bfloat16'
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_a_shipped_file_gives_back_its_model(tmp_path, dtype):
+    params = made_up_state().params
+    file = tmp_path / 'base.safetensors'
+    checkpoints.save_params(
+        file, params, CONFIG, dtype=dtype, metadata={'vocabulary': 'bytes', 'feature_lengths': {'inputs': 8, 'targets': 4}, 'step': 7}
+    )
+    run = checkpoints.load_run(file)
+    assert run[0] == CONFIG and run[2:] == ('bytes', {'inputs': 8, 'targets': 4}, 7)
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf.astype(dtype).astype('float32')), params)
+    jax.tree.map(np.testing.assert_array_equal, run.params, rounded)
+    assert all(leaf.dtype == 'float32' for leaf in jax.tree.leaves(run.params))
+
+
+def test_last_and_best_are_kept(tmp_path):
+    kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=2, keep_best=1))
+    for number, loss in ((1, 0.5), (2, 0.2), (3, 0.9), (4, 0.4), (5, 0.3)):
+        save(kept, made_up_state(), number, eval_loss=loss)
+    kept.close()
+    assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [2, 4, 5]
+
+
+OTHER = dataclasses.replace(CONFIG, mlp_dim=24)
+
+
+@pytest.mark.parametrize('source', ['run', 'file'])
+def test_another_shape_names_parameter_shapes_and_remedy(saved, tmp_path, source):
+    path = tmp_path
+    if source == 'file':
+        path = tmp_path / 'base.safetensors'
+        checkpoints.save_params(path, made_up_state().params, CONFIG)
+    with pytest.raises(ValueError) as raised:
+        checkpoints.load_params(path, OTHER)
+    for word in ('decoder/layers/mlp/wi_0/kernel', '(1, 8, 16)', '(1, 8, 24)', 'T5Config.mlp_dim = 16'):
+        assert word in str(raised.value)
+
+
+def test_resuming_with_another_shape_or_optimizer_is_refused(saved):
+    with pytest.raises(ValueError, match=r'T5Config.mlp_dim = 16'):
+        saved.restore(3, abstract(OTHER), OTHER)
+    sgd = Optimizer(optax.sgd(1e-3, momentum=0.9), optax.constant_schedule(1e-3))
+    with pytest.raises(ValueError, match='another optimizer.*INITIAL_CHECKPOINT_PATH'):
+        saved.restore(3, abstract(optimizer=sgd), CONFIG)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='no checkpoint at'):
+        checkpoints.load_run(tmp_path)
+    (tmp_path / 'x.safetensors').write_text('nothing')
+    with pytest.raises(ValueError, match='is no parameter file'):
+        checkpoints.load_run(tmp_path / 'x.safetensors')
+    with pytest.raises(ValueError, match='is no parameter file'):
+        checkpoints.load_run(tmp_path / 'missing.safetensors')
+
+
+@pytest.mark.parametrize('settings', [{'every_steps': 0}, {'keep_last': 0}, {'best_mode': 'least'}])
+def test_bad_settings_are_refused(settings):
+    with pytest.raises(ValueError):
+        CheckpointConfig(**settings)
