@@ -1,6 +1,7 @@
 """T5's objectives on plain text, in numpy: span corruption and prefix language modelling. Random, and the same for the same place."""
 
 import itertools
+import operator
 import zlib
 from collections.abc import Sequence
 
@@ -14,8 +15,8 @@ def generator(seed: int, task: str, *place: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(task.encode()), *place]))
 
 
-def noise_spans(length: int, density: float, mean_span: float, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Choose the spans to hide, as T5's `random_spans_noise_mask` does: (tokens kept, tokens hidden after them) for each.
+def noise_mask(length: int, density: float, mean_span: float, random: np.random.Generator, roll: bool = False) -> list[bool]:
+    """Choose the tokens to hide, as T5's `random_spans_noise_mask` does: kept and hidden spans in turn, a kept one first.
 
     Source: Raffel et al. 2020, section 3.1.4, and t5/data/preprocessors.py.
     """
@@ -24,7 +25,11 @@ def noise_spans(length: int, density: float, mean_span: float, random: np.random
     hidden = min(max(round(length * density), 1), length - 1)
     kept = length - hidden
     spans = min(max(round(hidden / mean_span), 1), kept)
-    return list(zip(segment(kept, spans, random), segment(hidden, spans, random), strict=True))
+    mask: list[bool] = []
+    for shown, gone in zip(segment(kept, spans, random), segment(hidden, spans, random), strict=True):
+        mask += [False] * shown + [True] * gone
+    offset = int(random.integers(length)) if roll else 0
+    return mask[offset:] + mask[:offset]
 
 
 def segment(items: int, segments: int, random: np.random.Generator) -> list[int]:
@@ -40,6 +45,7 @@ def span_corruption(
     sentinels: Sequence[int],
     density: float = 0.15,
     mean_span: float = 3.0,
+    roll: bool = False,
 ) -> tuple[list[int], list[int]]:
     """Hide spans: the inputs have a sentinel in each one's place, the targets each sentinel and what it hides.
 
@@ -49,6 +55,7 @@ def span_corruption(
         sentinels: the sentinels' ids in the order of their use.
         density: the share of tokens to hide.
         mean_span: the mean length of a hidden span.
+        roll: turn the choice of tokens round by a random offset. Without it, as in T5, a text always ends with a hidden span.
 
     Returns:
         inputs and targets, without EOS.
@@ -56,14 +63,19 @@ def span_corruption(
     Raises:
         ValueError: there are more spans than sentinels.
     """
-    spans = noise_spans(len(tokens), density, mean_span, random)
-    if len(spans) > len(sentinels):
-        raise ValueError(f'{len(tokens)} tokens have {len(spans)} spans, the vocabulary has {len(sentinels)} sentinels; cut shorter pieces')
-    inputs, targets, start = [], [], 0
-    for (kept, hidden), sentinel in zip(spans, sentinels, strict=False):
-        inputs += [*tokens[start : start + kept], sentinel]
-        targets += [sentinel, *tokens[start + kept : start + kept + hidden]]
-        start += kept + hidden
+    mask = noise_mask(len(tokens), density, mean_span, random, roll)
+    remaining = iter(sentinels)
+    inputs, targets = [], []
+    for hidden, group in itertools.groupby(zip(mask, tokens, strict=True), operator.itemgetter(0)):
+        span = [token for _, token in group]
+        if not hidden:
+            inputs += span
+            continue
+        sentinel = next(remaining, None)
+        if sentinel is None:
+            raise ValueError(f'{len(tokens)} tokens have more spans than the {len(sentinels)} sentinels; cut shorter pieces')
+        inputs.append(sentinel)
+        targets += [sentinel, *span]
     return inputs, targets
 
 

@@ -21,32 +21,36 @@ def of(*values: Any) -> str:
     Followed are the functions, classes and constants that the code names, within flanlite and outside installed packages: a library's
     functions count by name only. Module-level lists and dictionaries count when their name is in capitals, as a constant's is.
     """
-    seen: dict[int, int] = {}
+    seen: dict[int, tuple[int, Any]] = {}
     text = '\x00'.join(describe(value, seen) for value in values)
     return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
 
 
-def describe(value: Any, seen: dict[int, int]) -> str:
-    """Describe a value in text that is the same in every process and differs where the value does."""
+def describe(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
+    """Describe a value in text that is the same in every process and differs where the value does.
+
+    Functions and classes are described where they are met first, and numbered in `seen`, which also keeps them alive, so that no id
+    comes twice. Equal constants may or may not be one object, so they are always described in full.
+    """
     if isinstance(value, PLAIN):
         return repr(value)
-    if id(value) in seen:
-        return f'#{seen[id(value)]}'
-    seen[id(value)] = len(seen)
     if isinstance(value, list | tuple):
         return f'[{",".join(describe(item, seen) for item in value)}]'
     if isinstance(value, set | frozenset):
         return f'{{{",".join(sorted(describe(item, {}) for item in value))}}}'
     if isinstance(value, dict):
         return f'{{{",".join(f"{describe(key, seen)}:{describe(item, seen)}" for key, item in value.items())}}}'
-    if isinstance(value, types.FunctionType):
-        return describe_function(value, seen)
+    if isinstance(value, re.Pattern):
+        return repr((value.pattern, value.flags))
     if isinstance(value, types.MethodType):
         return describe([value.__self__, value.__func__], seen)
     if isinstance(value, functools.partial):
         return describe([value.func, value.args, value.keywords], seen)
-    if isinstance(value, re.Pattern):
-        return repr((value.pattern, value.flags))
+    if id(value) in seen:
+        return f'#{seen[id(value)][0]}'
+    seen[id(value)] = (len(seen), value)
+    if isinstance(value, types.FunctionType):
+        return describe_function(value, seen)
     if hasattr(value, '__wrapped__'):  # a function behind a decorator such as functools.cache
         return describe(value.__wrapped__, seen)
     if isinstance(value, type):
@@ -54,10 +58,13 @@ def describe(value: Any, seen: dict[int, int]) -> str:
     if dataclasses.is_dataclass(value):
         fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
         return f'{type(value).__qualname__}{describe(fields, seen)}'
+    if followed(type(value).__module__):
+        attributes = sorted(getattr(value, '__dict__', {}).items())
+        return describe([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
     return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
 
 
-def describe_function(function: types.FunctionType, seen: dict[int, int]) -> str:
+def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
     """Describe a function: its code, defaults and captured values, and whatever its code names."""
     if not followed(function.__module__):
         return f'<{function.__module__}.{function.__qualname__}>'
@@ -70,7 +77,7 @@ def describe_function(function: types.FunctionType, seen: dict[int, int]) -> str
     return f'({",".join(describe(part, seen) for part in parts + named_values(function.__globals__, names))})'
 
 
-def describe_class(cls: type, seen: dict[int, int]) -> str:
+def describe_class(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
     """Describe a class by its name and, where it is followed, its methods and constants."""
     if not followed(cls.__module__):
         return f'<{cls.__module__}.{cls.__qualname__}>'

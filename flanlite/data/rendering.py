@@ -183,7 +183,8 @@ def objective(
     if spec.objective == 'prefix_lm':
         return denoising.prefix_lm(tokens, random)
     sentinels = range(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
-    return denoising.span_corruption(tokens, random, sentinels=sentinels, density=spec.density, mean_span=spec.mean_span)
+    shape = {'density': spec.density, 'mean_span': spec.mean_span, 'roll': spec.roll}
+    return denoising.span_corruption(tokens, random, sentinels=sentinels, **shape)
 
 
 def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 from flanlite.data import clusters, denoising, fingerprints, templates
@@ -10,6 +10,7 @@ from flanlite.data.templates import Template
 
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
+TELLING = 8  # characters from which an answer that stands in a template's words is no accident
 STYLES = ('instructions', 'baseline', 'fields')
 
 
@@ -153,6 +154,7 @@ class TextSpec:
         length: longer texts are cut into pieces of so many tokens; what is left of fewer than 2 is dropped.
         density: the share of tokens that span corruption hides.
         mean_span: the mean length of a hidden span.
+        roll: hide spans anywhere; without it, as in T5, the last tokens are always hidden, which matters in short texts.
         corruptions: how many times each text stands in the training data, hidden or cut anew each time.
         seed: what the random choices depend on, besides the task, row and rendering.
         max_examples: overrides the collection's cap on training examples.
@@ -168,6 +170,7 @@ class TextSpec:
     length: int = 512
     density: float = 0.15
     mean_span: float = 3.0
+    roll: bool = False
     corruptions: int = 1
     seed: int = 0
     lineage: tuple[str, ...] = ()
@@ -188,7 +191,7 @@ class TextSpec:
 
     def fingerprint(self) -> str:
         """Hash what decides the tokens, so that a stale cache is noticed."""
-        shape = (self.objective, self.length, self.density, self.mean_span, self.corruptions, self.seed)
+        shape = (self.objective, self.length, self.density, self.mean_span, self.roll, self.corruptions, self.seed)
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
 
@@ -238,6 +241,8 @@ def register(collection: Collection) -> None:
         raise ValueError(f'a collection named {collection.name!r} is registered already')
     taken = {spec.name: other.name for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
     for spec in collection.specs:
+        if sum(spec.name == other.name for other in collection.specs) > 1:
+            raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
         if spec.name in taken:
             raise ValueError(f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name]!r} already')
     COLLECTIONS[collection.name] = collection
@@ -246,3 +251,46 @@ def register(collection: Collection) -> None:
 def find_spec(name: str) -> Spec | None:
     """Return the registered data set of that name, or None."""
     return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)
+
+
+def lint(spec: DatasetSpec, rows: Iterable[Row]) -> Iterator[str]:
+    """Yield one line for each fault in a data set: in its templates, and in what its first rows make of them; each kind once."""
+    fields: dict[str, None] = {}
+    faults: dict[str, str] = {}
+    for place, row in enumerate(rows):
+        try:
+            example = spec.example(row)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            yield f'row {place} cannot be read: {type(error).__name__}: {error}'
+            return
+        if example is not None:
+            fields.update(dict.fromkeys(example['texts']))
+            for fault in example_faults(spec, example):
+                faults.setdefault(fault, f'row {place}: {fault}')
+    if not fields:
+        yield 'no row is left to check the templates with'
+        return
+    yield from templates.lint(spec.templates, tuple(fields))
+    for index, template in enumerate(spec.baselines):
+        for field in template.fields():
+            if field not in fields:
+                yield f'baseline {index} names the field {field!r}; the data set has {sorted(fields)}'
+    yield from faults.values()
+
+
+def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the faults of one example: nothing to read or to answer, options that do not hold the answer, a template that tells it."""
+    texts, options = example['texts'], example['options']
+    shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
+    for name in sorted(shown & set(texts)):
+        if not texts[name].strip():
+            yield f'the field {name!r} is empty'
+    if options and texts['answer'] not in options:
+        yield 'the answer is none of the options'
+    if len(set(options)) < len(options):
+        yield 'two options are the same'
+    if not options and len(texts['answer']) >= TELLING:
+        for index, template in enumerate(spec.templates):
+            literal = ''.join(literal for literal, _ in templates.parse(template.inputs))
+            if not template.inverted and texts['answer'] in literal:
+                yield f'template {index} tells the answer in its own words'

@@ -1,0 +1,81 @@
+import functools
+import re
+import subprocess
+import sys
+
+import numpy as np
+
+from flanlite.data import fingerprints
+
+TABLE = {'a': [1, 2], 'b': {'x', 'y', 'z'}}
+
+
+def helper(value):
+    return value + 1
+
+
+def caller(value):
+    return helper(value)
+
+
+def looker(value):
+    return TABLE[value]
+
+
+def even(number):
+    return number == 0 or odd(number - 1)
+
+
+def odd(number):
+    return number != 0 and even(number - 1)
+
+
+class Maker:
+    size = 3
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.random = np.random.default_rng()
+
+    def make(self, split):
+        return [self.seed] * self.size
+
+
+def test_values_differ():
+    values = [0, 1, '0', b'0', None, (), [1, 2], [2, 1], {'a': 1}, {'b': 1}, {1, 2}, re.compile('a'), re.compile('a', re.I), helper, caller,
+              functools.partial(caller, 1), functools.partial(caller, 2), Maker(1).make, Maker(2).make, np.mean]
+    assert len({fingerprints.of(value) for value in values}) == len(values)
+    assert fingerprints.of('a', 'b') != fingerprints.of('ab')
+
+
+def test_edits_of_what_a_function_uses_are_noticed(monkeypatch):
+    before = [fingerprints.of(function) for function in (caller, looker, even, Maker(1).make)]
+    monkeypatch.setitem(globals(), 'helper', lambda value: value + 2)
+    monkeypatch.setitem(globals(), 'TABLE', TABLE | {'c': 1})
+    monkeypatch.setitem(globals(), 'odd', lambda number: False)
+    monkeypatch.setattr(Maker, 'size', 4)
+    after = [fingerprints.of(function) for function in (caller, looker, even, Maker(1).make)]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_captured_values_and_defaults_count():
+    def make(number):
+        return lambda value, default=number: value + number + default
+
+    assert fingerprints.of(make(1)) != fingerprints.of(make(2))
+    assert fingerprints.of(make(1)) == fingerprints.of(make(1))
+
+
+def test_equal_constants_need_not_be_one_object():
+    first, second = [''.join(['a', 'b']), (1, 2)], [''.join(['a', 'b']), (1, 2)]
+    assert fingerprints.of(first, first) == fingerprints.of(first, second)
+
+
+def test_every_process_agrees():
+    code = 'import test_fingerprints as t; print(t.fingerprints.of(t.looker, t.even, t.Maker(1).make))'
+    found = {
+        subprocess.run([sys.executable, '-c', code], cwd=__file__.rpartition('/')[0], capture_output=True, text=True, check=True,
+                       env={'PYTHONHASHSEED': seed, 'PATH': ''}).stdout
+        for seed in ('1', '2')
+    }
+    assert found == {fingerprints.of(looker, even, Maker(1).make) + '\n'}

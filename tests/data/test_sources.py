@@ -1,0 +1,102 @@
+import gzip
+import json
+
+import pytest
+
+from flanlite.data import sources
+from flanlite.data.sources import HuggingFace, InMemory, JsonLines, Tfds
+
+ROWS = [{'id': number, 'text': f'tëxt {number}', 'tags': ['x'] * number} for number in range(10)]
+
+
+def write(folder, split, rows=ROWS, packed=False):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = ''.join(json.dumps(row) + '\n' for row in rows)
+    if packed:
+        (folder / f'{split}.jsonl.gz').write_bytes(gzip.compress(text.encode(), mtime=0))
+    else:
+        (folder / f'{split}.jsonl').write_text(text, encoding='utf-8')
+    return JsonLines(str(folder))
+
+
+SLICES = {
+    'train': range(10), 'train[:3]': range(3), 'train[-3:]': range(7, 10), 'train[:-3]': range(7), 'train[2:-2]': range(2, 8),
+    'train[:20%]': range(2), 'train[80%:]': range(8, 10), 'train[-25%:]': range(8, 10), 'train[:99]': range(10),
+    'train[:2]+train[9:]': [0, 1, 9],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('split', SLICES)
+@pytest.mark.parametrize('packed', [False, True])
+def test_slices(split, packed, tmp_path):
+    source = write(tmp_path / 'data', 'train', packed=packed)
+    assert [row['id'] for row in source.rows(split)] == list(SLICES[split])
+    assert [row['id'] for row in InMemory(lambda name: ROWS).rows(split)] == list(SLICES[split])
+    assert list(source.rows('train'))[3] == ROWS[3]
+
+
+@pytest.mark.parametrize('split', ['train[', 'train[1]', 'train[a:]', '', '[:3]'])
+def test_bad_slices(split):
+    with pytest.raises(ValueError, match='does not parse'):
+        list(InMemory(lambda name: ROWS).rows(split))
+
+
+def test_a_local_folder_stands_in_for_tfds(tmp_path, monkeypatch):
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+    write(tmp_path / 'super_glue_rte', 'train')
+    write(tmp_path / 'elsewhere', 'validation', ROWS[:4], packed=True)
+    source, other = Tfds('super_glue/rte:1.0.2'), Tfds('glue/rte:2.0.0', folder='elsewhere')
+    assert sources.resolve(source) is source
+    assert isinstance(sources.resolve(source, tmp_path), JsonLines)
+    assert source.version() == 'tfds super_glue/rte:1.0.2'
+    monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
+    assert [row['id'] for row in source.rows('train[:-8]')] == [0, 1]
+    assert [row['id'] for row in other.rows('validation_matched')] == [0, 1, 2, 3]
+    assert source.version().startswith('jsonl super_glue_rte ')
+    assert [row['id'] for row in JsonLines('elsewhere').rows('validation[3:]')] == [3]
+    assert sources.resolve(HuggingFace('allenai/social_i_qa', 'plain', folder='elsewhere')).folder == str(tmp_path / 'elsewhere')
+    assert HuggingFace('allenai/social_i_qa', 'plain').local_name() == 'allenai_social_i_qa_plain'
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_version_follows_content_not_time(tmp_path, packed):
+    first = write(tmp_path / 'a' / 'data', 'train', packed=packed).version()
+    copy = write(tmp_path / 'b' / 'data', 'train', packed=packed)
+    assert copy.version() == first
+    changed = write(tmp_path / 'c' / 'data', 'train', [ROWS[0] | {'text': 'tëxt 9'}, *ROWS[1:]], packed=packed)
+    assert changed.version() != first
+    write(tmp_path / 'b' / 'data', 'test')
+    assert copy.version() != first
+
+
+def test_missing_data_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
+    source = write(tmp_path / 'data', 'train')
+    with pytest.raises(ValueError, match="no split 'test', only train"):
+        list(source.rows('test'))
+    with pytest.raises(FileNotFoundError, match='FLANLITE_DATA_DIR'):
+        list(JsonLines('nowhere').rows('train'))
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        list(InMemory(lambda split: {'train': ROWS}[split], 'toy').rows('dev'))
+
+
+def test_damaged_files_are_named(tmp_path):
+    source = write(tmp_path, 'train')
+    (tmp_path / 'test.jsonl').write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(ValueError, match=r'test.jsonl, line 2 is no JSON'):
+        list(source.rows('test'))
+    (tmp_path / 'test.jsonl').write_text('[1]\n')
+    with pytest.raises(ValueError, match='line 1: expected a JSON object'):
+        list(source.rows('test'))
+    (tmp_path / 'half.jsonl.gz').write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
+    with pytest.raises(ValueError, match=r'half.jsonl.gz is damaged'):
+        list(source.rows('half'))
+
+
+def test_in_memory_version_follows_the_code():
+    assert InMemory(lambda split: [1]).version() == InMemory(lambda split: [1]).version()
+    assert InMemory(lambda split: [1]).version() != InMemory(lambda split: [2]).version()
+
+
+def test_count():
+    assert sources.count_rows(InMemory(lambda name: ROWS), 'train[:-3]') == 7

@@ -1,0 +1,124 @@
+import dataclasses
+
+import pytest
+from toy_specs import TEMPLATES, choices, colours, prose
+
+from flanlite.data import specs, text
+from flanlite.data.specs import Collection, DatasetSpec
+from flanlite.data.templates import Template
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+
+
+def test_example_has_texts_options_and_answers():
+    row = {'thing': 'a door', 'number': 3, 'colour': 1, 'skip': False}
+    example = colours().example(row)
+    assert example['texts'] == {
+        'question': 'Which colour has a door?', 'thing': 'a door', 'number': '3', 'answer': 'green',
+        'options_': 'OPTIONS:\n- red\n- green\n- blue',
+    }
+    assert (example['options'], example['answers']) == (('red', 'green', 'blue'), ('green',))
+    assert colours().example(row | {'skip': True}) is None
+
+
+def test_a_row_may_bring_options_and_answers():
+    row = {'q': ' Why? ', 'choices': ['a', 'b'], 'right': 1, 'accepted': ['b', 'B'], 'info': {'note': ''}}
+    example = choices().example(row)
+    assert (example['options'], example['answers'], example['texts']['answer']) == (('a', 'b'), ('b', 'B'), 'b')
+    assert choices().example(row | {'accepted': []})['answers'] == ('b',)
+
+
+@pytest.mark.parametrize('field, value', [('number', 1.5), ('number', True), ('number', None), ('answer', 3), ('answer', -1)])
+def test_fields_that_cannot_be(field, value):
+    spec = colours(fields=lambda row: {'answer': 1, field: value})
+    with pytest.raises(ValueError, match='toy_colours'):
+        spec.example({'skip': False})
+
+
+def test_styles():
+    spec = colours()
+    assert spec.style_templates('instructions') == TEMPLATES
+    assert spec.style_templates('baseline') == spec.baselines
+    assert [template.inputs for template in spec.style_templates('fields')] == ['{question}']
+    with pytest.raises(ValueError, match='expected one of instructions, baseline, fields'):
+        spec.style_templates('plain')
+
+
+def test_unknown_cluster_and_objective():
+    with pytest.raises(ValueError, match='did you mean nli'):
+        colours(cluster='nlii')
+    with pytest.raises(ValueError, match='expected span_corruption or prefix_lm'):
+        prose(objective='mlm')
+    with pytest.raises(ValueError, match='no templates'):
+        colours(templates=())
+
+
+def test_registry():
+    first = Collection('first', (colours(), prose()))
+    specs.register(first)
+    specs.register(first)
+    assert specs.find_spec('toy_prose') is first.specs[1]
+    assert specs.find_spec('toy') is None
+    assert first.clusters() == ('nli',)
+    with pytest.raises(ValueError, match='registered already'):
+        specs.register(Collection('first', ()))
+    with pytest.raises(ValueError, match="in the collection 'first' already"):
+        specs.register(Collection('second', (colours(),)))
+    with pytest.raises(ValueError, match="two data sets named 'toy_choices'"):
+        specs.register(Collection('third', (choices(), choices())))
+
+
+def shout(value):
+    return text.concat(value, '!')
+
+
+def test_fingerprint_changes_with_what_decides_the_text():
+    def same(row):
+        return {'answer': shout(row['thing'])}
+
+    base = colours(fields=same)
+    changed = [
+        dataclasses.replace(base, options=('red', 'green')),
+        dataclasses.replace(base, templates=TEMPLATES[1:]),
+        dataclasses.replace(base, baselines=()),
+        dataclasses.replace(base, keep=None),
+        dataclasses.replace(base, fields=lambda row: {'answer': shout(row['number'])}),
+        dataclasses.replace(base, source=choices().source),
+        dataclasses.replace(base, splits=specs.Splits('train[:9]')),
+    ]
+    assert len({spec.fingerprint() for spec in [base, *changed]}) == 1 + len(changed)
+    assert dataclasses.replace(base, cluster='math', licence='other', metric='f1').fingerprint() == base.fingerprint()
+    assert len({prose(**change).fingerprint() for change in ({}, {'length': 9}, {'seed': 1}, {'corruptions': 2}, {'density': 0.3})}) == 5
+
+
+def test_fingerprint_counts_helper_functions(monkeypatch):
+    before = colours(fields=lambda row: {'answer': shout(row['thing'])}).fingerprint()
+    monkeypatch.setitem(globals(), 'shout', lambda value: text.concat(value, '?'))
+    assert colours(fields=lambda row: {'answer': shout(row['thing'])}).fingerprint() != before
+
+
+GOOD = tuple(Template(f'Way {number} of asking: {{question}}') for number in range(10))
+
+
+def test_lint_of_rows():
+    rows = [{'thing': 'a door', 'number': 1, 'colour': 0, 'skip': False}]
+    assert list(specs.lint(colours(templates=GOOD), rows)) == []
+
+    def faults(**changes):
+        return ' / '.join(specs.lint(colours(templates=GOOD, **changes), rows))
+
+    assert "row 0: the field 'question' is empty" in faults(fields=lambda row: {'question': ' ', 'answer': 1})
+    assert 'row 0 cannot be read: KeyError' in faults(fields=lambda row: {'question': row['missing'], 'answer': 1})
+    assert 'none of the options' in faults(fields=lambda row: {'question': 'q', 'answer': 'pink'})
+    assert 'two options are the same' in faults(options=('red', 'red'))
+    assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
+    told = faults(options=(), baselines=(), fields=lambda row: {'question': 'q', 'answer': 'of asking'})
+    assert 'template 9 tells the answer' in told
+    assert 'no row is left' in faults(keep=lambda row: False)
+
+
+def test_specs_are_plain_values():
+    assert isinstance(colours(), DatasetSpec) and hash(Collection('c', (), 'bytes')) == hash(Collection('c', (), 'bytes'))

@@ -1,0 +1,180 @@
+import itertools
+
+import numpy as np
+import pytest
+import seqio
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from toy_specs import BYTES, choices, colours, prose
+
+from flanlite.data import cache, rendering, sources, specs, tasks
+from flanlite.data.specs import Collection, Splits
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    yield
+    seqio.TaskRegistry.reset()
+    seqio.MixtureRegistry.reset()
+
+
+def register(*data_sets):
+    specs.register(Collection('toy', data_sets, vocabulary='bytes'))
+
+
+def through_seqio(task, split):
+    return list(task.get_dataset(sequence_length=None, split=split, shuffle=False).as_numpy_iterator())
+
+
+def texts(values):
+    return tuple(value.decode() for value in values)
+
+
+@pytest.mark.parametrize('spec', [colours(), choices()], ids=lambda spec: spec.name)
+@pytest.mark.parametrize('split', ['train', 'test'])
+@pytest.mark.parametrize('style', ['instructions', 'fields'])
+def test_native_and_seqio_ways_agree(spec, split, style):
+    register(spec)
+    native = {example.row: example for example in rendering.examples(spec, split, BYTES, style=style)}
+    ours = through_seqio(tasks.task(spec.name, style=style), split)
+    assert [int(example['row']) for example in ours] == sorted(native)
+    for example in ours:
+        expected = native[int(example['row'])]
+        np.testing.assert_array_equal(example['inputs'], expected.inputs)
+        np.testing.assert_array_equal(example['targets'], expected.targets)
+        assert int(example['template']) == expected.template
+        if split != 'train':
+            assert (texts(example['options']), texts(example['answers'])) == (expected.options, expected.answers)
+
+
+def test_rendering_r_takes_the_next_template():
+    register(colours())
+    ways = [through_seqio(tasks.task('toy_colours', rendering=number), 'train') for number in range(3)]
+    for first, second in itertools.pairwise(ways):
+        assert [(int(a['template']) + 1) % 5 for a in first] == [int(b['template']) for b in second]
+
+
+def test_the_graph_has_no_python():
+    register(colours())
+    dataset = tasks.task('toy_colours').get_dataset(None, split='train', shuffle=False)
+    assert 'PyFunc' not in str(dataset._as_serialized_graph())
+
+
+class ToyTfds(tfds.core.GeneratorBasedBuilder):
+    """A little TFDS data set."""
+
+    VERSION = tfds.core.Version('1.0.0')
+
+    def _info(self):
+        answers = tfds.features.Sequence({'text': tfds.features.Text()})
+        features = {'text': tfds.features.Text(), 'label': tfds.features.ClassLabel(num_classes=2), 'answers': answers}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {'train': self.make(30), 'validation': self.make(10)}
+
+    def make(self, count):
+        for index in range(count):
+            yield index, {'text': f'tëxt {index}', 'label': index % 2, 'answers': [{'text': f'a{n}'} for n in range(1 + index % 3)]}
+
+    def _generate_examples(self):
+        return {}
+
+
+def test_tfds_rows_are_plain_python_and_agree_with_seqio(tmp_path, monkeypatch):
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+    ToyTfds(data_dir=tmp_path).download_and_prepare()
+    tfds.core.add_data_dir(tmp_path)
+    spec = colours(
+        'toy_from_tfds',
+        source=sources.Tfds('toy_tfds:1.0.0'),
+        keep=lambda row: row['label'] >= 0,
+        options=('no', 'yes'),
+        splits=Splits('train[:-5]', 'train[-5:]', 'validation'),
+        fields=lambda row: {
+            'question': row['text'], 'thing': row['text'], 'number': 1, 'answer': row['label'], 'answers': row['answers']['text'],
+        },
+    )  # fmt: skip
+    register(spec)
+    rows = list(spec.source.rows('train[:4]'))
+    assert all(type(row['text']) is str and type(row['label']) is int and type(row['answers']['text']) is list for row in rows)
+    assert isinstance(tasks.task(spec.name).source, seqio.TfdsDataSource)
+    for split, count in (('train', 25), ('validation', 5)):
+        native = {example.row: example.inputs.tolist() for example in rendering.examples(spec, split, BYTES)}
+        assert len(native) == count
+        assert {int(example['row']): example['inputs'].tolist() for example in through_seqio(tasks.task(spec.name), split)} == native
+
+
+def test_missing_tfds_data_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+    monkeypatch.setattr(tfds, 'load', lambda *args, **options: (_ for _ in ()).throw(ConnectionError('no network')))
+    with pytest.raises(ValueError, match=r'no network.*tfds build glue/rte.*glue_rte/train.jsonl'):
+        list(sources.Tfds('glue/rte:2.0.0').rows('train[:3]'))
+
+
+def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets')):
+    feature = seqio.Feature(vocabulary or BYTES.to_seqio(), add_eos=True)
+
+    def dataset(split, shuffle_files, seed=None):
+        return tf.data.Dataset.from_tensor_slices({key: [texts_of(split, key, index) for index in range(12)] for key in features})
+
+    return seqio.TaskRegistry.add(
+        name, source=seqio.FunctionDataSource(dataset, splits=['train', 'validation']),
+        preprocessors=[seqio.preprocessors.tokenize, seqio.preprocessors.append_eos],
+        output_features=dict.fromkeys(features, feature), metric_fns=[],
+    )  # fmt: skip
+
+
+def ensure(name, tmp_path, **options):
+    return cache.ensure([name], vocabulary=options.pop('vocabulary', BYTES), cache_dir=tmp_path, **({'split': 'train'} | options))
+
+
+def test_a_users_seqio_task_goes_through_the_cache(tmp_path):
+    add_task('my_task', lambda split, key, index: f'{split} {key} {index}')
+    cached = ensure('my_task', tmp_path).splits['my_task']
+    assert [BYTES.decode(example.inputs) for example in cached.examples()] == [f'train inputs {index}' for index in range(12)]
+    assert cached.read(3).targets[-1] == 1 and cached.read(3).row == 3
+    cut = ensure('my_task', tmp_path, split='validation', max_examples=5).splits['my_task']
+    found = [(example.row, BYTES.decode(example.targets), example.answers) for example in cut.examples()]
+    assert found == [(row, f'validation targets {row}', (f'validation targets {row}',)) for row, _, _ in found]
+    assert [row for row, _, _ in found] != list(range(5)), 'a sample, not the first'
+    assert len(list(tmp_path.glob('my_task/train*'))) == 1
+    seqio.TaskRegistry.reset()
+    add_task('my_task', lambda split, key, index: f'{split} {key} {index}!')
+    assert BYTES.decode(ensure('my_task', tmp_path).splits['my_task'].read(0).inputs) == 'train inputs 0!'
+
+
+def test_seqio_tasks_that_do_not_fit_are_skipped_with_the_reason(tmp_path):
+    add_task('decoder_only', lambda split, key, index: 'a', features=('targets',))
+    add_task('other_tokens', lambda split, key, index: 'a', vocabulary=seqio.ByteVocabulary(3))
+    assert 'expected inputs and targets' in ensure('decoder_only', tmp_path).skipped['decoder_only']
+    assert 'has other inputs tokens' in ensure('other_tokens', tmp_path).skipped['other_tokens']
+    add_task('fine', lambda split, key, index: 'a')
+    assert "no split 'test', only" in ensure('fine', tmp_path, split='test').skipped['fine']
+
+
+def test_registered_tasks_are_known_to_seqio_and_score():
+    register(choices())
+    made = tasks.register('toy_choices')
+    assert seqio.TaskRegistry.get('toy_choices') is made and made.splits == ('train', 'test')
+    example = through_seqio(made, 'test')[2]
+    targets = made.postprocess_fn('2a', example=example, is_target=True)
+    assert targets == ['2x', '2x']
+    assert made.metric_fns[0]([targets, ['b']], [made.postprocess_fn('2x', is_target=False), 'c'])['accuracy'] == 50
+
+
+def test_what_is_no_data_set():
+    register(prose())
+    with pytest.raises(ValueError, match='is no registered data set'):
+        tasks.task('toy_nothing')
+    with pytest.raises(ValueError, match='is plain text'):
+        tasks.task('toy_prose')
+
+
+def test_columns_fill_what_is_missing():
+    rows = [{'a': 'x', 'b': [1], 'c': {'d': 1.5}}, {'a': None, 'b': [], 'c': {}}, {'b': [2, 3], 'e': True}]
+    found = list(tasks.rows_dataset(rows).as_numpy_iterator())
+    assert [row['a'] for row in found] == [b'x', b'', b'']
+    assert [row['b'].tolist() for row in found] == [[1], [], [2, 3]]
+    assert [(float(row['c']['d']), bool(row['e'])) for row in found] == [(1.5, False), (0, False), (0, True)]

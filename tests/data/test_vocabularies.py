@@ -1,0 +1,93 @@
+import io
+import os
+import pathlib
+
+import pytest
+import sentencepiece
+
+from flanlite.data import vocabularies
+
+SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'vocab' / 't5_sentencepiece.model'
+T5_MODEL = pathlib.Path(os.environ.get('FLANLITE_T5_VOCAB') or SHARED)
+TEXTS = ['A small red house.', 'naïve “quotes” & tabs\tand\n\nlines', '', 'sentinels <extra_id_0> and <extra_id_1>', '日本語 !!']
+
+
+def train_model(path, **options):
+    """Train a tiny SentencePiece model with T5's special ids."""
+    model = io.BytesIO()
+    lines = [f'the quick brown fox number {index} jumps over lazy dogs and naïve cats' for index in range(200)]
+    settings = {'vocab_size': 60, 'pad_id': 0, 'eos_id': 1, 'unk_id': 2, 'bos_id': -1, 'minloglevel': 2}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **(settings | options))
+    path.write_bytes(model.getvalue())
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def model_file(tmp_path_factory):
+    return train_model(tmp_path_factory.mktemp('vocabulary') / 'tiny.model')
+
+
+@pytest.fixture(params=['bytes', 'model'])
+def vocabulary(request, model_file):
+    return vocabularies.load('bytes' if request.param == 'bytes' else model_file)
+
+
+def test_sentinels_are_last_and_fall(model_file):
+    vocabulary = vocabularies.load(model_file, extra_ids=7)
+    assert vocabulary.size == 67
+    assert [vocabulary.sentinel(index) for index in range(7)] == list(range(66, 59, -1))
+    assert vocabulary.encode('the <extra_id_0> fox <extra_id_6>')[-1] == 60
+    assert vocabulary.decode([66, 60]) == '<extra_id_0> <extra_id_6>'
+    with pytest.raises(ValueError, match='7 sentinels'):
+        vocabulary.sentinel(7)
+
+
+def test_decode_stops_at_eos_and_drops_padding(vocabulary):
+    ids = vocabulary.encode('the fox')
+    assert vocabulary.decode([0, *ids, 0, 1, *ids]) == 'the fox'
+    assert vocabulary.decode([*ids, vocabulary.size + 20]).startswith('the fox')  # an id of a padded embedding
+
+
+def test_arrays_end_with_eos(vocabulary):
+    for text, ids in zip(TEXTS, vocabulary.encode_arrays(TEXTS), strict=True):
+        assert ids.tolist() == [*vocabulary.encode(text), vocabularies.EOS_ID]
+        assert ids.dtype == 'int32'
+
+
+def test_fingerprints_differ_with_content(model_file, tmp_path):
+    other = train_model(tmp_path / 'other.model', vocab_size=50)
+    prints = {vocabularies.load(model_file).fingerprint(), vocabularies.load(other).fingerprint(),
+              vocabularies.load(model_file, extra_ids=3).fingerprint(), vocabularies.load('bytes').fingerprint()}
+    assert len(prints) == 4
+    copy = tmp_path / 'copy.model'
+    copy.write_bytes(pathlib.Path(model_file).read_bytes())
+    assert vocabularies.load(str(copy)).fingerprint() == vocabularies.load(model_file).fingerprint()
+
+
+def test_same_tokens_as_seqio(vocabulary):
+    seqio = vocabulary.to_seqio()
+    assert seqio.vocab_size == vocabulary.size
+    for text in TEXTS:
+        assert vocabulary.encode(text) == list(seqio.encode(text)) == seqio.encode_tf(text).numpy().tolist()
+
+
+@pytest.mark.skipif(not T5_MODEL.is_file(), reason="T5's vocabulary is not here")
+def test_t5(monkeypatch):
+    monkeypatch.setenv('FLANLITE_T5_VOCAB', str(T5_MODEL))
+    vocabulary = vocabularies.load('t5')
+    assert (vocabulary.size, vocabulary.sentinel(0), vocabulary.extra_ids) == (32_100, 32_099, 100)
+    assert vocabulary.encode('Hello <extra_id_0> world') == [8774, 32099, 296]
+
+
+def test_what_is_missing_is_named_with_a_remedy(monkeypatch, tmp_path):
+    monkeypatch.delenv('FLANLITE_T5_VOCAB', raising=False)
+    monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
+    with pytest.raises(ValueError, match='FLANLITE_T5_VOCAB'):
+        vocabularies.load('t5')
+    with pytest.raises(ValueError, match='expected one of pocket, t5, bytes'):
+        vocabularies.load('t6')
+    (tmp_path / 'bad.model').write_text('no model')
+    with pytest.raises(ValueError, match='cannot load the vocabulary'):
+        vocabularies.load(str(tmp_path / 'bad.model'))
+    with pytest.raises(ValueError, match='--pad_id=0'):
+        vocabularies.load(train_model(tmp_path / 'other.model', pad_id=3, eos_id=2, unk_id=0, bos_id=1))
