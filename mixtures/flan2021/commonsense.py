@@ -65,16 +65,16 @@ HELLASWAG = DatasetSpec(
     licence='MIT',
     link='https://rowanzellers.com/hellaswag/',
     templates=(
-        Template('{context}\n\nHow does this go on?\n\n{options_}'),
+        Template('{context} ...\n\nHow does this go on?\n\n{options_}'),
         Template('Choose the continuation that makes sense.\n\n{context} ...\n\n{options_}'),
-        Template('This account of an activity breaks off in the middle: {context}\nOf the following endings, one belongs to it.\n'
+        Template('This account of an activity breaks off in the middle: "{context} ..."\nOf the following endings, one belongs to it.\n'
                  '{options_}'),
         Template('Only one of these endings was written by a human being who knew what really comes next.\n{options_}\n\n'
                  'The beginning is: {context}\nThe right ending is:'),
-        Template('Topic: {activity}\nSo far: {context}\n\nWhat happens next?\n{options_}'),
+        Template('Topic: {activity}\nSo far: {context} ...\n\nWhat happens next?\n{options_}'),
         Template('The page is torn. This is what can still be read: "{context}" What stood on the missing part?\n\n{options_}'),
         Template('Finish the text in a sensible way.\n\n{context}'),
-        Template('From an article headed "{activity}":\n\n{context}\n\nPick what the article says then.\n{options_}'),
+        Template('From an article headed "{activity}":\n\n{context} ...\n\nPick what the article says then.\n{options_}'),
         Template('Storyteller: {context}\nListener: Wait, I can guess the rest!\n{options_}\nListener: It goes on,'),
         Template('Bear in mind what people do, and in which order they do it, and choose the likeliest next words.\n\nText: {context}\n\n'
                  '{options_}'),
@@ -103,12 +103,12 @@ PIQA = DatasetSpec(
     licence='AFL-3.0',
     link='https://yonatanbisk.com/piqa/',
     templates=(
-        Template('{goal}\n\nHow would you do it?\n\n{options_}'),
-        Template('Goal: {goal}\nWhich way of reaching it works?\n{options_}'),
+        Template('"{goal}"\n\nHow would you do it?\n\n{options_}'),
+        Template('Goal: "{goal}"\nWhich way of reaching it works?\n{options_}'),
         Template('Household tips. A reader would like advice on this: "{goal}" Two other readers have sent in answers. Print the one that '
                  'is of use.\n{options_}'),
         Template('One of the two methods is practical, the other is not. Pick the practical one.\n{options_}\n\nTask: {goal}'),
-        Template('Here is something I want to get done: {goal}\nTell me what to do.'),
+        Template('Here is something I want to get done: "{goal}"\nTell me what to do.'),
         Template('Apprentice: I have been given this job: "{goal}"\nMaster: And what will you do? You can see two ways, I suppose.\n'
                  '{options_}\nApprentice:'),
         Template('Test of practical sense\nAim: {goal}\n{options_}\nThe better solution is:'),

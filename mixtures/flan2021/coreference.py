@@ -66,7 +66,7 @@ WINOGRANDE = DatasetSpec(
     licence='CC BY 4.0',
     link='https://winogrande.allenai.org',
     templates=(
-        Template('{beginning}\n\nWhat is the rest of this sentence?\n\n{options_}'),
+        Template('{beginning} ...\n\nWhat is the rest of this sentence?\n\n{options_}'),
         Template('Fill in what is missing so that it makes sense.\n\n{beginning} ...\n{options_}'),
         Template('Two people finish the same sentence, and one of them has not been paying attention. Whose ending is better?\n\n'
                  'Sentence: {beginning}\n{options_}'),
@@ -140,7 +140,7 @@ WSC273 = DatasetSpec(
     licence='CC BY 4.0',
     link='https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html',
     templates=(
-        Template('{beginning}\n\nWhich words are still to come?\n\n{options_}'),
+        Template('{beginning} ...\n\nWhich words are still to come?\n\n{options_}'),
         Template('Decide how the text continues.\n\n{beginning} ...\n\n{options_}'),
         Template('These are two ways of finishing a story, and one of them makes no sense. Give the one that does.\n{options_}\n\n'
                  'Story: {beginning}'),

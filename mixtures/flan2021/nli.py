@@ -65,7 +65,7 @@ CB = DatasetSpec(
         Template('Excerpt: {premise}\n\nGoing by the excerpt alone, is it the case that {hypothesis}?\n{options_}'),
         Template('Take the speaker at their word.\n\n"{premise}"\n\nWould the speaker agree that {hypothesis}? Choose one.\n{options_}'),
         Template('I want to find out whether {hypothesis}. All I have to go on is this: "{premise}" Is it so? Say yes, no or unclear.'),
-        Template('Literature quiz. Judge the sentence after the extract.\n\nExtract: {premise}\n\nSentence: {hypothesis}\n\n'
+        Template('Literature quiz. Judge the sentence after the extract.\n\nExtract: {premise}\n\nSentence: "{hypothesis}"\n\n'
                  'Is the sentence right?\n{options_}'),
         Template('Recording, typed out:\n{premise}\n\nNote in the margin: "{hypothesis}"\n\nIs the note correct?\n{options_}'),
         Template('Reader: Is it so that {hypothesis}?\nLibrarian: Let us look at the page. It says, "{premise}"\n'
@@ -136,7 +136,7 @@ ANLI_R3 = anli(3, ('HotpotQA', 'RTE challenges', 'ROCStories', "Children's Book 
 #     answer      yes
 MNLI_TEMPLATES = (
     Template('Premise: {premise}\nHypothesis: {hypothesis}\n\nIf the premise holds, does the hypothesis hold as well?\n{options_}'),
-    Template('{premise}\n\nIs it then true that "{hypothesis}"?\n\n{options_}'),
+    Template('"{premise}"\n\nIs it then true that "{hypothesis}"?\n\n{options_}'),
     Template('Imagine that somebody you trust tells you, "{premise}" Would they also be right in saying, "{hypothesis}"?\n{options_}'),
     Template('Two lines from a conversation.\n\nFirst: {premise}\nSecond: {hypothesis}\n\n'
              'The first is correct. Is the second? Yes, maybe or no?'),
@@ -266,8 +266,8 @@ SNLI = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://nlp.stanford.edu/projects/snli/',
     templates=(
-        Template('A photograph carries this caption: {premise}\n\nIs the following true of the photograph? {hypothesis}\n{options_}'),
-        Template('Picture the scene: {premise}\nIn that scene, is this the case? {hypothesis}\n\n{options_}'),
+        Template('A photograph carries the caption "{premise}"\n\nIs the following true of the photograph? {hypothesis}\n{options_}'),
+        Template('Picture the scene: "{premise}"\nIn that scene, is this the case? {hypothesis}\n\n{options_}'),
         Template('Caption: {premise}\nTitle: {hypothesis}\n\nIs the title right about the picture that the caption belongs to?\n\n'
                  '{options_}'),
         Template('Two friends on the phone.\n"What do you see from the window?"\n"{premise}"\n"And is this so? {hypothesis}"\n\n'
@@ -279,7 +279,7 @@ SNLI = DatasetSpec(
         Template('Image library, review of new entries\nalternative text: {premise}\nproposed tag line: {hypothesis}\n'
                  'Is the tag line accurate?\n{options_}'),
         Template('One of these is the right answer to the question below.\n{options_}\n\n'
-                 'This is happening: {premise} Is this happening as well? {hypothesis}'),
+                 'This is happening: "{premise}" Is this happening as well? "{hypothesis}"'),
         Template('Two people describe the same moment.\n\nFirst person: {premise}\nSecond person: {hypothesis}\n\n'
                  'If the first one is right, is the second?\n\n{options_}'),
         Template('Photo caption: {premise}\n\nAdd a sentence about the photo. Anybody who knows only the caption and is asked whether your '

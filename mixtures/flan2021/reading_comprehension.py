@@ -67,7 +67,7 @@ MULTIRC = DatasetSpec(
     licence='research licence, SuperGLUE terms',
     link='https://cogcomp.seas.upenn.edu/multirc/',
     templates=(
-        Template('{paragraph}\n\nQuestion: {question}\nAnswer given: {candidate}\n\nIs this answer right?\n\n{options_}'),
+        Template('{paragraph}\n\nQuestion: {question}\nAnswer given: "{candidate}"\n\nIs this answer right?\n\n{options_}'),
         Template('Read the paragraph and check the reply to the question.\n\nParagraph: {paragraph}\nQuestion: {question}\n'
                  'Reply: {candidate}\n\n{options_}'),
         Template('"{question}" - "{candidate}"\n\nThat is what I overheard after class. Here is the text they were talking about: '
@@ -77,7 +77,7 @@ MULTIRC = DatasetSpec(
         Template('Does the following text say that "{candidate}" is an answer to "{question}"?\n{options_}\n\n{paragraph}'),
         Template('{paragraph}\n\nTeacher: {question}\nPupil: {candidate}\nTeacher:\n{options_}'),
         Template('Several answers to a question can be right, and others wrong. Find out about one of them.\n\nPassage: {paragraph}\n'
-                 'Question: {question}\nOne answer: {candidate}\nRight?\n{options_}'),
+                 'Question: {question}\nOne answer: "{candidate}"\nRight?\n{options_}'),
         Template('Forum: help with reading\n\n{paragraph}\n\nFor the question "{question}" I have written down "{candidate}". Can I leave '
                  'it at that?\n{options_}'),
         Template('{paragraph}\n\n{question}\n\nGive an answer. Somebody who has the paragraph and is asked whether you are right should '
@@ -110,11 +110,11 @@ OPENBOOKQA = DatasetSpec(
     licence='Apache-2.0',
     link='https://allenai.org/data/open-book-qa',
     templates=(
-        Template('{question}\n\nOne of these is right.\n{options_}'),
+        Template('"{question}" Which of these completes it, or answers it?\n{options_}'),
         Template('Select the words that complete or answer this best.\n\n{question}\n\n{options_}'),
         Template('Science, oral test. Examiner: "{question}" You may say one of these things.\n{options_}\nYou:'),
         Template('What is the right way to go on, or to reply?\n"{question}"\n{options_}'),
-        Template('A worksheet has this line on it: {question}\nBelow it stand four choices.\n{options_}\nWhich one would you circle?'),
+        Template('A worksheet has this line on it: "{question}"\nBelow it stand four choices.\n{options_}\nWhich one would you circle?'),
         Template('{options_}\n\nLook at these four. Which belongs with the following? {question}'),
         Template('Apply a simple fact of nature that everyone learns at school. {question}\n{options_}'),
         Template('Nature club, question of the week: {question}\n\n{options_}\n\nSend us your choice:'),

@@ -24,7 +24,7 @@ E2E_NLG = DatasetSpec(
     link='https://gem-benchmark.com/data_cards/e2e_nlg',
     templates=(
         Template('Facts about a restaurant: {attributes}\n\nTell them all in a sentence or two.'),
-        Template('{attributes}\n\nPut this into words.'),
+        Template('{attributes}.\n\nPut this into words.'),
         Template('Visitor: Where could I eat?\nTourist office, looking at the screen: ({attributes})\nTourist office, out loud:'),
         Template('Describe a place to eat from its entry in a table.\n\n{attributes}\n\nDescription:'),
         Template('Write the text for a restaurant guide. Mention everything in the record and invent nothing.\n\nRecord: {attributes}'),
@@ -58,8 +58,8 @@ WEB_NLG_EN = DatasetSpec(
     licence='CC BY-NC-SA 4.0',
     link='https://gem-benchmark.com/data_cards/web_nlg',
     templates=(
-        Template('Triples: {triples}\n\nState these facts in fluent English.'),
-        Template('{triples}\n\nWhat does this say? Answer in full sentences.'),
+        Template('Triples: {triples}.\n\nState these facts in fluent English.'),
+        Template('"{triples}"\n\nWhat does this say? Answer in full sentences.'),
         Template('Each item gives a subject, a property and a value, with bars between them. Write a text that conveys them all.\n\n'
                  '{triples}'),
         Template('Knowledge base: {triples}\nEncyclopedia:'),
@@ -95,12 +95,12 @@ DART = DatasetSpec(
     licence='MIT',
     link='https://gem-benchmark.com/data_cards/dart',
     templates=(
-        Template('Table, row by row: {triples}\n\nWrite a sentence that holds all of this.'),
-        Template('{triples}\n\nWhat could one say in English about these entries?'),
+        Template('Table, row by row: {triples}.\n\nWrite a sentence that holds all of this.'),
+        Template('"{triples}"\n\nWhat could one say in English about these entries?'),
         Template('Summarize the records in words.\n\nRecords: {triples}\nIn words:'),
         Template('Radio announcer, reading from a sheet with "{triples}" on it:'),
         Template('These were the cells of a table: {triples}. Make a caption from them, as a whole sentence.'),
-        Template('Connect the dots! Every item links one thing to another.\n\n{triples}\n\nSay it without the bars:'),
+        Template('Connect the dots! Every item links one thing to another.\n\n{triples}.\n\nSay it without the bars:'),
         Template('How does one tell somebody who cannot see the table what it says?\n\nTable: {triples}\nTold:'),
         Template('Report the following to a reader who likes full sentences: {triples}'),
         Template('Read the sentence and fill the table from it, as items with bars in them.\n\nSentence: {answer}\nTable:',
