@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import errno
 import functools
+import io
 import itertools
 import json
 import os
@@ -29,7 +30,7 @@ FORMAT = 1  # raise it when records change, so that older caches are rebuilt
 SHARD_EXAMPLES = 100_000
 TOLD_EXAMPLES = 500  # between steps of the progress bar
 EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
-UNUSED_DAYS = 30  # stale versions of a task's cache are removed after so long without use
+UNUSED_DAYS = 7  # stale versions of a task's cache are removed after so long without use
 WRITER_OPTIONS = 'group_size:1,uncompressed'
 
 
@@ -52,6 +53,12 @@ class CacheReport:
         for name, cached in self.splits.items():
             told[name] |= {'num_examples': cached.num_examples, 'path': str(cached.path)}
         return {'tasks': told, 'skipped': self.skipped}
+
+    def too_long(self, feature_lengths: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        """Count each task's examples whose inputs or targets are longer than these lengths, and so would be cut."""
+        limits = [feature_lengths['inputs'], feature_lengths['targets']]
+        counts = {name: (cached.lengths > limits).sum(0) for name, cached in self.splits.items()}
+        return {name: {'inputs': int(inputs), 'targets': int(targets)} for name, (inputs, targets) in counts.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +121,7 @@ def ensure(
         ValueError: an unknown name, split or style; a damaged cache; with `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
-    check(names, split, renderings, style)
+    check(names, split, renderings, style, max_examples)
     vocabulary = vocabularies.load(vocabulary)
     root = cache_folder(cache_dir)
     report = CacheReport({}, {})
@@ -174,13 +181,16 @@ def folder_fault(error: Exception, root: pathlib.Path) -> str | None:
     return None
 
 
-def check(names: Sequence[str], split: str, renderings: int | str, style: str) -> None:
+def check(names: Sequence[str], split: str, renderings: int | str, style: str, max_examples: int | Mapping[str, int | None] | None) -> None:
     """Refuse unknown names and choices before anything is built."""
     specs.Splits().get(split)
     if style not in specs.STYLES:
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(specs.STYLES)}')
     if renderings != 'all' and (not isinstance(renderings, int) or renderings < 1):
         raise ValueError(f"got renderings={renderings!r}; expected a number from 1, or 'all'")
+    limits = max_examples.values() if isinstance(max_examples, Mapping) else [max_examples]
+    if any(limit is not None and limit < 1 for limit in limits):
+        raise ValueError(f'got max_examples={max_examples!r}; expected numbers from 1, or None for all')
     known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + tasks.seqio_names()
     for name in names:
         if name not in known:
@@ -268,7 +278,9 @@ def write(request: Request, temporary: pathlib.Path, progress: Progress) -> dict
     tally = rendering.Tally()
     width = 2 if request.vocabulary.size <= 1 << 16 else 4
     shards, lengths = write_shards(folder, examples(request, tally), width, progress)
-    np.save(folder / batches.LENGTHS, np.minimum(lengths, batches.MAX_LENGTH).astype(np.uint16))
+    array = io.BytesIO()
+    np.save(array, np.minimum(lengths, batches.MAX_LENGTH).astype(np.uint16))
+    (folder / batches.LENGTHS).write_bytes(array.getvalue())
     spec, vocabulary = request.spec, request.vocabulary
     if not len(lengths):
         read = specs.source_split(spec, request.split) if spec else request.split
@@ -374,16 +386,21 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         try:
             import fcntl
 
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                CONSOLE.print(f'waiting for another process that builds {folder}', markup=False)
+                fcntl.flock(lock, fcntl.LOCK_EX)
         except (ImportError, OSError):  # no locks here: the renaming keeps the cache whole, though the work may be done twice
             pass
         yield
 
 
 def remove_unused(folder: pathlib.Path) -> None:
-    """Remove other versions of a cached split that nothing opened for long."""
-    for other in folder.parent.glob(f'{folder.name.rpartition("-")[0]}-*'):
-        if other.is_dir() and time.time() - other.stat().st_mtime > UNUSED_DAYS * 86_400:
+    """Remove other versions of a cached split, and what killed builds of them left, that nothing opened for long."""
+    family = folder.name.rpartition('-')[0]
+    for other in folder.parent.iterdir():
+        if other.name.lstrip('.').startswith(f'{family}-') and other.is_dir() and time.time() - other.stat().st_mtime > UNUSED_DAYS * 86_400:
             shutil.rmtree(other, ignore_errors=True)
 
 
