@@ -398,9 +398,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 def remove_unused(folder: pathlib.Path) -> None:
     """Remove other versions of a cached split, and what killed builds of them left, that nothing opened for long."""
-    family = folder.name.rpartition('-')[0]
+    family, limit = folder.name.rpartition('-')[0], time.time() - UNUSED_DAYS * 86_400
     for other in folder.parent.iterdir():
-        if other.name.lstrip('.').startswith(f'{family}-') and other.is_dir() and time.time() - other.stat().st_mtime > UNUSED_DAYS * 86_400:
+        if other.name.lstrip('.').startswith(f'{family}-') and other.is_dir() and other.stat().st_mtime < limit:
             shutil.rmtree(other, ignore_errors=True)
 
 
