@@ -1,5 +1,6 @@
 """What there is: a mixture's task table, rendered examples with their tokens, the lint of templates, and building the cache by name."""
 
+import contextlib
 import itertools
 import json
 
@@ -112,7 +113,9 @@ def lint(mixture: str | None = None) -> int:
 def spec_faults(spec: specs.DatasetSpec) -> list[str]:
     """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is downloaded for this."""
     source = sources.resolve(spec.source)
-    if isinstance(source, sources.Tfds | sources.HuggingFace):
-        return list(templates.lint(spec.templates, sorted({field for template in spec.templates for field in template.fields()})))
-    split = next(filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train)))
-    return list(specs.lint(spec, itertools.islice(source.rows(split), LINT_ROWS)))
+    local = not isinstance(source, sources.Tfds | sources.HuggingFace)
+    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if local else ()):
+        with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
+            if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
+                return list(specs.lint(spec, rows))
+    return list(templates.lint(spec.templates, sorted({field for template in spec.templates for field in template.fields()})))
