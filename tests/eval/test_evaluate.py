@@ -1,0 +1,119 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import toyeval as toy
+
+from flanlite.data import cache, vocabularies
+from flanlite.eval import baselines, evaluate, rank, run, splits
+from flanlite.eval.evaluate import Evaluator
+from flanlite.train import checkpoints
+from flanlite.train.partitioning import make_partitioner
+
+VOCABULARY = vocabularies.load('bytes')
+
+
+@pytest.fixture(scope='module')
+def opened():
+    return splits.open_splits(['toyeval_parity', 'toyeval_copy'], 'test', VOCABULARY)
+
+
+@pytest.fixture(scope='module')
+def scored(opened):
+    return Evaluator(opened.splits, VOCABULARY, toy.LENGTHS).run(toy.CONFIG, toy.params())
+
+
+def test_ranked_predictions_are_the_best_options(opened, scored):
+    parity = scored['toyeval_parity']
+    examples = list(opened.splits['toyeval_parity'].examples())
+    questions = [rank.Question(example.inputs, example.option_tokens) for example in examples]
+    scores = rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions)
+    assert parity.method == 'rank'
+    assert parity.predictions == tuple(example.options[np.argmax(each)] for example, each in zip(examples, scores, strict=True))
+    right = [prediction in example.answers for prediction, example in zip(parity.predictions, examples, strict=True)]
+    np.testing.assert_array_equal(parity.counts, np.stack([right, np.ones(len(right))], axis=1))
+
+
+def test_every_row_meets_every_template_but_inverted_ones(scored):
+    assert {name: scores.sums().shape[:2] for name, scores in scored.items()} == {'toyeval_parity': (12, 3), 'toyeval_copy': (12, 2)}
+
+
+def test_without_options_answers_are_generated(scored):
+    copied = scored['toyeval_copy']
+    assert (copied.method, copied.metric, len(copied.predictions)) == ('generate', 'exact_match', 24)
+
+
+def test_one_template_only(opened, scored):
+    only = Evaluator({'toyeval_parity': opened.splits['toyeval_parity']}, VOCABULARY, toy.LENGTHS)
+    alone = only.run(toy.CONFIG, toy.params(), template={'toyeval_parity': 1})['toyeval_parity']
+    kept = scored['toyeval_parity'].only_template(1)
+    assert alone.predictions == kept.predictions
+    np.testing.assert_array_equal(alone.counts, kept.counts)
+
+
+def test_long_inputs_are_cut_and_noted(opened):
+    evaluator = Evaluator(opened.splits, VOCABULARY, {'inputs': 9, 'targets': 4})
+    assert len(evaluator.cut(np.arange(20))) == 9
+    assert any('toyeval_parity are longer than 9 tokens' in note for note in evaluator.cut_notes())
+    assert Evaluator(opened.splits, VOCABULARY).cut_notes() == []
+
+
+def test_samples_show_text_and_prediction(opened, scored):
+    shown = evaluate.samples(scored, opened.splits, VOCABULARY, count=2)
+    assert [sample['task'] for sample in shown] == ['toyeval_parity'] * 2 + ['toyeval_copy'] * 2
+    first = shown[0]
+    a = toy.rows('test')[first['row']]['a']
+    assert first['answers'] == [('even', 'odd')[a % 2]] and str(a) in first['inputs'] and first['prediction'] in ('even', 'odd')
+
+
+def test_copy_baseline_reads_the_bare_fields():
+    test = splits.open_splits(['toyeval_copy'], 'test', VOCABULARY).splits['toyeval_copy']
+    bare = splits.open_splits(['toyeval_copy'], 'test', VOCABULARY, style='fields').splits['toyeval_copy']
+    assert VOCABULARY.decode(bare.read(0).inputs) == '{a}\n{b}'.format(**toy.rows('test')[bare.read(0).row])
+    assert baselines.chance('toyeval_copy', test, bare, VOCABULARY).counts.shape[0] == 12
+
+
+def test_training_answers_are_spread_over_the_split():
+    train = cache.ensure(['toyeval_parity'], split='train', vocabulary=VOCABULARY, style='fields').splits['toyeval_parity']
+    answers = baselines.training_answers(train, VOCABULARY)
+    assert sorted(answers) == sorted(('even', 'odd')[row['a'] % 2] for row in toy.rows('train'))
+
+
+def test_several_devices_give_the_same_scores(opened):
+    if len(jax.devices()) < 2:
+        pytest.skip('needs several devices')
+    one, all_devices = (
+        Evaluator(opened.splits, VOCABULARY, toy.LENGTHS).run(toy.CONFIG, toy.params(), make_partitioner(mesh_shape=shape))
+        for shape in ((1, 1), (len(jax.devices()), 1))
+    )
+    assert [one[name].predictions for name in one] == [all_devices[name].predictions for name in one]
+
+
+def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
+    broken = dataclasses.replace(toy.COLLECTION.specs[0], fields=lambda row: {'a': row['a'], 'answer': 0})
+    monkeypatch.setattr('flanlite.data.specs.find_spec', lambda name: broken)
+    found = splits.open_splits(['toyeval_order'], 'test', VOCABULARY)
+    assert not found.splits and "names the field 'b'" in found.skipped['toyeval_order']
+
+
+def test_evaluate_checkpoint_writes_a_report(tmp_path):
+    path = tmp_path / 'toy.safetensors'
+    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
+    checkpoints.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
+    piece = run.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    assert [task.num_rows for task in piece.tasks] == [4, 4, 4, 4]
+    rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert {row['task'] for row in rows} == {spec.name for spec in toy.COLLECTION.specs}
+    assert 'toyeval' in (tmp_path / 'out' / 'report.html').read_text()
+    with pytest.raises(ValueError, match='needs a model'):
+        run.evaluate_checkpoint(None, 'toyeval')
+
+
+def test_level_of_a_task():
+    trained = {'nli': ['rte'], 'math': ['sums']}
+    assert run.level('rte', 'nli', trained) == 'held_in'
+    assert run.level('cb', 'nli', trained) == 'held_out_task'
+    assert run.level('sst2', 'sentiment', trained) == 'held_out_cluster'
+    assert run.level('rte', 'nli', {}) == ''

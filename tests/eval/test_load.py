@@ -1,0 +1,108 @@
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+import toyeval as toy
+
+import flanlite
+from flanlite.eval import infer as infer_module
+from flanlite.eval.infer import infer
+from flanlite.train import checkpoints
+
+TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp('model') / 'toy.safetensors'
+    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
+    checkpoints.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
+    return path
+
+
+@pytest.fixture(scope='module')
+def model(path):
+    return flanlite.load(str(path))
+
+
+def test_score_loss_and_logits_agree(model):
+    batch = model.batch(TEXTS, ['rises', 'odd', 'falls'])
+    logits_BTV = model.logits(batch)
+    log_probs_BTV = np.asarray(jax.nn.log_softmax(logits_BTV))
+    targets_BT = batch['decoder_target_tokens']
+    picked_BT = np.take_along_axis(log_probs_BTV, targets_BT[..., None], axis=-1)[..., 0] * (targets_BT > 0)
+    scores = model.score(TEXTS, ['rises', 'odd', 'falls'])
+    np.testing.assert_allclose(scores, picked_BT.sum(axis=1), rtol=1e-5)
+    assert model.loss(batch) == pytest.approx(-picked_BT.sum() / (targets_BT > 0).sum(), rel=1e-5)
+    assert scores.dtype == np.float32 and scores.shape == (3,)
+
+
+def test_rank_shared_and_own_options(model):
+    shared = model.rank(TEXTS, ['rises', 'falls'])
+    own = model.rank(TEXTS[:2], [['rises', 'falls'], ['even', 'odd', 'neither']])
+    assert [len(ranking.scores) for ranking in own] == [2, 3]
+    np.testing.assert_allclose(own[0].scores, shared[0].scores, rtol=1e-5)
+    assert own[1].text == ('even', 'odd', 'neither')[own[1].index] and own[1].index == int(np.argmax(own[1].scores))
+    np.testing.assert_allclose(model.score(TEXTS[0], 'falls'), shared[0].scores[1], rtol=1e-5)
+
+
+def test_generate_returns_a_text_for_each_input(model):
+    answers = model.generate(TEXTS, max_length=4)
+    assert len(answers) == 3 and all(isinstance(answer, str) for answer in answers)
+    assert model.generate(TEXTS[1], max_length=4) == answers[1:2]
+
+
+def test_bad_calls_are_refused(model):
+    with pytest.raises(ValueError, match='3 inputs and 1 targets'):
+        model.score(TEXTS, ['x'])
+    with pytest.raises(ValueError, match='without options'):
+        model.rank(TEXTS[:1], [[]])
+    with pytest.raises(ValueError, match='no checkpoint at'):
+        flanlite.load('/nowhere/at/all')
+
+
+def test_infer_jsonl(path, tmp_path):
+    source, sink = tmp_path / 'in.jsonl', tmp_path / 'out.jsonl'
+    records = [
+        {'inputs': TEXTS[0], 'options': ['rises', 'falls'], 'id': 5},
+        {'inputs': TEXTS[1]},
+        {'inputs': TEXTS[2], 'targets': 'falls'},
+    ]
+    source.write_text('\n'.join(json.dumps(record) for record in records) + '\n\n')
+    assert infer(str(path), str(source), str(sink), max_length=4, lines_at_a_time=2) == 3
+    answers = [json.loads(line) for line in sink.read_text().splitlines()]
+    assert [answer['inputs'] for answer in answers] == TEXTS
+    assert answers[0]['prediction'] in ('rises', 'falls') and len(answers[0]['scores']) == 2 and answers[0]['id'] == 5
+    assert answers[2]['score'] < 0 and 'prediction' in answers[2]
+
+
+def test_infer_text_from_standard_input(path, monkeypatch, capsys):
+    monkeypatch.setattr(infer_module.sys, 'stdin', io.StringIO('\n'.join(TEXTS)))
+    assert infer(str(path), max_length=4) == 3
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer['inputs'] for answer in answers] == TEXTS
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('{"inputs": "a"', 'line 2 of .* is no JSON'),
+        ('{"input": "a"}', 'line 2 of .* has no text "inputs"'),
+        ('{"inputs": "a", "options": "b"}', 'line 2 of .* expected a list of texts'),
+        ('{"inputs": "a", "targets": 3}', 'line 2 of .* expected a text'),
+    ],
+)
+def test_infer_names_the_bad_line(path, tmp_path, line, message):
+    source = tmp_path / 'in.jsonl'
+    source.write_text('{"inputs": "fine"}\n' + line)
+    with pytest.raises(ValueError, match=message):
+        infer(str(path), str(source), str(tmp_path / 'out.jsonl'))
+
+
+def test_infer_needs_a_model_and_a_file(path):
+    with pytest.raises(ValueError, match='--checkpoint'):
+        infer()
+    with pytest.raises(ValueError, match='no input file'):
+        infer(str(path), '/nowhere.jsonl')

@@ -1,0 +1,163 @@
+import html.parser
+import json
+import math
+
+import numpy as np
+import pytest
+
+from flanlite.eval import figures, report, results, tables
+from flanlite.eval.scores import TaskScores
+
+VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
+CHANCES = {'tuned': 0.8, 'ablation': 0.55, 'untuned': 0.5, 'untuned_plain': 0.5, 'majority': 0.5, 'chance': 0.5}
+
+
+def task_scores(task, chance, templates, seed):
+    random = np.random.default_rng(seed)
+    right = (random.random((80, templates)) < chance).astype(float)
+    places = np.tile(np.arange(templates), 80) if templates > 1 else np.full(80, -1)
+    counts = np.stack([right.ravel(), np.ones(right.size)], axis=1)
+    return TaskScores(task, 'accuracy', 'rank', np.repeat(np.arange(80), templates), places, counts)
+
+
+def write_sweep(folder):
+    for cluster, tasks in {'nli': ('a', 'b'), 'sentiment': ('c',)}.items():
+        for model, chance in CHANCES.items():
+            templates = 5 if model in ('tuned', 'ablation', 'untuned') else 1
+            scores = {task: task_scores(task, chance, templates, seed) for seed, task in enumerate(tasks)}
+            sample = {
+                'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['yes'], 'prediction': 'yes',
+            }  # fmt: skip
+            piece = results.piece(
+                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, run='r', model=model, held_out_cluster=cluster,
+                removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if model == 'tuned' else {},
+                skipped={'broken': 'template 3 | names no field'} if cluster == 'nli' else {}, samples=(sample,) if model == 'tuned' else (),
+                settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
+            )  # fmt: skip
+            results.save(folder / cluster / model, piece)
+        lines = [json.dumps({'step': step, 'loss': 3 / step, 'accuracy': step / 20}) for step in range(1, 20)]
+        (folder / cluster / 'tuned' / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 20, "lo']))
+
+
+@pytest.fixture(scope='module')
+def sweep(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('sweep')
+    write_sweep(folder)
+    report.build(folder, 'toy: leave one cluster out')
+    return folder
+
+
+class Balanced(html.parser.HTMLParser):
+    """Checks that every tag is closed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], ''
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parse(page):
+    parser = Balanced()
+    parser.feed(page)
+    parser.close()
+    assert not parser.open
+    return parser
+
+
+def test_rows_are_flat(sweep):
+    rows = json.loads((sweep / 'results.json').read_text())
+    assert len(rows) == 3 * (3 * 5 + 3)  # three tasks; three models of five templates, three without
+    assert all(
+        set(row) == {'run', 'model', 'held_out_cluster', 'level', 'task', 'template', 'metric', 'value', 'n'} for row in rows
+    )
+    row = next(row for row in rows if row['task'] == 'a' and row['model'] == 'tuned' and row['template'] == 2)
+    expected = task_scores('a', 0.8, 5, 0)
+    assert row['value'] == pytest.approx(100 * expected.counts[expected.templates == 2, 0].mean())
+    assert row['n'] == 80
+
+
+def test_page_is_whole_and_self_contained(sweep):
+    page = (sweep / 'report.html').read_text()
+    parser = parse(page)
+    tags = [tag for tag, _ in parser.seen]
+    assert tags.count('svg') == 2 + 3 + 4  # bars for each cluster, boxes for each task, loss and accuracy for each tuned run
+    assert not [attributes for tag, attributes in parser.seen if tag in ('link', 'script', 'img') or 'src' in attributes]
+    assert 'http' not in page
+    assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text
+    for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'intervals apart'):
+        assert said in parser.text
+    assert parser.text.index('removed with it') < parser.text.index('Zero-shot scores')  # what was held out comes first
+
+
+def test_markdown_opens_with_what_was_held_out(sweep):
+    text = (sweep / 'report.md').read_text()
+    lines = text.splitlines()
+    assert lines[2].startswith('- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of 1')
+    assert 'template 3 \\| names no field' in text
+    table = [line for line in lines if line.startswith('| nli | Tuned |')]
+    summary = tables.collect(sweep).of('nli')['tuned'].groups['held_out_cluster']
+    assert f'{summary.mean:.1f} ± {summary.sd:.1f}' in table[0] and f'{summary.low:.1f} to {summary.high:.1f}' in table[0]
+
+
+def test_verdict_compares_with_the_best_rival(sweep):
+    untuned, rules = tables.verdict(tables.collect(sweep).of('nli'))
+    assert untuned.gain > 15 and untuned.apart and rules.apart
+    assert untuned.sentence().endswith('points above the untuned model')
+
+
+def test_pieces_survive_a_round_trip(sweep):
+    path = sweep / 'nli' / 'chance' / results.PIECE
+    piece = results.load(path)
+    assert math.isnan(piece.tasks[0].summary.sd)  # of one template there is no spread
+    results.save(sweep / 'copy', piece)
+    assert (sweep / 'copy' / results.PIECE).read_text() == path.read_text()
+
+
+def test_unreadable_piece_is_named(tmp_path):
+    (tmp_path / results.PIECE).write_text('{"run": ')
+    with pytest.raises(ValueError, match=r'piece.json holds no readable result'):
+        tables.collect(tmp_path)
+    with pytest.raises(ValueError, match='no results'):
+        tables.collect(tmp_path / 'empty')
+
+
+def test_report_of_one_model(tmp_path):
+    piece = results.piece({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', model='mine at step 3')
+    results.save(tmp_path, piece)
+    report.build(tmp_path)
+    parser = parse((tmp_path / 'report.html').read_text())
+    assert [tag for tag, _ in parser.seen].count('svg') == 2
+
+
+def test_report_of_a_piece_without_tasks(tmp_path):
+    results.save(tmp_path, results.piece({}, {}, run='r', model='tuned', held_out_cluster='nli', skipped={'a': 'gone'}))
+    report.build(tmp_path)
+    parse((tmp_path / 'report.html').read_text())
+    assert json.loads((tmp_path / 'results.json').read_text()) == []
+
+
+@pytest.mark.parametrize(('low', 'high'), [(0, 100), (0, 3.2), (-30, 80), (0.2, 0.21), (0, 0)])
+def test_ticks_enclose_the_range(low, high):
+    marks = figures.ticks(low, high)
+    assert marks[0] <= low and marks[-1] >= high and 2 <= len(marks) <= 7
+    assert np.allclose(np.diff(marks), marks[1] - marks[0])
+
+
+def test_nan_is_left_out_of_plots():
+    drawn = figures.bars('t', [figures.Bar('m-tuned', 'x', math.nan, math.nan, math.nan), figures.Bar('m-tuned', 'y', 40, 30, 50)])
+    assert drawn.count('<rect') == 1 and 'nan' not in drawn
+    assert 'nan' not in figures.boxes('t', [figures.Box('m-tuned', 'x', [('a', math.nan), ('b', 3.0)])])
+    assert figures.curves('t', [figures.Curve('m-tuned', 'x', [])]) == ''
