@@ -29,10 +29,10 @@ def build_cache(
     """
     mixed = mixtures.resolve(mixture or config.macro('MIXTURE_OR_TASK_NAME'))
     report = ensure(mixed, split, vocabulary, fail_fast=fail_fast, rebuild=rebuild)
-    table = Table('task', 'examples', 'source', 'version', 'dropped', title=f'cached {split} of {mixed.name}')
+    table = Table('task', 'examples', 'data', 'dropped', title=f'cached {split} of {mixed.name}')
     for name, cached in report.splits.items():
         manifest = cached.manifest
-        table.add_row(name, f'{cached.num_examples:,}', *(describe(manifest.get(key)) for key in ('source', 'version', 'filtered')))
+        table.add_row(name, f'{cached.num_examples:,}', *(describe(manifest.get(key)) for key in ('version', 'filtered')))
     CONSOLE.print(table)
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))

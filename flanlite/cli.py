@@ -182,6 +182,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input prints one line and returns 2."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # TensorFlow, where data needs it, greets with a page of notes
     debug = '--debug' in (sys.argv if argv is None else argv)
     try:
         args = parse(argv)
