@@ -100,8 +100,9 @@ class Checkpoints:
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
         self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
-        options = ocp.CheckpointManagerOptions(read_only=True)
-        if settings is not None:
+        if settings is None:
+            options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
+        else:
             options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy(), cleanup_tmp_directories=True)
         handlers = {
             'params': ocp.StandardCheckpointHandler(),

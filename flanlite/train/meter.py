@@ -21,7 +21,7 @@ class Meter:
     Args:
         capacity: tokens that a step's batch has room for, (encoder, decoder).
         every_steps: a record is due at each multiple of this.
-        last_step: a record is due there too.
+        last_step: a record is due there too; should the run be prolonged, the next regular one is what it would have been.
         unlogged: what `get_unlogged` gave at the step that this run goes on from.
     """
 
@@ -78,7 +78,9 @@ class Meter:
             self._totals[name] = self._totals.get(name, 0.0) + value
 
     def _record(self, step: int, values: Mapping[str, float]) -> dict[str, Any]:
-        totals, self._totals = self._totals, {}
+        totals = self._totals
+        if step % self._every == 0:
+            self._totals = {}
         steps, weights = totals['steps'], totals['weight_sum'] or 1.0
         record = {'step': step, **{name: totals[name] / weights for name in ('loss', 'z_loss', 'accuracy')}}
         record |= {'learning_rate': values['learning_rate'], 'gradient_norm': totals['gradient_norm'] / steps}

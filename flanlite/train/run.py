@@ -130,7 +130,6 @@ def train(
             state = jit_create(config, optimizer, partitioner)(load_params(initial_checkpoint_path, config, shardings))
         else:
             state = jit_init(config, optimizer, partitioner)(run_seed)
-        stream.start_prefetch()
 
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
         train_step = jit_train_step(config, optimizer, settings, partitioner)
@@ -141,9 +140,9 @@ def train(
         began = time.perf_counter()
         for step in range(start_step + 1, train_steps + 1):
             waits = time.perf_counter()
+            batch = partitioner.place(next(stream))
+            waited = time.perf_counter() - waits
             with jax.transfer_guard('disallow'):
-                batch = partitioner.place(next(stream))
-                waited = time.perf_counter() - waits
                 state, sums = train_step(state, batch, run_seed)
                 journal.write(*meter.add(step, sums, waited))
             if step == start_step + 1:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import jax
 import numpy as np
@@ -53,7 +54,7 @@ def test_what_is_restored_is_bit_identical(saved, tmp_path):
     for got, expected in itertools.zip_longest(jax.tree.leaves(restored.state), jax.tree.leaves(made_up_state())):
         assert np.asarray(got).tobytes() == np.asarray(expected).tobytes() and got.dtype == expected.dtype
     assert (restored.position, restored.unlogged) == ({'window': 3}, {'loss': 3.1})
-    assert (saved.path / '3' / 'config').is_dir() and saved.manifest(3) == {**MANIFEST, 'model': {**MANIFEST['model'], 'mlp_activations': ['gelu', 'linear']}}
+    assert saved.manifest(3) == json.loads(json.dumps(MANIFEST))
 
 
 def test_a_run_folder_gives_back_its_model(saved, tmp_path):
@@ -105,7 +106,7 @@ def test_resuming_with_another_shape_or_optimizer_is_refused(saved):
     with pytest.raises(ValueError, match=r'T5Config.mlp_dim = 16'):
         saved.restore(3, abstract(OTHER), OTHER)
     sgd = Optimizer(optax.sgd(1e-3, momentum=0.9), optax.constant_schedule(1e-3))
-    with pytest.raises(ValueError, match='another optimizer.*INITIAL_CHECKPOINT_PATH'):
+    with pytest.raises(ValueError, match=r'another optimizer.*INITIAL_CHECKPOINT_PATH'):
         saved.restore(3, abstract(optimizer=sgd), CONFIG)
 
 

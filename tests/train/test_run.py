@@ -1,0 +1,191 @@
+"""Whole runs: what they leave behind, and that stopping them in any way changes no loss."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import toy
+from flanlite.train import checkpoints, journal, run
+from flanlite.train.meter import NonFiniteLoss
+from flanlite.train.partitioning import Partitioner
+
+STEPS = 12
+EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')
+EVERY_STEP = {'BINDINGS': 'CheckpointConfig.every_steps = 1'}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FLANLITE_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    return toy.train(tmp_path_factory.mktemp('whole'), STEPS, eval_every_steps=8, eval_batches=2)
+
+
+def start(model_dir, steps, *, variables=None, **settings):
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'BLOCK_TENSORFLOW': '1'} | (variables or {})
+    command = [sys.executable, toy.__file__, str(model_dir), str(steps), json.dumps(settings)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition, process, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, 'nothing happened for too long'
+        time.sleep(0.005)
+
+
+def training_records(model_dir, names=EXACT):
+    return [{name: record[name] for name in names} for record in journal.read_metrics(model_dir) if 'loss' in record]
+
+
+def assert_same_run(model_dir, expected_dir, step=STEPS):
+    assert training_records(model_dir) == training_records(expected_dir)
+    got, expected = (checkpoints.load_run(pathlib.Path(folder) / 'checkpoints' / str(step)) for folder in (model_dir, expected_dir))
+    jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
+
+
+def test_a_run_leaves_all_that_is_needed_to_know_it(whole):
+    records = journal.read_metrics(whole.model_dir)
+    assert [record['step'] for record in records if 'loss' in record] == [2, 4, 6, 8, 10, 12]
+    assert [record['step'] for record in records if 'eval_loss' in record] == [8, 12]
+    assert all(math.isfinite(value) for record in records for value in record.values())
+    assert records[-2]['tokens_per_second'] > 0 and 0.3 < records[-2]['encoder_fill'] <= 1
+    assert records[0]['loss'] > 1.3 * records[-2]['loss'] and records[0]['loss'] > records[-1]['eval_loss']
+    assert whole.step == STEPS and whole.metrics['loss'] == records[-2]['loss']
+    manifest = json.loads((whole.model_dir / 'manifest.json').read_text())
+    assert manifest['tasks']['toy_order']['num_examples'] == 300 and manifest['tasks']['toy_order']['rate'] == 300
+    assert manifest['vocabulary']['name'] == 'bytes' and manifest['feature_lengths'] == toy.LENGTHS and manifest['skipped'] == {}
+    assert (whole.model_dir / 'config.gin').exists() and list(whole.model_dir.glob('events.*'))
+
+
+def test_a_done_run_returns_at_once(whole, capsys):
+    began = time.monotonic()
+    again = toy.train(whole.model_dir, STEPS, mixture_or_task_name='needs no data')
+    assert time.monotonic() - began < 5 and again.metrics['loss'] == whole.metrics['loss']
+    assert f'already at step {STEPS}' in capsys.readouterr().out
+
+
+def test_train_save_resume_gives_the_same_run(whole, tmp_path):
+    toy.train(tmp_path, 5)
+    toy.train(tmp_path, STEPS)
+    lines = [record for record in training_records(tmp_path) if record['step'] != 5]
+    assert lines == training_records(whole.model_dir)
+    got, expected = (checkpoints.load_run(folder) for folder in (tmp_path, whole.model_dir))
+    jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
+
+
+def test_killed_while_saving_the_same_command_gives_the_same_run(whole, tmp_path):
+    """Also without TensorFlow, from start to resumption."""
+    process = start(tmp_path, STEPS, variables=EVERY_STEP)
+    saving = tmp_path / 'checkpoints'
+    wait_for(lambda: len(list(saving.glob('[0-9]'))) >= 1 and any(not folder.name.isdigit() for folder in saving.iterdir()), process)
+    process.kill()
+    process.wait()
+    reached = max(int(folder.name) for folder in saving.iterdir() if folder.name.isdigit())
+    assert reached < STEPS
+    with (tmp_path / 'metrics.jsonl').open('a') as file:
+        file.write('{"step": 99, "lo')  # as a kill in the middle of a line leaves it
+    process = start(tmp_path, STEPS, variables=EVERY_STEP)
+    output = process.communicate()[0]
+    assert process.returncode == 0 and f'goes on from step {reached}' in output, output
+    assert_same_run(tmp_path, whole.model_dir)
+    assert all(folder.name.isdigit() for folder in saving.iterdir())
+
+
+def test_sigterm_saves_and_leaves(tmp_path):
+    process = start(tmp_path / 'stopped', 100_000, eval_every_steps=50_000)
+    wait_for(lambda: len(journal.read_metrics(tmp_path / 'stopped')) >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate()[0]
+    assert process.returncode == 143 and 'interrupted; saved step' in output, output
+    step = checkpoints.load_run(tmp_path / 'stopped').step
+    toy.train(tmp_path / 'stopped', step + 5)
+    toy.train(tmp_path / 'whole', step + 5)
+    assert_same_run(tmp_path / 'stopped', tmp_path / 'whole', step + 5)
+
+
+def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        coordinator = f'127.0.0.1:{free.getsockname()[1]}'
+    processes = []
+    for index in range(2):
+        numbers = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': '2', 'FLANLITE_PROCESS_ID': str(index)}
+        processes.append(start(tmp_path, 100_000, variables=numbers))
+    wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [143, 143], outputs
+    assert json.loads((tmp_path / 'manifest.json').read_text())['mesh'] == {'data': 2, 'model': 1}
+    one, two = ([list(record.values()) for record in training_records(folder)[: STEPS // 2]] for folder in (whole.model_dir, tmp_path))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    resumed = checkpoints.load_run(tmp_path)
+    assert resumed.step >= STEPS and resumed.config == toy.CONFIG
+
+
+def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
+    begun = toy.train(tmp_path, 1, initial_checkpoint_path=str(whole.model_dir))
+    records = training_records(whole.model_dir)
+    assert begun.metrics['loss'] < (records[0]['loss'] + records[-1]['loss']) / 2
+    assert checkpoints.load_run(tmp_path).step == 1
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(monkeypatch, tmp_path):
+    compiled = run.jit_train_step
+
+    def broken(*settings):
+        def step(state, batch, seed):
+            state, sums = compiled(*settings)(state, batch, seed)
+            if number.pop() == 4:
+                sums['loss'] = jax.device_put(np.float32('nan'))
+            return state, sums
+
+        return step
+
+    monkeypatch.setattr(run, 'jit_train_step', broken)
+    number = list(range(8, 0, -1))
+    with pytest.raises(NonFiniteLoss, match=r'loss at step 4 is nan.*lower the learning rate'):
+        toy.train(tmp_path, 8)
+    assert [record['step'] for record in journal.read_metrics(tmp_path)] == [2]
+    with pytest.raises(ValueError, match='no checkpoint'):
+        checkpoints.load_run(tmp_path)
+
+
+def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
+    monkeypatch.setattr(Partitioner, 'place', lambda self, batch: batch)
+    with pytest.raises(Exception, match='Disallowed host-to-device transfer'):
+        toy.train(tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'words'),
+    [
+        ({'config': dataclasses.replace(toy.CONFIG, vocab_size=128)}, ['vocab_size is 128', '384 ids']),
+        ({'batch_size': 0}, ['BATCH_SIZE is 0']),
+        ({'mixture_or_task_name': 'tyo'}, ["'tyo'", 'toy']),
+        ({'task_feature_lengths': {'inputs': 8}}, ['inputs', 'targets']),
+        ({'held_out': 'nil'}, ['nil', 'nli']),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_expensive(settings, words, tmp_path):
+    with pytest.raises(ValueError) as raised:
+        toy.train(tmp_path, 2, **settings)
+    assert all(word in str(raised.value) for word in words), raised.value
