@@ -4,7 +4,8 @@
     FLANLITE_DATA_DIR=... python benchmarks/cache.py --mixture=imdb_reviews,sst2,rte --vocabulary=t5
 
 Natively means all of `cache.ensure`: rows read, rendered, tokenised, and written with lengths and manifest. SeqIO's tf.data only makes
-the examples; nothing is written, and its time to the first example, the making of the graph, is shown apart. Where other work shares the machine, CPU time says more than examples a second.
+the examples; nothing is written, and its time to the first example, the making of the graph, is shown apart. Where other work shares the
+machine, CPU time says more than examples a second.
 """
 
 import argparse
@@ -88,7 +89,8 @@ def run_seqio(name, vocabulary, count):
 
 
 def show(rows, options, vocabulary, count):
-    print(f'{count} tasks of {options.mixture}, at most {options.max_examples:,} rows each; vocabulary {vocabulary.name}; {os.cpu_count()} cores')
+    rows_each = f'at most {options.max_examples:,} rows each'
+    print(f'{count} tasks of {options.mixture}, {rows_each}, vocabulary {vocabulary.name}, {os.cpu_count()} cores')
     heads = ('examples', 'tokens each', 'start s', 'seconds', 'examples/s', 'CPU us/example')
     print(f'{"":34}' + ''.join(f'{head:>16}' for head in heads))
     for name, found in rows:
