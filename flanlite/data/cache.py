@@ -293,7 +293,7 @@ def write(request: Request, temporary: pathlib.Path, progress: Progress) -> dict
         'style': request.style,
         'renderings': request.renderings,
         'examples_per_row': rendering.examples_per_row(spec, request.split, request.style, request.renderings) if spec else 1,
-        'source': repr(spec.source) if spec else 'seqio',
+        'source': sources.label(spec.source) if spec else 'SeqIO task',
         'version': spec.source.version() if spec else tasks.seqio_fingerprint(request.name),
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, request.split)) if tally.truncated and spec else tally.read,

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -70,7 +71,9 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
         place = 0
         for index, row in enumerate(spec.source.rows(specs.source_split(spec, split))):
             tally.read += 1
-            if spec.keep is None or spec.keep(row):
+            with located(spec, split, index):
+                wanted = spec.keep is None or spec.keep(row)
+            if wanted:
                 yield index, place, row
                 place += 1
             else:
@@ -80,6 +83,15 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
         return kept()
     rows = list(kept())
     return (rows[place] for place in sample_order(len(rows)))
+
+
+@contextlib.contextmanager
+def located(spec: specs.Spec, split: str, row: int) -> Iterator[None]:
+    """Name the row in an error that a data set's functions raise."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f'{spec.name!r}, {split} row {row}: {type(error).__name__}: {error}') from error
 
 
 def sample_order(count: int) -> np.ndarray:
@@ -130,10 +142,8 @@ def render(
         if tally.used == limit:
             tally.truncated = True
             return
-        try:
+        with located(spec, split, row):
             example = spec.example(raw)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ValueError(f'data set {spec.name!r}, {split} row {row}: {type(error).__name__}: {error}') from error
         tally.used += 1
         texts = example['texts']
         extra = () if split == 'train' else (example['options'], example['answers'])

@@ -214,6 +214,12 @@ def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
     return JsonLines(str(folder)) if folder and folder.is_dir() else source
 
 
+def label(source: Any) -> str:
+    """Name a source in the manifest."""
+    name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
+    return f'{type(source).__name__} {name}'.strip()
+
+
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:
     """Return the absolute path of a data set's place in the data folder; None where no data folder is named."""
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')

@@ -71,7 +71,7 @@ def test_manifest(ensure):
     expected = {'name': 'toy_colours', 'num_examples': 12, 'split': 'train', 'style': 'instructions', 'renderings': 1, 'rows': 12,
                 'source_rows': 23, 'filtered': {'keep': 2}, 'truncated': True, 'max_examples': 12, 'examples_per_row': 1}  # fmt: skip
     assert {key: manifest[key] for key in expected} == expected
-    assert manifest['version'] == colours().source.version() and 'InMemory' in manifest['source']
+    assert manifest['version'] == colours().source.version() and manifest['source'] == 'InMemory in memory'
     lengths = [(len(example.inputs), len(example.targets)) for example in report.splits['toy_colours'].examples()]
     for place, feature in enumerate(('inputs', 'targets')):
         counts = manifest['lengths'][feature]

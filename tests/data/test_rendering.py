@@ -70,6 +70,8 @@ def test_tokens_and_metadata():
 def test_faults_name_the_row():
     with pytest.raises(ValueError, match=r"'toy_colours', train row 0: KeyError: 'colour_name'"):
         list(rendering.render(colours(fields=lambda row: {'answer': row['colour_name']}), 'train'))
+    with pytest.raises(ValueError, match=r"'toy_colours', train row 0: AttributeError"):
+        list(rendering.render(colours(keep=lambda row: row.colour), 'train'))
     with pytest.raises(ValueError, match='has no validation split, only train, test'):
         list(rendering.render(choices(), 'validation'))
     with pytest.raises(ValueError, match="names the field 'thing', but the data set gives only"):
