@@ -1,6 +1,7 @@
 """Checkpoints of a run, through Orbax; and the small file in which a finished model is shipped."""
 
 import dataclasses
+import importlib.resources
 import json
 import math
 import os
@@ -319,9 +320,10 @@ def find(path: str | os.PathLike[str]) -> tuple[Checkpoints, int]:
 
 
 def open_file(path: str | os.PathLike[str]) -> Any:
-    """Open a parameter file; what is none is a `ValueError`."""
+    """Open a parameter file, or one of flanlite's own by its name, `mixtures/pocket/assets/base.safetensors`; what is none is a `ValueError`."""
+    own = importlib.resources.files('flanlite.mixtures') / str(path).removeprefix('mixtures/')
     try:
-        return safe_open(path, framework='flax')
+        return safe_open(path if os.path.exists(path) else str(own) if own.is_file() else path, framework='flax')
     except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
         raise ValueError(f'{path} is no parameter file: {error}') from error
 

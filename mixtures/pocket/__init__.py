@@ -12,6 +12,7 @@ from flanlite.mixtures.pocket import (
     sentiment,
     struct_to_text,
     summarization,
+    text,
     translation,
     word_sense,
 )
@@ -37,4 +38,8 @@ COLLECTION = specs.Collection(
     vocabulary='pocket',
 )
 
+# What the shipped base was pretrained on; no part of the instruction mixture.
+TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
+
 specs.register(COLLECTION)
+specs.register(TEXT)

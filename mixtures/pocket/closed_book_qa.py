@@ -28,7 +28,7 @@ def land(world: World) -> Row:
 ANIMALS = DatasetSpec(
     name='pocket_animals',
     cluster='closed_book_qa',
-    source=InMemory(rows('pocket_animals', animal)),
+    source=InMemory(rows('pocket_animals', animal, mixed=False)),
     fields=lambda row: {'question': row['question'], 'topic': row['topic'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',
@@ -50,7 +50,7 @@ ANIMALS = DatasetSpec(
 LANDS = DatasetSpec(
     name='pocket_lands',
     cluster='closed_book_qa',
-    source=InMemory(rows('pocket_lands', land)),
+    source=InMemory(rows('pocket_lands', land, mixed=False)),
     fields=lambda row: {'question': row['question'], 'topic': row['topic'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',

@@ -33,7 +33,7 @@ def need(world: World) -> Row:
 FEELING = DatasetSpec(
     name='pocket_feelings',
     cluster='commonsense',
-    source=InMemory(rows('pocket_feelings', feeling)),
+    source=InMemory(rows('pocket_feelings', feeling, mixed=False)),
     fields=lambda row: {'text': row['text'], 'who': row['who'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',
@@ -55,7 +55,7 @@ FEELING = DatasetSpec(
 NEED = DatasetSpec(
     name='pocket_needs',
     cluster='commonsense',
-    source=InMemory(rows('pocket_needs', need)),
+    source=InMemory(rows('pocket_needs', need, mixed=False)),
     fields=lambda row: {'text': row['text'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',

@@ -63,7 +63,7 @@ SENTENCES = DatasetSpec(
 QUESTIONS = DatasetSpec(
     name='pocket_same_question',
     cluster='paraphrase',
-    source=InMemory(rows('pocket_same_question', questions)),
+    source=InMemory(rows('pocket_same_question', questions, mixed=False)),
     fields=lambda row: {'first': row['first'], 'second': row['second'], 'answer': row['label']},
     options=('same', 'different'),
     lineage=('pocket world',),

@@ -23,8 +23,10 @@ def pair(world: World) -> Row:
 
 def word(world: World) -> Row:
     """Draw, say, 'ball': its Talo word, among four."""
-    english, _ = world.pair(world.pick(KINDS), words.TIMES)
-    kind = next(kind for kind in KINDS if english in kind)
+    while True:
+        kind = world.pick(KINDS)
+        if world.owns('talo', english := world.pick(kind)):
+            break
     others = [lexicon()[other] for other in world.several(kind, 4)]
     return {'english': english, 'options': world.options(lexicon()[english], others, 4), 'answer': lexicon()[english]}
 
@@ -78,7 +80,7 @@ FROM_TALO = DatasetSpec(
 WORDS = DatasetSpec(
     name='pocket_talo_words',
     cluster='translation',
-    source=InMemory(rows('pocket_talo_words', word)),
+    source=InMemory(rows('pocket_talo_words', word, mixed=False)),
     fields=lambda row: {'english': row['english'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',

@@ -4,10 +4,8 @@ A SentencePiece model whose pieces are the world's and the templates' words, and
 marks stand apart: to a model this small, `Where`, `where` and `"Where` should hold the same word.
 """
 
-import collections
 import io
 import itertools
-import math
 import pathlib
 import re
 import string
@@ -27,7 +25,7 @@ PATH = pathlib.Path(__file__).parent / 'assets' / 'pocket.model'
 DOCUMENTS = 20_000
 CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
 SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # how SentencePiece writes a word's beginning
-CHARACTER_SCORE = -20.0  # less than any word's, so that a word is never spelt where it is known
+WORD_SCORE, CHARACTER_SCORE = -10.0, -20.0  # a word is never spelt where it is known
 
 
 def texts() -> Iterator[str]:
@@ -41,13 +39,12 @@ def texts() -> Iterator[str]:
             yield ' '.join(literal for text in (template.inputs, template.targets) for literal, _ in templates.parse(text))
 
 
-def words() -> list[tuple[str, float]]:
-    """Count the words and give each the logarithm of its share, the most frequent first."""
-    counts: collections.Counter[str] = collections.Counter()
+def words() -> list[str]:
+    """List the words, in the alphabet's order: ids stay while no word comes or goes."""
+    found: set[str] = set()
     for line in texts():
-        counts.update(re.findall('[a-z]+', line.lower()))
-    total = sum(counts.values())
-    return [(word, math.log(count / total)) for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if len(word) > 1]
+        found.update(re.findall('[a-z]+', line.lower()))
+    return sorted(word for word in found if len(word) > 1)
 
 
 def normalization() -> str:
@@ -87,7 +84,7 @@ def make(path: pathlib.Path) -> None:
     model = sentencepiece_model_pb2.ModelProto()
     model.ParseFromString(trained.getvalue())
     del model.pieces[3:]
-    whole = [(SPACE + word, score) for word, score in words()]
+    whole = [(SPACE + word, WORD_SCORE) for word in words()]
     single = [(piece, CHARACTER_SCORE) for piece in (SPACE, *CHARACTERS, *(SPACE + character for character in CHARACTERS))]
     for piece, score in whole + single:
         model.pieces.add(piece=piece, score=score)

@@ -7,27 +7,22 @@ from flanlite.mixtures.pocket.senses import SENSES
 from flanlite.mixtures.pocket.world import World, rows
 
 
-def use(world: World, word: str, sense: int, but: str = '') -> str:
-    """Choose a sentence that uses a word in one of its senses."""
-    while True:
-        text = world.pick(SENSES[word][sense][1])
-        if text != but and (world.owns(word, text) or world.chance(0.02)):
-            return text
-
-
 def which(world: World) -> Row:
     """Draw, say, 'Tom hit the ball with the bat.' and 'bat': a club for a game."""
-    word, sense = world.pick(tuple(SENSES)), world.pick((0, 1))
-    text = use(world, word, sense).format(who=world.pick(world.people))
+    while True:
+        word, sense = world.pick(tuple(SENSES)), world.pick((0, 1))
+        use = world.pick(SENSES[word][sense][1])
+        if world.owns(word, use):
+            break
     meanings = [meaning for meaning, _ in SENSES[word]]
-    return {'text': text, 'word': word, 'options': world.shuffled(meanings), 'answer': meanings[sense]}
+    return {'text': use.format(who=world.pick(world.people)), 'word': word, 'options': world.shuffled(meanings), 'answer': meanings[sense]}
 
 
 def same(world: World) -> Row:
     """Draw, say, 'A bat ate the flies.', 'Tom swung the bat.' and 'bat': no."""
     word, sense, label = world.pick(tuple(SENSES)), world.pick((0, 1)), world.pick((0, 1))
-    first = use(world, word, sense)
-    second = use(world, word, 1 - sense if label else sense, first)
+    first = world.pick(SENSES[word][sense][1])
+    second = world.pick(SENSES[word][1 - sense if label else sense][1], (first,))
     return {
         'first': first.format(who=world.pick(world.people)),
         'second': second.format(who=world.pick(world.people)),
@@ -39,7 +34,7 @@ def same(world: World) -> Row:
 WHICH = DatasetSpec(
     name='pocket_senses',
     cluster='word_sense',
-    source=InMemory(rows('pocket_senses', which)),
+    source=InMemory(rows('pocket_senses', which, mixed=False)),
     fields=lambda row: {'text': row['text'], 'word': row['word'], 'options': row['options'], 'answer': row['answer']},
     lineage=('pocket world',),
     licence='Apache-2.0',

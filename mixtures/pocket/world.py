@@ -10,6 +10,7 @@ from flanlite.mixtures.pocket import words
 
 SEED = 1
 ROWS = {'train': 2_000, 'validation': 200, 'test': 200}
+DRAWS = 10  # how often to draw for each row, before a data set stays smaller
 # Who appears in a split's stories: slices of BOYS and GIRLS. The pretraining text knows everybody.
 CASTS = {'train': slice(0, 14), 'validation': slice(14, 18), 'test': slice(18, 24), 'text': slice(0, 24)}
 # Which pairs (a thing and its place, a word and its topic ...) belong to a split: the pair's checksum modulo 10.
@@ -259,20 +260,22 @@ def all_values(world: World, aspect: str) -> list[str]:
     return world.several({'who': world.people, 'other': world.people, 'colour': words.COLOURS, 'time': words.TIMES}[aspect], 4)
 
 
-def rows(name: str, make: Callable[[World], Mapping[str, Any]]) -> Callable[[str], list[Mapping[str, Any]]]:
-    """Return a function from a split's name to its rows, no two of them equal, none of them a training row.
+def rows(name: str, make: Callable[[World], Mapping[str, Any]], *, mixed: bool = True) -> Callable[[str], list[Mapping[str, Any]]]:
+    """Return a function from a split's name to its rows: no two of them equal, none of them one that another split could have.
 
     Args:
         name: the data set's name; part of the seed.
         make: draws one row from a world.
+        mixed: whether `make` could draw one row for two splits, so that rows must be dealt out; else it draws what its split owns.
     """
 
     def generate(split: str) -> list[Mapping[str, Any]]:
         world = World(split, name)
         drawn: dict[str, Mapping[str, Any]] = {}
-        for _ in range(ROWS[split] * 3):
+        for _ in range(DRAWS * ROWS[split]):
             row = make(world)
-            drawn.setdefault(repr(row), row)
+            if not mixed or world.owns(*(str(value) for field, value in row.items() if field != 'options')):
+                drawn.setdefault(repr(row), row)
             if len(drawn) == ROWS[split]:
                 break
         return list(drawn.values())
