@@ -117,7 +117,8 @@ class Outcome(NamedTuple):
 def score_piece(held: HeldOut, model: str) -> Piece:
     """Score one model with one cluster held out; tunes it first where it is a tuned one."""
     start = time.monotonic()
-    outcome = SCORERS[model](held)
+    unreadable = Outcome({}, {}, [f'No data set of {held.cluster} could be read.'])
+    outcome = SCORERS[model](held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
     places = {task: (held.cluster, 'held_out_cluster') for task in held.sweep.tasks(held.cluster)}
     places |= {entry.task: (entry.cluster or '', 'held_in') for entry in held.mixture.entries}
@@ -170,21 +171,19 @@ def score_untuned(held: HeldOut) -> Outcome:
 def score_untuned_plain(held: HeldOut) -> Outcome:
     """Score the model before tuning with each data set's best plain prompt, chosen on validation rows."""
     sweep = held.sweep
-    skipped = {}
-    for task in held.test.splits:
-        if not specs.find_spec(task).baselines:
-            skipped[task] = 'it has no plain prompts (DatasetSpec.baselines)'
-    tasks = [task for task in held.test.splits if task not in skipped]
-    if not tasks:
-        return Outcome({}, skipped)
-    dev = sweep_splits(sweep, tasks, 'validation', style='baseline', max_rows=DEV_ROWS)
-    test = sweep_splits(sweep, tasks, style='baseline')
+    bare = [task for task in held.test.splits if not specs.find_spec(task).baselines]
+    dev, test = Opened({}, {}), Opened({}, {})
+    for style, tasks in (('baseline', [task for task in held.test.splits if task not in bare]), ('fields', bare)):
+        if tasks:
+            dev = dev.merge(sweep_splits(sweep, tasks, 'validation', style=style, max_rows=DEV_ROWS))
+            test = test.merge(sweep_splits(sweep, tasks, style=style))
     chosen = {task: scores.best_template() for task, scores in held.run(dev.splits, sweep.base_params).scores.items()}
     scored = {task: split for task, split in test.splits.items() if task in chosen}
-    same = [task for task in scored if splits.split_of(task, 'test') == 'validation']
-    note = [f'The plain prompt of {", ".join(same)} was chosen on the split that it is scored on.'] if same else []
     outcome = held.run(scored, sweep.base_params, chosen)
-    return outcome._replace(skipped=skipped | dev.skipped | test.skipped, notes=[*outcome.notes, *note])
+    notes = [f'No plain prompt is known of {", ".join(bare)}: the untuned model read the bare fields.'] if bare else []
+    if same := [task for task in scored if splits.split_of(task, 'test') == 'validation']:
+        notes.append(f'The plain prompt of {", ".join(same)} was chosen on the split that it is scored on.')
+    return outcome._replace(skipped=dev.skipped | test.skipped, notes=[*outcome.notes, *notes])
 
 
 def score_majority(held: HeldOut) -> Outcome:

@@ -176,7 +176,8 @@ def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
         for place, (name, value) in enumerate(box.points):
             if math.isfinite(value):
                 y = middle + (place % 3 - 1) * 3.2
-                dot = f'<circle cx="{axis.x(value):.1f}" cy="{y:.1f}" r="2.4" class="dot {box.colour}"/>'
+                y, radius = (y, 2.4) if len(values) > 1 else (middle, 4)
+                dot = f'<circle cx="{axis.x(value):.1f}" cy="{y:.1f}" r="{radius}" class="dot {box.colour}"/>'
                 parts.append(hover(f'{box.label}, {name}: {number(value)}', dot))
     return svg(axis.height, title, parts)
 

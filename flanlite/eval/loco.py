@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import gin
 import jax
+from jax.experimental import multihost_utils
 
 from flanlite import config as gin_config
 from flanlite.data import cache, mixtures, specs, vocabularies
@@ -90,23 +91,24 @@ def loco(
         clock.done(model)
         if jax.process_index() == 0:
             results.save(sweep.folder / cluster / model, piece)
-            tables.print_headline(report.build(sweep.folder, title(collection)))
-    return finish(sweep, title(collection))
+            publish(sweep)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f'{cluster}/{model}')  # no process reads the folder before the piece is there
+    built = tables.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
+    say(f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and results.json')
+    return built
 
 
-def title(collection: specs.Collection) -> str:
+def title(sweep: Sweep) -> str:
     """Head the report."""
-    return f'{collection.name}: leave one cluster out'
+    return f'{sweep.collection.name}: leave one cluster out'
 
 
-def finish(sweep: Sweep, heading: str) -> Report:
-    """Write the report of all that is done, and say where it is."""
-    if jax.process_index() == 0:
-        built = report.build(sweep.folder, heading)
-        tables.print_headline(built)
-        say(f'wrote {sweep.folder}/report.html, report.md and results.json')
-        return built
-    return tables.collect(sweep.folder, heading)
+def publish(sweep: Sweep) -> Report:
+    """Write the report of what is done, and print its headline."""
+    built = report.build(sweep.folder, title(sweep))
+    tables.print_headline(built)
+    return built
 
 
 def say(text: str) -> None:

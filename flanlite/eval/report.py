@@ -106,7 +106,9 @@ def header(report: Report) -> str:
         lead = f'{label(first.model)} on {first.split} data, each data set with each of its templates.'
     seconds = sum(piece.seconds.get(part, 0.0) for piece in report.pieces for part in piece.seconds)
     about = [f'run {first.run}', f'{len(report.rows()):,} scores', f'{seconds / 60:.1f} minutes of tuning and scoring']
-    about += [first.environment[name] for name in ('device', 'flanlite', 'jax') if name in first.environment]
+    about += [first.environment['device']] if 'device' in first.environment else []
+    about += [f'{name} {first.environment[name]}' for name in ('flanlite', 'jax') if name in first.environment]
+    lead = ' '.join([lead, *tables.overall(report)])
     return f'<header><h1>{html.escape(report.title)}</h1>{paragraph(lead, "")}{paragraph(" · ".join(about), "meta")}</header>'
 
 
@@ -239,7 +241,8 @@ def training_curves(report: Report) -> str:
     """Draw loss and accuracy over the steps of what was trained."""
     cards = []
     for cluster in dict.fromkeys(cluster for cluster, _ in report.curves):
-        trained = {model: curves for (other, model), curves in report.curves.items() if other == cluster}
+        there = sorted((model for other, model in report.curves if other == cluster), key=tables.model_order)
+        trained = {model: report.curves[cluster, model] for model in there}
         for metric in tables.CURVES:
             rows = [figures.Curve(colour(model), label(model), curves[metric]) for model, curves in trained.items() if metric in curves]
             plot = figures.curves(f'{metric} over training steps', rows) if rows else ''

@@ -23,6 +23,10 @@ class Opened:
     skipped: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    def merge(self, other: 'Opened') -> 'Opened':
+        """Put other tasks beside these."""
+        return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
+
 
 def split_of(name: str, split: str) -> str:
     """Name the split to read of a task: the one asked for, or its fallback where a data set has none."""

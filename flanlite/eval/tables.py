@@ -15,6 +15,7 @@ from flanlite.eval.scores import Summary
 from flanlite.train.journal import read_metrics
 
 HELD_OUT = 'held_out_cluster'
+FEW_CLUSTERS = 4  # that fit side by side on a terminal
 CURVES = ('loss', 'accuracy')
 
 METHOD = (
@@ -115,6 +116,21 @@ def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
     return said
 
 
+def overall(report: Report) -> list[str]:
+    """Say in a sentence for each rival on how many held-out clusters the tuned model is above it."""
+    said: dict[str, list[Comparison]] = {}
+    for cluster in report.held_out():
+        for comparison in verdict(report.of(cluster)):
+            said.setdefault(comparison.rival, []).append(comparison)
+    sentences = []
+    for rival, comparisons in said.items():
+        above = [comparison for comparison in comparisons if comparison.gain > 0]
+        clear = sum(comparison.apart for comparison in above)
+        share = f'{len(above)} of {len(comparisons)} held-out clusters'
+        sentences.append(f'The tuned model is above {rival} on {share}, on {clear} with 95% intervals apart.')
+    return sentences
+
+
 def summary_cells(summary: Summary) -> list[str]:
     """Write a summary as the cells mean ± sd, median, IQR, 95% interval."""
     mean, sd, median, q1, q3, low, high = (number(value) for value in dataclasses.astuple(summary))
@@ -177,7 +193,7 @@ def removal(cluster: str, models: Mapping[str, Piece]) -> str:
 
 def markdown(report: Report) -> str:
     """Write the report as Markdown."""
-    lines = [f'# {report.title}', '']
+    lines = [f'# {report.title}', '', *([' '.join(said), ''] if (said := overall(report)) else [])]
     for cluster in report.held_out():
         models = report.of(cluster)
         lines.append(f'- **Held out: {cluster}**; {removal(cluster, models)}.')
@@ -205,19 +221,27 @@ def notes(report: Report) -> list[str]:
 
 
 def print_headline(report: Report) -> None:
-    """Print what there is so far: models by held-out cluster."""
+    """Print what there is so far: models by held-out cluster, or clusters by model where there are many."""
     clusters = report.held_out()
-    if not headline_rows(report):
-        return
-    table = Table(title=f'{report.title} (mean % and 95% interval)', title_justify='left')
-    table.add_column('model')
-    for cluster in clusters:
-        table.add_column(cluster)
-    for model in sorted({piece.model for piece in report.pieces}, key=model_order):
-        groups = [report.of(cluster)[model].groups.get(HELD_OUT) if model in report.of(cluster) else None for cluster in clusters]
-        cells = [f'{number(group.mean)}  {number(group.low)}-{number(group.high)}' if group else '' for group in groups]
-        table.add_row(label(model), *cells)
+    models = sorted({piece.model for piece in report.pieces}, key=model_order)
+    cells = {(cluster, model): headline_cell(report.of(cluster).get(model)) for cluster in clusters for model in models}
+    few = len(clusters) <= FEW_CLUSTERS
+    table = Table('model' if few else 'held out', *(clusters if few else map(label, models)))
+    if few:
+        for model in models:
+            table.add_row(label(model), *(cells[cluster, model] for cluster in clusters))
+    else:
+        for cluster in clusters:
+            table.add_row(cluster, *(cells[cluster, model].replace('  ', '\n') for model in models))
     Console().print(table)
+
+
+def headline_cell(piece: Piece | None) -> str:
+    """Write a piece's mean and 95% interval on the held-out cluster."""
+    if piece is None or HELD_OUT not in piece.groups:
+        return ''
+    group = piece.groups[HELD_OUT]
+    return f'{number(group.mean)}  ({number(group.low)}-{number(group.high)})'
 
 
 def print_tasks(piece: Piece) -> None:

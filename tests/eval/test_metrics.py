@@ -82,7 +82,7 @@ def test_scores_of_subsets_follow_from_sums():
 
 
 def test_bad_names_and_lengths_are_refused():
-    with pytest.raises(ValueError, match='unknown metric .*accuracy'):
+    with pytest.raises(ValueError, match=r'unknown metric .*accuracy'):
         metrics.find('acuracy')
     with pytest.raises(ValueError, match='2 predictions for 1'):
         metrics.find('f1').counts(['a', 'b'], [['a']])

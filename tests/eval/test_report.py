@@ -28,10 +28,11 @@ def write_sweep(folder):
             sample = {
                 'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['yes'], 'prediction': 'yes',
             }  # fmt: skip
+            skipped = {'broken': 'template 3 | names no field'} if cluster == 'nli' else {}
             piece = results.piece(
                 scores, {task: (cluster, 'held_out_cluster') for task in tasks}, run='r', model=model, held_out_cluster=cluster,
                 removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if model == 'tuned' else {},
-                skipped={'broken': 'template 3 | names no field'} if cluster == 'nli' else {}, samples=(sample,) if model == 'tuned' else (),
+                skipped=skipped, samples=(sample,) if model == 'tuned' else (),
                 settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
             )  # fmt: skip
             results.save(folder / cluster / model, piece)
@@ -105,7 +106,11 @@ def test_page_is_whole_and_self_contained(sweep):
 def test_markdown_opens_with_what_was_held_out(sweep):
     text = (sweep / 'report.md').read_text()
     lines = text.splitlines()
-    assert lines[2].startswith('- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of 1')
+    assert lines[2] == (
+        'The tuned model is above the untuned model on 2 of 2 held-out clusters, on 2 with 95% intervals apart. '
+        'The tuned model is above majority and chance on 2 of 2 held-out clusters, on 2 with 95% intervals apart.'
+    )
+    assert lines[4].startswith('- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of 1')
     assert 'template 3 \\| names no field' in text
     table = [line for line in lines if line.startswith('| nli | Tuned |')]
     summary = tables.collect(sweep).of('nli')['tuned'].groups['held_out_cluster']
