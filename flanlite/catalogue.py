@@ -44,7 +44,7 @@ def build_cache(
 def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **options: object) -> cache.CacheReport:
     """Cache a mixture's tasks with its own vocabulary unless another is named."""
     own = mixed.collection.vocabulary if mixed.collection else 't5'
-    vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', own))
+    vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own)
     options['renderings'] = 1 if split == 'train' else 'all'
     if split == 'train':
         options['max_examples'] = {entry.task: entry.max_examples for entry in mixed.entries}
@@ -79,7 +79,7 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
     own = mixed.collection.vocabulary if mixed.collection else 't5'
-    print_examples(report, vocabularies.load(vocabulary or config.macro('VOCABULARY', own)), examples)
+    print_examples(report, vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own), examples)
 
 
 def print_examples(report: cache.CacheReport, vocabulary: vocabularies.Vocabulary, count: int) -> None:

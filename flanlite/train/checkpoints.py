@@ -259,14 +259,15 @@ def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree 
     """Load a model's parameters, in float32.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a file that `save_params` wrote.
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a file that `save_params` wrote; see `locate`.
         config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
         shardings: where the parameters go; by default all to this process's first device.
 
     Raises:
         ValueError: nothing is there, or it does not fit the config.
     """
-    if pathlib.Path(path).suffix != SUFFIX:
+    path = locate(path)
+    if path.suffix != SUFFIX:
         checkpoints, step = find(path)
         try:
             return checkpoints.restore_params(step, config, shardings)
@@ -291,7 +292,8 @@ def load_run(path: str | os.PathLike[str], **config_changes: Any) -> Run:
         path: as for `load_params`.
         config_changes: fields of `T5Config` to replace, such as `dtype`.
     """
-    if pathlib.Path(path).suffix == SUFFIX:
+    path = locate(path)
+    if path.suffix == SUFFIX:
         with open_file(path) as file:
             found = file_metadata(file)
         config = dataclasses.replace(T5Config(**found['config']), **config_changes)
@@ -306,9 +308,17 @@ def load_run(path: str | os.PathLike[str], **config_changes: Any) -> Run:
         checkpoints.close()
 
 
-def find(path: str | os.PathLike[str]) -> tuple[Checkpoints, int]:
+def locate(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Find a path as it is given, or among what comes with flanlite by the same name (`mixtures/pocket/assets/base.safetensors`)."""
+    path = pathlib.Path(path).expanduser()
+    if not path.exists() and path.parts[:1] == ('mixtures',):
+        shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
+        path = pathlib.Path(str(shipped)) if shipped.is_file() else path
+    return path.absolute()
+
+
+def find(path: pathlib.Path) -> tuple[Checkpoints, int]:
     """Find the checkpoint that a path means: a run's last one, or the one that the path names."""
-    path = pathlib.Path(os.path.abspath(path))
     step = int(path.name) if path.name.isdigit() and path.parent.name == FOLDER else None
     model_dir = path.parents[1] if step is not None else path.parent if path.name == FOLDER else path
     if (model_dir / FOLDER).is_dir():
@@ -319,11 +329,10 @@ def find(path: str | os.PathLike[str]) -> tuple[Checkpoints, int]:
     raise ValueError(f'no checkpoint at {path}; expected a run folder with {FOLDER}/STEP, one of these steps, or a {SUFFIX} file')
 
 
-def open_file(path: str | os.PathLike[str]) -> Any:
-    """Open a parameter file, or one of flanlite's own by its name, `mixtures/pocket/assets/base.safetensors`; what is none is a `ValueError`."""
-    own = importlib.resources.files('flanlite.mixtures') / str(path).removeprefix('mixtures/')
+def open_file(path: pathlib.Path) -> Any:
+    """Open a parameter file; what is none is a `ValueError`."""
     try:
-        return safe_open(path if os.path.exists(path) else str(own) if own.is_file() else path, framework='flax')
+        return safe_open(path, framework='flax')
     except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
         raise ValueError(f'{path} is no parameter file: {error}') from error
 

@@ -14,8 +14,8 @@ import time
 import jax
 import numpy as np
 import pytest
-
 import toy
+
 from flanlite.train import checkpoints, journal, run
 from flanlite.train.meter import NonFiniteLoss
 from flanlite.train.partitioning import Partitioner
