@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import gin
 import numpy as np
 import sentencepiece
 
@@ -168,6 +169,7 @@ class ByteVocabulary(Vocabulary):
         return seqio.ByteVocabulary(extra_ids=self.extra_ids)
 
 
+@gin.configurable('vocabulary', denylist=['name'])
 def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     """Load a vocabulary by name or path.
 
