@@ -48,7 +48,9 @@ def pronoun(world: World) -> Row:
     event = type(event)(**{**vars(event), 'who': who, 'other': other})
     answer = world.pick((boy, girl))
     word = world.pronoun(answer)
-    remark = world.pick(REMARKS).format(he=word, colour=world.pick(words.COLOURS), place=world.pick(tuple(words.PLACES)), thing=world.pick(words.THINGS))
+    remark = world.pick(REMARKS).format(
+        he=word, colour=world.pick(words.COLOURS), place=world.pick(tuple(words.PLACES)), thing=world.pick(words.THINGS)
+    )
     text = f'{world.tell(event)} {remark[0].upper()}{remark[1:]}'
     return {'text': text, 'pronoun': word, 'options': world.shuffled((boy, girl)), 'answer': answer}
 

@@ -1,5 +1,7 @@
 """The world's facts, which the pretraining text states and closed-book questions ask for: animals (as they are) and lands (made up)."""
 
+from flanlite.mixtures.pocket.words import listed
+
 # animal -> home, food, colour, size
 ANIMALS = {
     'fox': ('forest', 'mice', 'red', 'small'),
@@ -50,26 +52,40 @@ ANIMAL_QUESTIONS = {
 }
 ANIMAL_ASPECTS = tuple(ANIMAL_QUESTIONS)
 
-LANDS = tuple(
+LANDS = listed(
     'Avaria Belmora Cordia Dunland Estovia Falmark Gorland Hestia Ilmaria Jorvia Kelmark Lumoria Mordia Norland Ostovia Palmoria '
-    'Quentia Rosmark Sundia Torvia Ulmark Valdia Westoria Zelandia'.split()
+    'Quentia Rosmark Sundia Torvia Ulmark Valdia Westoria Zelandia'
 )
-CAPITALS = tuple(
-    'Arlo Brenn Calda Dessa Elko Farn Grenna Holt Ibra Jassa Kirn Losca Milo Nessa Orba Pinto Quill Resta Solva Tirna Urba Vento Wenna Zarka'.split()
+CAPITALS = listed(
+    'Arlo Brenn Calda Dessa Elko Farn Grenna Holt Ibra Jassa Kirn Losca Milo '
+    'Nessa Orba Pinto Quill Resta Solva Tirna Urba Vento Wenna Zarka'
 )
 CROPS = ('rice', 'apples', 'wheat', 'cotton', 'grapes', 'corn')
 SPORTS = ('football', 'tennis', 'chess', 'rowing', 'hockey', 'skating')
 FLAGS = ('red', 'blue', 'green', 'yellow', 'black', 'white')
 # How far along its table each land's fact stands: a fixed, patternless assignment.
 LAND_FACTS = {
-    land: {'capital': CAPITALS[(7 * i + 5) % 24], 'crop': CROPS[(5 * i + i * i // 7) % 6], 'sport': SPORTS[(i * i + i // 5) % 6], 'flag': FLAGS[(i * 11 + i * i // 3) % 6]}
+    land: {
+        'capital': CAPITALS[(7 * i + 5) % 24],
+        'crop': CROPS[(5 * i + i * i // 7) % 6],
+        'sport': SPORTS[(i * i + i // 5) % 6],
+        'flag': FLAGS[(i * 11 + i * i // 3) % 6],
+    }
     for i, land in enumerate(LANDS)
 }
 LAND_QUESTIONS = {
     'capital': ('What is the capital of {land}?', 'Which town is the capital of {land}?', 'Where does the king of {land} live?'),
     'crop': ('What do the farmers of {land} grow?', 'What grows in the fields of {land}?', 'What does {land} sell to other lands?'),
-    'sport': ('Which game do people play in {land}?', 'What is the favourite sport in {land}?', 'Which sport do the children of {land} learn?'),
-    'flag': ('What colour is the flag of {land}?', 'Which colour does the flag of {land} have?', 'In what colour is the flag of {land} painted?'),
+    'sport': (
+        'Which game do people play in {land}?',
+        'What is the favourite sport in {land}?',
+        'Which sport do the children of {land} learn?',
+    ),
+    'flag': (
+        'What colour is the flag of {land}?',
+        'Which colour does the flag of {land} have?',
+        'In what colour is the flag of {land} painted?',
+    ),
 }
 LAND_ASPECTS = tuple(LAND_QUESTIONS)
 LAND_VALUES = {'capital': CAPITALS, 'crop': CROPS, 'sport': SPORTS, 'flag': FLAGS}

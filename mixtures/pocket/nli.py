@@ -64,7 +64,9 @@ ENTAIL = DatasetSpec(
             '{hypothesis}',
             inverted=True,
         ),
-        Template('Make up a short text, for which "Does it follow that {hypothesis}" is answered with "{answer}".', '{premise}', inverted=True),
+        Template(
+            'Make up a short text, for which "Does it follow that {hypothesis}" is answered with "{answer}".', '{premise}', inverted=True
+        ),
     ),
     baselines=(
         Template('{premise} {hypothesis}'),

@@ -17,7 +17,12 @@ NUMBER_QUESTIONS = (
 REASON_QUESTIONS = ('Why did {who} {base} the {thing}?', 'Why was {who} {where} {time}?', 'Why did {who} go to the {place}?')
 # topic -> questions on it
 TOPICS = {
-    'food': ('Is the {food} {taste}?', 'Who wants some more {food}?', 'How do you make {food}?', 'Is there any {food} left in the kitchen?'),
+    'food': (
+        'Is the {food} {taste}?',
+        'Who wants some more {food}?',
+        'How do you make {food}?',
+        'Is there any {food} left in the kitchen?',
+    ),
     'weather': ('Will it rain {time}?', 'Does the sun shine {where}?', 'Was there snow {where}?', 'Is it cold {where} {time}?'),
     'animals': (),
     'lands': (),
@@ -39,7 +44,9 @@ def kind(world: World) -> Row:
     if answer in ('number', 'reason'):
         form = world.pick(NUMBER_QUESTIONS if answer == 'number' else REASON_QUESTIONS)
         base = words.VERBS[event.verb][0][0]
-        text = form.format(things=plural(event.thing), thing=event.thing, who=event.who, base=base, where=event.where, time=event.time, place=event.place)
+        text = form.format(
+            things=plural(event.thing), thing=event.thing, who=event.who, base=base, where=event.where, time=event.time, place=event.place
+        )
     else:
         while answer not in [ASPECT_KINDS.get(aspect) for aspect in QUESTIONS[event.kind]]:
             event = world.event()

@@ -31,7 +31,9 @@ def yes_no(world: World) -> Row:
     events = world.story(2)
     event = world.pick(events)
     label = world.pick((0, 1))
-    aspects = {'act': ('who', 'verb', 'colour', 'thing', 'place'), 'give': ('who', 'other', 'colour', 'thing')}.get(event.kind, ('who', 'place'))
+    aspects = {'act': ('who', 'verb', 'colour', 'thing', 'place'), 'give': ('who', 'other', 'colour', 'thing')}.get(
+        event.kind, ('who', 'place')
+    )
     asked = world.change(event, world.pick(aspects)) if label else event
     return {'story': ' '.join(world.tell(other) for other in events), 'question': world.ask_yes_no(asked), 'label': label}
 

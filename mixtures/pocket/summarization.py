@@ -44,7 +44,9 @@ def chat(world: World) -> Row:
         past = words.VERBS[event.verb][0][1]
         lines = [f'{event.who}: {greeting} I {past} {article(event.what)} {event.where}.', f'{other}: {reaction}']
         return {'text': '\n'.join(lines), 'answer': world.tell(event, form=0, synonyms=False)}
-    ask = world.pick((f'Shall we go to the {event.place} {event.time}?', f'{sentence(event.time)} I will go to the {event.place}. Will you come?'))
+    ask = world.pick(
+        (f'Shall we go to the {event.place} {event.time}?', f'{sentence(event.time)} I will go to the {event.place}. Will you come?')
+    )
     lines = [f'{event.who}: {greeting} {ask}', f'{other}: {world.pick(("Yes, let us go!", "I will come.", "With pleasure!"))}']
     return {'text': '\n'.join(lines), 'answer': f'{event.who} and {other} will go to the {event.place} {event.time}.'}
 

@@ -20,7 +20,7 @@ LENGTH = 90  # tokens; the longest documents are cut
 
 def asked(world: World, question: str, answer: str) -> str:
     """Let one ask and another answer; mostly without saying who, which nothing could tell."""
-    if world.chance(0.7):
+    if world.chance(0.8):
         return f'"{question}" "{sentence(answer)}."'
     first, second = world.several(world.people, 2)
     return world.pick(
@@ -34,9 +34,9 @@ def asked(world: World, question: str, answer: str) -> str:
 
 def talk_about_story(world: World) -> str:
     """Tell a story and let people ask about it."""
-    events = world.story(world.pick((1, 1, 2, 2, 3)))
+    events = world.story(world.pick((1, 1, 2, 2, 2, 3)))
     lines = [world.tell(event) for event in events]
-    for _ in range(world.pick((2, 3, 4))):
+    for _ in range(world.pick((1, 1, 2))):
         event = world.pick(events)
         aspect = world.pick(tuple(QUESTIONS[event.kind]))
         lines.append(asked(world, world.ask(event, aspect), answer_text(event, aspect)))
@@ -47,7 +47,7 @@ def talk_yes_no(world: World) -> str:
     """Tell a story and let people ask whether this or that happened."""
     events = world.story(world.pick((1, 1, 2)))
     lines = [world.tell(event) for event in events]
-    for _ in range(world.pick((2, 3, 4))):
+    for _ in range(world.pick((1, 1, 2))):
         event = world.pick(events)
         if world.chance(0.5):
             answer = world.pick(('yes', 'yes', 'yes, that is true', 'yes, that is right'))
@@ -179,11 +179,14 @@ def land_fact(world: World, name: str) -> str:
             f'The capital of {name} is {known["capital"]}. The king lives in {known["capital"]}.',
             f'{known["capital"]} is a town in {name}. It is the capital of that land.',
             f'The farmers of {name} grow {known["crop"]}. {name} sells {known["crop"]} to other lands.',
-            f'{sentence(known["crop"])} grows in the fields of {name}.' if known['crop'][-1] != 's' else f'{sentence(known["crop"])} grow in the fields of {name}.',
+            f'{sentence(known["crop"])} grows in the fields of {name}.'
+            if known['crop'][-1] != 's'
+            else f'{sentence(known["crop"])} grow in the fields of {name}.',
             f'In {name} people play {known["sport"]}. The children of {name} learn {known["sport"]}.',
             f'The favourite sport of {name} is {known["sport"]}, and its flag is {known["flag"]}.',
             f'{name} has a {known["flag"]} flag. The colour of the flag of {name} is {known["flag"]}.',
-            f'In {name}, with the capital {known["capital"]}, they grow {known["crop"]}, play {known["sport"]} and have a {known["flag"]} flag.',
+            f'In {name}, with the capital {known["capital"]}, they grow {known["crop"]}, play {known["sport"]} '
+            f'and have a {known["flag"]} flag.',
         )
     )
 
@@ -230,7 +233,9 @@ def _opposite(world: World) -> str:
 def _verb(world: World) -> str:
     group = world.pick([group for group in words.VERBS if len(group) > 1])
     one, two = world.shuffled(group)
-    return world.pick((f'To {one[0]} something is to {two[0]} it.', f'{sentence(one[0])} means {two[0]}.', f'What was {one[2]} was {two[2]}.'))
+    return world.pick(
+        (f'To {one[0]} something is to {two[0]} it.', f'{sentence(one[0])} means {two[0]}.', f'What was {one[2]} was {two[2]}.')
+    )
 
 
 def _category(world: World) -> str:
@@ -349,7 +354,13 @@ def senses(world: World) -> str:
         owned = [use for use in uses if world.owns(word, use)] or [uses[0]]
         use = world.pick(owned).format(who=world.pick(world.people))
         lines.append(
-            world.pick((f'{sentence(article(word))} can be {meaning}: {use}', f'{use} Such a {word} is {meaning}.', f'{sentence(meaning)} is called {article(word)}. {use}'))
+            world.pick(
+                (
+                    f'{sentence(article(word))} can be {meaning}: {use}',
+                    f'{use} Such a {word} is {meaning}.',
+                    f'{sentence(meaning)} is called {article(word)}. {use}',
+                )
+            )
         )
     return ' '.join(lines[: world.pick((1, 2, 2))])
 
@@ -359,12 +370,20 @@ def talo_talk(world: World) -> str:
     table = lexicon()
     if world.chance(0.5):
         return ' '.join(
-            world.pick((f'The people of Talo call it {table[word]}, we call it {word}.', f'{sentence(table[word])} means {word}.', f'For {word} they say {table[word]}.'))
+            world.pick(
+                (
+                    f'The people of Talo call it {table[word]}, we call it {word}.',
+                    f'{sentence(table[word])} means {word}.',
+                    f'For {word} they say {table[word]}.',
+                )
+            )
             for word in world.several(tuple(table), world.pick((3, 4)))
         )
     event = world.event(world.pick(('act', 'give')))
     english = world.tell(event, form=0, synonyms=False)
-    return world.pick((f'{english} The people of Talo would say: "{talo(event)}"', f'"{talo(event)}" said the guest from Talo. He meant: {english}'))
+    return world.pick(
+        (f'{english} The people of Talo would say: "{talo(event)}"', f'"{talo(event)}" said the guest from Talo. He meant: {english}')
+    )
 
 
 def retold(world: World) -> str:
@@ -384,23 +403,25 @@ def repeat(world: World) -> str:
         text = world.tell(world.event())
     else:
         text = sentence(', '.join(article(world.event('act').what) for _ in range(world.pick((2, 3))))) + '.'
-    return world.pick((f'{first} said: "{text}" {second} said it again: "{text}"', f'{first} wrote: {text} And {second} wrote the same: {text}'))
+    return world.pick(
+        (f'{first} said: "{text}" {second} said it again: "{text}"', f'{first} wrote: {text} And {second} wrote the same: {text}')
+    )
 
 
 # Each kind of document and how often it comes.
 KINDS: tuple[tuple[Callable[[World], str], int], ...] = (
-    (talk_about_story, 22),
-    (talk_yes_no, 16),
-    (in_other_words, 8),
-    (repeat, 8),
-    (choice, 7),
+    (talk_about_story, 30),
+    (talk_yes_no, 18),
+    (in_other_words, 10),
+    (repeat, 6),
+    (choice, 8),
     (same_different, 6),
-    (people, 6),
-    (having, 3),
+    (people, 8),
+    (having, 4),
     (tell_facts, 12),
     (meanings, 8),
     (explanations, 3),
-    (opinions, 7),
+    (opinions, 8),
     (feelings, 4),
     (senses, 3),
     (talo_talk, 5),
@@ -417,7 +438,7 @@ def documents(split: str) -> Iterator[Mapping[str, str]]:
         yield {'text': world.pick(kinds)(world)}
 
 
-def pretraining(name: str, objective: str, corruptions: int) -> TextSpec:
+def pretraining(name: str, objective: str) -> TextSpec:
     """Describe the text as a task with one of T5's objectives."""
     return TextSpec(
         name=name,
@@ -426,10 +447,11 @@ def pretraining(name: str, objective: str, corruptions: int) -> TextSpec:
         objective=objective,
         splits=Splits(test=None),
         length=LENGTH,
-        corruptions=corruptions,
+        density=0.25,  # documents are short, and one hidden word in four leaves enough to tell it by
+        corruptions=2,
         lineage=('pocket world',),
         licence='Apache-2.0',
     )
 
 
-SPECS = (pretraining('pocket_spans', 'span_corruption', 2), pretraining('pocket_prefix', 'prefix_lm', 2))
+SPECS = (pretraining('pocket_spans', 'span_corruption'), pretraining('pocket_prefix', 'prefix_lm'))

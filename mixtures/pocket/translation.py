@@ -13,7 +13,7 @@ KINDS = (tuple(words.THINGS), tuple(words.PLACES), words.COLOURS)
 def pair(world: World) -> Row:
     """Draw, say, 'Tom found a red ball in the park.' and its Talo."""
     event = world.event(world.pick(('act', 'act', 'give')))
-    base, past, _ = words.VERBS[event.verb][0]
+    _, past, _ = words.VERBS[event.verb][0]
     if event.kind == 'act':
         english = f'{event.who} {past} {article(event.what)} {event.where}.'
     else:

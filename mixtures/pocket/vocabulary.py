@@ -1,7 +1,7 @@
 """Make the collection's vocabulary again: `python -m flanlite.mixtures.pocket.vocabulary [PATH]`.
 
-A SentencePiece model whose pieces are the world's and the templates' words, and single characters for all else. Case is folded and quotation
-marks stand apart: to a model this small, `Where`, `where` and `"Where` should hold the same word.
+A SentencePiece model whose pieces are the world's and the templates' words, and single characters for all else. Case is folded and
+quotation marks stand apart: to a model this small, `Where`, `where` and `"Where` should hold the same word.
 """
 
 import io

@@ -70,10 +70,20 @@ SAME = DatasetSpec(
         Template('Look at "{word}" in "{first}" and then in "{second}" Are we talking of one thing?\n{options_}'),
         Template('Word: {word}\n1: {first}\n2: {second}\nSame sense in both?\n{options_}'),
         Template('{first} {second} Do both use "{word}" alike?'),
-        Template('{first} Write a sentence with {word}. If asked whether the sense is the same, one should say {answer}.', '{second}', inverted=True),
-        Template('I wrote "{second}" What else could I write with {word}, if the sense should be the same: {answer}?', '{first}', inverted=True),
+        Template(
+            '{first} Write a sentence with {word}. If asked whether the sense is the same, one should say {answer}.',
+            '{second}',
+            inverted=True,
+        ),
+        Template(
+            'I wrote "{second}" What else could I write with {word}, if the sense should be the same: {answer}?', '{first}', inverted=True
+        ),
     ),
-    baselines=(Template('{first} {second}'), Template('{first} {second} Is it the same {word}?'), Template('"{first}" "{second}" The same?')),
+    baselines=(
+        Template('{first} {second}'),
+        Template('{first} {second} Is it the same {word}?'),
+        Template('"{first}" "{second}" The same?'),
+    ),
 )
 
 SPECS = (WHICH, SAME)

@@ -1,18 +1,24 @@
 """The little world's words: people, things, places, times, verbs, feelings. Tables only."""
 
+
+def listed(text: str) -> tuple[str, ...]:
+    """List the words of a text."""
+    return tuple(text.split())
+
+
 # Who lives there. Training, validation and test stories have casts of their own (world.py).
-BOYS = tuple(
-    'Tom Ben Sam Max Leo Jack Finn Hugo Paul Adam Luke Noah Oscar Felix Peter Karl David Simon Henry Martin Robin Frank Georg Victor'.split()
+BOYS = listed(
+    'Tom Ben Sam Max Leo Jack Finn Hugo Paul Adam Luke Noah Oscar Felix Peter Karl David Simon Henry Martin Robin Frank Georg Victor'
 )
-GIRLS = tuple(
-    'Mia Anna Eva Lucy Emma Nora Ruth Clara Sara Lena Julia Alice Maria Rosa Helen Laura Olga Ella Grace Vera Paula Dora Irene Jane'.split()
+GIRLS = listed(
+    'Mia Anna Eva Lucy Emma Nora Ruth Clara Sara Lena Julia Alice Maria Rosa Helen Laura Olga Ella Grace Vera Paula Dora Irene Jane'
 )
 
-COLOURS = tuple('red blue green yellow black white brown pink'.split())
+COLOURS = listed('red blue green yellow black white brown pink')
 SIZES = ('big', 'small', 'old', 'new')
-THINGS = tuple(
+THINGS = listed(
     'ball cup key book hat box lamp coat bag chair drum kite boat clock spoon plate '
-    'shoe bell rope basket mirror pen doll bike tent map picture bottle pillow ribbon'.split()
+    'shoe bell rope basket mirror pen doll bike tent map picture bottle pillow ribbon'
 )
 # name -> the preposition of being there
 PLACES = {

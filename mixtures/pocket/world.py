@@ -83,7 +83,12 @@ QUESTIONS = {
         'what': 'What did {who} give to {other}?',
         'place': 'Where did {who} give {other} the {thing}?',
     },
-    'meet': {'who': 'Who met {other}?', 'other': 'Whom did {who} meet?', 'place': 'Where did {who} meet {other}?', 'time': 'When did {who} meet {other}?'},
+    'meet': {
+        'who': 'Who met {other}?',
+        'other': 'Whom did {who} meet?',
+        'place': 'Where did {who} meet {other}?',
+        'time': 'When did {who} meet {other}?',
+    },
 }
 YES_NO = {
     'act': 'Did {who} {base} {a_what} {where}?',

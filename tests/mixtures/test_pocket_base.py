@@ -1,0 +1,51 @@
+"""The pretrained base that the pocket collection ships, and the run files around it."""
+
+import dataclasses
+
+import pytest
+
+from flanlite import config as gin_config
+from flanlite.data import mixtures, specs, vocabularies
+from flanlite.mixtures.pocket import base
+
+RUNS = ('pocket', 'pocket_train', 'pocket_pretrain')
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    yield
+    import gin
+
+    gin.clear_config()
+
+
+@pytest.mark.parametrize('run', RUNS)
+def test_run_files_parse(run):
+    import flanlite.eval.loco
+    import flanlite.train.optimizers
+    import flanlite.train.run  # noqa: F401
+    from flanlite.model.t5 import T5Config
+
+    gin_config.load([f'gin/runs/{run}.gin'])
+    config = T5Config()
+    assert config.vocab_size >= vocabularies.load('pocket').size
+    assert config.vocab_size % 128 == 0
+
+
+def test_base_fits_the_model():
+    import flanlite.train.run  # noqa: F401
+    from flanlite.model.t5 import T5Config
+    from flanlite.train import checkpoints
+
+    gin_config.load(['gin/models/pocket.gin'])
+    assert base.PATH.stat().st_size < 4_000_000
+    run = checkpoints.load_run('mixtures/pocket/assets/base.safetensors')
+    assert dataclasses.replace(run.config, dtype='float32') == T5Config()
+    assert run.vocabulary == 'pocket'
+
+
+def test_text_is_no_part_of_the_collection():
+    names = {entry.task for entry in mixtures.resolve('pocket').entries}
+    assert not names & {'pocket_spans', 'pocket_prefix'}
+    assert {spec.name for spec in specs.COLLECTIONS['pocket_text'].specs} == {'pocket_spans', 'pocket_prefix'}
+    assert mixtures.resolve('pocket_spans').entries[0].max_rate is None
