@@ -1,12 +1,13 @@
 """Checkpoints of a run, through Orbax; and the small file in which a finished model is shipped."""
 
+import contextlib
 import dataclasses
 import importlib.resources
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gin
@@ -100,6 +101,8 @@ class Checkpoints:
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
+        if '://' in str(model_dir):
+            raise ValueError(f'MODEL_DIR is {model_dir}, expected a folder; mount the bucket, with gcsfuse for example, and name the mount')
         self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
@@ -147,7 +150,8 @@ class Checkpoints:
             config=ocp.args.JsonSave({'gin': config_text}),
             manifest=ocp.args.JsonSave(dict(manifest)),
         )
-        self._manager.save(step, args=items, metrics=dict(metrics), force=True)
+        with self._writing():
+            self._manager.save(step, args=items, metrics=dict(metrics), force=True)
 
     def restore(self, step: int, abstract: TrainState, config: T5Config) -> Restored:
         """Restore a checkpoint onto the shardings of `abstract`, whatever mesh it was saved from.
@@ -185,11 +189,25 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Wait until all that was saved is on disk; raises what went wrong on the way."""
-        self._manager.wait_until_finished()
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait for the writing, and let go."""
-        self._manager.close()
+        with self._writing():
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say where and what to do when a checkpoint cannot be written, this one or the one before that is still under way."""
+        try:
+            yield
+        except Exception as error:  # of many kinds: from the system, Orbax or TensorStore
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise OSError(
+                f'cannot write a checkpoint to {self.path}: {reason}; free some space there, or set another MODEL_DIR; '
+                'the same command goes on from the last whole checkpoint'
+            ) from error
 
     def _shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
         return shapes(self._manager.item_metadata(step)[item].tree)

@@ -46,6 +46,7 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._restore()
+        os.write(2, b'saving after this step; a second signal ends the run at once\n')
         if self._several:
             os.kill(os.getpid(), signal.SIGTERM)
         else:

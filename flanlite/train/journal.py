@@ -52,7 +52,7 @@ class Journal:
     def __init__(self, model_dir: str | os.PathLike[str], title: str, start_step: int, train_steps: int, active: bool = True) -> None:
         self._title, self._train_steps, self._active = title, train_steps, active
         self._said = -math.inf
-        self._waiting: Mapping[str, Any] | None = None
+        self._waiting: str | None = None
         self.last: dict[str, Any] = {}
         if not active:
             return
@@ -61,7 +61,7 @@ class Journal:
         write_whole(path, ''.join(json.dumps(record) + '\n' for record in kept))
         self._file = path.open('a', encoding='utf-8')
         self._board = tensorboardX.SummaryWriter(str(model_dir), purge_step=start_step + 1, flush_secs=10)
-        self._console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+        self._console = Console(file=sys.stdout, highlight=False)
         self._live: Live | None = None
 
     def write(self, *records: Mapping[str, Any]) -> None:
@@ -72,9 +72,10 @@ class Journal:
                 self._write(record)
 
     def say(self, text: str) -> None:
-        """Print a line of its own."""
+        """Print a line of its own, after the record that waits to be shown."""
         if self._active:
-            self._console.print(Text(f'{self._title}: {text}'))
+            self._show_waiting()
+            self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
 
     def close(self) -> None:
         """Show what waits to be shown, and close the files."""
@@ -82,8 +83,7 @@ class Journal:
             return
         if self._live is not None:
             self._live.stop()
-        elif self._waiting is not None:
-            self.say(describe(self._waiting, self._train_steps))
+        self._show_waiting()
         self._file.close()
         self._board.close()
 
@@ -102,12 +102,16 @@ class Journal:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False)
                 self._live.start()
-            self._live.update(Text(f'{self._title}: {text}', no_wrap=True, overflow='ellipsis'), refresh=True)
-        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
-            self._said, self._waiting = time.monotonic(), None
-            self.say(text)
+            self._live.update(Text(f'{self._title}: {text}'), refresh=True)
         else:
-            self._waiting = record
+            self._waiting = text
+            if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+                self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        if self._waiting is not None:
+            text, self._waiting, self._said = self._waiting, None, time.monotonic()
+            self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
 
 
 def describe(record: Mapping[str, Any], train_steps: int) -> str:

@@ -26,6 +26,8 @@ from flanlite.train.optimizers import Optimizer
 from flanlite.train.partitioning import Partitioner
 from flanlite.train.step import StepConfig, abstract_state, jit_create, jit_eval_step, jit_init, jit_train_step
 
+HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
+
 
 class TrainResult(NamedTuple):
     """Where a run ended: its folder, the last step, and the last training record of metrics.jsonl."""
@@ -133,6 +135,8 @@ def train(
 
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
         train_step = jit_train_step(config, optimizer, settings, partitioner)
+        if first and not start_step:
+            data.hint(journal.say)
         meter = Meter(data.capacity(), log_every_steps, train_steps, unlogged)
         interrupts = stack.enter_context(Interrupts())
         size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract.params))
@@ -223,6 +227,17 @@ class TrainingData:
             raise ValueError(
                 f'T5Config.vocab_size is {config.vocab_size}, but the vocabulary {self.vocabulary.name!r} has {self.vocabulary.size} ids; '
                 f'expected at least that, such as {-(-self.vocabulary.size // 128) * 128}'
+            )
+
+    def hint(self, say: Callable[[str], None]) -> None:
+        """Say how well these lengths fill the rows, and which would fill them better, where that is much."""
+        splits = list(self.cached.splits.values())
+        now, better = batches.hint_shape(splits, [self.rates[split.name] for split in splits], self.feature_lengths, window=HINT_WINDOW)
+        if better.encoder_fill + better.decoder_fill > now.encoder_fill + now.decoder_fill + 0.1:
+            shape = {'inputs': self.feature_lengths['inputs'], 'targets': better.targets}
+            say(
+                f'these lengths fill {now.encoder_fill:.2f} of the encoder and {now.decoder_fill:.2f} of the decoder; '
+                f'TASK_FEATURE_LENGTHS={shape} would fill {better.encoder_fill:.2f} and {better.decoder_fill:.2f}'
             )
 
     def capacity(self) -> tuple[int, int]:

@@ -119,6 +119,7 @@ def _activation_rules(partitioner: Partitioner) -> contextlib.AbstractContextMan
     return layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext()
 
 
+@functools.lru_cache(COMPILED)
 def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     """Evaluate the shapes and shardings of a run's state without computing it."""
 
@@ -130,7 +131,6 @@ def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitio
     return jax.tree.map(lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding), shapes, placed)
 
 
-@functools.lru_cache(COMPILED)
 def _shardings(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, optimizer, partitioner))
 

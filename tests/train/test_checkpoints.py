@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import resource
 
 import jax
 import numpy as np
@@ -85,6 +86,26 @@ def test_last_and_best_are_kept(tmp_path):
         save(kept, made_up_state(), number, eval_loss=loss)
     kept.close()
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [2, 4, 5]
+
+
+def test_a_full_disk_says_so(tmp_path):
+    kept = Checkpoints(tmp_path, CheckpointConfig())
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        with pytest.raises(OSError, match=r'cannot write a checkpoint to .*; free some space'):
+            save(kept, made_up_state(), 1)
+            kept.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    kept.close()
+    with pytest.raises(ValueError, match='no checkpoint'):
+        checkpoints.load_run(tmp_path)
+
+
+def test_a_bucket_is_refused():
+    with pytest.raises(ValueError, match=r'gs://bucket.*gcsfuse'):
+        Checkpoints('gs://bucket/run')
 
 
 OTHER = dataclasses.replace(CONFIG, mlp_dim=24)

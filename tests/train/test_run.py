@@ -139,6 +139,8 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     np.testing.assert_allclose(two, one, rtol=1e-4)
     resumed = checkpoints.load_run(tmp_path)
     assert resumed.step >= STEPS and resumed.config == toy.CONFIG
+    on_one = toy.train(tmp_path, resumed.step + 2)  # onto another mesh, with the data from where it stood
+    assert math.isfinite(on_one.metrics['loss']) and on_one.step == resumed.step + 2
 
 
 def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
