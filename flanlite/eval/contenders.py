@@ -17,7 +17,7 @@ from flanlite.data.mixtures import Mixture
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import baselines, evaluate, results, splits
 from flanlite.eval.evaluate import Evaluator
-from flanlite.eval.results import MODELS, Piece
+from flanlite.eval.results import Piece
 from flanlite.eval.scores import TaskScores
 from flanlite.eval.splits import Opened
 from flanlite.model import t5
@@ -155,10 +155,10 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
     for entry in held.mixture.entries:
         if entry.task in manifest['tasks']:
             trained.setdefault(entry.cluster or '', []).append(entry.task)
-    missing = [f'{MODELS[model][0]} could not be tuned on {task}: {reason}' for task, reason in manifest['skipped'].items()]
     seen = held.seen()
     outcome = held.run(held.test.splits | seen.splits, checkpoints.load_params(folder, sweep.config))
-    return outcome._replace(skipped=seen.skipped, notes=[*outcome.notes, *missing], trained=trained, seconds=seconds)
+    skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
+    return outcome._replace(skipped=skipped, trained=trained, seconds=seconds)
 
 
 def score_untuned(held: HeldOut) -> Outcome:
@@ -177,13 +177,15 @@ def score_untuned_plain(held: HeldOut) -> Outcome:
         if tasks:
             dev = dev.merge(sweep_splits(sweep, tasks, 'validation', style=style, max_rows=DEV_ROWS))
             test = test.merge(sweep_splits(sweep, tasks, style=style))
-    chosen = {task: scores.best_template() for task, scores in held.run(dev.splits, sweep.base_params).scores.items()}
-    scored = {task: split for task, split in test.splits.items() if task in chosen}
-    outcome = held.run(scored, sweep.base_params, chosen)
+    chosen = {task: split.read(0).template for task, split in test.splits.items()}
+    chosen |= {task: scores.best_template() for task, scores in held.run(dev.splits, sweep.base_params).scores.items()}
+    outcome = held.run(test.splits, sweep.base_params, chosen)
     notes = [f'No plain prompt is known of {", ".join(bare)}: the untuned model read the bare fields.'] if bare else []
-    if same := [task for task in scored if splits.split_of(task, 'test') == 'validation']:
+    if blind := [task for task in test.splits if task not in dev.splits]:
+        notes.append(f'There is no validation data of {", ".join(blind)}: the first plain prompt was taken.')
+    if same := [task for task in test.splits if test.splits[task].manifest['split'] == 'validation']:
         notes.append(f'The plain prompt of {", ".join(same)} was chosen on the split that it is scored on.')
-    return outcome._replace(skipped=dev.skipped | test.skipped, notes=[*outcome.notes, *notes])
+    return outcome._replace(skipped=test.skipped, notes=[*outcome.notes, *notes])
 
 
 def score_majority(held: HeldOut) -> Outcome:

@@ -128,7 +128,7 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
         rows: the bars from top to bottom.
         reference: where to draw a dashed line; nan for none.
     """
-    axis = ScoreAxis([value for bar in rows for value in (bar.value, bar.low, bar.high)], len(rows))
+    axis = ScoreAxis([reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))], len(rows))
     parts = axis.parts()
     for index, bar in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
@@ -147,16 +147,16 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
             label += f' (95% interval {number(bar.low)} to {number(bar.high)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):
-        parts.append(hover(f'chance: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
+        parts.append(hover(f'chance or copy: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
     return svg(axis.height, title, parts)
 
 
 def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
     """Draw a box plot: quartiles, whiskers to the extremes, and each point; arguments as `bars`."""
-    axis = ScoreAxis([value for box in rows for _, value in box.points], len(rows))
+    axis = ScoreAxis([reference, *(value for box in rows for _, value in box.points)], len(rows))
     parts = axis.parts()
     if math.isfinite(reference):
-        parts.append(hover(f'chance: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
+        parts.append(hover(f'chance or copy: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
     for index, box in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
         values = [value for _, value in box.points if math.isfinite(value)]
@@ -196,7 +196,7 @@ def curves(title: str, rows: Sequence[Curve], x_label: str = 'step') -> str:
     if not drawn:
         return ''
     xs, ys = ([point[index] for _, points in drawn for point in points] for index in (0, 1))
-    x_ticks, y_ticks = ticks(0, max(xs)), ticks(min(ys), max(ys))
+    x_ticks, y_ticks = ticks(0, max(xs)), ticks(min(ys), max(max(ys), min(ys) + 0.01))
     left, right, top, bottom = 36, WIDTH - 10, 8, CURVE_HEIGHT - 34
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -212,7 +212,8 @@ def curves(title: str, rows: Sequence[Curve], x_label: str = 'step') -> str:
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
     parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
     for row, points in drawn:
+        lone = '<circle cx="{:.1f}" cy="{:.1f}" r="2.4" class="dot {}"/>'.format(*place(*points[0]), row.colour)
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
         label = f'{row.label}: {points[-1][1]:.3g} at {x_label} {points[-1][0]:,.0f}'
-        parts.append(hover(label, f'<polyline points="{path}" class="curve {row.colour}"/>'))
+        parts.append(hover(label, f'<polyline points="{path}" class="curve {row.colour}"/>' if len(points) > 1 else lone))
     return svg(CURVE_HEIGHT, title, parts)

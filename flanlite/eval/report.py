@@ -220,7 +220,7 @@ def template_plots(report: Report) -> str:
                 chance = found['chance'].summary.mean if 'chance' in found else math.nan
                 title = f'<h3>{html.escape(name)} <span class="soft">· {html.escape(headline)}</span></h3>'
                 cards.append(card(title, figures.boxes(f'{name}: {headline} over templates', rows, chance)))
-    caption = paragraph('A dot is a template; box: quartiles, line: median, whiskers: extremes, dashed: chance. The number is the median.')
+    caption = paragraph('A dot is a template; box: quartiles; line and number: median; whiskers: extremes; dashed: chance or copy.')
     return section('How much the wording matters', caption, grid(cards)) if cards else ''
 
 

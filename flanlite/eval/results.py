@@ -20,7 +20,7 @@ MODELS: dict[str, tuple[str, str]] = {
     'untuned': ('Untuned', 'the model before tuning, asked with instructions'),
     'untuned_plain': ('Untuned, plain', 'the model before tuning, asked with its best plain prompt (chosen on the validation split)'),
     'majority': ('Majority', 'always the commonest training answer'),
-    'chance': ('Chance', 'a random option (expected score); where there are no options, a copy of the input'),
+    'chance': ('Chance or copy', 'a random option (its expected score); of data sets without options, a copy of the input'),
 }
 
 

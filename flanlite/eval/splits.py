@@ -12,7 +12,7 @@ from flanlite.data import cache, specs
 from flanlite.data.batches import CachedSplit
 from flanlite.data.vocabularies import Vocabulary
 
-FALLBACK = {'test': 'validation'}  # where a data set has no labelled test split
+FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +28,6 @@ class Opened:
         return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
 
 
-def split_of(name: str, split: str) -> str:
-    """Name the split to read of a task: the one asked for, or its fallback where a data set has none."""
-    spec = specs.find_spec(name)
-    lacks = spec is not None and spec.splits.get(split) is None
-    return FALLBACK.get(split, split) if lacks else split
-
-
 def open_splits(
     names: Sequence[str], split: str, vocabulary: Vocabulary, *, style: str = 'instructions', max_rows: int | None = None
 ) -> Opened:
@@ -42,25 +35,25 @@ def open_splits(
 
     Args:
         names: the tasks.
-        split: train, validation or test.
+        split: train, validation or test; a task without a readable test split is scored on its validation split, which is noted.
         vocabulary: the vocabulary of the model.
         style: see `specs.STYLES`.
         max_rows: at most so many rows of each task.
     """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(split_of(name, split), []).append(name)
-    splits, skipped, notes = {}, {}, []
-    for actual, members in groups.items():
-        report = cache.ensure(members, split=actual, vocabulary=vocabulary, style=style, renderings='all', max_examples=max_rows)
-        splits |= report.splits
-        skipped |= report.skipped
-        if actual != split:
-            notes.append(f'Scored on the {actual} split, since there is no {split} split: {", ".join(report.splits)}.')
-    for name in [name for name, opened in splits.items() if not opened.num_examples]:
-        skipped[name] = f'its {split_of(name, split)} split has no examples'
-        del splits[name]
-    return Opened({name: splits[name] for name in names if name in splits}, skipped, tuple(notes))
+    options = {'vocabulary': vocabulary, 'style': style, 'renderings': 'all', 'max_examples': max_rows}
+    lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
+    first = cache.ensure([name for name in names if name not in lacking], split=split, **options)
+    second = cache.ensure([*lacking, *first.skipped], split=FALLBACK[split], **options) if split in FALLBACK else cache.CacheReport({}, {})
+    opened = first.splits | second.splits
+    skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
+    note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'
+    return Opened({name: opened[name] for name in names if name in opened}, skipped, (note,) if second.splits else ())
+
+
+def has_split(name: str, split: str) -> bool:
+    """Whether a data set names a split; of foreign tasks it is not known before they are read."""
+    spec = specs.find_spec(name)
+    return spec is None or spec.splits.get(split) is not None
 
 
 def environment() -> dict[str, str]:

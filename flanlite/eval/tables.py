@@ -100,7 +100,7 @@ class Comparison:
         return f'{abs(self.gain):.1f} points {"above" if self.gain >= 0 else "below"} {self.rival}'
 
 
-RIVALS = ((('untuned', 'untuned_plain'), 'the untuned model'), (('majority', 'chance'), 'majority and chance'))
+RIVALS = ((('untuned', 'untuned_plain'), 'the untuned model'), (('majority', 'chance'), 'the better simple rule'))
 
 
 def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
@@ -127,7 +127,7 @@ def overall(report: Report) -> list[str]:
         above = [comparison for comparison in comparisons if comparison.gain > 0]
         clear = sum(comparison.apart for comparison in above)
         share = f'{len(above)} of {len(comparisons)} held-out clusters'
-        sentences.append(f'The tuned model is above {rival} on {share}, on {clear} with 95% intervals apart.')
+        sentences.append(f'The tuned model is above {rival} on {share} ({clear} with 95% intervals apart).')
     return sentences
 
 

@@ -107,8 +107,8 @@ def test_markdown_opens_with_what_was_held_out(sweep):
     text = (sweep / 'report.md').read_text()
     lines = text.splitlines()
     assert lines[2] == (
-        'The tuned model is above the untuned model on 2 of 2 held-out clusters, on 2 with 95% intervals apart. '
-        'The tuned model is above majority and chance on 2 of 2 held-out clusters, on 2 with 95% intervals apart.'
+        'The tuned model is above the untuned model on 2 of 2 held-out clusters (2 with 95% intervals apart). '
+        'The tuned model is above the better simple rule on 2 of 2 held-out clusters (2 with 95% intervals apart).'
     )
     assert lines[4].startswith('- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of 1')
     assert 'template 3 \\| names no field' in text
