@@ -1,4 +1,4 @@
-"""T5 1.0 and 1.1 in Flax NNX, with T5X's parameter names; layers are stacked on axis 0 and scanned, so compile time does not grow with depth.
+"""T5 1.0 and 1.1 in Flax NNX, with T5X's parameter names; layers are stacked on axis 0 and scanned: compile time does not grow with depth.
 
 Parameters are a plain nested dict of float32 arrays outside (`init_params`), and a module inside (`bind`):
 
@@ -14,10 +14,10 @@ from typing import Any
 import gin
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, traverse_util
 
 from flanlite.model.attention import DecodingCache, attention
-from flanlite.model.layers import ACTIVATIONS, MLP, Axes, Embedding, LayerNorm, Linear, RelativePositionBias, constrain, dropout
+from flanlite.model.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear, RelativePositionBias, constrain, dropout
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
@@ -372,11 +372,22 @@ def init_params(config: T5Config, key: jax.Array) -> Params:
 def bind(config: T5Config, params: Params) -> T5:
     """Make the module that computes with these parameters; cheap, and meant to be called inside `jit`."""
     graphdef, state = _abstract(config)
-    expected, got = jax.tree.structure(nnx.to_pure_dict(state)), jax.tree.structure(params)
-    if expected != got:
-        raise ValueError(f'the parameters do not fit the config: got {got}, expected {expected}')
-    state = jax.tree.map(lambda variable, value: variable.replace(value), state, nnx.State(params), is_leaf=_is_param)
-    return nnx.merge(graphdef, state)
+    check_params(config, params)
+    return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
+
+
+def check_params(config: T5Config, params: Params) -> None:
+    """Refuse parameters of another model than the config's, naming what is missing, unexpected or of another shape."""
+    expected, got = (
+        {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
+        for tree in (nnx.to_pure_dict(_abstract(config)[1]), params)
+    )
+    wrong = [f'{name} is missing' for name in expected if name not in got]
+    wrong += [f'{name} is unexpected' for name in got if name not in expected]
+    wrong += [f'{name} is {got[name]}, not {expected[name]}' for name in expected if got.get(name, expected[name]) != expected[name]]
+    if wrong:
+        more = f', and {len(wrong) - 4} more' if len(wrong) > 4 else ''
+        raise ValueError(f'the parameters do not fit the config: {"; ".join(wrong[:4])}{more}; use the T5Config they were trained with')
 
 
 def logical_axes(config: T5Config) -> dict[str, Any]:

@@ -78,9 +78,13 @@ def per_layer(transform: optax.GradientTransformation) -> optax.GradientTransfor
             return jax.tree.map(lambda x: 0 if x.ndim else None, jax.eval_shape(transform.init, one_layer))  # step counts are shared
 
         def init(params: Any) -> Any:
+            if not jax.tree.leaves(params):  # a stack that this model has not
+                return transform.init(params)
             return jax.vmap(transform.init, out_axes=axes(params))(params)
 
         def update(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
+            if not jax.tree.leaves(params):
+                return transform.update(updates, state, params)
             state_axes = axes(params)
             return jax.vmap(transform.update, in_axes=(0, state_axes, 0), out_axes=(0, state_axes))(updates, state, params)
 
