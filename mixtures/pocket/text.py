@@ -448,6 +448,7 @@ def pretraining(name: str, objective: str) -> TextSpec:
         splits=Splits(test=None),
         length=LENGTH,
         density=0.25,  # documents are short, and one hidden word in four leaves enough to tell it by
+        roll=True,
         corruptions=2,
         lineage=('pocket world',),
         licence='Apache-2.0',
