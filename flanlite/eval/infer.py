@@ -10,7 +10,9 @@ from typing import Any, TextIO
 
 import gin
 
+from flanlite.data import cache
 from flanlite.eval.load import Model, load
+from flanlite.train import partitioning
 
 
 @gin.configurable
@@ -46,6 +48,7 @@ def infer(
         raise ValueError(f'got lines_at_a_time={lines_at_a_time}; expected at least 1')
     if input != '-' and not pathlib.Path(input).is_file():
         raise ValueError(f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input')
+    partitioning.keep_compiled(cache.cache_folder() / 'jax')
     model = load(checkpoint)
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     answered = 0

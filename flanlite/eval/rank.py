@@ -19,7 +19,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.train import losses
 from flanlite.train.partitioning import Partitioner
 
-SHARES = (1, 2, 4, 8, 16)  # options an input; a batch has as many times more options than inputs
+SHARES = (1, 2, 3, 4, 6, 8, 16)  # options an input; a batch has as many times more options than inputs
 MIN_LENGTH = 8
 
 

@@ -10,7 +10,7 @@ import gin
 import jax
 
 from flanlite import config as gin_config
-from flanlite.data import mixtures, specs, vocabularies
+from flanlite.data import cache, mixtures, specs, vocabularies
 from flanlite.eval import evaluate, report, results, splits, tables
 from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
@@ -47,6 +47,7 @@ def evaluate_checkpoint(
     if not checkpoint:
         raise ValueError('eval needs a model; give one with --checkpoint=PATH')
     partitioning.join_processes()
+    partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
     run = checkpoints.load_run(checkpoint)
     vocabulary = vocabularies.load(vocabulary or run.vocabulary)

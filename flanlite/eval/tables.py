@@ -246,9 +246,10 @@ def headline_cell(piece: Piece | None) -> str:
 
 def print_tasks(piece: Piece) -> None:
     """Print one model's tasks."""
-    table = Table('data set', 'metric', 'rows x templates', *SUMMARY_HEADINGS, title=piece.model, title_justify='left')
+    table = Table('data set', 'metric', 'rows x templates', 'mean ± sd', '95% interval')
     for task in piece.tasks:
-        table.add_row(task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', *summary_cells(task.summary))
+        cells = summary_cells(task.summary)
+        table.add_row(task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', cells[0], cells[-1])
     Console().print(table)
     for task, reason in piece.skipped.items():
         print(f'skipped {task}: {reason}')
