@@ -129,6 +129,7 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     processes = []
     for index in range(2):
         numbers = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': '2', 'FLANLITE_PROCESS_ID': str(index)}
+        numbers['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # compiles sooner
         processes.append(start(tmp_path, 100_000, variables=numbers))
     wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)
@@ -173,6 +174,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(monkeypatch, 
 
 def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
     monkeypatch.setattr(Partitioner, 'place', lambda self, batch: batch)
+    monkeypatch.setattr(run, 'jit_train_step', lambda *settings: jax.jit(lambda state, batch, seed: (state, batch)))
     with pytest.raises(Exception, match='Disallowed host-to-device transfer'):
         toy.train(tmp_path, 2)
 

@@ -49,7 +49,7 @@ specs.register(COLLECTION)
 def train(model_dir, train_steps, **settings):
     settings = {
         'mixture_or_task_name': 'toy', 'task_feature_lengths': LENGTHS, 'batch_size': 8, 'config': CONFIG, 'log_every_steps': 2,
-        'optimizer': optimizers.adafactor(learning_rate=1e-2),
+        'optimizer': optimizers.adamw(learning_rate=1e-2),
     } | settings  # fmt: skip
     return run.train(str(model_dir), train_steps=train_steps, **settings)
 
