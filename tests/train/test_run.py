@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 
+import gin
 import jax
 import numpy as np
 import pytest
 import toy
 
+from flanlite import config as gin_config
 from flanlite.train import checkpoints, journal, run
 from flanlite.train.meter import NonFiniteLoss
 from flanlite.train.partitioning import Partitioner
@@ -177,6 +179,21 @@ def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
     monkeypatch.setattr(run, 'jit_train_step', lambda *settings: jax.jit(lambda state, batch, seed: (state, batch)))
     with pytest.raises(Exception, match='Disallowed host-to-device transfer'):
         toy.train(tmp_path, 2)
+
+
+def test_gin_gives_the_same_run_and_its_resolved_file_again(whole, tmp_path, capsys):
+    fields = [f'T5Config.{name}={value!r}' for name, value in dataclasses.asdict(toy.CONFIG).items()]
+    macros = [f'TASK_FEATURE_LENGTHS={toy.LENGTHS}', 'TRAIN_STEPS=2', 'BATCH_SIZE=8', 'MIXTURE_OR_TASK_NAME=toy', f'MODEL_DIR={tmp_path}']
+    others = ['train.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'train.log_every_steps=2']
+    try:
+        gin_config.load(['gin/train.gin'], [*fields, *macros, *others])
+        run.train()
+        assert training_records(tmp_path) == training_records(whole.model_dir)[:1]
+        gin_config.load([str(tmp_path / 'config.gin')])
+        assert run.train().step == 2 and 'already at step 2' in capsys.readouterr().out
+        gin_config.load(['gin/runs/finetune.gin'], ['INITIAL_CHECKPOINT_PATH=/somewhere'])
+    finally:
+        gin.clear_config()
 
 
 @pytest.mark.parametrize(
