@@ -17,7 +17,7 @@ def sentences(world: World) -> Row:
 
 def questions(world: World) -> Row:
     """Draw, say, 'Where does the fox live?' and 'What is the home of the fox?': same."""
-    label = world.pick((0, 0, 0, 1))  # there are fewer rows of the first kind to draw
+    label = world.pick((0, 0, 1))  # there are fewer rows of the first kind to draw
     if world.chance(0.5):
         field, names, table = 'animal', tuple(facts.ANIMALS), facts.ANIMAL_QUESTIONS
     else:
