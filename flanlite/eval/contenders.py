@@ -68,7 +68,7 @@ class Sweep:
 
     def mixture(self, cluster: str) -> Mixture:
         """Resolve what is tuned on with a cluster held out."""
-        return mixtures.resolve(self.collection.name, held_out=cluster)
+        return mixtures.resolve(f'{self.collection.name}{mixtures.HELD_OUT}{cluster}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
     start = time.monotonic()
     folder = sweep.folder / held.cluster / model
     training.train(
-        model_dir=str(folder), mixture_or_task_name=sweep.collection.name, held_out=held.cluster, style=STYLES[model],
+        model_dir=str(folder), mixture_or_task_name=held.mixture.name, style=STYLES[model],
         task_feature_lengths=sweep.feature_lengths, config=sweep.config, vocabulary=sweep.vocabulary.name,
         initial_checkpoint_path=sweep.initial_checkpoint_path, seed=sweep.seed,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from flanlite.train import losses
 from flanlite.train.partitioning import Partitioner
 
 SHARES = (1, 2, 3, 4, 6, 8, 16)  # options an input; a batch has as many times more options than inputs
-MIN_LENGTH = 8
+MIN_LENGTHS = (16, 4)  # to which inputs and options are padded at least
 
 
 class Question(NamedTuple):
@@ -72,9 +72,9 @@ def jit_log_probs(config: T5Config, partitioner: Partitioner) -> Callable[..., j
     return jax.jit(score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated)
 
 
-def length_bucket(length: int) -> int:
+def length_bucket(length: int, least: int = MIN_LENGTHS[0]) -> int:
     """Round a length up to a power of two, or to one and a half times one from 48 on."""
-    power = max(MIN_LENGTH, 1 << max(length - 1, 0).bit_length())
+    power = max(least, 1 << max(length - 1, 0).bit_length())
     return power * 3 // 4 if power >= 64 and length <= power * 3 // 4 else power
 
 
@@ -135,7 +135,8 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
         if len(question.options):
             longest = max(len(option) for option in question.options)
             share = max(share for share in SHARES if share <= len(question.options))
-            groups.setdefault((share, length_bucket(longest), length_bucket(len(question.inputs))), []).append(number)
+            shape = (share, length_bucket(longest, MIN_LENGTHS[1]), length_bucket(len(question.inputs)))
+            groups.setdefault(shape, []).append(number)
     shapes = sorted(groups)
     for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple

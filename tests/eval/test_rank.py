@@ -17,7 +17,7 @@ def questions(count, seed=0, max_options=5):
     def tokens(low, high):
         return np.append(random.integers(2, 380, random.integers(low, high)), 1).astype(np.int32)
 
-    return [Question(tokens(9, 32), [tokens(1, 7) for _ in range(random.integers(1, max_options + 1))]) for _ in range(count)]
+    return [Question(tokens(16, 32), [tokens(4, 7) for _ in range(random.integers(1, max_options + 1))]) for _ in range(count)]
 
 
 @jax.jit
