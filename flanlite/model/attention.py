@@ -17,8 +17,6 @@ def attention(
     kv_segments_BS: jax.Array,
     bias_HTS: jax.Array | None = None,
     causal: bool = False,
-    dropout_rate: float = 0.0,
-    dropout_key: jax.Array | None = None,
 ) -> jax.Array:
     """Attend with T5's unscaled dot product; logits and softmax are float32 whatever the inputs are.
 
@@ -27,7 +25,6 @@ def attention(
         kv_segments_BS: segment of each key; 0 is padding, which nothing sees.
         bias_HTS: float32, added to the logits.
         causal: hide keys at later positions than the query.
-        dropout_rate: share of keys that a row and head cannot see; one draw for all queries, as in T5X. None without a key.
 
     Returns:
         out_BTHK in v's dtype. Rows of padding queries hold no meaning.
@@ -37,10 +34,6 @@ def attention(
         logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
     mask_BTS = jnp.where(segment_mask(q_segments_BT, kv_segments_BS, causal=causal), 0.0, MASKED)
     weights_BHTS = jax.nn.softmax(logits_BHTS + mask_BTS[:, None]).astype(v_BSHK.dtype)
-    if dropout_key is not None and dropout_rate > 0.0:
-        B, S, H, _ = k_BSHK.shape
-        keep_BH1S = jax.random.bernoulli(dropout_key, 1.0 - dropout_rate, (B, H, 1, S))
-        weights_BHTS = weights_BHTS * (keep_BH1S / (1.0 - dropout_rate)).astype(weights_BHTS.dtype)
     return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
 
 

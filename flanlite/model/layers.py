@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-Axes = tuple[str, ...]
+Axes = tuple[str | None, ...]
 Constrain = Callable[[jax.Array, Axes], jax.Array]
 
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
@@ -47,12 +47,23 @@ def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     return x if constrain_fn is None else constrain_fn(x, axes)
 
 
-def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Drop features of whole rows (one draw for all positions, as T5 does); nothing is dropped without a key."""
+def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
+    """Draw what to keep at several places, [rows, *shape] each; None for each without a key, which keeps all.
+
+    One draw serves all the places of a layer, since every use of the generator takes long to compile. As in T5, positions share a draw
+    (their axis is 1 in `shapes`), so the masks are small beside the activations.
+    """
     if key is None or rate == 0.0:
-        return x_BTD
-    keep_B1D = jax.random.bernoulli(key, 1.0 - rate, (x_BTD.shape[0], 1, x_BTD.shape[2]))
-    return x_BTD * (keep_B1D / (1.0 - rate)).astype(x_BTD.dtype)
+        return [None] * len(shapes)
+    sizes = [math.prod(shape) for shape in shapes]
+    keep_BN = constrain(jax.random.bernoulli(key, 1.0 - rate, (rows, sum(sizes))), ('batch', None))
+    pieces = jnp.split(keep_BN, np.cumsum(sizes)[:-1], axis=1)
+    return [piece.reshape(rows, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+def dropout(x: jax.Array, keep: jax.Array | None, rate: float) -> jax.Array:
+    """Drop what `keep` does not keep, and scale the rest up to the same mean."""
+    return x if keep is None else x * (keep / (1.0 - rate)).astype(x.dtype)
 
 
 class Linear(nnx.Module):
@@ -98,10 +109,10 @@ class MLP(nnx.Module):
     def _branches(self) -> list[str]:
         return ['wi'] if len(self.activations) == 1 else [f'wi_{i}' for i in range(len(self.activations))]
 
-    def __call__(self, x_BTD: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
         branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
         h_BTF = functools.reduce(operator.mul, branches)
-        h_BTF = constrain(dropout(h_BTF, self.dropout_rate, dropout_key), ('batch', 'length', 'mlp'))
+        h_BTF = constrain(dropout(h_BTF, keep_B1F, self.dropout_rate), ('batch', 'length', 'mlp'))
         return self.wo(h_BTF)
 
 

@@ -8,7 +8,7 @@ Parameters are a plain nested dict of float32 arrays outside (`init_params`), an
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx, traverse_util
 
 from flanlite.model.attention import DecodingCache, attention
-from flanlite.model.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear, RelativePositionBias, constrain, dropout
+from flanlite.model.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear, RelativePositionBias, constrain, dropout, dropout_masks
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
@@ -104,13 +104,13 @@ class Attention(nnx.Module):
         """Compute k_BSHK and v_BSHK, which decoding keeps."""
         return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
 
-    def __call__(self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], **options: Any) -> jax.Array:
-        out_BTHK = attention(self._heads(self.query(x_BTD)), *keys_values, dropout_rate=self.config.dropout_rate, **options)
+    def __call__(
+        self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], keep_BSH1: jax.Array | None = None, **options: Any
+    ) -> jax.Array:
+        k_BSHK, v_BSHK = keys_values
+        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
+        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, **options)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
-
-
-def _split(key: jax.Array | None, n: int) -> list[jax.Array | None] | jax.Array:
-    return [None] * n if key is None else jax.random.split(key, n)
 
 
 class EncoderLayer(nnx.Module):
@@ -126,18 +126,20 @@ class EncoderLayer(nnx.Module):
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, bias_HSS: jax.Array | None, key: jax.Array | None) -> jax.Array:
-        rate = self.config.dropout_rate
-        keys = _split(key, 4)
-        if self.config.relpos_bias_per_layer:
-            bias_HSS = self.relpos_bias(x_BSD.shape[1])
+        config, rate = self.config, self.config.dropout_rate
+        B, S, D = x_BSD.shape
+        shapes = [(S, config.num_heads, 1), (1, D), (1, config.mlp_dim), (1, D)]
+        keep_source, keep_attended, keep_mlp, keep_out = dropout_masks(key, rate, B, shapes)
+        if config.relpos_bias_per_layer:
+            bias_HSS = self.relpos_bias(S)
 
         h_BSD = self.pre_attention_layer_norm(x_BSD)
         segments = {'q_segments_BT': segments_BS, 'kv_segments_BS': segments_BS}
-        h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), **segments, bias_HTS=bias_HSS, dropout_key=keys[0])
-        x_BSD = constrain(x_BSD + dropout(h_BSD, rate, keys[1]), EMBED)
+        h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias_HTS=bias_HSS)
+        x_BSD = constrain(x_BSD + dropout(h_BSD, keep_attended, rate), EMBED)
 
-        h_BSD = self.mlp(self.pre_mlp_layer_norm(x_BSD), dropout_key=keys[2])
-        return constrain(x_BSD + dropout(h_BSD, rate, keys[3]), EMBED)
+        h_BSD = self.mlp(self.pre_mlp_layer_norm(x_BSD), keep_mlp)
+        return constrain(x_BSD + dropout(h_BSD, keep_out, rate), EMBED)
 
 
 class DecoderLayer(nnx.Module):
@@ -163,21 +165,23 @@ class DecoderLayer(nnx.Module):
         bias_HTT: jax.Array | None,
         key: jax.Array | None,
     ) -> jax.Array:
-        keys = _split(key, 6)
+        (B, T, D), S, H = x_BTD.shape, encoded_BSD.shape[1], self.config.num_heads
+        shapes = [(T, H, 1), (S, H, 1), (1, D), (1, D), (1, self.config.mlp_dim), (1, D)]
+        keep_target, keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, shapes)
         if self.config.relpos_bias_per_layer:
-            bias_HTT = self.relpos_bias(x_BTD.shape[1])
+            bias_HTT = self.relpos_bias(T)
 
         def attend_self(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT}
             keys_values = self.self_attention.keys_values(h_BTD)
-            return self.self_attention(h_BTD, keys_values, **segments, bias_HTS=bias_HTT, causal=True, dropout_key=keys[0])
+            return self.self_attention(h_BTD, keys_values, keep_target, **segments, bias_HTS=bias_HTT, causal=True)
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
             keys_values = self.encoder_decoder_attention.keys_values(encoded_BSD)
-            return self.encoder_decoder_attention(h_BTD, keys_values, **segments, dropout_key=keys[2])
+            return self.encoder_decoder_attention(h_BTD, keys_values, keep_source, **segments)
 
-        return self._blocks(x_BTD, attend_self, attend_source, (keys[1], keys[3], keys[4], keys[5]))
+        return self._blocks(x_BTD, attend_self, attend_source, keeps)
 
     def decode_step(
         self, x_B1D: jax.Array, cache: DecodingCache, number: jax.Array, source: tuple[jax.Array, jax.Array], bias_HTT: jax.Array | None
@@ -198,19 +202,19 @@ class DecoderLayer(nnx.Module):
         def attend_source(h_B1D: jax.Array) -> jax.Array:
             return self.encoder_decoder_attention(h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS)
 
-        x_B1D = self._blocks(x_B1D, attend_self, attend_source, (None,) * 4)
+        x_B1D = self._blocks(x_B1D, attend_self, attend_source, [None] * 4)
         return x_B1D, cache
 
     def _blocks(
-        self, x_BTD: jax.Array, attend_self: Callable, attend_source: Callable, keys: tuple[jax.Array | None, ...]
+        self, x_BTD: jax.Array, attend_self: Callable, attend_source: Callable, keeps: Sequence[jax.Array | None]
     ) -> jax.Array:
         rate = self.config.dropout_rate
         h_BTD = attend_self(self.pre_self_attention_layer_norm(x_BTD))
-        x_BTD = constrain(x_BTD + dropout(h_BTD, rate, keys[0]), EMBED)
+        x_BTD = constrain(x_BTD + dropout(h_BTD, keeps[0], rate), EMBED)
         h_BTD = attend_source(self.pre_cross_attention_layer_norm(x_BTD))
-        x_BTD = constrain(x_BTD + dropout(h_BTD, rate, keys[1]), EMBED)
-        h_BTD = self.mlp(self.pre_mlp_layer_norm(x_BTD), dropout_key=keys[2])
-        return constrain(x_BTD + dropout(h_BTD, rate, keys[3]), EMBED)
+        x_BTD = constrain(x_BTD + dropout(h_BTD, keeps[1], rate), EMBED)
+        h_BTD = self.mlp(self.pre_mlp_layer_norm(x_BTD), keeps[2])
+        return constrain(x_BTD + dropout(h_BTD, keeps[3], rate), EMBED)
 
 
 def _stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rngs) -> nnx.Module:
@@ -218,7 +222,7 @@ def _stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rn
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(rngs.params(), num_layers))
 
 
-def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'minimal') -> tuple[Any, Any]:
+def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'none') -> tuple[Any, Any]:
     """Run `step(layer, carry, x) -> (carry, y)` over stacked layers."""
     graphdef, params = nnx.split(layers)
 
@@ -228,6 +232,14 @@ def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy:
     if remat_policy != 'none':
         body = jax.checkpoint(body, policy=REMAT_POLICIES[remat_policy], prevent_cse=False)
     return jax.lax.scan(body, carry, (params, xs))
+
+
+def _split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
+    """Make a stack's key, and the stacked keys of its layers."""
+    if key is None:
+        return None, None
+    own, for_layers = jax.random.split(key)
+    return own, jax.random.split(for_layers, num_layers)
 
 
 class Encoder(nnx.Module):
@@ -242,16 +254,17 @@ class Encoder(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None) -> jax.Array:
         config = self.config
-        keys = _split(key, 3)
-        bias_HSS = None if config.relpos_bias_per_layer else self.relpos_bias(x_BSD.shape[1])
+        B, S, D = x_BSD.shape
+        key, layer_keys = _split_keys(key, config.num_encoder_layers)
+        keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
+        bias_HSS = None if config.relpos_bias_per_layer else self.relpos_bias(S)
 
         def step(layer: EncoderLayer, x_BSD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BSD, segments_BS, bias_HSS, key), None
 
-        x_BSD = constrain(dropout(x_BSD, config.dropout_rate, keys[0]), EMBED)
-        layer_keys = None if key is None else jax.random.split(keys[1], config.num_encoder_layers)
+        x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), EMBED)
         x_BSD, _ = _scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
-        return constrain(dropout(self.encoder_norm(x_BSD), config.dropout_rate, keys[2]), EMBED)
+        return constrain(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), EMBED)
 
 
 class Decoder(nnx.Module):
@@ -275,16 +288,17 @@ class Decoder(nnx.Module):
         key: jax.Array | None = None,
     ) -> jax.Array:
         config = self.config
-        keys = _split(key, 3)
-        bias_HTT = None if config.relpos_bias_per_layer else self.relpos_bias(x_BTD.shape[1])
+        B, T, D = x_BTD.shape
+        key, layer_keys = _split_keys(key, config.num_decoder_layers)
+        keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
+        bias_HTT = None if config.relpos_bias_per_layer else self.relpos_bias(T)
 
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias_HTT, key), None
 
-        x_BTD = constrain(dropout(x_BTD, config.dropout_rate, keys[0]), EMBED)
-        layer_keys = None if key is None else jax.random.split(keys[1], config.num_decoder_layers)
+        x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), EMBED)
         x_BTD, _ = _scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
-        return constrain(dropout(self.decoder_norm(x_BTD), config.dropout_rate, keys[2]), EMBED)
+        return constrain(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), EMBED)
 
     def start(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
         """Compute the source's keys and values for all layers and make room for `max_length` positions."""
@@ -328,7 +342,7 @@ class T5(nnx.Module):
                 and `decoder_segment_ids`; 0 pads. T5 needs no positions, since its biases are relative.
             dropout_key: turns dropout on.
         """
-        encoder_key, decoder_key = _split(dropout_key, 2)
+        encoder_key, decoder_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
         return self.decode(self.encode(batch, encoder_key), batch, decoder_key)
 
     def encode(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:

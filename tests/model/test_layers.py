@@ -32,12 +32,16 @@ def test_buckets_are_t5s():
 
 
 def test_dropout_draws_once_a_row_and_keeps_the_mean():
-    x_BTD = jnp.ones((8, 5, 1000))
-    y_BTD = np.asarray(layers.dropout(x_BTD, 0.25, jax.random.key(0)))
+    shapes = [(1, 1000), (3, 40, 1)]
+    keep_B1D, keep_BSH1 = layers.dropout_masks(jax.random.key(0), 0.25, 8, shapes)
+    assert (keep_B1D.shape, keep_BSH1.shape) == ((8, 1, 1000), (8, 3, 40, 1))
+    y_BTD = np.asarray(layers.dropout(jnp.ones((8, 5, 1000)), keep_B1D, 0.25))
     assert (y_BTD == y_BTD[:, :1]).all()
+    assert (y_BTD[0] != y_BTD[1]).any()
     assert set(np.unique(y_BTD)) == {np.float32(0.0), np.float32(4 / 3)}
     assert abs(y_BTD.mean() - 1.0) < 0.02
-    assert layers.dropout(x_BTD, 0.25, None) is x_BTD
+    for key, rate in ((None, 0.25), (jax.random.key(0), 0.0)):
+        assert layers.dropout_masks(key, rate, 8, shapes) == [None, None]
 
 
 def test_norm_and_projection_compute_in_their_dtype(rngs):

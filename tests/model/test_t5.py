@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import t5x_fixtures
+from flax import nnx
 
 from flanlite.model import layers, t5
 from flanlite.train import interop, losses
@@ -177,6 +178,21 @@ def test_dropout_depends_on_its_key_alone():
     assert (first != second).any()
     undropped = dataclasses.replace(CONFIG, dropout_rate=0.0)
     np.testing.assert_array_equal(logits_of(undropped, params, batch, jax.random.key(1)), plain)
+
+
+def test_attention_drops_keys_for_all_queries_of_a_head():
+    config = dataclasses.replace(CONFIG, dropout_rate=0.5)
+    B, S, H, K = 1, 8, 2, 8
+    attention = t5.Attention(config, nnx.Rngs(0))
+    attention.query.kernel[...] = jnp.zeros((16, 16))  # every key weighs 1/8
+    attention.out.kernel[...] = jnp.eye(16)
+    keep_BSH1 = np.random.default_rng(0).integers(0, 2, (B, S, H, 1)).astype(bool)
+    v_BSHK = np.broadcast_to(np.eye(S, dtype=np.float32)[None, :, None], (B, S, H, K))
+    ones_BS = np.ones((B, S), np.int32)
+    x_BSD, k_BSHK = jnp.ones((B, S, 16)), jnp.ones((B, S, H, K))
+    out_BSD = attention(x_BSD, (k_BSHK, v_BSHK), keep_BSH1, q_segments_BT=ones_BS, kv_segments_BS=ones_BS)
+    expected_HS = keep_BSH1[0, :, :, 0].T / 8 * 2
+    np.testing.assert_allclose(out_BSD.reshape(S, H, K), np.broadcast_to(expected_HS, (S, H, K)), rtol=1e-6)
 
 
 def test_initialisation_is_t5s():
