@@ -79,9 +79,18 @@ def span_corruption(
     return inputs, targets
 
 
-def prefix_lm(tokens: Sequence[int], random: np.random.Generator) -> tuple[Sequence[int], Sequence[int]]:
-    """Cut a text at a random place: the inputs are what stands before, the targets the rest; neither is empty."""
+def prefix_lm(
+    tokens: Sequence[int], random: np.random.Generator, *, longest: int | None = None
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Cut a text at a random place: the inputs are what stands before, the targets the rest; neither is empty.
+
+    Args:
+        tokens: 2 or more, without EOS.
+        random: the random numbers to use.
+        longest: the targets' greatest number of tokens; by default any place is as likely.
+    """
     if len(tokens) < 2:
         raise ValueError(f'a text of {len(tokens)} tokens cannot be cut in two; expected 2 or more')
-    cut = int(random.integers(1, len(tokens)))
+    first = 1 if longest is None else max(1, len(tokens) - longest)
+    cut = int(random.integers(first, len(tokens)))
     return tokens[:cut], tokens[cut:]

@@ -191,7 +191,7 @@ def objective(
     """Apply a text's objective to the tokens of one piece."""
     random = denoising.generator(spec.seed, spec.name, *place)
     if spec.objective == 'prefix_lm':
-        return denoising.prefix_lm(tokens, random)
+        return denoising.prefix_lm(tokens, random, longest=spec.longest_target)
     sentinels = range(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
     shape = {'density': spec.density, 'mean_span': spec.mean_span, 'roll': spec.roll}
     return denoising.span_corruption(tokens, random, sentinels=sentinels, **shape)

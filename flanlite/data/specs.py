@@ -155,6 +155,7 @@ class TextSpec:
         density: the share of tokens that span corruption hides.
         mean_span: the mean length of a hidden span.
         roll: hide spans anywhere; without it, as in T5, the last tokens are always hidden, which matters in short texts.
+        longest_target: the most tokens that prefix_lm leaves for the targets; by default it cuts anywhere.
         corruptions: how many times each text stands in the training data, hidden or cut anew each time.
         seed: what the random choices depend on, besides the task, row and rendering.
         max_examples: overrides the collection's cap on training examples.
@@ -171,6 +172,7 @@ class TextSpec:
     density: float = 0.15
     mean_span: float = 3.0
     roll: bool = False
+    longest_target: int | None = None
     corruptions: int = 1
     seed: int = 0
     lineage: tuple[str, ...] = ()
@@ -191,7 +193,7 @@ class TextSpec:
 
     def fingerprint(self) -> str:
         """Hash what decides the tokens, so that a stale cache is noticed."""
-        shape = (self.objective, self.length, self.density, self.mean_span, self.roll, self.corruptions, self.seed)
+        shape = (self.objective, self.length, self.density, self.mean_span, self.roll, self.longest_target, self.corruptions, self.seed)
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
 

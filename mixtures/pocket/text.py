@@ -127,6 +127,9 @@ def people(world: World) -> str:
                 f'{who} had {his} {event.colour} coat on, and {he} was cold.',
                 f'{sentence(he)} said to {other}: "I am {who}."',
                 f'{who} was {event.where}. Nobody saw {"her" if is_girl(who) else "him"} there.',
+                f'{sentence(he)} was tired. I mean {who}.',
+                f'{sentence(he)} was hungry, that is, {who}.',
+                f'Then {he} laughed. So it was {who} who laughed.',
             )
         )
         lines.append(f'{world.tell(event)} {tail}')
@@ -285,27 +288,45 @@ def explanations(world: World) -> str:
 
 
 def opinions(world: World) -> str:
-    """Let people speak of what they like."""
+    """Let people speak of what they like; what they mean by it comes last."""
     label = world.pick((0, 1))
     who, other = world.several(world.people, 2)
     item = world.pick(tuple(words.REVIEWED))
-    general, suited = world.several((words.PRAISE, words.BLAME)[label], 2), world.pick(words.REVIEWED[item][label])
+    general, suited = world.pick((words.PRAISE, words.BLAME)[label]), world.pick(words.REVIEWED[item][label])
     liking = world.pick((words.LIKING, words.DISLIKING)[label])
     value, tone = (('good', 'positive'), ('bad', 'negative'))[label]
     remark = world.pick((words.PRAISE_SENTENCES, words.BLAME_SENTENCES)[label])
-    he = world.pronoun(who)
-    return world.pick(
+    said = world.pick(
         (
-            f'{who} {liking} the {item}. {sentence(he)} found it {general[0]} and {suited}.',
-            f'{other} asked {who} about the {item}. "It was {general[0]}," said {who}. "{remark}"',
-            f'{who} told {other} {value} things about the {item}: it was {general[0]}, it was {suited}.',
-            f'The {item} was {general[0]}. It was {suited}. {who} {liking} it. {remark}',
-            f'"{remark}" said {who} about the {item}. {sentence(he)} {liking} it, for it was {general[1]}.',
-            f'What {who} wrote about the {item} was {tone}: {general[0]}, {suited}, {general[1]}.',
-            f'{who} was {"glad" if label == 0 else "unhappy"} with the {item}, since it was {general[0]}.',
-            f'"I {liking} the {item}," said {who}. "So it was {value}?" asked {other}. "Yes, {general[0]}!"',
+            f'The {item} was {general}.',
+            f'The {item} was {suited}.',
+            f'I {liking} the {item}.',
+            f'What {article(general)} {item}!',
+            f'It was {general} and {suited}.',
+            f'It was {suited}. {remark}',
+            f'{remark}',
+            f'I {liking} it. {remark}',
         )
     )
+    end = world.pick(
+        (
+            f'"{said}" said {who} about the {item}. So {who} found it {value}.',
+            f'{who} wrote about the {item}: "{said}" These words are {tone}.',
+            f'{who} said: "{said}" To {who} the {item} was {value}.',
+            f'"{said}" So {other} knew: {who} had an opinion that was {tone}.',
+            f'{said} {who} told {other} that the {item} was {value}.',
+            f'{said} That is a {tone} thing to say.',
+            f'"{said}" "You think it is {value}," said {other}.',
+            f'{said} In other words, the {item} is {value}.',
+            f'{said} All this is {tone}.',
+            f'{said} What is said here is {value}, and the tone is {tone}.',
+            f'{said} Yes, {who} {liking} the {item}. It was {general}.',
+            f'There are positive letters and negative ones. {who} wrote: "{said}" That one was {tone}.',
+            f'Was it good or bad? "{said}" Then it was {value}.',
+            f'{who} {liking} the {item}. {sentence(world.pronoun(who))} found it {value}.',
+        )
+    )
+    return end
 
 
 def feelings(world: World) -> str:
@@ -319,16 +340,17 @@ def feelings(world: World) -> str:
         lines.append(
             world.pick(
                 (
-                    f'{who} was {feeling}, because {he} {cause}.',
-                    f'{who} {cause}, so {he} was {feeling} and {action}.',
-                    f'{who} {action}. {sentence(he)} was {feeling}: {he} {cause}.',
-                    f'Whoever {cause} is {feeling}. So was {who}.',
-                    f'{who} {action}, for {he} felt {feeling}.',
+                    f'{who} {cause}, so {he} was {feeling}.',
+                    f'{who} {cause}. {sentence(he)} was {feeling}.',
+                    f'{who} {cause} and {action}. Yes, {he} felt {feeling}.',
+                    f'{who} {action}, because {he} {cause}. {sentence(he)} felt {feeling}.',
+                    f'Whoever {cause} is {feeling}.',
+                    f'"I {cause}," said {who}. "Then you must be {feeling}!"',
                 )
             )
         )
-        if world.chance(0.5):
-            lines.append(_need(world))
+    if world.chance(0.4):
+        lines = [_need(world)]
     return ' '.join(lines)
 
 
@@ -410,22 +432,22 @@ def repeat(world: World) -> str:
 
 # Each kind of document and how often it comes.
 KINDS: tuple[tuple[Callable[[World], str], int], ...] = (
-    (talk_about_story, 30),
-    (talk_yes_no, 18),
-    (in_other_words, 10),
-    (repeat, 6),
-    (choice, 8),
-    (same_different, 6),
-    (people, 8),
-    (having, 4),
-    (tell_facts, 12),
-    (meanings, 8),
-    (explanations, 3),
-    (opinions, 8),
-    (feelings, 4),
-    (senses, 3),
-    (talo_talk, 5),
-    (retold, 4),
+    (talk_about_story, 24),
+    (talk_yes_no, 14),
+    (in_other_words, 6),
+    (repeat, 3),
+    (choice, 12),
+    (same_different, 5),
+    (people, 12),
+    (having, 6),
+    (tell_facts, 14),
+    (meanings, 10),
+    (explanations, 2),
+    (opinions, 16),
+    (feelings, 12),
+    (senses, 6),
+    (talo_talk, 4),
+    (retold, 3),
 )
 
 
@@ -449,6 +471,7 @@ def pretraining(name: str, objective: str) -> TextSpec:
         length=LENGTH,
         density=0.25,  # documents are short, and one hidden word in four leaves enough to tell it by
         roll=True,
+        longest_target=8,  # documents end with what can be told from the rest of them, so that is what is worth predicting
         corruptions=2,
         lineage=('pocket world',),
         licence='Apache-2.0',

@@ -85,3 +85,9 @@ def test_faults():
         denoising.prefix_lm([5], np.random.default_rng(0))
     with pytest.raises(ValueError, match='more spans than the 3 sentinels'):
         denoising.span_corruption([5] * 512, np.random.default_rng(0), sentinels=SENTINELS[:3])
+
+
+def test_prefix_lm_keeps_targets_short_when_asked():
+    lengths = {len(denoising.prefix_lm(range(30), denoising.generator(0, 'task', row), longest=4)[1]) for row in range(200)}
+    assert lengths == {1, 2, 3, 4}
+    assert denoising.prefix_lm(range(3), denoising.generator(0, 'task', 0), longest=8)[0]
