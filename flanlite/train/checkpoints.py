@@ -58,6 +58,11 @@ class CheckpointConfig:
         if self.best_mode not in ('min', 'max'):
             raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
 
+    def check_metric(self, evaluates: bool) -> None:
+        """Refuse to keep the best by a metric that the run will not compute."""
+        if self.keep_best and self.best_metric.startswith('eval_') and not evaluates:
+            raise ValueError(f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set train.eval_every_steps')
+
     def policy(self) -> checkpoint_managers.PreservationPolicy:
         """Make Orbax's rule of what to keep."""
         latest = checkpoint_managers.LatestN(self.keep_last)

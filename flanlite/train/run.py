@@ -91,52 +91,61 @@ def train(
     config = config or T5Config()
     partitioner.check_batch(batch_size, settings.microbatches)
     partitioner.check_heads(config.num_heads)
+    saving.check_metric(evaluates=eval_every_steps is not None)
+    first = jax.process_index() == 0
 
     with contextlib.ExitStack() as stack:
         # Done already?
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, saving)))
         start_step = checkpoints.latest_step() or 0
         if start_step >= train_steps:
-            print(f'{mixture_or_task_name}: already at step {start_step} in {model_dir}')
+            if first:
+                print(f'{mixture_or_task_name}: already at step {start_step} in {model_dir}')
             return TrainResult(pathlib.Path(model_dir), start_step, last_record(model_dir))
 
-        # Data.
-        abstract = abstract_state(config, optimizer, partitioner)
-        data = TrainingData.open(mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style, fail_fast)
+        # Mixture: by name only, for now.
+        data = TrainingData.resolve(mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style)
         data.check(config)
-        stream = data.batches(partitioner)
-        stack.callback(stream.close)
-        evaluate = data.evaluator(config, settings, partitioner, eval_batches) if eval_every_steps else None
 
-        # What is written beside the checkpoints.
-        manifest = data.describe() | {
-            'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
-            'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
-        }  # fmt: skip
-        first = jax.process_index() == 0
-        if first:
-            write_whole(pathlib.Path(model_dir) / 'manifest.json', json.dumps(manifest, indent=1))
-            write_whole(pathlib.Path(model_dir) / 'config.gin', gin_config.resolved())
-        journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first)
-        stack.callback(journal.close)
-
-        # State: restored, begun from a checkpoint, or drawn.
+        # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that what does not fit shows.
+        abstract = abstract_state(config, optimizer, partitioner)
         run_seed = partitioner.replicate(np.uint32(seed % 2**32))
+        position: dict[str, Any] | None = None
         unlogged: dict[str, float] = {}
         if start_step:
             state, position, unlogged = checkpoints.restore(start_step, abstract, config)
-            stream.set_state(position)
-            journal.say(f'goes on from step {start_step} in {model_dir}')
         elif initial_checkpoint_path:
             shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
             state = jit_create(config, optimizer, partitioner)(load_params(initial_checkpoint_path, config, shardings))
         else:
             state = jit_init(config, optimizer, partitioner)(run_seed)
 
+        # Data.
+        data = data.build(fail_fast)
+        stream = data.batches(partitioner)
+        stack.callback(stream.close)
+        if position:
+            stream.set_state(position)
+        evaluate = data.evaluator(config, settings, partitioner, eval_batches) if eval_every_steps else None
+
+        # What is written beside the checkpoints.
+        config_text = gin_config.resolved()
+        manifest = data.describe() | {
+            'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
+            'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
+        }  # fmt: skip
+        if first:
+            write_whole(pathlib.Path(model_dir) / 'manifest.json', json.dumps(manifest, indent=1))
+            write_whole(pathlib.Path(model_dir) / 'config.gin', config_text)
+        journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first)
+        stack.callback(journal.close)
+        if start_step:
+            journal.say(f'goes on from step {start_step} in {model_dir}')
+        elif first:
+            data.hint(journal.say)
+
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
         train_step = jit_train_step(config, optimizer, settings, partitioner)
-        if first and not start_step:
-            data.hint(journal.say)
         meter = Meter(data.capacity(), log_every_steps, train_steps, unlogged)
         interrupts = stack.enter_context(Interrupts())
         size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract.params))
@@ -161,7 +170,7 @@ def train(
                 journal.write({'step': step, **evaluate(state.params)})
             if saves:
                 checkpoints.save(
-                    state, step=step, position=stream.get_state(), unlogged=meter.get_unlogged(), config_text=gin_config.resolved(),
+                    state, step=step, position=stream.get_state(), unlogged=meter.get_unlogged(), config_text=config_text,
                     manifest=manifest, metrics=journal.last,
                 )  # fmt: skip
             if evaluates or saves:
@@ -185,19 +194,19 @@ def last_record(model_dir: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a run trains on: a mixture's cached tasks, their rates, and the shape of the batches."""
+    """What a run trains on: a mixture, the shape of its batches, and, once `build` was called, its tasks' cached splits and rates."""
 
     mixture: mixtures.Mixture
     vocabulary: vocabularies.Vocabulary
     style: str
-    cached: cache.CacheReport
-    rates: dict[str, float]
     feature_lengths: dict[str, int]
     batch_size: int
     seed: int
+    cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def open(
+    def resolve(
         cls,
         name: str,
         feature_lengths: Mapping[str, int],
@@ -206,20 +215,23 @@ class TrainingData:
         held_out: str | None,
         vocabulary: str | None,
         style: str,
-        fail_fast: bool,
     ) -> 'TrainingData':
-        """Resolve a mixture and build what its cache lacks."""
-        lengths = dict(feature_lengths)
-        batches.check_lengths(lengths)
+        """Find the mixture and the vocabulary; reads no data."""
+        batches.check_lengths(feature_lengths)
         mixture = mixtures.resolve(name, held_out=held_out)
         loaded = vocabularies.load(vocabulary or (mixture.collection.vocabulary if mixture.collection else 't5'))
-        caps = {entry.task: entry.max_examples for entry in mixture.entries}
-        cached = cache.ensure(list(caps), split='train', vocabulary=loaded, style=style, max_examples=caps, fail_fast=fail_fast)
+        return cls(mixture, loaded, style, dict(feature_lengths), batch_size, seed)
+
+    def build(self, fail_fast: bool) -> 'TrainingData':
+        """Build what the cache lacks, and weigh the tasks."""
+        caps = {entry.task: entry.max_examples for entry in self.mixture.entries}
+        options = {'vocabulary': self.vocabulary, 'style': self.style, 'max_examples': caps, 'fail_fast': fail_fast}
+        cached = cache.ensure(list(caps), split='train', **options)
         if not cached.splits:
             reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
-            raise ValueError(f'no task of the mixture {name!r} could be cached: {reasons}')
-        rates = mixtures.rates(mixture, {task: split.num_examples for task, split in cached.splits.items()})
-        return cls(mixture, loaded, style, cached, rates, lengths, batch_size, seed)
+            raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
+        rates = mixtures.rates(self.mixture, {task: split.num_examples for task, split in cached.splits.items()})
+        return dataclasses.replace(self, cached=cached, rates=rates)
 
     def check(self, config: T5Config) -> None:
         """Refuse a model with fewer embeddings than the vocabulary has ids."""

@@ -108,6 +108,11 @@ def test_a_bucket_is_refused():
         Checkpoints('gs://bucket/run')
 
 
+def test_the_best_by_what_is_not_computed_is_refused():
+    with pytest.raises(ValueError, match=r"'eval_loss'.*train.eval_every_steps"):
+        CheckpointConfig(keep_best=1).check_metric(evaluates=False)
+
+
 OTHER = dataclasses.replace(CONFIG, mlp_dim=24)
 
 
