@@ -88,6 +88,7 @@ def test_last_and_best_are_kept(tmp_path):
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [2, 4, 5]
 
 
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')  # Orbax's, of the writing that failed
 def test_a_full_disk_says_so(tmp_path):
     kept = Checkpoints(tmp_path, CheckpointConfig())
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
