@@ -4,6 +4,8 @@ import pytest
 
 from flanlite import cli
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.parametrize(
     ('argv', 'words'),

@@ -5,6 +5,8 @@ import pytest
 
 from flanlite import config
 
+pytestmark = pytest.mark.smoke
+
 
 @gin.configurable
 def toy_run(steps=3, folder='', lengths=None):

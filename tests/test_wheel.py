@@ -9,6 +9,8 @@ import pytest
 
 import flanlite
 
+pytestmark = pytest.mark.smoke
+
 ROOT = pathlib.Path(flanlite.__file__).parent.parent
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from flanlite.data import denoising
 
+pytestmark = pytest.mark.smoke
+
 SENTINELS = range(199, 99, -1)
 
 

@@ -4,6 +4,8 @@ import sacrebleu
 
 from flanlite.eval import metrics
 
+pytestmark = pytest.mark.smoke
+
 
 def score(name, predictions, answers):
     metric = metrics.find(name)

@@ -6,6 +6,8 @@ from flax import nnx
 
 from flanlite.model import layers
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def rngs():

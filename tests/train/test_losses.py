@@ -9,6 +9,8 @@ import t5x_fixtures
 from flanlite.model import t5
 from flanlite.train import interop, losses
 
+pytestmark = pytest.mark.smoke
+
 
 def random_case(seed=0, shape=(2, 3), vocab=11):
     rng = np.random.default_rng(seed)
