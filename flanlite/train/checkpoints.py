@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.resources
 import json
+import logging
 import math
 import os
 import pathlib
@@ -24,6 +25,9 @@ from flanlite.model import t5
 from flanlite.model.t5 import T5Config
 from flanlite.train.partitioning import parameter_name
 from flanlite.train.state import TrainState
+
+# Orbax warns of every checkpoint that is opened to be read only, which is what is asked for.
+logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
 SUFFIX = '.safetensors'
