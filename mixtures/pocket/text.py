@@ -313,7 +313,7 @@ def opinions(world: World) -> str:
             f'"{said}" said {who} about the {item}. So {who} found it {value}.',
             f'{who} wrote about the {item}: "{said}" These words are {tone}.',
             f'{who} said: "{said}" To {who} the {item} was {value}.',
-            f'"{said}" So {other} knew: {who} had an opinion that was {tone}.',
+            f'"{said}" So {other} was told: {who} had an opinion that was {tone}.',
             f'{said} {who} told {other} that the {item} was {value}.',
             f'{said} That is a {tone} thing to say.',
             f'"{said}" "You think it is {value}," said {other}.',
@@ -321,7 +321,7 @@ def opinions(world: World) -> str:
             f'{said} All this is {tone}.',
             f'{said} What is said here is {value}, and the tone is {tone}.',
             f'{said} Yes, {who} {liking} the {item}. It was {general}.',
-            f'There are positive letters and negative ones. {who} wrote: "{said}" That one was {tone}.',
+            f'There are positive letters and negative letters. {who} wrote: "{said}" That one was {tone}.',
             f'Was it good or bad? "{said}" Then it was {value}.',
             f'{who} {liking} the {item}. {sentence(world.pronoun(who))} found it {value}.',
         )
