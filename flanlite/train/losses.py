@@ -1,9 +1,13 @@
 """Cross entropy with z-loss, as sums and counts that are added up over microbatches and hosts before one division."""
 
 import functools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+
+# What a batch's loss may be divided by, besides a number (t5x.losses.SpecialLossNormalizingFactor).
+NORMALIZING_FACTORS = ('NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVERAGE_PER_SEQUENCE')
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -57,10 +61,43 @@ def _backward(z_loss: float, label_smoothing: float, saved: tuple, cotangents: t
 cross_entropy_with_logits.defvjp(_forward, _backward)
 
 
+def normalization(factor: float | str, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Return the tokens' weights in the loss, weights_BT, and what their sum is divided by.
+
+    Source: t5x.losses.get_loss_normalizing_factor_and_weights.
+
+    Args:
+        factor: a number, or one of `NORMALIZING_FACTORS`: the target tokens that have weight, all places of the targets, or (each
+            sequence counts alike, however long its targets are) the sequences.
+        batch: SeqIO's keys; of a packed one also `decoder_segment_ids`.
+    """
+    weights_BT = batch['decoder_loss_weights'].astype(jnp.float32)
+    if factor == 'AVERAGE_PER_SEQUENCE':
+        if 'decoder_segment_ids' in batch:
+            segments_BT = batch['decoder_segment_ids']
+            same_BTT = segments_BT[:, :, None] == segments_BT[:, None, :]
+            totals_BT = jnp.einsum('BTU,BU->BT', same_BTT.astype(jnp.float32), weights_BT)
+        else:
+            totals_BT = jnp.sum(weights_BT, axis=-1, keepdims=True)
+        weights_BT = jnp.where(weights_BT > 0.0, weights_BT / jnp.maximum(totals_BT, 1e-30), 0.0)
+    elif factor == 'NUM_TOTAL_TARGET_TOKENS':
+        return weights_BT, jnp.float32(weights_BT.size)
+    elif factor not in NORMALIZING_FACTORS:
+        return weights_BT, jnp.float32(factor)
+    return weights_BT, jnp.sum(weights_BT)
+
+
 def loss_sums(
-    logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array, z_loss: float = 0.0, label_smoothing: float = 0.0
+    logits_BTV: jax.Array,
+    targets_BT: jax.Array,
+    weights_BT: jax.Array,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+    objective_weights_BT: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
     """Sum a batch's loss, z-loss, correct tokens and token weights; divide by `weight_sum` for means.
+
+    `objective` is the sum to differentiate: the loss, with weights of its own where they are given.
 
     Args:
         logits_BTV: float32.
@@ -68,11 +105,14 @@ def loss_sums(
         weights_BT: 0 for tokens that do not count.
         z_loss: see `cross_entropy_with_logits`.
         label_smoothing: see `cross_entropy_with_logits`.
+        objective_weights_BT: by default `weights_BT`.
     """
     weights_BT = weights_BT.astype(jnp.float32)
+    objective_weights_BT = weights_BT if objective_weights_BT is None else objective_weights_BT
     loss_BT, z_loss_BT = cross_entropy_with_logits(logits_BTV, targets_BT, z_loss, label_smoothing)
     correct_BT = jnp.argmax(logits_BTV, axis=-1) == targets_BT
     return {
+        'objective': jnp.sum(loss_BT * objective_weights_BT),
         'loss': jnp.sum(loss_BT * weights_BT),
         'z_loss': jnp.sum(z_loss_BT * weights_BT),
         'accuracy': jnp.sum(correct_BT * weights_BT),

@@ -21,7 +21,6 @@ from flanlite.train.state import TrainState
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]
 
-REAL_TARGET_TOKENS = 'NUM_REAL_TARGET_TOKENS'
 COMPILED = 8  # how many compiled steps a process keeps: a sweep of runs of one shape needs one
 
 
@@ -33,20 +32,21 @@ class StepConfig:
     Args:
         z_loss: weight of log(Z)^2 in the loss.
         label_smoothing: see `losses.cross_entropy_with_logits`.
-        loss_normalizing_factor: what the summed loss is divided by: the batch's number of real target tokens
-            ('NUM_REAL_TARGET_TOKENS'), or a number (T5X's default, the sum itself, is 1.0).
+        loss_normalizing_factor: what the whole batch's summed loss is divided by: one of `losses.NORMALIZING_FACTORS`, or a number
+            (T5X's default, the sum itself, is 1.0).
         microbatches: in how many pieces the batch is computed, one after the other, to save memory; gradients are added up.
     """
 
     z_loss: float = 1e-4
     label_smoothing: float = 0.0
-    loss_normalizing_factor: float | str = REAL_TARGET_TOKENS
+    loss_normalizing_factor: float | str = 'NUM_REAL_TARGET_TOKENS'
     microbatches: int = 1
 
     def __post_init__(self) -> None:
         factor = self.loss_normalizing_factor
-        if factor != REAL_TARGET_TOKENS and not (isinstance(factor, int | float) and factor > 0):
-            raise ValueError(f'loss_normalizing_factor is {factor!r}, expected {REAL_TARGET_TOKENS!r} or a positive number')
+        if factor not in losses.NORMALIZING_FACTORS and not (isinstance(factor, int | float) and factor > 0):
+            known = ', '.join(map(repr, losses.NORMALIZING_FACTORS))
+            raise ValueError(f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}')
         if self.microbatches < 1:
             raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
 
@@ -71,12 +71,13 @@ def train_step(
     gradient = jax.grad(functools.partial(_loss, config=config, settings=settings), has_aux=True)
     key = jax.random.fold_in(jax.random.key(seed), train_state.step) if config.dropout_rate else None
     if settings.microbatches == 1:
-        grads, sums = gradient(train_state.params, batch, key)
+        grads, (sums, divisor) = gradient(train_state.params, batch, key)
     else:
-        grads, sums = _accumulate(gradient, train_state.params, batch, key, settings.microbatches)
+        grads, (sums, divisor) = _accumulate(gradient, train_state.params, batch, key, settings.microbatches)
 
-    factor = sums['weight_sum'] if settings.loss_normalizing_factor == REAL_TARGET_TOKENS else settings.loss_normalizing_factor
-    scale = 1.0 / jnp.where(factor == 0.0, 1.0, factor)
+    factor = settings.loss_normalizing_factor
+    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor  # a number is the whole batch's, however many pieces there are
+    scale = 1.0 / jnp.where(divisor == 0.0, 1.0, divisor)
     grads = jax.tree.map(lambda grad: grad * scale, grads)
     updates, opt_state = optimizer.transform.update(grads, train_state.opt_state, train_state.params)
     params = optax.apply_updates(train_state.params, updates)
@@ -88,21 +89,26 @@ def train_step(
 
 def eval_step(params: Any, batch: Batch, *, config: T5Config, settings: StepConfig) -> Sums:
     """Sum the loss and accuracy of a batch, without dropout."""
-    return _loss(params, batch, None, config=config, settings=settings)[1]
+    return _loss(params, batch, None, config=config, settings=settings)[1][0]
 
 
-def _loss(params: Any, batch: Batch, key: jax.Array | None, *, config: T5Config, settings: StepConfig) -> tuple[jax.Array, Sums]:
-    """Compute the loss summed over tokens, and all sums."""
+def _loss(
+    params: Any, batch: Batch, key: jax.Array | None, *, config: T5Config, settings: StepConfig
+) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
+    """Compute the loss summed over tokens, and beside it all sums and what this loss is to be divided by."""
     logits_BTV = t5.bind(config, params)(batch, dropout_key=key)
     targets_BT = batch['decoder_target_tokens']
-    sums = losses.loss_sums(logits_BTV, targets_BT, batch['decoder_loss_weights'], settings.z_loss, settings.label_smoothing)
+    objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
+    sums = losses.loss_sums(
+        logits_BTV, targets_BT, batch['decoder_loss_weights'], settings.z_loss, settings.label_smoothing, objective_weights_BT
+    )
     sums['encoder_tokens'] = jnp.sum(batch['encoder_input_tokens'] > 0)
     sums['decoder_tokens'] = jnp.sum(targets_BT > 0)
-    return sums['loss'], sums
+    return sums.pop('objective'), (sums, divisor)
 
 
-def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, Sums]:
-    """Add up gradients and sums over microbatches. Each takes every `count`-th row, so that all devices have rows of each."""
+def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, tuple[Sums, jax.Array]]:
+    """Add up gradients, sums and divisors over microbatches. Each takes every `count`-th row, so that all devices have rows of each."""
     pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
 
     def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:

@@ -51,7 +51,7 @@ def test_sums_leave_out_what_has_no_weight():
     sums = losses.loss_sums(logits_BTV, targets_BT, weights_BT, 1e-4)
     loss_BT, z_loss_BT = losses.cross_entropy_with_logits(logits_BTV, targets_BT, 1e-4)
     correct_BT = logits_BTV.argmax(axis=-1) == targets_BT
-    expected = {'loss': loss_BT, 'z_loss': z_loss_BT, 'accuracy': correct_BT, 'weight_sum': np.ones((2, 3))}
+    expected = {'objective': loss_BT, 'loss': loss_BT, 'z_loss': z_loss_BT, 'accuracy': correct_BT, 'weight_sum': np.ones((2, 3))}
     assert set(sums) == set(expected)
     for name, value_BT in expected.items():
         np.testing.assert_allclose(sums[name], (np.asarray(value_BT) * weights_BT).sum(), rtol=1e-6, err_msg=name)
@@ -79,3 +79,23 @@ def test_loss_gradients_and_scores_are_t5xs(kind):
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5), grads, expected)
         norm = np.sqrt(sum(np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(grads)))
         np.testing.assert_allclose(norm, outputs[f'{kind}/grad_global_norm_{name}'], rtol=1e-6)
+
+
+@pytest.mark.parametrize('factor', losses.NORMALIZING_FACTORS)
+@pytest.mark.parametrize('kind', ['unpacked', 'packed'])
+def test_normalised_losses_are_t5xs(kind, factor):
+    outputs = t5x_fixtures.load('unscanned_outputs')
+    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    batch = t5x_fixtures.under(outputs, f'{kind}/batch')
+    logits_BTV = jax.jit(lambda params: t5.bind(t5x_fixtures.CONFIG, params)(batch))(params)
+    weights_BT, divisor = losses.normalization(factor, batch)
+    targets_BT, loss_weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
+    sums = losses.loss_sums(logits_BTV, targets_BT, loss_weights_BT, 1e-4, objective_weights_BT=weights_BT)
+    np.testing.assert_allclose(sums['objective'] / divisor, outputs[f'{kind}/loss_z1e-4_{factor}'], rtol=1e-6)
+
+
+def test_each_sequence_of_a_packed_row_counts_alike():
+    batch = {'decoder_loss_weights': np.array([[1, 1, 1, 0, 1, 0]]), 'decoder_segment_ids': np.array([[1, 1, 1, 1, 2, 0]])}
+    weights_BT, divisor = losses.normalization('AVERAGE_PER_SEQUENCE', batch)
+    np.testing.assert_allclose(weights_BT, [[1 / 3, 1 / 3, 1 / 3, 0, 1, 0]], rtol=1e-6)
+    assert float(divisor) == pytest.approx(2.0)
