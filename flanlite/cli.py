@@ -76,7 +76,22 @@ def lint(args: argparse.Namespace) -> None:
         raise ValueError(f'{faults} faults in templates')
 
 
-COMMANDS = {'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'lint': lint}
+def convert(args: argparse.Namespace) -> None:
+    """Write a checkpoint of ours, T5X's or Hugging Face's as a Hugging Face folder, or as one safetensors file."""
+    from flanlite.model.t5 import T5Config
+    from flanlite.train import parameters
+
+    load_config(args)
+    for flag in ('checkpoint', 'output'):
+        if not getattr(args, flag):
+            raise ValueError(f'convert needs --{flag}=PATH')
+    config = T5Config() if args.gin_file else None
+    parameters.convert(config=config, **given(args, *FLAGS['convert']))
+
+
+COMMANDS = {
+    'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'lint': lint, 'convert': convert,
+}  # fmt: skip
 
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'debug')
 FLAGS = {
@@ -87,6 +102,7 @@ FLAGS = {
     'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'),
     'show': ('mixture', 'vocabulary', 'examples'),
     'lint': ('mixture',),
+    'convert': ('checkpoint', 'output', 'form', 'vocabulary'),
 }
 
 KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild')}
@@ -95,7 +111,8 @@ KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length',
 HELP = {
     'mixture': 'a collection (pocket, flan2021), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
     'model_dir': 'the folder for checkpoints, metrics and reports; short for --gin.MODEL_DIR',
-    'checkpoint': 'a run folder, one of its checkpoints, or a released parameter file',
+    'checkpoint': 'a run folder, one of its checkpoints, a parameter file, a T5X checkpoint, or a Hugging Face folder',
+    'form': 'huggingface (a folder; the default) or safetensors (one file, for flanlite)',
     'split': 'train, validation or test',
     'output': 'the file or folder to write',
     'input': 'a .jsonl file with "inputs", or plain text, a line each; - for standard input',
@@ -119,7 +136,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, function in COMMANDS.items():
         command = commands.add_parser(
-            name, help=function.__doc__, description=function.__doc__, allow_abbrev=False,
+            name,
+            help=function.__doc__,
+            description=function.__doc__,
+            allow_abbrev=False,
             epilog='Any gin parameter or macro can be set with --gin.NAME=VALUE, for example --gin.TRAIN_STEPS=100.',
         )
         command.add_argument('--gin_file', action='append', default=[], metavar='FILE', help='a gin file; may repeat, later ones win')
@@ -212,7 +232,7 @@ def expected(error: Exception) -> bool:
 def explain(error: Exception) -> str:
     """Drop what gin adds below an error's own message, and name the gin parameters that have no value."""
     message = str(error).split('\n  In call to configurable', 1)[0]
-    if missing := re.search(rf"{MISSING}.*?: \[(.*?)\]", message, re.DOTALL):
+    if missing := re.search(rf'{MISSING}.*?: \[(.*?)\]', message, re.DOTALL):
         return f'no value for {missing[1]}; give it in the gin file, or with --gin.NAME=VALUE'
     return message
 

@@ -19,9 +19,10 @@ RANKS = {
     'data.rendering': 2, 'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3,
     'model.layers': 0, 'model.attention': 0, 'model.t5': 1, 'model.decoding': 1,
     'train.partitioning': 0, 'train.optimizers': 0, 'train.losses': 0, 'train.interrupts': 0, 'train.journal': 0, 'train.meter': 0,
-    'train.state': 1, 'train.step': 2, 'train.checkpoints': 2, 'train.interop': 2, 'train.run': 4,
+    'train.lazy': 0, 'train.state': 1, 'train.step': 2, 'train.checkpoints': 2, 'train.interop': 2, 'train.released': 3,
+    'train.parameters': 4, 'train.run': 5,
     'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.tables': 3, 'eval.report': 4,
-    'eval.rank': 2, 'eval.generate': 3, 'eval.load': 4, 'eval.infer': 5, 'eval.evaluate': 4, 'eval.baselines': 5, 'eval.splits': 4,
+    'eval.rank': 2, 'eval.generate': 3, 'eval.load': 5, 'eval.infer': 6, 'eval.evaluate': 4, 'eval.baselines': 5, 'eval.splits': 4,
     'eval.run': 5, 'eval.contenders': 6, 'eval.loco': 7, 'catalogue': 5, 'cli': 8,
 }  # fmt: skip
 

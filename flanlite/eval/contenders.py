@@ -22,7 +22,7 @@ from flanlite.eval.scores import TaskScores
 from flanlite.eval.splits import Opened
 from flanlite.model import t5
 from flanlite.model.t5 import T5Config
-from flanlite.train import checkpoints
+from flanlite.train import parameters
 from flanlite.train import run as training
 
 STYLES = {'tuned': 'instructions', 'ablation': 'fields'}  # how what a model is tuned on reads
@@ -59,7 +59,7 @@ class Sweep:
     def base_params(self) -> t5.Params:
         """Load the model before tuning, or draw it."""
         if self.initial_checkpoint_path:
-            return checkpoints.load_params(self.initial_checkpoint_path, self.config)
+            return parameters.load_params(self.initial_checkpoint_path, self.config)
         return jax.jit(t5.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
 
     def tasks(self, cluster: str) -> list[str]:
@@ -156,7 +156,7 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
         if entry.task in manifest['tasks']:
             trained.setdefault(entry.cluster or '', []).append(entry.task)
     seen = held.seen()
-    outcome = held.run(held.test.splits | seen.splits, checkpoints.load_params(folder, sweep.config))
+    outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config))
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
     return outcome._replace(skipped=skipped, trained=trained, seconds=seconds)
 

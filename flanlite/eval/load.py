@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from flanlite import config as gin_config
 from flanlite.data import packing, vocabularies
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import generate, rank
@@ -14,7 +15,7 @@ from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.model import t5
 from flanlite.model.t5 import T5Config
-from flanlite.train import checkpoints, losses
+from flanlite.train import losses, parameters
 from flanlite.train.partitioning import Partitioner, make_partitioner
 
 
@@ -155,17 +156,31 @@ def check_as_many(inputs: Sequence[Any], others: Sequence[Any], name: str) -> No
         raise ValueError(f'got {len(inputs)} inputs and {len(others)} {name}; expected as many of both')
 
 
-def load(path: str, vocabulary: str | None = None, partitioner: Partitioner | None = None, **config_changes: Any) -> Model:
+def load(
+    path: str,
+    vocabulary: str | None = None,
+    partitioner: Partitioner | None = None,
+    config: T5Config | str | None = None,
+    **config_changes: Any,
+) -> Model:
     """Load a model to score, rank and generate with.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a released parameter file.
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, a parameter file of ours, a T5X checkpoint, or a
+            Hugging Face folder.
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with.
         partitioner: the mesh; by default all devices.
+        config: the model's, or a gin file that says it; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated
+            MLP is taken for T5 1.1's.
         **config_changes: fields of `T5Config` to replace, such as dtype='float32'.
 
     Raises:
         ValueError: there is no checkpoint, or its vocabulary cannot be found.
     """
-    run = checkpoints.load_run(path, **config_changes)
+    if isinstance(config, str):
+        gin_config.load([config])
+        config = T5Config()
+    run = parameters.load_run(path, config, **config_changes)
+    if not vocabulary and not run.vocabulary:
+        raise ValueError(f'{path} does not come with its vocabulary; name it: vocabulary=..., a name or the path of a SentencePiece model')
     return Model(run.config, run.params, vocabularies.load(vocabulary or run.vocabulary), partitioner)

@@ -14,7 +14,7 @@ from flanlite.data import cache, mixtures, specs, vocabularies
 from flanlite.eval import evaluate, report, results, splits, tables
 from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
-from flanlite.train import checkpoints, partitioning
+from flanlite.train import checkpoints, parameters, partitioning
 
 
 @gin.configurable
@@ -49,7 +49,7 @@ def evaluate_checkpoint(
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
-    run = checkpoints.load_run(checkpoint)
+    run = parameters.load_run(checkpoint)
     vocabulary = vocabularies.load(vocabulary or run.vocabulary)
     opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows)
     if not opened.splits:

@@ -1,9 +1,7 @@
-"""Checkpoints of a run, through Orbax; and the small file in which a finished model is shipped."""
+"""Checkpoints of a run, through Orbax."""
 
 import contextlib
 import dataclasses
-import importlib.resources
-import json
 import logging
 import math
 import os
@@ -13,13 +11,9 @@ from typing import Any, NamedTuple
 
 import gin
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers
-from safetensors import safe_open
-from safetensors.flax import save_file
 
 from flanlite.model import t5
 from flanlite.model.t5 import T5Config
@@ -30,7 +24,6 @@ from flanlite.train.state import TrainState
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
-SUFFIX = '.safetensors'
 Tree = Any
 
 
@@ -87,16 +80,6 @@ class Restored(NamedTuple):
     state: TrainState
     position: dict[str, Any]
     unlogged: dict[str, float]
-
-
-class Run(NamedTuple):
-    """A trained model, and what is needed to ask it something."""
-
-    config: T5Config
-    params: Tree
-    vocabulary: str
-    feature_lengths: dict[str, int]
-    step: int
 
 
 class Checkpoints:
@@ -260,92 +243,8 @@ ARCHITECTURE = (
 )  # fmt: skip
 
 
-def save_params(
-    path: str | os.PathLike[str], params: Tree, config: T5Config, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
-) -> None:
-    """Write parameters as one safetensors file, with the config and more as JSON in its metadata.
-
-    Args:
-        path: ends in .safetensors.
-        params: a nested dict; the tensors' names join its keys with '/'.
-        config: the model's.
-        dtype: 'bfloat16' or 'float32'.
-        metadata: `vocabulary`, `feature_lengths`, `step`, and whatever else should travel with the parameters.
-    """
-    path = pathlib.Path(path)
-    if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
-        raise ValueError(f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}')
-    tensors = {name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()}
-    described = {'config': dataclasses.asdict(config), **(metadata or {})}
-    partial = path.with_name(path.name + '.partial')
-    save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
-    os.replace(partial, path)
-
-
-def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree | None = None) -> Tree:
-    """Load a model's parameters, in float32.
-
-    Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, or a file that `save_params` wrote; see `locate`.
-        config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
-        shardings: where the parameters go; by default all to this process's first device.
-
-    Raises:
-        ValueError: nothing is there, or it does not fit the config.
-    """
-    path = locate(path)
-    if path.suffix != SUFFIX:
-        checkpoints, step = find(path)
-        try:
-            return checkpoints.restore_params(step, config, shardings)
-        finally:
-            checkpoints.close()
-    abstract = abstract_params(config, shardings)
-    with open_file(path) as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
-        check_shapes(found, abstract, config, file_metadata(file)['config'], str(path))
-
-        def place(tree_path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            value = np.asarray(file.get_tensor(parameter_name(tree_path))).astype(leaf.dtype)
-            return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: value[index])
-
-        return jax.tree_util.tree_map_with_path(place, abstract)
-
-
-def load_run(path: str | os.PathLike[str], **config_changes: Any) -> Run:
-    """Load a model with the config, vocabulary and lengths it was trained with.
-
-    Args:
-        path: as for `load_params`.
-        config_changes: fields of `T5Config` to replace, such as `dtype`.
-    """
-    path = locate(path)
-    if path.suffix == SUFFIX:
-        with open_file(path) as file:
-            found = file_metadata(file)
-        config = dataclasses.replace(T5Config(**found['config']), **config_changes)
-        return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
-    checkpoints, step = find(path)
-    try:
-        manifest = checkpoints.manifest(step)
-        config = dataclasses.replace(T5Config(**manifest['model']), **config_changes)
-        params = checkpoints.restore_params(step, config)
-        return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], step)
-    finally:
-        checkpoints.close()
-
-
-def locate(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Find a path as it is given, or among what comes with flanlite by the same name (`mixtures/pocket/assets/base.safetensors`)."""
-    path = pathlib.Path(path).expanduser()
-    if not path.exists() and path.parts[:1] == ('mixtures',):
-        shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
-        path = pathlib.Path(str(shipped)) if shipped.is_file() else path
-    return path.absolute()
-
-
-def find(path: pathlib.Path) -> tuple[Checkpoints, int]:
-    """Find the checkpoint that a path means: a run's last one, or the one that the path names."""
+def find(path: pathlib.Path) -> tuple[Checkpoints, int] | None:
+    """Find the checkpoint that a path means: a run's last one, or the one that the path names; None where there is none."""
     step = int(path.name) if path.name.isdigit() and path.parent.name == FOLDER else None
     model_dir = path.parents[1] if step is not None else path.parent if path.name == FOLDER else path
     if (model_dir / FOLDER).is_dir():
@@ -353,17 +252,4 @@ def find(path: pathlib.Path) -> tuple[Checkpoints, int]:
         step = step if step is not None else checkpoints.latest_step()
         if step is not None and (checkpoints.path / str(step)).is_dir():
             return checkpoints, step
-    raise ValueError(f'no checkpoint at {path}; expected a run folder with {FOLDER}/STEP, one of these steps, or a {SUFFIX} file')
-
-
-def open_file(path: pathlib.Path) -> Any:
-    """Open a parameter file; what is none is a `ValueError`."""
-    try:
-        return safe_open(path, framework='flax')
-    except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
-        raise ValueError(f'{path} is no parameter file: {error}') from error
-
-
-def file_metadata(file: Any) -> dict[str, Any]:
-    """Read what `save_params` put beside the tensors."""
-    return {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+    return None

@@ -1,4 +1,4 @@
-"""T5X's parameters in ours: the names are T5X's, the layers are stacked on axis 0."""
+"""Names and layouts of T5X's and Hugging Face's T5 parameters, and ours: T5X's names, with the layers stacked on axis 0."""
 
 import re
 from collections.abc import Mapping
@@ -8,46 +8,232 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-Flat = Mapping[str, np.ndarray]
+from flanlite.model.t5 import T5Config
+from flanlite.train import lazy
+from flanlite.train.lazy import LazyArray
+
+Lazies = dict[str, LazyArray]
 
 # T5X's two networks name their layers `encoder/layers_3/...` (t5) and, stacked on axis 1, `encoder/encoder/...` (scalable_t5).
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
 SCANNED_LAYER = re.compile(r'^(encoder|decoder)/\1/(.*)$')
 SCAN_AXIS = 1
 
+HF_BLOCK = re.compile(r'^(encoder|decoder)\.block\.(\d+)\.layer\.(.*)\.weight$')
+HF_BIAS = '0.SelfAttention.relative_attention_bias'
+# Hugging Face's names within a block, and T5X's within a layer.
+HF_LAYER = {
+    'encoder': {
+        '0.layer_norm': 'pre_attention_layer_norm/scale',
+        '0.SelfAttention': 'attention',
+        '1.layer_norm': 'pre_mlp_layer_norm/scale',
+        '1.DenseReluDense': 'mlp',
+        HF_BIAS: 'relpos_bias/rel_embedding',
+    },
+    'decoder': {
+        '0.layer_norm': 'pre_self_attention_layer_norm/scale',
+        '0.SelfAttention': 'self_attention',
+        '1.layer_norm': 'pre_cross_attention_layer_norm/scale',
+        '1.EncDecAttention': 'encoder_decoder_attention',
+        '2.layer_norm': 'pre_mlp_layer_norm/scale',
+        '2.DenseReluDense': 'mlp',
+        HF_BIAS: 'relpos_bias/rel_embedding',
+    },
+}
+HF_KERNELS = {'q': 'query', 'k': 'key', 'v': 'value', 'o': 'out', 'wi': 'wi', 'wi_0': 'wi_0', 'wi_1': 'wi_1', 'wo': 'wo'}
+HF_TOP = {
+    'shared.weight': 'token_embedder/embedding',
+    'encoder.final_layer_norm.weight': 'encoder/encoder_norm/scale',
+    'decoder.final_layer_norm.weight': 'decoder/decoder_norm/scale',
+    'lm_head.weight': 'decoder/logits_dense/kernel',
+}
+# The embedding once more, and a bias that early checkpoints hold and nothing uses.
+HF_UNUSED = re.compile(r'^(encoder|decoder)\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias')
 
-def from_t5x(flat: Flat) -> dict[str, Any]:
-    """Convert the parameters of T5X's `t5` or `scalable_t5` network, `{'encoder/layers_0/mlp/wo/kernel': array}`.
+
+def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
+    """Bring the parameters of T5X's `t5` or `scalable_t5` network, `encoder/layers_0/mlp/wo/kernel`, into our layout.
 
     scalable_t5 has a relative position bias in each layer: its parameters fit a config with `relpos_bias_per_layer`.
     """
-    params: dict[str, np.ndarray] = {}
-    unscanned: dict[str, dict[int, np.ndarray]] = {}
+    params: Lazies = {}
+    unscanned: dict[str, dict[int, LazyArray]] = {}
     for path, value in flat.items():
         if match := UNSCANNED_LAYER.match(path):
             stack, number, name = match.groups()
-            unscanned.setdefault(f'{stack}/layers/{name}', {})[int(number)] = np.asarray(value, np.float32)
+            unscanned.setdefault(f'{stack}/layers/{name}', {})[int(number)] = value
         elif match := SCANNED_LAYER.match(path):
             stack, name = match.groups()
-            params[f'{stack}/layers/{name}'] = _join_heads(name, np.moveaxis(np.asarray(value, np.float32), SCAN_AXIS, 0))
+            params[f'{stack}/layers/{name}'] = _join_heads(name, lazy.moved_first(value, SCAN_AXIS))
         else:
-            params[path] = np.asarray(value, np.float32)
+            params[path] = value
     for path, layers in unscanned.items():
         if sorted(layers) != list(range(len(layers))):
             raise ValueError(f'{path} has layers {sorted(layers)}; expected each of 0 to {max(layers)}')
-        params[path] = np.stack([layers[number] for number in range(len(layers))])
-    return traverse_util.unflatten_dict(params, sep='/')
+        params[path] = lazy.stacked([layers[number] for number in range(len(layers))])
+    return params
 
 
-def _join_heads(name: str, value: np.ndarray) -> np.ndarray:
+def _join_heads(name: str, value: LazyArray) -> LazyArray:
     """Join heads and head dimension, which scalable_t5 keeps apart in the kernels of attention."""
-    if value.ndim < 4:
+    if len(value.shape) < 4:
         return value
-    layers, first, second, third = value.shape
-    return value.reshape(layers, first * second, third) if name.endswith('out/kernel') else value.reshape(layers, first, second * third)
+    return lazy.joined(value, 1 if name.endswith('out/kernel') else 2)
 
 
-def optimizer_state_from_t5x(flat: Flat, step: int, template: Any) -> Any:
+def from_t5x(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Convert T5X's parameters, `{'encoder/layers_0/mlp/wo/kernel': array}`, that are in memory."""
+    stacked = stack_layers({path: lazy.held(np.asarray(value, np.float32)) for path, value in flat.items()})
+    return traverse_util.unflatten_dict({path: value.whole() for path, value in stacked.items()}, sep='/')
+
+
+def from_huggingface(tensors: Mapping[str, LazyArray]) -> Lazies:
+    """Bring a T5 of Hugging Face's, `encoder.block.0.layer.0.SelfAttention.q.weight`, into our layout.
+
+    Raises:
+        ValueError: a tensor that no T5 has.
+    """
+    flat: Lazies = {}
+    per_layer = any(HF_BIAS in name and '.block.0.' not in name for name in tensors)  # UMT5
+    for name, value in tensors.items():
+        if HF_UNUSED.search(name):
+            continue
+        if name in HF_TOP:
+            flat[HF_TOP[name]] = lazy.transposed(value) if name.startswith('lm_head') else value
+        elif match := HF_BLOCK.match(name):
+            stack, number, rest = match.groups()
+            path = _t5x_name(stack, rest, name)
+            path = f'{stack}/{path}' if rest == HF_BIAS and not per_layer else f'{stack}/layers_{number}/{path}'
+            flat[path] = value if path.endswith('scale') else lazy.transposed(value)
+        else:
+            raise ValueError(f'{name} is no parameter of a T5; expected a T5, Flan-T5, mT5, ByT5 or UMT5')
+    return stack_layers(flat)
+
+
+def _t5x_name(stack: str, rest: str, name: str) -> str:
+    table = HF_LAYER[stack]
+    if rest in table:
+        return table[rest]
+    module, _, kernel = rest.rpartition('.')
+    if module not in table or kernel not in HF_KERNELS:
+        raise ValueError(f'{name} is no parameter of a T5; expected a T5, Flan-T5, mT5, ByT5 or UMT5')
+    return f'{table[module]}/{HF_KERNELS[kernel]}/kernel'
+
+
+def to_huggingface(params: Mapping[str, LazyArray]) -> Lazies:
+    """Name our parameters, `encoder/layers/mlp/wo/kernel`, as Hugging Face's T5 does, a tensor a layer."""
+    tensors: Lazies = {}
+    top = {path: name for name, path in HF_TOP.items()}
+    kernels = {ours: theirs for theirs, ours in HF_KERNELS.items()}
+    for path, value in params.items():
+        stack, _, rest = path.partition('/')
+        if path in top:
+            tensors[top[path]] = lazy.transposed(value) if path.endswith('kernel') else value
+        elif rest.startswith('relpos_bias'):
+            tensors[f'{stack}.block.0.layer.{HF_BIAS}.weight'] = lazy.transposed(value)
+        else:
+            module, _, last = rest.removeprefix('layers/').partition('/')
+            names = {ours: theirs for theirs, ours in HF_LAYER[stack].items()}
+            inner = names.get(f'{module}/{last}') or f'{names[module]}.{kernels[last.removesuffix("/kernel")]}'
+            for number in range(value.shape[0]):
+                one = lazy.layer(value, number)
+                tensors[f'{stack}.block.{number}.layer.{inner}.weight'] = one if last == 'scale' else lazy.transposed(one)
+    return tensors
+
+
+def config_of(params: Mapping[str, LazyArray]) -> T5Config:
+    """Read a model's sizes off its parameters' shapes, all of which T5's state; a gated MLP is taken for T5 1.1's."""
+    missing = [name for name in ('token_embedder/embedding', 'encoder/layers/attention/query/kernel') if name not in params]
+    if missing:
+        raise ValueError(f'there is no {missing[0]} among the parameters, {", ".join(sorted(params)[:3])} ...; expected those of a T5')
+    per_layer = 'encoder/layers/relpos_bias/rel_embedding' in params
+    heads = params['encoder/layers/relpos_bias/rel_embedding' if per_layer else 'encoder/relpos_bias/rel_embedding'].shape[-2]
+    layers, emb_dim, joined = params['encoder/layers/attention/query/kernel'].shape
+    gated = 'encoder/layers/mlp/wi_0/kernel' in params
+    return T5Config(
+        vocab_size=params['token_embedder/embedding'].shape[0],
+        emb_dim=emb_dim,
+        num_heads=heads,
+        num_encoder_layers=layers,
+        num_decoder_layers=params['decoder/layers/self_attention/query/kernel'].shape[0],
+        head_dim=joined // heads,
+        mlp_dim=params['encoder/layers/mlp/wo/kernel'].shape[1],
+        mlp_activations=('gelu', 'linear') if gated else ('relu',),
+        logits_via_embedding='decoder/logits_dense/kernel' not in params,
+        relpos_bias_per_layer=per_layer,
+        dtype='float32',
+    )
+
+
+def check_huggingface(described: Mapping[str, Any]) -> None:
+    """Refuse a config.json of a model of another kind, or with buckets other than T5's."""
+    kind = described.get('model_type')
+    if kind not in ('t5', 'mt5', 'umt5'):
+        raise ValueError(f'config.json says model_type {kind!r}; expected t5, mt5 or umt5')
+    buckets = described.get('relative_attention_num_buckets', 32), described.get('relative_attention_max_distance', 128)
+    if buckets != (32, 128):
+        raise ValueError(f'config.json says relative attention buckets and distance {buckets}; expected (32, 128), as in every released T5')
+
+
+def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5Config:
+    """Read Hugging Face's config.json.
+
+    Args:
+        described: its content, after `check_huggingface`.
+        has_head: whether there is an lm_head among the tensors. From version 5, transformers writes `tie_word_embeddings: true` for all,
+            and what makes the difference, for T5, as `scale_decoder_outputs`.
+    """
+    kind = described['model_type']
+    tied = described.get('scale_decoder_outputs', described.get('tie_word_embeddings', True)) if kind == 't5' else not has_head
+    projection = described.get('feed_forward_proj', 'relu')
+    activation = projection.removeprefix('gated-').removesuffix('_new')
+    return T5Config(
+        vocab_size=described['vocab_size'],
+        emb_dim=described['d_model'],
+        num_heads=described['num_heads'],
+        num_encoder_layers=described['num_layers'],
+        num_decoder_layers=described.get('num_decoder_layers') or described['num_layers'],
+        head_dim=described['d_kv'],
+        mlp_dim=described['d_ff'],
+        mlp_activations=(activation, 'linear') if projection.startswith('gated-') else (activation,),
+        dropout_rate=described.get('dropout_rate', 0.1),
+        logits_via_embedding=tied,
+        relpos_bias_per_layer=kind == 'umt5',
+        dtype='float32',
+    )
+
+
+def config_to_huggingface(config: T5Config) -> dict[str, Any]:
+    """Write a config.json for `transformers.T5ForConditionalGeneration`; a position bias in each layer is a ValueError."""
+    if config.relpos_bias_per_layer:
+        raise ValueError('a position bias in each layer is UMT5, whose logits transformers scales whatever its config says; not written')
+    gated = 'gated-' if len(config.mlp_activations) > 1 else ''
+    return {
+        'architectures': ['T5ForConditionalGeneration'],
+        'model_type': 't5',
+        'vocab_size': config.vocab_size,
+        'd_model': config.emb_dim,
+        'd_kv': config.head_dim,
+        'd_ff': config.mlp_dim,
+        'num_heads': config.num_heads,
+        'num_layers': config.num_encoder_layers,
+        'num_decoder_layers': config.num_decoder_layers,
+        'feed_forward_proj': gated + config.mlp_activations[0],
+        'tie_word_embeddings': config.logits_via_embedding,
+        'scale_decoder_outputs': config.logits_via_embedding,
+        'dropout_rate': config.dropout_rate,
+        'relative_attention_num_buckets': 32,
+        'relative_attention_max_distance': 128,
+        'layer_norm_epsilon': 1e-6,
+        'is_encoder_decoder': True,
+        'pad_token_id': 0,
+        'eos_token_id': 1,
+        'decoder_start_token_id': 0,
+        'dtype': 'float32',
+    }
+
+
+def optimizer_state_from_t5x(flat: Mapping[str, np.ndarray], step: int, template: Any) -> Any:
     """Convert T5X's Adafactor state, `{'encoder/layers_0/mlp/wo/kernel/v_row': array}`, of the unscanned network.
 
     Args:

@@ -18,11 +18,12 @@ from flanlite import config as gin_config
 from flanlite.data import batches, cache, mixtures, vocabularies
 from flanlite.model.t5 import T5Config
 from flanlite.train import partitioning
-from flanlite.train.checkpoints import CheckpointConfig, Checkpoints, load_params
+from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
 from flanlite.train.interrupts import Interrupts
 from flanlite.train.journal import Journal, read_metrics, write_whole
 from flanlite.train.meter import Meter
 from flanlite.train.optimizers import Optimizer
+from flanlite.train.parameters import load_params
 from flanlite.train.partitioning import Partitioner
 from flanlite.train.step import StepConfig, abstract_state, jit_create, jit_eval_step, jit_init, jit_train_step
 
@@ -73,7 +74,7 @@ def train(
         vocabulary: a name for `vocabularies.load`; by default the collection's.
         style: `instructions`, or `fields` for the ablation without them; see `specs.STYLES`.
         held_out: a cluster to leave out, together with those that overlap with it.
-        initial_checkpoint_path: parameters to begin with, for `checkpoints.load_params`; by default they are drawn.
+        initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are drawn.
         seed: of parameters, dropout and the order of the data.
         log_every_steps: steps that a record in metrics.jsonl is of.
         eval_every_steps: how often the loss on the validation split is computed; never by default.

@@ -9,12 +9,12 @@ PATH = pathlib.Path(__file__).parent / 'assets' / 'base.safetensors'
 
 def ship(model_dir: str, path: pathlib.Path = PATH) -> None:
     """Write the parameters of a run's last checkpoint in bfloat16, with what a later run must know of them."""
-    from flanlite.train import checkpoints
+    from flanlite.train import parameters
 
-    run = checkpoints.load_run(model_dir)
+    run = parameters.load_run(model_dir)
     manifest = json.loads((pathlib.Path(model_dir) / 'manifest.json').read_text(encoding='utf-8'))
     made = {'vocabulary': run.vocabulary, 'feature_lengths': dict(run.feature_lengths), 'step': run.step, 'tasks': manifest['tasks']}
-    checkpoints.save_params(path, run.params, run.config, metadata=made)
+    parameters.save_params(path, run.params, run.config, metadata=made)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import toyeval as toy
 from flanlite.data import cache, vocabularies
 from flanlite.eval import baselines, evaluate, rank, run, splits
 from flanlite.eval.evaluate import Evaluator
-from flanlite.train import checkpoints
+from flanlite.train import parameters
 from flanlite.train.partitioning import make_partitioner
 
 VOCABULARY = vocabularies.load('bytes')
@@ -115,7 +115,7 @@ def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
 def test_evaluate_checkpoint_writes_a_report(tmp_path):
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
-    checkpoints.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
+    parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
     piece = run.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
     assert [task.num_rows for task in piece.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())

@@ -9,7 +9,7 @@ import toyeval as toy
 import flanlite
 from flanlite.eval import infer as infer_module
 from flanlite.eval.infer import infer
-from flanlite.train import checkpoints
+from flanlite.train import parameters
 
 TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
 
@@ -18,7 +18,7 @@ TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp('model') / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
-    checkpoints.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
+    parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
     return path
 
 

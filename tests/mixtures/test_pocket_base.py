@@ -35,11 +35,11 @@ def test_run_files_parse(run):
 def test_base_fits_the_model():
     import flanlite.train.run  # noqa: F401
     from flanlite.model.t5 import T5Config
-    from flanlite.train import checkpoints
+    from flanlite.train import parameters
 
     gin_config.load(['gin/models/pocket.gin'])
     assert base.PATH.stat().st_size < 4_000_000
-    run = checkpoints.load_run('mixtures/pocket/assets/base.safetensors')
+    run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
     assert dataclasses.replace(run.config, dtype='float32') == T5Config()
     assert run.vocabulary == 'pocket'
 

@@ -12,7 +12,7 @@ import pytest
 
 from flanlite.model import t5
 from flanlite.model.t5 import T5Config
-from flanlite.train import checkpoints, partitioning, state, step
+from flanlite.train import parameters, partitioning, state, step
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
 from flanlite.train.optimizers import Optimizer
 
@@ -60,20 +60,20 @@ def test_what_is_restored_is_bit_identical(saved, tmp_path):
 
 def test_a_run_folder_gives_back_its_model(saved, tmp_path):
     for path in (tmp_path, tmp_path / 'checkpoints', tmp_path / 'checkpoints' / '3'):
-        run = checkpoints.load_run(path)
+        run = parameters.load_run(path)
         assert (run.config, run.vocabulary, run.feature_lengths, run.step) == (CONFIG, 'bytes', {'inputs': 8, 'targets': 4}, 3)
     jax.tree.map(np.testing.assert_array_equal, run.params, made_up_state().params)
-    assert checkpoints.load_run(tmp_path, dtype='bfloat16').config.dtype == 'bfloat16'
+    assert parameters.load_run(tmp_path, dtype='bfloat16').config.dtype == 'bfloat16'
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_a_shipped_file_gives_back_its_model(tmp_path, dtype):
     params = made_up_state().params
     file = tmp_path / 'base.safetensors'
-    checkpoints.save_params(
+    parameters.save_params(
         file, params, CONFIG, dtype=dtype, metadata={'vocabulary': 'bytes', 'feature_lengths': {'inputs': 8, 'targets': 4}, 'step': 7}
     )
-    run = checkpoints.load_run(file)
+    run = parameters.load_run(file)
     assert run[0] == CONFIG and run[2:] == ('bytes', {'inputs': 8, 'targets': 4}, 7)
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf.astype(dtype).astype('float32')), params)
     jax.tree.map(np.testing.assert_array_equal, run.params, rounded)
@@ -101,7 +101,7 @@ def test_a_full_disk_says_so(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     kept.close()
     with pytest.raises(ValueError, match='no checkpoint'):
-        checkpoints.load_run(tmp_path)
+        parameters.load_run(tmp_path)
 
 
 def test_a_bucket_is_refused():
@@ -122,9 +122,9 @@ def test_another_shape_names_parameter_shapes_and_remedy(saved, tmp_path, source
     path = tmp_path
     if source == 'file':
         path = tmp_path / 'base.safetensors'
-        checkpoints.save_params(path, made_up_state().params, CONFIG)
+        parameters.save_params(path, made_up_state().params, CONFIG)
     with pytest.raises(ValueError) as raised:
-        checkpoints.load_params(path, OTHER)
+        parameters.load_params(path, OTHER)
     for word in ('decoder/layers/mlp/wi_0/kernel', '(1, 8, 16)', '(1, 8, 24)', 'T5Config.mlp_dim = 16'):
         assert word in str(raised.value)
 
@@ -139,12 +139,12 @@ def test_resuming_with_another_shape_or_optimizer_is_refused(saved):
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match='no checkpoint at'):
-        checkpoints.load_run(tmp_path)
+        parameters.load_run(tmp_path)
     (tmp_path / 'x.safetensors').write_text('nothing')
     with pytest.raises(ValueError, match='is no parameter file'):
-        checkpoints.load_run(tmp_path / 'x.safetensors')
+        parameters.load_run(tmp_path / 'x.safetensors')
     with pytest.raises(ValueError, match='is no parameter file'):
-        checkpoints.load_run(tmp_path / 'missing.safetensors')
+        parameters.load_run(tmp_path / 'missing.safetensors')
 
 
 @pytest.mark.parametrize('settings', [{'every_steps': 0}, {'keep_last': 0}, {'best_mode': 'least'}])

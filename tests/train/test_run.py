@@ -18,7 +18,7 @@ import pytest
 import toy
 
 from flanlite import config as gin_config
-from flanlite.train import checkpoints, journal, run
+from flanlite.train import journal, parameters, run
 from flanlite.train.meter import NonFiniteLoss
 from flanlite.train.partitioning import Partitioner
 
@@ -60,7 +60,7 @@ def training_records(model_dir, names=EXACT):
 
 def assert_same_run(model_dir, expected_dir, step=STEPS):
     assert training_records(model_dir) == training_records(expected_dir)
-    got, expected = (checkpoints.load_run(pathlib.Path(folder) / 'checkpoints' / str(step)) for folder in (model_dir, expected_dir))
+    got, expected = (parameters.load_run(pathlib.Path(folder) / 'checkpoints' / str(step)) for folder in (model_dir, expected_dir))
     jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
 
 
@@ -90,7 +90,7 @@ def test_train_save_resume_gives_the_same_run(whole, tmp_path):
     toy.train(tmp_path, STEPS)
     lines = [record for record in training_records(tmp_path) if record['step'] != 5]
     assert lines == training_records(whole.model_dir)
-    got, expected = (checkpoints.load_run(folder) for folder in (tmp_path, whole.model_dir))
+    got, expected = (parameters.load_run(folder) for folder in (tmp_path, whole.model_dir))
     jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
 
 
@@ -118,7 +118,7 @@ def test_sigterm_saves_and_leaves(tmp_path):
     process.send_signal(signal.SIGTERM)
     output = process.communicate()[0]
     assert process.returncode == 143 and 'interrupted; saved step' in output, output
-    step = checkpoints.load_run(tmp_path / 'stopped').step
+    step = parameters.load_run(tmp_path / 'stopped').step
     toy.train(tmp_path / 'stopped', step + 5)
     toy.train(tmp_path / 'whole', step + 5)
     assert_same_run(tmp_path / 'stopped', tmp_path / 'whole', step + 5)
@@ -140,7 +140,7 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     assert json.loads((tmp_path / 'manifest.json').read_text())['mesh'] == {'data': 2, 'model': 1}
     one, two = ([list(record.values()) for record in training_records(folder)[: STEPS // 2]] for folder in (whole.model_dir, tmp_path))
     np.testing.assert_allclose(two, one, rtol=1e-4)
-    resumed = checkpoints.load_run(tmp_path)
+    resumed = parameters.load_run(tmp_path)
     assert resumed.step >= STEPS and resumed.config == toy.CONFIG
     on_one = toy.train(tmp_path, resumed.step + 2)  # onto another mesh, with the data from where it stood
     assert math.isfinite(on_one.metrics['loss']) and on_one.step == resumed.step + 2
@@ -150,7 +150,7 @@ def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
     begun = toy.train(tmp_path, 1, initial_checkpoint_path=str(whole.model_dir))
     records = training_records(whole.model_dir)
     assert begun.metrics['loss'] < (records[0]['loss'] + records[-1]['loss']) / 2
-    assert checkpoints.load_run(tmp_path).step == 1
+    assert parameters.load_run(tmp_path).step == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(monkeypatch, tmp_path):
@@ -171,7 +171,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(monkeypatch, 
         toy.train(tmp_path, 8)
     assert [record['step'] for record in journal.read_metrics(tmp_path)] == [2]
     with pytest.raises(ValueError, match='no checkpoint'):
-        checkpoints.load_run(tmp_path)
+        parameters.load_run(tmp_path)
 
 
 def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):

@@ -1,0 +1,195 @@
+"""A model's parameters from wherever they are (a run, the file that we ship, T5X's or Hugging Face's checkpoints), and into files."""
+
+import dataclasses
+import importlib.resources
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from safetensors.flax import save_file
+
+from flanlite.data import vocabularies
+from flanlite.model.t5 import T5Config
+from flanlite.train import checkpoints, lazy, released
+from flanlite.train.checkpoints import Tree, abstract_params, check_shapes
+from flanlite.train.lazy import LazyArray
+from flanlite.train.partitioning import parameter_name
+
+SUFFIX = '.safetensors'
+FORMATS = ('huggingface', 'safetensors')
+FLAN_LENGTHS = {'inputs': 1024, 'targets': 256}  # for a model that does not say what it was trained with
+T5_VOCAB = 32128
+
+
+class Run(NamedTuple):
+    """A trained model, and what is needed to ask it something; `vocabulary` is None where nothing tells which it is."""
+
+    config: T5Config
+    params: Tree
+    vocabulary: str | None
+    feature_lengths: dict[str, int]
+    step: int
+
+
+def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree | None = None) -> Tree:
+    """Load a model's parameters, in float32; each process reads from disk what its devices hold.
+
+    Args:
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, a file that `save_params` wrote, a T5X checkpoint or a
+            Hugging Face folder; see `locate`.
+        config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
+        shardings: where the parameters go; by default all to this process's first device.
+
+    Raises:
+        ValueError: nothing is there, or it does not fit the config.
+    """
+    path = locate(path)
+    if ours := _find_run(path):
+        return ours[0].restore_params(ours[1], config, shardings)
+    if path.suffix == SUFFIX:
+        return place(dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path)
+    other = _find_released(path)
+    return place(other.params, config, shardings, dataclasses.asdict(other.config), path)
+
+
+def load_run(path: str | os.PathLike[str], config: T5Config | None = None, **config_changes: Any) -> Run:
+    """Load a model with the config, vocabulary and lengths it was trained with.
+
+    Args:
+        path: as for `load_params`.
+        config: in place of the one that is found; a T5X checkpoint's is read off its shapes, which do not tell its activations.
+        config_changes: fields of `T5Config` to replace, such as `dtype`.
+    """
+    path = locate(path)
+    if ours := _find_run(path):
+        manifest = ours[0].manifest(ours[1])
+        config = dataclasses.replace(config or T5Config(**manifest['model']), **config_changes)
+        return Run(config, ours[0].restore_params(ours[1], config), manifest['vocabulary']['name'], manifest['feature_lengths'], ours[1])
+    if path.suffix == SUFFIX:
+        found = file_metadata(path)
+        config = dataclasses.replace(config or T5Config(**found['config']), **config_changes)
+        return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
+    other = _find_released(path)
+    config = dataclasses.replace(config or other.config, **config_changes)
+    params = place(other.params, config, None, dataclasses.asdict(other.config), path)
+    return Run(config, params, other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None), FLAN_LENGTHS, other.step)
+
+
+def place(
+    arrays: Mapping[str, LazyArray], config: T5Config, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
+) -> Tree:
+    """Put a model's parameters, by our names, where they belong; refuses those of another shape."""
+    abstract = abstract_params(config, shardings)
+    check_shapes({name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source))
+
+    def put(tree_path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        array = arrays[parameter_name(tree_path)]
+        pieces: dict[Any, np.ndarray] = {}
+
+        def piece(index: tuple[slice, ...]) -> np.ndarray:  # what several devices hold is read once
+            key = tuple((part.start, part.stop) for part in index)
+            if key not in pieces:
+                pieces[key] = np.asarray(array.read(index)).astype(leaf.dtype)
+            return pieces[key]
+
+        return jax.make_array_from_callback(leaf.shape, leaf.sharding, piece)
+
+    return jax.tree_util.tree_map_with_path(put, abstract)
+
+
+def save_params(
+    path: str | os.PathLike[str], params: Tree, config: T5Config, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write parameters as one safetensors file, with the config and more as JSON in its metadata.
+
+    Args:
+        path: ends in .safetensors.
+        params: a nested dict; the tensors' names join its keys with '/'.
+        config: the model's.
+        dtype: 'bfloat16' or 'float32'.
+        metadata: `vocabulary`, `feature_lengths`, `step`, and whatever else should travel with the parameters.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
+        raise ValueError(f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}')
+    tensors = {name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()}
+    described = {'config': dataclasses.asdict(config), **(metadata or {})}
+    partial = path.with_name(path.name + '.partial')
+    save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
+    os.replace(partial, path)
+
+
+def convert(
+    checkpoint: str, output: str, form: str = 'huggingface', *, vocabulary: str | None = None, config: T5Config | None = None
+) -> None:
+    """Write a checkpoint of any kind as a Hugging Face folder, or as one safetensors file of ours.
+
+    Args:
+        checkpoint: as for `load_params`.
+        output: the folder or file to write.
+        form: `huggingface` or `safetensors`.
+        vocabulary: a name or path for `vocabularies.load`; by default the one that comes with the checkpoint.
+        config: as for `load_run`.
+    """
+    if form not in FORMATS:
+        raise ValueError(f'unknown format {form!r}; expected {" or ".join(FORMATS)}')
+    path = locate(checkpoint)
+    if _find_run(path) or path.suffix == SUFFIX:
+        run = load_run(path, config)
+        config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
+        arrays = {key: lazy.held(value) for key, value in traverse_util.flatten_dict(run.params, sep='/').items()}
+    else:
+        other = _find_released(path)
+        config, name, step, lengths = config or other.config, other.vocabulary, other.step, FLAN_LENGTHS
+        name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
+        arrays = dict(other.params)
+    check_shapes({key: array.shape for key, array in arrays.items()}, abstract_params(config), config, None, str(path))
+    if vocabulary is None and name is None:
+        raise ValueError(f'{path} does not come with its vocabulary; name it with --vocabulary, as a name or a SentencePiece model')
+    loaded = vocabularies.load(vocabulary or name)
+    if form == 'huggingface':
+        tokenizer = pathlib.Path(loaded.path).read_bytes() if isinstance(loaded, vocabularies.SentencePieceVocabulary) else None
+        released.write_huggingface(output, config, arrays, tokenizer, loaded.extra_ids)
+    else:
+        tree = traverse_util.unflatten_dict({key: array.whole() for key, array in arrays.items()}, sep='/')
+        made = {'vocabulary': vocabulary or name, 'feature_lengths': lengths, 'step': step}
+        save_params(output, tree, config, dtype='float32', metadata=made)
+    print(f'wrote {output}')
+
+
+def locate(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Find a path as it is given, or among what comes with flanlite by the same name (`mixtures/pocket/assets/base.safetensors`)."""
+    path = pathlib.Path(path).expanduser()
+    if not path.exists() and path.parts[:1] == ('mixtures',):
+        shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
+        path = pathlib.Path(str(shipped)) if shipped.is_file() else path
+    return path.absolute()
+
+
+def file_metadata(path: pathlib.Path) -> dict[str, Any]:
+    """Read what `save_params` put beside the tensors."""
+    with released.open_safetensors(path) as file:
+        found = dict(file.metadata() or {})
+    if 'config' not in found:
+        raise ValueError(
+            f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it lies in, with config.json'
+        )
+    return {name: json.loads(text) for name, text in found.items()}
+
+
+def _find_run(path: pathlib.Path) -> tuple[checkpoints.Checkpoints, int] | None:
+    return None if path.suffix == SUFFIX else checkpoints.find(path)
+
+
+def _find_released(path: pathlib.Path) -> released.Released:
+    found = released.find(path)
+    if found is None:
+        ours = f'a run folder with {checkpoints.FOLDER}/STEP, one of these steps, a {SUFFIX} file'
+        raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}')
+    return found

@@ -1,0 +1,224 @@
+"""Checkpoints that others wrote, read without their libraries: T5X's (msgpack and tensorstore, or Orbax) and Hugging Face's folders.
+
+Nothing is read but names and shapes until a parameter is asked for, and then only the part that is.
+"""
+
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import ml_dtypes  # noqa: F401 (makes numpy know bfloat16)
+import numpy as np
+import tensorstore
+from flax import serialization
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from flanlite.model.t5 import T5Config
+from flanlite.train import interop, lazy
+from flanlite.train.interop import Lazies
+from flanlite.train.lazy import Index, LazyArray
+
+CONFIG_FILE = 'config.json'
+INDEX_FILE = 'model.safetensors.index.json'
+SHARD = 'model{}.safetensors'
+SHARD_BYTES = 5 * 2**30
+TOKENIZER_FILE = 'spiece.model'
+T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
+ORBAX_FOLDER = 'state'
+KINDS = "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or state/)"
+
+
+class Released(NamedTuple):
+    """A checkpoint that somebody else wrote.
+
+    Args:
+        config: as its files have it, or as its parameters' shapes tell; activations in float32.
+        params: by our names.
+        vocabulary: the path of its SentencePiece model, `bytes`, or None where it does not come with one.
+        step: of its training, where that is known.
+    """
+
+    config: T5Config
+    params: Lazies
+    vocabulary: str | None
+    step: int
+
+
+def find(path: pathlib.Path) -> Released | None:
+    """Open a checkpoint of T5X's or Hugging Face's; None where there is none at `path`.
+
+    Args:
+        path: a Hugging Face folder, a T5X checkpoint, or a folder of T5X checkpoints, of which the last is taken.
+
+    Raises:
+        ValueError: there is one, but in a form that cannot be read, or of a model that is no T5.
+    """
+    if (path / CONFIG_FILE).is_file():
+        return read_huggingface(path)
+    steps = [int(child.name.removeprefix('checkpoint_')) for child in path.glob('checkpoint_*') if child.name[11:].isdigit()]
+    if steps:
+        path = path / f'checkpoint_{max(steps)}'
+    if (path / T5X_FILE).is_file():
+        return read_t5x(path, dict(legacy_arrays(path)))
+    if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
+        return read_t5x(path, dict(orbax_arrays(path / ORBAX_FOLDER)))
+    return None
+
+
+def read_t5x(path: pathlib.Path, arrays: Mapping[str, LazyArray]) -> Released:
+    """Take a T5X checkpoint's parameters (its `target`)."""
+    target = {name.removeprefix('target/'): value for name, value in arrays.items() if name.startswith('target/')}
+    if not target:
+        raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
+    params = interop.stack_layers(target)
+    number = path.name.removeprefix('checkpoint_')
+    return Released(interop.config_of(params), params, None, int(number) if number.isdigit() else 0)
+
+
+def legacy_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
+    """List the arrays of a msgpack checkpoint: in the file itself, or beside it where it has a tensorstore spec."""
+    try:
+        tree = serialization.msgpack_restore((path / T5X_FILE).read_bytes())['optimizer']
+    except Exception as error:  # of many kinds, from msgpack and flax
+        raise ValueError(f"{path / T5X_FILE} is no checkpoint of T5X's: {error}") from error
+
+    def walk(prefix: str, node: Any) -> Iterator[tuple[str, LazyArray]]:
+        if isinstance(node, dict) and 'kvstore' in node:
+            folder = path / pathlib.PurePosixPath(node['kvstore']['path']).name
+            yield (
+                prefix,
+                tensorstore_array({'driver': node.get('driver', 'zarr'), 'kvstore': {'driver': 'file', 'path': str(folder)}}, prefix),
+            )
+        elif isinstance(node, dict):
+            for name, child in node.items():
+                yield from walk(f'{prefix}/{name}' if prefix else name, child)
+        elif isinstance(node, np.ndarray):
+            yield prefix, lazy.held(node)
+
+    return walk('', tree)
+
+
+def orbax_arrays(folder: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
+    """List the arrays that T5X wrote through Orbax, with tensorstore's OCDBT."""
+    store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
+    for key in store.list().result():
+        name, _, last = key.decode().rpartition('/')
+        if last in ('.zarray', 'zarr.json') and name.startswith('target.'):
+            driver = 'zarr' if last == '.zarray' else 'zarr3'
+            spec = {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'}}
+            yield name.replace('.', '/'), tensorstore_array(spec, name)
+
+
+def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
+    """Open an array on disk; a missing or broken one is a `ValueError`."""
+    try:
+        store = tensorstore.open(dict(spec), open=True, read=True).result()
+    except ValueError as error:
+        raise ValueError(f'cannot read the parameter {name}: {str(error).splitlines()[0]}; is the checkpoint complete?') from error
+    return LazyArray(tuple(store.shape), lambda index: np.asarray(store[index].read().result()))
+
+
+def read_huggingface(path: pathlib.Path) -> Released:
+    """Take a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if it is there."""
+    described = json.loads((path / CONFIG_FILE).read_text(encoding='utf-8'))
+    interop.check_huggingface(described)
+    if (path / INDEX_FILE).is_file():
+        files = sorted({path / name for name in json.loads((path / INDEX_FILE).read_text(encoding='utf-8'))['weight_map'].values()})
+    else:
+        files = sorted(path.glob('*.safetensors'))
+    missing = [file.name for file in files if not file.is_file()]
+    if missing or not files:
+        others = sorted(file.name for file in path.iterdir() if file.suffix in ('.bin', '.msgpack', '.h5'))
+        found = f'it lacks {missing[0]}' if missing else f'it has {", ".join(others) or "no weights"}'
+        raise ValueError(
+            f'{path} holds no whole set of safetensors files: {found}; write them with save_pretrained of transformers, '
+            'or download the repository with its .safetensors files'
+        )
+    tensors = {name: value for file in files for name, value in safetensors_arrays(file)}
+    config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
+    params = interop.from_huggingface(tensors)
+    if config.logits_via_embedding:
+        params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding twice
+    model = path / TOKENIZER_FILE
+    bytes_ = config.vocab_size == 384  # ByT5's, the only released T5 without SentencePiece
+    return Released(config, params, str(model) if model.is_file() else 'bytes' if bytes_ else None, 0)
+
+
+def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
+    """List the tensors of a safetensors file."""
+    with open_safetensors(path) as file:
+        for name in file.keys():  # noqa: SIM118 (the file is no mapping)
+            yield name, LazyArray(tuple(file.get_slice(name).get_shape()), functools.partial(read_slice, path, name))
+
+
+def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
+    """Read a part of one tensor."""
+    with open_safetensors(path) as file:
+        return file.get_slice(name)[index]
+
+
+def open_safetensors(path: pathlib.Path) -> Any:
+    """Open a safetensors file; what is none is a `ValueError`."""
+    try:
+        return safe_open(path, framework='numpy')
+    except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
+        raise ValueError(f'{path} is no parameter file: {error}') from error
+
+
+def write_huggingface(
+    path: str | os.PathLike[str],
+    config: T5Config,
+    params: Mapping[str, LazyArray],
+    tokenizer: bytes | None,
+    extra_ids: int = 100,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a folder that `transformers.AutoModelForSeq2SeqLM.from_pretrained` reads; a tensor at a time is in memory, and a file's worth.
+
+    Args:
+        path: the folder; is made, and must not hold a model yet.
+        config: the model's.
+        params: by our names.
+        tokenizer: the SentencePiece model, without sentinels; None for bytes.
+        extra_ids: how many sentinels the vocabulary has.
+        shard_bytes: the most bytes of tensors in a file.
+    """
+    path = pathlib.Path(path)
+    if (path / CONFIG_FILE).exists():
+        raise ValueError(f'{path} holds a model already; name another folder')
+    described = interop.config_to_huggingface(config)
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = interop.to_huggingface(params)
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name in sorted(tensors):
+        size = 4 * int(np.prod(tensors[name].shape))
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    names = [SHARD.format(f'-{number:05}-of-{len(shards):05}' if len(shards) > 1 else '') for number in range(1, len(shards) + 1)]
+    for file, members in zip(names, shards, strict=True):
+        values = {name: np.ascontiguousarray(tensors[name].whole(), np.float32) for name in members}
+        save_file(values, path / file, {'format': 'pt'})
+    if len(shards) > 1:
+        total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())
+        weight_map = {name: file for file, members in zip(names, shards, strict=True) for name in members}
+        (path / INDEX_FILE).write_text(json.dumps({'metadata': {'total_size': total}, 'weight_map': weight_map}, indent=1))
+    if tokenizer is not None:
+        (path / TOKENIZER_FILE).write_bytes(tokenizer)
+        tokenizer_config = {
+            'tokenizer_class': 'T5Tokenizer',
+            'extra_ids': extra_ids,
+            'eos_token': '</s>',
+            'pad_token': '<pad>',
+            'unk_token': '<unk>',
+        }
+        (path / 'tokenizer_config.json').write_text(json.dumps(tokenizer_config, indent=1))
+    (path / 'generation_config.json').write_text(json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0}))
+    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))  # last: what has it is whole

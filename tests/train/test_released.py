@@ -1,0 +1,175 @@
+"""Checkpoints of T5X's and Hugging Face's: read and written without their libraries, to the same numbers."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+import t5x_fixtures
+from flax import traverse_util
+
+from flanlite.data import vocabularies
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import interop, lazy, parameters, partitioning, released
+
+SMALL = T5Config(
+    vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=4, mlp_dim=16, dropout_rate=0.0,
+    dtype='float32',
+)  # fmt: skip
+VARIANTS = {
+    't5 1.1': SMALL,
+    't5 1.0': dataclasses.replace(SMALL, mlp_activations=('relu',), logits_via_embedding=True),
+}
+KINDS = {'unscanned_t5x_legacy': 'unscanned', 'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned'}
+
+
+def drawn(config, seed=0):
+    flat = traverse_util.flatten_dict(t5.init_params(config, jax.random.key(seed)), sep='/')
+    random = np.random.default_rng(seed)
+    return {name: lazy.held(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
+
+
+def written(folder, config, seed=0, **options):
+    released.write_huggingface(folder, config, drawn(config, seed), None, **options)
+    return folder
+
+
+@pytest.mark.parametrize('folder', KINDS)
+def test_t5x_checkpoints_give_t5xs_parameters(folder):
+    expected = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load(f'{KINDS[folder]}_params'), 'params'))
+    config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=KINDS[folder] == 'scanned')
+    for path in (t5x_fixtures.ROOT / folder, t5x_fixtures.ROOT / folder / 'checkpoint_400'):
+        run = parameters.load_run(path)
+        assert (dataclasses.replace(run.config, dropout_rate=0.0), run.step) == (config, 400)
+        jax.tree.map(np.testing.assert_array_equal, run.params, expected)
+
+
+def test_a_t5x_checkpoint_can_be_tuned_and_asked(tmp_path):
+    t5x_fixtures.load('unscanned_params')
+    config = dataclasses.replace(t5x_fixtures.CONFIG, dropout_rate=0.1)
+    params = parameters.load_params(t5x_fixtures.ROOT / 'unscanned_t5x_legacy', config)
+    assert params['decoder']['logits_dense']['kernel'].shape == (16, 128)
+    with pytest.raises(ValueError, match=r'\(16, 128\).*\(16, 256\).*T5Config.vocab_size = 128'):
+        parameters.load_params(t5x_fixtures.ROOT / 'unscanned_t5x_legacy', dataclasses.replace(config, vocab_size=256))
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('shard_bytes', [1_000, 10**9])
+def test_a_hugging_face_folder_gives_back_the_model(tmp_path, variant, shard_bytes):
+    config = VARIANTS[variant]
+    folder = written(tmp_path / 'hf', config, shard_bytes=shard_bytes)
+    assert (folder / released.INDEX_FILE).exists() == (shard_bytes == 1_000)
+    run = parameters.load_run(folder)
+    assert run.config == config
+    expected = {name: value.whole() for name, value in drawn(config).items()}
+    got = traverse_util.flatten_dict(run.params, sep='/')
+    assert set(got) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_transformers_reads_the_folder_to_equal_logits(tmp_path, variant):
+    torch, transformers = pytest.importorskip('torch'), pytest.importorskip('transformers')
+    config = VARIANTS[variant]
+    folder = written(tmp_path / 'hf', config)
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    random = np.random.default_rng(0)
+    inputs, targets = random.integers(2, 32, (3, 9)), random.integers(2, 32, (3, 5))
+    decoder_inputs = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
+    with torch.no_grad():
+        expected = theirs(input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(decoder_inputs)).logits.numpy()
+    run = parameters.load_run(folder)
+    batch = {'encoder_input_tokens': inputs, 'decoder_input_tokens': decoder_inputs, 'decoder_target_tokens': targets}
+    got = jax.jit(lambda params: t5.bind(run.config, params)(batch))(run.params)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    theirs.save_pretrained(tmp_path / 'back')
+    jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path / 'back').params, run.params)
+
+
+@pytest.mark.parametrize('kind', ['mt5', 'umt5'])
+def test_relatives_of_t5_are_read(tmp_path, kind):
+    config = dataclasses.replace(SMALL, relpos_bias_per_layer=kind == 'umt5')
+    folder = written(tmp_path / 'hf', SMALL)
+    params = drawn(config)
+    described = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps(described | {'model_type': kind, 'tie_word_embeddings': True}))
+    tensors = {name: value.whole().copy() for name, value in interop.to_huggingface(params).items()}
+    safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
+    run = parameters.load_run(folder)
+    assert run.config == config
+    for name, value in traverse_util.flatten_dict(run.params, sep='/').items():
+        np.testing.assert_array_equal(value, params[name].whole(), err_msg=name)
+
+
+def test_each_device_reads_its_part(tmp_path):
+    """Only the rows that are asked for are read, and what several devices hold, once."""
+    reads = []
+
+    def read(index):
+        reads.append(index)
+        return np.arange(32.0).reshape(8, 4)[index]
+
+    stacked = lazy.stacked([lazy.LazyArray((8, 4), read), lazy.LazyArray((8, 4), read)])
+    np.testing.assert_array_equal(stacked.read((slice(1, 2), slice(2, 4), slice(None))), [np.arange(32.0).reshape(8, 4)[2:4]])
+    assert reads == [(slice(2, 4), slice(None))]
+
+    partitioner = partitioning.make_partitioner()
+    folder = written(tmp_path / 'hf', SMALL)
+    shardings = partitioner.shardings(t5.logical_axes(SMALL))
+    params = parameters.load_params(folder, SMALL, shardings)
+    jax.tree.map(lambda value, place: value.sharding.is_equivalent_to(place, value.ndim) or pytest.fail(), params, shardings)
+
+
+def test_lazy_axes():
+    array = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    index = (slice(0, 1), slice(1, 3), slice(1, 4), slice(2, 5))
+    np.testing.assert_array_equal(lazy.moved_first(lazy.held(array), 1).read(index), np.moveaxis(array, 1, 0)[index])
+    np.testing.assert_array_equal(lazy.transposed(lazy.held(array)).read(index[::-1]), array.T[index[::-1]])
+    whole = array.reshape(2, 12, 5)
+    np.testing.assert_array_equal(lazy.joined(lazy.held(array), 1).read((slice(1, 2), slice(2, 9), slice(None))), whole[1:2, 2:9])
+    np.testing.assert_array_equal(lazy.layer(lazy.held(array), 1).read(index[1:]), array[1][index[1:]])
+
+
+def test_what_cannot_be_read_says_why(tmp_path):
+    with pytest.raises(ValueError, match=r'no checkpoint at .*config.json.*checkpoint_STEP'):
+        parameters.load_run(tmp_path)
+    folder = written(tmp_path / 'hf', SMALL, shard_bytes=1_000)
+    with pytest.raises(ValueError, match='UMT5'):
+        written(tmp_path / 'umt5', dataclasses.replace(SMALL, relpos_bias_per_layer=True))
+    assert not (tmp_path / 'umt5').exists()
+    with pytest.raises(ValueError, match='holds a model already'):
+        written(folder, SMALL)
+    next(folder.glob('model-00002*')).unlink()
+    with pytest.raises(ValueError, match='it lacks model-00002'):
+        parameters.load_run(folder)
+    for file in (*folder.glob('model*'),):
+        file.unlink()
+    (folder / 'pytorch_model.bin').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'it has pytorch_model.bin; .*save_pretrained'):
+        parameters.load_run(folder)
+    described = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps(described | {'model_type': 'bert'}))
+    with pytest.raises(ValueError, match="model_type 'bert'; expected t5"):
+        parameters.load_run(folder)
+    (tmp_path / 'checkpoint_5').mkdir()
+    (tmp_path / 'checkpoint_5' / 'checkpoint').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match="is no checkpoint of T5X's"):
+        parameters.load_run(tmp_path)
+
+
+def test_convert_there_and_back(tmp_path, capsys):
+    run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
+    parameters.convert('mixtures/pocket/assets/base.safetensors', str(tmp_path / 'hf'))
+    assert (tmp_path / 'hf' / released.TOKENIZER_FILE).read_bytes() == pathlib.Path(vocabularies.load('pocket').path).read_bytes()
+    assert json.loads((tmp_path / 'hf' / 'config.json').read_text())['tie_word_embeddings'] is True
+    parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'back.safetensors'), 'safetensors', vocabulary='pocket')
+    back = parameters.load_run(tmp_path / 'back.safetensors')
+    assert back.vocabulary == 'pocket' and 'back.safetensors' in capsys.readouterr().out
+    jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
+    with pytest.raises(ValueError, match="unknown format 'torch'; expected huggingface or safetensors"):
+        parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'x'), 'torch')
