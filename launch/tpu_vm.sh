@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# One flanlite command on all workers of a TPU slice: asks for it as a queued resource, installs, runs; and begins again where it was preempted.
+#
+#   NAME=flan ZONE=us-east5-b TYPE=v5litepod-256 launch/tpu_vm.sh [--dry_run] flanlite train --gin_file=gin/runs/finetune.gin ...
+#
+# Environment: NAME, ZONE, TYPE; VERSION (the TPU's software, v2-alpha-tpuv5-lite), SPOT (true), INSTALL (how flanlite comes onto a worker),
+# RESTARTS (100). MODEL_DIR and the caches must lie where all workers see them: a mounted bucket, for example.
+set -euo pipefail
+
+dry_run=false
+if [[ ${1:-} == --dry_run ]]; then dry_run=true; shift; fi
+if (($# < 1)); then sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
+: "${NAME:?name the slice}" "${ZONE:?name the zone}" "${TYPE:?name the accelerator type, such as v5litepod-256}"
+install=${INSTALL:-"pip install -q 'flanlite[tpu]'"}
+spot=()
+if [[ ${SPOT:-true} == true ]]; then spot=(--spot); fi
+printf -v command '%q ' "$@"
+
+run() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
+tpu() { run gcloud compute tpus "$@" --zone="$ZONE"; }
+state() { gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" --format='value(state.state)' 2>/dev/null || echo MISSING; }
+
+for ((attempt = 0; attempt <= ${RESTARTS:-100}; attempt++)); do
+  tpu queued-resources create "$NAME" --node-id="$NAME" --accelerator-type="$TYPE" \
+    --runtime-version="${VERSION:-v2-alpha-tpuv5-lite}" "${spot[@]}" || true # it may be there already
+  if ! $dry_run; then
+    until [[ $(state) =~ ^(ACTIVE|FAILED|SUSPENDED)$ ]]; do sleep 30; done
+  fi
+  if tpu tpu-vm ssh "$NAME" --worker=all --command="$install" && tpu tpu-vm ssh "$NAME" --worker=all --command="$command"; then exit 0; fi
+  if [[ $(state) == ACTIVE ]]; then echo "launch/tpu_vm.sh: the command failed on a slice that is well; see above" >&2; exit 1; fi
+  echo "launch/tpu_vm.sh: the slice was preempted; asking for another" >&2
+  tpu queued-resources delete "$NAME" --force --quiet || true
+done
