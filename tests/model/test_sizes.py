@@ -1,0 +1,42 @@
+"""The models in gin/models have the parameters that were published."""
+
+import math
+import pathlib
+
+import jax
+import pytest
+
+import flanlite
+from flanlite import config
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+
+# Counted in the checkpoints that T5, mT5 and ByT5 published.
+PUBLISHED = {
+    't5_small': 60_506_624, 't5_base': 222_903_552, 't5_large': 737_668_096, 't5_3b': 2_851_598_336, 't5_11b': 11_307_321_344,
+    'small': 76_961_152, 'base': 247_577_856, 'large': 783_150_080, 'xl': 2_849_757_184, 'xxl': 11_135_332_352,
+    'mt5_small': 300_176_768, 'mt5_base': 582_401_280, 'mt5_large': 1_229_581_312, 'mt5_xl': 3_742_619_648, 'mt5_xxl': 12_921_057_280,
+    'byt5_small': 299_637_760, 'byt5_base': 581_653_248,
+}  # fmt: skip
+ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9, 'ul2': 20e9}  # as the papers round them
+
+
+def count(model):
+    config.load([f'gin/models/{model}.gin'])
+    shapes = jax.eval_shape(lambda: t5.init_params(T5Config(), jax.random.key(0)))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+@pytest.mark.parametrize('model', PUBLISHED)
+def test_parameters(model):
+    assert count(model) == PUBLISHED[model]
+
+
+@pytest.mark.parametrize('model', ROUNDED)
+def test_parameters_about(model):
+    assert count(model) == pytest.approx(ROUNDED[model], rel=0.03)
+
+
+def test_every_model_is_counted():
+    folder = pathlib.Path(flanlite.__file__).parents[1] / 'gin' / 'models'
+    assert {path.stem for path in folder.glob('*.gin')} == {*PUBLISHED, *ROUNDED, 'pocket'}
