@@ -1,44 +1,83 @@
-"""What there is: a mixture's task table, rendered examples with their tokens, the lint of templates, and building the cache by name."""
+"""What there is: data sets, a mixture's task table, rendered examples, shared text, the lint of templates, and building the cache."""
 
 import contextlib
 import itertools
 import json
+import pathlib
+from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flanlite import config
+from flanlite.data import audit as audits
 from flanlite.data import cache, mixtures, sources, specs, templates, vocabularies
 
 LINT_ROWS = 50
+WORST = 30  # pairs of data sets that an audit prints
+SAMPLE = 60  # characters of the text that they share
+MARKDOWN_ONLY = ('train, validation, test', 'rate')  # columns of data sets that a terminal has no room for
+PAGE = (
+    'Made by `flanlite datasets --format=markdown > docs/datasets.md`; `flanlite datasets` prints most of it in a terminal.',
+    '',
+    '- *train, validation, test*: the splits and slices of the source that serve as these.',
+    '- *train examples*: as published, before any cap; empty where it is not recorded.',
+    '- *rate*: what the two caps make of it; a share is a rate over the sum.',
+    '- *templates*: how many, and how many of them turn the task around.',
+    '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
+)
+WIDE = 230  # columns of the table of data sets in a file or pipe
 CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)  # a file or pipe has no width
 
 
 def build_cache(
-    mixture: str | None = None, split: str = 'train', vocabulary: str | None = None, fail_fast: bool = False, rebuild: bool = False
-) -> cache.CacheReport:
+    mixture: str | None = None, split: str = 'all', vocabulary: str | None = None, fail_fast: bool = False, rebuild: bool = False
+) -> dict[str, cache.CacheReport]:
     """Build the token cache of a mixture's tasks and print what was built, and what was skipped and why.
 
     Args:
         mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
-        split: `train` caches rendering 0, as training reads it; `validation` and `test` cache every template.
+        split: `train` caches rendering 0, as training reads it; `validation` and `test` cache every template; `all` is each of them.
         vocabulary: a name for `vocabularies.load`; by default the gin macro VOCABULARY, else the collection's.
         fail_fast: raise at the first task that fails instead of skipping it.
         rebuild: build again what is there.
+
+    Returns:
+        A report for each split.
     """
+    if split not in (*specs.SPLITS, 'all'):
+        raise ValueError(f'unknown split {split!r}; expected {", ".join(specs.SPLITS)} or all')
     mixed = mixtures.resolve(mixture or config.macro('MIXTURE_OR_TASK_NAME'))
-    report = ensure(mixed, split, vocabulary, fail_fast=fail_fast, rebuild=rebuild)
-    table = Table('task', 'examples', 'data', 'dropped', title=f'cached {split} of {mixed.name}')
-    for name, cached in report.splits.items():
-        manifest = cached.manifest
-        table.add_row(name, f'{cached.num_examples:,}', *(describe(manifest.get(key)) for key in ('version', 'filtered')))
+    wanted = specs.SPLITS if split == 'all' else (split,)
+    reports = {each: ensure(mixed, each, vocabulary, fail_fast=fail_fast, rebuild=rebuild) for each in wanted}
+    table = Table('task', title=f'cache of {mixed.name}')
+    for each in wanted:
+        table.add_column(each, justify='right')
+    for heading in ('data', 'dropped'):
+        table.add_column(heading)
+    missing: dict[str, dict[str, str]] = {}
+    for task in (entry.task for entry in mixed.entries):
+        built = {each: report.splits[task] for each, report in reports.items() if task in report.splits}
+        if built:
+            counts = [f'{built[each].num_examples:,}' if each in built else '-' for each in wanted]
+            manifests = [cached.manifest for cached in built.values()]
+            dropped = next((manifest['filtered'] for manifest in manifests if manifest.get('filtered')), None)
+            table.add_row(task, *counts, manifests[0].get('version'), describe(dropped))
+        for each, report in reports.items():
+            if task in report.skipped:
+                missing.setdefault(task, {})[each] = report.skipped[task]
     CONSOLE.print(table)
-    for name, reason in report.skipped.items():
-        CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
-    if not report.splits:
+    for task, reasons in missing.items():
+        for reason in dict.fromkeys(reasons.values()):
+            gone = ', '.join(each for each in reasons if reasons[each] == reason)
+            CONSOLE.print(Text(f'skipped {task}{f" ({gone})" if split == "all" else ""}: {reason}', style='yellow'))
+    built = {task for report in reports.values() for task in report.splits}
+    CONSOLE.print(f'{len(built)} of {len(mixed.entries)} data sets are cached')
+    if not built:
         raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
-    return report
+    return reports
 
 
 def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **options: object) -> cache.CacheReport:
@@ -46,9 +85,11 @@ def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **option
     own = mixed.collection.vocabulary if mixed.collection else 't5'
     vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own)
     options['renderings'] = 1 if split == 'train' else 'all'
+    named = [entry.task for entry in mixed.entries]
+    tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
     if split == 'train':
         options['max_examples'] = {entry.task: entry.max_examples for entry in mixed.entries}
-    return cache.ensure([entry.task for entry in mixed.entries], split=split, vocabulary=vocabulary, **options)
+    return cache.ensure(tasks, split=split, vocabulary=vocabulary, **options)
 
 
 def describe(value: object) -> str:
@@ -94,6 +135,110 @@ def print_examples(report: cache.CacheReport, vocabulary: vocabularies.Vocabular
                 CONSOLE.print(Text(' '.join(str(token) for token in tokens), style='dim'))
 
 
+def datasets(mixture: str | None = None, format: str = 'table') -> None:
+    """Print what is recorded of a mixture's data sets, or of every collection's; reads no data, and imports neither TensorFlow nor JAX."""
+    if format not in ('table', 'markdown'):
+        raise ValueError(f'unknown format {format!r}; expected table or markdown')
+    names = [mixture] if mixture else mixtures.collection_names()
+    if format == 'markdown':
+        print(markdown(names), end='')
+        return
+    for name in names:
+        rows = list(dataset_rows(mixtures.resolve(name)))
+        table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
+        for heading in rows[0]:
+            if heading not in MARKDOWN_ONLY:
+                table.add_column(heading, overflow='fold', no_wrap=heading == 'data set')
+        for row in rows:
+            table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
+        (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
+
+
+def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
+    """Describe each data set of a mixture, a column a key."""
+    counts = mixtures.published(mixed)
+    rates = mixtures.rates(mixed, counts) if mixed.scheme != 'unimax' else {}
+    for entry in mixed.entries:
+        spec = specs.find_spec(entry.task)
+        if spec is None:
+            raise ValueError(f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one of its data sets')
+        shown = getattr(spec, 'templates', ())
+        name, _, version = sources.label(spec.source).partition(':')
+        inverted = sum(template.inverted for template in shown)
+        yield {
+            'data set': spec.name,
+            'cluster': spec.cluster or 'plain text',
+            'source': name,
+            'version': version or getattr(spec.source, 'revision', None) or '',
+            'download': download(spec.source),
+            'train, validation, test': ', '.join(spec.splits.get(split) or '-' for split in specs.SPLITS),
+            'train examples': number(counts.get(spec.name)),
+            'max_examples': number(entry.max_examples),
+            'max_rate': number(entry.max_rate),
+            'rate': number(rates.get(spec.name)),
+            'templates': f'{len(shown)}, {inverted} inverted' if inverted else f'{len(shown)}',
+            'licence': spec.licence,
+            'lineage': ', '.join(spec.lineage),
+        }
+
+
+def number(value: float | None) -> str:
+    """Write a number in a table's cell."""
+    return '' if value is None else f'{value:,.0f}'
+
+
+def download(source: object) -> str:
+    """Say how a source's data comes to the machine."""
+    kinds = ((sources.InMemory, 'made by a function'), (sources.JsonLines, 'files in the data folder'))
+    kind = next((said for kind, said in kinds if isinstance(source, kind)), 'automatic')
+    return 'manual' if getattr(source, 'manual', False) else kind
+
+
+def markdown(names: Sequence[str]) -> str:
+    """Write the page of the data sets, a table for each mixture."""
+    lines = ['# Data sets', '', *PAGE]
+    for name in names:
+        rows = list(dataset_rows(mixtures.resolve(name)))
+        lines += ['', f'## {name}', '', f'| {" | ".join(rows[0])} |', f'|{"---|" * len(rows[0])}']
+        lines += [f'| {" | ".join(cell.replace("|", " ") for cell in row.values())} |' for row in rows]
+    return '\n'.join([*lines, ''])
+
+
+def audit(
+    mixture: str | None = None,
+    held_out: str | None = None,
+    ngram: int = audits.NGRAM,
+    max_rows: int | None = None,
+    output: str | None = None,
+) -> audits.Audit:
+    """Print which training data sets share text with what a mixture holds out, the worst first; see `audits.search`.
+
+    Args:
+        mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
+        held_out: a cluster, or another split; by default what the mixture's name holds out.
+        ngram: how many words a shared run has.
+        max_rows: at most so many rows of each data set.
+        output: a JSONL file for the training examples that share text, a line each.
+    """
+    found = audits.search(mixture or config.macro('MIXTURE_OR_TASK_NAME'), held_out, ngram, max_rows)
+    title = f'{found.mixture.name}, {found.mixture.held_out} held out: whole fields and runs of {ngram} words that training shares'
+    table = Table('trained on', 'held out', 'rows', '%', 'by field', 'by run', 'examples', 'such as', title=title)
+    for pair in found.worst()[:WORST]:
+        total = found.searched[pair.held_out]
+        rows = (f'{pair.affected():,} of {total:,}', f'{100 * pair.affected() / total:.1f}')
+        by = (f'{len(pair.rows[how]):,}' for how in audits.HOW)
+        table.add_row(pair.trained, pair.held_out, *rows, *by, f'{len(pair.examples):,}', Text(pair.sample[:SAMPLE]))
+    CONSOLE.print(table)
+    for reason in dict.fromkeys(found.skipped.values()):
+        names = [name for name in found.skipped if found.skipped[name] == reason]
+        CONSOLE.print(Text(f'not searched: {", ".join(names)}: {reason}', style='yellow'))
+    if output:
+        lines = [json.dumps(line) for line in found.to_drop()]
+        pathlib.Path(output).write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        CONSOLE.print(f'wrote the {len(lines):,} training examples that share text to {output}')
+    return found
+
+
 def lint(mixture: str | None = None) -> int:
     """Check every template of a collection, or of all, and print the faults; return how many there are."""
     faults = 0
@@ -103,19 +248,19 @@ def lint(mixture: str | None = None) -> int:
             raise ValueError(f'{name!r} is no collection; the collections are {", ".join(mixtures.collection_names())}')
         checked = [spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec)]
         for spec in checked:
-            for fault in spec_faults(spec):
+            for fault in spec_faults(spec, collection.templates):
                 faults += 1
                 CONSOLE.print(Text(f'{spec.name}: {fault}', style='red'))
         CONSOLE.print(f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates checked')
     return faults
 
 
-def spec_faults(spec: specs.DatasetSpec) -> list[str]:
+def spec_faults(spec: specs.DatasetSpec, count: int) -> list[str]:
     """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is downloaded for this."""
     source = sources.resolve(spec.source)
-    local = not isinstance(source, sources.Tfds | sources.HuggingFace)
-    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if local else ()):
+    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if sources.at_hand(source) else ()):
         with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
             if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
-                return list(specs.lint(spec, rows))
-    return list(templates.lint(spec.templates, sorted({field for template in spec.templates for field in template.fields()})))
+                return list(specs.lint(spec, rows, count))
+    fields = sorted({field for template in spec.templates for field in template.fields()})
+    return list(templates.lint(spec.templates, fields, count=count))

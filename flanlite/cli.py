@@ -138,15 +138,15 @@ KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild')}
 KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram')} | {'temperature': {'type': float}}
 
 HELP = {
-    'mixture': 'a collection (pocket, flan2021), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
+    'mixture': 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
     'model_dir': 'the folder for checkpoints, metrics and reports; short for --gin.MODEL_DIR',
     'checkpoint': 'a run folder, one of its checkpoints, a parameter file, a T5X checkpoint, or a Hugging Face folder',
     'form': 'huggingface (a folder; the default) or safetensors (one file, for flanlite)',
-    'split': 'train, validation or test',
+    'split': 'train, validation or test; for the cache also all, the default',
     'output': 'the file or folder to write',
     'input': 'a .jsonl file with "inputs", or plain text, a line each; - for standard input',
     'only': 'the clusters to hold out: a name, several with commas, or all',
-    'vocabulary': 'pocket, t5, bytes, or the path of a SentencePiece model',
+    'vocabulary': 'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of inputs',
     'examples': 'how many rendered examples to print for each task',
     'style': 'instructions, baseline (plain prompts) or fields (no words of a template)',
     'max_rows': 'at most so many rows of each data set',

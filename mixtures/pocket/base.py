@@ -13,7 +13,8 @@ def ship(model_dir: str, path: pathlib.Path = PATH) -> None:
 
     run = parameters.load_run(model_dir)
     manifest = json.loads((pathlib.Path(model_dir) / 'manifest.json').read_text(encoding='utf-8'))
-    made = {'vocabulary': run.vocabulary, 'feature_lengths': dict(run.feature_lengths), 'step': run.step, 'tasks': manifest['tasks']}
+    tasks = {name: {key: value for key, value in task.items() if key != 'path'} for name, task in manifest['tasks'].items()}
+    made = {'vocabulary': run.vocabulary, 'feature_lengths': dict(run.feature_lengths), 'step': run.step, 'tasks': tasks}
     parameters.save_params(path, run.params, run.config, metadata=made)
 
 

@@ -9,11 +9,8 @@ from flanlite.mixtures.pocket.world import World, rows
 
 def feeling(world: World) -> Row:
     """Draw, say, 'Tom got a gift on Monday.': happy."""
-    while True:
-        label = world.pick(tuple(words.FEELINGS))
-        happening = world.pick(words.FEELINGS[label][1])
-        if world.owns(label, happening):
-            break
+    label = world.pick(tuple(words.FEELINGS))
+    happening = world.pick(world.share(words.FEELINGS[label][1]))
     who = world.pick(world.people)
     others = world.shuffled(tuple(words.FEELINGS))
     text = f'{who} {happening}.' if world.chance(0.6) else f'{who} {happening} and {world.pick(words.FEELINGS[label][0])}.'
@@ -22,12 +19,10 @@ def feeling(world: World) -> Row:
 
 def need(world: World) -> Row:
     """Draw, say, 'Tom was hungry.', 'Tom ate some bread.' or 'Tom went to bed.': the first."""
-    while not world.owns(*(pair := world.pick(words.CAUSES))):
-        pass
     who = world.pick(world.people)
-    others = [f'{who} {other[1]}.' for other in world.several(words.CAUSES, 4)]
+    pair, other = world.several([pair for pair in words.CAUSES if world.owns(*pair)], 2)
     answer = f'{who} {pair[1]}.'
-    return {'text': f'{who} {pair[0]}.', 'options': world.options(answer, others, 2), 'answer': answer}
+    return {'text': f'{who} {pair[0]}.', 'options': world.options(answer, [f'{who} {other[1]}.'], 2), 'answer': answer}
 
 
 FEELING = DatasetSpec(

@@ -9,11 +9,8 @@ from flanlite.mixtures.pocket.world import World, rows
 
 def which(world: World) -> Row:
     """Draw, say, 'Tom hit the ball with the bat.' and 'bat': a club for a game."""
-    while True:
-        word, sense = world.pick(tuple(SENSES)), world.pick((0, 1))
-        use = world.pick(SENSES[word][sense][1])
-        if world.owns(word, use):
-            break
+    word, sense = world.pick(tuple(SENSES)), world.pick((0, 1))
+    use = world.pick(world.share(SENSES[word][sense][1]))
     meanings = [meaning for meaning, _ in SENSES[word]]
     return {'text': use.format(who=world.pick(world.people)), 'word': word, 'options': world.shuffled(meanings), 'answer': meanings[sense]}
 

@@ -42,6 +42,7 @@ def test_base_fits_the_model():
     run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
     assert dataclasses.replace(run.config, dtype='float32') == T5Config()
     assert run.vocabulary == 'pocket'
+    assert not any('path' in task for task in parameters.file_metadata(base.PATH)['tasks'].values())  # no folder of who made it
 
 
 def test_text_is_no_part_of_the_collection():
