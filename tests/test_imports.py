@@ -16,7 +16,7 @@ RANKS = {
     'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': 0,
     'data.fingerprints': 0, 'data.progress': 0, 'data.shuffling': 0,
     'data.specs': 1, 'data.sources': 1, 'data.batches': 1,
-    'data.rendering': 2, 'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3,
+    'data.promptsource': 2, 'data.rendering': 2, 'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3, 'data.audit': 4,
     'model.layers': 0, 'model.attention': 0, 'model.t5': 1, 'model.decoding': 1,
     'train.partitioning': 0, 'train.optimizers': 0, 'train.losses': 0, 'train.interrupts': 0, 'train.journal': 0, 'train.meter': 0,
     'train.lazy': 0, 'train.state': 1, 'train.step': 2, 'train.checkpoints': 2, 'train.interop': 2, 'train.released': 3,
@@ -65,7 +65,10 @@ def heavy_after(code: str) -> set[str]:
     return set(subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize('module', ['flanlite', 'flanlite.cli', 'flanlite.data.mixtures', 'flanlite.mixtures.pocket'])
+LIGHT = ['flanlite', 'flanlite.cli', 'flanlite.data.mixtures', 'flanlite.mixtures.pocket', 'flanlite.mixtures.t0']
+
+
+@pytest.mark.parametrize('module', LIGHT)
 def test_light_imports_stay_light(module):
     assert heavy_after(f'import {module}') == set()
 

@@ -1,7 +1,12 @@
-"""Task clusters: their names, which of them overlap, and the three levels of generalization. Tables to check against the paper."""
+"""Task clusters: names, overlaps, what may be held out, shared corpora, levels of generalization. Tables to check against the paper."""
 
+import dataclasses
 import difflib
-from collections.abc import Sequence
+import random
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
 
 CLUSTERS = (
     'nli',
@@ -23,6 +28,24 @@ CLUSTERS = (
     'question_classification',
 )
 
+# The twelve clusters of the paper (FLAN, figure 3), by those of its release.
+PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
+    'natural language inference': ('nli',),
+    'commonsense': ('commonsense',),
+    'sentiment': ('sentiment',),
+    'paraphrase': ('paraphrase',),
+    'closed-book question answering': ('closed_book_qa',),
+    'struct to text': ('struct_to_text',),
+    'reading comprehension': ('reading_comprehension',),
+    'reading comprehension with commonsense': ('reading_comprehension_commonsense',),
+    'coreference': ('coreference',),
+    'translation': ('translation',),
+    'summarization': ('summarization',),
+    'miscellaneous': (
+        'conversational_qa', 'question_classification', 'math', 'text_formatting', 'word_sense', 'linguistic_acceptability',
+    ),
+}  # fmt: skip
+
 # When the key is held out, the values leave the training mixture too (FLAN, section 2.2 and its release's task splits).
 OVERLAPS: dict[str, tuple[str, ...]] = {
     'reading_comprehension': ('reading_comprehension_commonsense',),
@@ -31,6 +54,21 @@ OVERLAPS: dict[str, tuple[str, ...]] = {
     'paraphrase': ('nli',),
     'nli': ('paraphrase',),
 }
+
+# What else FLAN's release holds out, by the same draws (its task splits, section 4 of the paper).
+INTRA_SPLITS = 10
+SUPERGLUE = ('bool_q', 'cb', 'copa', 'multirc', 'record', 'rte', 'wic', 'wsc')
+SUPERGLUE_TRAIN = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55)  # how many data sets train
+SUPERGLUE_SEED = 42
+DIVERSITY_TEST = ('nli', 'commonsense', 'closed_book_qa')
+DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
+    'summarization', 'translation', 'reading_comprehension', 'sentiment', 'struct_to_text', 'coreference', 'conversational_qa',
+)  # fmt: skip
+DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
+DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
+
+# What becomes of training data that descends from the same corpus as held-out data: it is dropped, named, or not looked at.
+LINEAGE = ('strict', 'warn', 'off')
 
 # How far an evaluated data set lies from the training mixture (OPT-IML, section 2.3), the farthest first.
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
@@ -50,7 +88,135 @@ def also_removed(held_out: str) -> tuple[str, ...]:
     return OVERLAPS.get(check_cluster(held_out), ())
 
 
-def training_clusters(held_out: str, clusters: Sequence[str]) -> tuple[str, ...]:
-    """Keep those clusters that may train when one is held out, in their order."""
-    gone = {held_out, *also_removed(held_out)}
-    return tuple(cluster for cluster in clusters if cluster not in gone)
+class Member(Protocol):
+    """What a split has to know of a data set; see `specs.DatasetSpec`. Plain text has no cluster, and always trains."""
+
+    name: str
+    cluster: str | None
+    lineage: tuple[str, ...]
+    splits: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which data sets train, and which are held out.
+
+    Args:
+        name: the held-out cluster, or such as `intra_3`, `superglue` or `diversity_4`.
+        train: the data sets to train on, in the collection's order.
+        test: the data sets that are held out.
+        removed: the clusters that leave training together with a held-out one.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+
+
+def splits(members: Sequence[Member]) -> dict[str, Split]:
+    """Make every split that a collection's data sets allow, by name: each cluster held out, and what else FLAN's release has."""
+    makers = (held_out_clusters, intra_cluster, superglue, diversity)
+    return {split.name: split for maker in makers for split in maker(members) if split.test}
+
+
+def find_split(name: str, members: Sequence[Member]) -> Split:
+    """Return a split by its name, or raise a `ValueError` with the closest valid names."""
+    found = splits(members)
+    if name not in found:
+        present = {member.cluster for member in members}
+        close = difflib.get_close_matches(name, found, n=3, cutoff=0.5)
+        hint = f'did you mean {" or ".join(close)}? ' if close else ''
+        others = [other for other in found if other not in present]
+        more = f'; other splits are {others[0]} to {others[-1]}' if others else ''
+        raise ValueError(f'unknown cluster {name!r}; {hint}the clusters are {", ".join(c for c in CLUSTERS if c in present)}{more}')
+    return found[name]
+
+
+def without(test: Collection[str], members: Sequence[Member]) -> tuple[str, ...]:
+    """Name the data sets that can train and are not held out."""
+    return tuple(member.name for member in members if member.splits.train and member.name not in test)
+
+
+def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
+    """List the data sets that can train by cluster, in the collection's order."""
+    found: dict[str, list[str]] = {}
+    for member in members:
+        if member.cluster and member.splits.train:
+            found.setdefault(member.cluster, []).append(member.name)
+    return found
+
+
+def held_out_clusters(members: Sequence[Member]) -> Iterator[Split]:
+    """Hold out one cluster, and keep those that overlap with it from training."""
+    present = {member.cluster for member in members}
+    for cluster in CLUSTERS:
+        removed = tuple(other for other in also_removed(cluster) if other in present)
+        gone = [member.name for member in members if member.cluster in (cluster, *removed)]
+        test = tuple(member.name for member in members if member.cluster == cluster)
+        yield Split(cluster, without(gone, members), test, removed)
+
+
+def intra_cluster(members: Sequence[Member]) -> Iterator[Split]:
+    """Hold out one family of each cluster that has several, each time the next of a permutation that the cluster's place seeds."""
+    families: dict[str, dict[str, list[str]]] = {}
+    for member in members:
+        if member.cluster and member.splits.train:
+            families.setdefault(member.cluster, {}).setdefault(family_of(member), []).append(member.name)
+    collapsed = {family_of(member) for member in members} - {member.name for member in members}
+    turns = []
+    for place, cluster in enumerate(families.values()):
+        ranked = sorted(cluster, key=lambda family: family if family in collapsed else '')  # collapsed ones stand behind, by name
+        order = np.random.RandomState(place).permutation(len(cluster))
+        turns += [[cluster[ranked[turn]] for turn in order]] if len(cluster) > 1 else []
+    for index in range(INTRA_SPLITS):
+        test = tuple(name for cluster in turns for name in cluster[index % len(cluster)])
+        yield Split(f'intra_{index}', without(test, members), test)
+
+
+def family_of(member: Member) -> str:
+    """Return the family, by default the data set's own name."""
+    return getattr(member, 'family', '') or member.name
+
+
+def superglue(members: Sequence[Member]) -> Iterator[Split]:
+    """Hold out SuperGLUE's eight data sets; train on all others, or on so many of them."""
+    test = tuple(member.name for member in members if member.name in SUPERGLUE)
+    shuffled = [name for names in by_cluster(members).values() for name in names]
+    random.Random(SUPERGLUE_SEED).shuffle(shuffled)
+    drawn = [name for name in shuffled if name not in test]
+    yield Split('superglue', without(test, members), test)
+    for count in SUPERGLUE_TRAIN:
+        if count < len(drawn):
+            yield Split(f'superglue_{count}', tuple(drawn[:count]), test)
+
+
+def diversity(members: Sequence[Member]) -> Iterator[Split]:
+    """Hold out three clusters; train on the first few of seven others, on all their data sets or on a limited number."""
+    found = by_cluster(members)
+    if not {*DIVERSITY_TEST, *DIVERSITY_TRAIN} <= set(found):
+        return
+    test = tuple(name for cluster, names in found.items() if cluster in DIVERSITY_TEST for name in names)
+    for count in range(1, len(DIVERSITY_TRAIN) + 1):
+        trained = [names for cluster, names in found.items() if cluster in DIVERSITY_TRAIN[:count]]
+        in_turn = [names[i] for i in range(max(map(len, trained))) for names in trained if i < len(names)]
+        yield Split(f'diversity_{count}', tuple(name for names in trained for name in names), test)
+        yield Split(f'diversity_{count}_limit_{DIVERSITY_LIMIT}', tuple(in_turn[:DIVERSITY_LIMIT]), test)
+    for each in DIVERSITY_EACH:
+        yield Split(f'diversity_{count}_each_{each}', tuple(name for names in trained for name in names[:each]), test)
+
+
+def shared_corpora(members: Sequence[Member], train: Collection[str], test: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Name the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out data sets}}.
+
+    What all data sets of a collection descend from is passed over, as the world that the pocket collection tells of: without it there
+    would be nothing to train on.
+    """
+    common = set.intersection(*(set(member.lineage) for member in members if member.cluster))
+    held: dict[str, list[str]] = {}
+    for member in members:
+        for corpus in (corpus for corpus in member.lineage if member.name in test and corpus not in common):
+            held.setdefault(corpus, []).append(member.name)
+    trained = [member for member in members if member.name in train]
+    shared = {member.name: {corpus: tuple(held[corpus]) for corpus in member.lineage if corpus in held} for member in trained}
+    return {name: corpora for name, corpora in shared.items() if corpora}

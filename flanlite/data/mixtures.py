@@ -1,12 +1,14 @@
-"""Which tasks train together and at which rates: collections, with or without a cluster held out, single tasks, SeqIO's own mixtures."""
+"""Which tasks train together and at which rates: collections, with or without something held out, single tasks, SeqIO's own mixtures."""
 
 import dataclasses
 import difflib
 import fnmatch
 import functools
 import importlib
+import logging
 import math
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,8 +17,9 @@ import gin
 
 from flanlite.data import clusters, specs
 
-SCHEMES = ('proportional', 'equal')
+SCHEMES = ('proportional', 'equal', 'unimax')
 HELD_OUT = '_held_out_'
+UNSEEN = '_eval'  # after the name of a mixture that holds something out: what it holds out
 OWN = 'own'  # the cap that the collection itself sets
 BUILTIN = 'flanlite.mixtures'
 
@@ -31,6 +34,7 @@ class Entry:
         max_examples: truncates its training data; None for no cap.
         max_rate: clips its mixing rate; None for no cap.
         rate: the rate that a SeqIO mixture gives it, asked for when it is needed; None for the number of its examples.
+        prompted: what T0's rule of mixing counts of it, where it is weighed by that rule.
     """
 
     task: str
@@ -38,6 +42,7 @@ class Entry:
     max_examples: int | None = None
     max_rate: int | None = None
     rate: Callable[[], float] | None = None
+    prompted: specs.Prompted | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +53,14 @@ class Mixture:
         name: the name that was resolved.
         entries: the tasks.
         collection: the collection they come from; None for SeqIO's tasks and mixtures.
-        held_out: the cluster that was left out.
+        held_out: the cluster that was left out, or another split's name.
         removed: the clusters that left together with it.
-        scheme: `proportional` or `equal`.
+        scheme: one of `SCHEMES`.
         temperature: as in T5.
+        lineage: one of `clusters.LINEAGE`.
+        shared: the data sets that share a corpus with held-out ones, {data set: {corpus: held-out data sets}}; dropped where strict.
+        budget: the examples that a run reads, for `unimax`.
+        epochs: how often `unimax` reads an example at most.
     """
 
     name: str
@@ -61,6 +70,19 @@ class Mixture:
     removed: tuple[str, ...] = ()
     scheme: str = 'proportional'
     temperature: float = 1.0
+    lineage: str = 'warn'
+    shared: Mapping[str, Mapping[str, Sequence[str]]] = dataclasses.field(default_factory=dict)
+    budget: int | None = None
+    epochs: float = 1.0
+
+    def notes(self) -> list[str]:
+        """Say which training data sets share a corpus with what is held out, and what became of them."""
+        verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
+        named = [
+            f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
+            for name, corpora in self.shared.items()
+        ]
+        return [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.'] if named else []
 
 
 @gin.configurable(name_or_fn='mixture', denylist=['name', 'held_out'])
@@ -74,23 +96,34 @@ def resolve(
     temperature: float = 1.0,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    lineage: str = 'warn',
+    budget: int | None = None,
+    epochs: float = 1.0,
+    prompts: bool = True,
 ) -> Mixture:
     """Find a mixture by name.
 
     Args:
-        name: a collection, `<collection>_held_out_<cluster>`, a data set, or a registered SeqIO task or mixture.
-        held_out: a cluster of the collection to leave out, with those that overlap with it.
-        scheme: `proportional` to the numbers of examples, or `equal`. SeqIO's mixtures keep their own rates unless it is `equal`.
+        name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<split>` (see `clusters.splits`), one of these two with
+            `_eval` for what is held out, a data set, or a registered SeqIO task or mixture.
+        held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another split.
+        scheme: `proportional` to the numbers of examples, `equal`, or `unimax` (Chung et al. 2023): as equal as `epochs` allows. SeqIO's
+            mixtures keep their own rates where it is `proportional`.
         max_examples: truncates each data set's training data; 'own' for the collection's cap, None for none. A data set's own cap stays.
         max_rate: clips each data set's rate, in the same way.
         temperature: rates become rate^(1/temperature), after the cap, as in T5.
         include: tasks to keep, as names or patterns such as `anli_*`; by default all.
         exclude: tasks to leave out, likewise.
+        lineage: what becomes of data sets that share a corpus with held-out ones: `strict` drops them, `warn` names them, `off` does
+            neither, as the paper.
+        budget: for `unimax`, how many examples the run reads in all: steps times the examples of a batch.
+        epochs: for `unimax`, how often an example is read at most.
+        prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
 
     Raises:
         ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
     """
-    check(scheme, max_examples, max_rate, temperature)
+    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs)
     collection, data_sets, in_name = find(name)
     if held_out and in_name and held_out != in_name:
         raise ValueError(f'the mixture {name!r} holds out {in_name}, but held_out is {held_out!r}; expected only one of them')
@@ -103,21 +136,59 @@ def resolve(
     else:
         caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
         entries = [Entry(task, None, *caps, rate) for task, rate in seqio_rates(name).items()]
-    entries = select(entries, name, include, exclude)
-    removed = ()
+    entries = [entry if prompts else count_once(entry) for entry in select(entries, name, include, exclude)]
+    removed, shared = (), {}
     if held_out:
-        clusters.check_cluster(held_out, collection.clusters())
-        removed = tuple(cluster for cluster in clusters.also_removed(held_out) if cluster in collection.clusters())
-        entries = [entry for entry in entries if entry.cluster not in (held_out, *removed)]
+        entries, removed, shared = hold_out(entries, collection, held_out, lineage)
     if not entries:
-        raise ValueError(f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}; hold out or exclude less')
-    return Mixture(name, tuple(entries), collection, held_out, removed, scheme, temperature)
+        raise ValueError(
+            f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; hold out or exclude less'
+        )
+    mixture = Mixture(name, tuple(entries), collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs)
+    for note in mixture.notes():
+        say_once(f'{name}: {note[0].lower()}{note[1:]}')
+    return mixture
 
 
-def check(scheme: str, max_examples: int | str | None, max_rate: int | str | None, temperature: float) -> None:
+def hold_out(
+    entries: Sequence[Entry], collection: specs.Collection, held_out: str, lineage: str
+) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
+    """Keep what a split trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
+    split = clusters.find_split(held_out, collection.specs)
+    kept = [entry for entry in entries if entry.task in split.train]
+    shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], split.test)
+    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], split.removed, shared
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Log a warning the first time that it comes up."""
+    logging.getLogger('flanlite').warning(message)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names as a list in a sentence."""
+    return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
+
+
+def check(
+    scheme: str,
+    max_examples: int | str | None,
+    max_rate: int | str | None,
+    temperature: float,
+    lineage: str,
+    budget: int | None,
+    epochs: float,
+) -> None:
     """Refuse settings that cannot be."""
-    if scheme not in SCHEMES:
-        raise ValueError(f'unknown scheme {scheme!r}; expected {" or ".join(SCHEMES)}')
+    for kind, value, valid in (('scheme', scheme, SCHEMES), ('lineage', lineage, clusters.LINEAGE)):
+        if value not in valid:
+            raise ValueError(f'unknown {kind} {value!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
+    if scheme == 'unimax' and not (budget and budget > 0 and epochs > 0):
+        raise ValueError(
+            f'got budget={budget!r}, epochs={epochs!r} for unimax; expected numbers above 0: the examples that the run reads, and how '
+            'often it may read each (gin: mixture.budget, mixture.epochs)'
+        )
     for cap, value in (('max_examples', max_examples), ('max_rate', max_rate)):
         if value not in (OWN, None) and (isinstance(value, str) or value <= 0):
             raise ValueError(f'got {cap}={value!r}; expected a number above 0, None for no cap, or {OWN!r} for what the collection sets')
@@ -126,12 +197,20 @@ def check(scheme: str, max_examples: int | str | None, max_rate: int | str | Non
 
 
 def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
-    """Make a data set's entry; its own caps come before those asked for, and those before the collection's."""
+    """Make a data set's entry; its own caps come before those asked for, and those before the collection's. A cap on the rate that the
+    collection gives this data set comes before all.
+    """
     if max_examples == OWN:
         max_examples = collection.max_examples
     if max_rate == OWN:
         max_rate = collection.max_rate
-    return Entry(spec.name, spec.cluster, spec.max_examples or max_examples, spec.max_rate or max_rate)
+    max_rate = collection.max_rates.get(spec.name) or spec.max_rate or max_rate
+    return Entry(spec.name, spec.cluster, spec.max_examples or max_examples, max_rate, prompted=collection.prompted.get(spec.name))
+
+
+def count_once(entry: Entry) -> Entry:
+    """Let T0's rule count a data set once, not once for each of its prompts."""
+    return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
 
 
 def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]) -> list[Entry]:
@@ -157,17 +236,37 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
     Returns:
         Rates as SeqIO's: min(examples, max_examples, max_rate)^(1/temperature); they do not sum to 1.
     """
-    found = {}
-    for entry in mixture.entries:
-        if entry.task in num_examples:
-            found[entry.task] = 1.0 if mixture.scheme == 'equal' else weigh(entry, num_examples[entry.task], mixture.temperature)
-    return found
+    entries = [entry for entry in mixture.entries if entry.task in num_examples]
+    if mixture.scheme == 'equal':
+        return {entry.task: 1.0 for entry in entries}
+    if mixture.scheme == 'unimax':
+        sizes = {entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task]) for entry in entries}
+        return unimax(sizes, mixture.budget, mixture.epochs)
+    return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+
+
+def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:
+    """Share a budget of examples evenly, but give no task more than so many epochs (Chung et al. 2023, algorithm 1)."""
+    shares, left = dict.fromkeys(sizes, 0.0), float(budget)
+    smallest_first = sorted(sizes, key=sizes.get)
+    for place, task in enumerate(smallest_first):
+        shares[task] = min(sizes[task] * epochs, left / (len(sizes) - place))
+        left -= shares[task]
+    return shares
+
+
+def published(mixture: Mixture) -> dict[str, int]:
+    """Take the recorded numbers of training examples, so that rates can be told without data; tasks without one are left out."""
+    counts = {spec.name: getattr(spec, 'train_examples', None) for spec in mixture.collection.specs} if mixture.collection else {}
+    return {entry.task: counts[entry.task] for entry in mixture.entries if counts.get(entry.task)}
 
 
 def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
     """Return one task's rate, in proportion to its examples or as its SeqIO mixture has it."""
     rate = entry.rate() if entry.rate else min(num_examples, entry.max_examples or num_examples)
-    if entry.max_rate:
+    if entry.prompted:
+        rate = entry.prompted.rate(entry.max_examples, entry.max_rate)
+    elif entry.max_rate:
         rate = min(rate, entry.max_rate)
     return float(rate if temperature == 1.0 else rate ** (1 / temperature))
 
@@ -179,11 +278,8 @@ def find(name: str) -> tuple[specs.Collection | None, Sequence[specs.Spec], str 
     """
     for load in (lambda: None, lambda: load_builtin(name), lambda: [load_builtin(builtin) for builtin in builtin_names()]):
         load()
-        whole, _, cluster = name.partition(HELD_OUT)
-        for candidate, held_out in ((name, None), (whole, cluster)):
-            if candidate in specs.COLLECTIONS and (held_out is None or cluster):
-                collection = specs.COLLECTIONS[candidate]
-                return collection, collection.specs, held_out
+        if found := find_in_collection(name):
+            return found
         for collection in specs.COLLECTIONS.values():
             for spec in collection.specs:
                 if spec.name == name:
@@ -191,7 +287,27 @@ def find(name: str) -> tuple[specs.Collection | None, Sequence[specs.Spec], str 
     if name in seqio_names():
         return None, (), None
     known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
-    raise ValueError(f'unknown mixture or task {name!r}; {closest(whole if HELD_OUT in name else name, known)}{valid_names()}')
+    known += [f'{name}_{split}' for name, collection in specs.COLLECTIONS.items() for split in other_splits(collection)]
+    raise ValueError(f'unknown mixture or task {name!r}; {closest(name.partition(HELD_OUT)[0], known)}{valid_names()}')
+
+
+def find_in_collection(name: str) -> tuple[specs.Collection, Sequence[specs.Spec], str | None] | None:
+    """Find a collection's name, alone or with what it holds out; with `_eval`, the data sets are those that are held out."""
+    for collection in sorted(specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True):
+        if name == collection.name:
+            return collection, collection.specs, None
+        found = re.fullmatch(rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?', name)
+        if found and (found['cluster'] or found['held_out'] in other_splits(collection)):
+            if not found['unseen']:
+                return collection, collection.specs, found['held_out']
+            test = clusters.find_split(found['held_out'], collection.specs).test
+            return collection, tuple(spec for spec in collection.specs if spec.name in test), None
+    return None
+
+
+def other_splits(collection: specs.Collection) -> list[str]:
+    """Name a collection's splits that hold out something else than a cluster."""
+    return [split for split in clusters.splits(collection.specs) if split not in clusters.CLUSTERS]
 
 
 def builtin_names() -> list[str]:
@@ -214,8 +330,8 @@ def collection_names() -> list[str]:
 def valid_names() -> str:
     """Say which names there are."""
     return (
-        f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, the name of a data set, and '
-        'that of a SeqIO task or mixture, once the module that registers it is imported'
+        f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
+        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'
     )
 
 

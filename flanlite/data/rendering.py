@@ -182,7 +182,8 @@ def denoise(
                 piece = tokens[start : start + spec.length]
                 for rendering in range(count):
                     inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
-                    yield Example(np.array([*inputs, EOS_ID], np.int32), np.array([*targets, EOS_ID], np.int32), row, rendering)
+                    ends = [EOS_ID] if vocabulary.input_eos else []
+                    yield Example(np.array([*inputs, *ends], np.int32), np.array([*targets, EOS_ID], np.int32), row, rendering)
 
 
 def objective(
@@ -198,11 +199,12 @@ def objective(
 
 
 def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
-    """Turn rendered examples into tokens, with EOS; each text that occurs in them is tokenised once."""
+    """Turn rendered examples into tokens, with EOS (in inputs, as the vocabulary says); each text that occurs is tokenised once."""
     texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
+    end = None if vocabulary.input_eos else -1
     return [
-        Example(tokens[inputs], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), answers)
+        Example(tokens[inputs][:end], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), answers)
         for inputs, targets, row, template, options, answers in chunk
     ]
 

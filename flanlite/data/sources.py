@@ -87,10 +87,12 @@ class Tfds:
     Args:
         name: with its configuration and version, such as `super_glue/rte:1.0.2`.
         folder: its name in the data folder; by default the name without version, `/` written as `_`.
+        manual: whether TFDS needs files that one has to ask for or fetch by hand.
     """
 
     name: str
     folder: str | None = None
+    manual: bool = False
 
     def local_name(self) -> str:
         """Name its folder in the data folder."""
@@ -214,10 +216,21 @@ def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
     return JsonLines(str(folder)) if folder and folder.is_dir() else source
 
 
+def at_hand(source: Any) -> bool:
+    """Say whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
+    another, its `source`, is where that one is.
+    """
+    source = resolve(getattr(source, 'source', source))
+    if isinstance(source, Tfds):
+        prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+        return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
+    return not isinstance(source, HuggingFace)
+
+
 def label(source: Any) -> str:
     """Name a source in the manifest."""
     name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
-    return f'{type(source).__name__} {name}'.strip()
+    return ' '.join(filter(None, (type(source).__name__, name, getattr(source, 'config', None))))
 
 
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:

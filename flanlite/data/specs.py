@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite.data import clusters, denoising, fingerprints, templates
 from flanlite.data.templates import Template
@@ -64,6 +64,7 @@ class DatasetSpec:
         link: the data set's page.
         max_examples: overrides the collection's cap on training examples.
         max_rate: overrides the collection's cap on the mixing rate.
+        train_examples: how many training examples the publisher's data gives, before any cap; None where it is not known.
     """
 
     name: str
@@ -82,6 +83,7 @@ class DatasetSpec:
     link: str = ''
     max_examples: int | None = None
     max_rate: int | None = None
+    train_examples: int | None = None
 
     def __post_init__(self) -> None:
         clusters.check_cluster(self.cluster)
@@ -210,6 +212,26 @@ def source_split(spec: Spec, split: str) -> str:
     return found
 
 
+class Prompted(NamedTuple):
+    """What T0's rule of mixing counts of a task.
+
+    Args:
+        examples: how many training examples its data set has on record, whatever is cached of them.
+        prompts: how many prompts the data set has, each of which counts all examples; beyond the cap on the rate they share the cap.
+        tasks: how many tasks stand for the data set, and share its rate.
+    """
+
+    examples: int
+    prompts: int
+    tasks: int = 1
+
+    def rate(self, max_examples: int | None, max_rate: int | None) -> float:
+        """Return the task's rate, as T0's release has it."""
+        examples = min(self.examples, max_examples or self.examples)
+        each = examples if max_rate is None or examples <= max_rate else max_rate // self.prompts
+        return each * self.prompts / self.tasks
+
+
 @dataclasses.dataclass(frozen=True)
 class Collection:
     """Data sets that belong together, with FLAN's two caps and the vocabulary they are meant for.
@@ -220,6 +242,9 @@ class Collection:
         vocabulary: a name or path for `flanlite.data.vocabularies.load`.
         max_examples: truncates each data set's training data (FLAN: 30,000); None for no cap.
         max_rate: clips each data set's mixing rate (FLAN: 3,000); None for no cap.
+        max_rates: clips the rates of single data sets, by name, in place of what the data set itself sets.
+        prompted: what T0's rule of mixing counts, by task; these tasks are weighed by it.
+        templates: how many templates each of its data sets should have at least.
     """
 
     name: str
@@ -227,6 +252,9 @@ class Collection:
     vocabulary: str = 't5'
     max_examples: int | None = 30_000
     max_rate: int | None = 3_000
+    max_rates: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+    prompted: Mapping[str, Prompted] = dataclasses.field(default_factory=dict, hash=False)
+    templates: int = 10
 
     def clusters(self) -> tuple[str, ...]:
         """Name the clusters that have a data set here, in `clusters.CLUSTERS`'s order."""
@@ -241,12 +269,12 @@ def register(collection: Collection) -> None:
     """Make a collection known by name; registering an equal one again is harmless, another of the same name an error."""
     if COLLECTIONS.get(collection.name, collection) is not collection:
         raise ValueError(f'a collection named {collection.name!r} is registered already')
-    taken = {spec.name: other.name for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
+    taken = {spec.name: (other.name, spec) for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
     for spec in collection.specs:
         if sum(spec.name == other.name for other in collection.specs) > 1:
             raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
-        if spec.name in taken:
-            raise ValueError(f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name]!r} already')
+        if spec.name in taken and taken[spec.name][1] is not spec:  # collections may share a data set, but not its name
+            raise ValueError(f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} already')
     COLLECTIONS[collection.name] = collection
 
 
@@ -255,8 +283,8 @@ def find_spec(name: str) -> Spec | None:
     return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)
 
 
-def lint(spec: DatasetSpec, rows: Iterable[Row]) -> Iterator[str]:
-    """Yield one line for each fault in a data set: in its templates, and in what its first rows make of them; each kind once."""
+def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[str]:
+    """Yield one line for each fault in a data set: in its templates, at least `count`, and in what its first rows make of them."""
     fields: dict[str, None] = {}
     faults: dict[str, str] = {}
     for place, row in enumerate(rows):
@@ -272,7 +300,7 @@ def lint(spec: DatasetSpec, rows: Iterable[Row]) -> Iterator[str]:
     if not fields:
         yield 'no row is left to check the templates with'
         return
-    yield from templates.lint(spec.templates, tuple(fields))
+    yield from templates.lint(spec.templates, tuple(fields), count=count)
     for index, template in enumerate(spec.baselines):
         for field in template.fields():
             if field not in fields:

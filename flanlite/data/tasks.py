@@ -44,11 +44,12 @@ def task(name: str, *, vocabulary: str | Vocabulary | None = None, style: str = 
         raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
     if vocabulary is None:
         vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
-    feature = seqio.Feature(vocabularies.load(vocabulary).to_seqio(), add_eos=True)
+    vocabulary = vocabularies.load(vocabulary)
+    inputs, targets = (seqio.Feature(vocabulary.to_seqio(), add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
     return seqio.Task(
         name,
         source=seqio_source(spec),
-        output_features={'inputs': feature, 'targets': feature},
+        output_features={'inputs': inputs, 'targets': targets},
         preprocessors=[
             functools.partial(render, spec=spec, shown=spec.style_templates(style), rendering=rendering),
             seqio.preprocessors.tokenize,
@@ -94,7 +95,9 @@ def rows_dataset(rows: Sequence[specs.Row]) -> Any:
 
 
 def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
-    """Collect each field of all rows into a tensor, a ragged one for lists; fields of fields likewise."""
+    """Collect each field of all rows into a tensor, a ragged one for lists; fields of fields likewise, and lists of records field by
+    field, as TFDS has them. Lists of lists of records are left out.
+    """
     import tensorflow as tf
 
     collected: dict[str, Any] = {}
@@ -105,6 +108,9 @@ def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
             continue
         if isinstance(filled[0], dict):
             collected[name] = columns([value or {} for value in values])
+        elif any(isinstance(leaf, dict) for leaf in leaves(filled)):
+            if all(isinstance(item, dict) for value in filled for item in value):
+                collected[name] = columns([transposed(value or []) for value in values])
         elif isinstance(filled[0], list | tuple):
             collected[name] = tf.ragged.constant([value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None)
         else:
@@ -112,6 +118,12 @@ def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
             missing = {tf.string: '', tf.bool: False}.get(dtype, 0)
             collected[name] = tf.constant([missing if value is None else value for value in values], dtype)
     return collected
+
+
+def transposed(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turn a list of records into a record of lists; an empty text stands for what is missing."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: ['' if record.get(name) is None else record[name] for record in records] for name in names}
 
 
 def tensor_type(values: Any) -> Any:

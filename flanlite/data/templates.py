@@ -64,11 +64,11 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
     Args:
         templates: the data set's templates.
         fields: the names its examples have (with `options_` where it has options).
-        count: how many templates a data set should have.
+        count: how many templates a data set should have at least.
         max_inverted: how many of them may be turned around.
     """
-    if len(templates) != count:
-        yield f'has {len(templates)} templates, expected {count}'
+    if len(templates) < count:
+        yield f'has {len(templates)} templates, expected {count} or more'
     inverted = sum(template.inverted for template in templates)
     if inverted > max_inverted:
         yield f'has {inverted} inverted templates, expected at most {max_inverted}'

@@ -44,6 +44,37 @@ def join(parts: Texts, separator: str = ' ') -> Text:
     return separator.join(parts)
 
 
+def collect(*parts: Text | Texts) -> Texts:
+    """Put texts, and sequences of texts, into one sequence, without empty ones."""
+    tf = tensorflow(*parts)
+    if tf:
+        texts = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+        return tf.boolean_mask(texts, tf.not_equal(texts, ''))
+    return [text for part in parts for text in ([part] if isinstance(part, str) else part) if text]
+
+
+def numbered(parts: Texts) -> Text:
+    """Write texts on a line each, numbered from 1."""
+    tf = tensorflow(parts)
+    if tf:
+        texts = tf.convert_to_tensor(parts)
+        return tf.strings.reduce_join(tf.strings.join([tf.strings.as_string(tf.range(1, tf.size(texts) + 1)), '. ', texts]), separator='\n')
+    return '\n'.join(f'{number}. {each}' for number, each in enumerate(parts, 1))
+
+
+def pluck(values: Any, name: str) -> Texts:
+    """Take one field of each of several records."""
+    return values[name] if tensorflow(*values.values() if isinstance(values, dict) else ()) else [value[name] or '' for value in values]
+
+
+def paired(first: Texts, second: Texts, separator: str) -> Texts:
+    """Join each text of one sequence to the one at its place in another."""
+    tf = tensorflow(first, second)
+    if tf:
+        return tf.strings.join([first, second], separator=separator)
+    return [separator.join(pair) for pair in zip(first, second, strict=True)]
+
+
 def split(value: Text, separator: str) -> Texts:
     """Split a text at each occurrence of a separator."""
     tf = tensorflow(value)
@@ -51,13 +82,13 @@ def split(value: Text, separator: str) -> Texts:
 
 
 def part(value: Text, start: Number, stop: Number | None = None) -> Text:
-    """Cut a text from one character to another, by default to its end, as Python counts characters."""
+    """Cut a text, or each of several, from one character to another, by default to its end, as Python counts characters."""
     tf = tensorflow(value, start, stop)
     if tf:
         start = tf.cast(start, tf.int32)
         stop = tf.strings.length(value, unit='UTF8_CHAR') if stop is None else tf.cast(stop, tf.int32)
         return tf.strings.substr(value, start, stop - start, unit='UTF8_CHAR')
-    return value[start:stop]
+    return value[start:stop] if isinstance(value, str) else [part(each, start, stop) for each in value]
 
 
 def replace(value: Text, old: str, new: str) -> Text:
@@ -142,7 +173,8 @@ def index(texts: Sequence[Text], value: Text) -> Number:
     """Return where a text stands among texts (the first place; the last index where it is in none)."""
     tf = tensorflow(texts, value)
     if tf:
-        return tf.minimum(tf.argmax(tf.cast(tf.equal(tf.stack(list(texts)), value), tf.int32), output_type=tf.int32), len(texts) - 1)
+        texts = tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts
+        return tf.minimum(tf.argmax(tf.cast(tf.equal(texts, value), tf.int32), output_type=tf.int32), tf.shape(texts)[0] - 1)
     return list(texts).index(value)
 
 

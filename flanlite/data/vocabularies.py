@@ -21,6 +21,7 @@ USER_DEFINED = 4  # SentencePiece's type of a piece that is always one token
 NAMES = ('pocket', 't5', 'bytes')
 EXTRA_IDS = {'pocket': 32, 't5': 100, 'bytes': 125}  # T5's and ByT5's own numbers; a small model can spare few embeddings
 T5_FILE = 't5_sentencepiece.model'
+NO_INPUT_EOS = ':no_input_eos'  # behind a vocabulary's name: inputs do not end with EOS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Vocabulary:
     Args:
         name: the name or path that `load` took.
         extra_ids: how many sentinels stand at the end of the vocabulary.
+        input_eos: whether inputs end with EOS, as targets always do.
     """
 
     name: str
     extra_ids: int = 0
+    input_eos: bool = True
 
     pad_id = PAD_ID
     eos_id = EOS_ID
@@ -129,7 +132,7 @@ class SentencePieceVocabulary(Vocabulary):
 
     def fingerprint(self) -> str:
         """Hash the model file's content and the number of sentinels."""
-        return load_processor(self.path, self.extra_ids)[1]
+        return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -160,7 +163,7 @@ class ByteVocabulary(Vocabulary):
 
     def fingerprint(self) -> str:
         """Name the scheme and the number of sentinels."""
-        return f'bytes{self.extra_ids}'
+        return f'bytes{self.extra_ids}' + ('' if self.input_eos else NO_INPUT_EOS)
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -174,7 +177,8 @@ def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     """Load a vocabulary by name or path.
 
     Args:
-        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is.
+        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
+            behind it, inputs do not end with EOS (as in T0), only targets do.
         extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125.
 
     Raises:
@@ -182,10 +186,11 @@ def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     """
     if isinstance(name, Vocabulary):
         return name
-    count = EXTRA_IDS.get(name, 100) if extra_ids is None else extra_ids
-    if name == 'bytes':
-        return ByteVocabulary(name, count)
-    return SentencePieceVocabulary(name, count, path=find_model(name))
+    kind = name.removesuffix(NO_INPUT_EOS)
+    count = EXTRA_IDS.get(kind, 100) if extra_ids is None else extra_ids
+    if kind == 'bytes':
+        return ByteVocabulary(name, count, kind == name)
+    return SentencePieceVocabulary(name, count, kind == name, path=find_model(kind))
 
 
 def find_model(name: str) -> str:

@@ -158,7 +158,8 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
     seen = held.seen()
     outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config))
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
-    return outcome._replace(skipped=skipped, trained=trained, seconds=seconds)
+    notes = [*held.mixture.notes(), *outcome.notes]
+    return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
 
 
 def score_untuned(held: HeldOut) -> Outcome:

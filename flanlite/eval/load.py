@@ -62,7 +62,7 @@ class Model:
         """
         inputs, targets = as_list(inputs), as_list(targets)
         check_as_many(inputs, targets, 'targets')
-        questions = [Question(source, [target]) for source, target in zip(self.encode(inputs), self.encode(targets), strict=True)]
+        questions = [Question(source, [target]) for source, target in zip(self.encode_inputs(inputs), self.encode(targets), strict=True)]
         return np.concatenate([np.zeros(0, np.float32), *self._rank(questions)])
 
     def rank(self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]) -> list[Ranking]:
@@ -79,7 +79,7 @@ class Model:
         if not all(choices):
             raise ValueError('got an input without options; expected at least one for each')
         tokens = {text: ids for text, ids in self._encode_unique(text for each in choices for text in each)}
-        questions = [Question(ids, [tokens[text] for text in each]) for ids, each in zip(self.encode(inputs), choices, strict=True)]
+        questions = [Question(ids, [tokens[text] for text in each]) for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)]
         rankings = []
         for each, scores in zip(choices, self._rank(questions), strict=True):
             best = int(np.argmax(scores))
@@ -96,7 +96,7 @@ class Model:
         """
         settings = Decoding(max_length=max_length, **decoding)
         answers = generate.generate(
-            self.config, self.params, self.partitioner, self.encode(as_list(inputs)), settings, self.tokens_per_batch
+            self.config, self.params, self.partitioner, self.encode_inputs(as_list(inputs)), settings, self.tokens_per_batch
         )
         return [self.vocabulary.decode(tokens) for tokens in answers]
 
@@ -113,9 +113,13 @@ class Model:
         """Make a batch of texts, a row each, padded to the longest."""
         inputs, targets = as_list(inputs), as_list(targets)
         check_as_many(inputs, targets, 'targets')
-        pairs = list(zip(self.encode(inputs), self.encode(targets), strict=True))
+        pairs = list(zip(self.encode_inputs(inputs), self.encode(targets), strict=True))
         lengths = tuple(max(len(pair[side]) for pair in pairs) for side in (0, 1))
         return packing.pad(pairs, lengths)
+
+    def encode_inputs(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into token ids, with EOS where the vocabulary's inputs have it."""
+        return self.encode(texts) if self.vocabulary.input_eos else [ids[:-1] for ids in self.encode(texts)]
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into token ids with EOS."""

@@ -15,6 +15,7 @@ import numpy as np
 BLEU_ORDER = 4
 ROUGE_TYPES = ('rougeL', 'rouge1', 'rouge2')
 UNPARSED_NUMBER = -1.0  # what T5's evaluation makes of a text that is no number
+HIGHEST_RATING = 5  # of STS-B; the lowest is 0
 PUNCTUATION = str.maketrans('', '', string.punctuation + '‘’´`“”')
 
 
@@ -57,6 +58,30 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def count_equal(prediction: str, answers: Sequence[str]) -> tuple[float, float]:
     """Count a prediction that is one of the answers, but for white space around it."""
     return float(prediction.strip() in {answer.strip() for answer in answers}), 1.0
+
+
+def count_classes(classes: Sequence[str]) -> Callable[[str, Sequence[str]], Sequence[float]]:
+    """Make a counter of (hits, predicted, right) for each class, then of equal answers and examples."""
+
+    def count(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+        predicted, right = prediction.strip(), {answer.strip() for answer in answers}
+        triples = [(predicted == name and name in right, predicted == name, name in right) for name in classes]
+        return *(float(value) for triple in triples for value in triple), *count_equal(prediction, answers)
+
+    return count
+
+
+def accuracy_and_f1(sums_K: np.ndarray) -> np.ndarray:
+    """Score accuracy, and F1 averaged over the classes; a class that is neither predicted nor right counts as 0, as in scikit-learn."""
+    hits, predicted, right = np.moveaxis(sums_K[..., :-2].reshape(*sums_K.shape[:-1], -1, 3), -1, 0)
+    accuracy = ratio(sums_K[..., -2], sums_K[..., -1])
+    f1 = np.nan_to_num(ratio(2 * hits, predicted + right)).mean(axis=-1)
+    return 100 * np.stack([accuracy, np.where(sums_K[..., -1] > 0, f1, np.nan)], axis=-1)
+
+
+def f1_and_accuracy(sums_K: np.ndarray) -> np.ndarray:
+    """Score as `accuracy_and_f1`, F1 first."""
+    return accuracy_and_f1(sums_K)[..., ::-1]
 
 
 def normalize(text: str) -> str:
@@ -153,6 +178,25 @@ def pearson(sums_K: np.ndarray) -> np.ndarray:
     return 100 * np.where(count > 0, correlation, np.nan)[..., None]
 
 
+def count_ratings(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+    """Count the moments of numbers, and which pair of whole ratings (below 0 as one, no number among them) the two are nearest to."""
+    moments = count_numbers(prediction, answers)
+    table = np.zeros((HIGHEST_RATING + 2, HIGHEST_RATING + 2))
+    table[tuple(min(max(round(number), -1), HIGHEST_RATING) + 1 for number in moments[:2])] = 1
+    return *moments, *table.flat
+
+
+def pearson_and_spearman(sums_K: np.ndarray) -> np.ndarray:
+    """Correlate the numbers from their moments, and the ranks of the ratings, ties at their mean, from the table of pairs."""
+    table = sums_K[..., 6:].reshape(*sums_K.shape[:-1], HIGHEST_RATING + 2, HIGHEST_RATING + 2)
+    count = table.sum(axis=(-2, -1))
+    totals = [table.sum(axis=-1), table.sum(axis=-2)]
+    x, y = (np.cumsum(total, axis=-1) - total / 2 - count[..., None] / 2 for total in totals)  # mean ranks, from the middle one
+    sums = [(total * rank**power).sum(axis=-1) for power in (1, 2) for total, rank in zip(totals, (x, y), strict=True)]
+    moments = np.stack([*sums, np.einsum('...xy,...x,...y->...', table, x, y), count], axis=-1)
+    return np.concatenate([pearson(sums_K[..., :6]), pearson(moments)], axis=-1)
+
+
 def edit_distance(first: str, second: str) -> int:
     """Count the fewest character edits from one text to the other, a row of the table at a time."""
     ids = np.array([ord(character) for character in second], np.int64)
@@ -172,12 +216,17 @@ def count_similarity(prediction: str, answers: Sequence[str]) -> tuple[float, fl
 
 METRICS: dict[str, Metric] = {
     'accuracy': Metric(('accuracy',), count_equal, means),
+    'accuracy_f1': Metric(('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1),  # MRPC and QQP: F1 of "yes"
+    'accuracy_mean_f1': Metric(('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1),  # CommitmentBank
+    # MultiRC: F1 of "yes" over the answers of all questions. Its exact match of whole questions is no sum over single answers.
+    'f1a': Metric(('f1a', 'accuracy'), count_classes(('yes',)), f1_and_accuracy),
     'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1, means),
     'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),
     'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
     'pearson': Metric(('pearson',), count_numbers, pearson),
-    'edit_similarity': Metric(('edit_similarity', 'copied'), count_similarity, means),
+    'pearson_spearman': Metric(('pearson', 'spearman'), count_ratings, pearson_and_spearman),  # STS-B: ratings from 0 to 5
+    'edit_distance': Metric(('edit_similarity', 'copied'), count_similarity, means),  # as a similarity, so that more is better
 }
 
 

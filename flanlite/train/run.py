@@ -295,7 +295,8 @@ class TrainingData:
                 cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
                 own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
                 tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
-        mixture = {name: getattr(self.mixture, name) for name in ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared')}
+        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared')
+        mixture = {name: getattr(self.mixture, name) for name in recorded}
         described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
         return {
             'mixture': mixture, 'style': self.style, 'vocabulary': described, 'feature_lengths': self.feature_lengths,

@@ -1,4 +1,4 @@
-"""Closed-book question answering: facts to be known, not looked up. Two of FLAN's data sets, in three configurations."""
+"""Closed-book question answering: facts to be known, not looked up. FLAN's three data sets, in four configurations."""
 
 from flanlite.data import text
 from flanlite.data.sources import Tfds
@@ -24,7 +24,7 @@ ARC_TEMPLATES = (
 )
 
 
-def arc(name: str, config: str) -> DatasetSpec:
+def arc(name: str, config: str, train_examples: int) -> DatasetSpec:
     """Describe one of ARC's two sets."""
     return DatasetSpec(
         name=name,
@@ -41,6 +41,7 @@ def arc(name: str, config: str) -> DatasetSpec:
         lineage=('ARC',),
         licence='CC BY-SA 4.0',
         link='https://allenai.org/data/arc',
+        train_examples=train_examples,
         templates=ARC_TEMPLATES,
         baselines=(
             Template('question: {question}\nanswer:'),
@@ -49,8 +50,8 @@ def arc(name: str, config: str) -> DatasetSpec:
     )
 
 
-ARC_CHALLENGE = arc('arc_challenge', 'ARC-Challenge')
-ARC_EASY = arc('arc_easy', 'ARC-Easy')
+ARC_CHALLENGE = arc('arc_challenge', 'ARC-Challenge', 910)
+ARC_EASY = arc('arc_easy', 'ARC-Easy', 2_040)
 
 # Natural Questions, open: what people asked a search engine, with short answers.
 #     question  who built the lighthouse at skerry point
@@ -65,6 +66,7 @@ NATURAL_QUESTIONS = DatasetSpec(
     lineage=('Natural Questions',),
     licence='CC BY-SA 3.0',
     link='https://ai.google.com/research/NaturalQuestions',
+    train_examples=87_720,
     templates=(
         Template('Please answer this question: {question}?'),
         Template('{question}?\n\nA few words will do.'),
@@ -84,4 +86,41 @@ NATURAL_QUESTIONS = DatasetSpec(
     ),
 )
 
-SPECS = (ARC_CHALLENGE, ARC_EASY, NATURAL_QUESTIONS)
+# TriviaQA: questions of quiz players, with all names by which the answer is known. The texts that come with it are not shown; TFDS has the
+# same questions without them as trivia_qa/rc.nocontext.
+#     question  Which Skerry lighthouse keeper wrote the novel "The Granite Year"?
+#     answers   Agnes Tolland / Tolland / Agnes Maud Tolland
+TRIVIA_QA = DatasetSpec(
+    name='trivia_qa',
+    cluster='closed_book_qa',
+    source=Tfds('trivia_qa/rc:1.1.0', folder='trivia_qa'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {
+        'question': row['question'],
+        'answer': row['answer']['value'],
+        'answers': text.collect(row['answer']['value'], row['answer']['aliases']),
+    },
+    metric='exact_match',
+    lineage=('TriviaQA',),
+    licence='none stated, research use',
+    link='https://nlp.cs.washington.edu/triviaqa/',
+    train_examples=87_420,
+    templates=(
+        Template('Trivia evening, last round. {question}'),
+        Template('{question}\n\nSay it in a word or two.'),
+        Template('What is asked for here? Name it.\n\nQuestion: {question}\nName:'),
+        Template('Radio quiz\nPresenter: Caller on line one, are you ready? {question}\nCaller:'),
+        Template('A puzzle magazine prints a clue and leaves the solution to its readers.\nClue: {question}\nSolution:'),
+        Template('If you were a walking encyclopedia, what would you reply to this? "{question}"'),
+        Template('Ben claims to know everything, so Ann puts him to the test. "{question}" she asks, and Ben gets it right! He says:'),
+        Template('No books, no web, only what you have in your head: {question}'),
+        Template('Category: mixed knowledge\nFor 500 points: {question}\nYour answer:'),
+        Template('"{question}" That was the one that nobody in our pub could answer. You, I am sure, can.'),
+    ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('Q: {question}\nA:'),
+    ),
+)
+
+SPECS = (TRIVIA_QA, NATURAL_QUESTIONS, ARC_CHALLENGE, ARC_EASY)

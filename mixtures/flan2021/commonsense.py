@@ -1,4 +1,4 @@
-"""Commonsense: what usually causes, follows or achieves what? Three of FLAN's data sets."""
+"""Commonsense: what usually causes, follows or achieves what? FLAN's four data sets."""
 
 from flanlite.data import text
 from flanlite.data.sources import Tfds
@@ -26,6 +26,7 @@ COPA = DatasetSpec(
     lineage=('COPA',),
     licence='BSD-2-Clause',
     link='https://people.ict.usc.edu/~gordon/copa.html',
+    train_examples=350,
     templates=(
         Template('{premise}\n\nWhat is the more plausible {relation}?\n\n{options_}'),
         Template('Which of the two sentences states the {relation} of the event?\n\nEvent: {premise}\n{options_}'),
@@ -64,6 +65,7 @@ HELLASWAG = DatasetSpec(
     lineage=('ActivityNet Captions', 'WikiHow'),
     licence='MIT',
     link='https://rowanzellers.com/hellaswag/',
+    train_examples=39_700,
     templates=(
         Template('{context} ...\n\nHow does this go on?\n\n{options_}'),
         Template('Choose the continuation that makes sense.\n\n{context} ...\n\n{options_}'),
@@ -102,6 +104,7 @@ PIQA = DatasetSpec(
     lineage=('PIQA', 'Instructables'),
     licence='AFL-3.0',
     link='https://yonatanbisk.com/piqa/',
+    train_examples=16_010,
     templates=(
         Template('"{goal}"\n\nHow would you do it?\n\n{options_}'),
         Template('Goal: "{goal}"\nWhich way of reaching it works?\n{options_}'),
@@ -123,4 +126,46 @@ PIQA = DatasetSpec(
     ),
 )
 
-SPECS = (COPA, HELLASWAG, PIQA)
+# Story Cloze: which of two sentences ends a story of five? There is no training set with two endings, so as in FLAN the validation set
+# serves to train. TFDS reads files that one has to ask the authors for.
+#     story    Tom wanted to bake for his sister. He had never baked before. He read the salt's label as sugar. The cake looked splendid.
+#     options  His sister took one bite and reached for the water. / His sister asked him for the recipe.
+#     answer   His sister took one bite and reached for the water.
+STORY_CLOZE = DatasetSpec(
+    name='story_cloze',
+    cluster='commonsense',
+    source=Tfds('story_cloze/2016:1.0.0', folder='story_cloze', manual=True),
+    splits=Splits('validation[:-200]', 'validation[-200:]', 'test'),
+    fields=lambda row: {
+        'story': text.strip(row['context']),
+        'options': [text.strip(row['endings'][0]), text.strip(row['endings'][1])],
+        'answer': row['label'] - 1,  # 1 or 2 in the data
+    },
+    keep=lambda row: row['label'] > 0,
+    lineage=('ROCStories',),
+    licence='on request, research use',
+    link='https://www.cs.rochester.edu/nlp/rocstories/',
+    train_examples=1_670,
+    templates=(
+        Template('{story}\n\nWhich of the two is the better last sentence?\n\n{options_}'),
+        Template('A story of five sentences has lost its fifth. Put it back.\n\nStory: {story}\n{options_}'),
+        Template('Two pupils have each finished the story, and only one of them has paid attention. What did that one write?\n\n'
+                 'The story: {story}\n{options_}'),
+        Template('{story} And then?\n{options_}'),
+        Template('You read to your niece: "{story}" She calls out, "I know how it ends!" and she is right. What does she say?\n'
+                 '{options_}'),
+        Template('{options_}\n\nOne of these endings goes with what came before, the other goes against it. Take the one that goes with '
+                 'it. This came before: {story}'),
+        Template('Script meeting\nScene so far: {story}\nProposals for the closing shot\n{options_}\nWe take:'),
+        Template('Bring this to a close that makes sense, given how people feel and behave.\n\n{story} ...\n\n{options_}'),
+        Template('Write four sentences of a story that can close with this one: {answer}', '{story}', inverted=True),
+        Template('"{answer}" That is how it ended. Tell me, from the beginning, what had happened up to that point.',
+                 '{story}', inverted=True),
+    ),
+    baselines=(
+        Template('{story}'),
+        Template('story: {story}\nending:'),
+    ),
+)
+
+SPECS = (COPA, HELLASWAG, STORY_CLOZE, PIQA)

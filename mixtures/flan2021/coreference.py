@@ -24,6 +24,7 @@ DEFINITE_PRONOUN_RESOLUTION = DatasetSpec(
     lineage=('Definite Pronoun Resolution',),
     licence='free for research',
     link='https://www.hlt.utdallas.edu/~vince/data/emnlp12/',
+    train_examples=1_120,
     templates=(
         Template('{sentence}\n\nWho or what is meant by "{pronoun}"?\n\n{options_}'),
         Template('Find what the word "{pronoun}" stands for in the sentence below.\n\n{sentence}\n\n{options_}'),
@@ -65,6 +66,7 @@ WINOGRANDE = DatasetSpec(
     lineage=('WinoGrande',),
     licence='CC BY 4.0',
     link='https://winogrande.allenai.org',
+    train_examples=40_190,
     templates=(
         Template('{beginning} ...\n\nWhat is the rest of this sentence?\n\n{options_}'),
         Template('Fill in what is missing so that it makes sense.\n\n{beginning} ...\n{options_}'),
@@ -100,6 +102,7 @@ WSC = DatasetSpec(
     lineage=('Winograd schemas',),
     licence='CC BY 4.0',
     link='https://super.gluebenchmark.com',
+    train_examples=500,
     templates=(
         Template('{text}\n\nDoes "{pronoun}" stand for "{noun}" here?\n\n{options_}'),
         Template('Text: {text}\nPronoun: {pronoun}\nNoun: {noun}\n\nDo the pronoun and the noun mean the same person or thing?\n'

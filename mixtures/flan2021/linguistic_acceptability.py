@@ -17,6 +17,7 @@ COLA = DatasetSpec(
     lineage=('CoLA',),
     licence='published linguistics, academic fair use',
     link='https://nyu-mll.github.io/CoLA/',
+    train_examples=8_350,
     templates=(
         Template('{sentence}\n\nTo a native speaker of English, is this sentence acceptable or unacceptable?\n\n{options_}'),
         Template('Judge the grammar of the sentence below.\n\n{sentence}\n{options_}'),

@@ -22,6 +22,7 @@ RTE = DatasetSpec(
     lineage=('RTE challenges',),
     licence='SuperGLUE terms',
     link='https://super.gluebenchmark.com',
+    train_examples=2_290,
     templates=(
         Template('{premise}\n\nDoes it follow from this that "{hypothesis}"?\n\n{options_}'),
         Template('Read the passage, then decide whether the claim below it has to be true.\n\nPassage: {premise}\nClaim: {hypothesis}\n\n'
@@ -57,9 +58,11 @@ CB = DatasetSpec(
     splits=Splits('train[:-50]', 'train[-50:]', 'validation'),
     fields=lambda row: {'premise': text.plain_quotes(row['premise']), 'hypothesis': row['hypothesis'], 'answer': row['label']},
     options=('yes', 'no', 'unclear'),
+    metric='accuracy_mean_f1',
     lineage=('CommitmentBank', 'British National Corpus', 'Wall Street Journal', 'Switchboard'),
     licence='SuperGLUE terms',
     link='https://github.com/mcdm/CommitmentBank',
+    train_examples=200,
     templates=(
         Template('Someone wrote or said this:\n\n{premise}\n\nIn their opinion, is it true that {hypothesis}?\n\n{options_}'),
         Template('Excerpt: {premise}\n\nGoing by the excerpt alone, is it the case that {hypothesis}?\n{options_}'),
@@ -105,7 +108,7 @@ ANLI_TEMPLATES = (
 )
 
 
-def anli(number: int, lineage: tuple[str, ...]) -> DatasetSpec:
+def anli(number: int, train_examples: int, lineage: tuple[str, ...]) -> DatasetSpec:
     """Describe one of ANLI's rounds."""
     return DatasetSpec(
         name=f'anli_r{number}',
@@ -118,6 +121,7 @@ def anli(number: int, lineage: tuple[str, ...]) -> DatasetSpec:
         lineage=lineage,
         licence='CC BY-NC 4.0',
         link='https://github.com/facebookresearch/anli',
+        train_examples=train_examples,
         templates=ANLI_TEMPLATES,
         baselines=(
             Template('{context}\nquestion: {hypothesis} true, false or undecided?\nanswer:'),
@@ -126,9 +130,10 @@ def anli(number: int, lineage: tuple[str, ...]) -> DatasetSpec:
     )
 
 
-ANLI_R1 = anli(1, ('HotpotQA',))
-ANLI_R2 = anli(2, ('HotpotQA',))
-ANLI_R3 = anli(3, ('HotpotQA', 'RTE challenges', 'ROCStories', "Children's Book Test", 'MASC', 'WikiHow', 'Common Crawl news'))
+ANLI_R1 = anli(1, 16_940, ('HotpotQA',))
+ANLI_R2 = anli(2, 45_460, ('HotpotQA',))
+ANLI_R3_LINEAGE = ('HotpotQA', 'RTE challenges', 'ROCStories', "Children's Book Test", 'MASC', 'WikiHow', 'Common Crawl news')
+ANLI_R3 = anli(3, 100_450, ANLI_R3_LINEAGE)
 
 # MultiNLI: pairs of sentences from ten kinds of speech and writing. FLAN counts its two validation sets as two data sets.
 #     premise     well we used to go down to the lake every uh every other weekend i guess
@@ -164,6 +169,7 @@ def mnli(kind: str) -> DatasetSpec:
         lineage=('MultiNLI', 'Open American National Corpus'),
         licence='OANC and others, free use',
         link='https://cims.nyu.edu/~sbowman/multinli/',
+        train_examples=392_500,
         templates=MNLI_TEMPLATES,
         baselines=(
             Template('{premise}\nquestion: {hypothesis} yes, no or maybe?\nanswer:'),
@@ -189,6 +195,7 @@ QNLI = DatasetSpec(
     lineage=('SQuAD',),
     licence='CC BY-SA 4.0',
     link='https://gluebenchmark.com',
+    train_examples=104_540,
     templates=(
         Template('Question: {question}\nSentence: {sentence}\n\nIs the question answered in the sentence?\n{options_}'),
         Template('"{sentence}"\n\nHaving read only this, could you answer when somebody asks you, "{question}"?\n\n{options_}'),
@@ -227,6 +234,7 @@ WNLI = DatasetSpec(
     lineage=('Winograd schemas',),
     licence='CC BY 4.0',
     link='https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html',
+    train_examples=600,
     templates=(
         Template('{sentence1}\n\nIf that is so, is it also so that "{sentence2}"?\n{options_}'),
         Template('Story: {sentence1}\nInterpretation: {sentence2}\n\nWork out who or what the story is talking about. Is the '
@@ -265,6 +273,7 @@ SNLI = DatasetSpec(
     lineage=('SNLI', 'Flickr30k'),
     licence='CC BY-SA 4.0',
     link='https://nlp.stanford.edu/projects/snli/',
+    train_examples=549_360,
     templates=(
         Template('A photograph carries the caption "{premise}"\n\nIs the following true of the photograph? {hypothesis}\n{options_}'),
         Template('Picture the scene: "{premise}"\nIn that scene, is this the case? {hypothesis}\n\n{options_}'),

@@ -1,4 +1,4 @@
-"""Paraphrase: do two sentences say the same? Two of FLAN's data sets."""
+"""Paraphrase: do two sentences say the same? FLAN's four data sets."""
 
 from flanlite.data import text
 from flanlite.data.sources import Tfds
@@ -20,9 +20,11 @@ GLUE_MRPC = DatasetSpec(
         'answer': row['label'],
     },
     options=('no', 'yes'),
+    metric='accuracy_f1',
     lineage=('MSR Paraphrase Corpus',),
     licence='Microsoft Research licence, research use',
     link='https://www.microsoft.com/en-us/download/details.aspx?id=52398',
+    train_examples=3_460,
     templates=(
         Template('Sentence 1: {sentence1}\nSentence 2: {sentence2}\n\nAre these two ways of saying one thing?\n{options_}'),
         Template('Two reporters covered one story.\n\nThe first wrote: {sentence1}\nThe second wrote: {sentence2}\n\n'
@@ -47,6 +49,97 @@ GLUE_MRPC = DatasetSpec(
     ),
 )
 
+# Quora Question Pairs: does a question that was put to a web page stand there already, in other words?
+#     question1  How do I get rust off a garden gate?
+#     question2  What removes rust from an iron gate?
+#     answer     yes
+GLUE_QQP = DatasetSpec(
+    name='glue_qqp',
+    cluster='paraphrase',
+    source=Tfds('glue/qqp:2.0.0'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {
+        'question1': text.strip(row['question1']),
+        'question2': text.strip(row['question2']),
+        'answer': row['label'],
+    },
+    # A few questions of the data are empty.
+    keep=lambda row: text.every(text.length(text.strip(row['question1'])) > 0, text.length(text.strip(row['question2'])) > 0),
+    options=('no', 'yes'),
+    metric='accuracy_f1',
+    lineage=('Quora Question Pairs',),
+    licence="Quora's terms of service, non-commercial use",
+    link='https://quoradata.quora.com/First-Quora-Dataset-Release-Question-Pairs',
+    train_examples=363_640,
+    templates=(
+        Template('"{question1}"\n"{question2}"\n\nWould one answer serve both of these questions?\n{options_}'),
+        Template("Moderator's desk\nasked today: {question2}\nasked before: {question1}\nMerge the new thread into the old one?\n"
+                 '{options_}'),
+        Template('Question A: {question1}\nQuestion B: {question2}\n\nDo A and B ask for the same information?\n\n{options_}'),
+        Template('Two people have written to us. The first wants to know, "{question1}" and the second, "{question2}" May we send the same '
+                 'reply to both?\n{options_}'),
+        Template('{options_}\n\nTake your pick: is "{question1}" only another way to put "{question2}"?'),
+        Template('Tell whether the questions are duplicates.\n\n1) {question1}\n2) {question2}\n\n{options_}'),
+        Template('Kim: {question1}\nLee: How funny, I was about to ask, "{question2}"\n\nDid Kim and Lee have one and the same thing on '
+                 'their minds?\n{options_}'),
+        Template('I typed "{question1}" into the box, and the site sent me to "{question2}" instead. Was that what I had asked?\n'
+                 '{options_}'),
+        Template('Compare what the two askers are after; how they put it does not count.\n\nFirst question: {question1}\n'
+                 'Second question: {question2}\nAfter the same?\n{options_}'),
+        Template('Suppose you have dealt with this in full: "{question1}" Have you then dealt with this as well? "{question2}"\n\n'
+                 '{options_}'),
+    ),
+    baselines=(
+        Template('{question1}\n{question2}\nduplicate questions:'),
+        Template('question 1: {question1}\nquestion 2: {question2}\nsame meaning:'),
+    ),
+)
+
+# PAWS: pairs of sentences that share nearly all their words, made by swapping words and by translating there and back. The labelled pairs
+# from Wikipedia, split into tokens (TFDS's first configuration).
+#     sentence1  In 1904 the mill was sold by Harrow to the town of Skerry .
+#     sentence2  In 1904 the mill was sold by the town of Skerry to Harrow .
+#     answer     no
+PAWS_WIKI = DatasetSpec(
+    name='paws_wiki',
+    cluster='paraphrase',
+    source=Tfds('paws_wiki:1.1.0'),
+    splits=Splits('train', 'validation[:200]', 'test'),
+    fields=lambda row: {
+        'sentence1': text.plain_quotes(row['sentence1']),
+        'sentence2': text.plain_quotes(row['sentence2']),
+        'answer': row['label'],
+    },
+    options=('no', 'yes'),
+    lineage=('PAWS',),
+    licence='free for any use, with thanks to Google',
+    link='https://github.com/google-research-datasets/paws',
+    train_examples=49_400,
+    templates=(
+        Template('These two sentences are made of nearly the same words. Do they mean the same, too?\n\n{sentence1}\n{sentence2}\n\n'
+                 '{options_}'),
+        Template('Before: {sentence1}\nAfter: {sentence2}\n\nAn editor has moved words about. Has the meaning survived?\n{options_}'),
+        Template('Who did what, and where, and when? Make sure that both sentences agree in every point.\n\n(a) {sentence1}\n'
+                 '(b) {sentence2}\n\nDo they?\n{options_}'),
+        Template('Encyclopedia, list of changes\nold version: {sentence1}\nnew version: {sentence2}\nminor change, content kept?\n'
+                 '{options_}'),
+        Template('If "{sentence1}" is true, must "{sentence2}" be true, and the other way about?\n\n{options_}'),
+        Template('Watch out for words that have changed places. Does "{sentence2}" state what "{sentence1}" states?\n{options_}'),
+        Template('{options_}\n\nMy sister read to me, "{sentence1}" What I wrote down was "{sentence2}" Is my note faithful to what she '
+                 'read?'),
+        Template('Author: I wrote, "{sentence1}"\nCopy editor: I have made it "{sentence2}"\nAuthor: Does that still tell readers what I '
+                 'meant to tell them?\n{options_}\nCopy editor:'),
+        Template('Paraphrase or not? Write yes if one of these sentences is a paraphrase of the other, and no if it is not.\n\n'
+                 '{sentence1}\n{sentence2}'),
+        Template('Line 1: {sentence1}\nLine 2: {sentence2}\n\nA translator was given line 2 in place of line 1. Will foreign readers get '
+                 'the right information all the same?\n{options_}'),
+    ),
+    baselines=(
+        Template('{sentence1}\n{sentence2}\nquestion: do both say the same?\nanswer:'),
+        Template('{sentence1}\n{sentence2}\nequivalent:'),
+    ),
+)
+
 # STS-B: how alike two sentences are in meaning, from 0 to 5, rounded to whole points.
 #     sentence1  A dog is chasing a ball on the beach.
 #     sentence2  A dog runs along the beach.
@@ -58,10 +151,11 @@ STSB = DatasetSpec(
     splits=Splits('train[:-100]', 'train[-100:]', 'validation'),
     fields=lambda row: {'sentence1': row['sentence1'], 'sentence2': row['sentence2'], 'answer': text.rounded(row['label'])},
     options=('0', '1', '2', '3', '4', '5'),
-    metric='pearson',
+    metric='pearson_spearman',
     lineage=('SemEval STS', 'MSR Paraphrase Corpus', 'MSR Video Descriptions', 'Flickr30k'),
     licence='CC BY-SA 4.0',
     link='https://ixa2.si.ehu.eus/stswiki/index.php/STSbenchmark',
+    train_examples=5_640,
     templates=(
         Template('From 0 for nothing in common up to 5 for the very same meaning, how close are these two sentences?\n\n1. {sentence1}\n'
                  '2. {sentence2}\n\n{options_}'),
@@ -88,4 +182,4 @@ STSB = DatasetSpec(
     ),
 )
 
-SPECS = (GLUE_MRPC, STSB)
+SPECS = (GLUE_MRPC, GLUE_QQP, PAWS_WIKI, STSB)

@@ -18,6 +18,7 @@ TREC = DatasetSpec(
     lineage=('TREC QA',),
     licence='research use',
     link='https://cogcomp.seas.upenn.edu/Data/QA/QC/',
+    train_examples=5_250,
     templates=(
         Template('{question}\n\nWhat kind of answer does this question call for?\n\n{options_}'),
         Template('Classify the question by what it asks about.\n\nQuestion: {question}\n{options_}'),

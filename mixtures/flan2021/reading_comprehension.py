@@ -1,4 +1,4 @@
-"""Reading comprehension: questions about a passage. Four of FLAN's data sets."""
+"""Reading comprehension: questions about a passage. FLAN's five data sets, in six configurations."""
 
 from flanlite.data import text
 from flanlite.data.sources import Tfds
@@ -25,6 +25,7 @@ BOOL_Q = DatasetSpec(
     lineage=('Natural Questions',),
     licence='CC BY-SA 3.0',
     link='https://github.com/google-research-datasets/boolean-questions',
+    train_examples=9_220,
     templates=(
         Template('{passage}\n\nWith this in mind, {question}?\n\n{options_}'),
         Template('Answer the question by means of the article.\n\nArticle: {passage}\n\nQuestion: {question}?\n{options_}'),
@@ -63,9 +64,11 @@ MULTIRC = DatasetSpec(
         'answer': row['label'],
     },
     options=('no', 'yes'),
+    metric='f1a',
     lineage=('MultiRC',),
     licence='research licence, SuperGLUE terms',
     link='https://cogcomp.seas.upenn.edu/multirc/',
+    train_examples=27_040,
     templates=(
         Template('{paragraph}\n\nQuestion: {question}\nAnswer given: "{candidate}"\n\nIs this answer right?\n\n{options_}'),
         Template('Read the paragraph and check the reply to the question.\n\nParagraph: {paragraph}\nQuestion: {question}\n'
@@ -109,6 +112,7 @@ OPENBOOKQA = DatasetSpec(
     lineage=('OpenBookQA',),
     licence='Apache-2.0',
     link='https://allenai.org/data/open-book-qa',
+    train_examples=4_950,
     templates=(
         Template('"{question}" Which of these completes it, or answers it?\n{options_}'),
         Template('Select the words that complete or answer this best.\n\n{question}\n\n{options_}'),
@@ -150,6 +154,7 @@ SQUAD_V1 = DatasetSpec(
     lineage=('SQuAD',),
     licence='CC BY-SA 4.0',
     link='https://rajpurkar.github.io/SQuAD-explorer/',
+    train_examples=87_390,
     templates=(
         Template('{context}\n\nHaving read this, reply in a few words. {question}'),
         Template('Answer with words from the paragraph.\n\nParagraph: {context}\n\nQuestion: {question}\nAnswer:'),
@@ -170,4 +175,105 @@ SQUAD_V1 = DatasetSpec(
     ),
 )
 
-SPECS = (BOOL_Q, MULTIRC, OPENBOOKQA, SQUAD_V1)
+# SQuAD 2.0: SQuAD 1.1 with as many questions again for which the paragraph has no answer, only something that looks like one. What to reply
+# to those is a field of its own, so that every template can tell it.
+#     title      Skerry Point
+#     context    The first tower was lit in 1811. A storm destroyed it, and the present one, of granite, dates from 1856.
+#     question   What was the first tower made of?
+#     no_answer  unanswerable
+#     answer     unanswerable
+UNANSWERABLE = 'unanswerable'
+SQUAD_V2 = DatasetSpec(
+    name='squad_v2',
+    cluster='reading_comprehension',
+    source=Tfds('squad/v2.0:3.0.0', folder='squad_v2'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {
+        'title': text.replace(row['title'], '_', ' '),
+        'context': row['context'],
+        'question': text.strip(row['question']),
+        'no_answer': UNANSWERABLE,
+        'answer': text.collect(row['answers']['text'], UNANSWERABLE)[0],
+        'answers': row['answers']['text'],
+    },
+    metric='f1',
+    family='squad',
+    lineage=('SQuAD',),
+    licence='CC BY-SA 4.0',
+    link='https://rajpurkar.github.io/SQuAD-explorer/',
+    train_examples=130_110,
+    templates=(
+        Template('{context}\n\n{question}\n\nThe text may not say. In that case reply with "{no_answer}".'),
+        Template('Answer from the paragraph, or write "{no_answer}" if the paragraph leaves it open.\n\nParagraph: {context}\n\n'
+                 'Question: {question}\nAnswer:'),
+        Template('Some questions in this test are traps, because nothing in the text settles them. The right reply to a trap is '
+                 '"{no_answer}"; to any other question it is a few words from the text.\n\nText: {context}\n\nQuestion: {question}'),
+        Template('Visitor: {question}\nGuide: All I know about {title} is on this board. "{context}" Should that not help, I can only say '
+                 '"{no_answer}".\nVisitor: And does it help?\nGuide:'),
+        Template('Article: {title}\nPassage: {context}\nQuery: {question}\nPrint the words that answer the query. If there are none, print '
+                 '{no_answer}.'),
+        Template('Does the passage after the question answer it? If so, give the answer. If it does not, say "{no_answer}".\n\n'
+                 '{question}\n\n{context}'),
+        Template('Rules of the game: you get a card with a text, and you hear a question. Call out the words on the card that answer it, '
+                 'or call "{no_answer}" when they are not there.\n\nThe card: {context}\nThe question: {question}\nYou call:'),
+        Template('I am filling in a form from a note about {title}, and I must not guess.\n\nNote: {context}\nForm: {question}\n\n'
+                 'What do I enter? Where the note is silent, it has to be "{no_answer}".'),
+        Template('"{question}" a reader of our encyclopedia would like to know. Quote the shortest stretch of the entry that tells. To '
+                 'readers whom the entry cannot help, we send the word "{no_answer}".\n\nEntry: {title}. {context}'),
+        Template('Find what is asked for. Beware, it may be missing, and then it counts as {no_answer}.\n\n{context}\n\n'
+                 'Asked for: {question}\nFound:'),
+    ),
+    baselines=(
+        Template('{context}\nquestion: {question}\nanswer, or {no_answer}:'),
+        Template('{title}: {context}\nQ: {question} ({no_answer} if not known)\nA:'),
+    ),
+)
+
+# DROP: questions about a passage whose answers take counting, sums or comparing. An answer is a number, a date or some words of the
+# passage; of several spans, TFDS keeps the first. It calls the validation split "dev", and leaves an answer empty that is a date without
+# a day.
+#     passage   In the autumn of 1874 the fleet lost 11 boats, and 4 more in the spring. Of the 60 men aboard, 52 were saved.
+#     question  How many boats did the fleet lose in all?
+#     answer    15
+DROP = DatasetSpec(
+    name='drop',
+    cluster='reading_comprehension',
+    source=Tfds('drop:2.0.0'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'dev'),
+    fields=lambda row: {
+        'passage': row['passage'],
+        'question': text.strip(row['question']),
+        'answer': row['answer'],
+        'answers': text.collect(row['answer'], row['validated_answers']),
+    },
+    keep=lambda row: text.length(row['answer']) > 0,
+    metric='f1',
+    lineage=('DROP',),
+    licence='CC BY-SA 4.0',
+    link='https://allenai.org/data/drop',
+    train_examples=77_200,
+    templates=(
+        Template('{passage}\n\nWork this out from the text: {question}'),
+        Template('Read the passage and answer the question. You may have to count, compare or do sums.\n\nPassage: {passage}\n'
+                 'Question: {question}\nResult:'),
+        Template('{question}\n\nWhat you need to find out is in these lines, though not always in so many words: {passage}'),
+        Template('Archive service. A caller asks, "{question}" All that we have on file is this: {passage} Tell the caller a number, a '
+                 'date or a name, whichever it takes.'),
+        Template('Exam: reading and reckoning. Write a figure or a few words.\n\n{passage}\n\nProblem 1. {question}'),
+        Template('Pupil: {question}\nTeacher: You can get there from what is written here. "{passage}"\nPupil: Then it must be'),
+        Template('Go through the report step by step until you can answer "{question}" and hand in the final answer only.\n\n'
+                 'Report: {passage}'),
+        Template('{passage}\n\nPose a problem about this for somebody who likes puzzles. The solution must be "{answer}".',
+                 '{question}', inverted=True),
+        Template('The editor of a textbook has put "{answer}" into the list of solutions. It belongs to the text below, but the question '
+                 'got lost. Replace it.\n\n{passage}', '{question}', inverted=True),
+        Template('Facts: {passage}\nAnswer that follows from the facts: {answer}\nWhat had to be worked out?',
+                 '{question}', inverted=True),
+    ),
+    baselines=(
+        Template('{passage}\nquestion: {question}\nanswer:'),
+        Template('{passage}\nQ: {question}\nA:'),
+    ),
+)
+
+SPECS = (SQUAD_V1, SQUAD_V2, DROP, MULTIRC, OPENBOOKQA, BOOL_Q)

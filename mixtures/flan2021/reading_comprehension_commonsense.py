@@ -1,8 +1,12 @@
-"""Reading comprehension with commonsense: what a passage leaves unsaid. One of FLAN's two data sets so far."""
+"""Reading comprehension with commonsense: what a passage leaves unsaid. FLAN's two data sets."""
 
+from flanlite.data import text
 from flanlite.data.sources import Tfds
 from flanlite.data.specs import DatasetSpec, Splits
 from flanlite.data.templates import Template
+
+HIGHLIGHT = r' *\n@highlight\n *'
+STOP, NO_STOP = r'([.?!"\'’”])', r'([^.?!"\'’”])'
 
 # Cosmos QA: causes, effects and motives behind passages of personal blogs; "None of the above choices ." may be the right answer.
 #     context   I had packed sandwiches for six , and when we got to the lake there were only the two of us and the dog .
@@ -23,6 +27,7 @@ COSMOS_QA = DatasetSpec(
     lineage=('Cosmos QA', 'Spinn3r blogs'),
     licence='CC BY 4.0',
     link='https://wilburone.github.io/cosmos/',
+    train_examples=25_060,
     templates=(
         Template('{context}\n\n{question}\n{options_}\n\nThe best of these answers is'),
         Template('Read between the lines to answer the question.\n\nText: {context}\nQuestion: {question}\n{options_}'),
@@ -45,4 +50,54 @@ COSMOS_QA = DatasetSpec(
     ),
 )
 
-SPECS = (COSMOS_QA,)
+# ReCoRD: which of the names in a news article is missing from a sentence about the same news? Several may be right.
+#     passage  Ida Harrow has left the council of Skerry. The mayor, Jon Tolland, thanked her on Friday. The seat stays empty until May.
+#     query    "I shall miss the meetings, but not the minutes," _____ told reporters.
+#     options  Harrow / Ida Harrow / Jon Tolland / Skerry
+#     answers  Harrow / Ida Harrow
+RECORD = DatasetSpec(
+    name='record',
+    cluster='reading_comprehension_commonsense',
+    source=Tfds('super_glue/record:1.0.2'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {
+        # The article's summary follows as lines without a full stop, each after a line that says "@highlight".
+        'passage': text.substitute(
+            text.substitute(text.substitute(text.strip(row['passage']), STOP + HIGHLIGHT, r'\1 '), HIGHLIGHT, '. '), NO_STOP + '$', r'\1.'
+        ),
+        'query': text.replace(row['query'], '@placeholder', '_____'),
+        'options': row['entities'],
+        'answer': row['answers'][0],
+        'answers': row['answers'],
+    },
+    keep=lambda row: text.length(row['answers']) > 0,
+    metric='f1',
+    lineage=('CNN/DailyMail',),
+    licence='SuperGLUE terms',
+    link='https://sheng-z.github.io/ReCoRD-explorer/',
+    train_examples=100_520,
+    templates=(
+        Template('{passage}\n\nFill the gap in a sentence about this report.\n\nSentence: {query}\n{options_}'),
+        Template('News item: {passage}\n\nA later item says: {query}\nWho or what belongs in the blank?\n{options_}'),
+        Template('Read the article and complete the statement with one of the names.\n\nArticle: {passage}\n\nStatement: {query}\n\n'
+                 '{options_}'),
+        Template('There is a smudge on our newspaper, just where a name should be. The line reads: {query} Here is what we can still make '
+                 'out of the rest: {passage} Which name is under the smudge?\n{options_}'),
+        Template('{options_}\n\nOne of these was taken out of the line below, which now has a dash there. Put it back with the help of the '
+                 'text.\n\nLine: {query}\n\nText: {passage}'),
+        Template('Editor: Something is missing here: {query}\nReporter: You can work it out from my piece. {passage}\n'
+                 'Editor: Give me a choice, please.\n{options_}\nReporter:'),
+        Template('Cloze test: current affairs\n\n{passage}\n\n1. {query}\n{options_}\nInsert:'),
+        Template('What goes into the empty place, so that the sentence agrees with the story?\n\nStory: {passage}\n\n'
+                 'Sentence with the empty place: {query}\n\n{options_}'),
+        Template('The radio kept breaking up. First I heard this: "{passage}" Then came this, with a crackle in place of a name: '
+                 '"{query}" Whose name, or what name, can it have been?\n{options_}'),
+        Template('Guess the person, place or thing.\nBackground: {passage}\nQuotation with a blank: {query}\n{options_}\nGuess:'),
+    ),
+    baselines=(
+        Template('{passage}\n{query}\nThe blank is'),
+        Template('{passage}\nquestion: what is missing in "{query}"\nanswer:'),
+    ),
+)
+
+SPECS = (RECORD, COSMOS_QA)

@@ -1,5 +1,7 @@
 """Sentiment: does a text speak well or ill of something? Four of FLAN's data sets."""
 
+import dataclasses
+
 from flanlite.data import text
 from flanlite.data.sources import Tfds
 from flanlite.data.specs import DatasetSpec, Splits
@@ -20,6 +22,7 @@ SST2 = DatasetSpec(
     lineage=('Rotten Tomatoes',),
     licence='research use',
     link='https://nlp.stanford.edu/sentiment/',
+    train_examples=67_140,
     templates=(
         Template('"{phrase}"\n\nA film is being praised or found fault with here. Is the comment positive or negative?\n\n{options_}'),
         Template('What does the critic think of the film? Label the remark.\n\nRemark: {phrase}\n{options_}'),
@@ -53,6 +56,7 @@ IMDB_REVIEWS = DatasetSpec(
     lineage=('IMDb reviews',),
     licence='research use',
     link='https://ai.stanford.edu/~amaas/data/sentiment/',
+    train_examples=24_800,
     templates=(
         Template('{review}\n\nDid this viewer come away with a positive or a negative opinion of the film?\n\n{options_}'),
         Template('Below is what a viewer posted online about a movie. Say whether it is positive or negative.\n\n{review}'),
@@ -89,6 +93,7 @@ YELP_POLARITY_REVIEWS = DatasetSpec(
     lineage=('Yelp',),
     licence='Yelp data set terms, academic use',
     link='https://www.yelp.com/dataset',
+    train_examples=559_800,
     templates=(
         Template('A customer wrote about a local business:\n\n{review}\n\nWas the experience positive or negative?\n{options_}'),
         Template('Owner: We have a new review! Listen: "{review}"\nPartner: So is that positive or negative?'),
@@ -123,6 +128,7 @@ SENTIMENT140 = DatasetSpec(
     lineage=('Sentiment140',),
     licence='research use',
     link='http://help.sentiment140.com/home',
+    train_examples=1_599_800,
     templates=(
         Template('Tweet: "{tweet}"\n\nIs the person who wrote this pleased or displeased? Answer with the sentiment.\n{options_}'),
         Template('"{tweet}"\n\nWhat feeling is behind this tweet?\n\n{options_}'),
@@ -141,5 +147,8 @@ SENTIMENT140 = DatasetSpec(
         Template('"{tweet}" The mood of this is'),
     ),
 )
+
+# FLAN's release keeps the neutral tweets, of which only the test data has any, and calls them negative.
+SENTIMENT140_FAITHFUL = dataclasses.replace(SENTIMENT140, name='sentiment140_faithful', keep=None)
 
 SPECS = (IMDB_REVIEWS, SENTIMENT140, YELP_POLARITY_REVIEWS, SST2)

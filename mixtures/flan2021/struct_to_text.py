@@ -1,4 +1,4 @@
-"""Struct to text: sentences from data. Three of FLAN's data sets."""
+"""Struct to text: sentences from data. FLAN's four data sets."""
 
 from flanlite.data import text
 from flanlite.data.sources import Tfds
@@ -22,6 +22,7 @@ E2E_NLG = DatasetSpec(
     lineage=('E2E',),
     licence='CC BY-SA 4.0',
     link='https://gem-benchmark.com/data_cards/e2e_nlg',
+    train_examples=33_320,
     templates=(
         Template('Facts about a restaurant: {attributes}\n\nTell them all in a sentence or two.'),
         Template('{attributes}.\n\nPut this into words.'),
@@ -57,6 +58,7 @@ WEB_NLG_EN = DatasetSpec(
     lineage=('WebNLG', 'DBpedia'),
     licence='CC BY-NC-SA 4.0',
     link='https://gem-benchmark.com/data_cards/web_nlg',
+    train_examples=35_220,
     templates=(
         Template('Triples: {triples}.\n\nState these facts in fluent English.'),
         Template('"{triples}"\n\nWhat does this say? Answer in full sentences.'),
@@ -94,6 +96,7 @@ DART = DatasetSpec(
     lineage=('WebNLG', 'E2E', 'WikiSQL', 'WikiTableQuestions'),
     licence='MIT',
     link='https://gem-benchmark.com/data_cards/dart',
+    train_examples=62_450,
     templates=(
         Template('Table, row by row: {triples}.\n\nWrite a sentence that holds all of this.'),
         Template('"{triples}"\n\nWhat could one say in English about these entries?'),
@@ -113,4 +116,40 @@ DART = DatasetSpec(
     ),
 )
 
-SPECS = (WEB_NLG_EN, E2E_NLG, DART)
+# CommonGen: a few words, and a sentence about everyday life that has them all. Its sentences to train with are captions of pictures and
+# films. FLAN turns four of the ten templates around, we three.
+#     concepts  net, man, mend, quay
+#     answer    A man sits on the quay, mending a net.
+COMMON_GEN = DatasetSpec(
+    name='common_gen',
+    cluster='struct_to_text',
+    source=Tfds('gem/common_gen:1.1.0', folder='common_gen'),
+    splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
+    fields=lambda row: {'concepts': text.join(row['concepts'], ', '), 'answer': row['target'], 'answers': row['references']},
+    keep=lambda row: text.matches(row['target'], r'(?s).*\S.*'),
+    metric='rouge',
+    lineage=('CommonGen', 'SNLI', 'MultiNLI', 'Flickr30k', 'MSCOCO', 'Conceptual Captions', 'LSMDC', 'ActivityNet Captions', 'VATEX'),
+    licence='MIT',
+    link='https://gem-benchmark.com/data_cards/common_gen',
+    train_examples=67_180,
+    templates=(
+        Template('Write a sentence with all of these words in it: {concepts}'),
+        Template('{concepts}\n\nWhat could be going on here? Describe an everyday scene in which each of them has a part.'),
+        Template('You have been dealt these cards: {concepts}. Make a sentence of them, in any form and order, and leave none over.'),
+        Template('Vocabulary exercise. Show that you know what the words mean by putting them into one sentence that makes sense.\n\n'
+                 'Words: {concepts}\nSentence:'),
+        Template('Imagine a picture that somebody has filed under {concepts}. Its caption might be'),
+        Template('Child: My words are {concepts}.\nTeacher: Then tell us something short, and forget none of them!\nChild:'),
+        Template('Combine the following into something that could really happen: {concepts}'),
+        Template('Name the things and actions in the sentence in their basic form, with commas between them.\n\n{answer}',
+                 '{concepts}', inverted=True),
+        Template('Which key words had been given to the person who came up with this? "{answer}"', '{concepts}', inverted=True),
+        Template('Caption: {answer}\nTags to find it by:', '{concepts}', inverted=True),
+    ),
+    baselines=(
+        Template('{concepts}\nsentence:'),
+        Template('words: {concepts}\nscene:'),
+    ),
+)
+
+SPECS = (WEB_NLG_EN, COMMON_GEN, E2E_NLG, DART)

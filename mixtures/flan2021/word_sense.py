@@ -19,6 +19,7 @@ WIC = DatasetSpec(
     lineage=('WordNet', 'VerbNet', 'Wiktionary'),
     licence='CC BY-NC 4.0',
     link='https://pilehvar.github.io/wic/',
+    train_examples=5_220,
     templates=(
         Template('{sentence1}\n{sentence2}\n\nIs the sense of "{word}" above the same both times?\n\n{options_}'),
         Template('Look at how the word "{word}" is used.\n\n1. {sentence1}\n2. {sentence2}\n\nIs its sense in 1 also its sense in 2?\n'

@@ -1,6 +1,35 @@
+"""Clusters and splits on a toy collection; those of FLAN 2021 are held in tests/mixtures/test_flan2021_splits.py."""
+
+import dataclasses
+
 import pytest
 
 from flanlite.data import clusters
+from flanlite.data.specs import Splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """As much of a data set as a split looks at."""
+
+    name: str
+    cluster: str | None
+    family: str = ''
+    lineage: tuple[str, ...] = ()
+    splits: Splits = dataclasses.field(default_factory=Splits)
+
+
+TOY = (
+    Member('text', None),
+    Member('sums', 'math'),
+    Member('stars', 'sentiment', lineage=('films',)),
+    Member('moods', 'sentiment', lineage=('letters',)),
+    Member('round_1', 'nli', 'rounds', lineage=('wiki',)),
+    Member('round_2', 'nli', 'rounds', lineage=('wiki', 'films')),
+    Member('claims', 'nli'),
+    Member('twins', 'paraphrase', lineage=('letters',)),
+    Member('schemas', 'nli', splits=Splits(None, None, 'test')),
+)
 
 
 def test_paper_overlaps():
@@ -12,13 +41,44 @@ def test_paper_overlaps():
     assert all(clusters.also_removed(name) == () for name in clusters.CLUSTERS if name not in clusters.OVERLAPS)
 
 
-def test_training_clusters():
-    assert clusters.training_clusters('nli', ('sentiment', 'paraphrase', 'nli', 'math')) == ('sentiment', 'math')
-    held = {name: clusters.training_clusters(name, clusters.CLUSTERS) for name in clusters.CLUSTERS}
-    assert all(name not in kept for name, kept in held.items())
+def test_the_papers_twelve_clusters():
     assert len(clusters.CLUSTERS) == len(set(clusters.CLUSTERS)) == 17
+    assert len(clusters.PAPER_CLUSTERS) == 12
+    assert sorted(name for names in clusters.PAPER_CLUSTERS.values() for name in names) == sorted(clusters.CLUSTERS)
 
 
-def test_unknown_cluster_gets_a_hint():
+def test_held_out_cluster():
+    split = clusters.find_split('nli', TOY)
+    assert split.train == ('text', 'sums', 'stars', 'moods') and split.removed == ('paraphrase',)
+    assert split.test == ('round_1', 'round_2', 'claims', 'schemas')
+    assert clusters.find_split('math', TOY).train == ('text', 'stars', 'moods', 'round_1', 'round_2', 'claims', 'twins')
+
+
+def test_intra_cluster_splits_keep_families_together():
+    splits = [clusters.find_split(f'intra_{index}', TOY) for index in range(clusters.INTRA_SPLITS)]
+    for split in splits:
+        assert sorted(split.train + split.test) == sorted(member.name for member in TOY if member.splits.train)
+        assert ('round_1' in split.test) == ('round_2' in split.test) != ('claims' in split.test)
+        assert ('stars' in split.test) != ('moods' in split.test)
+        assert {'text', 'sums', 'twins'} <= set(split.train)
+    assert {name for split in splits[:2] for name in split.test} == {'stars', 'moods', 'round_1', 'round_2', 'claims'}
+
+
+def test_splits_that_a_collection_does_not_allow():
+    assert set(clusters.splits(TOY)) == {'nli', 'sentiment', 'paraphrase', 'math'} | {f'intra_{index}' for index in range(10)}
+    assert set(clusters.splits(TOY[:2])) == {'math'}
+
+
+def test_shared_corpora():
+    train, test = ('stars', 'moods', 'twins'), ('round_1', 'round_2')
+    assert clusters.shared_corpora(TOY, train, test) == {'stars': {'films': ('round_2',)}}
+    assert clusters.shared_corpora(TOY, ('twins',), ('stars', 'moods')) == {'twins': {'letters': ('moods',)}}
+    assert clusters.shared_corpora(TOY, ('sums',), test) == {}
+    assert clusters.shared_corpora((TOY[4], TOY[5]), ('round_1',), ('round_2',)) == {}, 'what all descend from is passed over'
+
+
+def test_unknown_names_get_a_hint():
     with pytest.raises(ValueError, match='did you mean paraphrase'):
         clusters.check_cluster('paraphrases')
+    with pytest.raises(ValueError, match=r'did you mean intra_1.*the clusters are nli, paraphrase.*intra_0 to intra_9'):
+        clusters.find_split('intra_11', TOY)

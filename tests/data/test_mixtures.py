@@ -1,5 +1,6 @@
 """Mixtures: names, held-out clusters, caps and rates, by hand."""
 
+import dataclasses
 import sys
 
 import pytest
@@ -16,8 +17,8 @@ class Rows:
         return '1'
 
 
-def data_set(name, cluster, **caps):
-    return specs.DatasetSpec(name, cluster, Rows(), lambda row: {'answer': row['text']}, (Template('{answer}'),), **caps)
+def data_set(name, cluster, **more):
+    return specs.DatasetSpec(name, cluster, Rows(), lambda row: {'answer': row['text']}, (Template('{answer}'),), **more)
 
 
 TOY = specs.Collection(
@@ -68,6 +69,21 @@ def test_equal_rates():
     assert set(mixtures.rates(mixtures.resolve('toy', scheme='equal'), COUNTS).values()) == {1.0}
 
 
+def test_unimax_is_as_even_as_the_epochs_allow():
+    rates = mixtures.rates(mixtures.resolve('toy', scheme='unimax', budget=10_000, epochs=2), COUNTS)
+    assert rates == {'toy_summary': 20, 'toy_sentiment': 200, 'toy_paraphrase': 3260, 'toy_nli': 3260, 'toy_nli2': 3260}
+    rates = mixtures.rates(mixtures.resolve('toy', scheme='unimax', budget=100_000_000), COUNTS)
+    assert rates == {'toy_nli': 30_000, 'toy_nli2': 20_000, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 10}
+
+
+def test_rates_from_recorded_sizes():
+    sized = specs.Collection('sized', (data_set('big', 'nli', train_examples=50_000), data_set('unknown', 'math')), max_rates={'big': 70})
+    specs.COLLECTIONS['sized'] = sized
+    mixture = mixtures.resolve('sized')
+    assert mixtures.published(mixture) == {'big': 50_000} and mixtures.rates(mixture, mixtures.published(mixture)) == {'big': 70}
+    assert data_set('big', 'nli').fingerprint() == sized.specs[0].fingerprint()
+
+
 def test_tasks_without_examples_take_no_part():
     assert mixtures.rates(mixtures.resolve('toy'), {'toy_summary': 10}) == {'toy_summary': 10}
 
@@ -78,6 +94,32 @@ def test_held_out_cluster_leaves_with_what_overlaps():
         assert tasks(mixture) == ['toy_sentiment', 'toy_summary']
     sentiment = mixtures.resolve('toy_held_out_sentiment')
     assert sentiment.removed == () and len(sentiment.entries) == 4
+
+
+def test_other_splits_and_what_is_held_out():
+    for index in range(10):
+        train, test = tasks(mixtures.resolve(f'toy_intra_{index}')), tasks(mixtures.resolve(f'toy_intra_{index}_eval'))
+        assert len(test) == 1 and test[0].startswith('toy_nli') and sorted(train + test) == sorted(COUNTS)
+        assert mixtures.resolve('toy', held_out=f'intra_{index}').entries == mixtures.resolve(f'toy_intra_{index}').entries
+    assert tasks(mixtures.resolve('toy_held_out_nli_eval')) == ['toy_nli', 'toy_nli2']
+
+
+def test_lineage_is_named_dropped_or_left_alone(caplog):
+    members = (
+        data_set('schemas', 'coreference', lineage=('Winograd', 'all')),
+        data_set('recast', 'nli', lineage=('Winograd', 'all')),
+        data_set('other', 'sentiment', lineage=('all',)),
+    )
+    specs.COLLECTIONS['kin'] = specs.Collection('kin', members)
+    found = {lineage: mixtures.resolve('kin_held_out_coreference', lineage=lineage) for lineage in ('off', 'warn', 'strict')}
+    assert {lineage: tasks(mixture) for lineage, mixture in found.items()} == {
+        'off': ['recast', 'other'], 'warn': ['recast', 'other'], 'strict': ['other'],
+    }  # fmt: skip
+    assert found['warn'].shared == found['strict'].shared == {'recast': {'Winograd': ('schemas',)}} and not found['off'].shared
+    assert [record.message for record in caplog.records] == [
+        f'kin_held_out_coreference: {verb} of the same origin as what is held out: recast (Winograd, as in schemas).'
+        for verb in ('trained on, with text', 'left out of training, with text')
+    ]
 
 
 def test_one_data_set_is_a_mixture():
@@ -103,7 +145,10 @@ def test_include_and_exclude():
         ({'name': 'toy', 'held_out': 'translation'}, "unknown cluster 'translation'"),
         ({'name': 'toy_held_out_nli', 'held_out': 'sentiment'}, 'expected only one'),
         ({'name': 'toy_nli', 'held_out': 'nli'}, 'is no collection'),
-        ({'name': 'toy', 'scheme': 'even'}, 'expected proportional or equal'),
+        ({'name': 'toy', 'scheme': 'even'}, 'expected proportional, equal or unimax'),
+        ({'name': 'toy', 'scheme': 'unimax'}, 'got budget=None'),
+        ({'name': 'toy', 'lineage': 'loose'}, "unknown lineage 'loose'; expected strict, warn or off"),
+        ({'name': 'toy_intra_10'}, 'did you mean toy_intra_1'),
         ({'name': 'toy', 'max_rate': 0}, 'got max_rate=0'),
         ({'name': 'toy', 'temperature': 0}, 'got temperature=0'),
         ({'name': 'toy', 'exclude': ['toy_nle']}, "no task 'toy_nle'; did you mean toy_nli"),
@@ -156,3 +201,15 @@ def test_seqio_mixtures_keep_their_rates():
             seqio.MixtureRegistry.remove(name)
         for name in ('user_a', 'user_b'):
             seqio.TaskRegistry.remove(name)
+
+
+def test_the_rule_of_t0_counts_prompts(monkeypatch):
+    prompted = {'toy_nli': specs.Prompted(400_000, 3), 'toy_nli2': specs.Prompted(20_000, 3), 'toy_summary': specs.Prompted(20_000, 4, 2)}
+    collection = dataclasses.replace(TOY, max_examples=None, max_rate=100_000, prompted=prompted)
+    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': collection})
+    rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
+    assert rates == {'toy_nli': 99_999, 'toy_nli2': 498, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 40_000}
+    once = mixtures.rates(mixtures.resolve('toy', prompts=False), COUNTS)
+    assert (once['toy_nli'], once['toy_nli2'], once['toy_summary']) == (100_000, 500, 10_000)
+    capped = mixtures.rates(mixtures.resolve('toy', max_examples=1_000), COUNTS)
+    assert (capped['toy_nli'], capped['toy_summary']) == (3_000, 2_000)

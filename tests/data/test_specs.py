@@ -67,6 +67,8 @@ def test_registry():
         specs.register(Collection('first', ()))
     with pytest.raises(ValueError, match="in the collection 'first' already"):
         specs.register(Collection('second', (colours(),)))
+    specs.register(Collection('sharing', first.specs[:1]))  # the very same data set is fine, and stays the first collection's
+    assert specs.find_spec('toy_colours') is first.specs[0]
     with pytest.raises(ValueError, match="two data sets named 'toy_choices'"):
         specs.register(Collection('third', (choices(), choices())))
 

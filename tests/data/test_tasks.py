@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite.data import cache, rendering, sources, specs, tasks
+from flanlite.data import cache, rendering, sources, specs, tasks, vocabularies
 from flanlite.data.specs import Collection, Splits
 
 
@@ -178,3 +178,32 @@ def test_columns_fill_what_is_missing():
     assert [row['a'] for row in found] == [b'x', b'', b'']
     assert [row['b'].tolist() for row in found] == [[1], [], [2, 3]]
     assert [(float(row['c']['d']), bool(row['e'])) for row in found] == [(1.5, False), (0, False), (0, True)]
+
+
+def test_columns_of_records_are_records_of_columns():
+    first = [{'b': 'x', 'c': {'d': 1}, 'e': [{}]}, {'b': None, 'c': {'d': 2}, 'e': []}]
+    rows = [{'a': first}, {'a': []}, {'a': [{'b': 'y', 'c': {'d': 3}}]}]
+    found = list(tasks.rows_dataset(rows).as_numpy_iterator())
+    assert [row['a']['b'].tolist() for row in found] == [[b'x', b''], [], [b'y']]
+    assert [row['a']['c']['d'].tolist() for row in found] == [[1, 2], [], [3]]
+    assert 'e' not in found[0]['a']
+
+
+def test_inputs_without_eos():
+    register(colours(), prose())
+    bare = vocabularies.load('bytes:no_input_eos')
+    assert (bare.input_eos, BYTES.input_eos) == (False, True) and bare.fingerprint() != BYTES.fingerprint()
+    for split in ('train', 'test'):
+        native = {example.row: example for example in rendering.examples(colours(), split, bare)}
+        usual = {example.row: example for example in rendering.examples(colours(), split, BYTES)}
+        ours = through_seqio(tasks.task('toy_colours', vocabulary=bare), split)
+        assert len(ours) == len(native) > 0
+        for example in ours:
+            expected, ended = native[int(example['row'])], usual[int(example['row'])]
+            np.testing.assert_array_equal(example['inputs'], expected.inputs)
+            np.testing.assert_array_equal(example['targets'], expected.targets)
+            np.testing.assert_array_equal([*expected.inputs, 1], ended.inputs)
+            np.testing.assert_array_equal(expected.targets, ended.targets)
+            assert [ids.tolist() for ids in expected.option_tokens] == [ids.tolist() for ids in ended.option_tokens]
+    for text in rendering.examples(prose(), 'train', bare):
+        assert text.inputs[-1] != 1 and text.targets[-1] == 1

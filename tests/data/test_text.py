@@ -9,6 +9,10 @@ CASES = {
     'join': (lambda a: text.join(a, '; '), ['a', '', 'c']),
     'join_list': (lambda a, b: text.join([a, b], '\n'), 'a', 'b'),
     'join_nested': (lambda a: text.join(text.join(a, ','), ';'), [['a', 'b'], ['c', 'd']]),
+    'collect': (lambda a, b: text.join(text.collect(a, b, 'd')), ['a', '', 'b'], 'c'),
+    'collect_first': (lambda a: text.collect(a, 'none')[0], ['', '']),
+    'numbered': (text.numbered, ['a', 'é']),
+    'numbered_none': (lambda a: text.numbered(text.collect(a)), ''),
     'split': (lambda a: text.split(a, '_')[1], 'a_ b_c'),
     'replace': (lambda a: text.replace(a, '.*(\\', r'\1'), 'a.*(\\b.*(\\'),
     'substitute': (lambda a: text.substitute(a, r'(\d+)\s', r'<\1>'), 'a 12 b 3 c'),
@@ -26,7 +30,10 @@ CASES = {
     'rounded': (text.rounded, 2.5),
     'rounded_up': (text.rounded, 3.7),
     'index': (lambda a: text.index(['x', 'y', 'z'], a), 'y'),
+    'index_of_tensor': (lambda a: text.index(a, 1), [0, 1, 1]),
+    'paired': (lambda a, b: text.join(text.paired(a, b, ': '), '; '), ['a', 'b'], ['c', '']),
     'choose': (lambda a: text.choose(a, ['no', 'yes']), True),
+    'choose_list': (lambda a: text.choose(a, [['x', 'y'], ['y', 'x']])[0], 1),
     'choose_row': (lambda a, b: text.choose(b, a), ['a', 'b', 'c'], 2),
     'every': (lambda a, b: text.every(a > 1, b > 1), 2, 1),
     'some': (lambda a, b: text.some(a > 1, b > 1), 2, 1),
@@ -35,6 +42,7 @@ CASES = {
     'among_not': (lambda a: text.among(a, [1, 2]), 3),
     'part': (lambda a, b: text.part(a, 1, b), 'naïve', 3),
     'part_rest': (lambda a, b: text.part(a, b), 'naïve', 3),
+    'part_each': (lambda a: text.join(text.part(a, 0, 3)), ['naïve', '', 'a']),
     'unescape': (text.unescape, 'a &lt;b&gt; &amp; c'),
     'plain_quotes': (text.plain_quotes, "``a''"),
 }  # fmt: skip
@@ -52,3 +60,10 @@ def test_same_on_python_and_tensors(case):
     expected = function(*values)
     graph = tf.function(function, autograph=False)
     assert to_python(graph(*(tf.constant(value) for value in values))) == to_python(expected)
+
+
+def test_pluck_takes_a_field_of_each_record():
+    records = [{'a': 'x', 'b': 1}, {'a': None, 'b': 2}]
+    assert text.pluck(records, 'a') == ['x', ''] and text.pluck([], 'a') == []
+    tensors = {'a': tf.constant(['x', '']), 'b': tf.constant([1, 2])}
+    assert text.pluck(tensors, 'a').numpy().tolist() == [b'x', b'']

@@ -106,3 +106,12 @@ def test_infer_needs_a_model_and_a_file(path):
         infer()
     with pytest.raises(ValueError, match='no input file'):
         infer(str(path), '/nowhere.jsonl')
+
+
+def test_inputs_without_eos(path, model):
+    bare = flanlite.load(str(path), vocabulary='bytes:no_input_eos')
+    usual, cut = (loaded.batch(TEXTS[:1], ['odd']) for loaded in (model, bare))
+    assert usual['encoder_input_tokens'].tolist() == [[*cut['encoder_input_tokens'][0].tolist(), 1]]
+    assert usual['decoder_target_tokens'].tolist() == cut['decoder_target_tokens'].tolist()
+    assert not np.allclose(model.score(TEXTS, ['odd'] * 3), bare.score(TEXTS, ['odd'] * 3))
+    assert model.rank(TEXTS, ['odd', 'rises'])[0].scores[0] != bare.rank(TEXTS, ['odd', 'rises'])[0].scores[0]

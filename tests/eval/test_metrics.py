@@ -16,6 +16,26 @@ def test_accuracy_counts_any_acceptable_answer():
     assert score('accuracy', ['yes', ' no ', 'maybe'], [['yes'], ['No', 'no'], ['yes']]) == {'accuracy': pytest.approx(200 / 3)}
 
 
+def test_f1_of_yes():
+    # yes: 1 hit, 2 predicted, 2 right
+    found = score('accuracy_f1', ['yes', 'yes', 'no', 'no', 'yellow'], [['yes'], ['no'], ['yes'], ['no'], ['no']])
+    assert found == pytest.approx({'accuracy': 40, 'f1': 50})
+    assert list(found) == ['accuracy', 'f1']
+    assert score('accuracy_f1', ['no'], [['no']]) == {'accuracy': 100, 'f1': 0}
+
+
+def test_f1a_leads_with_f1():
+    found = score('f1a', ['yes', 'yes', ' yes', 'no'], [['yes'], ['no'], ['yes'], ['no']])
+    assert found == pytest.approx({'f1a': 80, 'accuracy': 75})
+    assert next(iter(found)) == 'f1a'
+
+
+def test_mean_f1_over_classes():
+    # yes: 2 of 2 and 2; no: 1 of 2 and 1; unclear: 0 of 0 and 1
+    found = score('accuracy_mean_f1', ['yes', 'yes', 'no', 'no'], [['yes'], ['yes'], ['no'], ['unclear']])
+    assert found == pytest.approx({'accuracy': 75, 'f1': (100 + 200 / 3 + 0) / 3})
+
+
 def test_normalisation_drops_case_articles_and_punctuation():
     assert metrics.normalize('The  “Cat”, an old one!') == 'cat old one'
     assert score('exact_match', ['The cat.'], [['a CAT']])['exact_match'] == 100
@@ -68,10 +88,25 @@ def test_pearson_from_moments():
     assert np.isfinite(score('pearson', ['nan', 'four', '2'], [['1'], ['2'], ['3']])['pearson'])
 
 
+def test_spearman_from_the_table():
+    random = np.random.default_rng(1)
+    y = random.integers(0, 6, size=80)
+    x = np.clip(y + random.integers(-2, 3, size=80), 0, 5)
+    texts = ['none' if number == 0 else str(number) for number in x]  # no number counts as -1, below all others
+    found = score('pearson_spearman', texts, [[str(value)] for value in y])
+    x = np.where(x == 0, -1, x)
+    ranks = [[(np.sum(values < value) + np.sum(values <= value)) / 2 for value in values] for values in (x, y)]
+    assert found['pearson'] == pytest.approx(100 * np.corrcoef(x, y)[0, 1])
+    assert found['spearman'] == pytest.approx(100 * np.corrcoef(*ranks)[0, 1])
+    assert score('pearson_spearman', ['3', '3'], [['1'], ['2']]) == {'pearson': 0, 'spearman': 0}
+    assert np.isfinite(score('pearson_spearman', ['99', '-7', '2.6'], [['1'], ['2'], ['3']])['spearman'])
+
+
 def test_edit_distance():
     assert metrics.edit_distance('kitten', 'sitting') == 3
     assert metrics.edit_distance('', 'abc') == metrics.edit_distance('abc', '') == 3
-    assert score('edit_similarity', ['abcd'], [['abxd', 'zzzz']]) == {'edit_similarity': 75.0, 'copied': 0.0}
+    assert score('edit_distance', ['abcd'], [['abxd', 'zzzz']]) == {'edit_similarity': 75.0, 'copied': 0.0}
+    assert score('edit_distance', ['ab', ''], [['ab'], ['cd']]) == {'edit_similarity': 50.0, 'copied': 50.0}
 
 
 def test_scores_of_subsets_follow_from_sums():

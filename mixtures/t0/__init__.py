@@ -1,0 +1,102 @@
+"""T0 (Sanh et al., "Multitask prompted training enables zero-shot task generalization"): its data sets by group, and its rule of mixing.
+
+Five collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0++), the groups held out from training `t0_eval`, and the
+tasks of BIG-bench `t0_bigbench`. Data sets that FLAN has too are FLAN's own, with its ten templates and its splits: so T0 trains on the few
+hundred examples less that FLAN sets aside, on IMDb and others under FLAN's names, and on TriviaQA with documents where T0 has it without.
+The others have at least five templates, in our own words.
+
+Where there is a promptsource (a checkout named by `--promptsource_dir` or PROMPTSOURCE_DIR, or an installed package), T0's own prompts take
+the place of all templates, over the rows of the Hugging Face hub: then each prompt is a task of its own, under the name it has in T0's
+release. BIG-bench has none.
+
+Rates are as T0 was released, from the sizes on record: a data set of more than 500,000 examples counts 500,000, another its examples times
+its prompts. What its authors meant is `mixture.prompts = False`: the examples, at most 500,000. Inputs end without EOS, as T0's do.
+"""
+
+import dataclasses
+import functools
+import itertools
+
+from flanlite.data import promptsource
+from flanlite.data.sources import HuggingFace
+from flanlite.data.specs import Collection, DatasetSpec, Prompted, Splits, register
+from flanlite.mixtures import flan2021
+from flanlite.mixtures.t0 import (
+    bigbench,
+    closed_book_qa,
+    extractive_qa,
+    groups,
+    multiple_choice_qa,
+    science_qa,
+    sentiment,
+    struct_to_text,
+    topic_classification,
+)
+
+MAX_RATE = 500_000
+VOCABULARY = 't5:no_input_eos'
+
+OWN = (
+    *multiple_choice_qa.SPECS,
+    *science_qa.SPECS,
+    *extractive_qa.SPECS,
+    *closed_book_qa.SPECS,
+    *sentiment.SPECS,
+    *topic_classification.SPECS,
+    *struct_to_text.SPECS,
+)
+SPECS: dict[str, DatasetSpec] = {spec.name: spec for spec in (*flan2021.COLLECTION.specs, *OWN)}
+PROMPTS = promptsource.find_folder()
+
+
+@functools.cache
+def members(name: str) -> tuple[DatasetSpec, ...]:
+    """Take one of T0's data sets: ours, or from promptsource a task a prompt."""
+    if PROMPTS is None:
+        return (SPECS[name],)
+    like, listed = SPECS[name], groups.LISTED[name]
+    config = groups.CONFIGS.get((listed.hub, listed.config), listed.config)
+    source = HuggingFace(groups.HUB[listed.hub], config, revision=groups.REVISIONS.get(listed.hub))
+    splits = Splits(*groups.SPLITS.get(name, ('train', 'validation', None)))
+    settings = {'splits': splits, 'lineage': like.lineage, 'train_examples': listed.train or None}
+    prompts = promptsource.read(PROMPTS, listed.hub, listed.config)
+    sources = [promptsource.PromptSource(source, prompt, groups.RENAMED.get(listed.hub, ())) for prompt in prompts]
+    made = [promptsource.data_set(source, like.cluster, licence=like.licence, link=like.link, **settings) for source in sources]
+    if listed.hub == 'anli':  # whose rounds are splits of one data set at the hub
+        made = [dataclasses.replace(task, name=f'{task.name}_{name.rpartition("_")[2]}') for task in made]
+    return tuple(task for task in made if task.name not in groups.LEFT_OUT)
+
+
+def training(name: str, *parts: dict[str, tuple[str, ...]]) -> Collection:
+    """Make one of T0's training sets, with the rates of its release."""
+    common = {'vocabulary': VOCABULARY, 'max_examples': None, 'max_rate': MAX_RATE}
+    made = {data_set: members(data_set) for data_set in groups.listed(*parts)}
+    prompted = {task.name: counted(data_set) for data_set, tasks in made.items() for task in tasks}
+    return Collection(name, tuple(itertools.chain(*made.values())), prompted=prompted, templates=5 if PROMPTS is None else 1, **common)
+
+
+def counted(name: str) -> Prompted:
+    """Count a data set's examples and prompts as T0's release does, with the prompts that it leaves out."""
+    listed = groups.LISTED[name]
+    if PROMPTS is None:
+        return Prompted(listed.train, listed.prompts)
+    prompts = len(promptsource.read(PROMPTS, listed.hub, listed.config))
+    return Prompted(listed.train, prompts, tasks=prompts)
+
+
+def held_out() -> Collection:
+    """Make the collection that T0 is evaluated on; of promptsource's prompts, those that ask for what the data set was made for."""
+    tasks = [task for name in groups.listed(groups.HELD_OUT) for task in members(name)]
+    original = [task for task in tasks if PROMPTS is None or task.source.prompt.original_task]
+    return Collection('t0_eval', tuple(original), vocabulary=VOCABULARY, templates=5 if PROMPTS is None else 1)
+
+
+COLLECTIONS = (
+    *(training(name, *parts) for name, parts in groups.TRAINING.items()),
+    held_out(),
+    Collection('t0_bigbench', bigbench.SPECS, vocabulary=VOCABULARY, templates=5),
+)
+COLLECTION = COLLECTIONS[0]
+
+for collection in COLLECTIONS:
+    register(collection)

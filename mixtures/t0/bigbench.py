@@ -1,0 +1,92 @@
+"""The fourteen tasks of BIG-bench that T0 is evaluated on. Evaluation only: BIG-bench asks that none of it be trained on."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from flanlite.data import sources, text
+from flanlite.data.sources import HuggingFace
+from flanlite.data.specs import DatasetSpec, Row, Splits
+from flanlite.data.templates import Template
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """All rows of a task, whatever its splits are called: `test` in the data folder, `train` and `validation` at the hub.
+
+    Args:
+        source: the task at the hub.
+    """
+
+    source: HuggingFace
+
+    @property
+    def name(self) -> str:
+        """Name the source in the manifest."""
+        return self.source.name
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read all rows; the only split is `test`."""
+        if split != 'test':
+            raise ValueError(f'{self.source.config} of BIG-bench is for evaluation only: got the split {split!r}, expected test')
+        local = sources.resolve(self.source)
+        return local.rows('train+validation' if local is self.source else 'test')
+
+    def version(self) -> str:
+        """Say which data this is."""
+        return self.source.version()
+
+
+# A row has the task's text, the options with a score each, and the texts that count as right:
+#     inputs                  The ferry runs all the year round.
+#     multiple_choice_targets T / F
+#     multiple_choice_scores  0 / 1
+#     targets                 F
+def task(folder: str, cluster: str, ask: str) -> DatasetSpec:
+    """Describe a task of BIG-bench; `ask` says what it wants, since not all copies of the data do."""
+    return DatasetSpec(
+        name=f'bigbench_{folder}',
+        cluster=cluster,
+        source=Whole(HuggingFace('tasksource/bigbench', folder, folder=f'bigbench/{folder}')),
+        splits=Splits(None, None, 'test'),
+        fields=fields,
+        keep=lambda row: text.length(row['multiple_choice_targets']) > 1,
+        family='bigbench',
+        lineage=('BIG-bench',),
+        licence='Apache-2.0',
+        link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{folder}',
+        templates=(
+            Template(f'{ask}\n\n{{question}}\n\n{{options_}}'),
+            Template(f'{{question}}\n\n{ask}\n{{options_}}\nAnswer:'),
+            Template(f'Task: {ask}\n\nInput: {{question}}\n\nOutput, one of these:\n{{options_}}'),
+            Template(f'{{options_}}\n\nThe answer is one of those. {ask}\n\n"{{question}}"'),
+            Template(f'User: {ask} I mean this:\n{{question}}\nAssistant: What can I choose from?\nUser:\n{{options_}}\nAssistant:'),
+        ),
+    )
+
+
+def fields(row: Row) -> dict[str, Any]:
+    """Turn a row of any task into fields."""
+    return {
+        'question': text.strip(row['inputs']),
+        'options': row['multiple_choice_targets'],
+        'answer': text.index(row['multiple_choice_scores'], 1),
+    }
+
+
+SPECS = (
+    task('code_line_description', 'reading_comprehension', 'Say in English what this piece of code does.'),
+    task('conceptual_combinations', 'commonsense', 'What do these words mean when they are put together, or which words mean that?'),
+    task('hindu_knowledge', 'closed_book_qa', 'This is about Hindu mythology. What is right?'),
+    task('known_unknowns', 'closed_book_qa', 'Answer if the answer can be known at all, and say so if it cannot.'),
+    task('language_identification', 'translation', 'In which language is this written?'),
+    task('logic_grid_puzzle', 'commonsense', 'Work out from the clues what the puzzle asks.'),
+    task('logical_deduction', 'commonsense', 'Several things stand in an order that the statements settle. Which conclusion is true?'),
+    task('misconceptions', 'closed_book_qa', 'Many believe things that are not so. Is this true (T) or false (F)?'),
+    task('movie_dialog_same_or_different', 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?'),
+    task('novel_concepts', 'commonsense', 'What do these things have in common?'),
+    task('strategyqa', 'closed_book_qa', 'Think about the facts that this rests on, then answer yes or no.'),
+    task('formal_fallacies_syllogisms_negation', 'nli', 'Does the conclusion follow from the premises? The argument is valid or invalid.'),
+    task('vitaminc_fact_verification', 'nli', 'Going by the passage alone, is the claim true or false, or neither of the two?'),
+    task('winowhy', 'coreference', 'A reason is given for what a pronoun refers to. Is it right?'),
+)

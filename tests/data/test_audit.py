@@ -1,0 +1,91 @@
+"""The audit of shared text, on planted overlaps, and on WNLI and the Winograd schemas where the data is at hand."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+from flanlite import cli
+from flanlite.data import audit, mixtures, sources, specs
+from flanlite.data.templates import Template
+
+DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+WORDS = [f'word{place}' for place in range(15)]
+LONG = 'The lighthouse keeper rowed to the island'  # 41 characters, 7 words
+HELD_OUT = [
+    {'text': LONG, 'label': 0},
+    {'text': f'Count: {" ".join(WORDS)}!', 'label': 1},
+    {'text': 'Short, though equal.', 'label': 0},
+    {'text': 'Nothing else tells of this.', 'options': ['no', f'She said "{LONG}".'], 'label': 1},
+]
+
+
+def data_set(name, cluster, rows, **more):
+    source = rows if not isinstance(rows, list) else sources.InMemory(lambda split: rows)
+    fields = lambda row: {'text': row['text'], 'answer': row['text']}  # noqa: E731
+    return specs.DatasetSpec(name, cluster, source, fields, (Template('{text}'),), **more)
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch):
+    trained = (
+        data_set('field', 'math', [{'text': 'other'}, {'text': 'the LIGHTHOUSE keeper, rowed -- to the island'}]),
+        data_set('run', 'sentiment', [{'text': f'so {" ".join(WORDS[1:14])} and on'}]),
+        data_set('nested', 'sentiment', [{'text': '', 'deep': {'list': ['', LONG]}}]),
+        data_set('clean', 'math', [{'text': ' '.join(WORDS[:12])}, {'text': 'Short, though equal'}, {'text': f'{LONG} again'}]),
+        data_set('kept_out', 'math', [{'text': LONG}], keep=lambda row: row['text'] != LONG),
+        data_set('capped', 'math', [{'text': 'first'}, {'text': LONG}], max_examples=1),
+        data_set('absent', 'math', sources.Tfds('nowhere:1.0.0')),
+    )
+    toy = specs.Collection('toy', (*trained, data_set('unseen', 'nli', HELD_OUT)))
+    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': toy})
+
+
+def test_planted_overlaps_are_found_and_nothing_else():
+    found = audit.search('toy', 'nli')
+    assert {trained: (pair.rows, pair.examples) for (trained, _), pair in found.pairs.items()} == {
+        'field': ({'field': {0}, 'ngram': set()}, {1}),
+        'run': ({'field': set(), 'ngram': {1}}, {0}),
+        'nested': ({'field': {0}, 'ngram': set()}, {0}),
+    }
+    assert found.pairs['run', 'unseen'].sample == ' '.join(WORDS[1:14])
+    assert (found.searched['unseen'], found.searched['capped'], found.searched.get('kept_out')) == (4, 1, None)
+    assert 'downloads nothing' in found.skipped.pop('absent') and not found.skipped
+
+
+def test_the_length_of_a_run():
+    found = audit.search('toy_held_out_nli', ngram=7)
+    assert found.pairs['clean', 'unseen'].rows == {'field': set(), 'ngram': {0, 1, 3}}
+    assert found.worst()[0].trained == 'clean' and found.worst()[0].affected() == 3
+    with pytest.raises(ValueError, match='got ngram=0'):
+        audit.search('toy', 'nli', ngram=0)
+
+
+def test_something_must_be_held_out():
+    with pytest.raises(ValueError, match='holds nothing out'):
+        audit.search('toy')
+    with pytest.raises(ValueError, match="unknown cluster 'nil'; did you mean nli"):
+        audit.search('toy', 'nil')
+
+
+def test_command_prints_the_worst_and_writes_what_to_drop(tmp_path, capsys):
+    path = tmp_path / 'drop.jsonl'
+    assert cli.main(['audit', '--mixture=toy', '--held_out=nli', f'--output={path}']) == 0
+    printed = capsys.readouterr().out
+    assert '1 of 4' in printed and 'not searched: absent' in printed and 'lighthouse' in printed
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {'task': name, 'split': 'train', 'row': row, 'held_out': ['unseen']} for name, row in (('field', 1), ('nested', 0), ('run', 0))
+    ]
+
+
+@pytest.mark.skipif(not (DATA / 'glue_wnli').is_dir(), reason=f'no real data: set FLANLITE_DATA_DIR (looked in {DATA})')
+def test_wnli_holds_the_winograd_schemas(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
+    found = audit.search('flan2021', 'coreference', max_rows=700)
+    worst = found.worst()[0]
+    assert (worst.trained, worst.held_out, worst.affected(), found.searched['wsc273']) == ('wnli', 'wsc273', 267, 273)
+    assert not any(pair.trained == 'imdb_reviews' for pair in found.pairs.values())
+    strict = mixtures.resolve('flan2021', held_out='coreference', lineage='strict')
+    assert 'wnli' not in [entry.task for entry in strict.entries]

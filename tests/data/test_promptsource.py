@@ -1,0 +1,269 @@
+"""Promptsource's prompts: a made-up file of them always, and every one of a checkout where PROMPTSOURCE_DIR names it."""
+
+import collections
+import os
+import sys
+
+import pytest
+import t0_rows
+
+from flanlite.data import promptsource, rendering, sources, specs, tasks, vocabularies
+from flanlite.mixtures.t0 import groups
+
+FILE = """\
+dataset: harbours
+subset: skerry
+templates:
+  b: !Template
+    answer_choices: closed ||| open
+    id: b
+    jinja: |-
+      Harbour: {{name}}. Is it {{ answer_choices | join(" or ") }}?
+      |||
+      {{ answer_choices[state] }}
+    metadata: !TemplateMetadata
+      choices_in_prompt: true
+      metrics:
+      - Accuracy
+      original_task: true
+    name: Open, or not?
+    reference: ''
+  a: !Template
+    answer_choices: null
+    id: a
+    jinja: "{% if depth > 3 %}{{ ['How deep', 'What depth'] | choice }} is {{ name | upper }}?|||{{ depth }} m{% endif %}"
+    metadata: !TemplateMetadata
+      metrics: [ROUGE]
+      original_task: false
+    name: a depth
+    reference: ''
+"""
+CHECKOUT = os.environ.get('TESTED_PROMPTSOURCE_DIR')  # what PROMPTSOURCE_DIR said, see conftest
+ROWS = [{'name': 'Old ||| New', 'state': 1, 'depth': 5}, {'name': 'Tolland', 'state': 0, 'depth': 2}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip('jinja2')
+    pytest.importorskip('yaml')
+    place = tmp_path / 'promptsource' / 'templates' / 'harbours' / 'skerry'
+    place.mkdir(parents=True)
+    (place / 'templates.yaml').write_text(FILE)
+    return promptsource.find_folder(tmp_path)
+
+
+def prompts(folder):
+    return {prompt.name: prompt for prompt in promptsource.read(folder, 'harbours', 'skerry')}
+
+
+def source(prompt, rows=ROWS, **changes):
+    return promptsource.PromptSource(sources.InMemory(lambda split: rows, name='harbours'), prompt, **changes)
+
+
+def test_folders_are_found(folder, tmp_path, monkeypatch):
+    assert folder == tmp_path / 'promptsource' / 'templates'
+    assert promptsource.find_folder(tmp_path / 'promptsource') == promptsource.find_folder(folder) == folder
+    monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path))
+    assert promptsource.find_folder() == folder and promptsource.keys(folder) == [('harbours', 'skerry')]
+    monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path / 'nowhere'))
+    with pytest.raises(ValueError, match=r'no templates.yaml of promptsource in .*nowhere.*expected a checkout'):
+        promptsource.find_folder()
+
+
+def test_an_installed_promptsource_is_found(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv('PROMPTSOURCE_DIR', raising=False)
+    assert 'promptsource' in sys.modules or promptsource.find_folder() is None
+    (tmp_path / 'promptsource' / '__init__.py').write_text('raise RuntimeError("imported")')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert promptsource.find_folder() == folder
+
+
+def test_prompts_are_read(folder):
+    found = prompts(folder)
+    assert list(found) == ['Open, or not?', 'a depth']
+    assert [prompt.task() for prompt in found.values()] == ['harbours_skerry_Open_or_not_', 'harbours_skerry_a_depth']
+    assert [prompt.metric() for prompt in found.values()] == ['accuracy', 'rouge']
+    assert [prompt.original_task for prompt in found.values()] == [True, False]
+    assert found['a depth'].columns() == {'depth', 'name'}
+    with pytest.raises(ValueError, match='no prompts for lakes'):
+        promptsource.read(folder, 'lakes')
+
+
+def test_prompts_are_rendered(folder):
+    found = prompts(folder)
+    assert list(source(found['Open, or not?']).rows('train')) == [
+        {'inputs': 'Harbour: Old ||| New. Is it closed or open?', 'targets': 'open', 'options': ['closed', 'open']},
+        {'inputs': 'Harbour: Tolland. Is it closed or open?', 'targets': 'closed', 'options': ['closed', 'open']},
+    ]
+    deep, nothing = source(found['a depth']).rows('train')
+    assert nothing == {'inputs': '', 'targets': '', 'options': []}
+    assert deep['inputs'] in ('How deep is OLD ||| NEW?', 'What depth is OLD ||| NEW?')
+    assert (deep['targets'], deep['options']) == ('5 m', [])
+    chosen = {found['a depth'].render(ROWS[0], position)['inputs'] for position in range(20)}
+    assert len(chosen) == 2 and deep == found['a depth'].render(ROWS[0], 0)
+
+
+def test_columns_must_be_there(folder):
+    prompt = prompts(folder)['a depth']
+    rows = [{'title': 'Tolland', 'depth': 9}]
+    with pytest.raises(ValueError, match=r"'a depth' of harbours reads the columns name, but the rows of harbours have depth, title"):
+        list(source(prompt, rows).rows('train'))
+    assert len(list(source(prompt, rows, renamed=(('title', 'name'),)).rows('train'))) == 1
+
+
+def test_the_sandbox_holds(folder):
+    jinja2 = pytest.importorskip('jinja2')
+    prompt = promptsource.Prompt('harbours', None, 'bad', '{{ name.__class__.__mro__[1].__subclasses__() }} ||| x')
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        prompt.render(ROWS[0])
+
+
+def test_a_prompt_is_a_data_set(folder, monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    spec = promptsource.data_set(source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    specs.register(specs.Collection('harbours', (spec,), vocabulary='bytes'))
+    assert list(specs.lint(spec, spec.source.rows('train'), count=1)) == []
+    (first, _) = rendering.render(spec, 'train')
+    assert (first.inputs, first.targets) == ('Harbour: Old ||| New. Is it closed or open?', 'open')
+    (example, _) = rendering.examples(spec, 'test', vocabularies.load('bytes'), renderings='all')
+    assert example.options == ('closed', 'open')
+    other = promptsource.data_set(source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    specs.register(specs.Collection('depths', (other,), vocabulary='bytes'))
+    for each, count in ((spec, 2), (other, 1)):
+        seqio_way = tasks.task(each.name).get_dataset(sequence_length=None, split='train', shuffle=False).as_numpy_iterator()
+        native = list(rendering.examples(each, 'train', vocabularies.load('bytes')))
+        assert [row['inputs'].tolist() for row in seqio_way] == [example.inputs.tolist() for example in native]
+        assert len(native) == count
+    tally = rendering.Tally()
+    assert [item.targets for item in rendering.render(other, 'train', tally=tally)] == ['5 m'] and tally.filtered == {'keep': 1}
+    assert spec.fingerprint() != other.fingerprint() and spec.family == 'harbours'
+
+
+def test_what_is_missing_is_named(folder, monkeypatch):
+    (folder / 'rivers').mkdir()
+    (folder / 'rivers' / 'templates.yaml').write_text('templates: [1]')
+    with pytest.raises(ValueError, match='is no file of prompts'):
+        promptsource.read(folder, 'rivers')
+    for module in ('yaml', 'jinja2', 'jinja2.sandbox'):
+        monkeypatch.setitem(sys.modules, module, None)
+    promptsource.environment.cache_clear()
+    with pytest.raises(ValueError, match=r'are YAML; install flanlite\[t0\], that is jinja2 and pyyaml'):
+        promptsource.parse_yaml(FILE)
+    with pytest.raises(ImportError, match=r'are Jinja templates; install flanlite\[t0\]'):
+        promptsource.environment()
+    promptsource.environment.cache_clear()
+
+
+class Anything(str):
+    """Stands in for a value of any type: a text that is also a number, a list of such, and a record of such."""
+
+    def __new__(cls, number=0):
+        made = super().__new__(cls, 'lamp oil')
+        made.number = number
+        return made
+
+    def __getitem__(self, key):
+        return str.__getitem__(self, key) if isinstance(key, slice) else Anything(self.number)
+
+    def __getattr__(self, name):
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return Anything(self.number)
+
+    def __call__(self, *args, **options):
+        return Anything(self.number)
+
+    def __iter__(self):
+        return iter([Anything(0), Anything(1)])
+
+    def __index__(self):
+        return self.number
+
+    def __int__(self):
+        return self.number
+
+    def __float__(self):
+        return float(self.number)
+
+    def __eq__(self, other):
+        return str.__eq__(self, other) if isinstance(other, str) else self.number == other
+
+    def __hash__(self):
+        return hash(self.number)
+
+    def __lt__(self, other):
+        return self.number < other if isinstance(other, int | float) else str.__lt__(self, other)
+
+    def __gt__(self, other):
+        return self.number > other if isinstance(other, int | float) else str.__gt__(self, other)
+
+    def __le__(self, other):
+        return not self > other
+
+    def __ge__(self, other):
+        return not self < other
+
+    def __add__(self, other):
+        return self.number + other if isinstance(other, int | float) else str.__add__(self, other)
+
+    def __radd__(self, other):
+        return other + self.number if isinstance(other, int | float) else other + str(self)
+
+    def __sub__(self, other):
+        return self.number - int(other)
+
+    def __rsub__(self, other):
+        return int(other) - self.number
+
+    def __mul__(self, other):
+        return self.number * other
+
+    def __truediv__(self, other):
+        return self.number / float(other)
+
+    def __round__(self, places=None):
+        return self.number
+
+    def items(self):
+        return [(Anything(0), Anything(self.number))]
+
+    def keys(self):
+        return [Anything(0)]
+
+    def values(self):
+        return [Anything(self.number)]
+
+
+VALUES = (Anything(0), Anything(1), 0, 1, True, 'lamp oil', ['lamp oil', 'wick'], [[0, 1], [1, 0]])
+KNOWN = {(listed.hub, listed.config): t0_rows.HUB[name] for name, listed in groups.LISTED.items()}
+
+
+def attempt(prompt):
+    """Render a prompt on a row of its shape, and on rows of several values; say whether one rendered, all were skipped, or all failed."""
+    error = None
+    known = KNOWN.get((prompt.data_set, prompt.config)) or t0_rows.OTHERS.get(prompt.data_set)
+    for row in [known] * (known is not None) + [dict.fromkeys(prompt.columns(), value) for value in VALUES]:
+        try:
+            if prompt.render(row):
+                return 'rendered'
+            error = error or 'skipped'
+        except Exception as fault:  # whatever Jinja and a value of the wrong type raise
+            error = error if error == 'skipped' else f'{type(fault).__name__}: {fault}'
+    return error
+
+
+@pytest.mark.skipif(not CHECKOUT, reason='PROMPTSOURCE_DIR names no checkout of promptsource')
+def test_every_prompt_of_a_checkout(capsys):
+    """At most one in a hundred fails; a prompt may have nothing to say to a row that was made up without knowing the data set."""
+    pytest.importorskip('jinja2')
+    folder = promptsource.find_folder(CHECKOUT)
+    counts, failed = collections.Counter(), []
+    for name, config in promptsource.keys(folder):
+        for prompt in promptsource.read(folder, name, config):
+            outcome = attempt(prompt)
+            counts[outcome if outcome in ('rendered', 'skipped') else 'failed'] += 1
+            if outcome not in ('rendered', 'skipped'):
+                failed.append(f'{name} {config or ""} {prompt.name}: {outcome}')
+    with capsys.disabled():
+        print(f'\npromptsource: {", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))}')
+    assert counts['rendered'] > 0 and counts['failed'] <= counts.total() / 100, '\n'.join(failed)
