@@ -25,6 +25,7 @@ setuptools.setup(
         'flax>=0.12.8,<0.13',
         'gin-config>=0.5,<0.6',
         'grain>=0.2.18,<0.3',
+        'importlib-resources>=6,<8',  # some builders of TFDS import it and do not ask for it
         'jax>=0.10.2,<0.13',
         'msgpack>=1.1,<2',
         'numpy>=2.1,<3',

@@ -57,7 +57,6 @@ def build_cache(
         table.add_column(each, justify='right')
     for heading in ('data', 'dropped'):
         table.add_column(heading)
-    missing: dict[str, dict[str, str]] = {}
     for task in (entry.task for entry in mixed.entries):
         built = {each: report.splits[task] for each, report in reports.items() if task in report.splits}
         if built:
@@ -65,16 +64,12 @@ def build_cache(
             manifests = [cached.manifest for cached in built.values()]
             dropped = next((manifest['filtered'] for manifest in manifests if manifest.get('filtered')), None)
             table.add_row(task, *counts, manifests[0].get('version'), describe(dropped))
-        for each, report in reports.items():
-            if task in report.skipped:
-                missing.setdefault(task, {})[each] = report.skipped[task]
-    CONSOLE.print(table)
-    for task, reasons in missing.items():
-        for reason in dict.fromkeys(reasons.values()):
-            gone = ', '.join(each for each in reasons if reasons[each] == reason)
-            CONSOLE.print(Text(f'skipped {task}{f" ({gone})" if split == "all" else ""}: {reason}', style='yellow'))
+    if table.rows:
+        CONSOLE.print(table)
     built = {task for report in reports.values() for task in report.splits}
-    CONSOLE.print(f'{len(built)} of {len(mixed.entries)} data sets are cached')
+    absent = [entry.task for entry in mixed.entries if entry.task not in built]
+    gone = f'; not at hand, for the reasons above: {", ".join(absent)}' if absent else ''
+    CONSOLE.print(f'{len(built)} of {len(mixed.entries)} data sets are cached{gone}')
     if not built:
         raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
     return reports

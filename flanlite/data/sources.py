@@ -33,9 +33,11 @@ class JsonLines:
 
     Args:
         folder: an absolute path, or one below the data folder.
+        renamed: pairs of a split that is asked for and the one that serves as it here.
     """
 
     folder: str
+    renamed: tuple[tuple[str, str], ...] = ()
 
     def path(self) -> pathlib.Path:
         """Return the folder, or say where it should be."""
@@ -56,7 +58,7 @@ class JsonLines:
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows in the file's order; `split` may be a slice, or several joined with `+`."""
-        return sliced(self.read, split)
+        return sliced(self.read, dict(self.renamed).get(split, split))
 
     def read(self, split: str) -> Iterator[Row]:
         """Read all rows of one file."""
@@ -77,6 +79,7 @@ class JsonLines:
         """Identify the files by their content: a plain file by its hash, a compressed one by its size and its ends (with its checksum)."""
         files = sorted(self.files().items())
         described = [f'{split}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}' for split, file in files]
+        described += ['='.join(pair) for pair in self.renamed]
         return f'jsonl {self.path().name} {hashlib.sha256(" ".join(described).encode()).hexdigest()[:12]}'
 
 
@@ -88,11 +91,13 @@ class Tfds:
         name: with its configuration and version, such as `super_glue/rte:1.0.2`.
         folder: its name in the data folder; by default the name without version, `/` written as `_`.
         manual: whether TFDS needs files that one has to ask for or fetch by hand.
+        folder_splits: pairs of a split and the one that serves as it in that folder, where that is cut in another way.
     """
 
     name: str
     folder: str | None = None
     manual: bool = False
+    folder_splits: tuple[tuple[str, str], ...] = ()
 
     def local_name(self) -> str:
         """Name its folder in the data folder."""
@@ -104,18 +109,23 @@ class Tfds:
         return self.read(split) if local is self else local.rows(split)
 
     def read(self, split: str) -> Iterator[Row]:
-        """Read a split through TFDS, which prepares the data set on first use."""
+        """Read a split through TFDS as plain Python."""
+        import tensorflow_datasets as tfds  # imports TensorFlow
+
+        return (to_python(row) for row in tfds.as_numpy(self.dataset(split)))
+
+    def dataset(self, split: str) -> Any:
+        """Open a split as a `tf.data.Dataset` in TFDS's order; TFDS prepares the data set on first use."""
         import tensorflow_datasets as tfds  # imports TensorFlow
 
         try:
-            dataset = tfds.load(self.name, split=split, shuffle_files=False)
+            return tfds.load(self.name, split=split, shuffle_files=False)
         except Exception as error:  # TFDS raises whatever its readers, builders and network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MissingDataError(
                 f'cannot read {self.name} ({split}) through TFDS: {reason}; prepare it with `tfds build {self.name}`, '
                 f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder FLANLITE_DATA_DIR'
             ) from error
-        return (to_python(row) for row in tfds.as_numpy(dataset))
 
     def version(self) -> str:
         """Name TFDS's version, or identify the files that stand in for it."""
@@ -213,7 +223,8 @@ def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
         folder = data_folder(data_dir, source.folder)
     else:
         folder = None
-    return JsonLines(str(folder)) if folder and folder.is_dir() else source
+    renamed = getattr(source, 'folder_splits', getattr(source, 'renamed', ()))
+    return JsonLines(str(folder), renamed) if folder and folder.is_dir() else source
 
 
 def at_hand(source: Any) -> bool:

@@ -5,8 +5,10 @@ the web as a whole, or Wikipedia, is no lineage.
 """
 
 import dataclasses
+import functools
 
-from flanlite.data.specs import Collection, register
+from flanlite.data import registration, specs
+from flanlite.data.specs import Collection
 from flanlite.mixtures.flan2021 import (
     closed_book_qa,
     commonsense,
@@ -61,5 +63,9 @@ FAITHFUL = dataclasses.replace(
 )
 FIXED = dataclasses.replace(COLLECTION, name='flan2021_fixed', max_rates={'mnli_matched': 1_500, 'mnli_mismatched': 1_500})
 
-for collection in (COLLECTION, FAITHFUL, FIXED):
-    register(collection)
+COLLECTIONS = (COLLECTION, FAITHFUL, FIXED)
+
+for collection in COLLECTIONS:
+    specs.register(collection)
+
+register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

@@ -93,7 +93,7 @@ NATURAL_QUESTIONS = DatasetSpec(
 TRIVIA_QA = DatasetSpec(
     name='trivia_qa',
     cluster='closed_book_qa',
-    source=Tfds('trivia_qa/rc:1.1.0', folder='trivia_qa'),
+    source=Tfds('trivia_qa/rc:1.1.0', folder='trivia_qa', folder_splits=(('validation', 'test'),)),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
     fields=lambda row: {
         'question': row['question'],

@@ -238,7 +238,7 @@ SQUAD_V2 = DatasetSpec(
 DROP = DatasetSpec(
     name='drop',
     cluster='reading_comprehension',
-    source=Tfds('drop:2.0.0'),
+    source=Tfds('drop:2.0.0', folder_splits=(('dev', 'test'),)),
     splits=Splits('train[:-200]', 'train[-200:]', 'dev'),
     fields=lambda row: {
         'passage': row['passage'],

@@ -123,7 +123,7 @@ DART = DatasetSpec(
 COMMON_GEN = DatasetSpec(
     name='common_gen',
     cluster='struct_to_text',
-    source=Tfds('gem/common_gen:1.1.0', folder='common_gen'),
+    source=Tfds('gem/common_gen:1.1.0', folder='common_gen', folder_splits=(('validation', 'test'),)),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
     fields=lambda row: {'concepts': text.join(row['concepts'], ', '), 'answer': row['target'], 'answers': row['references']},
     keep=lambda row: text.matches(row['target'], r'(?s).*\S.*'),

@@ -8,11 +8,19 @@ from flanlite.data.sources import Tfds
 from flanlite.data.specs import DatasetSpec, Row, Splits
 from flanlite.data.templates import Template
 
-SOURCE = Tfds('para_crawl/enda:1.2.0')
 TEST = 'train[-3000:]'
+TRUE_CASE_SPLITS = Splits('train[:30000]', 'train[30000:30200]', TEST)
+FIX_PUNCT_SPLITS = Splits('train[30200:60200]', 'train[60200:60400]', TEST)
+WORD_SEGMENT_SPLITS = Splits('train[60400:90400]', 'train[90400:90600]', TEST)
 LINEAGE = ('ParaCrawl',)
 LICENCE = 'CC0'
 LINK = 'https://paracrawl.eu'
+
+
+def corpus(splits: Splits, part: str) -> Tfds:
+    """Read ParaCrawl, or a smaller stand-in for it in the data folder, with a part of its own to train on for each data set."""
+    pairs = ((splits.train, part), (splits.validation, 'validation'), (splits.test, 'test'))
+    return Tfds('para_crawl/enda:1.2.0', folder='text_formatting_source', folder_splits=pairs)
 
 
 def sentence(row: Row) -> text.Text:
@@ -33,8 +41,8 @@ def bare(row: Row) -> text.Text:
 TRUE_CASE = DatasetSpec(
     name='true_case',
     cluster='text_formatting',
-    source=SOURCE,
-    splits=Splits('train[:30000]', 'train[30000:30200]', TEST),
+    source=corpus(TRUE_CASE_SPLITS, 'train[:6000]'),
+    splits=TRUE_CASE_SPLITS,
     fields=lambda row: {'lowercase': text.lower(sentence(row)), 'answer': sentence(row)},
     keep=lambda row: sentence(row) != text.lower(sentence(row)),
     metric='edit_distance',
@@ -71,8 +79,8 @@ TRUE_CASE = DatasetSpec(
 FIX_PUNCT = DatasetSpec(
     name='fix_punct',
     cluster='text_formatting',
-    source=SOURCE,
-    splits=Splits('train[30200:60200]', 'train[60200:60400]', TEST),
+    source=corpus(FIX_PUNCT_SPLITS, 'train[6000:12000]'),
+    splits=FIX_PUNCT_SPLITS,
     fields=lambda row: {'bare': bare(row), 'answer': sentence(row)},
     keep=lambda row: text.every(text.matches(bare(row), r'.*\w.*'), sentence(row) != bare(row)),
     metric='edit_distance',
@@ -104,8 +112,8 @@ FIX_PUNCT = DatasetSpec(
 WORD_SEGMENT = DatasetSpec(
     name='word_segment',
     cluster='text_formatting',
-    source=SOURCE,
-    splits=Splits('train[60400:90400]', 'train[90400:90600]', TEST),
+    source=corpus(WORD_SEGMENT_SPLITS, 'train[12000:18000]'),
+    splits=WORD_SEGMENT_SPLITS,
     fields=lambda row: {'joined': text.replace(sentence(row), ' ', ''), 'answer': sentence(row)},
     keep=lambda row: text.contains(sentence(row), ' '),
     metric='edit_distance',

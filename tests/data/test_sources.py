@@ -112,3 +112,16 @@ def test_what_is_at_hand_without_a_download(tmp_path, monkeypatch):
     (prepared / 'dataset_info.json').write_text('{}')
     (tmp_path / 'data' / 'some_hub').mkdir(parents=True)
     assert sources.at_hand(rte) and sources.at_hand(hub)
+
+
+def test_a_folder_may_be_cut_in_another_way(tmp_path, monkeypatch):
+    folder = tmp_path / 'other'
+    folder.mkdir(exist_ok=True)
+    for split, count in (('train', 5), ('test', 2)):
+        (folder / f'{split}.jsonl').write_text(''.join(f'{{"row": "{split} {index}"}}\n' for index in range(count)))
+    monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
+    source = Tfds('corpus:1.0.0', folder='other', folder_splits=(('train[:300]', 'train[1:3]'), ('dev', 'test')))
+    assert [row['row'] for row in source.rows('train[:300]')] == ['train 1', 'train 2']
+    assert [row['row'] for row in source.rows('dev')] == ['test 0', 'test 1']
+    assert [row['row'] for row in source.rows('train[4:]')] == ['train 4']
+    assert source.version() != Tfds('corpus:1.0.0', folder='other').version()
