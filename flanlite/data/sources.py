@@ -238,6 +238,16 @@ def at_hand(source: Any) -> bool:
     return not isinstance(source, HuggingFace)
 
 
+def has_rows(source: Any, split: str) -> bool:
+    """Say whether a folder's file for a split is there and has rows; what is read from elsewhere is not asked."""
+    if not isinstance(resolve(getattr(source, 'source', source)), JsonLines):
+        return True
+    try:
+        return next(iter(source.rows(split)), None) is not None
+    except ValueError:
+        return False
+
+
 def label(source: Any) -> str:
     """Name a source in the manifest."""
     name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')

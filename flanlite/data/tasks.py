@@ -6,7 +6,7 @@ SeqIO and TensorFlow are imported inside these functions only: who trains on fla
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,29 @@ from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import metrics
 
 
-def task(name: str, *, vocabulary: str | Vocabulary | None = None, style: str = 'instructions', rendering: int = 0) -> Any:
+def task(
+    name: str,
+    *,
+    seqio_name: str | None = None,
+    vocabulary: str | Vocabulary | None = None,
+    style: str = 'instructions',
+    rendering: int = 0,
+    max_examples: int | None = None,
+) -> Any:
     """Make the `seqio.Task` of a data set: the same rows, texts and tokens as flanlite's own cache.
 
     Where two ways to cut a text are equally probable (as for a run of exclamation marks), SentencePiece from version 0.2.2 on may choose
     another than TensorFlow Text: of 8,000 reviews and e-mails 70 got other ids for the same text. Besides `inputs` and
     `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template follows the example's place in its
-    shard of the source.
+    shard of the source, which has one shard where `max_examples` is set.
 
     Args:
         name: a registered data set.
+        seqio_name: what SeqIO calls it; by default its own name.
         vocabulary: the vocabulary, or what `vocabularies.load` takes; by default its collection's.
         style: `instructions`, `baseline` or `fields`.
         rendering: the kept row i gets the template i + rendering, modulo their number.
+        max_examples: truncates the training data, to the first rows that are kept.
 
     Raises:
         ValueError: no data set of that name, or plain text, whose objectives T5 has SeqIO preprocessors for.
@@ -45,18 +55,19 @@ def task(name: str, *, vocabulary: str | Vocabulary | None = None, style: str = 
     if vocabulary is None:
         vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
     vocabulary = vocabularies.load(vocabulary)
-    inputs, targets = (seqio.Feature(vocabulary.to_seqio(), add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
+    shared, shown = vocabulary.to_seqio(), spec.style_templates(style)
+    inputs, targets = (seqio.Feature(shared, add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
     return seqio.Task(
-        name,
-        source=seqio_source(spec),
+        seqio_name or name,
+        source=seqio_source(spec, max_examples),
         output_features={'inputs': inputs, 'targets': targets},
         preprocessors=[
-            functools.partial(render, spec=spec, shown=spec.style_templates(style), rendering=rendering),
+            functools.partial(render, spec=spec, shown=shown, rendering=rendering),
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
-        postprocess_fn=postprocess,
+        postprocess_fn=functools.partial(postprocess, inverted=[index for index, template in enumerate(shown) if template.inverted]),
         metric_fns=[metric_function(spec.metric)],
     )
 
@@ -66,23 +77,51 @@ def register(name: str, **options: Any) -> Any:
     import seqio
 
     made = task(name, **options)
-    seqio.TaskRegistry.add_provider(name, made)
+    seqio.TaskRegistry.add_provider(made.name, made)
     return made
 
 
-def seqio_source(spec: DatasetSpec) -> Any:
-    """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors."""
+def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
+    """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors; of `train`, what the cap leaves.
+    Splits that a data folder lacks are none of the source's.
+    """
     import seqio
 
     splits = {split: spec.splits.get(split) for split in specs.SPLITS if spec.splits.get(split)}
-    if isinstance(sources.resolve(spec.source), sources.Tfds):
+    splits = {split: part for split, part in splits.items() if sources.has_rows(spec.source, part)}
+    from_tfds = isinstance(sources.resolve(spec.source), sources.Tfds)
+    if from_tfds and max_examples is None:
         return seqio.TfdsDataSource(spec.source.name, splits=splits)
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
-        del shuffle_files, seed  # one file a split: SeqIO shuffles examples instead
-        return rows_dataset(list(spec.source.rows(splits[split])))
+        del shuffle_files, seed  # always in order, so that a row keeps its template: SeqIO shuffles examples instead
+        limit = max_examples if split == 'train' else None
+        if from_tfds:
+            return first_kept(spec, spec.source.dataset(splits[split]), limit)
+        return rows_dataset(list(first_rows(spec, spec.source.rows(splits[split]), limit)))
 
     return seqio.FunctionDataSource(dataset, splits=tuple(splits))
+
+
+def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) -> Iterator[specs.Row]:
+    """Yield rows until so many are among them that the data set keeps; None for all."""
+    kept = 0
+    for row in rows:
+        if kept == limit:
+            return
+        yield row
+        kept += spec.keep is None or bool(spec.keep(row))
+
+
+def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
+    """Do what `first_rows` does, to a `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    if limit is None or spec.keep is None:
+        return dataset if limit is None else dataset.take(limit)
+    graph = tf.autograph.experimental.do_not_convert
+    counted = dataset.scan(tf.constant(0, tf.int64), graph(lambda kept, row: (kept + tf.cast(spec.keep(row), tf.int64), (kept, row))))
+    return counted.take_while(graph(lambda kept, row: kept < limit)).map(graph(lambda kept, row: row))
 
 
 def rows_dataset(rows: Sequence[specs.Row]) -> Any:
@@ -201,11 +240,11 @@ def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
     return filled(template.inputs), filled(template.targets)
 
 
-def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False) -> Any:
-    """Give SeqIO's evaluator a prediction's text, and for a target all the answers that count as right."""
+def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False, inverted: Sequence[int] = ()) -> Any:
+    """Give SeqIO's evaluator a prediction's text, and for a target all the answers that count as right: of a turned-around template, it."""
     if not is_target:
         return str(value)
-    answers = [] if example is None else np.asarray(example.get('answers', [])).tolist()
+    answers = [] if example is None or int(example.get('template', -1)) in inverted else np.asarray(example.get('answers', [])).tolist()
     return [answer.decode() for answer in answers] or [str(value)]
 
 

@@ -135,10 +135,10 @@ class SentencePieceVocabulary(Vocabulary):
         return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
 
     def to_seqio(self) -> Any:
-        """Make SeqIO's object for the same vocabulary."""
-        import seqio  # imports TensorFlow
+        """Make SeqIO's object for the same vocabulary; all such objects share one tokenizer."""
+        from flanlite.data import shared_tokens  # imports TensorFlow
 
-        return seqio.SentencePieceVocabulary(self.path, extra_ids=self.extra_ids)
+        return shared_tokens.SharedSentencePieceVocabulary(self.path, extra_ids=self.extra_ids)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -100,11 +100,15 @@ class Comparison:
         return f'{abs(self.gain):.1f} points {"above" if self.gain >= 0 else "below"} {self.rival}'
 
 
-RIVALS = ((('untuned', 'untuned_plain'), 'the untuned model'), (('majority', 'chance'), 'the better simple rule'))
+RIVALS = (
+    (('untuned',), 'the untuned model with the same instructions'),
+    (('untuned_plain',), 'the untuned model with its best plain prompt'),
+    (('majority', 'chance'), 'the better simple rule'),
+)
 
 
 def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
-    """Compare the tuned model on the held-out cluster with the better untuned prompt, and with the better simple rule."""
+    """Compare the tuned model on the held-out cluster with the untuned one, asked in either way, and with the better simple rule."""
     groups = {model: piece.groups[HELD_OUT] for model, piece in models.items() if HELD_OUT in piece.groups}
     said = []
     for names, phrase in RIVALS:

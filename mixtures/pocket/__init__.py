@@ -1,6 +1,8 @@
 """The pocket collection: a little world made by rule, eleven of FLAN's clusters over it, and a small model pretrained on its text."""
 
-from flanlite.data import specs
+import functools
+
+from flanlite.data import registration, specs
 from flanlite.mixtures.pocket import (
     closed_book_qa,
     commonsense,
@@ -43,3 +45,5 @@ TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket
 
 specs.register(COLLECTION)
 specs.register(TEXT)
+
+register = functools.partial(registration.register, COLLECTION)  # in SeqIO's registry

@@ -17,9 +17,9 @@ import dataclasses
 import functools
 import itertools
 
-from flanlite.data import promptsource
+from flanlite.data import promptsource, registration, specs
 from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import Collection, DatasetSpec, Prompted, Splits, register
+from flanlite.data.specs import Collection, DatasetSpec, Prompted, Splits
 from flanlite.mixtures import flan2021
 from flanlite.mixtures.t0 import (
     bigbench,
@@ -99,4 +99,6 @@ COLLECTIONS = (
 COLLECTION = COLLECTIONS[0]
 
 for collection in COLLECTIONS:
-    register(collection)
+    specs.register(collection)
+
+register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

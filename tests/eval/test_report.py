@@ -107,7 +107,8 @@ def test_markdown_opens_with_what_was_held_out(sweep):
     text = (sweep / 'report.md').read_text()
     lines = text.splitlines()
     assert lines[2] == (
-        'The tuned model is above the untuned model on 2 of 2 held-out clusters (2 with 95% intervals apart). '
+        'The tuned model is above the untuned model with the same instructions on 2 of 2 held-out clusters (2 with 95% intervals apart). '
+        'The tuned model is above the untuned model with its best plain prompt on 2 of 2 held-out clusters (2 with 95% intervals apart). '
         'The tuned model is above the better simple rule on 2 of 2 held-out clusters (2 with 95% intervals apart).'
     )
     assert lines[4].startswith('- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of 1')
@@ -118,9 +119,9 @@ def test_markdown_opens_with_what_was_held_out(sweep):
 
 
 def test_verdict_compares_with_the_best_rival(sweep):
-    untuned, rules = tables.verdict(tables.collect(sweep).of('nli'))
-    assert untuned.gain > 15 and untuned.apart and rules.apart
-    assert untuned.sentence().endswith('points above the untuned model')
+    untuned, plain, rules = tables.verdict(tables.collect(sweep).of('nli'))
+    assert untuned.gain > 15 and untuned.apart and plain.apart and rules.apart
+    assert untuned.sentence().endswith('points above the untuned model with the same instructions')
 
 
 def test_pieces_survive_a_round_trip(sweep):
