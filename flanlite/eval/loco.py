@@ -127,7 +127,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
             if (path.parent / journal.METRICS).is_file():
                 shutil.copy2(path.parent / journal.METRICS, copied)
             shutil.copy2(path, copied)
-    built = report.build(target)
+    built = report.build(target, f'{target.name}: leave one cluster out')
     if built.held_out():
         tables.print_headline(built)
     print(f'wrote {target}/report.html, report.md and results.json')

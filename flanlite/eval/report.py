@@ -140,7 +140,8 @@ def held_out_cards(report: Report) -> str:
 
 def comparison(said: tables.Comparison) -> str:
     """Write how the tuned model compares with a rival."""
-    tag = '<span class="tag yes">intervals apart</span>' if said.apart else '<span class="tag">intervals overlap</span>'
+    good = ' yes' if said.apart and said.gain >= 0 else ''
+    tag = f'<span class="tag{good}">intervals {"apart" if said.apart else "overlap"}</span>'
     return f'<p>{html.escape(said.sentence())} {tag}</p>'
 
 
