@@ -8,7 +8,7 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import t5
-from flanlite.train import interop, losses, optimizers
+from flanlite.train import interop, losses, optimizers, step
 
 CONFIG = t5x_fixtures.CONFIG
 
@@ -51,6 +51,20 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), params, expected)
     expected = interop.optimizer_state_from_t5x(t5x_fixtures.under(outputs, f'{name}/state'), step + 3, state)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), state, expected)
+
+
+@pytest.mark.parametrize('kind', ['unpacked', 'packed'])
+def test_a_step_in_two_microbatches_is_t5xs(kind):
+    start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
+    optimizer, number = optimizers.adafactor(1e-3), int(start['step'])
+    params = interop.from_t5x(t5x_fixtures.under(start, 'params'))
+    shapes = jax.eval_shape(optimizer.transform.init, params)
+    before = step.TrainState(np.int32(number), params, interop.optimizer_state_from_t5x(t5x_fixtures.under(start, 'state'), number, shapes))
+    settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
+    train_step = jax.jit(functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings))
+    after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
+    expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), after.params, expected)
 
 
 def stacked_case():

@@ -11,10 +11,9 @@ import jax
 import numpy as np
 import optax
 import pytest
-import t5x_fixtures
 
 from flanlite.model.t5 import T5Config
-from flanlite.train import interop, optimizers, partitioning, step
+from flanlite.train import optimizers, partitioning, step
 from flanlite.train.step import StepConfig
 
 CONFIG = T5Config(
@@ -84,20 +83,6 @@ def test_the_loss_is_normalised_by_real_targets_or_a_number(whole):
 def test_microbatches_are_normalised_as_a_whole(factor):
     norms = [losses(CONFIG, StepConfig(loss_normalizing_factor=factor, microbatches=count), steps=1)[0][0, 1] for count in (1, 4)]
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
-
-
-@pytest.mark.parametrize('kind', ['unpacked', 'packed'])
-def test_a_step_in_two_microbatches_is_t5xs(kind):
-    start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
-    optimizer, number = optimizers.adafactor(1e-3), int(start['step'])
-    params = interop.from_t5x(t5x_fixtures.under(start, 'params'))
-    shapes = jax.eval_shape(optimizer.transform.init, params)
-    before = step.TrainState(np.int32(number), params, interop.optimizer_state_from_t5x(t5x_fixtures.under(start, 'state'), number, shapes))
-    settings = StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
-    train_step = jax.jit(functools.partial(step.train_step, config=t5x_fixtures.CONFIG, optimizer=optimizer, settings=settings))
-    after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
-    expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), after.params, expected)
 
 
 def test_dropout_is_a_function_of_seed_and_step(whole):
