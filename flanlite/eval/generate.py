@@ -1,6 +1,5 @@
 """Generation: decode an answer to every input, greedily, by beam search or by sampling, in batches of few shapes."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -61,7 +60,7 @@ def jit_decode(config: T5Config, settings: Decoding, partitioner: Partitioner) -
     """Compile `decode` on the mesh; equal arguments give the same compiled function again."""
 
     def run(params: t5.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
-        with layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext():
+        with layers.activation_rules(partitioner):
             return decode(params, inputs_BS, key, config=config, settings=settings)
 
     placed = partitioner.shardings(t5.logical_axes(config))

@@ -5,7 +5,6 @@ reads each input once for all its options. Lengths are rounded up to few sizes, 
 one configuration.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -65,7 +64,7 @@ def jit_log_probs(config: T5Config, partitioner: Partitioner) -> Callable[..., j
     """Compile `log_probs` on the mesh; equal arguments give the same compiled function again."""
 
     def score(params: t5.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        with layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext():
+        with layers.activation_rules(partitioner):
             return log_probs(params, inputs_BS, source_P, options_PT, config=config)
 
     placed = partitioner.shardings(t5.logical_axes(config))

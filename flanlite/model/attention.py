@@ -1,11 +1,19 @@
 """Attention behind one function; what may attend to what is given by segments, so that an implementation may skip whole blocks."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
-MASKED = -1e10  # T5X's; finite, so that a row in which everything is masked stays finite
+from flanlite.model import attention_blocks, attention_blockwise
+from flanlite.model.layers import MASKED, current_rules, spread_bias
+
+IMPLEMENTATIONS = ('auto', 'xla', 'blockwise')
+LONG = 1024  # from this many queries x as many keys on, scores cost more memory than blocks cost time
+BLOCK = 256  # queries and keys a block of 'blockwise'
 
 
 def attention(
@@ -15,25 +23,72 @@ def attention(
     *,
     q_segments_BT: jax.Array,
     kv_segments_BS: jax.Array,
-    bias_HTS: jax.Array | None = None,
+    bias: jax.Array | None = None,
     causal: bool = False,
+    kv_prefix_BS: jax.Array | None = None,
+    implementation: str = 'xla',
 ) -> jax.Array:
     """Attend with T5's unscaled dot product; logits and softmax are float32 whatever the inputs are.
 
     Args:
         q_segments_BT: segment of each query; a query sees keys of its own segment only. 0 is padding.
         kv_segments_BS: segment of each key; 0 is padding, which nothing sees.
-        bias_HTS: float32, added to the logits.
+        bias: float32, added to the logits: bias_HN by distance (see `layers.spread_bias`), or bias_HTS, which `prepare_bias` may give.
         causal: hide keys at later positions than the query.
+        kv_prefix_BS: True for keys that all queries of their segment see even so (a prefix LM's).
+        implementation: one of `IMPLEMENTATIONS`:
+            'xla' holds B x H x T x S scores, forward and backward; the others do not:
+            'blockwise' computes them block by block, and once more for the gradient; on any platform.
 
     Returns:
         out_BTHK in v's dtype. Rows of padding queries hold no meaning.
     """
+    T, S = q_BTHK.shape[1], k_BSHK.shape[1]
+    chosen = choose(implementation, T, S)
+    if chosen == 'xla':
+        mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
+        return _plain(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
+    if bias is not None and bias.shape[1:] != (T + S,):
+        raise ValueError(f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one by distance')
+    attend = functools.partial(attention_blocks.attend, attention_blockwise.KERNELS, BLOCK, causal=causal)
+    return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
+
+
+def choose(implementation: str, targets: int, sources: int) -> str:
+    """Choose how to attend on the platform that will run what is being traced, which is the mesh's where there is a mesh.
+
+    One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' takes blocks where the scores are large.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+    if targets == 1:
+        return 'xla'
+    if implementation != 'auto':
+        return implementation
+    return 'blockwise' if targets * sources >= LONG**2 else 'xla'
+
+
+def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
+    """Spread the bias of self-attention once for all layers of a stack, where each would spread it otherwise."""
+    return spread_bias(bias_HN, length) if choose(implementation, length, length) == 'xla' else bias_HN
+
+
+def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
+    """Run an implementation on each device's rows and heads, since XLA does not partition kernels, nor loops over blocks well."""
+    rules = current_rules()
+    if rules is None or rules.mesh.size == 1:
+        return attend(*arrays)
+    x_BTHK, ids_BT = rules.spec(('batch', 'length', 'heads', 'kv')), rules.spec(('batch', 'length'))
+    bias_HN = PartitionSpec(x_BTHK[2], None)
+    specs = (x_BTHK, x_BTHK, x_BTHK, ids_BT, ids_BT, ids_BT, bias_HN)
+    return jax.shard_map(attend, mesh=rules.mesh, in_specs=specs, out_specs=x_BTHK, check_vma=False)(*arrays)
+
+
+def _plain(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
     logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, k_BSHK, preferred_element_type=jnp.float32)
     if bias_HTS is not None:
         logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
-    mask_BTS = jnp.where(segment_mask(q_segments_BT, kv_segments_BS, causal=causal), 0.0, MASKED)
-    weights_BHTS = jax.nn.softmax(logits_BHTS + mask_BTS[:, None]).astype(v_BSHK.dtype)
+    weights_BHTS = jax.nn.softmax(logits_BHTS + jnp.where(mask_BTS, 0.0, MASKED)[:, None]).astype(v_BSHK.dtype)
     return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
 
 
@@ -51,12 +106,15 @@ def _add_bias_backward(_: None, grad_BHTS: jax.Array) -> tuple[jax.Array, jax.Ar
 _add_bias.defvjp(lambda logits_BHTS, bias_HTS: (_add_bias(logits_BHTS, bias_HTS), None), _add_bias_backward)
 
 
-def segment_mask(q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False) -> jax.Array:
+def segment_mask(
+    q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False, kv_prefix_BS: jax.Array | None = None
+) -> jax.Array:
     """Compute mask_BTS, True where a query may see a key."""
     mask_BTS = (q_segments_BT[:, :, None] == kv_segments_BS[:, None, :]) & (kv_segments_BS[:, None, :] > 0)
     if causal:
         T, S = mask_BTS.shape[1:]
-        mask_BTS = mask_BTS & jnp.tri(T, S, dtype=bool)[None]
+        past_BTS = jnp.tri(T, S, dtype=bool)[None]
+        mask_BTS = mask_BTS & (past_BTS if kv_prefix_BS is None else past_BTS | kv_prefix_BS[:, None, :])
     return mask_BTS
 
 

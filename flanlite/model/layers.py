@@ -14,27 +14,46 @@ import contextvars
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 
 Axes = tuple[str | None, ...]
-Constrain = Callable[[jax.Array, Axes], jax.Array]
 
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
+MASKED = -1e10  # T5X's logit of what is hidden; finite, so that a row in which everything is masked stays finite
 
-_rules: contextvars.ContextVar[Constrain | None] = contextvars.ContextVar('activation_rules', default=None)
+
+class ActivationRules(Protocol):
+    """Where activations lie while a model is traced; flanlite.train.partitioning.Partitioner is one."""
+
+    mesh: Mesh
+
+    @property
+    def platform(self) -> str:
+        """Of the devices that will run what is traced: 'cpu', 'gpu' or 'tpu'."""
+
+    def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
+        """Constrain an activation's sharding by its logical axes."""
+
+    def spec(self, axes: Axes) -> PartitionSpec:
+        """Place logical axes on the mesh's."""
+
+
+_rules: contextvars.ContextVar[ActivationRules | None] = contextvars.ContextVar('activation_rules', default=None)
 
 
 @contextlib.contextmanager
-def activation_rules(constrain_fn: Constrain) -> Iterator[None]:
-    """Pass every activation that the model names to `constrain_fn(x, logical_axes)` while it is traced in this context."""
-    token = _rules.set(constrain_fn)
+def activation_rules(rules: ActivationRules) -> Iterator[None]:
+    """Constrain every activation that the model names, and choose implementations for the mesh, while it is traced in this context."""
+    token = _rules.set(rules)
     try:
         yield
     finally:
@@ -43,8 +62,13 @@ def activation_rules(constrain_fn: Constrain) -> Iterator[None]:
 
 def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     """Constrain the sharding of an activation by its logical axes; does nothing unless `activation_rules` are in force."""
-    constrain_fn = _rules.get()
-    return x if constrain_fn is None else constrain_fn(x, axes)
+    rules = _rules.get()
+    return x if rules is None else rules.constrain(x, axes)
+
+
+def current_rules() -> ActivationRules | None:
+    """Return the `activation_rules` in force."""
+    return _rules.get()
 
 
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
@@ -153,16 +177,18 @@ class RelativePositionBias(nnx.Module):
         self.bidirectional = bidirectional
 
     def __call__(self, length: int) -> jax.Array:
-        """Compute the bias of every query position on every key position, bias_HTS with T = S = `length`."""
+        """Compute the bias by distance, bias_HN, of `length` queries on as many keys; see `spread_bias`."""
         distance_N = np.arange(1 - length, length + 1)  # the last is a filler that is never read
         bucket_N = relative_position_bucket(distance_N, bidirectional=self.bidirectional)
         one_hot_RN = jnp.asarray(np.arange(NUM_BUCKETS)[:, None] == bucket_N[None, :], jnp.float32)
-        bias_HN = jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')
-        return _toeplitz(bias_HN, length)
+        return jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')
 
 
-def _toeplitz(bias_HN: jax.Array, length: int) -> jax.Array:
-    """Spread biases by distance over a square, each row one step further right: a reshape, whose gradient needs no scatter."""
+def spread_bias(bias_HN: jax.Array, length: int) -> jax.Array:
+    """Spread biases by distance to bias_HTS, T = `length` and S = N - T: a reshape, whose gradient needs no scatter.
+
+    The first of the N is of distance 1 - T (key position minus query position), the last but one of S - 1, and the last is never read.
+    """
     heads, n = bias_HN.shape
     rows_HTN = jnp.broadcast_to(bias_HN[:, None], (heads, length, n))
     skewed = rows_HTN.reshape(heads, length * n)[:, : length * (n - 1)].reshape(heads, length, n - 1)

@@ -16,8 +16,19 @@ import jax
 import jax.numpy as jnp
 from flax import nnx, traverse_util
 
-from flanlite.model.attention import DecodingCache, attention
-from flanlite.model.layers import ACTIVATIONS, MLP, Embedding, LayerNorm, Linear, RelativePositionBias, constrain, dropout, dropout_masks
+from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache, attention, prepare_bias
+from flanlite.model.layers import (
+    ACTIVATIONS,
+    MLP,
+    Embedding,
+    LayerNorm,
+    Linear,
+    RelativePositionBias,
+    constrain,
+    dropout,
+    dropout_masks,
+    spread_bias,
+)
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
@@ -50,6 +61,7 @@ class T5Config:
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
         remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products) or 'full'.
         relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
+        attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
     """
 
     vocab_size: int = 32128
@@ -65,6 +77,7 @@ class T5Config:
     dtype: str = 'bfloat16'
     remat_policy: str = 'minimal'
     relpos_bias_per_layer: bool = False
+    attention: str = 'auto'
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'dtype', jnp.dtype(self.dtype).name)
@@ -82,6 +95,8 @@ class T5Config:
             raise ValueError(f'T5Config.mlp_activations is {self.mlp_activations}; expected names among {sorted(ACTIVATIONS)}')
         if self.remat_policy not in REMAT_POLICIES:
             raise ValueError(f'T5Config.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}')
+        if self.attention not in IMPLEMENTATIONS:
+            raise ValueError(f'T5Config.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
 
 
 class Attention(nnx.Module):
@@ -109,7 +124,7 @@ class Attention(nnx.Module):
     ) -> jax.Array:
         k_BSHK, v_BSHK = keys_values
         v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
-        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, **options)
+        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
 
@@ -125,17 +140,17 @@ class EncoderLayer(nnx.Module):
         if config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
-    def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, bias_HSS: jax.Array | None, key: jax.Array | None) -> jax.Array:
+    def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, bias: jax.Array | None, key: jax.Array | None) -> jax.Array:
         config, rate = self.config, self.config.dropout_rate
         B, S, D = x_BSD.shape
         shapes = [(S, config.num_heads, 1), (1, D), (1, config.mlp_dim), (1, D)]
         keep_source, keep_attended, keep_mlp, keep_out = dropout_masks(key, rate, B, shapes)
         if config.relpos_bias_per_layer:
-            bias_HSS = self.relpos_bias(S)
+            bias = self.relpos_bias(S)
 
         h_BSD = self.pre_attention_layer_norm(x_BSD)
         segments = {'q_segments_BT': segments_BS, 'kv_segments_BS': segments_BS}
-        h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias_HTS=bias_HSS)
+        h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias=bias)
         x_BSD = constrain(x_BSD + dropout(h_BSD, keep_attended, rate), EMBED)
 
         h_BSD = self.mlp(self.pre_mlp_layer_norm(x_BSD), keep_mlp)
@@ -162,19 +177,19 @@ class DecoderLayer(nnx.Module):
         encoded_BSD: jax.Array,
         segments_BT: jax.Array,
         encoder_segments_BS: jax.Array,
-        bias_HTT: jax.Array | None,
+        bias: jax.Array | None,
         key: jax.Array | None,
     ) -> jax.Array:
         (B, T, D), S, H = x_BTD.shape, encoded_BSD.shape[1], self.config.num_heads
         shapes = [(T, H, 1), (S, H, 1), (1, D), (1, D), (1, self.config.mlp_dim), (1, D)]
         keep_target, keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, shapes)
         if self.config.relpos_bias_per_layer:
-            bias_HTT = self.relpos_bias(T)
+            bias = self.relpos_bias(T)
 
         def attend_self(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT}
             keys_values = self.self_attention.keys_values(h_BTD)
-            return self.self_attention(h_BTD, keys_values, keep_target, **segments, bias_HTS=bias_HTT, causal=True)
+            return self.self_attention(h_BTD, keys_values, keep_target, **segments, bias=bias, causal=True)
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
@@ -189,7 +204,7 @@ class DecoderLayer(nnx.Module):
         """Run one position as layer `number` of the stack, with what earlier positions and the source left in the cache."""
         B, T = cache.key_LBTHK.shape[1:3]
         if self.config.relpos_bias_per_layer:
-            bias_HTT = self.relpos_bias(T)
+            bias_HTT = spread_bias(self.relpos_bias(T), T)
         ones_B1 = jnp.ones((B, 1), jnp.int32)
         seen_BT = jnp.broadcast_to((jnp.arange(T) <= cache.index)[None], (B, T)).astype(jnp.int32)
         bias_H1T = jax.lax.dynamic_slice_in_dim(bias_HTT, cache.index, 1, axis=1)
@@ -197,7 +212,7 @@ class DecoderLayer(nnx.Module):
         def attend_self(h_B1D: jax.Array) -> jax.Array:
             nonlocal cache
             cache = cache.write(number, *self.self_attention.keys_values(h_B1D))
-            return self.self_attention(h_B1D, cache.read(number), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias_HTS=bias_H1T)
+            return self.self_attention(h_B1D, cache.read(number), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T)
 
         def attend_source(h_B1D: jax.Array) -> jax.Array:
             return self.encoder_decoder_attention(h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS)
@@ -257,10 +272,10 @@ class Encoder(nnx.Module):
         B, S, D = x_BSD.shape
         key, layer_keys = _split_keys(key, config.num_encoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        bias_HSS = None if config.relpos_bias_per_layer else self.relpos_bias(S)
+        bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(S), S, config.attention)
 
         def step(layer: EncoderLayer, x_BSD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
-            return layer(x_BSD, segments_BS, bias_HSS, key), None
+            return layer(x_BSD, segments_BS, bias, key), None
 
         x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), EMBED)
         x_BSD, _ = _scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
@@ -291,10 +306,10 @@ class Decoder(nnx.Module):
         B, T, D = x_BTD.shape
         key, layer_keys = _split_keys(key, config.num_decoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        bias_HTT = None if config.relpos_bias_per_layer else self.relpos_bias(T)
+        bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(T), T, config.attention)
 
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
-            return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias_HTT, key), None
+            return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias, key), None
 
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), EMBED)
         x_BTD, _ = _scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
@@ -313,7 +328,8 @@ class Decoder(nnx.Module):
 
     def decode_step(self, x_B1D: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Run the next position through all layers; the cache is carried whole, so that XLA updates it in place."""
-        bias_HTT = None if self.config.relpos_bias_per_layer else self.relpos_bias(cache.key_LBTHK.shape[2])
+        T = cache.key_LBTHK.shape[2]
+        bias_HTT = None if self.config.relpos_bias_per_layer else spread_bias(self.relpos_bias(T), T)
 
         def step(layer: DecoderLayer, carry: tuple[jax.Array, DecodingCache], x: Any) -> tuple[tuple[jax.Array, DecodingCache], None]:
             number, *source = x

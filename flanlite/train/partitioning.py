@@ -101,9 +101,14 @@ class Partitioner:
         """Return the shardings of a tree of logical axes."""
         return jax.tree.map(self.sharding, logical_axes, is_leaf=is_axes)
 
+    @property
+    def platform(self) -> str:
+        """Of the mesh's devices, which need not be this process's: 'cpu', 'gpu' or 'tpu'."""
+        return self.mesh.devices.flat[0].platform
+
     def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
         """Constrain an activation's sharding inside jit, for `flanlite.model.layers.activation_rules`."""
-        return jax.lax.with_sharding_constraint(x, self.sharding(axes))
+        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.sharding(axes))
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
         """Refuse parameters of which an axis does not divide over the mesh, naming the parameter and the remedy."""

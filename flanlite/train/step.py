@@ -1,6 +1,5 @@
 """The train step: pure functions of state and batch, and their compiled forms on a mesh."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -121,10 +120,6 @@ def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | 
     return jax.lax.scan(add, zeros, jnp.arange(count))[0]
 
 
-def _activation_rules(partitioner: Partitioner) -> contextlib.AbstractContextManager:
-    return layers.activation_rules(partitioner.constrain) if partitioner.mesh.size > 1 else contextlib.nullcontext()
-
-
 @functools.lru_cache(COMPILED)
 def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     """Evaluate the shapes and shardings of a run's state without computing it."""
@@ -168,7 +163,7 @@ def jit_train_step(
     placed = _shardings(config, optimizer, partitioner)
 
     def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
-        with _activation_rules(partitioner):
+        with layers.activation_rules(partitioner):
             return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
 
     arguments = (placed, partitioner.batch, partitioner.replicated)
@@ -180,7 +175,7 @@ def jit_eval_step(config: T5Config, settings: StepConfig, partitioner: Partition
     """Compile `eval_step` on the mesh."""
 
     def step(params: Any, batch: Batch) -> Sums:
-        with _activation_rules(partitioner):
+        with layers.activation_rules(partitioner):
             return eval_step(params, batch, config=config, settings=settings)
 
     placed = partitioner.shardings(t5.logical_axes(config))

@@ -34,7 +34,7 @@ def reference(q, k, v, bias, mask):
 @pytest.mark.parametrize('causal', [False, True])
 def test_attention_leaves_other_segments_padding_and_the_future_out(inputs, causal):
     q, k, v, bias, q_segments, kv_segments = inputs
-    got = attend(q, k, v, q_segments_BT=q_segments, kv_segments_BS=kv_segments, bias_HTS=bias, causal=causal)
+    got = attend(q, k, v, q_segments_BT=q_segments, kv_segments_BS=kv_segments, bias=bias, causal=causal)
     mask = (q_segments[:, :, None] == kv_segments[:, None, :]) & (kv_segments[:, None, :] > 0)
     if causal:
         mask &= np.arange(S)[None, None] <= np.arange(T)[None, :, None]
@@ -48,7 +48,7 @@ def test_bias_gradient_sums_over_rows(inputs):
     q, k, v, bias, q_segments, kv_segments = inputs
 
     def total(bias, weight):
-        out = attention(q, k, v, q_segments_BT=q_segments, kv_segments_BS=kv_segments, bias_HTS=bias)
+        out = attention(q, k, v, q_segments_BT=q_segments, kv_segments_BS=kv_segments, bias=bias)
         return jnp.sum(jnp.square(out) * weight[:, None, None, None])
 
     value_and_grad = jax.jit(jax.value_and_grad(total))

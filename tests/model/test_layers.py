@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ def rngs():
 @pytest.mark.parametrize('length', [1, 2, 7, 140])
 def test_relative_bias_is_a_look_up_by_distance(rngs, bidirectional, length):
     bias = layers.RelativePositionBias(3, rngs, bidirectional=bidirectional)
-    got_HTS = bias(length)
+    got_HTS = layers.spread_bias(bias(length), length)
     distance_TS = np.arange(length)[None, :] - np.arange(length)[:, None]
     expected_HTS = np.asarray(bias.rel_embedding[...])[:, layers.relative_position_bucket(distance_TS, bidirectional=bidirectional)]
     np.testing.assert_allclose(got_HTS, expected_HTS, rtol=1e-6)
@@ -72,7 +74,7 @@ def test_activation_rules_see_what_is_traced_within_them():
         return x
 
     x = jnp.ones((2, 3, 4))
-    with layers.activation_rules(note):
+    with layers.activation_rules(types.SimpleNamespace(constrain=note)):
         layers.constrain(x, ('batch', 'length', 'embed'))
     layers.constrain(x, ('batch', 'length', 'mlp'))
     assert seen == [((2, 3, 4), ('batch', 'length', 'embed'))]

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -237,7 +238,7 @@ def test_activations_are_constrained_by_name():
         seen.add(axes)
         return x
 
-    with layers.activation_rules(note):
+    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu')):
         jax.eval_shape(lambda params: t5.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
     names = {'embed', 'mlp', 'vocab'}
     assert seen == {('batch', 'length', name) for name in names} | {('batch', 'length', 'heads', 'kv')}
@@ -252,6 +253,7 @@ def test_activations_are_constrained_by_name():
         ('dropout_rate', 1.0, 'dropout_rate is 1.0'),
         ('mlp_activations', ('gleu',), "expected names among .*'gelu'"),
         ('remat_policy', 'some', "expected one of .*'minimal'"),
+        ('attention', 'flash', 'expected one of auto, xla'),
     ],
 )
 def test_impossible_configs_are_refused(field, value, message):
