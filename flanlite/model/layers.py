@@ -5,7 +5,8 @@ Axis legend, used in the names of arrays throughout the model (`x_BTD`):
     D embedding    H heads    K head dimension    J heads x head dimension    F MLP    V vocabulary
     L layers    R relative-position buckets
 
-Logical axis names of parameters: vocab, embed, mlp, heads, joined_kv, relpos_buckets, layers; of activations also batch and length.
+Logical axis names of parameters: vocab, embed, mlp, heads, joined_kv, relpos_buckets, layers; of activations also batch, length, and
+residual_length: the residual stream may be split along its length where attention and MLP are split by heads and width.
 Initialisation follows t5x.examples.t5.layers.
 """
 
@@ -21,13 +22,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, PartitionSpec
 
 Axes = tuple[str | None, ...]
 
+RESIDUAL = ('batch', 'residual_length', 'embed')  # between the blocks, and what is kept of a layer for the backward pass
+WHOLE = ('batch', 'length', None)  # what a block multiplies with its share of the weights
+
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
+PRODUCT = 'product'  # what the remat policy 'minimal' saves
 MASKED = -1e10  # T5X's logit of what is hidden; finite, so that a row in which everything is masked stays finite
 
 
@@ -71,6 +77,18 @@ def current_rules() -> ActivationRules | None:
     return _rules.get()
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
+    """Take an activation from one sharding to another, and its gradient back the same way.
+
+    From the residual stream's to a block's, this gathers; from a block's partial sums to the residual stream's, it sums and scatters.
+    """
+    return constrain(x, after)
+
+
+reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambda before, after, _, grad: (constrain(grad, before),))
+
+
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
     """Draw what to keep at several places, [rows, *shape] each; None for each without a key, which keeps all.
 
@@ -94,16 +112,33 @@ class Linear(nnx.Module):
     """A matrix multiplication without bias, in `dtype`, over a float32 kernel."""
 
     def __init__(
-        self, shape: tuple[int, int], axes: Axes, dtype: str, rngs: nnx.Rngs, *, init: str = 'truncated_normal', scale: float = 1.0
+        self,
+        shape: tuple[int, int],
+        axes: Axes,
+        dtype: str,
+        rngs: nnx.Rngs,
+        *,
+        init: str = 'truncated_normal',
+        scale: float = 1.0,
+        saved: bool = True,
     ) -> None:
         initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
         self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes)
+        self.axes = axes
+        self.saved = saved  # by the remat policy 'minimal'
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        product = self._multiply(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        return checkpoint_name(product, PRODUCT) if self.saved else product
+
+    def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if (rules := _rules.get()) and rules.mesh.size > 1:
+            # Where kernels are split over the data axis too, a layer's are gathered once a pass, in `dtype`, and their gradients
+            # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
+            return x @ reshard(kernel, self.axes, tuple(None if axis == 'embed' else axis for axis in self.axes))
         # Over flat rows: the kernel's gradient then contracts one axis, where XLA's CPU backend would transpose for two.
-        rows = x.astype(self.dtype).reshape(-1, x.shape[-1])
-        return (rows @ self.kernel[...].astype(self.dtype)).reshape(*x.shape[:-1], -1)
+        return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class LayerNorm(nnx.Module):
@@ -148,7 +183,7 @@ class Embedding(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        return constrain(self.embedding[...][tokens_BT].astype(self.dtype), ('batch', 'length', 'embed'))
+        return constrain(self.embedding[...][tokens_BT].astype(self.dtype), RESIDUAL)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
         """Compute tied logits in float32, scaled by 1/sqrt(D)."""

@@ -20,6 +20,9 @@ from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache, attention, 
 from flanlite.model.layers import (
     ACTIVATIONS,
     MLP,
+    PRODUCT,
+    RESIDUAL,
+    WHOLE,
     Embedding,
     LayerNorm,
     Linear,
@@ -27,6 +30,7 @@ from flanlite.model.layers import (
     constrain,
     dropout,
     dropout_masks,
+    reshard,
     spread_bias,
 )
 
@@ -36,10 +40,9 @@ Batch = Mapping[str, jax.Array]
 # What the backward pass of a layer finds saved; the rest it computes again.
 REMAT_POLICIES = {
     'none': None,
-    'minimal': jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT),
     'full': jax.checkpoint_policies.nothing_saveable,
 }
-EMBED = ('batch', 'length', 'embed')
 
 
 @gin.configurable
@@ -59,7 +62,8 @@ class T5Config:
         dropout_rate: used wherever a dropout key is given.
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
-        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products) or 'full'.
+        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products,
+            and of these the decoder's keys and values of the source, which are large) or 'full'.
         relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
         attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
     """
@@ -102,13 +106,13 @@ class T5Config:
 class Attention(nnx.Module):
     """Multi-head attention with T5's initialisation, which folds the 1/sqrt(K) scale into the query's kernel."""
 
-    def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: T5Config, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
         joined = config.num_heads * config.head_dim
         into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
         self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
-        self.key = Linear(*into, config.dtype, rngs, init='normal')
-        self.value = Linear(*into, config.dtype, rngs, init='normal')
+        self.key = Linear(*into, config.dtype, rngs, init='normal', saved=saves_source)
+        self.value = Linear(*into, config.dtype, rngs, init='normal', saved=saves_source)
         self.out = Linear(*out, config.dtype, rngs, init='normal')
 
     def _heads(self, x_BTJ: jax.Array) -> jax.Array:
@@ -148,13 +152,13 @@ class EncoderLayer(nnx.Module):
         if config.relpos_bias_per_layer:
             bias = self.relpos_bias(S)
 
-        h_BSD = self.pre_attention_layer_norm(x_BSD)
+        h_BSD = reshard(self.pre_attention_layer_norm(x_BSD), RESIDUAL, WHOLE)
         segments = {'q_segments_BT': segments_BS, 'kv_segments_BS': segments_BS}
         h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias=bias)
-        x_BSD = constrain(x_BSD + dropout(h_BSD, keep_attended, rate), EMBED)
+        x_BSD = x_BSD + dropout(reshard(h_BSD, WHOLE, RESIDUAL), keep_attended, rate)
 
-        h_BSD = self.mlp(self.pre_mlp_layer_norm(x_BSD), keep_mlp)
-        return constrain(x_BSD + dropout(h_BSD, keep_out, rate), EMBED)
+        h_BSD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BSD), RESIDUAL, WHOLE), keep_mlp)
+        return x_BSD + dropout(reshard(h_BSD, WHOLE, RESIDUAL), keep_out, rate)
 
 
 class DecoderLayer(nnx.Module):
@@ -165,7 +169,7 @@ class DecoderLayer(nnx.Module):
         self.pre_self_attention_layer_norm = LayerNorm(config.emb_dim, config.dtype)
         self.self_attention = Attention(config, rngs)
         self.pre_cross_attention_layer_norm = LayerNorm(config.emb_dim, config.dtype)
-        self.encoder_decoder_attention = Attention(config, rngs)
+        self.encoder_decoder_attention = Attention(config, rngs, saves_source=False)
         self.pre_mlp_layer_norm = LayerNorm(config.emb_dim, config.dtype)
         self.mlp = MLP(config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs)
         if config.relpos_bias_per_layer:
@@ -193,7 +197,7 @@ class DecoderLayer(nnx.Module):
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
-            keys_values = self.encoder_decoder_attention.keys_values(encoded_BSD)
+            keys_values = self.encoder_decoder_attention.keys_values(reshard(encoded_BSD, RESIDUAL, WHOLE))
             return self.encoder_decoder_attention(h_BTD, keys_values, keep_source, **segments)
 
         return self._blocks(x_BTD, attend_self, attend_source, keeps)
@@ -224,12 +228,12 @@ class DecoderLayer(nnx.Module):
         self, x_BTD: jax.Array, attend_self: Callable, attend_source: Callable, keeps: Sequence[jax.Array | None]
     ) -> jax.Array:
         rate = self.config.dropout_rate
-        h_BTD = attend_self(self.pre_self_attention_layer_norm(x_BTD))
-        x_BTD = constrain(x_BTD + dropout(h_BTD, keeps[0], rate), EMBED)
-        h_BTD = attend_source(self.pre_cross_attention_layer_norm(x_BTD))
-        x_BTD = constrain(x_BTD + dropout(h_BTD, keeps[1], rate), EMBED)
-        h_BTD = self.mlp(self.pre_mlp_layer_norm(x_BTD), keeps[2])
-        return constrain(x_BTD + dropout(h_BTD, keeps[3], rate), EMBED)
+        h_BTD = attend_self(reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, WHOLE))
+        x_BTD = x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[0], rate)
+        h_BTD = attend_source(reshard(self.pre_cross_attention_layer_norm(x_BTD), RESIDUAL, WHOLE))
+        x_BTD = x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[1], rate)
+        h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, WHOLE), keeps[2])
+        return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[3], rate)
 
 
 def _stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rngs) -> nnx.Module:
@@ -277,9 +281,9 @@ class Encoder(nnx.Module):
         def step(layer: EncoderLayer, x_BSD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BSD, segments_BS, bias, key), None
 
-        x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), EMBED)
+        x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), RESIDUAL)
         x_BSD, _ = _scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
-        return constrain(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), EMBED)
+        return reshard(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
 
 
 class Decoder(nnx.Module):
@@ -311,9 +315,9 @@ class Decoder(nnx.Module):
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias, key), None
 
-        x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), EMBED)
+        x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         x_BTD, _ = _scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
-        return constrain(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), EMBED)
+        return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
 
     def start(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
         """Compute the source's keys and values for all layers and make room for `max_length` positions."""

@@ -25,7 +25,7 @@ MESH_AXES = ('data', 'model')
 PROCESS_VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 
 # The rules as T5X has them (t5x.partitioning.standard_logical_axis_rules). Earlier rules win, and a mesh axis is used once a tensor.
-SHARDED = (('batch', 'data'), ('vocab', 'model'), ('mlp', 'model'), ('heads', 'model'), ('joined_kv', 'model'))
+SHARDED = (('batch', 'data'), *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')))
 REPLICATED = (('kv', None), ('length', None), ('layers', None), ('relpos_buckets', None))
 EMBED = {  # by (activation dims, parameter dims): where the residual stream's axis goes
     (1, 1): (('embed', None),),
@@ -107,8 +107,15 @@ class Partitioner:
         return self.mesh.devices.flat[0].platform
 
     def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain an activation's sharding inside jit, for `flanlite.model.layers.activation_rules`."""
-        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.sharding(axes))
+        """Constrain an activation's sharding inside jit, for `flanlite.model.layers.activation_rules`.
+
+        An axis that does not divide over the mesh is left whole.
+        """
+        if self.mesh.size == 1:
+            return x
+        placed = self.spec(axes)
+        fits = (axis if axis and size % self.mesh.shape[axis] == 0 else None for size, axis in zip(x.shape, placed, strict=True))
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(*fits)))
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
         """Refuse parameters of which an axis does not divide over the mesh, naming the parameter and the remedy."""

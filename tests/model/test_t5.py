@@ -238,10 +238,11 @@ def test_activations_are_constrained_by_name():
         seen.add(axes)
         return x
 
-    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu')):
+    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=types.SimpleNamespace(size=2))):
         jax.eval_shape(lambda params: t5.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
-    names = {'embed', 'mlp', 'vocab'}
-    assert seen == {('batch', 'length', name) for name in names} | {('batch', 'length', 'heads', 'kv')}
+    kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab')}
+    inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
+    assert seen == kernels | inside | {('batch', 'residual_length', 'embed')}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Count what a compiled program moves between devices, from its text: HLO after partitioning, of the CPU, GPU or TPU compiler."""
+
+import math
+import re
+from collections import defaultdict
+from typing import NamedTuple
+
+KINDS = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
+BITS = {'pred': 8, 's4': 4, 'u4': 4, 's8': 8, 'u8': 8, 's16': 16, 'u16': 16, 'bf16': 16, 'f16': 16, 's32': 32, 'u32': 32, 'f32': 32}
+BITS |= {'s64': 64, 'u64': 64, 'f64': 64}
+
+_COMPUTATION = re.compile(r'^(?:ENTRY )?%?([\w.\-]+) (?:\(.*)?\{\s*$')
+_INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$')
+_ARRAY = re.compile(r'\b([a-z]+\d+|pred)\[([\d,]*)\]')
+_CALLED = re.compile(r'\b(?:calls|to_apply|body|branch_computations|called_computations)=\{?(%?[\w.\-]+(?:, ?%[\w.\-]+)*)')
+_NAME = re.compile(r'%([\w.\-]+)')
+
+
+class Traffic(NamedTuple):
+    """One kind of collective in a step: how many are run, and the bytes that each device sends if each goes round a ring."""
+
+    count: int
+    ring_bytes: float
+
+
+class Instruction(NamedTuple):
+    """A line of a program: what it is called, the type of its result, what it does, and its operands and attributes."""
+
+    name: str
+    result: str
+    opcode: str
+    rest: str
+
+
+def traffic(hlo_text: str) -> dict[str, Traffic]:
+    """Sum a compiled program's collectives by kind, those in loops as often as the loops run.
+
+    Round a ring of n devices each sends 2 (n - 1) / n of an all-reduce's bytes; (n - 1) / n of the whole array for all-gather,
+    reduce-scatter and all-to-all; and all of its own for a permute.
+
+    Args:
+        hlo_text: `jax.stages.Compiled.as_text()`. Loops must count to a constant, as those of `jax.lax.scan` do.
+    """
+    computations, entry = _parse(hlo_text)
+    counts: dict[str, int] = defaultdict(int)
+    sent: dict[str, float] = defaultdict(float)
+
+    def walk(name: str, times: int) -> None:
+        for line in computations.get(name, ()):
+            kind = line.opcode.removesuffix('-start')
+            if kind in KINDS:
+                # The TPU compiler writes a reduce-scatter as a fusion of an all-reduce and a slice.
+                kind = 'reduce-scatter' if name.startswith('all-reduce-scatter') else kind
+                counts[kind] += times
+                sent[kind] += times * _ring_bytes(kind, line)
+                continue
+            called = [callee.strip().lstrip('%') for match in _CALLED.findall(line.rest) for callee in match.split(',')]
+            for callee in called:
+                walk(callee, times * _trip_count(computations, line) if line.opcode == 'while' else times)
+
+    walk(entry, 1)
+    return {kind: Traffic(counts[kind], sent[kind]) for kind in KINDS if counts[kind]}
+
+
+def _parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    """Split a program into computations, and name the one that it begins with."""
+    computations: dict[str, list[Instruction]] = {}
+    lines: list[Instruction] = []
+    entry = ''
+    for line in text.splitlines():
+        if match := _COMPUTATION.match(line):
+            lines = computations[match[1]] = []
+            entry = match[1] if line.startswith('ENTRY') else entry
+        elif match := _INSTRUCTION.match(line):
+            lines.append(Instruction(*match.groups()))
+    return computations, entry
+
+
+def _trip_count(computations: dict[str, list[Instruction]], loop: Instruction) -> int:
+    """Find how often a loop runs: told by the compiler, or from its condition (counter below limit) and the counter's step."""
+    if known := re.search(r'known_trip_count\D*(\d+)', loop.rest):
+        return int(known[1])
+    condition, body = (computations[re.search(rf'{name}=%?([\w.\-]+)', loop.rest)[1]] for name in ('condition', 'body'))
+    limits = [_constant(line) for line in condition if line.opcode == 'constant' and line.result[0] in 'su']
+    counters = [re.search(r'index=(\d+)', line.rest) for line in condition if line.opcode == 'get-tuple-element']
+    step = _step(body, int(counters[0][1])) if len(counters) == 1 else 1
+    return -(-max(limits, default=1) // step)
+
+
+def _step(body: list[Instruction], index: int) -> int:
+    """Read by how much a loop's body counts on; compilers unroll loops."""
+    by_name = {line.name: line for line in body}
+    root = body[-1]
+    operands = _NAME.findall(root.rest.split(')')[0])
+    counted = by_name.get(operands[index]) if root.opcode == 'tuple' and index < len(operands) else None
+    if counted is None or counted.opcode != 'add':
+        return 1
+    added = [by_name[name] for name in _NAME.findall(counted.rest.split(')')[0]) if name in by_name]
+    return max((_constant(line) for line in added if line.opcode == 'constant'), default=1)
+
+
+def _constant(line: Instruction) -> int:
+    return int(re.match(r'-?\d+', line.rest)[0])
+
+
+def _ring_bytes(kind: str, line: Instruction) -> float:
+    shapes = [(dtype, shape) for dtype, shape in _ARRAY.findall(line.result) if dtype in BITS]
+    sizes = [math.prod(int(size) for size in shape.split(',') if size) * BITS[dtype] / 8 for dtype, shape in shapes]
+    if kind == 'collective-permute':
+        return max(sizes)  # one that is started lists its operand and some numbers beside its result
+    n = _group_size(line.rest)
+    if line.opcode.endswith('-start') and kind != 'all-reduce':
+        return max(sizes) * (n - 1) / n  # the operand or the result, whichever is the whole array
+    if line.opcode == 'reduce-scatter':
+        return sum(sizes) * (n - 1)
+    return sum(sizes) * (n - 1) / n * (2 if kind == 'all-reduce' else 1)
+
+
+def _group_size(rest: str) -> int:
+    """Read how many devices take part together."""
+    if match := re.search(r'replica_groups=\[\d+,(\d+)\]', rest):
+        return int(match[1])
+    if match := re.search(r"replica_groups=mesh\[([^\]]*)\].*?\{([^}]*)\}", rest):
+        sizes = dict(re.findall(r"'([^']+)'=(\d+)", match[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'([^']+)'", match[2]))
+    if match := re.search(r'replica_groups=\{\{([\d,]*)\}', rest):
+        return len(match[1].split(','))
+    raise ValueError(f'no replica groups in {rest[:200]!r}')
