@@ -46,6 +46,7 @@ setuptools.setup(
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         't0': ['jinja2>=3.1,<4', 'pyyaml>=6,<7'],
         'beam': ['apache-beam>=2.70,<3'],
+        'wandb': ['wandb>=0.31,<0.32'],
         'test': [
             'jinja2>=3.1,<4',
             'pytest>=9,<10',

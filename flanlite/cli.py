@@ -15,7 +15,8 @@ MISSING = 'No values supplied by Gin'
 # Importing these registers all that gin can configure.
 CONFIGURED = ('flanlite.train.run', 'flanlite.eval.run', 'flanlite.eval.loco', 'flanlite.eval.infer')
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
-GIN_FLAGS = {'lineage': 'mixture.lineage'}  # flags that are short for a gin binding
+# Flags that are short for a gin binding.
+GIN_FLAGS = {'lineage': 'mixture.lineage', 'profile_steps': 'Profiler.steps', 'wandb': 'WandbConfig.project'}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -24,7 +25,7 @@ def train(args: argparse.Namespace) -> None:
 
     need_gin_file(args, 'gin/runs/pocket_train.gin')
     load_config(args)
-    run.train()
+    run.train(**given(args, 'explain'))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -121,7 +122,7 @@ COMMANDS = {
 
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
 FLAGS = {
-    'train': ('mixture', 'model_dir', 'lineage'),
+    'train': ('mixture', 'model_dir', 'lineage', 'explain', 'profile_steps', 'wandb'),
     'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows'),
     'loco': ('only', 'model_dir', 'lineage'),
     'report': ('model_dir', 'output'),
@@ -134,13 +135,13 @@ FLAGS = {
     'convert': ('checkpoint', 'output', 'form', 'vocabulary'),
 }
 
-KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild')}
+KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain')}
 KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram')} | {'temperature': {'type': float}}
 
 HELP = {
     'mixture': 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
     'model_dir': 'the folder for checkpoints, metrics and reports; short for --gin.MODEL_DIR',
-    'checkpoint': 'a run folder, one of its checkpoints, a parameter file, a T5X checkpoint, or a Hugging Face folder',
+    'checkpoint': 'a run folder or one of its checkpoints (/ema: their average), a parameter file, a T5X checkpoint, a Hugging Face folder',
     'form': 'huggingface (a folder; the default) or safetensors (one file, for flanlite)',
     'split': 'train, validation or test; for the cache also all, the default',
     'output': 'the file or folder to write',
@@ -159,6 +160,9 @@ HELP = {
     'format': 'table or markdown',
     'fail_fast': 'stop at the first task that fails, instead of skipping and naming it',
     'rebuild': 'build again what is cached already',
+    'explain': 'print the place of every parameter on the mesh, and train nothing',
+    'profile_steps': 'trace so many steps, or those from A to B as A-B, into MODEL_DIR/profile',
+    'wandb': 'log to this project of Weights & Biases, too',
 }
 
 

@@ -3,10 +3,12 @@
 import os
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 from flanlite.model.t5 import T5Config
+from flanlite.train import interop, lazy
 
 ROOT = pathlib.Path(os.environ.get('FLANLITE_SHARED', pathlib.Path(__file__).parents[2] / 'shared')) / 'fixtures'
 CONFIG = T5Config(
@@ -36,3 +38,9 @@ def load(name: str) -> dict[str, np.ndarray]:
 def under(flat: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Select the keys below a prefix, and strip it."""
     return {key.removeprefix(prefix + '/'): value for key, value in flat.items() if key.startswith(prefix + '/')}
+
+
+def adafactor_state(flat: dict[str, np.ndarray], step: int, template: object) -> object:
+    """Bring T5X's Adafactor state into ours, in memory."""
+    lazies = interop.adafactor_state({name: lazy.held(value) for name, value in flat.items()}, step, template)
+    return jax.tree.map(lambda array: array.whole(), lazies)

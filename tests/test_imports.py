@@ -20,14 +20,14 @@ RANKS = {
     'data.promptsource': 2, 'data.rendering': 2, 'data.tasks': 2, 'data.mixtures': 3, 'data.cache': 3, 'data.audit': 4,
     'data.registration': 4,
     'model.layers': -3, 'model.attention_blocks': -2, 'model.attention_blockwise': -1, 'model.attention': 0, 'model.t5': 1,
-    'model.decoding': 1,
-    'train.collectives': 0, 'train.partitioning': 0,
-    'train.optimizers': 0, 'train.losses': 0, 'train.interrupts': 0, 'train.journal': 0, 'train.meter': 0,
-    'train.lazy': 0, 'train.state': 1, 'train.step': 2, 'train.checkpoints': 2, 'train.interop': 2, 'train.released': 3,
-    'train.parameters': 4, 'train.run': 5,
+    'model.decoding': 1, 'train.collectives': 0, 'train.partitioning': 0, 'train.optimizers': 2, 'train.losses': 0,
+    'train.interrupts': 0, 'train.journal': 1, 'train.meter': 0, 'train.lazy': 0, 'train.state': 1, 'train.step': 3,
+    'train.checkpoints': 2, 'train.interop': 2, 'train.released': 3, 'train.parameters': 4, 'train.run': 6, 'model.flops': 2,
+    'train.schedules': 0, 'train.weights_biases': 0, 'train.profiler': 0, 'train.patterns': 1, 'train.norms': 1, 'train.explain': 4,
+    'train.begin': 5,
     'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.tables': 3, 'eval.report': 4,
     'eval.rank': 2, 'eval.generate': 3, 'eval.load': 5, 'eval.infer': 6, 'eval.evaluate': 4, 'eval.baselines': 5, 'eval.splits': 4,
-    'eval.run': 5, 'eval.contenders': 6, 'eval.loco': 7, 'catalogue': 5, 'cli': 8,
+    'eval.run': 5, 'eval.contenders': 7, 'eval.loco': 8, 'catalogue': 5, 'cli': 9,
 }  # fmt: skip
 
 

@@ -170,8 +170,8 @@ def load(
     """Load a model to score, rank and generate with.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, a parameter file of ours, a T5X checkpoint, or a
-            Hugging Face folder.
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind it for the moving average,
+            a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with.
         partitioner: the mesh; by default all devices.
         config: the model's, or a gin file that says it; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated

@@ -32,7 +32,7 @@ def evaluate_checkpoint(
     """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
 
     Args:
-        checkpoint: a run's folder (its last checkpoint is taken), one of its checkpoints, or a released parameter file.
+        checkpoint: for `parameters.load_params`.
         mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder.
@@ -88,13 +88,14 @@ def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
     if path.is_file():
         return path.with_suffix('') / 'eval' / f'{mixture}-{split}'
     model_dir = next((folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path)
-    return model_dir / 'eval' / f'{mixture}-{split}'
+    average = '-ema' if path.name == checkpoints.EMA and path != model_dir else ''
+    return model_dir / 'eval' / f'{mixture}-{split}{average}'
 
 
 def trained_on(checkpoint: str) -> dict[str, list[str]]:
     """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no manifest."""
     path = pathlib.Path(checkpoint)
-    manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:2]) if (folder / 'manifest.json').is_file()), None)
+    manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:3]) if (folder / 'manifest.json').is_file()), None)
     return trained_tasks(json.loads(manifest.read_text(encoding='utf-8'))) if manifest else {}
 
 

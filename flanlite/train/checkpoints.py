@@ -24,6 +24,7 @@ from flanlite.train.state import TrainState
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
+EMA = 'ema'  # the item that holds the moving average of the parameters
 Tree = Any
 
 
@@ -78,7 +79,7 @@ class Restored(NamedTuple):
     """What a run goes on from."""
 
     state: TrainState
-    position: dict[str, Any]
+    position: dict[str, Any] | None
     unlogged: dict[str, float]
 
 
@@ -102,6 +103,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy(), cleanup_tmp_directories=True)
         handlers = {
             'params': ocp.StandardCheckpointHandler(),
+            EMA: ocp.StandardCheckpointHandler(),
             'optimizer': ocp.StandardCheckpointHandler(),
             'position': ocp.JsonCheckpointHandler(),
             'config': ocp.JsonCheckpointHandler(),
@@ -135,7 +137,9 @@ class Checkpoints:
             manifest: see `flanlite.train.run`.
             metrics: what `best_metric` chooses from.
         """
+        averaged = {} if train_state.ema is None else {EMA: ocp.args.StandardSave(train_state.ema)}
         items = ocp.args.Composite(
+            **averaged,
             params=ocp.args.StandardSave(train_state.params),
             optimizer=ocp.args.StandardSave({'step': train_state.step, 'state': train_state.opt_state}),
             position=ocp.args.JsonSave({'data': dict(position), 'unlogged': dict(unlogged)}),
@@ -158,22 +162,30 @@ class Checkpoints:
                 f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run began with, '
                 f'or begin a new run from its parameters: another MODEL_DIR, and INITIAL_CHECKPOINT_PATH={self.path}/{step}'
             )
+        if self._has_average(step) != (abstract.ema is not None):
+            kept = 'a' if self._has_average(step) else 'no'
+            raise ValueError(f'{self.path}/{step} holds {kept} moving average of the parameters; set train.ema_decay as the run began with')
+        averaged = {} if abstract.ema is None else {EMA: ocp.args.StandardRestore(abstract.ema)}
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
+                **averaged,
                 params=ocp.args.StandardRestore(abstract.params),
                 optimizer=ocp.args.StandardRestore(optimizer),
                 position=ocp.args.JsonRestore(),
             ),
         )
-        train_state = TrainState(restored.optimizer['step'], restored.params, restored.optimizer['state'])
+        ema = None if abstract.ema is None else restored[EMA]
+        train_state = TrainState(restored.optimizer['step'], restored.params, restored.optimizer['state'], ema)
         return Restored(train_state, restored.position['data'], restored.position['unlogged'])
 
-    def restore_params(self, step: int, config: T5Config, shardings: Tree | None = None) -> Tree:
-        """Restore a checkpoint's parameters only; by default whole, onto this process's first device."""
+    def restore_params(self, step: int, config: T5Config, shardings: Tree | None = None, item: str = 'params') -> Tree:
+        """Restore a checkpoint's parameters only, or their average (`ema`); by default whole, onto this process's first device."""
+        if item == EMA and not self._has_average(step):
+            raise ValueError(f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}')
         abstract = abstract_params(config, shardings)
-        check_shapes(self._shapes(step, 'params'), abstract, config, self.manifest(step).get('model'), f'{self.path}/{step}')
-        return self._manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))).params
+        check_shapes(self._shapes(step, item), abstract, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        return self._manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}))[item]
 
     def manifest(self, step: int) -> dict[str, Any]:
         """Read a checkpoint's manifest."""
@@ -200,6 +212,9 @@ class Checkpoints:
                 f'cannot write a checkpoint to {self.path}: {reason}; free some space there, or set another MODEL_DIR; '
                 'the same command goes on from the last whole checkpoint'
             ) from error
+
+    def _has_average(self, step: int) -> bool:
+        return (self.path / str(step) / EMA).is_dir()
 
     def _shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
         return shapes(self._manager.item_metadata(step)[item].tree)
@@ -243,13 +258,26 @@ ARCHITECTURE = (
 )  # fmt: skip
 
 
-def find(path: pathlib.Path) -> tuple[Checkpoints, int] | None:
-    """Find the checkpoint that a path means: a run's last one, or the one that the path names; None where there is none."""
+class Found(NamedTuple):
+    """A checkpoint of a run, and which of its items a path means: `params` or `ema`."""
+
+    checkpoints: Checkpoints
+    step: int
+    item: str
+
+
+def find(path: pathlib.Path) -> Found | None:
+    """Find the checkpoint that a path means: a run's last one, or the one that the path names; None where there is none.
+
+    With `/ema` behind it, a path means the moving average of the parameters.
+    """
+    item = EMA if path.name == EMA and not (path / FOLDER).is_dir() else 'params'
+    path = path.parent if item == EMA else path
     step = int(path.name) if path.name.isdigit() and path.parent.name == FOLDER else None
     model_dir = path.parents[1] if step is not None else path.parent if path.name == FOLDER else path
     if (model_dir / FOLDER).is_dir():
         checkpoints = Checkpoints(model_dir)
         step = step if step is not None else checkpoints.latest_step()
         if step is not None and (checkpoints.path / str(step)).is_dir():
-            return checkpoints, step
+            return Found(checkpoints, step, item)
     return None

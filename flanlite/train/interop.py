@@ -18,6 +18,7 @@ Lazies = dict[str, LazyArray]
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
 SCANNED_LAYER = re.compile(r'^(encoder|decoder)/\1/(.*)$')
 SCAN_AXIS = 1
+T5X_SLOTS = {'v_row': 'v_row', 'v_col': 'v_col', 'v': 'v', 'ema': 'm'}  # optax's names in Adafactor's state, and T5X's
 
 HF_BLOCK = re.compile(r'^(encoder|decoder)\.block\.(\d+)\.layer\.(.*)\.weight$')
 HF_BIAS = '0.SelfAttention.relative_attention_bias'
@@ -233,30 +234,73 @@ def config_to_huggingface(config: T5Config) -> dict[str, Any]:
     }
 
 
-def optimizer_state_from_t5x(flat: Mapping[str, np.ndarray], step: int, template: Any) -> Any:
-    """Convert T5X's Adafactor state, `{'encoder/layers_0/mlp/wo/kernel/v_row': array}`, of the unscanned network.
+def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> Any:
+    """Bring the state of T5X's Adafactor, `{'encoder/layers_0/mlp/wo/kernel/v_row': array}`, into ours.
 
     Args:
-        flat: T5X's `param_states`.
+        flat: T5X's `param_states`, of its `t5` or `scalable_t5` network.
         step: T5X's step, which the second moment's decay depends on.
         template: the state of our `adafactor` with the same settings, or its shapes.
-    """
-    slots = {
-        slot: traverse_util.flatten_dict(
-            from_t5x({path.removesuffix('/' + slot): value for path, value in flat.items() if path.endswith('/' + slot)}), sep='/'
-        )
-        for slot in ('v_row', 'v_col', 'v')
-    }
 
-    def fill(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
+    Returns:
+        Lazy arrays, in the template's tree.
+
+    Raises:
+        ValueError: the template is no state of Adafactor, or of one with other settings.
+    """
+    moments = _moments(flat)
+
+    def fill(path: tuple[Any, ...], leaf: Any) -> LazyArray:
         names = [getattr(key, 'name', getattr(key, 'key', None)) for key in path]
         if names[-1] == 'count':
-            return np.asarray(step, leaf.dtype)
-        start, slot = next((i, name) for i, name in enumerate(names) if name in slots)
-        name = '/'.join(names[start + 1 :])
-        value = slots[slot][name]
-        if value.shape != leaf.shape:
-            raise ValueError(f'{slot} of {name} has shape {value.shape}, but {leaf.shape} in our state: were they factored alike?')
+            return lazy.held(np.full(leaf.shape, step, leaf.dtype))
+        start = next((i for i, name in enumerate(names) if name in T5X_SLOTS), None)
+        if start is None:
+            raise ValueError("T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or restore_optimizer=False")
+        slot, name = T5X_SLOTS[names[start]], '/'.join(names[start + 1 :])
+        value = moments.get(f'{slot}/{name}')
+        if value is None and leaf.shape[-1] == 1 and slot != 'm':  # what stands in a parameter that is factored, or is not, for the other
+            return lazy.held(np.zeros(leaf.shape, leaf.dtype))
+        if value is None or value.shape != leaf.shape:
+            found = 'is missing' if value is None else f'has the shape {value.shape}'
+            raise ValueError(
+                f'{slot} of {name} {found} in the checkpoint, and {leaf.shape} here; set min_dim_size_to_factor and beta1 of adafactor '
+                'as they were, and factor_small_layers=True for a scanned network'
+            )
         return value
 
     return jax.tree.map_with_path(fill, template)
+
+
+def _moments(flat: Mapping[str, LazyArray]) -> Lazies:
+    """Stack T5X's moments as our parameters are, `{'v_row/encoder/layers/mlp/wo/kernel': array}`, without its placeholders."""
+    slots: dict[str, Lazies] = {slot: {} for slot in T5X_SLOTS.values()}
+    moments: Lazies = {}
+    for path, value in flat.items():
+        name, _, slot = path.rpartition('/')
+        scanned = SCANNED_LAYER.match(name)
+        if value.shape == (1,):
+            continue
+        if scanned and slot in ('v_row', 'v_col'):
+            slot, value = _scanned_factor(name, slot, value, flat)
+            moments[f'{slot}/{scanned[1]}/layers/{scanned[2]}'] = value
+        else:
+            slots[slot][name] = value
+    for slot, values in slots.items():
+        moments |= {f'{slot}/{name}': value for name, value in stack_layers(values).items()}
+    return moments
+
+
+def _scanned_factor(name: str, slot: str, value: LazyArray, flat: Mapping[str, LazyArray]) -> tuple[str, LazyArray]:
+    """Bring a kernel's row or column, [embed, layers] or [layers, heads, kv] or such, to [layers, size], and say which it is of ours.
+
+    scalable_t5's rows are those of embed; ours, as everywhere where matrices have no named axes, those of the smaller axis.
+    """
+    embed_last = name.endswith(('out/kernel', 'wo/kernel'))
+    embed, layers = flat[f'{name}/v_row'].shape[:: -1 if embed_last else 1]
+    rest = int(np.prod(flat[f'{name}/v_col'].shape)) // layers
+    value = lazy.moved_first(value, 1 if (slot == 'v_row') != embed_last else 0)
+    if len(value.shape) == 3:
+        value = lazy.joined(value, 1)
+    smaller = int(np.argsort((rest, embed) if embed_last else (embed, rest))[-2])
+    return (slot if smaller == int(embed_last) else {'v_row': 'v_col', 'v_col': 'v_row'}[slot]), value

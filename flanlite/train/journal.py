@@ -1,4 +1,4 @@
-"""What a run writes down and says while it runs: metrics.jsonl, TensorBoard events, and one live line."""
+"""What a run writes down and says while it runs: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line."""
 
 import json
 import math
@@ -13,6 +13,8 @@ import tensorboardX
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from flanlite.train.weights_biases import WandbLog
 
 METRICS = 'metrics.jsonl'
 SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
@@ -47,10 +49,19 @@ class Journal:
         start_step: the step that the run goes on from; what was logged of later steps is dropped, it will come again.
         train_steps: the run's last step.
         active: false in processes other than the first.
+        wandb: where the records go as well.
     """
 
-    def __init__(self, model_dir: str | os.PathLike[str], title: str, start_step: int, train_steps: int, active: bool = True) -> None:
-        self._title, self._train_steps, self._active = title, train_steps, active
+    def __init__(
+        self,
+        model_dir: str | os.PathLike[str],
+        title: str,
+        start_step: int,
+        train_steps: int,
+        active: bool = True,
+        wandb: WandbLog | None = None,
+    ) -> None:
+        self._title, self._train_steps, self._active, self._wandb = title, train_steps, active, wandb
         self._said = -math.inf
         self._waiting: str | None = None
         self.last: dict[str, Any] = {}
@@ -86,6 +97,8 @@ class Journal:
         self._show_waiting()
         self._file.close()
         self._board.close()
+        if self._wandb is not None:
+            self._wandb.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(record) + '\n')
@@ -93,6 +106,8 @@ class Journal:
         for name, value in record.items():
             if name != 'step':
                 self._board.add_scalar(name, value, record['step'])
+        if self._wandb is not None:
+            self._wandb.write(record)
         if 'loss' in record:
             self._show(record)
 
@@ -124,7 +139,7 @@ def describe(record: Mapping[str, Any], train_steps: int) -> str:
     if 'tokens_per_second' in record:
         seconds, data, compute = (record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds'))
         left = (train_steps - record['step']) * seconds
-        parts.append(f'{record["tokens_per_second"]:,.0f} tokens/s')
+        parts.append(f'{record["tokens_per_second"]:,.0f} tokens/s' + (f', MFU {record["mfu"]:.1%}' if 'mfu' in record else ''))
         parts.append(f'{seconds:.3f} s/step ({data:.3f} data, {compute:.3f} compute)')
         parts.append(f'{int(left) // 60}:{int(left) % 60:02d} left')
     return '  '.join(parts)

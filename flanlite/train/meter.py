@@ -23,10 +23,18 @@ class Meter:
         every_steps: a record is due at each multiple of this.
         last_step: a record is due there too; should the run be prolonged, the next regular one is what it would have been.
         unlogged: what `get_unlogged` gave at the step that this run goes on from.
+        ideal_seconds: a step's at the devices' peak, of which the model's FLOP utilisation is the share; None where that is not known.
     """
 
-    def __init__(self, capacity: tuple[int, int], every_steps: int, last_step: int, unlogged: Mapping[str, float]) -> None:
-        self._capacity = capacity
+    def __init__(
+        self,
+        capacity: tuple[int, int],
+        every_steps: int,
+        last_step: int,
+        unlogged: Mapping[str, float],
+        ideal_seconds: float | None = None,
+    ) -> None:
+        self._capacity, self._ideal_seconds = capacity, ideal_seconds
         self._every, self._last_step = every_steps, last_step
         self._pending: deque[tuple[int, dict[str, jax.Array], float]] = deque()
         self._totals: dict[str, float] = dict(unlogged)
@@ -84,6 +92,7 @@ class Meter:
         steps, weights = totals['steps'], totals['weight_sum'] or 1.0
         record = {'step': step, **{name: totals[name] / weights for name in ('loss', 'z_loss', 'accuracy')}}
         record |= {'learning_rate': values['learning_rate'], 'gradient_norm': totals['gradient_norm'] / steps}
+        record |= {name: value for name, value in values.items() if name.startswith(('gradient_norm/', 'parameter_norm/'))}
         for side, room in zip(('encoder', 'decoder'), self._capacity, strict=True):
             record[f'{side}_fill'] = totals[f'{side}_tokens'] / (steps * room)
         if timed := totals.get('timed_steps'):
@@ -91,4 +100,6 @@ class Meter:
             tokens = (totals['encoder_tokens'] + totals['decoder_tokens']) / steps
             record |= {'tokens_per_second': tokens / seconds, 'seconds_per_step': seconds}
             record |= {'data_seconds': data, 'compute_seconds': max(seconds - data, 0.0)}
+            if self._ideal_seconds is not None:
+                record['mfu'] = self._ideal_seconds / seconds
         return record

@@ -1,7 +1,6 @@
-"""Adafactor as T5X runs it, AdamW, and learning-rate schedules."""
+"""Adafactor as T5X runs it, AdamW, and what holds for any optimizer: frozen parameters."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gin
@@ -9,64 +8,84 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
+from flanlite.train import patterns
+from flanlite.train.schedules import Schedule, kept
+
+NORM_SCALES = ('.*scale',)
 
 
 class Optimizer(NamedTuple):
-    """A gradient transformation, and the schedule of its learning rate for those who log it."""
+    """What turns gradients into the next parameters.
+
+    Args:
+        transform: of gradients.
+        schedule: of its learning rate, for those who log it.
+        frozen: patterns of parameters that have no gradient; `freeze` sets them.
+        ema_decay: of a moving average of the parameters, (1 - decay) of the newest ones; None keeps none.
+    """
 
     transform: optax.GradientTransformation
     schedule: Schedule
+    frozen: tuple[str, ...] = ()
+    ema_decay: float | None = None
 
 
-def kept(make: Callable) -> Callable:
-    """Return the same object for the same arguments, so that a step compiled for one run is found again by the next."""
-    cached = functools.lru_cache(make)
-    return functools.wraps(make)(lambda *args, **settings: cached(*args, **settings))
+def average(optimizer: Optimizer, decay: float | None) -> Optimizer:
+    """Keep a moving average of the parameters, of decay 0.999 for example; None keeps none."""
+    if decay is not None and not 0.0 < decay < 1.0:
+        raise ValueError(f'the decay of the parameters\' average is {decay}, expected one between 0 and 1, such as 0.999')
+    return optimizer._replace(ema_decay=decay)
 
 
-@gin.configurable
+def moved(ema: Any, params: Any, decay: float | None) -> Any:
+    """Move an average of parameters towards the newest ones; None, which is no average, stays."""
+    return None if decay is None else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
+
+
 @kept
-def constant(learning_rate: float) -> Schedule:
-    """Keep one learning rate: 1e-3 for T5's fine-tuning with Adafactor."""
-    return optax.constant_schedule(learning_rate)
+def freeze(optimizer: Optimizer, frozen: Sequence[str]) -> Optimizer:
+    """Leave parameters whose names match a pattern as they are, without memory for them in the optimizer's state."""
+    if not frozen:
+        return optimizer
+
+    def labels(params: Any) -> Any:
+        return jax.tree.map(lambda chosen: 'frozen' if chosen else 'trained', patterns.matching(params, frozen))
+
+    parts = optax.partition({'trained': optimizer.transform, 'frozen': optax.set_to_zero()}, labels)
+
+    def init(params: Any) -> Any:
+        patterns.check(params, frozen)
+        if all(jax.tree.leaves(patterns.matching(params, frozen))):
+            raise ValueError(f'the patterns {", ".join(map(repr, frozen))} freeze every parameter; expected some that train')
+        return parts.init(params)
+
+    return optimizer._replace(transform=optax.GradientTransformation(init, parts.update), frozen=tuple(frozen))
 
 
-@gin.configurable
-@kept
-def rsqrt(base: float = 1.0, warmup_steps: int = 10_000, ramp: bool = False) -> Schedule:
-    """Follow base / sqrt(step), held until `warmup_steps`: T5's pretraining.
-
-    Args:
-        base: numerator; the highest rate is base / sqrt(warmup_steps).
-        warmup_steps: steps before the decay begins.
-        ramp: rise linearly from 0 during the warm-up instead.
-    """
-
-    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
-        rate = base / jnp.sqrt(jnp.maximum(step, warmup_steps))
-        return rate * jnp.minimum(1.0, step / warmup_steps) if ramp else rate
-
-    return schedule
+def stop_gradients(params: Any, frozen: Sequence[str]) -> Any:
+    """Cut frozen parameters off, so that the backward pass does not compute their gradients."""
+    if not frozen:
+        return params
+    return jax.tree.map(lambda x, cut: jax.lax.stop_gradient(x) if cut else x, params, patterns.matching(params, frozen))
 
 
-@gin.configurable
-@kept
-def linear(peak: float, steps: int, warmup_steps: int = 0, final: float = 0.0) -> Schedule:
-    """Rise linearly to `peak` over `warmup_steps`, then fall linearly to `final` at `steps`."""
-    warmup = optax.linear_schedule(0.0, peak, warmup_steps)
-    return optax.join_schedules([warmup, optax.linear_schedule(peak, final, steps - warmup_steps)], [warmup_steps])
+def decay_weights(rate: float | Schedule, excluded: Sequence[str]) -> optax.GradientTransformation:
+    """Add a share of each parameter to its update, but not of those whose names match a pattern."""
+
+    def decays(params: Any) -> Any:
+        return jax.tree.map(lambda out: not out, patterns.matching(params, excluded))
+
+    decay = optax.add_decayed_weights(rate, mask=decays)
+
+    def init(params: Any) -> Any:
+        patterns.check(params, excluded)
+        return decay.init(params)
+
+    return optax.GradientTransformation(init, decay.update)
 
 
-@gin.configurable
-@kept
-def cosine(peak: float, steps: int, warmup_steps: int = 0, final: float = 0.0) -> Schedule:
-    """Rise linearly to `peak` over `warmup_steps`, then fall along a half cosine to `final` at `steps`."""
-    return optax.warmup_cosine_decay_schedule(0.0 if warmup_steps else peak, peak, warmup_steps, steps, final)
-
-
-def per_layer(transform: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Treat each layer of stacked parameters (those below `layers`, stacked on axis 0) as a parameter of its own."""
+def per_layer(transform: optax.GradientTransformation, of_layers: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Treat each layer of stacked parameters (those below `layers`, stacked on axis 0) as a parameter of its own, with `of_layers`."""
 
     def stack_of(path: tuple[Any, ...], _: Any) -> str:
         names = [key.key for key in path]
@@ -75,18 +94,18 @@ def per_layer(transform: optax.GradientTransformation) -> optax.GradientTransfor
     def over_layers() -> optax.GradientTransformation:
         def axes(params: Any) -> Any:
             one_layer = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), params)
-            return jax.tree.map(lambda x: 0 if x.ndim else None, jax.eval_shape(transform.init, one_layer))  # step counts are shared
+            return jax.tree.map(lambda x: 0 if x.ndim else None, jax.eval_shape(of_layers.init, one_layer))  # step counts are shared
 
         def init(params: Any) -> Any:
             if not jax.tree.leaves(params):  # a stack that this model has not
-                return transform.init(params)
-            return jax.vmap(transform.init, out_axes=axes(params))(params)
+                return of_layers.init(params)
+            return jax.vmap(of_layers.init, out_axes=axes(params))(params)
 
         def update(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
             if not jax.tree.leaves(params):
-                return transform.update(updates, state, params)
+                return of_layers.update(updates, state, params)
             state_axes = axes(params)
-            return jax.vmap(transform.update, in_axes=(0, state_axes, 0), out_axes=(0, state_axes))(updates, state, params)
+            return jax.vmap(of_layers.update, in_axes=(0, state_axes, 0), out_axes=(0, state_axes))(updates, state, params)
 
         return optax.GradientTransformation(init, update)
 
@@ -96,10 +115,32 @@ def per_layer(transform: optax.GradientTransformation) -> optax.GradientTransfor
     )
 
 
+def factor_kernels(decay_rate: float, step_offset: int, epsilon1: float) -> optax.GradientTransformation:
+    """Factor the second moments of kernels whatever their size, and of nothing else."""
+
+    def labels(params: Any) -> Any:
+        return jax.tree.map(lambda kernel: 'factored' if kernel else 'whole', patterns.matching(params, ('.*kernel',)))
+
+    def rms(factored: bool) -> optax.GradientTransformation:
+        return optax.scale_by_factored_rms(factored, decay_rate, step_offset, min_dim_size_to_factor=1, epsilon=epsilon1)
+
+    return optax.partition({'factored': rms(True), 'whole': rms(False)}, labels)
+
+
+def scale_by_parameter(least: float, greatest: float | None) -> optax.GradientTransformation:
+    """Scale a parameter's update by its root mean square, between two bounds."""
+
+    def scale(update: jax.Array, param: jax.Array) -> jax.Array:
+        return update * jnp.clip(jnp.sqrt(jnp.mean(jnp.square(param))), least, greatest)
+
+    return optax.stateless_with_tree_map(scale)
+
+
 @gin.configurable
 @kept
 def adafactor(
     learning_rate: Schedule | float,
+    factored: bool = True,
     multiply_by_parameter_scale: bool = True,
     beta1: float | None = None,
     decay_rate: float = 0.8,
@@ -107,35 +148,55 @@ def adafactor(
     clipping_threshold: float | None = 1.0,
     weight_decay_rate: float | None = None,
     min_dim_size_to_factor: int = 128,
+    epsilon1: float = 1e-30,
+    epsilon2: float = 1e-3,
+    weight_decay_rate_lr_exponent: float | None = None,
     global_norm_clip_threshold: float | None = None,
+    max_parameter_scale: float | None = None,
+    *,
+    weight_decay_exclude: Sequence[str] = (),
+    factor_small_layers: bool = False,
 ) -> Optimizer:
-    """Adafactor as `t5x.adafactor.Adafactor` runs it on unstacked layers, argument by argument (Shazeer and Stern 2018).
+    """Adafactor as `t5x.adafactor.Adafactor` runs it, argument by argument (Shazeer and Stern 2018); a layer of a stack fares as if apart.
 
     Args:
         learning_rate: a rate or a schedule of steps; relative to each parameter's scale.
-        multiply_by_parameter_scale: scale updates by the parameter's root mean square, at least 1e-3.
+        factored: keep the second moments of matrices as rows and columns.
+        multiply_by_parameter_scale: scale updates by the parameter's root mean square.
         beta1: momentum; None keeps none, and no memory for it.
         decay_rate: the second moment decays by 1 - (step + 1)^-decay_rate.
         step_offset: the step at which this phase began, to forget the second moments of an earlier one.
         clipping_threshold: greatest root mean square of a parameter's update before scaling.
         weight_decay_rate: share of each parameter taken away at every step, whatever the learning rate.
         min_dim_size_to_factor: matrices smaller than this in either dimension keep the whole second moment.
+        epsilon1: added to the square of the gradient.
+        epsilon2: least scale of a parameter.
+        weight_decay_rate_lr_exponent: the weight decay is the learning rate to this power, times `weight_decay_rate` where that is given.
         global_norm_clip_threshold: greatest norm of all gradients together.
+        max_parameter_scale: greatest scale of a parameter.
+        weight_decay_exclude: patterns of parameters that do not decay; T5X lets all decay.
+        factor_small_layers: factor the kernels of the layers whatever their size, as T5X does in its scanned networks and only there; at
+            sizes of 128 and more it makes no difference.
     """
     schedule = learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
-    scale = [optax.scale_by_factored_rms(True, decay_rate, step_offset, min_dim_size_to_factor, epsilon=1e-30)]
+    moments = optax.scale_by_factored_rms(factored, decay_rate, step_offset, min_dim_size_to_factor, epsilon1)
+    of_layers = factor_kernels(decay_rate, step_offset, epsilon1) if factor_small_layers and factored else moments
+    scale = []
     if clipping_threshold is not None:
         scale.append(optax.clip_by_block_rms(clipping_threshold))
     if multiply_by_parameter_scale:
-        scale.append(optax.scale_by_param_block_rms(min_scale=1e-3))
+        scale.append(scale_by_parameter(epsilon2, max_parameter_scale))
 
-    steps = [per_layer(optax.chain(*scale)), optax.scale_by_schedule(schedule)]
+    steps = [per_layer(optax.chain(moments, *scale), optax.chain(of_layers, *scale)), optax.scale_by_schedule(schedule)]
     if global_norm_clip_threshold is not None:
         steps.insert(0, optax.clip_by_global_norm(global_norm_clip_threshold))
     if beta1 is not None:
         steps.append(optax.ema(beta1, debias=False))
-    if weight_decay_rate is not None:
-        steps.append(optax.add_decayed_weights(weight_decay_rate))
+    if weight_decay_rate_lr_exponent is not None:
+        factor = 1.0 if weight_decay_rate is None else weight_decay_rate
+        steps.append(decay_weights(lambda step: factor * schedule(step) ** weight_decay_rate_lr_exponent, weight_decay_exclude))
+    elif weight_decay_rate is not None:
+        steps.append(decay_weights(weight_decay_rate, weight_decay_exclude))
     return Optimizer(optax.chain(*steps, optax.scale(-1.0)), schedule)
 
 
@@ -148,8 +209,9 @@ def adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     global_norm_clip_threshold: float | None = None,
+    weight_decay_exclude: Sequence[str] = NORM_SCALES,
 ) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); matrices decay, norm scales do not.
+    """AdamW (Loshchilov and Hutter 2019).
 
     Args:
         learning_rate: a rate or a schedule of steps; absolute.
@@ -158,13 +220,12 @@ def adamw(
         eps: added to the root of the second moment.
         weight_decay: times the learning rate, taken away at every step.
         global_norm_clip_threshold: greatest norm of all gradients together.
+        weight_decay_exclude: patterns of parameters that do not decay.
     """
     schedule = learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
-
-    def decays(params: Any) -> Any:
-        return jax.tree.map_with_path(lambda path, _: path[-1].key != 'scale', params)
-
-    transform = optax.adamw(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=decays)
+    steps = [optax.scale_by_adam(b1, b2, eps), optax.scale_by_learning_rate(schedule)]
+    if weight_decay:
+        steps.insert(1, decay_weights(weight_decay, weight_decay_exclude))
     if global_norm_clip_threshold is not None:
-        transform = optax.chain(optax.clip_by_global_norm(global_norm_clip_threshold), transform)
-    return Optimizer(transform, schedule)
+        steps.insert(0, optax.clip_by_global_norm(global_norm_clip_threshold))
+    return Optimizer(optax.chain(*steps), schedule)

@@ -16,10 +16,11 @@ from safetensors.flax import save_file
 
 from flanlite.data import vocabularies
 from flanlite.model.t5 import T5Config
-from flanlite.train import checkpoints, lazy, released
+from flanlite.train import checkpoints, interop, lazy, released
 from flanlite.train.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.train.lazy import LazyArray
 from flanlite.train.partitioning import parameter_name
+from flanlite.train.state import TrainState
 
 SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors')
@@ -41,8 +42,8 @@ def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree 
     """Load a model's parameters, in float32; each process reads from disk what its devices hold.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, a file that `save_params` wrote, a T5X checkpoint or a
-            Hugging Face folder; see `locate`.
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind it for the moving average
+            of the parameters, a file that `save_params` wrote, a T5X checkpoint or a Hugging Face folder; see `locate`.
         config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
         shardings: where the parameters go; by default all to this process's first device.
 
@@ -51,11 +52,36 @@ def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree 
     """
     path = locate(path)
     if ours := _find_run(path):
-        return ours[0].restore_params(ours[1], config, shardings)
+        return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item)
     if path.suffix == SUFFIX:
         return place(dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path)
     other = _find_released(path)
     return place(other.params, config, shardings, dataclasses.asdict(other.config), path)
+
+
+def load_state(path: str | os.PathLike[str], config: T5Config, abstract: TrainState) -> TrainState:
+    """Load step, parameters and optimizer state, of a run of ours or of T5X's Adafactor, as one goes on; an average begins anew for T5X's.
+
+    Args:
+        path: as for `load_params`.
+        config: what the parameters must fit.
+        abstract: the state's shapes and shardings, for the optimizer that it is to go on with.
+
+    Raises:
+        ValueError: there is no such state, or it is not this optimizer's.
+    """
+    path = locate(path)
+    if ours := _find_run(path):
+        return ours.checkpoints.restore(ours.step, abstract, config).state
+    other = _find_released(path) if path.suffix != SUFFIX else None
+    if other is None or not other.state:
+        raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or train.restore_optimizer=False')
+    moments = interop.adafactor_state(other.state, other.step, abstract.opt_state)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
+    params = place(other.params, config, shardings, dataclasses.asdict(other.config), path)
+    step = place_array(lazy.held(np.int32(other.step)), abstract.step)
+    ema = None if abstract.ema is None else jax.tree.map(jnp.copy, params)
+    return TrainState(step, params, jax.tree.map(place_array, moments, abstract.opt_state), ema)
 
 
 def load_run(path: str | os.PathLike[str], config: T5Config | None = None, **config_changes: Any) -> Run:
@@ -68,9 +94,10 @@ def load_run(path: str | os.PathLike[str], config: T5Config | None = None, **con
     """
     path = locate(path)
     if ours := _find_run(path):
-        manifest = ours[0].manifest(ours[1])
+        manifest = ours.checkpoints.manifest(ours.step)
         config = dataclasses.replace(config or T5Config(**manifest['model']), **config_changes)
-        return Run(config, ours[0].restore_params(ours[1], config), manifest['vocabulary']['name'], manifest['feature_lengths'], ours[1])
+        params = ours.checkpoints.restore_params(ours.step, config, item=ours.item)
+        return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], ours.step)
     if path.suffix == SUFFIX:
         found = file_metadata(path)
         config = dataclasses.replace(config or T5Config(**found['config']), **config_changes)
@@ -88,19 +115,20 @@ def place(
     abstract = abstract_params(config, shardings)
     check_shapes({name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source))
 
-    def put(tree_path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        array = arrays[parameter_name(tree_path)]
-        pieces: dict[Any, np.ndarray] = {}
+    return jax.tree_util.tree_map_with_path(lambda tree_path, leaf: place_array(arrays[parameter_name(tree_path)], leaf), abstract)
 
-        def piece(index: tuple[slice, ...]) -> np.ndarray:  # what several devices hold is read once
-            key = tuple((part.start, part.stop) for part in index)
-            if key not in pieces:
-                pieces[key] = np.asarray(array.read(index)).astype(leaf.dtype)
-            return pieces[key]
 
-        return jax.make_array_from_callback(leaf.shape, leaf.sharding, piece)
+def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    """Put an array where it belongs; what several devices hold is read once."""
+    pieces: dict[Any, np.ndarray] = {}
 
-    return jax.tree_util.tree_map_with_path(put, abstract)
+    def piece(index: tuple[slice, ...]) -> np.ndarray:
+        key = tuple((part.start, part.stop) for part in index)
+        if key not in pieces:
+            pieces[key] = np.asarray(array.read(index)).astype(leaf.dtype)
+        return pieces[key]
+
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, piece)
 
 
 def save_params(
@@ -183,7 +211,7 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
     return {name: json.loads(text) for name, text in found.items()}
 
 
-def _find_run(path: pathlib.Path) -> tuple[checkpoints.Checkpoints, int] | None:
+def _find_run(path: pathlib.Path) -> checkpoints.Found | None:
     return None if path.suffix == SUFFIX else checkpoints.find(path)
 
 

@@ -40,12 +40,14 @@ class Released(NamedTuple):
         params: by our names.
         vocabulary: the path of its SentencePiece model, `bytes`, or None where it does not come with one.
         step: of its training, where that is known.
+        state: of T5X's Adafactor, by T5X's names.
     """
 
     config: T5Config
     params: Lazies
     vocabulary: str | None
     step: int
+    state: Mapping[str, LazyArray] = {}
 
 
 def find(path: pathlib.Path) -> Released | None:
@@ -70,13 +72,16 @@ def find(path: pathlib.Path) -> Released | None:
 
 
 def read_t5x(path: pathlib.Path, arrays: Mapping[str, LazyArray]) -> Released:
-    """Take a T5X checkpoint's parameters (its `target`)."""
-    target = {name.removeprefix('target/'): value for name, value in arrays.items() if name.startswith('target/')}
+    """Take a T5X checkpoint's parameters (its `target`) and optimizer state."""
+    target, state = (
+        {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        for prefix in ('target/', 'state/param_states/')
+    )
     if not target:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
     params = interop.stack_layers(target)
     number = path.name.removeprefix('checkpoint_')
-    return Released(interop.config_of(params), params, None, int(number) if number.isdigit() else 0)
+    return Released(interop.config_of(params), params, None, int(number) if number.isdigit() else 0, state)
 
 
 def legacy_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
@@ -107,7 +112,7 @@ def orbax_arrays(folder: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
     store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
     for key in store.list().result():
         name, _, last = key.decode().rpartition('/')
-        if last in ('.zarray', 'zarr.json') and name.startswith('target.'):
+        if last in ('.zarray', 'zarr.json') and name.startswith(('target.', 'state.param_states.')):
             driver = 'zarr' if last == '.zarray' else 'zarr3'
             spec = {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'}}
             yield name.replace('.', '/'), tensorstore_array(spec, name)

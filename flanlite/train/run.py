@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gin
@@ -16,16 +16,21 @@ import numpy as np
 import flanlite
 from flanlite import config as gin_config
 from flanlite.data import batches, cache, mixtures, vocabularies
+from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.t5 import T5Config
-from flanlite.train import partitioning
+from flanlite.train import optimizers, partitioning
+from flanlite.train.begin import begin
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
+from flanlite.train.explain import show
 from flanlite.train.interrupts import Interrupts
 from flanlite.train.journal import Journal, read_metrics, write_whole
 from flanlite.train.meter import Meter
 from flanlite.train.optimizers import Optimizer
-from flanlite.train.parameters import load_params
 from flanlite.train.partitioning import Partitioner
-from flanlite.train.step import StepConfig, abstract_state, jit_create, jit_eval_step, jit_init, jit_train_step
+from flanlite.train.profiler import Profiler
+from flanlite.train.state import TrainState
+from flanlite.train.step import StepConfig, jit_eval_step, jit_train_step
+from flanlite.train.weights_biases import WandbConfig, WandbLog
 
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
 
@@ -52,11 +57,15 @@ def train(
     style: str = 'instructions',
     held_out: str | None = None,
     initial_checkpoint_path: str | None = None,
+    restore_optimizer: bool = False,
+    frozen: Sequence[str] = (),
+    ema_decay: float | None = None,
     seed: int = 0,
     log_every_steps: int = 10,
     eval_every_steps: int | None = None,
     eval_batches: int = 8,
     fail_fast: bool = False,
+    explain: bool = False,
 ) -> TrainResult:
     """Train, or go on training, until `train_steps`; a run that is done returns at once.
 
@@ -75,11 +84,15 @@ def train(
         style: `instructions`, or `fields` for the ablation without them; see `specs.STYLES`.
         held_out: a cluster to leave out, together with those that overlap with it.
         initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are drawn.
+        restore_optimizer: take that checkpoint's optimizer state and step, too, and go on to `train_steps` from there, as T5X does.
+        frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as 'encoder/.*'.
+        ema_decay: of a moving average of the parameters, kept and evaluated beside them; for example 0.999.
         seed: of parameters, dropout and the order of the data.
         log_every_steps: steps that a record in metrics.jsonl is of.
         eval_every_steps: how often the loss on the validation split is computed; never by default.
         eval_batches: how many batches of it.
         fail_fast: stop when a task cannot be cached, instead of skipping it.
+        explain: only print where every parameter would lie on the mesh.
 
     Raises:
         ValueError: a setting that cannot work, before anything expensive.
@@ -88,12 +101,17 @@ def train(
     # Mesh.
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
-    partitioner, settings, saving = partitioning.make_partitioner(), StepConfig(), CheckpointConfig()
+    partitioner, settings, saving, wandb = partitioning.make_partitioner(), StepConfig(), CheckpointConfig(), WandbConfig()
     config = config or T5Config()
+    optimizer = optimizers.average(optimizers.freeze(optimizer, frozen), ema_decay)
     partitioner.check_batch(batch_size, settings.microbatches)
     partitioner.check_heads(config.num_heads)
     saving.check_metric(evaluates=eval_every_steps is not None)
     first = jax.process_index() == 0
+    if explain:
+        if first:
+            show(config, optimizer, partitioner)
+        return TrainResult(pathlib.Path(model_dir), 0, {})
 
     with contextlib.ExitStack() as stack:
         # Done already?
@@ -109,17 +127,11 @@ def train(
         data.check(config)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that what does not fit shows.
-        abstract = abstract_state(config, optimizer, partitioner)
         run_seed = partitioner.replicate(np.uint32(seed % 2**32))
-        position: dict[str, Any] | None = None
-        unlogged: dict[str, float] = {}
-        if start_step:
-            state, position, unlogged = checkpoints.restore(start_step, abstract, config)
-        elif initial_checkpoint_path:
-            shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-            state = jit_create(config, optimizer, partitioner)(load_params(initial_checkpoint_path, config, shardings))
-        else:
-            state = jit_init(config, optimizer, partitioner)(run_seed)
+        initial = (initial_checkpoint_path, restore_optimizer)
+        state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, run_seed, *initial, train_steps)
+        start_step = int(state.step)
+        profiler = stack.enter_context(Profiler(model_dir, start_step, train_steps))
 
         # Data.
         data = data.build(fail_fast)
@@ -138,7 +150,8 @@ def train(
         if first:
             write_whole(pathlib.Path(model_dir) / 'manifest.json', json.dumps(manifest, indent=1))
             write_whole(pathlib.Path(model_dir) / 'config.gin', config_text)
-        journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first)
+        remote = WandbLog(model_dir, wandb, manifest | {'gin': config_text}) if first and wandb.project else None
+        journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first, wandb=remote)
         stack.callback(journal.close)
         if start_step:
             journal.say(f'goes on from step {start_step} in {model_dir}')
@@ -147,28 +160,32 @@ def train(
 
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
         train_step = jit_train_step(config, optimizer, settings, partitioner)
-        meter = Meter(data.capacity(), log_every_steps, train_steps, unlogged)
+        flops = train_step_flops(config, batch_size, data.feature_lengths['inputs'], data.feature_lengths['targets'])
+        ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
+        meter = Meter(data.capacity(), log_every_steps, train_steps, unlogged, ideal)
         interrupts = stack.enter_context(Interrupts())
-        size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract.params))
-        journal.say(f'{size:,} parameters, mesh {partitioner.data_size} x {partitioner.model_size}; compiling the train step ...')
+        size, mesh = sum(leaf.size for leaf in jax.tree.leaves(state.params)), f'{partitioner.data_size} x {partitioner.model_size}'
+        journal.say(f'{size:,} parameters, {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step ...')
         began = time.perf_counter()
         for step in range(start_step + 1, train_steps + 1):
             waits = time.perf_counter()
             batch = partitioner.place(next(stream))
             waited = time.perf_counter() - waits
+            profiler.before(step)
             with jax.transfer_guard('disallow'):
                 state, sums = train_step(state, batch, run_seed)
                 journal.write(*meter.add(step, sums, waited))
             if step == start_step + 1:
                 jax.block_until_ready(sums)
                 journal.say(f'the first step took {time.perf_counter() - began:.1f} s')
+            profiler.after(step, sums, journal.say)
             stopped = interrupts.requested(step)
             evaluates = evaluate and not stopped and (step % eval_every_steps == 0 or step == train_steps)
             saves = stopped or step % saving.every_steps == 0 or step == train_steps
             if evaluates or saves:
                 journal.write(*meter.finish())  # so that nothing is saved whose loss was not looked at
             if evaluates:
-                journal.write({'step': step, **evaluate(state.params)})
+                journal.write({'step': step, **evaluate(state)})
             if saves:
                 checkpoints.save(
                     state, step=step, position=stream.get_state(), unlogged=meter.get_unlogged(), config_text=config_text,
@@ -270,18 +287,21 @@ class TrainingData:
 
     def evaluator(
         self, config: T5Config, settings: StepConfig, partitioner: Partitioner, num_batches: int
-    ) -> Callable[[Any], dict[str, float]]:
-        """Make a function of parameters that computes loss and accuracy on the same batches of the validation split each time."""
+    ) -> Callable[[TrainState], dict[str, float]]:
+        """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
         caps = {task: self.batch_size * num_batches for task in self.rates}
         cached = cache.ensure(list(caps), split='validation', vocabulary=self.vocabulary, style=self.style, max_examples=caps)
         iterator = self._iterator(cached, partitioner, 0, prefetch=0)
         held = [next(iterator) for _ in range(num_batches)]
         eval_step = jit_eval_step(config, settings, partitioner)
 
-        def evaluate(params: Any) -> dict[str, float]:
+        def means(params: Any, label: str) -> dict[str, float]:
             sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in held]
             weights = math.fsum(float(each['weight_sum']) for each in sums)
-            return {f'eval_{name}': math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
+            return {label + name: math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
+
+        def evaluate(state: TrainState) -> dict[str, float]:
+            return means(state.params, 'eval_') | (means(state.ema, 'eval_ema_') if state.ema is not None else {})
 
         return evaluate
 

@@ -12,16 +12,17 @@ Tree = Any
 
 
 class TrainState(NamedTuple):
-    """A plain tree: `step` counts finished steps (int32), `params` is a nested dict, `opt_state` is optax's."""
+    """A plain tree: `step` counts finished steps (int32), `params` is a nested dict, `opt_state` is optax's, `ema` is like `params`."""
 
     step: jax.Array
     params: Tree
     opt_state: Tree
+    ema: Tree | None = None
 
 
-def create(params: Tree, transform: optax.GradientTransformation) -> TrainState:
-    """Make the state before the first step. May be jitted, or only evaluated for its shapes."""
-    return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params))
+def create(params: Tree, transform: optax.GradientTransformation, ema: bool = False) -> TrainState:
+    """Make the state before the first step, where the moving average begins too. May be jitted, or only evaluated for its shapes."""
+    return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params), jax.tree.map(jnp.copy, params) if ema else None)
 
 
 def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner) -> TrainState:
@@ -51,7 +52,8 @@ def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner
         return partitioner.replicated
 
     opt_state = jax.tree_util.tree_map_with_path(beside_parameter, abstract.opt_state)
-    return TrainState(partitioner.replicated, partitioner.shardings(logical_axes), opt_state)
+    placed = partitioner.shardings(logical_axes)
+    return TrainState(partitioner.replicated, placed, opt_state, placed if abstract.ema is not None else None)
 
 
 def reduced_axes(shape: tuple[int, ...], param_shape: tuple[int, ...], param_axes: Axes) -> Axes:

@@ -12,7 +12,7 @@ import optax
 
 from flanlite.model import layers, t5
 from flanlite.model.t5 import T5Config
-from flanlite.train import losses, state
+from flanlite.train import losses, norms, optimizers, state
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.partitioning import Partitioner
 from flanlite.train.state import TrainState
@@ -34,12 +34,15 @@ class StepConfig:
         loss_normalizing_factor: what the whole batch's summed loss is divided by: one of `losses.NORMALIZING_FACTORS`, or a number
             (T5X's default, the sum itself, is 1.0).
         microbatches: in how many pieces the batch is computed, one after the other, to save memory; gradients are added up.
+        norms_depth: log the norms of gradients and parameters by module, and how many parts of a parameter's name make one (2 is
+            `encoder/layers`); 0 computes none.
     """
 
     z_loss: float = 1e-4
     label_smoothing: float = 0.0
     loss_normalizing_factor: float | str = 'NUM_REAL_TARGET_TOKENS'
     microbatches: int = 1
+    norms_depth: int = 0
 
     def __post_init__(self) -> None:
         factor = self.loss_normalizing_factor
@@ -48,6 +51,8 @@ class StepConfig:
             raise ValueError(f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}')
         if self.microbatches < 1:
             raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
+        if self.norms_depth < 0:
+            raise ValueError(f'StepConfig.norms_depth is {self.norms_depth}, expected 0, or how many parts of a name make a module')
 
 
 def train_step(
@@ -65,9 +70,14 @@ def train_step(
 
     Returns:
         The next state, and sums over the batch: `loss`, `z_loss`, `accuracy` over target tokens, `weight_sum` of them, `encoder_tokens`
-        and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`.
+        and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`, and norms by module
+        where `settings` ask for them.
     """
-    gradient = jax.grad(functools.partial(_loss, config=config, settings=settings), has_aux=True)
+
+    def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
+        return _loss(optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings)
+
+    gradient = jax.grad(loss, has_aux=True)
     key = jax.random.fold_in(jax.random.key(seed), train_state.step) if config.dropout_rate else None
     if settings.microbatches == 1:
         grads, (sums, divisor) = gradient(train_state.params, batch, key)
@@ -83,7 +93,10 @@ def train_step(
 
     sums['gradient_norm'] = optax.global_norm(grads)
     sums['learning_rate'] = jnp.asarray(optimizer.schedule(train_state.step), jnp.float32)
-    return TrainState(train_state.step + 1, params, opt_state), sums
+    if settings.norms_depth:
+        sums |= norms.by_module(grads, settings.norms_depth, 'gradient_norm')
+        sums |= norms.by_module(params, settings.norms_depth, 'parameter_norm')
+    return TrainState(train_state.step + 1, params, opt_state, optimizers.moved(train_state.ema, params, optimizer.ema_decay)), sums
 
 
 def eval_step(params: Any, batch: Batch, *, config: T5Config, settings: StepConfig) -> Sums:
@@ -125,7 +138,7 @@ def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitio
     """Evaluate the shapes and shardings of a run's state without computing it."""
 
     def init() -> TrainState:
-        return state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform)
+        return state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform, optimizer.ema_decay is not None)
 
     shapes = jax.eval_shape(init)
     placed = state.shardings(shapes, t5.logical_axes(config), partitioner)
@@ -141,7 +154,7 @@ def jit_init(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -
     """Compile `seed -> state` with fresh parameters, each device drawing only what it holds."""
 
     def init(seed: jax.Array) -> TrainState:
-        return state.create(t5.init_params(config, jax.random.key(seed)), optimizer.transform)
+        return state.create(t5.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
 
     quick = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None  # it runs once: compiling is what takes time
     return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
@@ -151,7 +164,7 @@ def jit_init(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -
 def jit_create(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
     """Compile `params -> state` for parameters from a checkpoint."""
     placed = _shardings(config, optimizer, partitioner)
-    create = functools.partial(state.create, transform=optimizer.transform)
+    create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
     return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
 
 

@@ -3,9 +3,10 @@ import functools
 import jax
 import numpy as np
 import pytest
+import t5x_fixtures
 
 from flanlite.model import t5
-from flanlite.train import interop
+from flanlite.train import interop, optimizers
 
 CONFIG = t5.T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=3, mlp_dim=12, dtype='float32'
@@ -52,3 +53,46 @@ def test_a_missing_layer_is_named():
     flat = {f'encoder/layers_{i}/mlp/wo/kernel': np.ones((2, 2)) for i in (0, 2)}
     with pytest.raises(ValueError, match=r'encoder/layers/mlp/wo/kernel has layers \[0, 2\]; expected each of 0 to 2'):
         interop.from_t5x(flat)
+
+
+def t5x_scanned_adafactor(config, params):
+    """Make what T5X's scanned Adafactor would hold: of each kernel of a layer, means over embed and over the rest; a `v` of the others."""
+    state = {}
+    for name, value in params.items():
+        in_layers, kernel = '/encoder/' in name or '/decoder/' in name, name.endswith('kernel')
+        if in_layers and kernel:
+            embed = value.ndim - 1 if name.endswith(('out/kernel', 'wo/kernel')) else 0
+            others = tuple(axis for axis in range(value.ndim) if axis not in (embed, 1 if embed == 0 else interop.SCAN_AXIS))
+            slots = {'v_row': np.mean(value**2, others), 'v_col': np.mean(value**2, embed), 'v': np.zeros(1)}
+        else:
+            slots = {'v_row': np.zeros(1), 'v_col': np.zeros(1), 'v': value**2}
+        state |= {f'{name}/{slot}': array for slot, array in (slots | {'m': np.zeros(1)}).items()}
+    return state
+
+
+@pytest.mark.parametrize('mlp_dim', [6, 8, 12])
+def test_scanned_moments_go_to_our_rows_and_columns(mlp_dim):
+    """Whichever of the two axes is the greater, what is restored is what one step of our own optimizer makes."""
+    config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True, 'mlp_dim': mlp_dim})
+    flat = t5x_scanned(config)
+    params = interop.from_t5x(flat)
+    transform = optimizers.adafactor(1e-3, factor_small_layers=True).transform
+    expected = jax.jit(lambda params: transform.update(params, transform.init(params), params)[1])(params)  # the decay of step 0 is 0
+    state = t5x_fixtures.adafactor_state(t5x_scanned_adafactor(config, flat), 1, jax.eval_shape(transform.init, params))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), state, expected)
+
+
+@pytest.mark.parametrize(
+    'optimizer, words',
+    [
+        (optimizers.adafactor(1e-3), 'factor_small_layers=True'),
+        (optimizers.adafactor(1e-3, factor_small_layers=True, beta1=0.9), 'm of .* is missing'),
+        (optimizers.adamw(1e-3), 'the state of Adafactor'),
+    ],
+)
+def test_moments_of_another_optimizer_are_refused(optimizer, words):
+    config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True})
+    flat = t5x_scanned(config)
+    template = jax.eval_shape(optimizer.transform.init, interop.from_t5x(flat))
+    with pytest.raises(ValueError, match=words):
+        t5x_fixtures.adafactor_state(t5x_scanned_adafactor(config, flat), 1, template)

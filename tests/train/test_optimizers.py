@@ -34,7 +34,7 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
     state = jax.eval_shape(optimizer.transform.init, params)
     if variant == 'resumed':
         step = int(start['step'])
-        state = interop.optimizer_state_from_t5x(t5x_fixtures.under(start, 'state'), step, state)
+        state = t5x_fixtures.adafactor_state(t5x_fixtures.under(start, 'state'), step, state)
     else:
         step = 0
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
@@ -49,7 +49,7 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
     name = f'{kind}/adafactor3_{variant}'
     expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{name}/params'))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), params, expected)
-    expected = interop.optimizer_state_from_t5x(t5x_fixtures.under(outputs, f'{name}/state'), step + 3, state)
+    expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(outputs, f'{name}/state'), step + 3, state)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), state, expected)
 
 
@@ -59,7 +59,7 @@ def test_a_step_in_two_microbatches_is_t5xs(kind):
     optimizer, number = optimizers.adafactor(1e-3), int(start['step'])
     params = interop.from_t5x(t5x_fixtures.under(start, 'params'))
     shapes = jax.eval_shape(optimizer.transform.init, params)
-    before = step.TrainState(np.int32(number), params, interop.optimizer_state_from_t5x(t5x_fixtures.under(start, 'state'), number, shapes))
+    before = step.TrainState(np.int32(number), params, t5x_fixtures.adafactor_state(t5x_fixtures.under(start, 'state'), number, shapes))
     settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
     train_step = jax.jit(functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings))
     after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
@@ -114,7 +114,7 @@ def test_global_norm_is_clipped_before_all_else():
 
 def test_adamw_leaves_norm_scales_undecayed():
     params = {'norm': {'scale': np.ones(4, np.float32)}, 'kernel': np.ones((4, 4), np.float32)}
-    transform, schedule = optimizers.adamw(0.1, weight_decay=0.5)
+    transform, schedule, *_ = optimizers.adamw(0.1, weight_decay=0.5)
     zeros = jax.tree.map(np.zeros_like, params)
     updates, _ = transform.update(zeros, transform.init(params), params)
     np.testing.assert_allclose(updates['norm']['scale'], 0.0)
@@ -122,17 +122,87 @@ def test_adamw_leaves_norm_scales_undecayed():
     assert schedule(0) == np.float32(0.1)
 
 
+def test_t5xs_scanned_adafactor_factors_kernels_of_any_size():
+    """Against T5X's rules written out: of a stack, each kernel is factored by embed and the rest, and norms and biases are not."""
+    rng = np.random.default_rng(0)
+    shapes = {'wo': {'kernel': (3, 6, 4)}, 'wi': {'kernel': (3, 4, 6)}, 'norm': {'scale': (3, 4)}, 'bias': {'rel_embedding': (3, 2, 8)}}
+    drawn = {name: {kind: rng.normal(size=shape).astype(np.float32) for kind, shape in each.items()} for name, each in shapes.items()}
+    params = {'decoder': {'layers': drawn}}
+    grads = jax.tree.map(lambda x: np.square(x) + 0.1, params)
+    transform = optimizers.adafactor(0.5, factor_small_layers=True).transform
+    updates, _ = transform.update(grads, transform.init(params), params)
+    for name, kind in (('wo', 'kernel'), ('wi', 'kernel'), ('norm', 'scale'), ('bias', 'rel_embedding')):
+        for layer in range(3):
+            param, grad = (tree['decoder']['layers'][name][kind][layer] for tree in (params, grads))
+            square = grad**2
+            if kind == 'kernel':
+                square = np.outer(square.mean(1), square.mean(0)) / square.mean()
+            y = grad / np.sqrt(square)
+            y /= max(1.0, np.sqrt(np.mean(y**2)))
+            expected = -0.5 * max(np.sqrt(np.mean(param**2)), 1e-3) * y
+            np.testing.assert_allclose(updates['decoder']['layers'][name][kind][layer], expected, rtol=1e-5)
+
+
+def test_t5xs_rarer_arguments():
+    params, grads = {'w': np.full((2, 2), 10.0, np.float32)}, {'w': np.ones((2, 2), np.float32)}
+
+    def step(**settings):
+        transform = optimizers.adafactor(0.1, **settings).transform
+        return float(transform.update(grads, transform.init(params), params)[0]['w'][0, 0])
+
+    assert step() == pytest.approx(-1.0)
+    assert step(max_parameter_scale=2.0) == pytest.approx(-0.2)
+    assert step(multiply_by_parameter_scale=False, epsilon1=3.0) == pytest.approx(-0.05)
+    assert step(weight_decay_rate=0.01) == pytest.approx(-1.0 - 0.1)
+    assert step(weight_decay_rate=0.01, weight_decay_rate_lr_exponent=2.0) == pytest.approx(-1.0 - 0.001)
+    assert step(weight_decay_rate_lr_exponent=2.0) == pytest.approx(-1.0 - 0.1)
+
+
+PARAMS = {
+    'encoder': {'layers': {'mlp': {'wi': {'kernel': np.ones((2, 3, 4), np.float32)}}, 'norm': {'scale': np.ones((2, 3), np.float32)}}},
+    'decoder': {'logits_dense': {'kernel': np.ones((3, 5), np.float32)}},
+}
+
+
+@pytest.mark.parametrize('make', [
+    functools.partial(optimizers.adafactor, weight_decay_rate=0.1), functools.partial(optimizers.adamw, weight_decay=0.1)
+])  # fmt: skip
+def test_weight_decay_spares_what_its_patterns_name(make):
+    zeros = jax.tree.map(np.zeros_like, PARAMS)
+    transform = make(1.0, weight_decay_exclude=['.*scale', 'decoder/.*']).transform
+    updates, _ = transform.update(zeros, transform.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates['encoder']['layers']['mlp']['wi']['kernel'], -0.1, rtol=1e-6)
+    np.testing.assert_array_equal(updates['encoder']['layers']['norm']['scale'], 0.0)
+    np.testing.assert_array_equal(updates['decoder']['logits_dense']['kernel'], 0.0)
+    with pytest.raises(ValueError, match=r"'decoder/logits/.*' matches no parameter; did you mean decoder/logits_dense/kernel"):
+        make(1.0, weight_decay_exclude=['decoder/logits/.*']).transform.init(PARAMS)
+
+
+@pytest.mark.parametrize('make', [optimizers.adafactor, optimizers.adamw])
+def test_frozen_parameters_stay_and_take_no_memory(make):
+    frozen = optimizers.freeze(make(0.1), ['encoder/.*'])
+    state = frozen.transform.init(PARAMS)
+    assert {leaf.shape for leaf in jax.tree.leaves(state)} <= {(), (1,), (3, 5)}, 'step counts, and the moments of the one that trains'
+    updates, _ = frozen.transform.update(jax.tree.map(np.ones_like, PARAMS), state, PARAMS)
+    assert all(not leaf.any() for leaf in jax.tree.leaves(updates['encoder'])) and updates['decoder']['logits_dense']['kernel'].all()
+    assert optimizers.freeze(make(0.1), ['encoder/.*']) is frozen, 'so that compiled steps are found again'
+
+
 @pytest.mark.parametrize(
-    'schedule, expected',
+    'pattern, words',
     [
-        (optimizers.constant(3e-3), {0: 3e-3, 10**6: 3e-3}),
-        (optimizers.rsqrt(), {0: 0.01, 10_000: 0.01, 40_000: 0.005}),
-        (optimizers.rsqrt(2.0, 100, ramp=True), {0: 0.0, 50: 0.1, 100: 0.2, 400: 0.1}),
-        (optimizers.linear(1.0, 100, 10, final=0.1), {0: 0.0, 5: 0.5, 10: 1.0, 55: 0.55, 100: 0.1, 200: 0.1}),
-        (optimizers.linear(1.0, 100), {0: 1.0, 50: 0.5, 100: 0.0}),
-        (optimizers.cosine(1.0, 110, 10), {0: 0.0, 5: 0.5, 10: 1.0, 60: 0.5, 110: 0.0, 200: 0.0}),
-        (optimizers.cosine(1.0, 100, final=0.2), {0: 1.0, 50: 0.6, 100: 0.2}),
+        ('encoder/layer/mlp/wi/kernel', 'did you mean encoder/layers/mlp/wi/kernel'),
+        ('encoder', 'whole names'),
+        ('*/kernel', 'no regular expression'),
+        ('.*', 'freeze every parameter'),
     ],
 )
-def test_schedules(schedule, expected):
-    np.testing.assert_allclose([schedule(step) for step in expected], list(expected.values()), rtol=1e-5, atol=1e-7)
+def test_patterns_that_cannot_be_meant_are_refused(pattern, words):
+    with pytest.raises(ValueError, match=words):
+        optimizers.freeze(optimizers.adamw(0.1), [pattern]).transform.init(PARAMS)
+
+
+@pytest.mark.parametrize('decay', [0.0, 1.0, 1.5])
+def test_an_average_needs_a_decay_below_one(decay):
+    with pytest.raises(ValueError, match=r'such as 0\.999'):
+        optimizers.average(optimizers.adamw(0.1), decay)

@@ -14,7 +14,7 @@ from flax import traverse_util
 from flanlite.data import vocabularies
 from flanlite.model import t5
 from flanlite.model.t5 import T5Config
-from flanlite.train import interop, lazy, parameters, partitioning, released
+from flanlite.train import interop, lazy, optimizers, parameters, partitioning, released, step
 
 SMALL = T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=4, mlp_dim=16, dropout_rate=0.0,
@@ -46,6 +46,20 @@ def test_t5x_checkpoints_give_t5xs_parameters(folder):
         run = parameters.load_run(path)
         assert (dataclasses.replace(run.config, dropout_rate=0.0), run.step) == (config, 400)
         jax.tree.map(np.testing.assert_array_equal, run.params, expected)
+
+
+@pytest.mark.parametrize('folder', KINDS)
+def test_t5x_checkpoints_give_t5xs_optimizer_state(folder):
+    arrays, scanned = t5x_fixtures.load(f'{KINDS[folder]}_params'), KINDS[folder] == 'scanned'
+    config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=scanned)
+    optimizer = optimizers.average(optimizers.adafactor(1e-3, factor_small_layers=scanned), 0.9)
+    abstract = step.abstract_state(config, optimizer, partitioning.make_partitioner())
+    state = parameters.load_state(t5x_fixtures.ROOT / folder, config, abstract)
+    expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(arrays, 'state'), 400, abstract.opt_state)
+    jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
+    jax.tree.map(np.testing.assert_array_equal, state.params, interop.from_t5x(t5x_fixtures.under(arrays, 'params')))
+    jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
+    assert int(state.step) == 400 and any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100)
 
 
 def test_a_t5x_checkpoint_can_be_tuned_and_asked(tmp_path):

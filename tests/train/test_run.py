@@ -210,3 +210,43 @@ def test_bad_settings_are_refused_before_anything_expensive(settings, words, tmp
     with pytest.raises(ValueError) as raised:
         toy.train(tmp_path, 2, **settings)
     assert all(word in str(raised.value) for word in words), raised.value
+
+
+def test_what_is_asked_for_beside_training(tmp_path):
+    """Frozen parameters, a moving average, norms by module, a trace; stopped in between, the same numbers."""
+    settings = {'frozen': ['encoder/.*'], 'ema_decay': 0.9, 'eval_every_steps': 8, 'eval_batches': 2}
+    try:
+        gin.parse_config(['StepConfig.norms_depth = 2', 'Profiler.steps = "5-6"'])
+        toy.train(tmp_path / 'whole', 8, **settings)
+        gin.bind_parameter('Profiler.steps', None)
+        toy.train(tmp_path / 'stopped', 4, **settings | {'eval_every_steps': None})
+        frozen = parameters.load_run(tmp_path / 'stopped').params['encoder']
+        toy.train(tmp_path / 'stopped', 8, **settings)
+    finally:
+        gin.clear_config()
+    runs = [parameters.load_run(tmp_path / name) for name in ('whole/ema', 'stopped/ema', 'whole', 'stopped/checkpoints/8/ema')]
+    for other in (runs[1], runs[3]):
+        jax.tree.map(np.testing.assert_array_equal, runs[0].params, other.params)
+    jax.tree.map(np.testing.assert_array_equal, runs[2].params['encoder'], frozen)
+    assert np.abs(runs[0].params['decoder']['decoder_norm']['scale'] - runs[2].params['decoder']['decoder_norm']['scale']).max() > 1e-4
+    records = journal.read_metrics(tmp_path / 'whole')
+    last = {name: value for record in records for name, value in record.items()}
+    assert last['gradient_norm/encoder/layers'] == 0 < last['gradient_norm/decoder/layers'] < last['parameter_norm/decoder/layers']
+    assert last['eval_ema_loss'] != last['eval_loss'] and records[-1]['step'] == 8
+    assert list(tmp_path.glob('whole/profile/**/perfetto_trace.json.gz'))
+    with pytest.raises(ValueError, match=r'holds a moving average.*train\.ema_decay'):
+        toy.train(tmp_path / 'stopped', 9, frozen=['encoder/.*'])
+
+
+def test_a_run_goes_on_from_another_runs_optimizer(whole, tmp_path):
+    begun = toy.train(tmp_path, STEPS + 2, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True)
+    assert [record['step'] for record in journal.read_metrics(tmp_path)] == [STEPS + 2] and begun.step == STEPS + 2
+    with pytest.raises(ValueError, match=f'is at step {STEPS} and TRAIN_STEPS is {STEPS}'):
+        toy.train(tmp_path / 'short', STEPS, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True)
+    with pytest.raises(ValueError, match='INITIAL_CHECKPOINT_PATH'):
+        toy.train(tmp_path / 'none', STEPS, restore_optimizer=True)
+
+
+def test_a_run_without_an_average_has_none_to_load(whole):
+    with pytest.raises(ValueError, match='holds no moving average'):
+        parameters.load_run(whole.model_dir / 'ema')

@@ -110,7 +110,19 @@ def test_equal_settings_find_the_compiled_step_again():
     assert compiled(1e-2) is not compiled(1e-3)
 
 
-@pytest.mark.parametrize('settings', [{'loss_normalizing_factor': 0.0}, {'loss_normalizing_factor': 'TOKENS'}, {'microbatches': 0}])
+def test_frozen_parameters_have_no_backward_pass():
+    def flops(frozen):
+        optimizer = optimizers.freeze(optimizers.adamw(1e-3), frozen)
+        state = jax.eval_shape(lambda: step.state.create(step.t5.init_params(CONFIG, jax.random.key(0)), optimizer.transform))
+        train_step = functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=StepConfig())
+        return jax.jit(train_step).lower(state, batch_of(), np.uint32(0)).cost_analysis()['flops']
+
+    assert flops(['encoder/.*', 'token_embedder/.*']) < 0.75 * flops(())
+
+
+@pytest.mark.parametrize(
+    'settings', [{'loss_normalizing_factor': 0.0}, {'loss_normalizing_factor': 'TOKENS'}, {'microbatches': 0}, {'norms_depth': -1}]
+)
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError, match='expected'):
         StepConfig(**settings)

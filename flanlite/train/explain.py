@@ -1,0 +1,64 @@
+"""What lies where: every parameter and the optimizer's state, on the mesh, as a table; nothing is computed for it."""
+
+import math
+import sys
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+from rich.console import Console
+from rich.table import Table
+
+from flanlite.model import t5
+from flanlite.model.t5 import T5Config
+from flanlite.train import patterns
+from flanlite.train.optimizers import Optimizer
+from flanlite.train.partitioning import Partitioner, is_axes, parameter_name
+from flanlite.train.step import abstract_state
+
+WIDE = 200  # columns, where the output is no terminal
+
+
+def explain(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Table:
+    """Make the table: for every parameter its shape, dtype, logical axes, place on the mesh, and bytes a device; then sums."""
+    state = abstract_state(config, optimizer, partitioner)
+    axes = jax.tree.leaves(t5.logical_axes(config), is_leaf=is_axes)
+    frozen = jax.tree.leaves(patterns.matching(state.params, optimizer.frozen))
+    devices = partitioner.mesh.size
+    table = Table(title=f'{devices} device{"s" * (devices > 1)}, mesh data {partitioner.data_size} x model {partitioner.model_size}')
+    for heading in ('parameter', 'shape', 'dtype', 'logical axes', 'PartitionSpec'):
+        table.add_column(heading)
+    table.add_column('bytes a device', justify='right')
+    for (path, leaf), names, stays in zip(jax.tree.leaves_with_path(state.params), axes, frozen, strict=True):
+        name = parameter_name(path) + ' (frozen)' * stays
+        table.add_row(name, listed(leaf.shape), leaf.dtype.name, listed(names), written(leaf.sharding.spec), f'{bytes_of(leaf):,}')
+    table.add_section()
+    sums = {'parameters': state.params, 'optimizer state': state.opt_state, 'moving average': state.ema}
+    for name, tree in sums.items():
+        leaves = jax.tree.leaves(tree)
+        if leaves:
+            count = sum(math.prod(leaf.shape) for leaf in leaves)
+            table.add_row(f'{name}, {len(leaves)} arrays', f'{count:,}', '', '', '', f'{sum(map(bytes_of, leaves)):,}')
+    table.add_row('in all', '', '', '', '', f'{sum(map(bytes_of, jax.tree.leaves(state))):,}')
+    return table
+
+
+def show(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> None:
+    """Print the table."""
+    console = Console(file=sys.stdout)
+    (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(explain(config, optimizer, partitioner))
+
+
+def bytes_of(leaf: jax.ShapeDtypeStruct) -> int:
+    """Count the bytes of an array that one device holds."""
+    return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+
+
+def listed(values: tuple[Any, ...]) -> str:
+    """Write a tuple without quotes."""
+    return f'({", ".join(map(str, values))})'
+
+
+def written(spec: PartitionSpec) -> str:
+    """Write a PartitionSpec, shortly."""
+    return f'P{listed(tuple(spec))}'

@@ -1,0 +1,37 @@
+"""Parameters chosen by patterns: regular expressions for whole names, such as `encoder/.*` or `.*/relpos_bias/.*`."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+
+from flanlite import config
+from flanlite.train.partitioning import parameter_name
+
+Tree = Any
+
+
+def matching(tree: Tree, patterns: Sequence[str]) -> Tree:
+    """Say of each parameter whether a pattern matches its name."""
+    expressions = [compiled(pattern) for pattern in patterns]
+    return jax.tree.map_with_path(lambda path, _: any(each.fullmatch(parameter_name(path)) for each in expressions), tree)
+
+
+def check(tree: Tree, patterns: Sequence[str]) -> None:
+    """Refuse a pattern that matches no parameter, naming those with names like it."""
+    held = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))  # what is masked is a parameter, too
+    names = [parameter_name(path) for path, _ in held]
+    for pattern in patterns:
+        if not any(compiled(pattern).fullmatch(name) for name in names):
+            hint = config.closest(pattern, names) or f'the parameters are {", ".join(names[:3])} ... '
+            raise ValueError(f'the pattern {pattern!r} matches no parameter; {hint}a pattern stands for whole names, as in encoder/.*')
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern; what is no regular expression is a `ValueError`."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f'the pattern {pattern!r} is no regular expression: {error}; expected one such as encoder/.*') from error

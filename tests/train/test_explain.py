@@ -1,0 +1,41 @@
+import jax
+import pytest
+import toy
+from jax.sharding import AbstractMesh
+from rich.console import Console
+
+from flanlite.train import explain, optimizers
+from flanlite.train.partitioning import MESH_AXES, Partitioner, standard_logical_axis_rules
+
+
+def printed(optimizer, mesh_shape, dims):
+    partitioner = Partitioner(AbstractMesh(mesh_shape, MESH_AXES), standard_logical_axis_rules(*dims))
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(explain.explain(toy.CONFIG, optimizer, partitioner))
+    lines = capture.get().splitlines()
+    return lambda *words: next([cell.strip() for cell in line.split('│')[1:-1]] for line in lines if all(word in line for word in words))
+
+
+def test_every_parameter_has_its_place_and_bytes():
+    optimizer = optimizers.average(optimizers.freeze(optimizers.adamw(1e-3), ['encoder/layers/.*']), 0.9)
+    row = printed(optimizer, (2, 4), (2, 2))
+    wi = 4 * 16 * 32 // 8
+    assert row('decoder/layers/mlp/wi_0') == [
+        'decoder/layers/mlp/wi_0/kernel', '(1, 16, 32)', 'float32', '(layers, embed, mlp)', 'P(None, data, model)', f'{wi:,}'
+    ]  # fmt: skip
+    assert row('encoder/layers/mlp/wi_0')[0].endswith('(frozen)')
+    total = sum(leaf.size * 4 for leaf in jax.tree.leaves(jax.eval_shape(lambda: explain.t5.init_params(toy.CONFIG, jax.random.key(0)))))
+    one = printed(optimizers.adamw(1e-3), (1, 1), (1, 1))
+    assert one('parameters, ')[-1] == f'{total:,}'
+    assert one('optimizer state')[-1] == f'{2 * total + 8:,}', 'two moments, and two counts of steps'
+    assert one('in all')[-1] == f'{3 * total + 12:,}'
+    with pytest.raises(StopIteration):
+        one('moving average')
+    assert row('moving average')[-1] == row('parameters, ')[-1]
+
+
+def test_train_explains_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('FLANLITE_CACHE_DIR', str(tmp_path / 'cache'))
+    toy.train(tmp_path / 'run', 1, explain=True, mixture_or_task_name='needs no data')
+    assert 'token_embedder/embedding' in capsys.readouterr().out and not (tmp_path / 'run').exists()
