@@ -154,7 +154,7 @@ def train(
         journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first, wandb=remote)
         stack.callback(journal.close)
         if start_step:
-            journal.say(f'goes on from step {start_step} in {model_dir}')
+            journal.say(f'goes on from step {start_step} in {model_dir if position else initial_checkpoint_path}')
         elif first:
             data.hint(journal.say)
 
