@@ -74,9 +74,9 @@ def load_state(path: str | os.PathLike[str], config: T5Config, abstract: TrainSt
     if ours := _find_run(path):
         return ours.checkpoints.restore(ours.step, abstract, config).state
     other = _find_released(path) if path.suffix != SUFFIX else None
-    if other is None or not other.state:
+    if other is None or other.state is None:
         raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or train.restore_optimizer=False')
-    moments = interop.adafactor_state(other.state, other.step, abstract.opt_state)
+    moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
     params = place(other.params, config, shardings, dataclasses.asdict(other.config), path)
     step = place_array(lazy.held(np.int32(other.step)), abstract.step)

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401 (makes numpy know bfloat16)
@@ -40,14 +40,14 @@ class Released(NamedTuple):
         params: by our names.
         vocabulary: the path of its SentencePiece model, `bytes`, or None where it does not come with one.
         step: of its training, where that is known.
-        state: of T5X's Adafactor, by T5X's names.
+        state: reads the state of T5X's Adafactor, by T5X's names; None where there is no such thing.
     """
 
     config: T5Config
     params: Lazies
     vocabulary: str | None
     step: int
-    state: Mapping[str, LazyArray] = {}
+    state: Callable[[], Lazies] | None = None
 
 
 def find(path: pathlib.Path) -> Released | None:
@@ -65,27 +65,25 @@ def find(path: pathlib.Path) -> Released | None:
     if steps:
         path = path / f'checkpoint_{max(steps)}'
     if (path / T5X_FILE).is_file():
-        return read_t5x(path, dict(legacy_arrays(path)))
+        return read_t5x(path, functools.partial(legacy_arrays, path))
     if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
-        return read_t5x(path, dict(orbax_arrays(path / ORBAX_FOLDER)))
+        return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
     return None
 
 
-def read_t5x(path: pathlib.Path, arrays: Mapping[str, LazyArray]) -> Released:
-    """Take a T5X checkpoint's parameters (its `target`) and optimizer state."""
-    target, state = (
-        {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-        for prefix in ('target/', 'state/param_states/')
-    )
+def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, LazyArray]]]) -> Released:
+    """Take a T5X checkpoint's parameters, and on request its optimizer state, from a function that lists the arrays of a part."""
+    target = dict(arrays('target'))
     if not target:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
     params = interop.stack_layers(target)
     number = path.name.removeprefix('checkpoint_')
-    return Released(interop.config_of(params), params, None, int(number) if number.isdigit() else 0, state)
+    step = int(number) if number.isdigit() else 0
+    return Released(interop.config_of(params), params, None, step, lambda: dict(arrays('state/param_states')))
 
 
-def legacy_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
-    """List the arrays of a msgpack checkpoint: in the file itself, or beside it where it has a tensorstore spec."""
+def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
+    """List the arrays of a part of a msgpack checkpoint: in the file itself, or beside it where it has a tensorstore spec."""
     try:
         tree = serialization.msgpack_restore((path / T5X_FILE).read_bytes())['optimizer']
     except Exception as error:  # of many kinds, from msgpack and flax
@@ -104,18 +102,21 @@ def legacy_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
         elif isinstance(node, np.ndarray):
             yield prefix, lazy.held(node)
 
+    for name in part.split('/'):
+        tree = tree.get(name, {})
     return walk('', tree)
 
 
-def orbax_arrays(folder: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
-    """List the arrays that T5X wrote through Orbax, with tensorstore's OCDBT."""
+def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
+    """List the arrays of a part that T5X wrote through Orbax, with tensorstore's OCDBT."""
+    prefix = part.replace('/', '.') + '.'
     store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
     for key in store.list().result():
         name, _, last = key.decode().rpartition('/')
-        if last in ('.zarray', 'zarr.json') and name.startswith(('target.', 'state.param_states.')):
+        if last in ('.zarray', 'zarr.json') and name.startswith(prefix):
             driver = 'zarr' if last == '.zarray' else 'zarr3'
             spec = {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'}}
-            yield name.replace('.', '/'), tensorstore_array(spec, name)
+            yield name.removeprefix(prefix).replace('.', '/'), tensorstore_array(spec, name)
 
 
 def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
