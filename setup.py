@@ -22,7 +22,9 @@ setuptools.setup(
     entry_points={'console_scripts': ['flanlite = flanlite.cli:main']},
     install_requires=[
         'array-record>=0.8.1,<0.9',
+        'cloudpickle>=3.1,<4',
         'flax>=0.12.8,<0.13',
+        'fsspec>=2025.3',
         'gin-config>=0.5,<0.6',
         'grain>=0.2.18,<0.3',
         'importlib-resources>=6,<8',  # some builders of TFDS import it and do not ask for it
@@ -35,7 +37,7 @@ setuptools.setup(
         'rouge-score>=0.1.2,<0.2',
         'sacrebleu>=2.5,<3',
         'safetensors>=0.7,<0.9',
-        'sentencepiece>=0.2.3,<0.3',
+        'sentencepiece>=0.2.2,<0.3',
         'seqio>=0.0.20,<0.1',
         'tensorboardX>=2.6.5,<3',
         'tensorflow-datasets>=4.9.10,<5',
@@ -45,8 +47,10 @@ setuptools.setup(
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         't0': ['jinja2>=3.1,<4', 'pyyaml>=6,<7'],
-        'beam': ['apache-beam>=2.70,<3'],
         'wandb': ['wandb>=0.31,<0.32'],
+        'beam': ['apache-beam>=2.70,<3', 'sentencepiece<0.2.3'],  # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7
+        'gcs': ['gcsfs>=2025.3'],
+        's3': ['s3fs>=2025.3'],
         'test': [
             'jinja2>=3.1,<4',
             'pytest>=9,<10',

@@ -74,23 +74,23 @@ def synthetic(rng, count):
 def write_split(folder, examples):
     from array_record.python import array_record_module
 
-    from flanlite.data import batches
+    from flanlite.data import cached
 
     folder.mkdir(parents=True)
     writer = array_record_module.ArrayRecordWriter(str(folder / 'shard.array_record'), 'group_size:1')
     for row, (inputs, targets) in enumerate(examples):
-        writer.write(batches.encode_example(batches.Example(inputs, targets, row, row % 10)))
+        writer.write(cached.encode_example(cached.Example(inputs, targets, row, row % 10)))
     writer.close()
-    np.save(folder / batches.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
+    np.save(folder / cached.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
     shards = [{'file': 'shard.array_record', 'num_examples': len(examples)}]
-    (folder / batches.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+    (folder / cached.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
 
 
 def write_seqio(folder, split_folder):
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
     import tensorflow as tf
 
-    from flanlite.data import batches
+    from flanlite.data import cached
 
     def feature(ids):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=ids.tolist()))
@@ -98,7 +98,7 @@ def write_seqio(folder, split_folder):
     folder.mkdir(parents=True)
     count = 0
     with tf.io.TFRecordWriter(str(folder / 'train.tfrecord-00000-of-00001')) as writer:
-        for example in batches.CachedSplit(split_folder).examples():
+        for example in cached.CachedSplit(split_folder).examples():
             features = {'inputs': feature(example.inputs), 'targets': feature(example.targets)}
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
             count += 1
@@ -121,12 +121,12 @@ def measure_flanlite(options):
     started = time.time()
     import grain  # noqa: F401
 
-    from flanlite.data import batches
+    from flanlite.data import batches, cached
 
     imported = time.time()
     lengths = split_lengths(options)
     folders = sorted((pathlib.Path(options.work_dir) / 'flanlite').iterdir())[: options.tasks]
-    splits = [batches.CachedSplit(folder) for folder in folders]
+    splits = [cached.CachedSplit(folder) for folder in folders]
     rates = [float(len(split)) for split in splits]
     iterator = batches.train_iterator(splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0)
     figures = read(iterator, options, imported)

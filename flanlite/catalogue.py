@@ -33,7 +33,13 @@ CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wra
 
 
 def build_cache(
-    mixture: str | None = None, split: str = 'all', vocabulary: str | None = None, fail_fast: bool = False, rebuild: bool = False
+    mixture: str | None = None,
+    split: str = 'all',
+    vocabulary: str | None = None,
+    fail_fast: bool = False,
+    rebuild: bool = False,
+    processes: int | None = None,
+    beam_flags: Sequence[str] = (),
 ) -> dict[str, cache.CacheReport]:
     """Build the token cache of a mixture's tasks and print what was built, and what was skipped and why.
 
@@ -43,6 +49,8 @@ def build_cache(
         vocabulary: a name for `vocabularies.load`; by default the gin macro VOCABULARY, else the collection's.
         fail_fast: raise at the first task that fails instead of skipping it.
         rebuild: build again what is there.
+        processes: how many processes build at once; see `cache.ensure`.
+        beam_flags: build on Apache Beam with these flags.
 
     Returns:
         A report for each split.
@@ -51,7 +59,8 @@ def build_cache(
         raise ValueError(f'unknown split {split!r}; expected {", ".join(specs.SPLITS)} or all')
     mixed = mixtures.resolve(mixture or config.macro('MIXTURE_OR_TASK_NAME'))
     wanted = specs.SPLITS if split == 'all' else (split,)
-    reports = {each: ensure(mixed, each, vocabulary, fail_fast=fail_fast, rebuild=rebuild) for each in wanted}
+    options = {'fail_fast': fail_fast, 'rebuild': rebuild, 'processes': processes, 'beam_flags': beam_flags}
+    reports = {each: ensure(mixed, each, vocabulary, **options) for each in wanted}
     table = Table('task', title=f'cache of {mixed.name}')
     for each in wanted:
         table.add_column(each, justify='right')

@@ -67,7 +67,8 @@ def cache(args: argparse.Namespace) -> None:
     from flanlite import catalogue
 
     load_config(args)
-    catalogue.build_cache(**given(args, *FLAGS['cache']))
+    beam_flags = [f'--runner={args.runner}', *args.beam_flags] if args.runner else ()
+    catalogue.build_cache(beam_flags=beam_flags, **given(args, 'mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'processes'))
 
 
 def show(args: argparse.Namespace) -> None:
@@ -127,7 +128,7 @@ FLAGS = {
     'loco': ('only', 'model_dir', 'lineage'),
     'report': ('model_dir', 'output'),
     'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature'),
-    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild'),
+    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'processes', 'runner'),
     'show': ('mixture', 'vocabulary', 'examples', 'lineage'),
     'datasets': ('mixture', 'format'),
     'audit': ('mixture', 'held_out', 'ngram', 'max_rows', 'output', 'lineage'),
@@ -136,7 +137,8 @@ FLAGS = {
 }
 
 KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain')}
-KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram')} | {'temperature': {'type': float}}
+KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram', 'processes')}
+KINDS['temperature'] = {'type': float}
 
 HELP = {
     'mixture': 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
@@ -163,6 +165,8 @@ HELP = {
     'explain': 'print the place of every parameter on the mesh, and train nothing',
     'profile_steps': 'trace so many steps, or those from A to B as A-B, into MODEL_DIR/profile',
     'wandb': 'log to this project of Weights & Biases, too',
+    'processes': 'how many processes build the cache; by default as many as there are CPUs to use',
+    'runner': 'build on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner; with it, any other flag is Beam\'s',
 }
 
 
@@ -225,11 +229,14 @@ def load_config(args: argparse.Namespace) -> None:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; `--gin.NAME=VALUE` flags become `bindings`."""
+    """Parse the command line; `--gin.NAME=VALUE` flags become `bindings`, and beside `--runner` others become `beam_flags`."""
     args, rest = parser().parse_known_args(argv)
-    args.bindings = []
+    args.bindings, args.beam_flags = [], []
     while rest:
         flag = rest.pop(0)
+        if not flag.startswith('--gin.') and getattr(args, 'runner', None):
+            args.beam_flags.append(flag)
+            continue
         if not flag.startswith('--gin.'):
             valid = [f'--{name}' for name in (*COMMON, *FLAGS[args.command])]
             hint = config.closest(flag, valid)

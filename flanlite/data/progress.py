@@ -1,5 +1,6 @@
 """Progress of long work on the data: a bar on a terminal, else a line now and then."""
 
+import threading
 import time
 
 import rich.progress
@@ -16,6 +17,7 @@ class Progress:
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done, self.examples = title, total, 0, 0
         self.started = self.told = time.monotonic()
+        self.lock = threading.Lock()
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[examples]:,} examples'))
         self.bar = rich.progress.Progress(*columns, TimeElapsedColumn(), console=CONSOLE, transient=True)
         self.task = self.bar.add_task(title, total=total, examples=0)
@@ -31,9 +33,10 @@ class Progress:
             self.tell(f'{self.done} of {self.total} tasks, {self.examples:,} examples in {time.monotonic() - self.started:.1f} s')
 
     def advance(self, examples: int, task: bool = False) -> None:
-        """Count examples that were written, or a task that is finished."""
-        self.examples += examples
-        self.done += task
+        """Count examples that were written, or a task that is finished; any thread may call it."""
+        with self.lock:
+            self.examples += examples
+            self.done += task
         self.bar.update(self.task, completed=self.done, examples=self.examples)
         if not CONSOLE.is_terminal and time.monotonic() - self.told > QUIET_SECONDS:
             self.tell(f'{self.done} of {self.total} tasks, {self.examples:,} examples')

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flanlite.data import denoising, specs, templates
-from flanlite.data.batches import Example
+from flanlite.data.cached import Example
 from flanlite.data.specs import DatasetSpec, TextSpec
 from flanlite.data.vocabularies import EOS_ID, Vocabulary
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flanlite.data import fingerprints, sources, specs, templates, text, vocabularies
-from flanlite.data.batches import Example
+from flanlite.data.cached import Example
 from flanlite.data.specs import DatasetSpec
 from flanlite.data.templates import Template
 from flanlite.data.vocabularies import Vocabulary

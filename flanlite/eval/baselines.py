@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from flanlite.data.batches import CachedSplit, Example
+from flanlite.data.cached import CachedSplit, Example
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import metrics
 from flanlite.eval.evaluate import answers_of, metric_of, places

@@ -12,7 +12,7 @@ import jax
 
 from flanlite import config as gin_config
 from flanlite.data import cache, mixtures, specs
-from flanlite.data.batches import CachedSplit
+from flanlite.data.cached import CachedSplit
 from flanlite.data.mixtures import Mixture
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import baselines, evaluate, results, splits

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from flanlite.data import specs
-from flanlite.data.batches import CachedSplit, Example
+from flanlite.data.cached import CachedSplit, Example
 from flanlite.data.vocabularies import EOS_ID, Vocabulary
 from flanlite.eval import generate, metrics, rank
 from flanlite.eval.generate import Decoding

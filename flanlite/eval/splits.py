@@ -9,7 +9,7 @@ import jax
 
 import flanlite
 from flanlite.data import cache, specs
-from flanlite.data.batches import CachedSplit
+from flanlite.data.cached import CachedSplit
 from flanlite.data.vocabularies import Vocabulary
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels

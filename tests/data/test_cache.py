@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose
 
-from flanlite.data import cache, rendering, sources, specs, text
+from flanlite.data import builds, cache, rendering, sources, specs, text
 from flanlite.data.specs import Collection
 
 
@@ -30,8 +30,8 @@ def register(*data_sets):
 @pytest.fixture
 def built(monkeypatch):
     """List the tasks that were built, as they are."""
-    names, build = [], cache.build
-    monkeypatch.setattr(cache, 'build', lambda request, *rest: names.append(request.name) or build(request, *rest))
+    names, build = [], builds.build
+    monkeypatch.setattr(builds, 'build', lambda request, *rest: names.append(request.name) or build(request, *rest))
     return names
 
 
@@ -216,8 +216,8 @@ def test_a_full_disk_leaves_nothing_and_one_clear_error(ensure, monkeypatch, tmp
             self.writer.close()
             raise RuntimeError('write() failed: No space left on device; writing 00000.arrayrecord')
 
-    writer = cache.array_record_module.ArrayRecordWriter
-    monkeypatch.setattr(cache.array_record_module, 'ArrayRecordWriter', FullWriter)
+    writer = builds.array_record_module.ArrayRecordWriter
+    monkeypatch.setattr(builds.array_record_module, 'ArrayRecordWriter', FullWriter)
     with pytest.raises(OSError, match=f'{tmp_path}/cache: No space left on device; free some space.*--cache_dir'):
         ensure()
     assert not leftovers(tmp_path) and not list(tmp_path.rglob('manifest.json'))
@@ -243,7 +243,7 @@ def test_versions_that_nothing_opens_are_removed_in_time(ensure):
 
 
 def test_large_splits_have_several_shards(ensure, monkeypatch):
-    monkeypatch.setattr(cache, 'SHARD_EXAMPLES', 6)
+    monkeypatch.setattr(builds, 'SHARD_EXAMPLES', 6)
     register(colours())
     cached = ensure().splits['toy_colours']
     assert [shard['num_examples'] for shard in cached.manifest['shards']] == [6, 6, 6, 2]
