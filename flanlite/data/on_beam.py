@@ -1,10 +1,11 @@
 """Builds cached splits on Apache Beam, a split an element, with whatever runner its own flags name."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 import cloudpickle
 
-from flanlite.data import builds, remote
+from flanlite.data import builds, fingerprints, remote
 from flanlite.data.builds import Request
 from flanlite.data.progress import Progress
 
@@ -37,9 +38,9 @@ def build_all(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise ValueError(f'got {" ".join(flags)}, but Beam cannot be imported ({error}); install flanlite[beam]') from error
-    messages = [cloudpickle.dumps((request, rebuild)) for request in requests if request.described]  # which is worked out here
+    packed = pack(requests, rebuild)
     with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
-        _ = pipeline | 'Splits' >> beam.Create(messages) | beam.Reshuffle() | 'Build' >> beam.Map(build_one)
+        _ = pipeline | 'Splits' >> beam.Create(packed) | beam.Reshuffle() | 'Build' >> beam.Map(build_one)
     for request in requests:
         why = remote.take_text(reason_file(request))
         found = None if why else builds.find(request)
@@ -50,6 +51,22 @@ def build_all(
             raise ValueError(builds.failed(request.name, why))
         if why:
             skip(request.name, why)
+
+
+def pack(requests: Sequence[Request], rebuild: bool) -> list[bytes]:
+    """Make requests that can be sent, with the code of modules that are installed nowhere, such as those that `--import` loads."""
+    own = [
+        module
+        for name, module in list(sys.modules.items())
+        if getattr(module, '__file__', None) and name.partition('.')[0] not in ('flanlite', '__main__') and fingerprints.followed(name)
+    ]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return [cloudpickle.dumps((request, rebuild)) for request in requests if request.described]  # described here, for all
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def build_one(message: bytes) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose
 
-from flanlite.data import builds, cache, rendering, sources, specs, text
+from flanlite.data import builds, cache, rendering, sources, specs, text, workers
 from flanlite.data.specs import Collection
 
 
@@ -127,9 +128,9 @@ def test_smaller_caps_read_a_prefix_and_larger_ones_rebuild(ensure, built):
         cut = ensure(split='test', renderings='all', max_examples=cap).splits['toy_colours']
         assert [example.row for example in cut.examples()] == whole[: 4 * cap]
     assert len(built) == 1
-    for cap, builds in ((5, 2), (3, 2), (9, 3), (7, 3), (None, 4), (11, 4)):
+    for cap, number in ((5, 2), (3, 2), (9, 3), (7, 3), (None, 4), (11, 4)):
         cached = ensure(max_examples={'toy_colours': cap}).splits['toy_colours']
-        assert cached.num_examples == (cap or 20) and len(built) == builds
+        assert cached.num_examples == (cap or 20) and len(built) == number
     assert [example.row for example in cached.examples()] == sorted(example.row for example in cached.examples())
 
 
@@ -159,6 +160,47 @@ def test_a_failing_task_is_skipped_and_named(ensure, capsys):
     assert 'skipped toy_failing: ConnectionError: no network today' in capsys.readouterr().err
     with pytest.raises(ValueError, match="task 'toy_failing' cannot be cached: ConnectionError"):
         ensure(fail_fast=True)
+
+
+def write_jsonl(folder, lines, packed=False):
+    """Write a training split; packed, as a download that broke off in the middle."""
+    folder.mkdir(parents=True)
+    text = '\n'.join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    if packed:
+        whole = gzip.compress(text.encode())
+        (folder / 'train.jsonl.gz').write_bytes(whole[: len(whole) // 2])
+    else:
+        (folder / 'train.jsonl').write_text(text)
+
+
+FAULTY = {
+    'empty': ([], "no examples: 0 rows were read of 'train', and dropped none"),
+    'no_json': (['<html>rate limited</html>'], 'no_json/train.jsonl, line 1 is no JSON'),
+    'no_object': ([[1, 2]], 'no_object/train.jsonl, line 1: expected a JSON object with a field a name, got list'),
+    'no_field': ([{'thing': 'a'}], "'no_field', train row 0: KeyError: 'skip'"),
+    'other_type': ([row | {'thing': 4.5} for row in make_rows('train')], "'other_type', train row 0: "),
+    'other_label': ([row | {'colour': 7} for row in make_rows('train')], "'other_label', train row 0: ValueError: data set 'other_label': the answer 7"),
+    'label_text': ([row | {'colour': None} for row in make_rows('train')], "'label_text', train row 0: "),
+    'half': (make_rows('train') * 50, 'half/train.jsonl.gz is damaged (Compressed file ended before the end-of-stream marker was reached); get it again'),
+    'no_file': (make_rows('train'), "no_file has no split 'train', only test"),
+}
+
+
+@pytest.mark.parametrize('processes', [1, 3])
+def test_faulty_data_is_named_and_the_rest_is_built(processes, ensure, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
+    data = tmp_path / 'data'
+    for name, (lines, _) in FAULTY.items():
+        write_jsonl(data / name, lines, packed=name == 'half')
+    (data / 'no_file' / 'train.jsonl').rename(data / 'no_file' / 'test.jsonl')
+    write_jsonl(data / 'good', make_rows('train'))
+    register(*(colours(name, source=sources.JsonLines(name)) for name in (*FAULTY, 'nowhere', 'good')))
+    report = ensure(data_dir=data, processes=processes)
+    assert set(report.splits) == {'good'} and report.splits['good'].num_examples == 20
+    assert "no folder 'nowhere' with JSON lines; expected it below FLANLITE_DATA_DIR" in report.skipped.pop('nowhere')
+    for name, (_, expected) in FAULTY.items():
+        assert expected in report.skipped[name], report.skipped
+    assert not leftovers(tmp_path)
 
 
 def test_names_and_choices_are_checked_first(ensure, built):

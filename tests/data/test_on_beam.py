@@ -1,0 +1,53 @@
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from test_workers import build, contents
+from toy_specs import BYTES, choices, colours, prose
+
+from flanlite.data import cache, on_beam, sources, specs
+from flanlite.data.builds import Request
+
+FLAGS = ['--runner=DirectRunner']
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+
+
+def test_beam_writes_the_same_bytes_and_skips_what_fails(tmp_path, capsys):
+    pytest.importorskip('apache_beam', reason='needs the extra beam')
+
+    def rows(split):
+        raise ConnectionError('no network today')
+
+    data_sets = [colours(), choices(), colours('toy_broken', source=sources.InMemory(rows)), prose()]
+    native = build(tmp_path / 'native', *data_sets)
+    report = build(tmp_path / 'beam', *data_sets, beam_flags=FLAGS)
+    assert set(report.splits) == {'toy_colours', 'toy_choices', 'toy_prose'}
+    assert report.skipped == native.skipped == {'toy_broken': 'ConnectionError: no network today'}
+    assert 'skipped toy_broken: ConnectionError' in capsys.readouterr().err
+    assert contents(tmp_path / 'native') == contents(tmp_path / 'beam')
+    with pytest.raises(ValueError, match="task 'toy_broken' cannot be cached"):
+        build(tmp_path / 'beam', *data_sets, beam_flags=FLAGS, fail_fast=True)
+
+
+def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'apache_beam', None)
+    with pytest.raises(ValueError, match=r'got --runner=DirectRunner, but Beam cannot be imported .*flanlite\[beam\]'):
+        build(tmp_path, colours(), beam_flags=FLAGS)
+    assert cache.cache_folder(tmp_path) == tmp_path and not list(tmp_path.iterdir())
+
+
+def test_code_that_is_installed_nowhere_travels():
+    """The rows come from the module `toy_specs`, which the other process does not find."""
+    request = Request('toy_colours', colours(), 'train', 'instructions', 1, BYTES, None, pathlib.Path('/nowhere'))
+    show = 'print(len(list(request.spec.source.rows("train"))), request.folder)'
+    code = f'import sys, cloudpickle; request, _ = cloudpickle.load(sys.stdin.buffer); {show}'
+    done = subprocess.run([sys.executable, '-c', code], input=on_beam.pack([request], False)[0], capture_output=True)
+    assert done.stdout.decode().split() == ['23', str(request.folder)], done.stderr
+    assert dataclasses.replace(request).folder == request.folder

@@ -1,0 +1,171 @@
+import hashlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from toy_specs import BYTES, choices, colours, make_rows, prose
+
+from flanlite.data import cache, sources, specs, workers
+from flanlite.data.progress import Progress
+from flanlite.data.specs import Collection
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+
+
+def build(folder, *data_sets, **options):
+    specs.COLLECTIONS.clear()
+    specs.register(Collection('toy', data_sets, vocabulary='bytes'))
+    return cache.ensure([spec.name for spec in data_sets], split='train', vocabulary=BYTES, cache_dir=folder, **options)
+
+
+def only_helpers(monkeypatch, count=2):
+    """Leave all the building to other processes, as if this one were busy."""
+
+    def build_all(requests, rebuild, fail_fast, processes, progress, skip):
+        with workers.Helpers(requests, rebuild, fail_fast, progress, skip) as helpers:
+            helpers.start(count)
+            helpers.wait()
+
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
+    monkeypatch.setattr(workers, 'build_all', build_all)
+
+
+def leftovers(folder):
+    return [path for path in pathlib.Path(folder).rglob('*') if '.tmp-' in path.name]
+
+
+def contents(folder):
+    files = (path for path in sorted(pathlib.Path(folder).rglob('*')) if path.is_file() and path.suffix != '.lock')
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_other_processes_write_the_same_bytes(tmp_path, monkeypatch):
+    """A task's functions are its module's, a lambda or a closure; what they print harms nothing."""
+    log = str(tmp_path / 'pid')
+
+    def rows(split):
+        print('reading')
+        pathlib.Path(log).write_text(str(os.getpid()))
+        return make_rows(split)
+
+    data_sets = [colours(source=sources.InMemory(rows)), choices(), prose(), colours('toy_more')]
+    alone = build(tmp_path / 'alone', *data_sets, processes=1)
+    assert not alone.skipped and int(pathlib.Path(log).read_text()) == os.getpid()
+    only_helpers(monkeypatch)
+    beside = build(tmp_path / 'beside', *data_sets)
+    assert not beside.skipped and list(beside.splits) == list(alone.splits) and int(pathlib.Path(log).read_text()) != os.getpid()
+    assert contents(tmp_path / 'alone') == contents(tmp_path / 'beside') and len(contents(tmp_path / 'alone')) == 12
+
+
+def test_long_work_is_shared(tmp_path, monkeypatch):
+    """The first task, which this process takes, ends only when another process has begun the second."""
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0.1)
+    seen = tmp_path / 'seen'
+
+    def first(split):
+        limit = time.monotonic() + 120
+        while not seen.exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        return make_rows(split)
+
+    def second(split):
+        seen.write_text(str(os.getpid()))
+        return make_rows(split)
+
+    data_sets = [colours('toy_first', source=sources.InMemory(first)), colours('toy_second', source=sources.InMemory(second))]
+    report = build(tmp_path / 'cache', *data_sets, processes=2)
+    assert len(report.splits) == 2 and int(seen.read_text()) != os.getpid()
+
+
+def test_little_work_starts_no_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, 'Worker', None)
+    assert len(build(tmp_path, colours(), choices(), prose(), processes=8).splits) == 3
+
+
+def test_a_worker_that_is_killed_costs_its_task_only(tmp_path, monkeypatch, capsys):
+    def rows(split):
+        yield from make_rows(split)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    only_helpers(monkeypatch, 1)
+    report = build(tmp_path, colours('toy_killed', source=sources.InMemory(rows)), colours(), choices())
+    assert set(report.splits) == {'toy_colours', 'toy_choices'}
+    assert 'came to its end (SIGKILL); if memory ran out, fewer --processes' in report.skipped['toy_killed']
+    assert 'skipped toy_killed' in capsys.readouterr().err
+    assert not leftovers(tmp_path)
+
+
+def test_reasons_and_faults_come_from_workers(tmp_path, monkeypatch):
+    def rows(split):
+        raise ConnectionError('no network today')
+
+    broken = colours('toy_broken', source=sources.InMemory(rows))
+    only_helpers(monkeypatch, 1)
+    report = build(tmp_path / 'cache', broken, colours())
+    assert report.skipped == {'toy_broken': 'ConnectionError: no network today'} and set(report.splits) == {'toy_colours'}
+    with pytest.raises(ValueError, match="task 'toy_broken' cannot be cached: ConnectionError"):
+        build(tmp_path / 'cache', broken, fail_fast=True)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='cannot write the token cache'):
+        build(tmp_path / 'file', colours())
+
+
+def test_what_cannot_travel_is_built_here(tmp_path, monkeypatch):
+    lock = Progress('', 0).lock
+
+    def rows(split):
+        with lock:
+            return make_rows(split)
+
+    only_helpers(monkeypatch, 1)
+    assert build(tmp_path, colours(source=sources.InMemory(rows))).splits['toy_colours'].num_examples == 20
+
+
+def test_numbers_of_processes_are_checked(tmp_path):
+    with pytest.raises(ValueError, match='processes=0; expected a number from 1'):
+        build(tmp_path, colours(), processes=0)
+
+
+ENDLESS = """
+    import os, pathlib, sys, time
+    sys.path.insert(0, {tests!r})
+    from toy_specs import BYTES, colours, make_rows
+    from flanlite.data import cache, sources, specs, workers
+
+    def rows(split):
+        (pathlib.Path({folder!r}) / f'pid_{{os.getpid()}}').touch()
+        for row in make_rows(split):
+            time.sleep(60)
+            yield row
+
+    workers.QUICK_SECONDS = 0
+    names = ['toy_one', 'toy_two']
+    specs.register(specs.Collection('toy', tuple(colours(name, source=sources.InMemory(rows)) for name in names)))
+    cache.ensure(names, split='train', vocabulary=BYTES, cache_dir={folder!r} + '/cache', processes=2)
+"""
+
+
+def test_an_interrupt_ends_all_and_leaves_nothing(tmp_path):
+    """The script has no main guard, which `multiprocessing` would ask for."""
+    code = textwrap.dedent(ENDLESS).format(tests=str(pathlib.Path(__file__).parent), folder=str(tmp_path))
+    (tmp_path / 'endless.py').write_text(code)
+    process = subprocess.Popen([sys.executable, tmp_path / 'endless.py'], stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 120
+    while len(pids := [int(path.name[4:]) for path in tmp_path.glob('pid_*')]) < 2 and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert len(pids) == 2 and len(leftovers(tmp_path)) == 2
+    process.send_signal(signal.SIGINT)
+    assert 'KeyboardInterrupt' in process.communicate()[1]
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not leftovers(tmp_path) and not list(tmp_path.rglob('manifest.json'))
