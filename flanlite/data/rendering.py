@@ -71,7 +71,7 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
         place = 0
         for index, row in enumerate(spec.source.rows(specs.source_split(spec, split))):
             tally.read += 1
-            with located(spec, split, index):
+            with located(spec, split, index, row):
                 wanted = spec.keep is None or spec.keep(row)
             if wanted:
                 yield index, place, row
@@ -86,12 +86,13 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
 
 
 @contextlib.contextmanager
-def located(spec: specs.Spec, split: str, row: int) -> Iterator[None]:
-    """Name the row in an error that a data set's functions raise."""
+def located(spec: specs.Spec, split: str, index: int, row: specs.Row) -> Iterator[None]:
+    """Name the row, and what it holds, in an error that a data set's functions raise."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f'{spec.name!r}, {split} row {row}: {type(error).__name__}: {error}') from error
+        fields = ', '.join(f'{name} ({type(value).__name__})' for name, value in row.items())
+        raise ValueError(f'{spec.name!r}, {split} row {index}: {type(error).__name__}: {error}; the row has {fields}') from error
 
 
 def sample_order(count: int) -> np.ndarray:
@@ -142,7 +143,7 @@ def render(
         if tally.used == limit:
             tally.truncated = True
             return
-        with located(spec, split, row):
+        with located(spec, split, row, raw):
             example = spec.example(raw)
         tally.used += 1
         texts = example['texts']

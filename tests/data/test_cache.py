@@ -177,11 +177,11 @@ FAULTY = {
     'empty': ([], "no examples: 0 rows were read of 'train', and dropped none"),
     'no_json': (['<html>rate limited</html>'], 'no_json/train.jsonl, line 1 is no JSON'),
     'no_object': ([[1, 2]], 'no_object/train.jsonl, line 1: expected a JSON object with a field a name, got list'),
-    'no_field': ([{'thing': 'a'}], "'no_field', train row 0: KeyError: 'skip'"),
-    'other_type': ([row | {'thing': 4.5} for row in make_rows('train')], "'other_type', train row 0: "),
-    'other_label': ([row | {'colour': 7} for row in make_rows('train')], "'other_label', train row 0: ValueError: data set 'other_label': the answer 7"),
-    'label_text': ([row | {'colour': None} for row in make_rows('train')], "'label_text', train row 0: "),
-    'half': (make_rows('train') * 50, 'half/train.jsonl.gz is damaged (Compressed file ended before the end-of-stream marker was reached); get it again'),
+    'no_field': ([{'thing': 'a'}], "'no_field', train row 0: KeyError: 'skip'; the row has thing (str)"),
+    'other_type': ([row | {'thing': 4.5} for row in make_rows('train')], 'float found; the row has id (int), thing (float)'),
+    'other_label': ([row | {'colour': 7} for row in make_rows('train')], "data set 'other_label': the answer 7 is no index"),
+    'no_label': ([row | {'colour': None} for row in make_rows('train')], 'number (int), colour (NoneType)'),
+    'half': (make_rows('train') * 50, 'half/train.jsonl.gz is damaged (Compressed file ended before'),
     'no_file': (make_rows('train'), "no_file has no split 'train', only test"),
 }
 
