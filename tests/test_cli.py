@@ -38,6 +38,13 @@ def test_gin_flags_with_and_without_equals():
     assert (args.gin_file, args.bindings) == (['a.gin', 'b.gin'], ['TRAIN_STEPS=3', 'SEED=4'])
 
 
+def test_flags_beside_runner_are_beams(capsys):
+    args = cli.parse(['cache', '--mixture=rte', '--region', 'x', '--gin.SEED=4', '--runner=DataflowRunner', '--temp_location=gs://b'])
+    assert (args.runner, args.beam_flags, args.bindings) == ('DataflowRunner', ['--region', 'x', '--temp_location=gs://b'], ['SEED=4'])
+    assert cli.main(['cache', '--mixture=rte', '--region=x']) == 2
+    assert "no flag '--region=x'" in capsys.readouterr().err
+
+
 def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
     assert cli.main(['show', '--mixture=pocket_held_out_sentiment', f'--cache_dir={tmp_path}', '--examples=1']) == 0
     printed = capsys.readouterr().out

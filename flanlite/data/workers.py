@@ -173,6 +173,8 @@ class Worker:
         """End the process; it removes what it has not finished."""
         self._process.terminate()
         self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
 
     def _send(self, message: bytes) -> None:
