@@ -39,6 +39,8 @@ def build_all(
     except ImportError as error:
         raise ValueError(f'got {" ".join(flags)}, but Beam cannot be imported ({error}); install flanlite[beam]') from error
     packed = pack(requests, rebuild)
+    for request in requests:
+        remote.take_text(reason_file(request))  # of an earlier job that was ended
     with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
         _ = pipeline | 'Splits' >> beam.Create(packed) | beam.Reshuffle() | 'Build' >> beam.Map(build_one)
     for request in requests:

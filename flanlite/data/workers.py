@@ -22,6 +22,7 @@ from flanlite.data.progress import Progress
 from flanlite.data.remote import CacheFolderError
 
 QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
+STOP_SECONDS = 10.0  # for a process to remove what it has not finished
 FAULTS = {fault.__name__: fault for fault in (builds.DamagedCacheError, CacheFolderError)}
 SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data import workers; workers.serve()'
 
@@ -142,7 +143,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, '-c', SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | unseen
         )
-        self._send(pickle.dumps(sys.path))
+        self._send(sys.path)
 
     def build(self, request: Request, rebuild: bool, told: builds.Told) -> str | None:
         """Have a split built; see `builds.attempt`. A process that dies is a reason too."""
@@ -156,12 +157,15 @@ class Worker:
                 kind, *found = pickle.load(self._process.stdout)
                 if kind == 'done':
                     return found[0]
+                if kind == 'unread':  # such as code of a module that is found in this process only
+                    return builds.attempt(request, rebuild, told)
                 if kind != 'examples':
                     raise FAULTS[kind](*found)
                 told(*found)
         except (EOFError, pickle.UnpicklingError):
             status = self._process.wait()
-        builds.remove_leftovers(request.folder)
+        with builds.locked(request.folder):
+            builds.remove_leftovers(request.folder)
         how = signal.Signals(-status).name if status < 0 else f'exit status {status}'
         return f'the process that built it came to its end ({how}); if memory ran out, fewer --processes need less'
 
@@ -172,14 +176,18 @@ class Worker:
     def stop(self) -> None:
         """End the process; it removes what it has not finished."""
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # reading the answer shows how it ended
-            self._process.stdin.write(message)
+            pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
 
 
@@ -196,7 +204,12 @@ def serve() -> None:
 
     with contextlib.suppress(EOFError, BrokenPipeError):  # the first process is done, or was killed
         while True:
-            request, rebuild = pickle.load(sys.stdin.buffer)
+            message = pickle.load(sys.stdin.buffer)
+            try:
+                request, rebuild = cloudpickle.loads(message)
+            except Exception:
+                tell('unread')
+                continue
             try:
                 tell('done', builds.attempt(request, rebuild, lambda count: tell('examples', count)))
             except tuple(FAULTS.values()) as fault:

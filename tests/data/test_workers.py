@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose
@@ -120,14 +121,20 @@ def test_reasons_and_faults_come_from_workers(tmp_path, monkeypatch):
 
 
 def test_what_cannot_travel_is_built_here(tmp_path, monkeypatch):
+    """One data set holds a lock, another's rows come from a module that only this process has."""
     lock = Progress('', 0).lock
 
     def rows(split):
         with lock:
             return make_rows(split)
 
+    module = types.ModuleType('only_here')
+    exec('def rows(split):\n    return [{"thing": "x", "number": 1, "colour": 0, "skip": False}] * 3', module.__dict__)
+    monkeypatch.setitem(sys.modules, 'only_here', module)
     only_helpers(monkeypatch, 1)
-    assert build(tmp_path, colours(source=sources.InMemory(rows))).splits['toy_colours'].num_examples == 20
+    data_sets = [colours(source=sources.InMemory(rows)), colours('toy_here', source=sources.InMemory(module.rows))]
+    counts = {name: len(split) for name, split in build(tmp_path, *data_sets).splits.items()}
+    assert counts == {'toy_colours': 20, 'toy_here': 3}
 
 
 def test_numbers_of_processes_are_checked(tmp_path):
