@@ -61,7 +61,7 @@ def run(name, options):
     environment = os.environ | {'FLANLITE_CACHE_DIR': f'{options.work_dir}/flanlite', 'TF_CPP_MIN_LOG_LEVEL': '3'}
     started = time.time()
     command = [sys.executable, __file__, f'--measure={name}', *given]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    done = subprocess.run(command, capture_output=True, env=environment, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1]) | {'seconds': time.time() - started}
