@@ -68,10 +68,10 @@ class RowReader:
     go on with another number of hosts.
     """
 
-    def __init__(self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, shard: tuple[int, int]) -> None:
+    def __init__(self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, host_rows: Sequence[int]) -> None:
         self._order, self._capacity, self._pack = order, capacity, pack
         self._batch_size = batch_size
-        self._mine = range(shard[0] * batch_size // shard[1], (shard[0] + 1) * batch_size // shard[1])
+        self._mine = frozenset(host_rows)
         self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}".encode()):08x}'
         self._window, self._row = 0, 0
         self._planned: list[list[packing.Tokens] | None] | None = None
@@ -164,7 +164,7 @@ class TrainBatches:
         self._source[0].close()
 
 
-@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'shard_index', 'shard_count'])
+@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'host_rows'])
 def train_iterator(
     splits: Sequence[CachedSplit],
     rates: Sequence[float],
@@ -173,8 +173,7 @@ def train_iterator(
     batch_size: int,
     seed: int,
     pack: bool = True,
-    shard_index: int = 0,
-    shard_count: int = 1,
+    host_rows: Sequence[int] | None = None,
     window: int = 4_096,
     prefetch: int = 8,
 ) -> TrainBatches:
@@ -187,8 +186,7 @@ def train_iterator(
         batch_size: rows of the global batch.
         seed: decides the order, together with the position.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
-        shard_index: this host's number.
-        shard_count: the number of hosts; each reads batch_size / shard_count rows of each batch.
+        host_rows: which rows of each batch this host reads; by default all.
         window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
         prefetch: how many batches a thread reads ahead; 0 reads them when they are asked for. Changes nothing but the speed.
 
@@ -199,14 +197,13 @@ def train_iterator(
         ValueError: lengths, rates or sizes that cannot be; later, a damaged shard.
     """
     capacity = check_lengths(feature_lengths)
-    if batch_size < 1 or shard_count < 1 or batch_size % shard_count:
-        raise ValueError(f'the batch size {batch_size} does not divide over {shard_count} hosts; expected a multiple of {shard_count}')
-    if not 0 <= shard_index < shard_count:
-        raise ValueError(f'got the shard index {shard_index}; expected one from 0 to {shard_count - 1}')
+    host_rows = range(batch_size) if host_rows is None else [int(row) for row in host_rows]
+    if batch_size < 1 or not host_rows or not 0 <= min(host_rows) <= max(host_rows) < batch_size:
+        raise ValueError(f'got the rows {list(host_rows)} of a batch of {batch_size}; expected some of 0 to {batch_size - 1}')
     if window < 1 or prefetch < 0:
         raise ValueError(f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more')
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
-    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, (shard_index, shard_count))
+    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows)
     return TrainBatches(reader, prefetch)
 
 

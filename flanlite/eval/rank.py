@@ -116,8 +116,7 @@ def score(
 
 def place_rows(partitioner: Partitioner, *arrays: np.ndarray) -> list[jax.Array]:
     """Put global arrays onto the mesh, split by rows; every process has them whole and places its share."""
-    index, count = partitioner.host_share()
-    share = {str(number): array[index * len(array) // count : (index + 1) * len(array) // count] for number, array in enumerate(arrays)}
+    share = {str(number): array[partitioner.host_rows(len(array))] for number, array in enumerate(arrays)}
     return list(partitioner.place(share).values())
 
 

@@ -15,17 +15,20 @@ from typing import Any
 import gin
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Axes = tuple[str | None, ...]
-Rules = tuple[tuple[str, str | None], ...]
+MeshAxes = str | tuple[str, ...] | None
+Rules = tuple[tuple[str, MeshAxes], ...]
 
-MESH_AXES = ('data', 'model')
+MESH_AXES = ('dcn', 'data', 'model')  # slices, which a slower network joins; within each, as T5X has them
 PROCESS_VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 
 # The rules as T5X has them (t5x.partitioning.standard_logical_axis_rules). Earlier rules win, and a mesh axis is used once a tensor.
-SHARDED = (('batch', 'data'), *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')))
+# Only the batch lies over several slices: each has all parameters, and what they exchange is the gradient, once a step.
+SHARDED = (('batch', ('dcn', 'data')), *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')))
 REPLICATED = (('kv', None), ('length', None), ('layers', None), ('relpos_buckets', None))
 EMBED = {  # by (activation dims, parameter dims): where the residual stream's axis goes
     (1, 1): (('embed', None),),
@@ -36,28 +39,28 @@ EMBED = {  # by (activation dims, parameter dims): where the residual stream's a
 
 
 def standard_logical_axis_rules(
-    activation_partitioning_dims: int = 1, parameter_partitioning_dims: int = 1, additional_rules: Sequence[Sequence[str | None]] = ()
+    activation_partitioning_dims: int = 1, parameter_partitioning_dims: int = 1, additional_rules: Sequence[Sequence[Any]] = ()
 ) -> Rules:
     """Return T5X's rules for 1-D or 2-D partitioned activations and parameters.
 
     Args:
         activation_partitioning_dims: 1 shards activations over `data` by batch only; 2 shards their `embed` over `model` too.
         parameter_partitioning_dims: 1 shards parameters over `model` only; 2 shards their `embed` over `data` too (as ZeRO-3 does).
-        additional_rules: (logical axis, mesh axis or None) pairs that go before the standard ones.
+        additional_rules: (logical axis, mesh axis, several of them, or None) pairs that go before the standard ones.
     """
     dims = (activation_partitioning_dims, parameter_partitioning_dims)
     if dims not in EMBED:
         raise ValueError(f'activations and parameters are partitioned over 1 or 2 dimensions; got {dims[0]} and {dims[1]}')
-    rules = tuple((str(name), axis) for name, axis in additional_rules)
+    rules = tuple((str(name), tuple(axis) if isinstance(axis, list) else axis) for name, axis in additional_rules)
     for name, axis in rules:
-        if axis not in (*MESH_AXES, None):
-            raise ValueError(f'the rule for {name!r} names the mesh axis {axis!r}; the mesh has {", ".join(MESH_AXES)}')
+        if unknown := set(mesh_axes(axis)) - set(MESH_AXES):
+            raise ValueError(f'the rule for {name!r} names the mesh axis {unknown.pop()!r}; the mesh has {", ".join(MESH_AXES)}')
     return rules + SHARDED + EMBED[dims] + REPLICATED
 
 
 @dataclasses.dataclass(frozen=True)
 class Partitioner:
-    """A mesh with axes `data` and `model`, and the rules that place logical axes on it; hashable, to find compiled steps by."""
+    """A mesh with axes `dcn`, `data` and `model`, and the rules that place logical axes on it; hashable, to find compiled steps by."""
 
     mesh: Mesh
     rules: Rules
@@ -65,7 +68,7 @@ class Partitioner:
     @property
     def data_size(self) -> int:
         """How many ways the batch is split."""
-        return self.mesh.shape['data']
+        return self.mesh.shape['dcn'] * self.mesh.shape['data']
 
     @property
     def model_size(self) -> int:
@@ -79,17 +82,18 @@ class Partitioner:
 
     @property
     def batch(self) -> NamedSharding:
-        """The sharding of a batch's arrays: by rows, over `data`."""
-        return NamedSharding(self.mesh, PartitionSpec('data'))
+        """The sharding of a batch's arrays: by rows, over `dcn` and `data`."""
+        return NamedSharding(self.mesh, PartitionSpec(('dcn', 'data')))
 
     def spec(self, axes: Axes) -> PartitionSpec:
         """Place logical axes on mesh axes, by the first rule that fits and whose mesh axis is still free."""
         known = {name for name, _ in self.rules}
         if unknown := [name for name in axes if name is not None and name not in known]:
             raise ValueError(f'no rule for the logical axis {unknown[0]!r}; the rules have {", ".join(sorted(known))}')
-        placed: dict[int, str | None] = {}
+        placed: dict[int, MeshAxes] = {}
         for name, mesh_axis in self.rules:
-            if name in axes and axes.index(name) not in placed and (mesh_axis is None or mesh_axis not in placed.values()):
+            free = not set(mesh_axes(mesh_axis)) & {used for each in placed.values() for used in mesh_axes(each)}
+            if name in axes and axes.index(name) not in placed and free:
                 placed[axes.index(name)] = mesh_axis
         return PartitionSpec(*(placed.get(i) for i in range(len(axes))))
 
@@ -114,7 +118,8 @@ class Partitioner:
         if self.mesh.size == 1:
             return x
         placed = self.spec(axes)
-        fits = (axis if axis and size % self.mesh.shape[axis] == 0 else None for size, axis in zip(x.shape, placed, strict=True))
+        ways = (math.prod(self.mesh.shape[each] for each in mesh_axes(axis)) for axis in placed)
+        fits = (axis if size % n == 0 else None for size, axis, n in zip(x.shape, placed, ways, strict=True))
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(*fits)))
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
@@ -122,9 +127,10 @@ class Partitioner:
 
         def check(path: Any, leaf: Any, axes: Axes) -> None:
             for size, name, mesh_axis in zip(leaf.shape, axes, self.spec(axes), strict=True):
-                if mesh_axis is not None and size % self.mesh.shape[mesh_axis]:
+                ways = math.prod(self.mesh.shape[each] for each in mesh_axes(mesh_axis))
+                if size % ways:
                     raise ValueError(
-                        f'{parameter_name(path)} has {size} along {name!r}, expected a multiple of {self.mesh.shape[mesh_axis]}, which is '
+                        f'{parameter_name(path)} has {size} along {name!r}, expected a multiple of {ways}, which is '
                         f'the size of the mesh axis {mesh_axis!r}; change the size of the model, or num_partitions (now {self.model_size})'
                     )
 
@@ -148,60 +154,84 @@ class Partitioner:
                 f'x {self.data_size} devices on the data axis; set BATCH_SIZE={near}, or fewer MICROBATCHES, or more num_partitions'
             )
 
-    def host_share(self) -> tuple[int, int]:
-        """Return (index, count): which share of a batch's rows this process reads. Processes that split a model read the same share."""
-        owners = np.vectorize(lambda device: device.process_index)(self.mesh.devices)
-        rows = sorted(set(np.nonzero(owners == jax.process_index())[0].tolist()))
-        count, rest = divmod(self.data_size, len(rows))
-        if rest or rows != list(range(rows[0], rows[0] + len(rows))) or rows[0] % len(rows):
-            raise ValueError(
-                f'this process has the rows {rows} of the {self.data_size} on the data axis, which is no even share; '
-                f'set num_partitions (now {self.model_size}) to a multiple or divisor of the devices a process'
-            )
-        return rows[0] // len(rows), count
+    def host_rows(self, num_rows: int) -> np.ndarray:
+        """List which of a batch's rows this process's devices hold, ascending; where processes split a model, they hold the same ones."""
+        held = self.batch.addressable_devices_indices_map((num_rows,)).values()
+        return np.unique(np.concatenate([np.arange(num_rows)[index] for index in held]))
 
     def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-        """Put this host's rows of a batch onto its devices, as its share of global arrays."""
-        sharding = self.batch
-        return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+        """Put this host's rows of a batch, those of `host_rows`, onto its devices, as its share of global arrays."""
+        held = len(self.host_rows(self.data_size))
+
+        def put(array: np.ndarray) -> jax.Array:
+            shape = (len(array) * self.data_size // held, *array.shape[1:])
+            rows = self.host_rows(shape[0])
+
+            def piece(index: tuple[slice, ...]) -> np.ndarray:
+                start, stop, _ = index[0].indices(shape[0])
+                first = np.searchsorted(rows, start)
+                return array[first : first + stop - start]
+
+            return jax.make_array_from_callback(shape, self.batch, piece)
+
+        return {name: put(array) for name, array in batch.items()}
 
     def replicate(self, value: np.ndarray) -> jax.Array:
         """Put a value that all processes have onto every device."""
         return jax.make_array_from_process_local_data(self.replicated, value)
 
 
-@gin.configurable
+@gin.configurable(denylist=['devices'])
 def make_partitioner(
     num_partitions: int = 1,
     mesh_shape: tuple[int, int] | None = None,
+    num_slices: int | None = None,
     activation_partitioning_dims: int = 1,
     parameter_partitioning_dims: int = 1,
-    additional_rules: Sequence[Sequence[str | None]] = (),
+    additional_rules: Sequence[Sequence[Any]] = (),
+    *,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Partitioner:
     """Make the mesh over all devices of all processes.
 
     Args:
         num_partitions: over how many devices one copy of the model is split; the rest of the devices split the batch.
-        mesh_shape: (data, model) sizes instead; their product may be smaller than the number of devices, on a single process.
+        mesh_shape: (data, model) sizes of a slice instead; their product may be smaller than its number of devices, on a single process.
+        num_slices: how many groups of devices a slower network joins (TPU slices, nodes of GPUs); by default, what the devices say.
         activation_partitioning_dims: see `standard_logical_axis_rules`.
         parameter_partitioning_dims: see `standard_logical_axis_rules`.
         additional_rules: see `standard_logical_axis_rules`.
+        devices: of the mesh; by default all there are.
 
     Raises:
         ValueError: the devices do not divide into such a mesh.
     """
     rules = standard_logical_axis_rules(activation_partitioning_dims, parameter_partitioning_dims, additional_rules)
-    devices = jax.devices()
+    slices = split_slices(jax.devices() if devices is None else devices, num_slices)
+    count, of_each = len(slices[0]), f'devices{" of each slice" * (len(slices) > 1)}'
     if mesh_shape is None:
-        if num_partitions < 1 or len(devices) % num_partitions:
-            divisors = ', '.join(str(n) for n in range(1, len(devices) + 1) if len(devices) % n == 0)
-            raise ValueError(f'num_partitions is {num_partitions}, expected one that divides the {len(devices)} devices: {divisors}')
-        mesh_shape = (len(devices) // num_partitions, num_partitions)
+        if num_partitions < 1 or count % num_partitions:
+            divisors = ', '.join(str(n) for n in range(1, count + 1) if count % n == 0)
+            raise ValueError(f'num_partitions is {num_partitions}, expected one that divides the {count} {of_each}: {divisors}')
+        mesh_shape = (count // num_partitions, num_partitions)
     needed = math.prod(mesh_shape)
-    if len(mesh_shape) != 2 or min(mesh_shape) < 1 or needed > len(devices) or (needed < len(devices) and jax.process_count() > 1):
-        raise ValueError(f'mesh_shape is {tuple(mesh_shape)}, expected (data, model) sizes that multiply to the {len(devices)} devices')
-    mesh = jax.make_mesh(tuple(mesh_shape), MESH_AXES, axis_types=(AxisType.Auto,) * 2, devices=devices[:needed])
-    return Partitioner(mesh, rules)
+    if len(mesh_shape) != 2 or min(mesh_shape) < 1 or needed > count or (needed < count and jax.process_count() > 1):
+        raise ValueError(f'mesh_shape is {tuple(mesh_shape)}, expected (data, model) sizes that multiply to the {count} {of_each}')
+    meshes = [mesh_utils.create_device_mesh(mesh_shape, each[:needed], allow_split_physical_axes=True) for each in slices]
+    return Partitioner(Mesh(np.stack(meshes), MESH_AXES, axis_types=(AxisType.Auto,) * 3), rules)
+
+
+def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[list[jax.Device]]:
+    """Part devices by the slice that they say they are in; into equal runs of them, where another number is asked for."""
+    numbers = [getattr(device, 'slice_index', None) or 0 for device in devices]
+    found = len(set(numbers))
+    count = found if num_slices is None else num_slices
+    if count < 1 or len(devices) % count or (found not in (1, count) and devices[0].platform == 'tpu'):
+        said = f', in {found} slices' if found > 1 else ''
+        raise ValueError(f'num_slices is {num_slices}, expected one that fits the {len(devices)} devices{said}; leave it out to have {found}')
+    ordered = [devices[place] for place in np.argsort(numbers, kind='stable')]
+    size = len(devices) // count
+    return [ordered[start : start + size] for start in range(0, len(devices), size)]
 
 
 def join_processes() -> None:
@@ -232,6 +262,11 @@ def join_processes() -> None:
     except RuntimeError as error:  # in a notebook, say, where JAX has computed before: one process, then
         if 'must be called before' not in str(error):
             raise
+
+
+def mesh_axes(rule: MeshAxes) -> tuple[str, ...]:
+    """List the mesh axes of a rule: none, one or several."""
+    return (rule,) if isinstance(rule, str) else rule or ()
 
 
 def is_axes(leaf: Any) -> bool:

@@ -279,10 +279,9 @@ class TrainingData:
         return self._iterator(self.cached, partitioner, self.seed)
 
     def _iterator(self, cached: cache.CacheReport, partitioner: Partitioner, seed: int, **options: Any) -> Any:
-        shard_index, shard_count = partitioner.host_share()
         return batches.train_iterator(
             list(cached.splits.values()), [self.rates[task] for task in cached.splits], feature_lengths=self.feature_lengths,
-            batch_size=self.batch_size, seed=seed, shard_index=shard_index, shard_count=shard_count, **options,
+            batch_size=self.batch_size, seed=seed, host_rows=partitioner.host_rows(self.batch_size), **options,
         )  # fmt: skip
 
     def evaluator(

@@ -172,8 +172,8 @@ def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, mon
         monkeypatch.setattr(
             CachedSplit, 'read_records', lambda split, indices, load=loads[-1]: load.extend(indices) or original(split, indices)
         )
-        shares.append(read(splits, pack=pack, steps=20, shard_index=host, shard_count=hosts))
-    joined = [{name: np.concatenate([share[name] for share in step]) for name in step[0]} for step in zip(*shares, strict=True)]
+        shares.append(read(splits, pack=pack, steps=20, host_rows=range(host, 4, hosts)))
+    joined = [{name: np.stack([share[name] for share in step], 1).reshape(4, -1) for name in step[0]} for step in zip(*shares, strict=True)]
     assert_same(joined, whole)
     per_window = sum(map(len, loads))
     assert max(map(len, loads)) < 1.3 * per_window / hosts
@@ -181,7 +181,7 @@ def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, mon
 
 def test_a_run_may_go_on_with_another_number_of_hosts(splits):
     whole = read(splits, steps=12)
-    one = read(splits, shard_index=1, shard_count=2)
+    one = read(splits, host_rows=[2, 3])
     list(itertools.islice(one, 9))
     iterator = read(splits)
     iterator.set_state(one.get_state())
@@ -218,8 +218,8 @@ def test_evaluation_batches(splits):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'batch_size': 6, 'shard_count': 4}, 'the batch size 6 does not divide over 4 hosts'),
-        ({'shard_index': 2, 'shard_count': 2}, 'from 0 to 1'),
+        ({'batch_size': 0}, 'of a batch of 0'),
+        ({'batch_size': 2, 'host_rows': [1, 2]}, 'expected some of 0 to 1'),
         ({'feature_lengths': {'inputs': 8}}, "expected 'inputs' and 'targets'"),
         ({'feature_lengths': {'inputs': 8, 'targets': 0}}, "expected 'inputs' and 'targets'"),
         ({'rates': (1, 2)}, 'got 3 splits and 2 rates'),
