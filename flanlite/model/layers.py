@@ -183,7 +183,9 @@ class Embedding(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        return constrain(self.embedding[...][tokens_BT].astype(self.dtype), RESIDUAL)
+        # Whole in its width, else XLA gathers the rows over all devices, not the table.
+        table_VD = reshard(self.embedding[...].astype(self.dtype), ('vocab', 'embed'), ('vocab', None))
+        return constrain(table_VD[tokens_BT], RESIDUAL)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
         """Compute tied logits in float32, scaled by 1/sqrt(D)."""

@@ -228,7 +228,7 @@ def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[
     count = found if num_slices is None else num_slices
     if count < 1 or len(devices) % count or (found not in (1, count) and devices[0].platform == 'tpu'):
         said = f', in {found} slices' if found > 1 else ''
-        raise ValueError(f'num_slices is {num_slices}, expected one that fits the {len(devices)} devices{said}; leave it out to have {found}')
+        raise ValueError(f'num_slices is {num_slices}, expected one that fits the {len(devices)} devices{said}; by default it is {found}')
     ordered = [devices[place] for place in np.argsort(numbers, kind='stable')]
     size = len(devices) // count
     return [ordered[start : start + size] for start in range(0, len(devices), size)]

@@ -1,17 +1,26 @@
 """The mesh, the rules, and the clear refusals."""
 
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
+import toy
 from jax.sharding import PartitionSpec
 
 from flanlite.train import partitioning
 from flanlite.train.partitioning import Partitioner, standard_logical_axis_rules
 
+BATCH = ('dcn', 'data')
 
-def partitioner_of(*dims, data=2, model=4):
+
+def partitioner_of(*dims, slices=1, data=2, model=4):
     """Make a partitioner of a mesh larger than this process has: enough for all that places nothing."""
-    mesh = jax.sharding.AbstractMesh((data, model), partitioning.MESH_AXES)
+    mesh = jax.sharding.AbstractMesh((slices, data, model), partitioning.MESH_AXES)
     return Partitioner(mesh, standard_logical_axis_rules(*dims))
 
 
@@ -21,8 +30,8 @@ def partitioner_of(*dims, data=2, model=4):
         ((1, 1), ('embed', 'mlp'), (None, 'model')),
         ((1, 1), ('layers', 'joined_kv', 'embed'), (None, 'model', None)),
         ((1, 2), ('embed', 'mlp'), ('data', 'model')),
-        ((1, 2), ('batch', 'length', 'embed'), ('data', None, None)),
-        ((2, 1), ('batch', 'length', 'embed'), ('data', None, 'model')),
+        ((1, 2), ('batch', 'length', 'embed'), (BATCH, None, None)),
+        ((2, 1), ('batch', 'length', 'embed'), (BATCH, None, 'model')),
         ((2, 1), ('embed', 'mlp'), (None, 'model')),
         ((2, 2), ('vocab', 'embed'), ('model', 'data')),
         ((2, 2), ('embed',), ('model',)),
@@ -35,6 +44,49 @@ def test_rules_place_axes_as_t5x_does(dims, axes, expected):
 def test_additional_rules_go_first():
     rules = standard_logical_axis_rules(additional_rules=[('vocab', None)])
     assert Partitioner(partitioner_of().mesh, rules).spec(('vocab', 'embed')) == PartitionSpec(None, None)
+
+
+def test_parameters_may_lie_over_several_slices_too():
+    """By default each slice has all of them; a rule over both axes takes neither twice."""
+    assert partitioner_of(1, 2, slices=2).spec(('embed', 'mlp')) == PartitionSpec('data', 'model')
+    rules = standard_logical_axis_rules(additional_rules=[['embed', ['dcn', 'data']]])
+    over_all = Partitioner(partitioner_of(slices=2).mesh, rules)
+    assert over_all.spec(('embed', 'mlp')) == PartitionSpec(BATCH, 'model')
+    assert over_all.spec(('batch', 'embed')) == PartitionSpec(None, BATCH)  # the rule that goes first has it
+    with pytest.raises(ValueError, match=r"10 along 'embed', expected a multiple of 4"):
+        over_all.check_shapes({'scale': np.zeros(10)}, {'scale': ('embed',)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """As much of a device as a mesh is made of."""
+
+    id: int
+    process_index: int = 0
+    slice_index: int | None = None
+    platform: str = 'gpu'
+    device_kind: str = 'made up'
+
+
+def owners(partitioner):
+    return np.vectorize(lambda device: device.id)(partitioner.mesh.devices).tolist()
+
+
+def test_slices_are_found_and_joined_by_the_first_axis():
+    shuffled = [Device(number, slice_index=number // 4) for number in (5, 0, 6, 1, 4, 2, 7, 3)]
+    found = partitioning.make_partitioner(num_partitions=2, devices=shuffled)
+    assert owners(found) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    assert (found.data_size, found.model_size) == (4, 2)
+    assert owners(partitioning.make_partitioner(devices=shuffled, num_slices=1)) == [[[number] for number in range(8)]]
+    silent = [Device(number, platform='cpu') for number in range(8)]
+    assert dict(partitioning.make_partitioner(devices=silent).mesh.shape) == {'dcn': 1, 'data': 8, 'model': 1}
+    assert owners(partitioning.make_partitioner(mesh_shape=(2, 2), num_slices=2, devices=silent)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    on_tpus = [dataclasses.replace(device, platform='tpu') for device in shuffled]
+    for refused, devices in ((3, silent), (0, silent), (1, on_tpus)):
+        with pytest.raises(ValueError, match=f'num_slices is {refused}, expected one that fits the 8 devices'):
+            partitioning.make_partitioner(num_slices=refused, devices=devices)
+    with pytest.raises(ValueError, match='divides the 4 devices of each slice: 1, 2, 4'):
+        partitioning.make_partitioner(num_partitions=8, devices=shuffled)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +112,30 @@ def test_what_cannot_be_is_refused_with_a_remedy(refused, words):
     assert all(word in str(raised.value) for word in words), raised.value
 
 
+INTERLEAVED = """
+import jax, numpy as np
+from flanlite.train import partitioning
+partitioning.join_processes()
+devices = np.array(jax.devices()).reshape(2, 2).T.ravel().tolist()
+partitioner = partitioning.make_partitioner(num_partitions=%d, devices=devices)
+batch = np.arange(16).reshape(8, 2)
+placed = partitioner.place({'tokens': batch[partitioner.host_rows(8)]})['tokens']
+assert placed.shape == (8, 2) and len(placed.addressable_shards) == 2
+for shard in placed.addressable_shards:
+    np.testing.assert_array_equal(shard.data, batch[shard.index])
+print(partitioner.host_rows(8).tolist())
+"""
+
+
+@pytest.mark.parametrize(('num_partitions', 'rows'), [(1, [[0, 1, 4, 5], [2, 3, 6, 7]]), (2, [list(range(8))] * 2)])
+def test_hosts_place_the_rows_of_their_devices_wherever_these_lie(num_partitions, rows):
+    """As on TPU pods, where the mesh follows the network and not the hosts."""
+    flags = {'XLA_FLAGS': '--xla_force_host_platform_device_count=2', 'JAX_PLATFORMS': 'cpu'}
+    command = [sys.executable, '-c', INTERLEAVED % num_partitions]
+    started = [subprocess.Popen(command, env=os.environ | flags | each, stdout=subprocess.PIPE) for each in toy.process_variables()]
+    assert [json.loads(process.communicate()[0]) for process in started] == rows
+
+
 def test_half_said_processes_are_refused(monkeypatch):
     monkeypatch.setenv('FLANLITE_NUM_PROCESSES', '2')
     with pytest.raises(ValueError, match='FLANLITE_COORDINATOR=HOST:PORT'):
@@ -68,7 +144,7 @@ def test_half_said_processes_are_refused(monkeypatch):
 
 def test_batches_are_placed_by_rows():
     partitioner = partitioning.make_partitioner()
-    assert partitioner.host_share() == (0, 1)
+    assert partitioner.host_rows(8).tolist() == list(range(8))
     placed = partitioner.place({'tokens': np.arange(16).reshape(8, 2)})
     assert placed['tokens'].sharding.is_equivalent_to(partitioner.sharding(('batch', None)), 2)
     np.testing.assert_array_equal(placed['tokens'], np.arange(16).reshape(8, 2))

@@ -6,7 +6,6 @@ import math
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from flanlite.train.partitioning import Partitioner
 
 STEPS = 12
 EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')
+QUICK = '--xla_backend_optimization_level=0'  # compiles sooner
 EVERY_STEP = {'BINDINGS': 'CheckpointConfig.every_steps = 1'}
 
 
@@ -125,25 +125,38 @@ def test_sigterm_saves_and_leaves(tmp_path):
 
 
 def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        coordinator = f'127.0.0.1:{free.getsockname()[1]}'
-    processes = []
-    for index in range(2):
-        numbers = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': '2', 'FLANLITE_PROCESS_ID': str(index)}
-        numbers['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # compiles sooner
-        processes.append(start(tmp_path, 100_000, variables=numbers))
+    processes = [start(tmp_path, 100_000, variables=each | {'XLA_FLAGS': QUICK}) for each in toy.process_variables()]
     wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], outputs
-    assert json.loads((tmp_path / 'manifest.json').read_text())['mesh'] == {'data': 2, 'model': 1}
+    assert json.loads((tmp_path / 'manifest.json').read_text())['mesh'] == {'dcn': 1, 'data': 2, 'model': 1}
     one, two = ([list(record.values()) for record in training_records(folder)[: STEPS // 2]] for folder in (whole.model_dir, tmp_path))
     np.testing.assert_allclose(two, one, rtol=1e-4)
     resumed = parameters.load_run(tmp_path)
     assert resumed.step >= STEPS and resumed.config == toy.CONFIG
     on_one = toy.train(tmp_path, resumed.step + 2)  # onto another mesh, with the data from where it stood
     assert math.isfinite(on_one.metrics['loss']) and on_one.step == resumed.step + 2
+
+
+def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
+    """One process of eight devices in two slices, then two processes of two devices, then one device: as if nothing had happened."""
+
+    def go_on(steps, processes, devices, bindings):
+        variables = {'XLA_FLAGS': f'{QUICK} --xla_force_host_platform_device_count={devices}', 'BINDINGS': bindings}
+        numbers = toy.process_variables(processes) if processes > 1 else [{}]
+        started = [start(tmp_path, steps, variables=variables | each) for each in numbers]
+        outputs = [process.communicate()[0] for process in started]
+        assert not any(process.returncode for process in started), outputs
+        return json.loads((tmp_path / 'manifest.json').read_text())['mesh']
+
+    fully_sharded = 'make_partitioner.parameter_partitioning_dims = 2'
+    meshes = [go_on(4, 1, 8, f'make_partitioner.num_partitions = 2; make_partitioner.num_slices = 2; {fully_sharded}')]
+    meshes.append(go_on(8, 2, 2, fully_sharded))
+    assert meshes == [{'dcn': 2, 'data': 2, 'model': 2}, {'dcn': 1, 'data': 4, 'model': 1}]
+    toy.train(tmp_path, STEPS)
+    got, expected = ([list(record.values()) for record in training_records(folder)] for folder in (tmp_path, whole.model_dir))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):

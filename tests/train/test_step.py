@@ -20,7 +20,15 @@ CONFIG = T5Config(
     vocab_size=64, emb_dim=16, num_heads=8, num_encoder_layers=1, num_decoder_layers=1, head_dim=4, mlp_dim=32, dropout_rate=0.0,
     dtype='float32',
 )  # fmt: skip
-MESHES = [((8, 1), 1, 2), ((1, 8), 1, 1), ((2, 4), 2, 2)]  # data-, model- and mixed-parallel, with dims of activations and parameters
+LAYOUTS = {  # by mesh, slices, dims of activations and of parameters, and microbatches
+    'data': ((8, 1), 1, 1, 1, 1),
+    'model': ((1, 8), 1, 1, 1, 1),
+    'fully sharded': ((8, 1), 1, 1, 2, 1),
+    'both': ((4, 2), 1, 1, 1, 1),
+    'two-dimensional': ((2, 4), 1, 2, 2, 1),
+    'two slices, fully sharded': ((2, 2), 2, 1, 2, 1),
+    'two slices, microbatches': ((4, 1), 2, 1, 1, 2),
+}
 
 
 def batch_of(rows=16, source=12, target=6, seed=0):
@@ -35,15 +43,15 @@ def batch_of(rows=16, source=12, target=6, seed=0):
     }
 
 
-def losses(config, settings, mesh_shape=(1, 1), dims=(1, 1), steps=3):
+OPTIMIZER = optimizers.adafactor(learning_rate=1e-2)
+
+
+def losses(config, settings, partitioner=None, start=None, steps=3):
     """Train on a few batches; return each step's mean loss and gradient norm, and the last state."""
-    optimizer = optimizers.adafactor(learning_rate=1e-2)
-    partitioner = partitioning.make_partitioner(
-        mesh_shape=mesh_shape, activation_partitioning_dims=dims[0], parameter_partitioning_dims=dims[1]
-    )
+    partitioner = partitioner or partitioning.make_partitioner(mesh_shape=(1, 1))
     seed = partitioner.replicate(np.uint32(0))
-    state = step.jit_init(config, optimizer, partitioner)(seed)
-    train_step = step.jit_train_step(config, optimizer, settings, partitioner)
+    state = start or step.jit_init(config, OPTIMIZER, partitioner)(seed)
+    train_step = step.jit_train_step(config, OPTIMIZER, settings, partitioner)
     curve = []
     for number in range(steps):
         state, sums = train_step(state, partitioner.place(batch_of(seed=number)), seed)
@@ -128,18 +136,47 @@ def test_bad_settings_are_refused(settings):
         StepConfig(**settings)
 
 
-def test_every_mesh_gives_the_same_losses(whole):
-    """Data-, model- and mixed-parallel, one- and two-dimensional; on virtual devices, so in a process of its own."""
+@pytest.fixture(scope='module')
+def layouts():
+    """What training on eight virtual devices gives, each layout from the same parameters; in a process of its own."""
     flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'  # the latter compiles sooner
     environment = os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'}
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    curves = json.loads(done.stdout.splitlines()[-1])
-    assert curves['devices'] == 8 and len(curves['curves']) == len(MESHES)
-    for mesh, curve in zip(MESHES, curves['curves'], strict=True):
-        np.testing.assert_allclose(curve, whole[0], rtol=2e-5, err_msg=str(mesh))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_layout_gives_the_same_losses(whole, layouts):
+    """Data-, model-, fully sharded, mixed, on slices, with dropout; the microbatches' dropout is another, so they go without."""
+    for name, found in layouts.items():
+        reference = whole[0] if name.endswith('microbatches') else layouts['data']['curve']
+        np.testing.assert_allclose(found['curve'], reference, rtol=1e-5, err_msg=name)
+    assert layouts['data']['curve'][0][0] != pytest.approx(whole[0][0, 0], rel=1e-3), 'there was no dropout'
+
+
+def test_each_layout_holds_its_share_of_the_state_and_donates_it(layouts):
+    """A device's bytes of parameters and of the optimizer's state shrink with the axes that they lie on."""
+    one = layouts['data']
+    for name, ways in (('model', 8), ('both', 2), ('fully sharded', 8), ('two-dimensional', 8), ('two slices, fully sharded', 4)):
+        for part in ('params', 'opt_state'):
+            assert layouts[name][part] < 1.35 * one[part] / ways, (name, part)
+    assert all(found['donated'] for found in layouts.values())
+
+
+def train_on(name, drawn):
+    """Train from `drawn` on a layout; return the losses, bytes on a device, and whether the first state's buffers were given away."""
+    mesh_shape, num_slices, activations, parameters, microbatches = LAYOUTS[name]
+    partitioner = partitioning.make_partitioner(
+        mesh_shape=mesh_shape, num_slices=num_slices, activation_partitioning_dims=activations, parameter_partitioning_dims=parameters
+    )
+    config = dataclasses.replace(CONFIG, dropout_rate=0.0 if microbatches > 1 else 0.1)
+    placed = step.abstract_state(config, OPTIMIZER, partitioner)
+    start = jax.tree.map(lambda value, leaf: jax.device_put(value, leaf.sharding), drawn, placed)
+    curve, state = losses(config, StepConfig(microbatches=microbatches), partitioner, start)
+    held = {part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(getattr(state, part))) for part in state._fields}
+    return held | {'curve': curve.tolist(), 'donated': all(leaf.is_deleted() for leaf in jax.tree.leaves(start))}
 
 
 if __name__ == '__main__':
-    found = [losses(CONFIG, StepConfig(), mesh_shape=shape, dims=dims)[0].tolist() for shape, *dims in MESHES]
-    print(json.dumps({'devices': jax.device_count(), 'curves': found}))
+    drawn = jax.tree.map(np.asarray, step.jit_init(CONFIG, OPTIMIZER, partitioning.make_partitioner(mesh_shape=(1, 1)))(np.uint32(0)))
+    print(json.dumps({name: train_on(name, drawn) for name in LAYOUTS}))

@@ -3,6 +3,7 @@ that need another process: `python toy.py MODEL_DIR STEPS [JSON of train's argum
 
 import json
 import os
+import socket
 import sys
 
 if os.environ.get('BLOCK_TENSORFLOW'):
@@ -52,6 +53,15 @@ def train(model_dir, train_steps, **settings):
         'optimizer': optimizers.adamw(learning_rate=1e-2),
     } | settings  # fmt: skip
     return run.train(str(model_dir), train_steps=train_steps, **settings)
+
+
+def process_variables(count=2):
+    """Make the environment variables of each of a run's processes on this machine."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        coordinator = f'127.0.0.1:{free.getsockname()[1]}'
+    common = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': str(count)}
+    return [common | {'FLANLITE_PROCESS_ID': str(index)} for index in range(count)]
 
 
 if __name__ == '__main__':
