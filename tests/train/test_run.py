@@ -156,7 +156,7 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     assert meshes == [{'dcn': 2, 'data': 2, 'model': 2}, {'dcn': 1, 'data': 4, 'model': 1}]
     toy.train(tmp_path, STEPS)
     got, expected = ([list(record.values()) for record in training_records(folder)] for folder in (tmp_path, whole.model_dir))
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
 def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
