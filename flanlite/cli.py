@@ -116,9 +116,20 @@ def convert(args: argparse.Namespace) -> None:
     parameters.convert(config=config, **given(args, *FLAGS['convert']))
 
 
+def compile_ahead(args: argparse.Namespace) -> None:
+    """Compile a run's train step for a TPU slice that is not here, and say what each chip would need."""
+    from flanlite.train import compile
+
+    need_gin_file(args, 'gin/runs/finetune.gin')
+    if not args.topology:
+        raise ValueError('compile needs --topology=CHIP:SIZE, such as v5e:16x16 or v5p:4x4x4')
+    load_config(args)
+    compile.compile_ahead(args.topology, try_all=args.search)
+
+
 COMMANDS = {
     'train': train, 'eval': evaluate, 'loco': loco, 'infer': infer, 'cache': cache, 'show': show, 'datasets': datasets, 'audit': audit,
-    'lint': lint, 'convert': convert, 'report': report,
+    'lint': lint, 'convert': convert, 'report': report, 'compile': compile_ahead,
 }  # fmt: skip
 
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
@@ -134,9 +145,10 @@ FLAGS = {
     'audit': ('mixture', 'held_out', 'ngram', 'max_rows', 'output', 'lineage'),
     'lint': ('mixture',),
     'convert': ('checkpoint', 'output', 'form', 'vocabulary'),
+    'compile': ('topology', 'search'),
 }
 
-KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain')}
+KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain', 'search')}
 KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram', 'processes')}
 KINDS['temperature'] = {'type': float}
 
@@ -165,6 +177,8 @@ HELP = {
     'explain': 'print the place of every parameter on the mesh, and train nothing',
     'profile_steps': 'trace so many steps, or those from A to B as A-B, into MODEL_DIR/profile',
     'wandb': 'log to this project of Weights & Biases, too',
+    'topology': 'the chips to compile for: v5e:16x16, 2*v5e:16x16 (two slices), or h100:8 (roughly)',
+    'search': 'try meshes, remat policies and microbatches, and rank those that fit',
     'processes': 'how many processes build the cache; by default as many as there are CPUs to use',
     'runner': 'build on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner; with it, any other flag is Beam\'s',
 }

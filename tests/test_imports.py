@@ -24,7 +24,7 @@ RANKS = {
     'train.interrupts': 0, 'train.journal': 1, 'train.meter': 0, 'train.lazy': 0, 'train.state': 1, 'train.step': 3,
     'train.checkpoints': 2, 'train.interop': 2, 'train.released': 3, 'train.parameters': 4, 'train.run': 6, 'model.flops': 2,
     'train.schedules': 0, 'train.weights_biases': 0, 'train.profiler': 0, 'train.patterns': 1, 'train.norms': 1, 'train.explain': 4,
-    'train.begin': 5, 'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.tables': 3,
+    'train.begin': 5, 'train.compile': 5, 'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.tables': 3,
     'eval.report': 4, 'eval.rank': 2, 'eval.generate': 3, 'eval.load': 5, 'eval.infer': 6, 'eval.evaluate': 4, 'eval.baselines': 5,
     'eval.splits': 6, 'eval.run': 7, 'eval.contenders': 7, 'eval.loco': 8, 'catalogue': 6, 'cli': 9,
 }  # fmt: skip

@@ -1,0 +1,309 @@
+"""Compile a run's train step for devices that are not here, and say what it would need of each: memory, traffic, arithmetic."""
+
+import copy
+import dataclasses
+import importlib.util
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gin
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+from jax.experimental import topologies
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flanlite.model.flops import PEAKS, train_step_flops
+from flanlite.model.t5 import REMAT_POLICIES, T5Config
+from flanlite.train import optimizers
+from flanlite.train.collectives import Traffic, traffic
+from flanlite.train.explain import bytes_of
+from flanlite.train.optimizers import Optimizer
+from flanlite.train.partitioning import Partitioner, make_partitioner
+from flanlite.train.step import StepConfig, abstract_state, jit_train_step
+
+GIB = 2.0**30
+# The compiler would ask the cloud where it is, and lock the TPU that it takes to be here.
+COMPILER_ENVIRONMENT = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5p-8',  # any; the topology says which
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+ENCODER = ('encoder_input_tokens', 'encoder_segment_ids', 'encoder_positions')
+DECODER = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_loss_weights', 'decoder_segment_ids', 'decoder_positions')
+
+
+class Chip(NamedTuple):
+    """A kind of accelerator: memory that programs may use, in GiB, and bytes a second between chips, over all links of one."""
+
+    memory: float
+    bandwidth: float
+    peak: str  # its name in `flops.PEAKS`
+    options: Mapping[str, str] = {}
+
+
+# TPU memory: what the compiler says it has. Bandwidth: cloud.google.com/tpu/docs, the page of each version; NVIDIA's data sheets (NVLink).
+CHIPS = {
+    'v4': Chip(30.75, 300e9, 'TPU v4', {'chip_config_name': 'megacore'}),
+    'v5e': Chip(15.75, 200e9, 'TPU v5e'),
+    'v5p': Chip(95.74, 600e9, 'TPU v5p'),
+    'v6e': Chip(31.25, 448e9, 'TPU v6e'),
+    'a100': Chip(80e9 / GIB, 300e9, 'A100'),
+    'h100': Chip(80e9 / GIB, 450e9, 'H100'),
+    'h200': Chip(141e9 / GIB, 450e9, 'H200'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a run's gin file says of the step, as far as compiling needs it."""
+
+    config: T5Config
+    optimizer: Optimizer
+    step: StepConfig
+    batch_size: int
+    inputs: int
+    targets: int
+
+
+class Forecast(NamedTuple):
+    """What one device needs for a step: bytes, FLOPs of all devices, collectives by kind; `refused` says why it does not fit."""
+
+    setting: Setting
+    partitioner: Partitioner
+    parameters: int
+    optimizer: int
+    batch: int
+    peak: float
+    flops: float
+    traffic: dict[str, Traffic]
+    seconds: float
+    refused: str = ''
+
+    @property
+    def ring_bytes(self) -> float:
+        """Bytes that a device sends in a step."""
+        return sum(kind.ring_bytes for kind in self.traffic.values())
+
+    def ideal_seconds(self, chip: Chip) -> float:
+        """Bound a step's time: arithmetic at the peak, and after it the traffic over all links."""
+        return self.flops / self.partitioner.mesh.size / PEAKS[chip.peak] + self.ring_bytes / chip.bandwidth
+
+
+def setting_of_run() -> Setting:
+    """Read the settings of `train` from gin, without training."""
+    references = gin.get_bindings('flanlite.train.run.train', resolve_references=False)
+    wanted = ('optimizer', 'batch_size', 'task_feature_lengths', 'config', 'frozen', 'ema_decay')
+    bound = {name: copy.deepcopy(references[name]) for name in wanted if name in references}  # to copy a reference is to resolve it
+    missing = [name for name in wanted[:3] if bound.get(name) is None]
+    if missing:
+        raise ValueError(f'the gin file says nothing of train.{missing[0]}; expected the file of a training run, such as gin/runs/finetune.gin')
+    optimizer = optimizers.average(optimizers.freeze(bound['optimizer'], bound.get('frozen', ())), bound.get('ema_decay'))
+    lengths = bound['task_feature_lengths']
+    config = bound.get('config') or T5Config()
+    return Setting(config, optimizer, StepConfig(), bound['batch_size'], lengths['inputs'], lengths['targets'])
+
+
+def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
+    """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU devices stand in)."""
+    match = re.fullmatch(r'(?:(\d+)\*)?([a-z]\w*):(\d+(?:x\d+)*)', topology)
+    if not match or match[2] not in CHIPS:
+        raise ValueError(f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, with a chip of {", ".join(CHIPS)}')
+    slices, chip, size = int(match[1] or 1), CHIPS[match[2]], match[3]
+    if not chip.peak.startswith('TPU'):
+        if 'x' in size:
+            raise ValueError(f'topology {topology!r}; expected a number of GPUs, such as {match[2]}:8')
+        jax.config.update('jax_num_cpu_devices', slices * int(size))
+        return chip, jax.devices('cpu')
+    for name, value in COMPILER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if importlib.util.find_spec('libtpu') is None:
+        raise ValueError(f"topology {topology!r} needs the TPU compiler, libtpu; expected it from pip install 'flanlite[tpu]'")
+    try:
+        described = topologies.get_topology_desc(platform='tpu', topology_name=f'{match[2]}:{size}', num_slices=slices, **chip.options)
+    except (RuntimeError, ValueError) as error:  # JAX's errors are of both kinds
+        raise ValueError(f'topology {topology!r} is none that libtpu knows: {str(error).splitlines()[0]}') from error
+    return chip, described.devices
+
+
+def forecast(setting: Setting, partitioner: Partitioner, chip: Chip) -> Forecast:
+    """Compile the step of a run for a mesh whose devices need not be here, and measure the program.
+
+    Raises:
+        ValueError: the batch or the model does not divide over the mesh.
+    """
+    partitioner.check_batch(setting.batch_size, setting.step.microbatches)
+    partitioner.check_heads(setting.config.num_heads)
+    state = abstract_state(setting.config, setting.optimizer, partitioner)
+
+    def rows(length: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((setting.batch_size, length), jnp.int32, sharding=partitioner.batch)
+
+    batch = {name: rows(setting.inputs) for name in ENCODER} | {name: rows(setting.targets) for name in DECODER}
+    seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
+    held, kept, read = (sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch))
+
+    began = time.perf_counter()
+    traced = jit_train_step(setting.config, setting.optimizer, setting.step, partitioner).trace(state, batch, seed)
+    flops = count_flops(traced.jaxpr.jaxpr)
+    try:
+        compiled = traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if not (found := re.search(r'Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm', str(error))):
+            raise
+        peak, limit = (float(found[i]) * 2.0 ** {'K': 10, 'M': 20, 'G': 30}[found[i + 1]] for i in (1, 3))
+        refused = f'needs {peak / GIB:.1f} of {limit / GIB:.2f} GiB'
+        return Forecast(setting, partitioner, held, kept, read, peak, flops, {}, time.perf_counter() - began, refused)
+    peak = peak_bytes(compiled.memory_analysis(), partitioner.platform)
+    refused = f'needs {peak / GIB:.1f} of {chip.memory:.2f} GiB' if peak > chip.memory * GIB else ''
+    moved, seconds = traffic(compiled.as_text()), time.perf_counter() - began
+    return Forecast(setting, partitioner, held, kept, read, peak, flops, moved, seconds, refused)
+
+
+def peak_bytes(memory: Any, platform: str) -> int:
+    """Read the most memory that a program has in use at once; the CPU compiler tells only the sizes of all its parts."""
+    if platform != 'cpu':
+        return memory.peak_memory_in_bytes
+    return memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+
+
+def count_flops(jaxpr: jax.extend.core.Jaxpr, times: float = 1.0) -> float:
+    """Count two operations for each multiply-add of a program's matrix products, loops as often as they run; on all devices together."""
+    total = 0.0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == 'dot_general':
+            (contracted, _), _ = equation.params['dimension_numbers']
+            shape = equation.invars[0].aval.shape
+            total += 2.0 * times * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+        repeats = {'scan': lambda params: params['length'], 'shard_map': lambda params: params['mesh'].size}
+        inner = times * repeats.get(equation.primitive.name, lambda params: 1)(equation.params)
+        if equation.primitive.name == 'pallas_call':
+            for size in equation.params['grid_mapping'].grid:
+                inner *= size
+        total += sum(count_flops(each, inner) for each in _programs(equation.params))
+    return total
+
+
+def _programs(params: Mapping[str, Any]) -> Iterator[jax.extend.core.Jaxpr]:
+    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr')):
+        jaxpr = getattr(value, 'jaxpr', value)
+        if hasattr(jaxpr, 'eqns'):
+            yield jaxpr
+
+
+def candidates(setting: Setting, devices: Sequence[jax.Device]) -> Iterator[tuple[Setting, Partitioner]]:
+    """List meshes and remat policies worth a try: parameters split over `data` too, as they need the least memory so."""
+    for remat in REMAT_POLICIES:
+        config = dataclasses.replace(setting.config, remat_policy=remat)
+        for model in (2**i for i in range(len(devices).bit_length())):
+            data, rest = divmod(len(devices), model)
+            if rest or config.num_heads % model or setting.batch_size % data:
+                continue
+            placed = make_partitioner(num_partitions=model, parameter_partitioning_dims=2, devices=devices)
+            yield dataclasses.replace(setting, config=config), placed
+
+
+def search(setting: Setting, devices: Sequence[jax.Device], chip: Chip, say: Callable[[str], None]) -> list[Forecast]:
+    """Compile all candidates, each with as few microbatches as fit; return those that fit, the quickest by `ideal_seconds` first."""
+    found = []
+    for candidate, partitioner in candidates(setting, devices):
+        most = candidate.batch_size // partitioner.data_size
+        for microbatches in (2**i for i in range(most.bit_length()) if most % 2**i == 0):
+            tried = dataclasses.replace(candidate, step=dataclasses.replace(candidate.step, microbatches=microbatches))
+            result = forecast(tried, partitioner, chip)
+            say(f'{named(result)}: {result.refused or f"{result.peak / GIB:.2f} GiB"}')
+            if not result.refused:
+                found.append(result)
+                break
+    return sorted(found, key=lambda result: result.ideal_seconds(chip))
+
+
+def named(result: Forecast) -> str:
+    """Name what a candidate differs in."""
+    mesh = f'{result.partitioner.data_size} x {result.partitioner.model_size}'
+    step, policy = result.setting.step, result.setting.config.remat_policy
+    return f'mesh {mesh} (data x model), remat {policy}, {step.microbatches} microbatch{"es" * (step.microbatches > 1)}'
+
+
+def written(size: float) -> str:
+    """Write a number of bytes."""
+    return f'{size / GIB:.2f} GiB' if size >= GIB / 10 else f'{size / 2**20:.2f} MiB'
+
+
+def details(result: Forecast, chip: Chip) -> Table:
+    """Make the table of one step's needs, for each chip."""
+    table = Table(title=f'{result.partitioner.mesh.size} chips, {named(result)}', show_header=False)
+    table.add_column()
+    table.add_column(justify='right')
+    rest = result.peak - result.parameters - result.optimizer - result.batch
+    memory = {'parameters': result.parameters, 'optimizer state': result.optimizer, 'batch': result.batch}
+    for name, size in (memory | {'activations, gradients and the rest': rest}).items():
+        table.add_row(name, written(size))
+    table.add_row('peak', f'{written(result.peak)} of {chip.memory:.2f} GiB')
+    table.add_section()
+    for kind, moved in result.traffic.items():
+        table.add_row(f'{kind} ({moved.count:,})', written(moved.ring_bytes))
+    table.add_row('sent by each chip in a step', written(result.ring_bytes))
+    table.add_section()
+    setting = result.setting
+    model = train_step_flops(setting.config, setting.batch_size, setting.inputs, setting.targets)
+    table.add_row('FLOPs of the model, a step', f'{model:.3g}')
+    table.add_row('FLOPs with what is computed again', f'{result.flops:.3g}')
+    table.add_row('FLOPs a chip', f'{result.flops / result.partitioner.mesh.size:.3g}')
+    table.add_row('step, at peak and full bandwidth', f'{result.ideal_seconds(chip):.3f} s')
+    table.add_row('compiled in', f'{result.seconds:.0f} s')
+    return table
+
+
+def ranking(results: Sequence[Forecast], chip: Chip) -> Table:
+    """Make the table of those that fit."""
+    table = Table(title='what fits, the quickest first')
+    for heading in ('setting', 'peak GiB', 'sent GiB', 'FLOPs a chip', 'ideal s'):
+        table.add_column(heading, justify='left' if heading == 'setting' else 'right')
+    for result in results:
+        chips = result.partitioner.mesh.size
+        numbers = (result.peak / GIB, result.ring_bytes / GIB)
+        table.add_row(named(result), *(f'{x:.2f}' for x in numbers), f'{result.flops / chips:.3g}', f'{result.ideal_seconds(chip):.3f}')
+    return table
+
+
+def compile_ahead(topology: str, try_all: bool = False) -> list[Forecast]:
+    """Compile the train step of the gin file for a topology, and print what each chip would need.
+
+    Args:
+        topology: see `topology_devices`.
+        try_all: try meshes, remat policies and microbatches instead of the gin file's, and rank those that fit.
+
+    Raises:
+        ValueError: the step does not fit; says by how much, and what may help.
+    """
+    jax.config.update('jax_platforms', 'cpu')  # whatever accelerator is here is not what the step is compiled for
+    chip, devices = topology_devices(topology)
+    setting, console = setting_of_run(), Console()
+    if devices[0].platform == 'cpu':
+        console.print('GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so the peak is too high')
+    with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn(), console=console, transient=True) as progress:
+        progress.add_task(f'compiling for {topology}')
+        if try_all:
+            results = search(setting, devices, chip, console.print)
+        else:
+            results = [forecast(setting, make_partitioner(devices=devices), chip)]
+    if try_all:
+        console.print(ranking(results, chip))
+        if not results:
+            raise ValueError(f'nothing fits {topology}: take more chips, a smaller BATCH_SIZE, or shorter TASK_FEATURE_LENGTHS')
+        return results
+    console.print(details(results[0], chip))
+    if results[0].refused:
+        raise ValueError(
+            f'{topology}: the step {results[0].refused} a chip; --search tries more num_partitions, parameter_partitioning_dims=2, '
+            "remat_policy='full' and MICROBATCHES"
+        )
+    return results
