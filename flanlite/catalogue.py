@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flanlite import config
 from flanlite.data import audit as audits
-from flanlite.data import cache, mixtures, sources, specs, templates, vocabularies
+from flanlite.data import cache, fewshot, mixtures, sources, specs, templates, vocabularies
 
 LINT_ROWS = 50
 WORST = 30  # pairs of data sets that an audit prints
@@ -89,10 +89,13 @@ def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **option
     own = mixed.collection.vocabulary if mixed.collection else 't5'
     vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own)
     options['renderings'] = 1 if split == 'train' else 'all'
+    lengths = config.macro('TASK_FEATURE_LENGTHS', None)
+    options['shots'] = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
     named = [entry.task for entry in mixed.entries]
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
     if split == 'train':
         options['max_examples'] = {entry.task: entry.max_examples for entry in mixed.entries}
+        options['templates'] = mixed.templates_per_task
     return cache.ensure(tasks, split=split, vocabulary=vocabulary, **options)
 
 
@@ -121,6 +124,8 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
     CONSOLE.print(table)
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
+    if mixed.shots:
+        CONSOLE.print(fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()}))
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
     own = mixed.collection.vocabulary if mixed.collection else 't5'
@@ -132,7 +137,8 @@ def print_examples(report: cache.CacheReport, vocabulary: vocabularies.Vocabular
     for name, cached in report.splits.items():
         for index in range(min(count, cached.num_examples)):
             example = cached.read(index)
-            CONSOLE.rule(f'{name}: row {example.row}, template {example.template}', align='left')
+            exemplars = f', exemplars: {example.shots}' if cached.manifest['shots'] else ''
+            CONSOLE.rule(f'{name}: row {example.row}, template {example.template}{exemplars}', align='left')
             for part, tokens in (('inputs', example.inputs), ('targets', example.targets)):
                 CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
                 CONSOLE.print(Text(vocabulary.decode(tokens)))

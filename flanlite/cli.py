@@ -16,7 +16,9 @@ MISSING = 'No values supplied by Gin'
 CONFIGURED = ('flanlite.train.run', 'flanlite.eval.run', 'flanlite.eval.loco', 'flanlite.eval.infer')
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
 # Flags that are short for a gin binding.
-GIN_FLAGS = {'lineage': 'mixture.lineage', 'profile_steps': 'Profiler.steps', 'wandb': 'WandbConfig.project'}
+GIN_FLAGS = {
+    'lineage': 'mixture.lineage', 'shots': 'mixture.shots', 'profile_steps': 'Profiler.steps', 'wandb': 'WandbConfig.project',
+}  # fmt: skip
 
 
 def train(args: argparse.Namespace) -> None:
@@ -134,13 +136,13 @@ COMMANDS = {
 
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
 FLAGS = {
-    'train': ('mixture', 'model_dir', 'lineage', 'explain', 'profile_steps', 'wandb'),
-    'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows'),
-    'loco': ('only', 'model_dir', 'lineage'),
+    'train': ('mixture', 'model_dir', 'lineage', 'shots', 'explain', 'profile_steps', 'wandb'),
+    'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows', 'shots'),
+    'loco': ('only', 'model_dir', 'lineage', 'shots'),
     'report': ('model_dir', 'output'),
     'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature'),
-    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'processes', 'runner'),
-    'show': ('mixture', 'vocabulary', 'examples', 'lineage'),
+    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'shots', 'processes', 'runner'),
+    'show': ('mixture', 'vocabulary', 'examples', 'lineage', 'shots'),
     'datasets': ('mixture', 'format'),
     'audit': ('mixture', 'held_out', 'ngram', 'max_rows', 'output', 'lineage'),
     'lint': ('mixture',),
@@ -150,7 +152,7 @@ FLAGS = {
 
 KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain', 'search')}
 KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram', 'processes')}
-KINDS['temperature'] = {'type': float}
+KINDS |= {'temperature': {'type': float}, 'shots': {'type': lambda text: int(text) if text.isdecimal() else text}}
 
 HELP = {
     'mixture': 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
@@ -160,7 +162,7 @@ HELP = {
     'split': 'train, validation or test; for the cache also all, the default',
     'output': 'the file or folder to write',
     'input': 'a .jsonl file with "inputs", or plain text, a line each; - for standard input',
-    'only': 'the clusters to hold out: a name, several with commas, or all',
+    'only': 'what to hold out: a cluster, several with commas, or all; or other splits such as intra_3, superglue and diversity_*',
     'vocabulary': 'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of inputs',
     'examples': 'how many rendered examples to print for each task',
     'style': 'instructions, baseline (plain prompts) or fields (no words of a template)',
@@ -169,6 +171,7 @@ HELP = {
     'beams': 'beam search with so many beams; 1 is greedy',
     'temperature': 'above 0, samples instead',
     'lineage': 'strict drops training data that shares a corpus with held-out data, warn names it, off follows the paper',
+    'shots': 'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
     'held_out': 'the cluster to hold out, or another split such as intra_3',
     'ngram': 'how many words in a row two texts share; 13 by default',
     'format': 'table or markdown',
@@ -237,7 +240,7 @@ def load_config(args: argparse.Namespace) -> None:
         for module in CONFIGURED:
             importlib.import_module(module)
     bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
-    bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None)]
+    bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None) is not None]
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
     config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))
 

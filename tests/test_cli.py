@@ -20,6 +20,7 @@ pytestmark = pytest.mark.smoke
         (['show', '--mixture=pocket_held_out_math'], ['math', 'sentiment']),
         (['show'], ['MIXTURE_OR_TASK_NAME', 'has no value']),
         (['show', '--mixture=pocket', '--lineage=lax'], ['lax', 'strict, warn or off']),
+        (['show', '--mixture=pocket', '--shots=few'], ["shots='few'", "'multi'"]),
         (['datasets', '--format=html'], ['html', 'table or markdown']),
         (['audit', '--mixture=pocket'], ['holds nothing out', '--held_out']),
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
@@ -50,6 +51,14 @@ def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
     printed = capsys.readouterr().out
     assert 'held out: sentiment' in printed and 'share %' in printed
     assert 'pocket_entail: row 0, template 0' in printed
+
+
+def test_shots_are_short_for_a_gin_binding(capsys, tmp_path):
+    assert cli.main(['show', '--mixture=pocket_entail', '--shots=2', f'--cache_dir={tmp_path}']) == 0
+    printed = capsys.readouterr().out
+    assert 'before each example: 2.' in printed and 'row 0, template 0, exemplars: 2' in printed
+    assert [mixtures.resolve('pocket').shots.number, cli.parse(['show', '--shots=multi']).shots] == [2, 'multi']
+    cli.load_config(cli.parse(['show', '--mixture=pocket']))
 
 
 def test_lineage_is_short_for_a_gin_binding():

@@ -21,8 +21,9 @@ import numpy as np
 from array_record.python import array_record_module
 
 import flanlite
-from flanlite.data import cached, fingerprints, remote, rendering, sources, specs, tasks, vocabularies
+from flanlite.data import cached, fewshot, fingerprints, remote, rendering, sources, specs, tasks, vocabularies
 from flanlite.data.cached import CachedSplit, Example
+from flanlite.data.fewshot import Shots
 from flanlite.data.progress import CONSOLE
 from flanlite.data.remote import CacheFolderError
 
@@ -50,6 +51,7 @@ class Request:
         max_examples: at most so many rows.
         root: the local folder of all caches.
         store: the URL of the remote folder that `root` is a copy of, where there is one.
+        shots: the few-shot exemplars before each example.
     """
 
     name: str
@@ -61,12 +63,14 @@ class Request:
     max_examples: int | None
     root: pathlib.Path
     store: str | None = None
+    shots: Shots | None = None
 
     @functools.cached_property
     def described(self) -> dict[str, Any]:
         """Say for the manifest what decides the records. It travels with the request: code that was sent elsewhere may hash differently."""
         spec, vocabulary = self.spec, self.vocabulary
         made_of = tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
+        few_shot = (self.shots, fewshot.Exemplars, fewshot.sample) if self.shots else ()
         return {
             'name': self.name,
             'split': self.split,
@@ -76,7 +80,7 @@ class Request:
             'source': sources.label(spec.source) if spec else 'SeqIO task',
             'version': spec.source.version() if spec else made_of,
             'sample_seed': None if self.split == 'train' else rendering.SAMPLE_SEED,
-            'spec': fingerprints.of(FORMAT, made_of, self.split, self.style, self.renderings, vocabulary.fingerprint()),
+            'spec': fingerprints.of(FORMAT, made_of, self.split, self.style, self.renderings, vocabulary.fingerprint(), *few_shot),
             'templates': fingerprints.of(getattr(spec, 'templates', ()), getattr(spec, 'baselines', ())),
             'vocabulary': {'name': vocabulary.name, 'size': vocabulary.size, 'fingerprint': vocabulary.fingerprint()},
             'format': FORMAT,
@@ -86,7 +90,8 @@ class Request:
     @property
     def folder(self) -> pathlib.Path:
         """Return the folder of the whole split; one cut to `max_examples` has `-max<number>` behind it."""
-        words = (self.split, self.style, str(self.renderings), pathlib.Path(self.vocabulary.name).stem)
+        few_shot = (f'{self.shots.number}shot',) if self.shots else ()
+        words = (self.split, self.style, str(self.renderings), *few_shot, pathlib.Path(self.vocabulary.name).stem)
         return self.root / file_name(self.name) / f'{file_name("-".join(words))}-{self.described["spec"]}'
 
     @property
@@ -223,6 +228,7 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
     manifest = request.described | {
         'num_examples': len(lengths),
         'shards': shards,
+        'shots': request.shots and dataclasses.asdict(request.shots) | {'kept': dict(sorted(tally.exemplars.items()))},
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, request.split)) if tally.truncated and spec else tally.read,
         'filtered': tally.filtered,
@@ -251,6 +257,7 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
         style=request.style,
         renderings=request.renderings,
         limit=request.max_examples,
+        shots=request.shots,
         tally=tally,
     )
 

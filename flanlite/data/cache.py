@@ -10,6 +10,7 @@ from typing import Any
 from flanlite.data import builds, on_beam, remote, sources, specs, tasks, vocabularies, workers
 from flanlite.data.builds import Request
 from flanlite.data.cached import CachedSplit
+from flanlite.data.fewshot import Shots
 from flanlite.data.progress import CONSOLE, Progress
 
 
@@ -27,7 +28,10 @@ class CacheReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a run's manifest says of its data."""
-        kept = ('split', 'style', 'renderings', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates', 'vocabulary')
+        kept = (
+            'split', 'style', 'renderings', 'shots', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates',
+            'vocabulary',
+        )  # fmt: skip
         told = {name: {key: cached.manifest.get(key) for key in kept} for name, cached in self.splits.items()}
         for name, cached in self.splits.items():
             told[name] |= {'num_examples': cached.num_examples, 'path': str(cached.path)}
@@ -50,6 +54,8 @@ def ensure(
     style: str = 'instructions',
     renderings: int | str = 1,
     max_examples: int | Mapping[str, int | None] | None = None,
+    templates: int | None = None,
+    shots: Shots | None = None,
     fail_fast: bool = False,
     rebuild: bool = False,
     processes: int | None = None,
@@ -67,6 +73,8 @@ def ensure(
         style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
         renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
         max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
+        templates: reads only so many of each data set's templates, the first ones; by default all.
+        shots: sets few-shot exemplars before each example; plain text has none.
         fail_fast: raise at the first task that fails, instead of skipping it.
         rebuild: build again what is there.
         processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
@@ -92,8 +100,11 @@ def ensure(
             spec = specs.find_spec(name)
             if spec is not None:
                 spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+            if templates and isinstance(spec, specs.DatasetSpec):
+                spec = dataclasses.replace(spec, templates=spec.templates[:templates])
+            asked = shots.within(None) if shots and isinstance(spec, specs.DatasetSpec) else None
             limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
-            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url)
+            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked)
             if found := None if rebuild and request.described else builds.find(request):
                 splits[name] = found
             else:

@@ -36,6 +36,8 @@ class Example:
         options: the answer options' texts.
         option_tokens: each option's token ids, with EOS.
         answers: all texts that count as right.
+        group: what rows that are right only together have in common; empty where each counts alone.
+        shots: how many few-shot exemplars stand in the inputs.
     """
 
     inputs: np.ndarray
@@ -45,6 +47,8 @@ class Example:
     options: tuple[str, ...] = ()
     option_tokens: tuple[np.ndarray, ...] = ()
     answers: tuple[str, ...] = ()
+    group: str = ''
+    shots: int = 0
 
 
 def encode_example(example: Example, width: int | None = None) -> bytes:
@@ -56,8 +60,7 @@ def encode_example(example: Example, width: int | None = None) -> bytes:
     record = {'i': inputs, 't': targets, 'w': width, 'r': example.row, 'p': example.template}
     if example.options:
         record |= {'o': example.options, 'ot': options}
-    if example.answers:
-        record['a'] = example.answers
+    record |= {key: value for key, value in (('a', example.answers), ('g', example.group), ('s', example.shots)) if value}
     return msgpack.packb(record)
 
 
@@ -77,6 +80,8 @@ def decode_example(record: bytes) -> Example:
         options=tuple(fields.get('o', ())),
         option_tokens=tuple(map(ids, fields.get('ot', ()))),
         answers=tuple(fields.get('a', ())),
+        group=fields.get('g', ''),
+        shots=fields.get('s', 0),
     )
 
 

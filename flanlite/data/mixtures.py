@@ -16,10 +16,12 @@ from typing import Any
 import gin
 
 from flanlite.data import clusters, specs
+from flanlite.data.fewshot import Shots
 
 SCHEMES = ('proportional', 'equal', 'unimax')
 HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # after the name of a mixture that holds something out: what it holds out
+TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # behind any name
 OWN = 'own'  # the cap that the collection itself sets
 BUILTIN = 'flanlite.mixtures'
 
@@ -61,6 +63,8 @@ class Mixture:
         shared: the data sets that share a corpus with held-out ones, {data set: {corpus: held-out data sets}}; dropped where strict.
         budget: the examples that a run reads, for `unimax`.
         epochs: how often `unimax` reads an example at most.
+        templates_per_task: how many of its templates each data set trains with, the first ones; None for all.
+        shots: how many exemplars stand before each example; None for none.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Mixture:
     shared: Mapping[str, Mapping[str, Sequence[str]]] = dataclasses.field(default_factory=dict)
     budget: int | None = None
     epochs: float = 1.0
+    templates_per_task: int | None = None
+    shots: Shots | None = None
 
     def notes(self) -> list[str]:
         """Say which training data sets share a corpus with what is held out, and what became of them."""
@@ -100,12 +106,15 @@ def resolve(
     budget: int | None = None,
     epochs: float = 1.0,
     prompts: bool = True,
+    templates_per_task: int | None = None,
+    shots: int | str = 0,
 ) -> Mixture:
     """Find a mixture by name.
 
     Args:
         name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<split>` (see `clusters.splits`), one of these two with
-            `_eval` for what is held out, a data set, or a registered SeqIO task or mixture.
+            `_eval` for what is held out, a data set, or a registered SeqIO task or mixture. `_4templates` behind it is short for
+            `templates_per_task`.
         held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another split.
         scheme: `proportional` to the numbers of examples, `equal`, or `unimax` (Chung et al. 2023): as equal as `epochs` allows. SeqIO's
             mixtures keep their own rates where it is `proportional`.
@@ -119,12 +128,20 @@ def resolve(
         budget: for `unimax`, how many examples the run reads in all: steps times the examples of a batch.
         epochs: for `unimax`, how often an example is read at most.
         prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
+        templates_per_task: how many of its templates each data set trains with, the first ones; by default all.
+        shots: how many exemplars of its own training data stand before each example, in training as in evaluation; see `fewshot.Shots`.
 
     Raises:
         ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
     """
     check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs)
-    collection, data_sets, in_name = find(name)
+    templates_per_task = templates_in_name(name)[1] or templates_per_task
+    few_shot = Shots(shots)
+    if templates_per_task is not None and templates_per_task < 1:
+        raise ValueError(f'got templates_per_task={templates_per_task!r}; expected a number from 1, or None for all')
+    collection, data_sets, in_name = find(templates_in_name(name)[0])
+    if not collection and (few_shot.changes_inputs() or templates_per_task):
+        raise ValueError(f"{name!r} is SeqIO's: got {shots=}, {templates_per_task=}; only flanlite's own data sets can be asked so")
     if held_out and in_name and held_out != in_name:
         raise ValueError(f'the mixture {name!r} holds out {in_name}, but held_out is {held_out!r}; expected only one of them')
     held_out = held_out or in_name
@@ -144,10 +161,24 @@ def resolve(
         raise ValueError(
             f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; hold out or exclude less'
         )
-    mixture = Mixture(name, tuple(entries), collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs)
+    mixture = Mixture(
+        name, tuple(entries), collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
+        few_shot if few_shot.changes_inputs() else None,
+    )  # fmt: skip
     for note in mixture.notes():
         say_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
+
+
+def templates_in_name(name: str) -> tuple[str, int | None]:
+    """Split off the number of templates that stands behind a name."""
+    found = TEMPLATES.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
+def name_without(collection: specs.Collection, held_out: str) -> str:
+    """Name the mixture of a collection without a cluster, or with another split's data sets held out."""
+    return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
 
 
 def hold_out(

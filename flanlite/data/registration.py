@@ -13,7 +13,8 @@ from flanlite.data.specs import Collection, DatasetSpec
 
 
 def register(*collections: Collection, vocabulary: str | None = None, at_hand: bool | None = None) -> list[str]:
-    """Add collections to SeqIO's registry: each as a mixture, `<name>_held_out_<cluster>`, and that with `_eval` for what is held out.
+    """Add collections to SeqIO's registry: each as a mixture, `<name>_held_out_<cluster>`, `<name>_intra_3` and all other splits of
+    `clusters.splits`, and these with `_eval` for what is held out.
 
     Tasks have the data sets' names; where an earlier collection has the same data set with other tokens or another cap, as FLAN 2021 has
     T0's, the collection's name stands before it. Rates are the collection's, from the sizes on record, else counted when they are asked
@@ -108,10 +109,9 @@ def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mappin
         return {names[name]: 1.0 for name in members if name in names}
 
     made = {collection.name: trained(names) or evaluated(names)}
-    for split in clusters.held_out_clusters(collection.specs):
-        if split.test:
-            name = f'{collection.name}{mixtures.HELD_OUT}{split.name}'
-            made |= {name: trained(split.train), f'{name}{mixtures.UNSEEN}': evaluated(split.test)}
+    for split in clusters.splits(collection.specs).values():
+        name = mixtures.name_without(collection, split.name)
+        made |= {name: trained(split.train), f'{name}{mixtures.UNSEEN}': evaluated(split.test)}
     made = {name: members for name, members in made.items() if members}
     for name, members in made.items():
         if name not in seqio.MixtureRegistry.names():

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flanlite.data import denoising, specs, templates
+from flanlite.data import denoising, fewshot, specs, templates
 from flanlite.data.cached import Example
+from flanlite.data.fewshot import Exemplars, Shots
 from flanlite.data.specs import DatasetSpec, TextSpec
 from flanlite.data.vocabularies import EOS_ID, Vocabulary
 
@@ -28,6 +29,8 @@ class Rendered(NamedTuple):
     template: int
     options: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    group: str = ''
+    shots: int = 0
 
 
 class Tally:
@@ -38,6 +41,7 @@ class Tally:
         self.used = 0  # rows, or pieces of text, that gave examples
         self.filtered: dict[str, int] = {}  # why rows were dropped -> how many
         self.truncated = False  # whether the limit left rows unread
+        self.exemplars: collections.Counter[int] = collections.Counter()  # how many few-shot exemplars fit -> examples
 
     def drop(self, reason: str) -> None:
         """Count a dropped row."""
@@ -52,16 +56,33 @@ def examples(
     style: str = 'instructions',
     renderings: int | str = 1,
     limit: int | None = None,
+    shots: Shots | None = None,
     tally: Tally | None = None,
     threads: int = THREADS,
 ) -> Iterator[Example]:
     """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
+    tally = tally or Tally()
     if isinstance(spec, TextSpec):
         yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, tally=tally)
         return
     rendered = render(spec, split, style=style, renderings=renderings, limit=limit, tally=tally)
-    for chunk in in_threads(lambda chunk: tokenize(chunk, vocabulary), in_chunks(rendered, CHUNK), threads):
+    exemplars = open_exemplars(spec, split, style, vocabulary, shots) if shots else None
+    prompt = exemplars.prompt if exemplars else lambda chunk: chunk
+    for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), threads):
+        tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
+
+
+def open_exemplars(spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots) -> Exemplars:
+    """Read the training rows that a split's exemplars are drawn from."""
+    if not spec.splits.train:
+        raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
+    rows = itertools.islice(kept_rows(spec, 'train', Tally()), fewshot.READ if shots.most else 0)
+    pool = []
+    for row, raw in fewshot.sample(((row, raw) for row, _, raw in rows), shots.seed):
+        with located(spec, 'train', row, raw):
+            pool.append((row, spec.example(raw)['texts']))
+    return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
 
 
 def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int, int, specs.Row]]:
@@ -82,7 +103,13 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
     if split == 'train':
         return kept()
     rows = list(kept())
-    return (rows[place] for place in sample_order(len(rows)))
+    order = sample_order(len(rows)).tolist()
+    if group := getattr(spec, 'group', None):  # rows of a group stand together, so that a limit cuts one group at most
+        groups: dict[Any, list[int]] = {}
+        for place in order:
+            groups.setdefault(group(rows[place][2]), []).append(place)
+        order = itertools.chain(*groups.values())
+    return (rows[place] for place in order)
 
 
 @contextlib.contextmanager
@@ -147,7 +174,7 @@ def render(
             example = spec.example(raw)
         tally.used += 1
         texts = example['texts']
-        extra = () if split == 'train' else (example['options'], example['answers'])
+        extra = () if split == 'train' else (example['options'], example['answers'], example['group'])
         first = 0 if renderings == 'all' else place
         for number in range(count):
             index = indices[(first + number) % len(indices)]
@@ -205,8 +232,8 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
     end = None if vocabulary.input_eos else -1
     return [
-        Example(tokens[inputs][:end], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), answers)
-        for inputs, targets, row, template, options, answers in chunk
+        Example(tokens[inputs][:end], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), *more)
+        for inputs, targets, row, template, options, *more in chunk
     ]
 
 

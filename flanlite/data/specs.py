@@ -56,6 +56,7 @@ class DatasetSpec:
         metric: a name in `flanlite.eval.metrics.METRICS`.
         options: the answer options where all rows share them.
         keep: which rows to use.
+        group: what rows have in common that are right only together, for metrics that ask for it, such as MultiRC's question.
         splits: which of the source's splits serve to train, validate and test.
         baselines: plain prompts without instructions, for the comparison with an untuned model.
         family: data sets of one family never straddle a held-out-task split (ANLI's rounds, say); by default the name.
@@ -75,6 +76,7 @@ class DatasetSpec:
     metric: str = 'accuracy'
     options: tuple[str, ...] = ()
     keep: Callable[[Row], Any] | None = None
+    group: Callable[[Row], Any] | None = None
     splits: Splits = Splits()
     baselines: tuple[Template, ...] = ()
     family: str = ''
@@ -91,7 +93,7 @@ class DatasetSpec:
             raise ValueError(f'data set {self.name!r} has no templates')
 
     def example(self, row: Row) -> dict[str, Any] | None:
-        """Turn a row into text fields, with `options` and `answers` as tuples; None where `keep` drops it."""
+        """Turn a row into text fields, with `options` and `answers` as tuples and the hash of its group; None where `keep` drops it."""
         if self.keep is not None and not self.keep(row):
             return None
         fields = dict(self.fields(row))
@@ -106,7 +108,8 @@ class DatasetSpec:
         texts['answer'] = answer
         if options:
             texts[templates.OPTIONS_FIELD] = templates.options_block(options)
-        return {'texts': texts, 'options': options, 'answers': answers}
+        group = fingerprints.of(self.group(row)) if self.group else ''
+        return {'texts': texts, 'options': options, 'answers': answers, 'group': group}
 
     def integer_text(self, name: str, value: Any) -> str:
         """Write an integer field as text; other kinds would read differently in TensorFlow, so they are refused."""
@@ -137,9 +140,9 @@ class DatasetSpec:
 
     def fingerprint(self) -> str:
         """Hash what decides the rendered text (functions by their code), so that a stale cache is noticed."""
-        return fingerprints.of(
-            self.name, self.options, self.splits, self.templates, self.baselines, self.fields, self.keep, self.source.version()
-        )
+        grouped = (self.group,) if self.group else ()
+        code = (self.fields, self.keep, *grouped)
+        return fingerprints.of(self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version())
 
 
 @dataclasses.dataclass(frozen=True)

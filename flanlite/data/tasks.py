@@ -4,6 +4,7 @@ SeqIO and TensorFlow are imported inside these functions only: who trains on fla
 """
 
 import functools
+import math
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -253,7 +254,8 @@ def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[st
     metric = metrics.find(name)
 
     def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
-        return metric.scores(metric.counts(predictions, targets).sum(0))
+        scores = metric.scores(metric.counts(predictions, targets).sum(0))
+        return {name: score for name, score in scores.items() if not math.isnan(score)}  # SeqIO does not know which rows are a group
 
     return measure
 

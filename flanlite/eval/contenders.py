@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 
 from flanlite import config as gin_config
-from flanlite.data import cache, mixtures, specs
+from flanlite.data import cache, clusters, mixtures, specs
 from flanlite.data.cached import CachedSplit
+from flanlite.data.fewshot import Shots
 from flanlite.data.mixtures import Mixture
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import baselines, evaluate, results, splits
@@ -43,6 +44,7 @@ class Sweep:
         seed: of a random model, and of tuning.
         max_rows: at most so many rows of each data set are scored.
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
+        shots: the few-shot exemplars before each example, in tuning as in scoring; None for none.
     """
 
     folder: pathlib.Path
@@ -54,6 +56,7 @@ class Sweep:
     seed: int = 0
     max_rows: int | None = None
     seen: int = 0
+    shots: Shots | None = None
 
     @functools.cached_property
     def base_params(self) -> t5.Params:
@@ -62,18 +65,18 @@ class Sweep:
             return parameters.load_params(self.initial_checkpoint_path, self.config)
         return jax.jit(t5.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
 
-    def tasks(self, cluster: str) -> list[str]:
-        """Name a cluster's data sets."""
-        return [spec.name for spec in self.collection.specs if spec.cluster == cluster]
+    def tasks(self, cluster: str) -> tuple[str, ...]:
+        """Name the data sets of a cluster, or those that another split holds out."""
+        return clusters.find_split(mixtures.templates_in_name(cluster)[0], self.collection.specs).test
 
     def mixture(self, cluster: str) -> Mixture:
-        """Resolve what is tuned on with a cluster held out."""
-        return mixtures.resolve(f'{self.collection.name}{mixtures.HELD_OUT}{cluster}')
+        """Resolve what is tuned on with a cluster, or what another split names, held out."""
+        return mixtures.resolve(mixtures.name_without(self.collection, cluster))
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """One held-out cluster: what is tuned on without it, and its evaluation splits."""
+    """One held-out cluster, or other split: what is tuned on without it, and its evaluation splits."""
 
     sweep: Sweep
     cluster: str
@@ -99,8 +102,8 @@ class HeldOut:
 
 
 def sweep_splits(sweep: Sweep, tasks: Sequence[str], split: str = 'test', **options: Any) -> Opened:
-    """Open splits with the sweep's vocabulary and cap on rows."""
-    return splits.open_splits(tasks, split, sweep.vocabulary, **{'max_rows': sweep.max_rows} | options)
+    """Open splits with the sweep's vocabulary, cap on rows and exemplars."""
+    return splits.open_splits(tasks, split, sweep.vocabulary, **{'max_rows': sweep.max_rows, 'shots': sweep.shots} | options)
 
 
 class Outcome(NamedTuple):
@@ -117,11 +120,12 @@ class Outcome(NamedTuple):
 def score_piece(held: HeldOut, model: str) -> Piece:
     """Score one model with one cluster held out; tunes it first where it is a tuned one."""
     start = time.monotonic()
-    unreadable = Outcome({}, {}, [f'No data set of {held.cluster} could be read.'])
+    unreadable = Outcome({}, {}, [f'No data set that {held.cluster} holds out could be read.'])
     outcome = SCORERS[model](held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
-    places = {task: (held.cluster, 'held_out_cluster') for task in held.sweep.tasks(held.cluster)}
-    places |= {entry.task: (entry.cluster or '', 'held_in') for entry in held.mixture.entries}
+    tuned_on = by_cluster(held.mixture.entries)
+    named = {spec.name: spec.cluster or '' for spec in held.sweep.collection.specs}
+    places = {task: (cluster, splits.level(task, cluster, tuned_on)) for task, cluster in named.items()}
     return results.piece(
         outcome.scores,
         places,
@@ -139,6 +143,14 @@ def score_piece(held: HeldOut, model: str) -> Piece:
     )
 
 
+def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
+    """List tasks by cluster."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry.cluster or '', []).append(entry.task)
+    return found
+
+
 def score_tuned(held: HeldOut, model: str) -> Outcome:
     """Tune without the cluster, with or without instructions, and score with instructions."""
     sweep = held.sweep
@@ -151,10 +163,7 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
     )  # fmt: skip
     seconds = {'train': time.monotonic() - start}
     manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
-    trained: dict[str, list[str]] = {}
-    for entry in held.mixture.entries:
-        if entry.task in manifest['tasks']:
-            trained.setdefault(entry.cluster or '', []).append(entry.task)
+    trained = by_cluster([entry for entry in held.mixture.entries if entry.task in manifest['tasks']])
     seen = held.seen()
     outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config))
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
@@ -206,7 +215,7 @@ def score_majority(held: HeldOut) -> Outcome:
 def score_chance(held: HeldOut) -> Outcome:
     """Score a random option; where there are no options, a copy of the input."""
     open_ended = [task for task, split in held.test.splits.items() if not split.read(0).options]
-    bare = sweep_splits(held.sweep, open_ended, style='fields')
+    bare = sweep_splits(held.sweep, open_ended, style='fields', shots=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)
         for task, split in held.test.splits.items()

@@ -107,6 +107,11 @@ def metric_of(name: str, examples: Sequence[Example]) -> str:
     return 'accuracy' if all(example.options for example in examples) else FOREIGN_METRIC
 
 
+def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
+    """Return which examples are right only together: those of a group that the same template asks; None where each counts alone."""
+    return [(example.template, example.group) for example in examples] if any(example.group for example in examples) else None
+
+
 def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
     """Return the texts that count as right; the target where the example names none."""
     return example.answers or (vocabulary.decode(example.targets),)
@@ -117,7 +122,8 @@ def score_task(
 ) -> TaskScores:
     """Count what a task's metric counts in each prediction."""
     metric = metric_of(name, examples)
-    counts = metrics.find(metric).counts(predictions, [answers_of(example, vocabulary) for example in examples])
+    answers = [answers_of(example, vocabulary) for example in examples]
+    counts = metrics.find(metric).counts(predictions, answers, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
 
 

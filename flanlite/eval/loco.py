@@ -1,5 +1,6 @@
 """Leave one cluster out: tune on the others, score zero-shot on what was held out, beside untuned models and baselines; report."""
 
+import fnmatch
 import functools
 import pathlib
 import re
@@ -13,7 +14,7 @@ from jax.experimental import multihost_utils
 
 from flanlite import config as gin_config
 from flanlite.data import cache, mixtures, specs, vocabularies
-from flanlite.data.clusters import check_cluster
+from flanlite.data.clusters import find_split
 from flanlite.eval import report, results, tables
 from flanlite.eval.contenders import HeldOut, Sweep, score_piece
 from flanlite.eval.progress import duration
@@ -52,7 +53,8 @@ def loco(
         model_dir: the sweep's folder: a run for each cluster and tuned model, results.json, report.md and report.html.
         mixture: a collection.
         task_feature_lengths: tokens that a model reads and writes, {'inputs': S, 'targets': T}.
-        clusters: which clusters are held out, one after the other; 'all' for every one of the collection.
+        clusters: which clusters are held out, one after the other; 'all' for every one of the collection. Other splits of it may stand
+            there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
         only: overrides `clusters`; several names may be separated by commas.
         models: which of `results.MODELS` to compare.
         config: the model; by default what gin says of `T5Config`.
@@ -68,7 +70,8 @@ def loco(
     """
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
-    collection = mixtures.resolve(mixture).collection
+    resolved = mixtures.resolve(mixture)
+    collection = resolved.collection
     if collection is None or mixture != collection.name:
         raise ValueError(f'{mixture!r} is no collection; the collections are {", ".join(mixtures.collection_names())}')
     held_out = choose_clusters(only if only is not None else clusters, collection)
@@ -77,6 +80,7 @@ def loco(
     sweep = Sweep(
         pathlib.Path(model_dir), collection, config or T5Config(), vocabularies.load(vocabulary or collection.vocabulary),
         dict(task_feature_lengths), initial_checkpoint_path, seed, max_rows, seen,
+        resolved.shots and resolved.shots.within(task_feature_lengths['inputs']),
     )  # fmt: skip
     check_settings(sweep.folder, gin_config.resolved())
     _ = sweep.base_params  # a checkpoint that does not fit fails here
@@ -153,14 +157,18 @@ def say(text: str) -> None:
 
 
 def choose_clusters(wanted: str | Sequence[str], collection: specs.Collection) -> list[str]:
-    """Read which clusters are to be held out, in the order given; an unknown one is a `ValueError`."""
+    """Read which clusters, or other splits, are to be held out, in the order given; an unknown one is a `ValueError`."""
     names = [name.strip() for name in wanted.split(',')] if isinstance(wanted, str) else list(wanted)
     names = [name for name in names if name]
     if not names:
         raise ValueError(f'no cluster to hold out; the clusters of {collection.name} are {", ".join(collection.clusters())}, or all')
     if 'all' in names:
         return list(collection.clusters())
-    return [check_cluster(name, collection.clusters()) for name in dict.fromkeys(names)]
+    others = mixtures.other_splits(collection)
+    chosen = [split for name in names for split in fnmatch.filter(others, name) or [name]]
+    for name in chosen:
+        find_split(mixtures.templates_in_name(name)[0], collection.specs)
+    return list(dict.fromkeys(chosen))
 
 
 def bindings(settings: str) -> dict[str, str]:

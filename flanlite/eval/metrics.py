@@ -8,7 +8,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -27,17 +27,38 @@ class Metric:
         names: the scores' names; the first is the data set's headline.
         count: (prediction, acceptable answers) -> one example's counts, K numbers.
         score: sums [..., K] -> scores in percent [..., len(names)]; a score of nothing is nan.
+        grouped: whether two more counts say which examples begin a group, and whether all of it is right; `count` then ends with
+            (right, 1), as that of `count_equal`.
     """
 
     names: tuple[str, ...]
     count: Callable[[str, Sequence[str]], Sequence[float]]
     score: Callable[[np.ndarray], np.ndarray]
+    grouped: bool = False
 
-    def counts(self, predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> np.ndarray:
-        """Count every example: float64[N, K]."""
+    def counts(
+        self, predictions: Sequence[str], answers: Sequence[Sequence[str]], groups: Sequence[Hashable] | None = None
+    ) -> np.ndarray:
+        """Count every example: float64[N, K]. Without groups, a score of whole groups is nan."""
         if len(predictions) != len(answers):
             raise ValueError(f'got {len(predictions)} predictions for {len(answers)} lists of answers; expected as many')
-        return np.array([self.count(*pair) for pair in zip(predictions, answers, strict=True)], np.float64).reshape(len(predictions), -1)
+        counted = np.array([self.count(*pair) for pair in zip(predictions, answers, strict=True)], np.float64)
+        return self.with_groups(counted.reshape(len(predictions), -1), groups)
+
+    def with_groups(self, counts_NK: np.ndarray, groups: Sequence[Hashable] | None) -> np.ndarray:
+        """Append each group's (right, 1) to the counts of its first example, zeros to the others'; nothing where groups do not count.
+
+        A group is right as a whole with the product of its examples' chances to be right, which are 0 or 1 unless a rule was scored.
+        """
+        if not self.grouped:
+            return counts_NK
+        whole = np.zeros((len(counts_NK), 2))
+        first: dict[Hashable, int] = {}
+        for place, group in enumerate(groups or ()):
+            if first.setdefault(group, place) == place:
+                whole[place] = 1.0
+            whole[first[group], 0] *= counts_NK[place, -2]
+        return np.concatenate([counts_NK, whole], axis=1)
 
     def scores(self, sums_K: np.ndarray) -> dict[str, float]:
         """Name the scores of one vector of sums."""
@@ -79,9 +100,10 @@ def accuracy_and_f1(sums_K: np.ndarray) -> np.ndarray:
     return 100 * np.stack([accuracy, np.where(sums_K[..., -1] > 0, f1, np.nan)], axis=-1)
 
 
-def f1_and_accuracy(sums_K: np.ndarray) -> np.ndarray:
-    """Score as `accuracy_and_f1`, F1 first."""
-    return accuracy_and_f1(sums_K)[..., ::-1]
+def f1_match_and_accuracy(sums_K: np.ndarray) -> np.ndarray:
+    """Score F1 as `accuracy_and_f1` does, then the share of groups that are right as a whole, then accuracy."""
+    accuracy, f1 = np.moveaxis(accuracy_and_f1(sums_K[..., :-2]), -1, 0)
+    return np.stack([f1, 100 * ratio(sums_K[..., -2], sums_K[..., -1]), accuracy], axis=-1)
 
 
 def normalize(text: str) -> str:
@@ -218,8 +240,8 @@ METRICS: dict[str, Metric] = {
     'accuracy': Metric(('accuracy',), count_equal, means),
     'accuracy_f1': Metric(('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1),  # MRPC and QQP: F1 of "yes"
     'accuracy_mean_f1': Metric(('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1),  # CommitmentBank
-    # MultiRC: F1 of "yes" over the answers of all questions. Its exact match of whole questions is no sum over single answers.
-    'f1a': Metric(('f1a', 'accuracy'), count_classes(('yes',)), f1_and_accuracy),
+    # MultiRC: F1 of "yes" over the answers of all questions, and exact match: the questions all of whose answers are judged right.
+    'f1a': Metric(('f1a', 'exact_match', 'accuracy'), count_classes(('yes',)), f1_match_and_accuracy, grouped=True),
     'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1, means),
     'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from flanlite.eval import figures, results, tables
-from flanlite.eval.results import MODELS, Piece
-from flanlite.eval.tables import HELD_OUT, Report, label
+from flanlite.eval.results import HELD_IN, HELD_OUT, MODELS, Piece
+from flanlite.eval.tables import Report, label
 
 STYLE_SHEET = pathlib.Path(__file__).with_name('report.css')
 
@@ -34,7 +34,7 @@ def html_page(report: Report) -> str:
     """Write the whole page."""
     sections = [header(report)]
     if report.held_out():
-        sections += [held_out_cards(report), held_out_plots(report), headline_table(report)]
+        sections += [held_out_cards(report), held_out_plots(report), headline_table(report), *extra_tables(report)]
     else:
         sections += [task_bars(report)]
     sections += [template_plots(report), task_tables(report), training_curves(report), samples(report), skipped(report), method(report)]
@@ -98,9 +98,10 @@ def header(report: Report) -> str:
     first = report.pieces[0]
     clusters = report.held_out()
     if clusters:
+        kind = 'without having seen its kind of task' if tables.only_clusters(report) else 'which they had not seen'
         lead = (
-            'Leave one cluster out. Each cluster below was kept out of instruction tuning, together with the clusters that overlap '
-            f'with it; the models then answered its {first.split} data without having seen its kind of task.'
+            f'Leave one {"cluster" if tables.only_clusters(report) else "split"} out. Each one below was kept out of instruction tuning, '
+            f'together with the clusters that overlap with it; the models then answered its {first.split} data, {kind}.'
         )
     else:
         lead = f'{label(first.model)} on {first.split} data, each data set with each of its templates.'
@@ -155,7 +156,7 @@ def held_out_plots(report: Report) -> str:
             for model, group in ((model, piece.groups[HELD_OUT]) for model, piece in models.items())
         ]
         if rows:
-            measured = dict.fromkeys(task.headline for piece in models.values() for task in piece.tasks if task.level == HELD_OUT)
+            measured = dict.fromkeys(task.headline for piece in models.values() for task in piece.tasks if task.level != HELD_IN)
             plot = figures.bars(f'{cluster} held out: mean score of each model', rows, chance_of(models))
             cards.append(card(f'<h3>{html.escape(cluster)} <span class="soft">· {html.escape(", ".join(measured))}</span></h3>', plot))
     legend = ''.join(
@@ -163,7 +164,7 @@ def held_out_plots(report: Report) -> str:
         for model, (name, meaning) in MODELS.items() if any(piece.model == model for piece in report.pieces)
     )  # fmt: skip
     caption = paragraph('Mean over templates and data sets; the line through each bar\'s end is the 95% interval.')
-    return section('Zero-shot scores on what was held out', caption, grid(cards), f'<ul class="legend">{legend}</ul>')
+    return section('Scores on what was held out', caption, grid(cards), f'<ul class="legend">{legend}</ul>')
 
 
 def chance_of(models: Mapping[str, Piece]) -> float:
@@ -180,6 +181,12 @@ def headline_table(report: Report) -> str:
     """Write the headline table."""
     rows = tables.headline_rows(report)
     return html_table(['held out', 'model', *tables.SUMMARY_HEADINGS], rows, model_colours(report)) if rows else ''
+
+
+def extra_tables(report: Report) -> list[str]:
+    """Write the tables that only some sweeps have."""
+    colours = model_colours(report)
+    return [section(heading, html_table(headings, rows, colours)) for heading, headings, rows in tables.extra_tables(report)]
 
 
 def task_bars(report: Report) -> str:
@@ -206,8 +213,7 @@ def template_plots(report: Report) -> str:
     cards = []
     for cluster in dict.fromkeys(piece.held_out_cluster for piece in report.pieces):
         models = report.of(cluster)
-        level = HELD_OUT if cluster else None
-        names = dict.fromkeys(task.task for piece in models.values() for task in piece.tasks if level in (None, task.level))
+        names = dict.fromkeys(task.task for piece in models.values() for task in piece.tasks if not cluster or task.level != HELD_IN)
         for name in names:
             found = {model: task for model, piece in models.items() for task in piece.tasks if task.task == name}
             rows = []

@@ -12,6 +12,8 @@ from flanlite.eval import metrics
 from flanlite.eval.scores import Summary, TaskScores, summarize, summarize_group
 
 PIECE = 'piece.json'
+HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
+HELD_IN = 'held_in'
 
 # The compared models in the order of the tables: (short label, what it is).
 MODELS: dict[str, tuple[str, str]] = {
@@ -50,12 +52,12 @@ class Piece:
     Args:
         run: the run's name.
         model: a key of `MODELS`, or a checkpoint's name.
-        held_out_cluster: the cluster that the model did not train on; None where nothing was held out.
+        held_out_cluster: the cluster that the model did not train on, or the split, such as `intra_3`; None where nothing was held out.
         removed: the clusters that left training because they overlap with it.
         trained: the data sets that the model was tuned on, by cluster.
         split: the split that was scored.
         tasks: each task's scores.
-        groups: for each level of generalization the summary over its tasks.
+        groups: for each level of generalization, and for all that was held out, the summary over the tasks.
         skipped: tasks that gave no score, and why.
         notes: what a reader should know, a sentence each.
         samples: a few questions with the model's answers.
@@ -110,8 +112,12 @@ def piece(scores: Mapping[str, TaskScores], places: Mapping[str, tuple[str, str]
         **described: the other fields of `Piece`.
     """
     tasks = tuple(task_result(scores[name], *places[name]) for name in scores)
-    levels = dict.fromkeys(task.level for task in tasks)
-    groups = {level: summarize_group([scores[task.task] for task in tasks if task.level == level]) for level in levels}
+    members: dict[str, list[str]] = {}
+    for task in tasks:
+        for group in (task.level, HELD_OUT) if task.level not in ('', HELD_IN) else (task.level,):
+            members.setdefault(group, []).append(task.task)
+    summaries = {names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())}
+    groups = {group: summaries[tuple(names)] for group, names in members.items()}
     return Piece(tasks=tasks, groups=groups, **described)
 
 

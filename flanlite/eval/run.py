@@ -35,7 +35,7 @@ def evaluate_checkpoint(
         checkpoint: for `parameters.load_params`.
         mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
         split: train, validation or test; a data set without a test split is scored on its validation split.
-        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder.
+        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot` behind it and such.
         vocabulary: by default the one that the model was trained with.
         feature_lengths: longer inputs are cut, and answers end there; by default as in training.
         style: see `specs.STYLES`.
@@ -51,17 +51,19 @@ def evaluate_checkpoint(
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
     run = parameters.load_run(checkpoint)
     vocabulary = vocabularies.load(vocabulary or run.vocabulary)
-    opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows)
+    lengths = feature_lengths or run.feature_lengths
+    shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
+    opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows, shots=shots)
     if not opened.splits:
         raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
 
-    evaluator = Evaluator(opened.splits, vocabulary, feature_lengths or run.feature_lengths)
+    evaluator = Evaluator(opened.splits, vocabulary, lengths)
     start = time.monotonic()
     scores = evaluator.run(run.config, run.params)
     seen = trained_on(checkpoint)
     piece = results.piece(
         scores,
-        {entry.task: (entry.cluster or '', level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
+        {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
         run=pathlib.Path(checkpoint).name,
         model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
         trained=seen,
@@ -74,7 +76,8 @@ def evaluate_checkpoint(
         environment=splits.environment(),
     )
     if jax.process_index() == 0:
-        folder = pathlib.Path(output) if output else default_output(checkpoint, mixed.name, split)
+        kind = f'{split}-{shots.number}shot' if shots else split
+        folder = pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind)
         results.save(folder, piece)
         report.build(folder, f'{mixed.name}: {piece.model}')
         tables.print_tasks(piece)
@@ -106,12 +109,3 @@ def trained_tasks(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
         spec = specs.find_spec(name)
         found.setdefault(getattr(spec, 'cluster', None) or '', []).append(name)
     return found
-
-
-def level(task: str, cluster: str | None, trained: Mapping[str, list[str]]) -> str:
-    """Say how far a task lies from what was trained on, as in `clusters.LEVELS`; nothing where that is not known."""
-    if not trained:
-        return ''
-    if any(task in names for names in trained.values()):
-        return 'held_in'
-    return 'held_out_task' if cluster in trained else 'held_out_cluster'

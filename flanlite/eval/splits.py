@@ -3,13 +3,14 @@
 import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 
 import flanlite
-from flanlite.data import cache, specs
+from flanlite.data import cache, fewshot, specs
 from flanlite.data.cached import CachedSplit
+from flanlite.data.fewshot import Shots
 from flanlite.data.vocabularies import Vocabulary
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
@@ -29,7 +30,13 @@ class Opened:
 
 
 def open_splits(
-    names: Sequence[str], split: str, vocabulary: Vocabulary, *, style: str = 'instructions', max_rows: int | None = None
+    names: Sequence[str],
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    style: str = 'instructions',
+    max_rows: int | None = None,
+    shots: Shots | None = None,
 ) -> Opened:
     """Open tasks' evaluation splits, every row with every template that is not turned around; builds what is not cached.
 
@@ -39,15 +46,27 @@ def open_splits(
         vocabulary: the vocabulary of the model.
         style: see `specs.STYLES`.
         max_rows: at most so many rows of each task.
+        shots: the few-shot exemplars before each example.
     """
-    options = {'vocabulary': vocabulary, 'style': style, 'renderings': 'all', 'max_examples': max_rows}
+    options = {'vocabulary': vocabulary, 'style': style, 'renderings': 'all', 'max_examples': max_rows, 'shots': shots}
     lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
     first = cache.ensure([name for name in names if name not in lacking], split=split, **options)
     second = cache.ensure([*lacking, *first.skipped], split=FALLBACK[split], **options) if split in FALLBACK else cache.CacheReport({}, {})
     opened = first.splits | second.splits
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
     note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'
-    return Opened({name: opened[name] for name in names if name in opened}, skipped, (note,) if second.splits else ())
+    asked = fewshot.kept_note({name: cached.manifest['shots'] for name, cached in opened.items() if cached.manifest.get('shots')})
+    notes = [note] * bool(second.splits) + [asked] * bool(asked)
+    return Opened({name: opened[name] for name in names if name in opened}, skipped, tuple(notes))
+
+
+def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
+    """Say how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; nothing where that is not known."""
+    if not trained:
+        return ''
+    if any(task in names for names in trained.values()):
+        return 'held_in'
+    return 'held_out_task' if cluster in trained else 'held_out_cluster'
 
 
 def has_split(name: str, split: str) -> bool:

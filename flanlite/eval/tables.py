@@ -3,18 +3,19 @@
 import dataclasses
 import math
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from flanlite.data import clusters
 from flanlite.eval import results
 from flanlite.eval.figures import number
-from flanlite.eval.results import MODELS, Piece
+from flanlite.eval.results import HELD_IN, HELD_OUT, MODELS, Piece
 from flanlite.eval.scores import Summary
 from flanlite.train.journal import read_metrics
 
-HELD_OUT = 'held_out_cluster'
 FEW_CLUSTERS = 4  # that fit side by side on a terminal
 CURVES = ('loss', 'accuracy')
 
@@ -120,8 +121,13 @@ def verdict(models: Mapping[str, Piece]) -> list[Comparison]:
     return said
 
 
+def only_clusters(report: Report) -> bool:
+    """Say whether nothing but clusters was held out."""
+    return set(report.held_out()) <= set(clusters.CLUSTERS)
+
+
 def overall(report: Report) -> list[str]:
-    """Say in a sentence for each rival on how many held-out clusters the tuned model is above it."""
+    """Say in a sentence for each rival on how many held-out clusters, or other splits, the tuned model is above it."""
     said: dict[str, list[Comparison]] = {}
     for cluster in report.held_out():
         for comparison in verdict(report.of(cluster)):
@@ -130,7 +136,7 @@ def overall(report: Report) -> list[str]:
     for rival, comparisons in said.items():
         above = [comparison for comparison in comparisons if comparison.gain > 0]
         clear = sum(comparison.apart for comparison in above)
-        share = f'{len(above)} of {len(comparisons)} held-out clusters'
+        share = f'{len(above)} of {len(comparisons)} held-out {"clusters" if only_clusters(report) else "splits"}'
         sentences.append(f'The tuned model is above {rival} on {share} ({clear} with 95% intervals apart).')
     return sentences
 
@@ -153,6 +159,48 @@ def headline_rows(report: Report) -> list[list[str]]:
             if HELD_OUT in piece.groups:
                 rows.append([cluster, label(model), *summary_cells(piece.groups[HELD_OUT])])
     return rows
+
+
+LEVEL_HEADINGS = ['held out', 'model', 'level', 'data sets', *SUMMARY_HEADINGS]
+
+
+def level_rows(report: Report) -> list[list[str]]:
+    """List the levels of generalization, a row each, where there is another one than a held-out cluster."""
+    rows = []
+    for held_out in report.held_out():
+        for model, piece in report.of(held_out).items():
+            for level in (level for level in clusters.LEVELS if level in piece.groups):
+                count = sum(task.level == level for task in piece.tasks)
+                rows.append([held_out, label(model), level.replace('_', ' '), str(count), *summary_cells(piece.groups[level])])
+    return rows if len({row[2] for row in rows} | {'held out cluster'}) > 1 else []
+
+
+SERIES_HEADINGS = ['held out', 'model', 'tuned on clusters', 'on data sets', *SUMMARY_HEADINGS, 'mean by cluster']
+
+
+def series_rows(report: Report) -> list[list[str]]:
+    """List what a tuned model scores on the same held-out data sets after tuning on more and more, as the ablations of FLAN do."""
+    series: dict[tuple[str, frozenset[str]], list[Piece]] = {}
+    for piece in report.pieces:
+        held_out = frozenset(task.task for task in piece.tasks if task.level != HELD_IN)
+        if piece.trained and HELD_OUT in piece.groups:
+            series.setdefault((piece.model, held_out), []).append(piece)
+    rows = []
+    for (model, _), pieces in series.items():
+        for piece in sorted(pieces, key=lambda piece: natural(piece.held_out_cluster or '')) if len(pieces) > 1 else ():
+            means: dict[str, list[float]] = {}
+            for task in piece.tasks:
+                if task.level != HELD_IN:
+                    means.setdefault(task.cluster, []).append(task.summary.mean)
+            by_cluster = ', '.join(f'{cluster} {number(sum(values) / len(values))}' for cluster, values in means.items())
+            counts = (str(len(piece.trained)), str(sum(map(len, piece.trained.values()))))
+            rows.append([piece.held_out_cluster or '', label(model), *counts, *summary_cells(piece.groups[HELD_OUT]), by_cluster])
+    return rows
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort names by the numbers in them."""
+    return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
 def task_rows(models: Mapping[str, Piece]) -> list[list[str]]:
@@ -204,7 +252,9 @@ def markdown(report: Report) -> str:
         for said in verdict(models):
             lines.append(f'  - tuned is {said.sentence()} (intervals {"apart" if said.apart else "overlap"})')
     if rows := headline_rows(report):
-        lines += ['', '## Held-out clusters', '', *markdown_table(['held out', 'model', *SUMMARY_HEADINGS], rows)]
+        lines += ['', '## What was held out', '', *markdown_table(['held out', 'model', *SUMMARY_HEADINGS], rows)]
+    for heading, headings, rows in extra_tables(report):
+        lines += ['', f'## {heading}', '', *markdown_table(headings, rows)]
     lines += ['', *(f'- {name}: {meaning}' for name, meaning in MODELS.values())] if report.held_out() else []
     for cluster in dict.fromkeys(piece.held_out_cluster for piece in report.pieces):
         heading = f'Data sets with {cluster} held out' if cluster else 'Data sets'
@@ -217,6 +267,15 @@ def markdown(report: Report) -> str:
     lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
     lines += ['', '## Configuration', '', '```', first.settings.strip(), '```', '']
     return '\n'.join(lines)
+
+
+def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
+    """List the heading, headings and rows of the tables that only some sweeps have."""
+    tables = (
+        ('Levels of generalization', LEVEL_HEADINGS, level_rows(report)),
+        ('The same data sets held out, tuned on more', SERIES_HEADINGS, series_rows(report)),
+    )
+    return [table for table in tables if table[2]]
 
 
 def notes(report: Report) -> list[str]:

@@ -243,13 +243,17 @@ class TrainingData:
     def build(self, fail_fast: bool) -> 'TrainingData':
         """Build what the cache lacks, and weigh the tasks."""
         caps = {entry.task: entry.max_examples for entry in self.mixture.entries}
-        options = {'vocabulary': self.vocabulary, 'style': self.style, 'max_examples': caps, 'fail_fast': fail_fast}
-        cached = cache.ensure(list(caps), split='train', **options)
+        cached = cache.ensure(list(caps), split='train', max_examples=caps, fail_fast=fail_fast, **self.asked())
         if not cached.splits:
             reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
         rates = mixtures.rates(self.mixture, {task: split.num_examples for task, split in cached.splits.items()})
         return dataclasses.replace(self, cached=cached, rates=rates)
+
+    def asked(self) -> dict[str, Any]:
+        """Say how rows become examples, for `cache.ensure`."""
+        shots = self.mixture.shots and self.mixture.shots.within(self.feature_lengths['inputs'])
+        return {'vocabulary': self.vocabulary, 'style': self.style, 'shots': shots, 'templates': self.mixture.templates_per_task}
 
     def check(self, config: T5Config) -> None:
         """Refuse a model with fewer embeddings than the vocabulary has ids."""
@@ -289,7 +293,7 @@ class TrainingData:
     ) -> Callable[[TrainState], dict[str, float]]:
         """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
         caps = {task: self.batch_size * num_batches for task in self.rates}
-        cached = cache.ensure(list(caps), split='validation', vocabulary=self.vocabulary, style=self.style, max_examples=caps)
+        cached = cache.ensure(list(caps), split='validation', max_examples=caps, **self.asked())
         iterator = self._iterator(cached, partitioner, 0, prefetch=0)
         held = [next(iterator) for _ in range(num_batches)]
         eval_step = jit_eval_step(config, settings, partitioner)
@@ -314,7 +318,7 @@ class TrainingData:
                 cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
                 own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
                 tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
-        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared')
+        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared', 'templates_per_task')
         mixture = {name: getattr(self.mixture, name) for name in recorded}
         described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
         return {

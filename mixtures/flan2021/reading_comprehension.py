@@ -65,6 +65,7 @@ MULTIRC = DatasetSpec(
     },
     options=('no', 'yes'),
     metric='f1a',
+    group=lambda row: (row['paragraph'], row['question']),
     lineage=('MultiRC',),
     licence='research licence, SuperGLUE terms',
     link='https://cogcomp.seas.upenn.edu/multirc/',

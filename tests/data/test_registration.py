@@ -57,6 +57,13 @@ def test_mixtures_give_the_tokens_of_the_cache(tmp_path, shuffle):
     assert len(examples('toy_held_out_nli_eval', 'test')) == 10
 
 
+def test_other_splits_are_mixtures_too():
+    names = registration.register(toy(data_sets=(colours('a'), colours('b'), choices())))
+    assert {'toy_intra_0', 'toy_intra_0_eval', 'toy_held_out_nli'} < set(names)
+    held = set(rates('toy_intra_0_eval'))
+    assert len(held) == 1 and held < {'a', 'b'} and set(rates('toy_intra_0')) == {'a', 'b', 'toy_choices'} - held
+
+
 def test_rates_are_recorded_or_counted():
     registration.register(toy(max_rate=300, max_rates={'toy_choices': 4}))
     assert rates('toy') == {'toy_colours': 300, 'toy_choices': 4}
@@ -172,7 +179,7 @@ def test_pocket_registers_by_an_import():
         'print(len(names), len(seqio.get_mixture_or_task("pocket_held_out_nli").tasks))'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == ['25', '21']
+    assert done.stdout.split()[-2:] == ['45', '21'], 'the collection, and a pair for each of 12 clusters and 10 intra-cluster splits'
 
 
 FINETUNE = """

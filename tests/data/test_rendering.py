@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose
@@ -38,6 +40,19 @@ def test_evaluation_gets_every_template_that_is_not_inverted():
 def test_a_row_keeps_its_template_in_any_order():
     by_row = {item.row: item.template for item in rendering.render(colours(), 'test')}
     assert [by_row[row] for row in sorted(by_row)] == [place % 5 for place in range(len(by_row))]
+
+
+def test_rows_of_a_group_stand_together():
+    spec = colours(group=lambda row: row['number'])
+    for split, size in (('train', 20), ('test', 10)):
+        found = list(rendering.examples(spec, split, BYTES))
+        groups = [example.group for example in found]
+        assert len(found) == size
+        if split == 'test':
+            assert [key for key, _ in itertools.groupby(groups)] == list(dict.fromkeys(groups)), 'a limit cuts one group at most'
+            assert len(set(groups)) == 5 and sorted(example.row for example in found) == kept('test')
+        else:
+            assert set(groups) == {''}, 'only what is evaluated needs them'
 
 
 def test_styles():

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite.data import cache, vocabularies
+from flanlite.data import cache, specs, vocabularies
+from flanlite.data.cached import Example
 from flanlite.eval import baselines, evaluate, rank, run, splits
 from flanlite.eval.evaluate import Evaluator
+from flanlite.mixtures import flan2021
 from flanlite.train import parameters
 from flanlite.train.partitioning import make_partitioner
 
@@ -127,7 +129,19 @@ def test_evaluate_checkpoint_writes_a_report(tmp_path):
 
 def test_level_of_a_task():
     trained = {'nli': ['rte'], 'math': ['sums']}
-    assert run.level('rte', 'nli', trained) == 'held_in'
-    assert run.level('cb', 'nli', trained) == 'held_out_task'
-    assert run.level('sst2', 'sentiment', trained) == 'held_out_cluster'
-    assert run.level('rte', 'nli', {}) == ''
+    assert splits.level('rte', 'nli', trained) == 'held_in'
+    assert splits.level('cb', 'nli', trained) == 'held_out_task'
+    assert splits.level('sst2', 'sentiment', trained) == 'held_out_cluster'
+    assert splits.level('rte', 'nli', {}) == ''
+
+
+def test_questions_of_multirc_are_right_as_a_whole():
+    """Template 0 judges both answers of question a right, and one of b; template 1 the other way round."""
+    ids = np.array([5, 1], np.int32)
+    asked = [(row, template, group) for row, group in enumerate('aabb') for template in (0, 1)]
+    examples = [Example(ids, ids, row, template, ('no', 'yes'), answers=('yes',), group=group) for row, template, group in asked]
+    predictions = ['no' if (row, template) in ((3, 0), (0, 1)) else 'yes' for row, template, _ in asked]
+    assert specs.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
+    scores = evaluate.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
+    found = [[named[name] for name in ('f1a', 'exact_match', 'accuracy')] for named in scores.template_scores().values()]
+    assert found == [pytest.approx([100 * 6 / 7, 50, 75])] * 2

@@ -8,6 +8,7 @@ import toyeval as toy
 
 from flanlite import config
 from flanlite.eval import contenders, loco, results
+from flanlite.mixtures import flan2021
 from flanlite.train import optimizers  # noqa: F401 (gin configures it below)
 
 SETTINGS = [
@@ -147,3 +148,46 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
         loco.merge([str(other)], str(tmp_path / 'all'))
     with pytest.raises(ValueError, match='holds no results'):
         loco.merge([str(tmp_path / 'missing')])
+
+
+def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
+    report = sweep(tmp_path, 'intra_0,intra_0_1templates', models=('tuned', 'chance'), seen=3)
+    assert report.held_out() == ['intra_0', 'intra_0_1templates']
+    tuned = report.of('intra_0')['tuned']
+    levels = {task.task: (task.cluster, task.level) for task in tuned.tasks}
+    held = {task for task, (_, level) in levels.items() if level == 'held_out_task'}
+    assert len(held) == 1 and held < {'toyeval_parity', 'toyeval_pick'}, 'the other one of the cluster trains'
+    assert {levels[task] for task in {'toyeval_parity', 'toyeval_pick'} - held} == {('math', 'held_in')}
+    assert tuned.groups['held_out'] == tuned.groups['held_out_task'] and tuned.groups['held_in'] != tuned.groups['held_out']
+    assert len(tuned.trained['math']) == 1 and not held & set(tuned.trained['math'])
+    rows = json.loads((tmp_path / 'results.json').read_text())
+    assert {(row['held_out_cluster'], row['level']) for row in rows if row['task'] in held} == {
+        ('intra_0', 'held_out_task'), ('intra_0_1templates', 'held_out_task'),
+    }  # fmt: skip
+    manifest = json.loads((tmp_path / 'intra_0_1templates' / 'tuned' / 'manifest.json').read_text())
+    assert manifest['mixture']['templates_per_task'] == 1
+    text = (tmp_path / 'report.md').read_text()
+    assert '## Levels of generalization' in text and '| intra_0 | Tuned | held in | 3 |' in text
+    series = text.partition('## The same data sets held out')[2].splitlines()
+    assert [line.split(' | ')[0] for line in series[4:6]] == ['| intra_0', '| intra_0_1templates'], 'a row for each number of templates'
+
+
+def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
+    lengths = {'inputs': 120, 'targets': 8}
+    config.load([], [*SETTINGS, 'mixture.shots=2'])
+    asked = ('tuned', 'untuned_plain', 'chance')
+    models = loco.loco(str(tmp_path), 'toyeval', lengths, only='translation', config=toy.CONFIG, models=asked).of('translation')
+    assert all(len(sample['inputs'].split('Answer:')) == 4 for model in ('tuned', 'untuned_plain') for sample in models[model].samples)
+    manifest = json.loads((tmp_path / 'translation' / 'tuned' / 'manifest.json').read_text())
+    kept = manifest['tasks']['toyeval_order']['shots']
+    assert (kept['number'], kept['budget'], kept['kept']) == (2, 120, {'2': 40})
+    assert any('own training data before each example: 2.' in note for note in models['tuned'].notes)
+    assert models['chance'].tasks[0].summary.mean == 0, 'a copy of the bare fields, not of exemplars'
+
+
+def test_splits_by_pattern():
+    assert loco.choose_clusters('intra_[01], nli', toy.COLLECTION) == ['intra_0', 'intra_1', 'nli']
+    assert loco.choose_clusters('math_4templates', toy.COLLECTION) == ['math_4templates']
+    assert loco.choose_clusters('diversity_?', flan2021.COLLECTION) == [f'diversity_{count}' for count in range(1, 8)]
+    with pytest.raises(ValueError, match=r'unknown cluster .diversity_1.*other splits are intra_0 to intra_9'):
+        loco.choose_clusters('diversity_1', toy.COLLECTION)

@@ -26,7 +26,7 @@ def test_f1_of_yes():
 
 def test_f1a_leads_with_f1():
     found = score('f1a', ['yes', 'yes', ' yes', 'no'], [['yes'], ['no'], ['yes'], ['no']])
-    assert found == pytest.approx({'f1a': 80, 'accuracy': 75})
+    assert (found['f1a'], found['accuracy']) == pytest.approx((80, 75))
     assert next(iter(found)) == 'f1a'
 
 
@@ -123,3 +123,20 @@ def test_bad_names_and_lengths_are_refused():
         metrics.find('acuracy')
     with pytest.raises(ValueError, match='2 predictions for 1'):
         metrics.find('f1').counts(['a', 'b'], [['a']])
+
+
+def test_exact_match_of_whole_groups():
+    """Two questions of two answers and one of one: all right, one of two, none; a group's place does not matter."""
+    metric = metrics.find('f1a')
+    predictions, answers = ['yes', 'no', 'no', 'yes', 'no'], [['yes'], ['no'], ['no'], ['no'], ['yes']]
+    found = metric.scores(metric.counts(predictions, answers, ['a', 'b', 'a', 'b', 'c']).sum(0))
+    assert found == pytest.approx({'f1a': 50, 'exact_match': 100 / 3, 'accuracy': 60})
+    assert np.isnan(metric.scores(metric.counts(predictions, answers).sum(0))['exact_match'])
+    # of a rule that is right by chance, the chances multiply
+    counts = np.zeros((3, 5)) + [0, 0, 0, 0.5, 1]
+    assert metric.scores(metric.with_groups(counts, ['a', 'a', 'b']).sum(0))['exact_match'] == pytest.approx(100 * (0.25 + 0.5) / 2)
+
+
+def test_only_grouped_metrics_count_groups():
+    accuracy = metrics.find('accuracy')
+    np.testing.assert_array_equal(accuracy.counts(['a'], [['a']], ['g']), accuracy.counts(['a'], [['a']]))

@@ -121,6 +121,12 @@ def test_superglue_ablation():
     assert all(fewer < more and not more & set(clusters.SUPERGLUE) for fewer, more in itertools.pairwise(drawn))
 
 
+def test_numbers_of_templates():
+    mixture = mixtures.resolve('flan2021_superglue_4templates')
+    assert (mixture.templates_per_task, mixture.held_out, len(mixture.entries)) == (4, 'superglue', 61)
+    assert [mixtures.resolve(name).templates_per_task for name in ('flan2021', 'flan2021_10templates', 'rte_1templates')] == [None, 10, 1]
+
+
 def test_diversity_ablation():
     assert [len(tasks(f'flan2021_diversity_{count}')) for count in range(1, 8)] == [11, 19, 25, 29, 33, 36, 38]
     assert [len(tasks(f'flan2021_diversity_{count}_limit_15')) for count in range(1, 8)] == [11, 15, 15, 15, 15, 15, 15]
