@@ -36,6 +36,7 @@ COMPILER_ENVIRONMENT = {
     'TPU_ACCELERATOR_TYPE': 'v5p-8',  # any; the topology says which
     'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
 }
+OUT_OF_MEMORY = re.compile(r'([\d.]+)([KMG])\)? (?:of|exceeds available HBM) \(?([\d.]+)([KMG])')
 ENCODER = ('encoder_input_tokens', 'encoder_segment_ids', 'encoder_positions')
 DECODER = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_loss_weights', 'decoder_segment_ids', 'decoder_positions')
 
@@ -104,7 +105,7 @@ def setting_of_run() -> Setting:
     bound = {name: copy.deepcopy(references[name]) for name in wanted if name in references}  # to copy a reference is to resolve it
     missing = [name for name in wanted[:3] if bound.get(name) is None]
     if missing:
-        raise ValueError(f'the gin file says nothing of train.{missing[0]}; expected the file of a training run, such as gin/runs/finetune.gin')
+        raise ValueError(f'the gin file says nothing of train.{missing[0]}; expected that of a training run, such as gin/runs/finetune.gin')
     optimizer = optimizers.average(optimizers.freeze(bound['optimizer'], bound.get('frozen', ())), bound.get('ema_decay'))
     lengths = bound['task_feature_lengths']
     config = bound.get('config') or T5Config()
@@ -115,7 +116,7 @@ def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
     """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU devices stand in)."""
     match = re.fullmatch(r'(?:(\d+)\*)?([a-z]\w*):(\d+(?:x\d+)*)', topology)
     if not match or match[2] not in CHIPS:
-        raise ValueError(f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, with a chip of {", ".join(CHIPS)}')
+        raise ValueError(f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, of {", ".join(CHIPS)}')
     slices, chip, size = int(match[1] or 1), CHIPS[match[2]], match[3]
     if not chip.peak.startswith('TPU'):
         if 'x' in size:
@@ -156,7 +157,7 @@ def forecast(setting: Setting, partitioner: Partitioner, chip: Chip) -> Forecast
     try:
         compiled = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        if not (found := re.search(r'Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm', str(error))):
+        if not (found := OUT_OF_MEMORY.search(str(error))):
             raise
         peak, limit = (float(found[i]) * 2.0 ** {'K': 10, 'M': 20, 'G': 30}[found[i + 1]] for i in (1, 3))
         refused = f'needs {peak / GIB:.1f} of {limit / GIB:.2f} GiB'
@@ -291,19 +292,16 @@ def compile_ahead(topology: str, try_all: bool = False) -> list[Forecast]:
         console.print('GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so the peak is too high')
     with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn(), console=console, transient=True) as progress:
         progress.add_task(f'compiling for {topology}')
-        if try_all:
-            results = search(setting, devices, chip, console.print)
-        else:
-            results = [forecast(setting, make_partitioner(devices=devices), chip)]
+        found = search(setting, devices, chip, console.print) if try_all else [forecast(setting, make_partitioner(devices=devices), chip)]
     if try_all:
-        console.print(ranking(results, chip))
-        if not results:
+        if not found:
             raise ValueError(f'nothing fits {topology}: take more chips, a smaller BATCH_SIZE, or shorter TASK_FEATURE_LENGTHS')
-        return results
-    console.print(details(results[0], chip))
-    if results[0].refused:
+        console.print(ranking(found, chip))
+    elif found[0].refused:
         raise ValueError(
-            f'{topology}: the step {results[0].refused} a chip; --search tries more num_partitions, parameter_partitioning_dims=2, '
+            f'{topology}: the step {found[0].refused} a chip; --search tries more num_partitions, parameter_partitioning_dims=2, '
             "remat_policy='full' and MICROBATCHES"
         )
-    return results
+    else:
+        console.print(details(found[0], chip))
+    return found
