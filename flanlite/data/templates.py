@@ -1,12 +1,15 @@
 """Templates: text with `{field}` places, filled from one example; and the lint that every collection must pass."""
 
 import dataclasses
+import difflib
 import functools
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 
 OPTIONS_FIELD = 'options_'  # the place where a template shows the answer options, as a block
 OPTIONS_HEADER = 'OPTIONS:'
+ALIKE = 0.75  # the share of words in common from which two wordings count as one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,6 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
     inverted = sum(template.inverted for template in templates)
     if inverted > max_inverted:
         yield f'has {inverted} inverted templates, expected at most {max_inverted}'
-    seen: dict[str, int] = {}
     for index, template in enumerate(templates):
         for field in template.fields():
             if field not in fields:
@@ -87,7 +89,12 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
             yield f'template {index} shows its own target {{{field}}} in the inputs'
         if 'answer' not in target_fields and not template.inverted:
             yield f'template {index} has targets without {{answer}} but is not marked inverted=True'
-        skeleton = ' '.join(''.join(literal for literal, _ in parse(template.inputs)).lower().split())
-        if skeleton in seen and template.targets == templates[seen[skeleton]].targets:
-            yield f'templates {seen[skeleton]} and {index} have the same wording'
-        seen.setdefault(skeleton, index)
+        for other in range(index):
+            if template.targets == templates[other].targets and likeness(template.inputs, templates[other].inputs) >= ALIKE:
+                yield f'templates {other} and {index} have nearly the same wording'
+
+
+def likeness(one: str, other: str) -> float:
+    """Say what share of their own words two texts have in common, in the same order."""
+    words = [re.findall(r'\w+', ' '.join(literal for literal, _ in parse(text)).lower()) for text in (one, other)]
+    return difflib.SequenceMatcher(None, *words, autojunk=False).ratio()

@@ -34,8 +34,8 @@ COPA = DatasetSpec(
         Template('Child: "{premise}" And what is the {relation} of that?\nParent: Think! There are two answers you could give.\n'
                  '{options_}\nChild:'),
         Template('Reasoning about everyday life, item 12\nsituation: {premise}\nwanted: the {relation}\n{options_}'),
-        Template('Event: {premise}\nState its {relation} in one sentence.'),
-        Template('If you had to guess the {relation} of this, what would you guess?\n\n"{premise}"'),
+        Template('Event: {premise}\nState its {relation} in a sentence from the list.\n{options_}'),
+        Template('If you had to guess the {relation} of this, what would you guess?\n\n"{premise}"\n\n{options_}'),
         Template('I am writing the shortest of stories, in two sentences. One of them is "{premise}" The other tells the {relation}. Which '
                  'should I take?\n{options_}'),
         Template('Describe an event that has this as its {relation}: {answer}', '{premise}', inverted=True),
@@ -75,7 +75,7 @@ HELLASWAG = DatasetSpec(
                  'The beginning is: {context}\nThe right ending is:'),
         Template('Topic: {activity}\nSo far: {context} ...\n\nWhat happens next?\n{options_}'),
         Template('The page is torn. This is what can still be read: "{context}" What stood on the missing part?\n\n{options_}'),
-        Template('Finish the text in a sensible way.\n\n{context}'),
+        Template('Finish the text in a sensible way.\n\n{context}\n{options_}'),
         Template('From an article headed "{activity}":\n\n{context} ...\n\nPick what the article says then.\n{options_}'),
         Template('Storyteller: {context}\nListener: Wait, I can guess the rest!\n{options_}\nListener: It goes on,'),
         Template('Bear in mind what people do, and in which order they do it, and choose the likeliest next words.\n\nText: {context}\n\n'
@@ -111,7 +111,7 @@ PIQA = DatasetSpec(
         Template('Household tips. A reader would like advice on this: "{goal}" Two other readers have sent in answers. Print the one that '
                  'is of use.\n{options_}'),
         Template('One of the two methods is practical, the other is not. Pick the practical one.\n{options_}\n\nTask: {goal}'),
-        Template('Here is something I want to get done: "{goal}"\nTell me what to do.'),
+        Template('Here is something I want to get done: "{goal}"\nTell me what to do.\n{options_}'),
         Template('Apprentice: I have been given this job: "{goal}"\nMaster: And what will you do? You can see two ways, I suppose.\n'
                  '{options_}\nApprentice:'),
         Template('Test of practical sense\nAim: {goal}\n{options_}\nThe better solution is:'),

@@ -37,7 +37,7 @@ DEFINITE_PRONOUN_RESOLUTION = DatasetSpec(
         Template('The pronoun "{pronoun}" in "{sentence}" points back to one of the following. Name it.\n{options_}'),
         Template('Before this can be translated, we must know what the pronoun refers to.\n\nTo translate: {sentence}\n'
                  'Pronoun: {pronoun}\n\n{options_}'),
-        Template('{options_}\n\nOne of these is the "{pronoun}" in the following sentence. Which one is it?\n\n{sentence}'),
+        Template('Reading aid, log\nsentence: {sentence}\ncannot resolve: {pronoun}\n{options_}\nset by hand to:'),
         Template('Think about who would do, feel or be what, and then resolve the pronoun "{pronoun}".\n\n{sentence}\n\n'
                  '"{pronoun}" refers to'),
     ),
@@ -72,7 +72,8 @@ WINOGRANDE = DatasetSpec(
         Template('Fill in what is missing so that it makes sense.\n\n{beginning} ...\n{options_}'),
         Template('Two people finish the same sentence, and one of them has not been paying attention. Whose ending is better?\n\n'
                  'Sentence: {beginning}\n{options_}'),
-        Template('The rest of a line has been lost. This is where it breaks off: "{beginning}" Restore it.\n{options_}'),
+        Template('Mia: {beginning}\nTom: Your message broke off. I can think of two ways that it may go on.\n{options_}\n'
+                 'Mia: It should have said'),
         Template('Common sense test, part 2: endings\n{beginning}\n{options_}\nCorrect ending:'),
         Template('{options_}\n\nWhich of these should follow upon "{beginning}"?'),
         Template('A: Let me read it to you. "{beginning} ..."\nB: Stop, I know how that ends!\n{options_}\nB:'),

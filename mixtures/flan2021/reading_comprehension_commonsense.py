@@ -83,7 +83,7 @@ RECORD = DatasetSpec(
                  '{options_}'),
         Template('There is a smudge on our newspaper, just where a name should be. The line reads: {query} Here is what we can still make '
                  'out of the rest: {passage} Which name is under the smudge?\n{options_}'),
-        Template('{options_}\n\nOne of these was taken out of the line below, which now has a dash there. Put it back with the help of the '
+        Template('{options_}\n\nOne of these was taken out of the line below, which now has a gap there. Put it back with the help of the '
                  'text.\n\nLine: {query}\n\nText: {passage}'),
         Template('Editor: Something is missing here: {query}\nReporter: You can work it out from my piece. {passage}\n'
                  'Editor: Give me a choice, please.\n{options_}\nReporter:'),

@@ -1,7 +1,7 @@
 """T0 (Sanh et al., "Multitask prompted training enables zero-shot task generalization"): its data sets by group, and its rule of mixing.
 
-Five collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0++), the groups held out from training `t0_eval`, and the
-tasks of BIG-bench `t0_bigbench`. Data sets that FLAN has too are FLAN's own, with its ten templates and its splits: so T0 trains on the few
+Six collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0++), the groups held out from training `t0_eval`, `t0` and
+these together for sweeps `t0_loco`, and the tasks of BIG-bench `t0_bigbench`. Data sets that FLAN has too are FLAN's own, with its ten templates and its splits: so T0 trains on the few
 hundred examples less that FLAN sets aside, on IMDb and others under FLAN's names, and on TriviaQA with documents where T0 has it without.
 The others have at least five templates, in our own words.
 
@@ -94,6 +94,7 @@ def held_out() -> Collection:
 COLLECTIONS = (
     *(training(name, *parts) for name, parts in groups.TRAINING.items()),
     held_out(),
+    training('t0_loco', groups.GROUPS, groups.HELD_OUT),
     Collection('t0_bigbench', bigbench.SPECS, vocabulary=VOCABULARY, templates=5),
 )
 COLLECTION = COLLECTIONS[0]

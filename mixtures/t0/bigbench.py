@@ -42,8 +42,8 @@ class Whole:
 #     multiple_choice_targets T / F
 #     multiple_choice_scores  0 / 1
 #     targets                 F
-def task(folder: str, cluster: str, ask: str) -> DatasetSpec:
-    """Describe a task of BIG-bench; `ask` says what it wants, since not all copies of the data do."""
+def task(folder: str, cluster: str, ask: str, again: str) -> DatasetSpec:
+    """Describe a task of BIG-bench; `ask` says what it wants, and so does `again`, since not all copies of the data do."""
     return DatasetSpec(
         name=f'bigbench_{folder}',
         cluster=cluster,
@@ -57,10 +57,15 @@ def task(folder: str, cluster: str, ask: str) -> DatasetSpec:
         link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{folder}',
         templates=(
             Template(f'{ask}\n\n{{question}}\n\n{{options_}}'),
-            Template(f'{{question}}\n\n{ask}\n{{options_}}\nAnswer:'),
-            Template(f'Task: {ask}\n\nInput: {{question}}\n\nOutput, one of these:\n{{options_}}'),
-            Template(f'{{options_}}\n\nThe answer is one of those. {ask}\n\n"{{question}}"'),
-            Template(f'User: {ask} I mean this:\n{{question}}\nAssistant: What can I choose from?\nUser:\n{{options_}}\nAssistant:'),
+            Template(f'{{question}}\n\n{again}\n{{options_}}\nAnswer:'),
+            Template(f'This is one item of a long test, which says at the top of each page: {again}\n\nItem: {{question}}\n'
+                     '{options_}'),
+            Template(f'{{options_}}\n\nIt has to be one of those, and I cannot make up my mind. {ask}\n\n"{{question}}"'),
+            Template(f'User: {again} I mean this:\n{{question}}\nAssistant: What can I choose from?\nUser:\n{{options_}}\nAssistant:'),
+        ),
+        baselines=(
+            Template('{question}\nanswer:'),
+            Template('{question}'),
         ),
     )
 
@@ -75,18 +80,54 @@ def fields(row: Row) -> dict[str, Any]:
 
 
 SPECS = (
-    task('code_line_description', 'reading_comprehension', 'Say in English what this piece of code does.'),
-    task('conceptual_combinations', 'commonsense', 'What do these words mean when they are put together, or which words mean that?'),
-    task('hindu_knowledge', 'closed_book_qa', 'This is about Hindu mythology. What is right?'),
-    task('known_unknowns', 'closed_book_qa', 'Answer if the answer can be known at all, and say so if it cannot.'),
-    task('language_identification', 'translation', 'In which language is this written?'),
-    task('logic_grid_puzzle', 'commonsense', 'Work out from the clues what the puzzle asks.'),
-    task('logical_deduction', 'commonsense', 'Several things stand in an order that the statements settle. Which conclusion is true?'),
-    task('misconceptions', 'closed_book_qa', 'Many believe things that are not so. Is this true (T) or false (F)?'),
-    task('movie_dialog_same_or_different', 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?'),
-    task('novel_concepts', 'commonsense', 'What do these things have in common?'),
-    task('strategyqa', 'closed_book_qa', 'Think about the facts that this rests on, then answer yes or no.'),
-    task('formal_fallacies_syllogisms_negation', 'nli', 'Does the conclusion follow from the premises? The argument is valid or invalid.'),
-    task('vitaminc_fact_verification', 'nli', 'Going by the passage alone, is the claim true or false, or neither of the two?'),
-    task('winowhy', 'coreference', 'A reason is given for what a pronoun refers to. Is it right?'),
+    task(
+        'code_line_description', 'reading_comprehension', 'Say in English what this piece of code does.',
+        'Which description fits the code?',
+    ),
+    task(
+        'conceptual_combinations', 'commonsense', 'What do these words mean when they are put together, or which words mean that?',
+        'Think of the words as one thing. Which choice goes with it?',
+    ),
+    task(
+        'hindu_knowledge', 'closed_book_qa', 'This is about Hindu mythology. What is right?',
+        'Which choice do the stories of Hinduism bear out?',
+    ),
+    task(
+        'known_unknowns', 'closed_book_qa', 'Answer if the answer can be known at all, and say so if it cannot.',
+        'Does anybody know this? If so, give the answer; if not, admit it.',
+    ),
+    task('language_identification', 'translation', 'In which language is this written?', 'Name the language of the text.'),
+    task(
+        'logic_grid_puzzle', 'commonsense', 'Work out from the clues what the puzzle asks.',
+        'Every clue holds. What follows for the question at the end?',
+    ),
+    task(
+        'logical_deduction', 'commonsense', 'Several things stand in an order that the statements settle. Which conclusion is true?',
+        'Put the things into order first, and then choose the statement that holds.',
+    ),
+    task(
+        'misconceptions', 'closed_book_qa', 'Many believe things that are not so. Is this true (T) or false (F)?',
+        'Mark the statement T if it is so, and F if people only think it is.',
+    ),
+    task(
+        'movie_dialog_same_or_different', 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?',
+        'Does the same character speak both times, or two different ones?',
+    ),
+    task('novel_concepts', 'commonsense', 'What do these things have in common?', 'Name what unites these.'),
+    task(
+        'strategyqa', 'closed_book_qa', 'Think about the facts that this rests on, then answer yes or no.',
+        'Yes or no? Several facts have to be put together for this.',
+    ),
+    task(
+        'formal_fallacies_syllogisms_negation', 'nli', 'Does the conclusion follow from the premises? The argument is valid or invalid.',
+        'Valid or invalid: may one infer this from what was said before?',
+    ),
+    task(
+        'vitaminc_fact_verification', 'nli', 'Going by the passage alone, is the claim true or false, or neither of the two?',
+        'True, false or neither: compare what is claimed with what is written, and with nothing else.',
+    ),
+    task(
+        'winowhy', 'coreference', 'A reason is given for what a pronoun refers to. Is it right?',
+        'Does this explain correctly whom or what the pronoun means?',
+    ),
 )

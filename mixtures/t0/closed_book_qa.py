@@ -33,6 +33,10 @@ KILT_HOTPOTQA = DatasetSpec(
         Template('"{answer}" was the reply. Write a question, not too easy, that it may have been a reply to.',
                  '{question}', inverted=True),
     ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('Q: {question}\nA:'),
+    ),
 )
 
 # WikiQA: does a sentence from Wikipedia answer somebody's search? T0 counts this as closed-book question answering.
@@ -67,6 +71,10 @@ WIKI_QA = DatasetSpec(
         Template('People who search for "{question}" are shown a sentence from the article "{title}". Write one, such that whoever asks '
                  'whether it answers the search must be told: {answer}.', '{candidate}', inverted=True),
     ),
+    baselines=(
+        Template('question: {question}\nsentence: {candidate}\nanswered:'),
+        Template('Q: {question}\nA: {candidate}\ncorrect:'),
+    ),
 )
 
 # WebQuestions: questions that people type into a search engine, answered by what Freebase knew. Part of T0+ only.
@@ -91,6 +99,10 @@ WEB_QUESTIONS = DatasetSpec(
         Template('> {question}\nbot:'),
         Template('At the reference desk: "{question}" The librarian, without getting up:'),
         Template('"{answer}" is what people hoped to find. What may they have typed?', '{question}', inverted=True),
+    ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('Q: {question}\nA:'),
     ),
 )
 

@@ -46,6 +46,10 @@ def adversarial_qa(model: str) -> DatasetSpec:
         link='https://adversarialqa.github.io',
         train_examples=10_000,
         templates=ADVERSARIAL_QA_TEMPLATES,
+        baselines=(
+            Template('{context}\nquestion: {question}\nanswer:'),
+            Template('{title}: {context}\nQ: {question}\nA:'),
+        ),
     )
 
 
@@ -86,6 +90,10 @@ def duorc(name: str, config: str, train_examples: int) -> DatasetSpec:
         link='https://duorc.github.io',
         train_examples=train_examples,
         templates=DUORC_TEMPLATES,
+        baselines=(
+            Template('{plot}\nquestion: {question}\nanswer:'),
+            Template('{title}: {plot}\nQ: {question}\nA:'),
+        ),
     )
 
 
@@ -122,6 +130,10 @@ ROPES = DatasetSpec(
                  'who is then asked "{question}"', '{situation}', inverted=True),
         Template('Lab report\nTheory: {background}\nObservation: {situation}\nOpen point: {question}\nFinding:'),
     ),
+    baselines=(
+        Template('{background}\n{situation}\nquestion: {question}\nanswer:'),
+        Template('{background}\n{situation}\nQ: {question}\nA:'),
+    ),
 )
 
 # Quoref: questions that ask who or what the words of a paragraph refer to; an answer may consist of several spans.
@@ -154,6 +166,10 @@ QUOREF = DatasetSpec(
                  '{question}\n\n{context}'),
         Template('Editor: I lost the thread here. {context}\nEditor: Put simply: {question}\nAuthor: I mean'),
         Template('{context}\n\nWhich title would you put above these lines?', '{title}', inverted=True),
+    ),
+    baselines=(
+        Template('{context}\nquestion: {question}\nanswer:'),
+        Template('{title}: {context}\nQ: {question}\nA:'),
     ),
 )
 

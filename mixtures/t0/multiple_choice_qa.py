@@ -41,6 +41,10 @@ COS_E = DatasetSpec(
                  '{explanation}', inverted=True),
         Template('Quiz master: {question}\nTeam: What are we allowed to say?\nQuiz master:\n{options_}\nTeam, after a short whisper:'),
     ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('{question}'),
+    ),
 )
 
 # DREAM: questions about a conversation, from examinations in English as a foreign language.
@@ -75,6 +79,10 @@ DREAM = DatasetSpec(
         Template('Transcript\n----------\n{dialogue}\n----------\nQuery: {question}\nAnswer, in the words of one of the lines below:\n'
                  '{options_}'),
     ),
+    baselines=(
+        Template('{dialogue}\nquestion: {question}\nanswer:'),
+        Template('{dialogue}\nQ: {question}\nA:'),
+    ),
 )
 
 # QuAIL: long passages (stories, blogs, news, advice) and questions of many kinds, some of which the passage leaves open.
@@ -108,6 +116,10 @@ QUAIL = DatasetSpec(
                  '* what we agreed on:'),
         Template('{context}\n\nSet a question about this passage to which the answer is "{answer}".', '{question}', inverted=True),
     ),
+    baselines=(
+        Template('{context}\nquestion: {question}\nanswer:'),
+        Template('{context}\nQ: {question}\nA:'),
+    ),
 )
 
 # Social IQa: what people do, want and feel in everyday situations.
@@ -140,6 +152,10 @@ SOCIAL_I_QA = DatasetSpec(
         Template('{options_}\n\nSomebody asked "{question}" and could imagine these three replies. The story behind it is '
                  'short: {context} Which one would you bet on?'),
         Template('{context}\n\nWhat may one ask about this, so that the reply is "{answer}"?', '{question}', inverted=True),
+    ),
+    baselines=(
+        Template('{context}\nquestion: {question}\nanswer:'),
+        Template('{context} {question}'),
     ),
 )
 
@@ -178,6 +194,10 @@ WIKI_HOP = DatasetSpec(
                  '{options_}'),
         Template('{documents}\n\nSomething in these extracts has the property "{relation}: {answer}". Who or what is it?',
                  '{subject}', inverted=True),
+    ),
+    baselines=(
+        Template('{documents}\n{subject}, {relation}:'),
+        Template('{documents}\nquestion: {relation} of {subject}?\nanswer:'),
     ),
 )
 
@@ -218,6 +238,10 @@ def race(level: str, train_examples: int) -> DatasetSpec:
         link='https://www.cs.cmu.edu/~glai1/data/race/',
         train_examples=train_examples,
         templates=RACE_TEMPLATES,
+        baselines=(
+            Template('{article}\nquestion: {question}\nanswer:'),
+            Template('{article}\n{question}'),
+        ),
     )
 
 

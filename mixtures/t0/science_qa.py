@@ -49,6 +49,10 @@ QASC = DatasetSpec(
                  '{question}', inverted=True),
         Template('Nina is stuck on "{question}" and would like to strike out seven of these.\n{options_}\nHelp her: which one stays?'),
     ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('{question}'),
+    ),
 )
 
 # QuaRel: short stories about a quality and what depends on it, such as friction and speed.
@@ -77,6 +81,10 @@ QUAREL = DatasetSpec(
         Template('Physics without numbers: {story}\n\nTwo possibilities are left:\n{options_}\nWrite down the right one.'),
         Template('Here is a little story with a question, or a gap, at its end. "{story}" It wants one of these two answers.\n{options_}'),
         Template('{options_}\n\nWhich of the two, if this is the case? {story}'),
+    ),
+    baselines=(
+        Template('question: {story}\nanswer:'),
+        Template('{story}'),
     ),
 )
 
@@ -108,6 +116,10 @@ QUARTZ = DatasetSpec(
         Template('From general to particular\n1. {rule}\n2. {question}\n3. Choose between\n{options_}'),
         Template('The general rule is "{rule}" Make up an example with a question or a gap, for which "{answer}" is right.',
                  '{question}', inverted=True),
+    ),
+    baselines=(
+        Template('{rule}\nquestion: {question}\nanswer:'),
+        Template('{rule} {question}'),
     ),
 )
 
@@ -141,6 +153,10 @@ SCIQ = DatasetSpec(
                  'Student:'),
         Template('Examiners need a question whose answer is "{answer}". Write it for them.', '{question}', inverted=True),
     ),
+    baselines=(
+        Template('question: {question}\nanswer:'),
+        Template('{support}\nQ: {question}\nA:'),
+    ),
 )
 
 # WIQA: what a change does to a process that is told step by step.
@@ -171,6 +187,10 @@ WIQA = DatasetSpec(
         Template('Engineer: This is how it works. {steps}\nVisitor: {question}\nEngineer, in a word:\n{options_}'),
         Template('Here is the first step of a process: {first} Carry on and write down the process in full, from that step on.',
                  '{steps}', inverted=True),
+    ),
+    baselines=(
+        Template('{steps}\nquestion: {question}\nanswer:'),
+        Template('{steps} {question}'),
     ),
 )
 

@@ -36,6 +36,10 @@ AMAZON_POLARITY = DatasetSpec(
                  'review.',
                  '{review}', inverted=True),
     ),
+    baselines=(
+        Template('review: {title}. {review}\nsentiment:'),
+        Template('{title}\n{review}\nAll in all, that is'),
+    ),
 )
 
 # App reviews: what users write about an app for Android, and how many stars they give it.
@@ -61,6 +65,10 @@ APP_REVIEWS = DatasetSpec(
         Template('Turn the words into a number between worst and best.\n\n"{review}"\n{options_}'),
         Template('Write what somebody may say of an app on their phone, who rates it {answer} out of 5.', '{review}', inverted=True),
     ),
+    baselines=(
+        Template('review: {review}\nstars:'),
+        Template('{app}: {review}\nrating out of 5:'),
+    ),
 )
 
 # Rotten Tomatoes: a sentence from a critic's review of a film (Pang and Lee, 2005).
@@ -83,6 +91,10 @@ ROTTEN_TOMATOES = DatasetSpec(
         Template('Maja: What do the papers say about the film?\nJon: "{snippet}"\nMaja: So on the whole they are\n{options_}'),
         Template('{options_}\nWhich label would you give to the following words about a film?\n{snippet}'),
         Template('Put a {answer} opinion of a film into one sentence, in small letters, as a critic would.', '{snippet}', inverted=True),
+    ),
+    baselines=(
+        Template('review: {snippet}\nsentiment:'),
+        Template('"{snippet}" For the film, this is'),
     ),
 )
 
@@ -111,6 +123,10 @@ YELP_REVIEW_FULL = DatasetSpec(
         Template('Guide for travellers\nWhat a guest wrote: {review}\nOverall score, 1 to 5:'),
         Template('You have been to a business of some kind and would rate it {answer} on a scale that ends with 5. Tell others about it.',
                  '{review}', inverted=True),
+    ),
+    baselines=(
+        Template('review: {review}\nstars:'),
+        Template('{review}\nrating out of 5:'),
     ),
 )
 

@@ -50,6 +50,10 @@ WIKI_BIO = DatasetSpec(
         Template('"{answer}"\n\nMake a table of it: one line for each thing that is said of the person, its name in front.',
                  '{facts}', inverted=True),
     ),
+    baselines=(
+        Template('{facts}\nbiography:'),
+        Template('facts: {facts}\ntext:'),
+    ),
 )
 
 SPECS = (WIKI_BIO,)

@@ -45,6 +45,10 @@ DBPEDIA_14 = DatasetSpec(
         Template('Make up the first lines of an encyclopedia article headed "{title}". It falls under the category "{answer}".',
                  '{content}', inverted=True),
     ),
+    baselines=(
+        Template('{title}: {content}\ncategory:'),
+        Template('{content}\n{title} is a kind of'),
+    ),
 )
 
 SPECS = (DBPEDIA_14,)

@@ -102,7 +102,8 @@ def test_fingerprint_counts_helper_functions(monkeypatch):
     assert colours(fields=lambda row: {'answer': shout(row['thing'])}).fingerprint() != before
 
 
-GOOD = tuple(Template(f'Way {number} of asking: {{question}}') for number in range(10))
+LETTERS = 'Alpha Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliet'.split()
+GOOD = tuple(Template(f'{letter} of asking: {{question}}\n{{options_}}\n{letter * 2}') for letter in LETTERS)
 
 
 def test_lint_of_rows():
@@ -117,6 +118,7 @@ def test_lint_of_rows():
     assert 'none of the options' in faults(fields=lambda row: {'question': 'q', 'answer': 'pink'})
     assert 'two options are the same' in faults(options=('red', 'red'))
     assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
+    assert '1 of 2 templates show the options' in '/'.join(specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows))
     told = faults(options=(), baselines=(), fields=lambda row: {'question': 'q', 'answer': 'of asking'})
     assert 'template 9 tells the answer' in told
     assert 'no row is left' in faults(keep=lambda row: False)

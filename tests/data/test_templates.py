@@ -31,7 +31,8 @@ FAULTS = {
     'inputs without a field': (Template('What?'),),
     'shows its own target {answer}': (Template('{a} {answer}'),),
     'not marked inverted': (Template('{answer}', '{a}'),),
-    'same wording': (Template('Say {a}'), Template('say  {a} ')),
+    'templates 0 and 1 have nearly the same wording': (Template('Say {a}'), Template('say  {a} ')),
+    '0 and 2 have nearly the same': (Template('{a} What is it about?'), Template('{a}'), Template('What is it all about?\n\n{a}')),
     'inverted templates, expected at most 3': (Template('{answer}', '{a}', inverted=True),) * 4,
 }
 

@@ -157,11 +157,11 @@ def test_spec(name):
     example = check_example(spec, ROWS[name])
     assert example is not None
     assert not list(specs.lint(spec, [ROWS[name]], count=5))
+    assert len(spec.baselines) == 2
+    assert not list(templates.lint(spec.baselines, tuple(example['texts']), count=2))
+    assert not any('{options_}' in template.inputs for template in spec.baselines)
     assert spec.metric in metrics.METRICS
     assert spec.lineage and spec.licence and spec.link.startswith('http')
-    if example['options']:
-        forward = [template for template in spec.templates if not template.inverted]
-        assert sum('{options_}' in template.inputs for template in forward) > len(forward) / 2
 
 
 def check_example(spec, row):
@@ -171,7 +171,7 @@ def check_example(spec, row):
         return None
     texts, options = example['texts'], example['options']
     assert texts['answer'] in example['answers'] and (not options or texts['answer'] in options)
-    for template in (*spec.templates, spec.bare_template()):
+    for template in (*spec.templates, *spec.baselines, spec.bare_template()):
         inputs = templates.fill(template.inputs, texts)
         assert inputs.strip() and templates.fill(template.targets, texts).strip()
         assert '{options_}' not in template.inputs or templates.options_block(options) in inputs
