@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -18,12 +18,13 @@ from flanlite.data import cache, fewshot, mixtures, sources, specs, templates, v
 LINT_ROWS = 50
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
-MARKDOWN_ONLY = ('train, validation, test', 'rate')  # columns of data sets that a terminal has no room for
+MARKDOWN_ONLY = ('splits', 'rate')  # columns of data sets that a terminal has no room for
 PAGE = (
     'Made by `flanlite datasets --format=markdown > docs/datasets.md`; `flanlite datasets` prints most of it in a terminal.',
+    'Below the built-in collections stand those made beside them, with what they add.',
     '',
-    '- *train, validation, test*: the splits and slices of the source that serve as these.',
-    '- *train examples*: as published, before any cap; empty where it is not recorded.',
+    '- *splits*: which of the source serve to train, validate and test, as TFDS writes slices.',
+    '- *train, validation, test*: the examples in these, as published, before any cap or filter; empty where it is not recorded.',
     '- *rate*: what the two caps make of it; a share is a rate over the sum.',
     '- *templates*: how many, and how many of them turn the task around.',
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
@@ -149,12 +150,11 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
     """Print what is recorded of a mixture's data sets, or of every collection's; reads no data, and imports neither TensorFlow nor JAX."""
     if format not in ('table', 'markdown'):
         raise ValueError(f'unknown format {format!r}; expected table or markdown')
-    names = [mixture] if mixture else mixtures.collection_names()
+    tables = dataset_tables(mixture)
     if format == 'markdown':
-        print(markdown(names), end='')
+        print(markdown(tables), end='')
         return
-    for name in names:
-        rows = list(dataset_rows(mixtures.resolve(name)))
+    for name, rows in tables.items():
         table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
         for heading in rows[0]:
             if heading not in MARKDOWN_ONLY:
@@ -162,6 +162,17 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
         for row in rows:
             table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
         (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
+
+
+def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
+    """Describe the data sets of a mixture, or of every built-in collection and then of each other what no table before it has."""
+    builtin = [mixture] if mixture else mixtures.collection_names()
+    tables = {name: list(dataset_rows(mixtures.resolve(name))) for name in builtin}
+    for name in [] if mixture else mixtures.collection_names():  # more than before, since these were imported
+        shown = {row['data set'] for rows in tables.values() for row in rows}
+        if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
+            tables[name] = rows
+    return tables
 
 
 def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
@@ -173,16 +184,19 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
         if spec is None:
             raise ValueError(f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one of its data sets')
         shown = getattr(spec, 'templates', ())
-        name, _, version = sources.label(spec.source).partition(':')
+        source = getattr(spec.source, 'source', spec.source)
+        name, _, version = sources.label(source).partition(':')
         inverted = sum(template.inverted for template in shown)
         yield {
             'data set': spec.name,
             'cluster': spec.cluster or 'plain text',
             'source': name,
-            'version': version or getattr(spec.source, 'revision', None) or '',
-            'download': download(spec.source),
-            'train, validation, test': ', '.join(spec.splits.get(split) or '-' for split in specs.SPLITS),
-            'train examples': number(counts.get(spec.name)),
+            'version': version or getattr(source, 'revision', None) or '',
+            'download': download(source),
+            'splits': ', '.join(spec.splits.get(split) or '-' for split in specs.SPLITS),
+            'train': number(counts.get(spec.name)),
+            'validation': number(getattr(spec, 'validation_examples', None)),
+            'test': number(getattr(spec, 'test_examples', None)),
             'max_examples': number(entry.max_examples),
             'max_rate': number(entry.max_rate),
             'rate': number(rates.get(spec.name)),
@@ -204,11 +218,10 @@ def download(source: object) -> str:
     return 'manual' if getattr(source, 'manual', False) else kind
 
 
-def markdown(names: Sequence[str]) -> str:
+def markdown(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
     """Write the page of the data sets, a table for each mixture."""
     lines = ['# Data sets', '', *PAGE]
-    for name in names:
-        rows = list(dataset_rows(mixtures.resolve(name)))
+    for name, rows in tables.items():
         lines += ['', f'## {name}', '', f'| {" | ".join(rows[0])} |', f'|{"---|" * len(rows[0])}']
         lines += [f'| {" | ".join(cell.replace("|", " ") for cell in row.values())} |' for row in rows]
     return '\n'.join([*lines, ''])

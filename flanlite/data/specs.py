@@ -66,6 +66,8 @@ class DatasetSpec:
         max_examples: overrides the collection's cap on training examples.
         max_rate: overrides the collection's cap on the mixing rate.
         train_examples: how many training examples the publisher's data gives, before any cap; None where it is not known.
+        validation_examples: likewise, as `splits` cuts them, before `keep`.
+        test_examples: likewise.
     """
 
     name: str
@@ -86,6 +88,8 @@ class DatasetSpec:
     max_examples: int | None = None
     max_rate: int | None = None
     train_examples: int | None = None
+    validation_examples: int | None = None
+    test_examples: int | None = None
 
     def __post_init__(self) -> None:
         clusters.check_cluster(self.cluster)

@@ -24,7 +24,7 @@ ARC_TEMPLATES = (
 )
 
 
-def arc(name: str, config: str, train_examples: int) -> DatasetSpec:
+def arc(name: str, config: str, train_examples: int, test_examples: int) -> DatasetSpec:
     """Describe one of ARC's two sets."""
     return DatasetSpec(
         name=name,
@@ -42,6 +42,8 @@ def arc(name: str, config: str, train_examples: int) -> DatasetSpec:
         licence='CC BY-SA 4.0',
         link='https://allenai.org/data/arc',
         train_examples=train_examples,
+        validation_examples=200,
+        test_examples=test_examples,
         templates=ARC_TEMPLATES,
         baselines=(
             Template('question: {question}\nanswer:'),
@@ -50,8 +52,8 @@ def arc(name: str, config: str, train_examples: int) -> DatasetSpec:
     )
 
 
-ARC_CHALLENGE = arc('arc_challenge', 'ARC-Challenge', 910)
-ARC_EASY = arc('arc_easy', 'ARC-Easy', 2_040)
+ARC_CHALLENGE = arc('arc_challenge', 'ARC-Challenge', 910, 1_172)
+ARC_EASY = arc('arc_easy', 'ARC-Easy', 2_040, 2_376)
 
 # Natural Questions, open: what people asked a search engine, with short answers.
 #     question  who built the lighthouse at skerry point
@@ -67,6 +69,8 @@ NATURAL_QUESTIONS = DatasetSpec(
     licence='CC BY-SA 3.0',
     link='https://ai.google.com/research/NaturalQuestions',
     train_examples=87_720,
+    validation_examples=200,
+    test_examples=3_610,
     templates=(
         Template('Please answer this question: {question}?'),
         Template('{question}?\n\nA few words will do.'),
@@ -105,6 +109,8 @@ TRIVIA_QA = DatasetSpec(
     licence='none stated, research use',
     link='https://nlp.cs.washington.edu/triviaqa/',
     train_examples=87_420,
+    validation_examples=200,
+    test_examples=11_313,
     templates=(
         Template('Trivia evening, last round. {question}'),
         Template('{question}\n\nSay it in a word or two.'),

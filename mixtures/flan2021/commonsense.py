@@ -27,6 +27,8 @@ COPA = DatasetSpec(
     licence='BSD-2-Clause',
     link='https://people.ict.usc.edu/~gordon/copa.html',
     train_examples=350,
+    validation_examples=50,
+    test_examples=100,
     templates=(
         Template('{premise}\n\nWhat is the more plausible {relation}?\n\n{options_}'),
         Template('Which of the two sentences states the {relation} of the event?\n\nEvent: {premise}\n{options_}'),
@@ -66,6 +68,8 @@ HELLASWAG = DatasetSpec(
     licence='MIT',
     link='https://rowanzellers.com/hellaswag/',
     train_examples=39_700,
+    validation_examples=200,
+    test_examples=10_042,
     templates=(
         Template('{context} ...\n\nHow does this go on?\n\n{options_}'),
         Template('Choose the continuation that makes sense.\n\n{context} ...\n\n{options_}'),
@@ -105,6 +109,8 @@ PIQA = DatasetSpec(
     licence='AFL-3.0',
     link='https://yonatanbisk.com/piqa/',
     train_examples=16_010,
+    validation_examples=100,
+    test_examples=1_838,
     templates=(
         Template('"{goal}"\n\nHow would you do it?\n\n{options_}'),
         Template('Goal: "{goal}"\nWhich way of reaching it works?\n{options_}'),
@@ -146,6 +152,8 @@ STORY_CLOZE = DatasetSpec(
     licence='on request, research use',
     link='https://www.cs.rochester.edu/nlp/rocstories/',
     train_examples=1_670,
+    validation_examples=200,
+    test_examples=1_871,
     templates=(
         Template('{story}\n\nWhich of the two is the better last sentence?\n\n{options_}'),
         Template('A story of five sentences has lost its fifth. Put it back.\n\nStory: {story}\n{options_}'),

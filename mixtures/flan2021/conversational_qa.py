@@ -34,6 +34,8 @@ QUAC = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://quac.ai',
     train_examples=83_360,
+    validation_examples=200,
+    test_examples=7_354,
     templates=(
         Template('{context}\n\n{question}\n\nAnswer with a quotation, or say "unknown" if the text does not tell.'),
         Template(
@@ -97,6 +99,8 @@ COQA = DatasetSpec(
     licence='by source: CC BY-SA 4.0, MSR-LA, Apache-2.0, and research only',
     link='https://stanfordnlp.github.io/coqa/',
     train_examples=7_090,
+    validation_examples=100,
+    test_examples=500,
     templates=(
         Template('{story}\n\nAnswer these questions about the text, with the number of the question before each answer.\n{questions}'),
         Template(

@@ -25,6 +25,8 @@ DEFINITE_PRONOUN_RESOLUTION = DatasetSpec(
     licence='free for research',
     link='https://www.hlt.utdallas.edu/~vince/data/emnlp12/',
     train_examples=1_120,
+    validation_examples=200,
+    test_examples=564,
     templates=(
         Template('{sentence}\n\nWho or what is meant by "{pronoun}"?\n\n{options_}'),
         Template('Find what the word "{pronoun}" stands for in the sentence below.\n\n{sentence}\n\n{options_}'),
@@ -67,6 +69,8 @@ WINOGRANDE = DatasetSpec(
     licence='CC BY 4.0',
     link='https://winogrande.allenai.org',
     train_examples=40_190,
+    validation_examples=200,
+    test_examples=1_267,
     templates=(
         Template('{beginning} ...\n\nWhat is the rest of this sentence?\n\n{options_}'),
         Template('Fill in what is missing so that it makes sense.\n\n{beginning} ...\n{options_}'),
@@ -104,6 +108,8 @@ WSC = DatasetSpec(
     licence='CC BY 4.0',
     link='https://super.gluebenchmark.com',
     train_examples=500,
+    validation_examples=50,
+    test_examples=104,
     templates=(
         Template('{text}\n\nDoes "{pronoun}" stand for "{noun}" here?\n\n{options_}'),
         Template('Text: {text}\nPronoun: {pronoun}\nNoun: {noun}\n\nDo the pronoun and the noun mean the same person or thing?\n'
@@ -143,6 +149,7 @@ WSC273 = DatasetSpec(
     lineage=('Winograd schemas',),
     licence='CC BY 4.0',
     link='https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html',
+    test_examples=273,
     templates=(
         Template('{beginning} ...\n\nWhich words are still to come?\n\n{options_}'),
         Template('Decide how the text continues.\n\n{beginning} ...\n\n{options_}'),

@@ -18,6 +18,8 @@ COLA = DatasetSpec(
     licence='published linguistics, academic fair use',
     link='https://nyu-mll.github.io/CoLA/',
     train_examples=8_350,
+    validation_examples=200,
+    test_examples=1_043,
     templates=(
         Template('{sentence}\n\nTo a native speaker of English, is this sentence acceptable or unacceptable?\n\n{options_}'),
         Template('Judge the grammar of the sentence below.\n\n{sentence}\n{options_}'),

@@ -19,6 +19,8 @@ MATH_DATASET = DatasetSpec(
     licence='Apache-2.0',
     link='https://github.com/google-deepmind/mathematics_dataset',
     train_examples=1_999_780,
+    validation_examples=200,
+    test_examples=10_000,
     templates=(
         Template('{question}\n\nReply with nothing but the number.'),
         Template('Work out the unknown.\n\n{question}'),

@@ -23,6 +23,8 @@ RTE = DatasetSpec(
     licence='SuperGLUE terms',
     link='https://super.gluebenchmark.com',
     train_examples=2_290,
+    validation_examples=200,
+    test_examples=277,
     templates=(
         Template('{premise}\n\nDoes it follow from this that "{hypothesis}"?\n\n{options_}'),
         Template('Read the passage, then decide whether the claim below it has to be true.\n\nPassage: {premise}\nClaim: {hypothesis}\n\n'
@@ -63,6 +65,8 @@ CB = DatasetSpec(
     licence='SuperGLUE terms',
     link='https://github.com/mcdm/CommitmentBank',
     train_examples=200,
+    validation_examples=50,
+    test_examples=56,
     templates=(
         Template('Someone wrote or said this:\n\n{premise}\n\nIn their opinion, is it true that {hypothesis}?\n\n{options_}'),
         Template('Excerpt: {premise}\n\nGoing by the excerpt alone, is it the case that {hypothesis}?\n{options_}'),
@@ -108,7 +112,7 @@ ANLI_TEMPLATES = (
 )
 
 
-def anli(number: int, train_examples: int, lineage: tuple[str, ...]) -> DatasetSpec:
+def anli(number: int, train_examples: int, test_examples: int, lineage: tuple[str, ...]) -> DatasetSpec:
     """Describe one of ANLI's rounds."""
     return DatasetSpec(
         name=f'anli_r{number}',
@@ -122,6 +126,8 @@ def anli(number: int, train_examples: int, lineage: tuple[str, ...]) -> DatasetS
         licence='CC BY-NC 4.0',
         link='https://github.com/facebookresearch/anli',
         train_examples=train_examples,
+        validation_examples=200,
+        test_examples=test_examples,
         templates=ANLI_TEMPLATES,
         baselines=(
             Template('{context}\nquestion: {hypothesis} true, false or undecided?\nanswer:'),
@@ -130,10 +136,10 @@ def anli(number: int, train_examples: int, lineage: tuple[str, ...]) -> DatasetS
     )
 
 
-ANLI_R1 = anli(1, 16_940, ('HotpotQA',))
-ANLI_R2 = anli(2, 45_460, ('HotpotQA',))
+ANLI_R1 = anli(1, 16_940, 1_000, ('HotpotQA',))
+ANLI_R2 = anli(2, 45_460, 1_000, ('HotpotQA',))
 ANLI_R3_LINEAGE = ('HotpotQA', 'RTE challenges', 'ROCStories', "Children's Book Test", 'MASC', 'WikiHow', 'Common Crawl news')
-ANLI_R3 = anli(3, 100_450, ANLI_R3_LINEAGE)
+ANLI_R3 = anli(3, 100_450, 1_200, ANLI_R3_LINEAGE)
 
 # MultiNLI: pairs of sentences from ten kinds of speech and writing. FLAN counts its two validation sets as two data sets.
 #     premise     well we used to go down to the lake every uh every other weekend i guess
@@ -156,7 +162,7 @@ MNLI_TEMPLATES = (
 )
 
 
-def mnli(kind: str) -> DatasetSpec:
+def mnli(kind: str, test_examples: int) -> DatasetSpec:
     """Describe MultiNLI with one of its validation sets: `matched` has the genres of the training data, `mismatched` others."""
     return DatasetSpec(
         name=f'mnli_{kind}',
@@ -170,6 +176,8 @@ def mnli(kind: str) -> DatasetSpec:
         licence='OANC and others, free use',
         link='https://cims.nyu.edu/~sbowman/multinli/',
         train_examples=392_500,
+        validation_examples=200,
+        test_examples=test_examples,
         templates=MNLI_TEMPLATES,
         baselines=(
             Template('{premise}\nquestion: {hypothesis} yes, no or maybe?\nanswer:'),
@@ -178,8 +186,8 @@ def mnli(kind: str) -> DatasetSpec:
     )
 
 
-MNLI_MATCHED = mnli('matched')
-MNLI_MISMATCHED = mnli('mismatched')
+MNLI_MATCHED = mnli('matched', 9_815)
+MNLI_MISMATCHED = mnli('mismatched', 9_832)
 
 # QNLI: does a sentence of an encyclopedia hold the answer to a question? SQuAD, cut into sentences.
 #     question  When did the tower lose its roof?
@@ -196,6 +204,8 @@ QNLI = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://gluebenchmark.com',
     train_examples=104_540,
+    validation_examples=200,
+    test_examples=5_463,
     templates=(
         Template('Question: {question}\nSentence: {sentence}\n\nIs the question answered in the sentence?\n{options_}'),
         Template('"{sentence}"\n\nHaving read only this, could you answer when somebody asks you, "{question}"?\n\n{options_}'),
@@ -235,6 +245,8 @@ WNLI = DatasetSpec(
     licence='CC BY 4.0',
     link='https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html',
     train_examples=600,
+    validation_examples=30,
+    test_examples=71,
     templates=(
         Template('{sentence1}\n\nIf that is so, is it also so that "{sentence2}"?\n{options_}'),
         Template('Story: {sentence1}\nInterpretation: {sentence2}\n\nWork out who or what the story is talking about. Is the '
@@ -274,6 +286,8 @@ SNLI = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://nlp.stanford.edu/projects/snli/',
     train_examples=549_360,
+    validation_examples=200,
+    test_examples=10_000,
     templates=(
         Template('A photograph carries the caption "{premise}"\n\nIs the following true of the photograph? {hypothesis}\n{options_}'),
         Template('Picture the scene: "{premise}"\nIn that scene, is this the case? {hypothesis}\n\n{options_}'),

@@ -25,6 +25,8 @@ GLUE_MRPC = DatasetSpec(
     licence='Microsoft Research licence, research use',
     link='https://www.microsoft.com/en-us/download/details.aspx?id=52398',
     train_examples=3_460,
+    validation_examples=200,
+    test_examples=408,
     templates=(
         Template('Sentence 1: {sentence1}\nSentence 2: {sentence2}\n\nAre these two ways of saying one thing?\n{options_}'),
         Template('Two reporters covered one story.\n\nThe first wrote: {sentence1}\nThe second wrote: {sentence2}\n\n'
@@ -71,6 +73,8 @@ GLUE_QQP = DatasetSpec(
     licence="Quora's terms of service, non-commercial use",
     link='https://quoradata.quora.com/First-Quora-Dataset-Release-Question-Pairs',
     train_examples=363_640,
+    validation_examples=200,
+    test_examples=40_430,
     templates=(
         Template('"{question1}"\n"{question2}"\n\nWould one answer serve both of these questions?\n{options_}'),
         Template("Moderator's desk\nasked today: {question2}\nasked before: {question1}\nMerge the new thread into the old one?\n"
@@ -115,6 +119,8 @@ PAWS_WIKI = DatasetSpec(
     licence='free for any use, with thanks to Google',
     link='https://github.com/google-research-datasets/paws',
     train_examples=49_400,
+    validation_examples=200,
+    test_examples=8_000,
     templates=(
         Template('These two sentences are made of nearly the same words. Do they mean the same, too?\n\n{sentence1}\n{sentence2}\n\n'
                  '{options_}'),
@@ -156,6 +162,8 @@ STSB = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://ixa2.si.ehu.eus/stswiki/index.php/STSbenchmark',
     train_examples=5_640,
+    validation_examples=100,
+    test_examples=1_500,
     templates=(
         Template('From 0 for nothing in common up to 5 for the very same meaning, how close are these two sentences?\n\n1. {sentence1}\n'
                  '2. {sentence2}\n\n{options_}'),

@@ -19,6 +19,8 @@ TREC = DatasetSpec(
     licence='research use',
     link='https://cogcomp.seas.upenn.edu/Data/QA/QC/',
     train_examples=5_250,
+    validation_examples=200,
+    test_examples=500,
     templates=(
         Template('{question}\n\nWhat kind of answer does this question call for?\n\n{options_}'),
         Template('Classify the question by what it asks about.\n\nQuestion: {question}\n{options_}'),

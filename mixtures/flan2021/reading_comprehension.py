@@ -26,6 +26,8 @@ BOOL_Q = DatasetSpec(
     licence='CC BY-SA 3.0',
     link='https://github.com/google-research-datasets/boolean-questions',
     train_examples=9_220,
+    validation_examples=200,
+    test_examples=3_270,
     templates=(
         Template('{passage}\n\nWith this in mind, {question}?\n\n{options_}'),
         Template('Answer the question by means of the article.\n\nArticle: {passage}\n\nQuestion: {question}?\n{options_}'),
@@ -70,6 +72,8 @@ MULTIRC = DatasetSpec(
     licence='research licence, SuperGLUE terms',
     link='https://cogcomp.seas.upenn.edu/multirc/',
     train_examples=27_040,
+    validation_examples=200,
+    test_examples=4_848,
     templates=(
         Template('{paragraph}\n\nQuestion: {question}\nAnswer given: "{candidate}"\n\nIs this answer right?\n\n{options_}'),
         Template('Read the paragraph and check the reply to the question.\n\nParagraph: {paragraph}\nQuestion: {question}\n'
@@ -114,6 +118,8 @@ OPENBOOKQA = DatasetSpec(
     licence='Apache-2.0',
     link='https://allenai.org/data/open-book-qa',
     train_examples=4_950,
+    validation_examples=200,
+    test_examples=500,
     templates=(
         Template('"{question}" Which of these completes it, or answers it?\n{options_}'),
         Template('Select the words that complete or answer this best.\n\n{question}\n\n{options_}'),
@@ -156,6 +162,8 @@ SQUAD_V1 = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://rajpurkar.github.io/SQuAD-explorer/',
     train_examples=87_390,
+    validation_examples=200,
+    test_examples=10_570,
     templates=(
         Template('{context}\n\nHaving read this, reply in a few words. {question}'),
         Template('Answer with words from the paragraph.\n\nParagraph: {context}\n\nQuestion: {question}\nAnswer:'),
@@ -203,6 +211,8 @@ SQUAD_V2 = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://rajpurkar.github.io/SQuAD-explorer/',
     train_examples=130_110,
+    validation_examples=200,
+    test_examples=11_873,
     templates=(
         Template('{context}\n\n{question}\n\nThe text may not say. In that case reply with "{no_answer}".'),
         Template('Answer from the paragraph, or write "{no_answer}" if the paragraph leaves it open.\n\nParagraph: {context}\n\n'
@@ -253,6 +263,8 @@ DROP = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://allenai.org/data/drop',
     train_examples=77_200,
+    validation_examples=200,
+    test_examples=9_536,
     templates=(
         Template('{passage}\n\nWork this out from the text: {question}'),
         Template('Read the passage and answer the question. You may have to count, compare or do sums.\n\nPassage: {passage}\n'

@@ -28,6 +28,8 @@ COSMOS_QA = DatasetSpec(
     licence='CC BY 4.0',
     link='https://wilburone.github.io/cosmos/',
     train_examples=25_060,
+    validation_examples=200,
+    test_examples=2_985,
     templates=(
         Template('{context}\n\n{question}\n{options_}\n\nThe best of these answers is'),
         Template('Read between the lines to answer the question.\n\nText: {context}\nQuestion: {question}\n{options_}'),
@@ -76,6 +78,8 @@ RECORD = DatasetSpec(
     licence='SuperGLUE terms',
     link='https://sheng-z.github.io/ReCoRD-explorer/',
     train_examples=100_520,
+    validation_examples=200,
+    test_examples=10_000,
     templates=(
         Template('{passage}\n\nFill the gap in a sentence about this report.\n\nSentence: {query}\n{options_}'),
         Template('News item: {passage}\n\nA later item says: {query}\nWho or what belongs in the blank?\n{options_}'),

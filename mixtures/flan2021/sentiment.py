@@ -23,6 +23,8 @@ SST2 = DatasetSpec(
     licence='research use',
     link='https://nlp.stanford.edu/sentiment/',
     train_examples=67_140,
+    validation_examples=200,
+    test_examples=872,
     templates=(
         Template('"{phrase}"\n\nA film is being praised or found fault with here. Is the comment positive or negative?\n\n{options_}'),
         Template('What does the critic think of the film? Label the remark.\n\nRemark: {phrase}\n{options_}'),
@@ -57,6 +59,8 @@ IMDB_REVIEWS = DatasetSpec(
     licence='research use',
     link='https://ai.stanford.edu/~amaas/data/sentiment/',
     train_examples=24_800,
+    validation_examples=200,
+    test_examples=25_000,
     templates=(
         Template('{review}\n\nDid this viewer come away with a positive or a negative opinion of the film?\n\n{options_}'),
         Template('Below is what a viewer posted online about a movie. Say whether it is positive or negative.\n\n{review}'),
@@ -94,6 +98,8 @@ YELP_POLARITY_REVIEWS = DatasetSpec(
     licence='Yelp data set terms, academic use',
     link='https://www.yelp.com/dataset',
     train_examples=559_800,
+    validation_examples=200,
+    test_examples=38_000,
     templates=(
         Template('A customer wrote about a local business:\n\n{review}\n\nWas the experience positive or negative?\n{options_}'),
         Template('Owner: We have a new review! Listen: "{review}"\nPartner: So is that positive or negative?'),
@@ -129,6 +135,8 @@ SENTIMENT140 = DatasetSpec(
     licence='research use',
     link='http://help.sentiment140.com/home',
     train_examples=1_599_800,
+    validation_examples=200,
+    test_examples=498,
     templates=(
         Template('Tweet: "{tweet}"\n\nIs the person who wrote this pleased or displeased? Answer with the sentiment.\n{options_}'),
         Template('"{tweet}"\n\nWhat feeling is behind this tweet?\n\n{options_}'),

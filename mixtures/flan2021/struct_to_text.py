@@ -23,6 +23,8 @@ E2E_NLG = DatasetSpec(
     licence='CC BY-SA 4.0',
     link='https://gem-benchmark.com/data_cards/e2e_nlg',
     train_examples=33_320,
+    validation_examples=200,
+    test_examples=4_299,
     templates=(
         Template('Facts about a restaurant: {attributes}\n\nTell them all in a sentence or two.'),
         Template('{attributes}.\n\nPut this into words.'),
@@ -59,6 +61,8 @@ WEB_NLG_EN = DatasetSpec(
     licence='CC BY-NC-SA 4.0',
     link='https://gem-benchmark.com/data_cards/web_nlg',
     train_examples=35_220,
+    validation_examples=200,
+    test_examples=1_667,
     templates=(
         Template('Triples: {triples}.\n\nState these facts in fluent English.'),
         Template('"{triples}"\n\nWhat does this say? Answer in full sentences.'),
@@ -97,6 +101,8 @@ DART = DatasetSpec(
     licence='MIT',
     link='https://gem-benchmark.com/data_cards/dart',
     train_examples=62_450,
+    validation_examples=200,
+    test_examples=2_768,
     templates=(
         Template('Table, row by row: {triples}.\n\nWrite a sentence that holds all of this.'),
         Template('"{triples}"\n\nWhat could one say in English about these entries?'),
@@ -132,6 +138,8 @@ COMMON_GEN = DatasetSpec(
     licence='MIT',
     link='https://gem-benchmark.com/data_cards/common_gen',
     train_examples=67_180,
+    validation_examples=200,
+    test_examples=993,
     templates=(
         Template('Write a sentence with all of these words in it: {concepts}'),
         Template('{concepts}\n\nWhat could be going on here? Describe an everyday scene in which each of them has a part.'),

@@ -25,6 +25,8 @@ AESLC = DatasetSpec(
     licence='CC BY-NC-SA 4.0',
     link='https://github.com/ryanzhumich/AESLC',
     train_examples=14_430,
+    validation_examples=200,
+    test_examples=1_906,
     templates=(
         Template('{body}\n\nThe email above is to go out under a subject that says what it is about. Write the subject.'),
         Template('Read the message and write the line that would stand above it in the inbox.\n\nMessage: {body}'),
@@ -60,6 +62,8 @@ AG_NEWS_SUBSET = DatasetSpec(
     licence='non-commercial research',
     link='http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html',
     train_examples=119_800,
+    validation_examples=200,
+    test_examples=7_600,
     templates=(
         Template('{article}\n\nUnder what heading does this news item belong?\n\n{options_}'),
         Template('Which section of a newspaper would print the following?\n\n{article}\n{options_}'),
@@ -98,6 +102,8 @@ SAMSUM = DatasetSpec(
     licence='CC BY-NC-ND 4.0',
     link='https://arxiv.org/abs/1911.12237',
     train_examples=14_730,
+    validation_examples=200,
+    test_examples=819,
     templates=(
         Template('{dialogue}\n\nWhat came out of this chat? Tell it in a sentence or two.'),
         Template('Sum up the following conversation between people who text each other.\n\n{dialogue}'),
@@ -144,6 +150,8 @@ OPINION_ABSTRACTS_ROTTEN_TOMATOES = DatasetSpec(
     licence='for research; no licence known',
     link='https://web.eecs.umich.edu/~wangluxy/data.html',
     train_examples=3_130,
+    validation_examples=100,
+    test_examples=500,
     templates=(
         Template('What critics wrote about {movie}:\n{reviews}\n\nPut their verdict into one sentence.'),
         Template('Here are some reviews of a film.\n\n{reviews}\n\nWhat do most of these people think of it?'),
@@ -188,6 +196,8 @@ OPINION_ABSTRACTS_IDEBATE = DatasetSpec(
     licence='for research; no licence known',
     link='https://web.eecs.umich.edu/~wangluxy/data.html',
     train_examples=1_650,
+    validation_examples=100,
+    test_examples=500,
     templates=(
         Template('Motion: {debate}\n\n{arguments}\n\nWhat is the point that is being made? State it as a claim.'),
         Template("Read a speaker's argument and give its thesis in one sentence.\n\n{arguments}"),
@@ -224,6 +234,8 @@ WIKI_LINGUA_ENGLISH_EN = DatasetSpec(
     licence='CC BY-NC-SA 3.0',
     link='https://gem-benchmark.com/data_cards/wiki_lingua',
     train_examples=99_000,
+    validation_examples=200,
+    test_examples=28_614,
     templates=(
         Template('{source}\n\nThese instructions are long. List the steps in brief.'),
         Template('Shorten the how-to text to one short sentence for each step.\n\n{source}'),

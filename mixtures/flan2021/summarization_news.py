@@ -43,6 +43,8 @@ CNN_DAILYMAIL = DatasetSpec(
     licence="the publishers' copyright",
     link='https://github.com/abisee/cnn-dailymail',
     train_examples=287_040,
+    validation_examples=200,
+    test_examples=11_490,
     templates=(
         Template('{article}\n\nGive the highlights of this story, one a line.'),
         Template('Summarize the news article below in three or four short sentences.\n\n{article}'),
@@ -84,6 +86,8 @@ GIGAWORD = DatasetSpec(
     licence='LDC user agreement',
     link='https://github.com/harvardnlp/sent-summary',
     train_examples=2_044_370,
+    validation_examples=200,
+    test_examples=1_951,
     templates=(
         Template('{opening}\n\nWrite a headline for the report that begins this way.'),
         Template('Find a title for the dispatch. Small letters will do.\n\nDispatch: {opening}'),
@@ -126,6 +130,8 @@ MULTI_NEWS = DatasetSpec(
     licence='non-commercial research and education',
     link='https://github.com/Alex-Fabbri/Multi-News',
     train_examples=44_960,
+    validation_examples=200,
+    test_examples=5_622,
     templates=(
         Template('Several papers covered the same event.\n\n{sources}\n\nWrite one account that draws on all of them.'),
         Template('Merge these reports into a single summary.\n\n{sources}'),
@@ -164,6 +170,8 @@ NEWSROOM = DatasetSpec(
     licence='non-commercial research, on registration',
     link='https://lil.nlp.cornell.edu/newsroom/',
     train_examples=994_560,
+    validation_examples=200,
+    test_examples=108_862,
     templates=(
         Template('{title}\n\n{article}\n\nA description of this page for those who find it with a search engine:'),
         Template("This is kept in a newspaper's archive. Condense it for the catalogue.\n\n{article}"),
@@ -201,6 +209,8 @@ XSUM = DatasetSpec(
     licence='no licence known; text of the BBC',
     link='https://github.com/EdinburghNLP/XSum',
     train_examples=203_560,
+    validation_examples=200,
+    test_examples=11_334,
     templates=(
         Template('{article}\n\nSay what this is about in a single sentence.'),
         Template('A report has lost its first sentence, the one that tells all of it at once. Write that sentence.\n\n{article}'),

@@ -50,6 +50,8 @@ TRUE_CASE = DatasetSpec(
     licence=LICENCE,
     link=LINK,
     train_examples=29_260,
+    validation_examples=200,
+    test_examples=3_000,
     templates=(
         Template('Somebody typed this without the shift key. Put in the capital letters.\n\n{lowercase}'),
         Template('{lowercase}\n\nWrite the line again, with large and small letters where they belong.'),
@@ -88,6 +90,8 @@ FIX_PUNCT = DatasetSpec(
     licence=LICENCE,
     link=LINK,
     train_examples=28_070,
+    validation_examples=200,
+    test_examples=3_000,
     templates=(
         Template('Add the punctuation.\n\n{bare}'),
         Template('{bare}\n\nThe marks are missing from this text. Set them.'),
@@ -121,6 +125,8 @@ WORD_SEGMENT = DatasetSpec(
     licence=LICENCE,
     link=LINK,
     train_examples=30_000,
+    validation_examples=200,
+    test_examples=3_000,
     templates=(
         Template('The space bar did not work. Write this as it was meant.\n\n{joined}'),
         Template('{joined}\n\nWhere does one word end and the next begin? Put in the spaces.'),

@@ -45,6 +45,7 @@ def translation(name: str, source: Tfds, language: str, code: str, splits: Split
         keep=lambda row: text.every(text.length(text.strip(row['en'])) > 0, text.length(text.strip(row[code])) > 0),
         metric='bleu',
         lineage=lineage,
+        validation_examples=200,
         templates=translation_templates(language),
         baselines=(
             Template(f'English: {{english}}\n{language}:'),
@@ -59,7 +60,7 @@ def translation(name: str, source: Tfds, language: str, code: str, splits: Split
 #     answer   El museo abre de diez a seis.
 PARA_CRAWL_ENES = translation(
     'para_crawl_enes', Tfds('para_crawl/enes:1.2.0'), 'Spanish', 'es', Splits('train[:-1200]', 'train[-1200:-1000]', 'train[-1000:]'),
-    ('ParaCrawl',), licence='CC0-1.0', link='https://paracrawl.eu', train_examples=30_000,
+    ('ParaCrawl',), licence='CC0-1.0', link='https://paracrawl.eu', train_examples=30_000, test_examples=1_000,
 )
 
 # WMT: speeches, resolutions, web pages and news to train on, and news to test on, from the workshops' shared tasks of 2014 and 2016. TFDS
@@ -69,26 +70,29 @@ PARA_CRAWL_ENES = translation(
 WMT_LICENCE = 'as its parts have it, mostly research use'
 
 
-def wmt16(code: str, language: str, train_examples: int, lineage: tuple[str, ...], manual: bool = False) -> DatasetSpec:
+def wmt16(
+    code: str, language: str, train_examples: int, test_examples: int, lineage: tuple[str, ...], manual: bool = False
+) -> DatasetSpec:
     """Describe one of the language pairs of 2016."""
     source = Tfds(f'wmt16_translate/{code}-en:1.0.0', manual=manual)
     return translation(
         f'wmt16_translate_{code}en', source, language, code, Splits('train', 'validation[:200]', 'test'), lineage,
         licence=WMT_LICENCE, link='https://www.statmt.org/wmt16/translation-task.html', train_examples=train_examples,
+        test_examples=test_examples,
     )
 
 
 WMT14_ENFR = translation(
     'wmt14_enfr', Tfds('wmt14_translate/fr-en:1.0.0'), 'French', 'fr', Splits('train', 'validation[:200]', 'test'),
     ('WMT news', 'Europarl', 'MultiUN', 'News Commentary', 'Giga French-English'),
-    licence=WMT_LICENCE, link='https://www.statmt.org/wmt14/translation-task.html', train_examples=40_835_840,
+    licence=WMT_LICENCE, link='https://www.statmt.org/wmt14/translation-task.html', train_examples=40_835_840, test_examples=3_003,
 )
-WMT16_TRANSLATE_DEEN = wmt16('de', 'German', 4_548_800, ('WMT news', 'Europarl', 'News Commentary'))
-WMT16_TRANSLATE_TREN = wmt16('tr', 'Turkish', 205_750, ('WMT news', 'SETimes'))
-WMT16_TRANSLATE_CSEN = wmt16('cs', 'Czech', 52_335_360, ('WMT news', 'Europarl', 'News Commentary', 'CzEng'), manual=True)
-WMT16_TRANSLATE_FIEN = wmt16('fi', 'Finnish', 2_073_360, ('WMT news', 'Europarl'))
-WMT16_TRANSLATE_ROEN = wmt16('ro', 'Romanian', 610_320, ('WMT news', 'Europarl', 'SETimes'))
-WMT16_TRANSLATE_RUEN = wmt16('ru', 'Russian', 2_516_160, ('WMT news', 'News Commentary', 'Yandex corpus'), manual=True)
+WMT16_TRANSLATE_DEEN = wmt16('de', 'German', 4_548_800, 2_999, ('WMT news', 'Europarl', 'News Commentary'))
+WMT16_TRANSLATE_TREN = wmt16('tr', 'Turkish', 205_750, 3_000, ('WMT news', 'SETimes'))
+WMT16_TRANSLATE_CSEN = wmt16('cs', 'Czech', 52_335_360, 2_999, ('WMT news', 'Europarl', 'News Commentary', 'CzEng'), manual=True)
+WMT16_TRANSLATE_FIEN = wmt16('fi', 'Finnish', 2_073_360, 6_000, ('WMT news', 'Europarl'))
+WMT16_TRANSLATE_ROEN = wmt16('ro', 'Romanian', 610_320, 1_999, ('WMT news', 'Europarl', 'SETimes'))
+WMT16_TRANSLATE_RUEN = wmt16('ru', 'Russian', 2_516_160, 2_998, ('WMT news', 'News Commentary', 'Yandex corpus'), manual=True)
 
 SPECS = (
     PARA_CRAWL_ENES,

@@ -20,6 +20,8 @@ WIC = DatasetSpec(
     licence='CC BY-NC 4.0',
     link='https://pilehvar.github.io/wic/',
     train_examples=5_220,
+    validation_examples=200,
+    test_examples=638,
     templates=(
         Template('{sentence1}\n{sentence2}\n\nIs the sense of "{word}" above the same both times?\n\n{options_}'),
         Template('Look at how the word "{word}" is used.\n\n1. {sentence1}\n2. {sentence2}\n\nIs its sense in 1 also its sense in 2?\n'

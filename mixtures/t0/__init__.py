@@ -1,9 +1,9 @@
 """T0 (Sanh et al., "Multitask prompted training enables zero-shot task generalization"): its data sets by group, and its rule of mixing.
 
-Six collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0++), the groups held out from training `t0_eval`, `t0` and
-these together for sweeps `t0_loco`, and the tasks of BIG-bench `t0_bigbench`. Data sets that FLAN has too are FLAN's own, with its ten templates and its splits: so T0 trains on the few
-hundred examples less that FLAN sets aside, on IMDb and others under FLAN's names, and on TriviaQA with documents where T0 has it without.
-The others have at least five templates, in our own words.
+Six collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0++), the groups held out from training `t0_eval`, both
+`t0` and these for sweeps `t0_loco`, and the tasks of BIG-bench `t0_bigbench`. Data sets that FLAN has too are FLAN's own, with its ten
+templates and its splits: so T0 trains on the few hundred examples less that FLAN sets aside, on IMDb and others under FLAN's names, and on
+TriviaQA with documents where T0 has it without. The others have at least five templates, in our own words.
 
 Where there is a promptsource (a checkout named by `--promptsource_dir` or PROMPTSOURCE_DIR, or an installed package), T0's own prompts take
 the place of all templates, over the rows of the Hugging Face hub: then each prompt is a task of its own, under the name it has in T0's

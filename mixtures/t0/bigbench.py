@@ -42,7 +42,7 @@ class Whole:
 #     multiple_choice_targets T / F
 #     multiple_choice_scores  0 / 1
 #     targets                 F
-def task(folder: str, cluster: str, ask: str, again: str) -> DatasetSpec:
+def task(folder: str, examples: int, cluster: str, ask: str, again: str) -> DatasetSpec:
     """Describe a task of BIG-bench; `ask` says what it wants, and so does `again`, since not all copies of the data do."""
     return DatasetSpec(
         name=f'bigbench_{folder}',
@@ -55,6 +55,7 @@ def task(folder: str, cluster: str, ask: str, again: str) -> DatasetSpec:
         lineage=('BIG-bench',),
         licence='Apache-2.0',
         link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{folder}',
+        test_examples=examples,
         templates=(
             Template(f'{ask}\n\n{{question}}\n\n{{options_}}'),
             Template(f'{{question}}\n\n{again}\n{{options_}}\nAnswer:'),
@@ -81,53 +82,54 @@ def fields(row: Row) -> dict[str, Any]:
 
 SPECS = (
     task(
-        'code_line_description', 'reading_comprehension', 'Say in English what this piece of code does.',
+        'code_line_description', 60, 'reading_comprehension', 'Say in English what this piece of code does.',
         'Which description fits the code?',
     ),
     task(
-        'conceptual_combinations', 'commonsense', 'What do these words mean when they are put together, or which words mean that?',
+        'conceptual_combinations', 103, 'commonsense', 'What do these words mean when they are put together, or which words mean that?',
         'Think of the words as one thing. Which choice goes with it?',
     ),
     task(
-        'hindu_knowledge', 'closed_book_qa', 'This is about Hindu mythology. What is right?',
+        'hindu_knowledge', 175, 'closed_book_qa', 'This is about Hindu mythology. What is right?',
         'Which choice do the stories of Hinduism bear out?',
     ),
     task(
-        'known_unknowns', 'closed_book_qa', 'Answer if the answer can be known at all, and say so if it cannot.',
+        'known_unknowns', 46, 'closed_book_qa', 'Answer if the answer can be known at all, and say so if it cannot.',
         'Does anybody know this? If so, give the answer; if not, admit it.',
     ),
-    task('language_identification', 'translation', 'In which language is this written?', 'Name the language of the text.'),
+    task('language_identification', 10_000, 'translation', 'In which language is this written?', 'Name the language of the text.'),
     task(
-        'logic_grid_puzzle', 'commonsense', 'Work out from the clues what the puzzle asks.',
+        'logic_grid_puzzle', 1_000, 'commonsense', 'Work out from the clues what the puzzle asks.',
         'Every clue holds. What follows for the question at the end?',
     ),
     task(
-        'logical_deduction', 'commonsense', 'Several things stand in an order that the statements settle. Which conclusion is true?',
+        'logical_deduction', 1_500, 'commonsense', 'Several things stand in an order that the statements settle. Which conclusion is true?',
         'Put the things into order first, and then choose the statement that holds.',
     ),
     task(
-        'misconceptions', 'closed_book_qa', 'Many believe things that are not so. Is this true (T) or false (F)?',
+        'misconceptions', 219, 'closed_book_qa', 'Many believe things that are not so. Is this true (T) or false (F)?',
         'Mark the statement T if it is so, and F if people only think it is.',
     ),
     task(
-        'movie_dialog_same_or_different', 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?',
+        'movie_dialog_same_or_different', 50_000, 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?',
         'Does the same character speak both times, or two different ones?',
     ),
-    task('novel_concepts', 'commonsense', 'What do these things have in common?', 'Name what unites these.'),
+    task('novel_concepts', 32, 'commonsense', 'What do these things have in common?', 'Name what unites these.'),
     task(
-        'strategyqa', 'closed_book_qa', 'Think about the facts that this rests on, then answer yes or no.',
+        'strategyqa', 2_289, 'closed_book_qa', 'Think about the facts that this rests on, then answer yes or no.',
         'Yes or no? Several facts have to be put together for this.',
     ),
     task(
-        'formal_fallacies_syllogisms_negation', 'nli', 'Does the conclusion follow from the premises? The argument is valid or invalid.',
+        'formal_fallacies_syllogisms_negation', 14_200, 'nli',
+        'Does the conclusion follow from the premises? The argument is valid or invalid.',
         'Valid or invalid: may one infer this from what was said before?',
     ),
     task(
-        'vitaminc_fact_verification', 'nli', 'Going by the passage alone, is the claim true or false, or neither of the two?',
+        'vitaminc_fact_verification', 54_668, 'nli', 'Going by the passage alone, is the claim true or false, or neither of the two?',
         'True, false or neither: compare what is claimed with what is written, and with nothing else.',
     ),
     task(
-        'winowhy', 'coreference', 'A reason is given for what a pronoun refers to. Is it right?',
+        'winowhy', 2_862, 'coreference', 'A reason is given for what a pronoun refers to. Is it right?',
         'Does this explain correctly whom or what the pronoun means?',
     ),
 )

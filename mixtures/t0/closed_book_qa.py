@@ -24,6 +24,7 @@ KILT_HOTPOTQA = DatasetSpec(
     licence='MIT, HotpotQA CC BY-SA 4.0',
     link='https://github.com/facebookresearch/KILT',
     train_examples=88_869,
+    validation_examples=5_600,
     templates=(
         Template('{question}'),
         Template('There is no book at hand. All the same: {question}'),
@@ -60,6 +61,8 @@ WIKI_QA = DatasetSpec(
     licence='Microsoft Research Data License',
     link='https://www.microsoft.com/en-us/research/publication/wikiqa-a-challenge-dataset-for-open-domain-question-answering/',
     train_examples=20_360,
+    validation_examples=2_733,
+    test_examples=6_165,
     templates=(
         Template('Searched for: {question}\nFound: {candidate}\n\nDoes what was found answer the search?\n{options_}'),
         Template('"{candidate}"\n\nThis line comes from the article "{title}". Would it satisfy somebody who asks '
@@ -92,6 +95,7 @@ WEB_QUESTIONS = DatasetSpec(
     licence='CC BY 4.0',
     link='https://nlp.stanford.edu/software/sempre/',
     train_examples=3_778,
+    test_examples=2_032,
     templates=(
         Template('{question}\nJust the name, date or thing, please.'),
         Template('Somebody typed this into a search box: {question}\nSave them the reading and tell them.'),

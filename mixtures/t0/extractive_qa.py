@@ -45,6 +45,7 @@ def adversarial_qa(model: str) -> DatasetSpec:
         licence='CC BY-SA 4.0',
         link='https://adversarialqa.github.io',
         train_examples=10_000,
+        validation_examples=1_000,
         templates=ADVERSARIAL_QA_TEMPLATES,
         baselines=(
             Template('{context}\nquestion: {question}\nanswer:'),
@@ -69,7 +70,7 @@ DUORC_TEMPLATES = (
 )  # fmt: skip
 
 
-def duorc(name: str, config: str, train_examples: int) -> DatasetSpec:
+def duorc(name: str, config: str, examples: tuple[int, int, int]) -> DatasetSpec:
     """Describe one of DuoRC's two parts; questions that the plot leaves open are dropped."""
     return DatasetSpec(
         name=name,
@@ -88,7 +89,9 @@ def duorc(name: str, config: str, train_examples: int) -> DatasetSpec:
         lineage=('DuoRC', 'IMDb plots'),
         licence='MIT',
         link='https://duorc.github.io',
-        train_examples=train_examples,
+        train_examples=examples[0],
+        validation_examples=examples[1],
+        test_examples=examples[2],
         templates=DUORC_TEMPLATES,
         baselines=(
             Template('{plot}\nquestion: {question}\nanswer:'),
@@ -120,6 +123,7 @@ ROPES = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/ropes',
     train_examples=10_924,
+    validation_examples=1_688,
     templates=(
         Template('{background}\n\n{situation}\n\n{question}'),
         Template('First comes what is known in general, then what happened in one case. Draw the conclusion.\n\nIn general: {background}\n'
@@ -158,6 +162,7 @@ QUOREF = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/quoref',
     train_examples=19_399,
+    validation_examples=2_418,
     templates=(
         Template('{context}\n\nKeep track of who is who, and tell me: {question}'),
         Template('Question: {question}\nWhere to look: {context}\nName or names:'),
@@ -177,8 +182,8 @@ SPECS = (
     adversarial_qa('dbidaf'),
     adversarial_qa('dbert'),
     adversarial_qa('droberta'),
-    duorc('duorc_self', 'SelfRC', 60_721),
-    duorc('duorc_paraphrase', 'ParaphraseRC', 69_524),
+    duorc('duorc_self', 'SelfRC', (60_721, 12_961, 12_559)),
+    duorc('duorc_paraphrase', 'ParaphraseRC', (69_524, 15_591, 15_857)),
     ROPES,
     QUOREF,
 )

@@ -32,6 +32,7 @@ COS_E = DatasetSpec(
     licence='BSD-3-Clause, CommonsenseQA MIT',
     link='https://github.com/salesforce/cos-e',
     train_examples=9_741,
+    validation_examples=1_221,
     templates=(
         Template('{question}\n\nEverybody knows the answer without having to look it up. Which is it?\n{options_}'),
         Template('Use common sense, and nothing more, to pick a reply.\n\nQuestion: {question}\n{options_}\nReply:'),
@@ -67,6 +68,8 @@ DREAM = DatasetSpec(
     licence='non-commercial research',
     link='https://dataset.org/dream/',
     train_examples=6_116,
+    validation_examples=2_040,
+    test_examples=2_041,
     templates=(
         Template('{dialogue}\n\n{question}\n{options_}'),
         Template('Listening test. You hear the following conversation once.\n\n{dialogue}\n\nNow choose: {question}\n\n{options_}'),
@@ -105,6 +108,8 @@ QUAIL = DatasetSpec(
     licence='CC BY-NC-SA 4.0',
     link='https://text-machine.cs.uml.edu/lab2/projects/quail/',
     train_examples=10_246,
+    validation_examples=2_164,
+    test_examples=556,
     templates=(
         Template('{context}\n\n{question}\n\n{options_}\n\nMind that the text may not tell.'),
         Template('Study the passage. Then mark the one reply that it bears out, be it directly or between the lines.\n\nPassage: '
@@ -142,6 +147,7 @@ SOCIAL_I_QA = DatasetSpec(
     licence='CC BY 4.0',
     link='https://leaderboard.allenai.org/socialiqa/',
     train_examples=33_410,
+    validation_examples=1_954,
     templates=(
         Template('{context} {question}\n{options_}'),
         Template('Put yourself in the place of these people. {context}\n\nNow say: {question}\n\n{options_}'),
@@ -181,6 +187,7 @@ WIKI_HOP = DatasetSpec(
     licence='CC BY-SA 3.0',
     link='https://qangaroo.cs.ucl.ac.uk',
     train_examples=43_738,
+    validation_examples=5_129,
     templates=(
         Template('{documents}\n\nAccording to these extracts, what is the "{relation}" of {subject}?\n{options_}'),
         Template('Fill the last cell of the table with one of the choices. The extracts below it will help, though it takes more than '
@@ -220,7 +227,7 @@ RACE_TEMPLATES = (
 )  # fmt: skip
 
 
-def race(level: str, train_examples: int) -> DatasetSpec:
+def race(level: str, examples: tuple[int, int, int]) -> DatasetSpec:
     """Describe one of RACE's two halves; TFDS has an article a row, the hub a question a row."""
     return DatasetSpec(
         name=f'race_{level}',
@@ -236,7 +243,9 @@ def race(level: str, train_examples: int) -> DatasetSpec:
         lineage=('RACE',),
         licence='non-commercial research',
         link='https://www.cs.cmu.edu/~glai1/data/race/',
-        train_examples=train_examples,
+        train_examples=examples[0],
+        validation_examples=examples[1],
+        test_examples=examples[2],
         templates=RACE_TEMPLATES,
         baselines=(
             Template('{article}\nquestion: {question}\nanswer:'),
@@ -245,7 +254,7 @@ def race(level: str, train_examples: int) -> DatasetSpec:
     )
 
 
-RACE_HIGH = race('high', 62_445)
-RACE_MIDDLE = race('middle', 25_421)
+RACE_HIGH = race('high', (62_445, 3_451, 3_498))
+RACE_MIDDLE = race('middle', (25_421, 1_436, 1_436))
 
 SPECS = (COS_E, DREAM, QUAIL, SOCIAL_I_QA, WIKI_HOP, RACE_HIGH, RACE_MIDDLE)

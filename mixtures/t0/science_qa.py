@@ -40,6 +40,7 @@ QASC = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/qasc',
     train_examples=8_134,
+    validation_examples=926,
     templates=(
         Template('{question}\n\nPut together two things you learnt in science class.\n\n{options_}'),
         Template('Eight replies, one of them right. The question is: {question}\n{options_}'),
@@ -75,6 +76,8 @@ QUAREL = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/quarel',
     train_examples=1_941,
+    validation_examples=278,
+    test_examples=552,
     templates=(
         Template('{story}\n{options_}'),
         Template('More of one thing means more, or less, of another. Think of that, and settle this.\n\n{story}\n\n{options_}'),
@@ -108,6 +111,8 @@ QUARTZ = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/quartz',
     train_examples=2_696,
+    validation_examples=384,
+    test_examples=784,
     templates=(
         Template('{rule}\n\n{question}\n{options_}'),
         Template('Apply the rule to the case.\n\nRule: {rule}\nCase: {question}\n{options_}'),
@@ -144,6 +149,8 @@ SCIQ = DatasetSpec(
     licence='CC BY-NC 3.0',
     link='https://allenai.org/data/sciq',
     train_examples=11_679,
+    validation_examples=1_000,
+    test_examples=1_000,
     templates=(
         Template('{question}\n\nOnly one of the following is right.\n{options_}'),
         Template('{support}\n\nScience test: {question}\n{options_}'),
@@ -178,6 +185,8 @@ WIQA = DatasetSpec(
     licence='CC BY 4.0',
     link='https://allenai.org/data/wiqa',
     train_examples=29_808,
+    validation_examples=6_894,
+    test_examples=3_003,
     templates=(
         Template('{steps}\n\n{question}\n\n{options_}'),
         Template('How things come about: {steps}\nA change is considered: {question}\nWhat does the change lead to, more, less or no '

@@ -24,6 +24,8 @@ AMAZON_POLARITY = DatasetSpec(
     licence='Amazon terms, unclear',
     link='https://arxiv.org/abs/1509.01626',
     train_examples=3_600_000,
+    validation_examples=2_000,
+    test_examples=398_000,
     templates=(
         Template('{title}\n{review}\n\nIs the buyer who wrote this positive or negative about the product?'),
         Template('A shop files what customers write under two headings.\n{options_}\n\nWhere does this one go?\n"{review}"'),
@@ -84,6 +86,8 @@ ROTTEN_TOMATOES = DatasetSpec(
     licence='research',
     link='https://www.cs.cornell.edu/people/pabo/movie-review-data/',
     train_examples=8_530,
+    validation_examples=1_066,
+    test_examples=1_066,
     templates=(
         Template('{snippet}\n\nFrom a film review. Thumbs up (positive) or thumbs down (negative)?'),
         Template('The poster quotes the press: "{snippet}" Should the studio be glad of the quote?\n{options_}'),
@@ -115,6 +119,8 @@ YELP_REVIEW_FULL = DatasetSpec(
     licence='Yelp data set terms',
     link='https://arxiv.org/abs/1509.01626',
     train_examples=650_000,
+    validation_examples=2_000,
+    test_examples=48_000,
     templates=(
         Template('{review}\n\nPut a number of stars to that.\n{options_}'),
         Template('Guess the rating, five stars being the best, of the visit described here.\n\n{review}\n{options_}'),

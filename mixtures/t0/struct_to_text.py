@@ -40,6 +40,8 @@ WIKI_BIO = DatasetSpec(
     licence='CC BY-SA 3.0',
     link='https://arxiv.org/abs/1603.07771',
     train_examples=582_659,
+    validation_examples=72_831,
+    test_examples=72_831,
     templates=(
         Template('{facts}\n\nBegin the biography of the person with these data.'),
         Template('Introduce somebody in a sentence or two, of whom this is on record:\n\n{facts}'),

@@ -35,6 +35,8 @@ DBPEDIA_14 = DatasetSpec(
     licence='CC BY-SA 3.0',
     link='https://arxiv.org/abs/1509.01626',
     train_examples=560_000,
+    validation_examples=2_000,
+    test_examples=68_000,
     templates=(
         Template('{title}: {content}\n\nWhat is {title}?\n{options_}'),
         Template('An encyclopedia sorts its entries into fourteen drawers.\n{options_}\n\nInto which does the entry below '

@@ -102,7 +102,7 @@ def test_fingerprint_counts_helper_functions(monkeypatch):
     assert colours(fields=lambda row: {'answer': shout(row['thing'])}).fingerprint() != before
 
 
-LETTERS = 'Alpha Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliet'.split()
+LETTERS = ('Alpha', 'Bravo', 'Charlie', 'Delta', 'Echo', 'Foxtrot', 'Golf', 'Hotel', 'India', 'Juliet')
 GOOD = tuple(Template(f'{letter} of asking: {{question}}\n{{options_}}\n{letter * 2}') for letter in LETTERS)
 
 
