@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from flanlite import catalogue
 from flanlite.data import clusters, mixtures
 from flanlite.mixtures import flan2021
 
