@@ -71,7 +71,7 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
         max_inverted: how many of them may be turned around.
     """
     if len(templates) < count:
-        yield f'has {len(templates)} templates, expected {count} or more'
+        yield f'has {len(templates)} templates, expected {count} or more, as its Collection(templates=...) says'
     inverted = sum(template.inverted for template in templates)
     if inverted > max_inverted:
         yield f'has {inverted} inverted templates, expected at most {max_inverted}'

@@ -205,7 +205,9 @@ HUB: dict[str, str] = {
     'yelp_review_full': 'Yelp/yelp_review_full',
 }
 PARQUET = 'refs/convert/parquet'  # where the hub keeps the rows of data sets whose main branch is a script
-REVISIONS: dict[str, str] = dict.fromkeys(('dream', 'piqa', 'quoref', 'social_i_qa', 'wiqa'), PARQUET)
+REVISIONS: dict[str, str] = dict.fromkeys(
+    ('cosmos_qa', 'dream', 'gigaword', 'multi_news', 'piqa', 'quail', 'quoref', 'social_i_qa', 'wiki_bio', 'wiqa', 'xsum'), PARQUET
+)
 CONFIGS = {('wiki_hop', 'original'): 'wikihop'}  # that the hub names differently
 RENAMED = {'wiki_hop': (('query', 'question'),)}  # columns: (at the hub, in promptsource)
 SPLITS: dict[str, tuple[str | None, str | None, str | None]] = {

@@ -96,7 +96,7 @@ DREAM = DatasetSpec(
 QUAIL = DatasetSpec(
     name='quail',
     cluster='reading_comprehension_commonsense',
-    source=HuggingFace('textmachinelab/quail', folder='quail'),
+    source=HuggingFace('textmachinelab/quail', revision=PARQUET, folder='quail'),
     splits=Splits('train', 'validation', 'challenge'),
     fields=lambda row: {
         'context': text.strip(row['context']),

@@ -4,6 +4,7 @@ from flanlite.data import text
 from flanlite.data.sources import HuggingFace
 from flanlite.data.specs import DatasetSpec, Splits
 from flanlite.data.templates import Template
+from flanlite.mixtures.t0.groups import PARQUET
 
 BRACKETS = (('-lrb-', '('), ('-rrb-', ')'))
 NOT_BLANK = r'(?s).*\S.*'
@@ -24,7 +25,7 @@ def bracketed(value: text.Text) -> text.Text:
 WIKI_BIO = DatasetSpec(
     name='wiki_bio',
     cluster='struct_to_text',
-    source=HuggingFace('michaelauli/wiki_bio', folder='wiki_bio'),
+    source=HuggingFace('michaelauli/wiki_bio', revision=PARQUET, folder='wiki_bio'),
     splits=Splits('train', 'val', 'test'),
     fields=lambda row: {
         'facts': bracketed(
