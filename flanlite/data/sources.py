@@ -45,8 +45,8 @@ class JsonLines:
         found = path if path.is_absolute() else data_folder(None, self.folder)
         if found is None or not found.is_dir():
             raise MissingDataError(
-                f'no folder {self.folder!r} with JSON lines; expected it below the data folder, which --data_dir or FLANLITE_DATA_DIR names '
-                f'(now {os.environ.get("FLANLITE_DATA_DIR")})'
+                f'no folder {self.folder!r} with JSON lines; expected it below the data folder, '
+                f'which --data_dir or FLANLITE_DATA_DIR names (now {os.environ.get("FLANLITE_DATA_DIR")})'
             )
         return found
 
