@@ -5,10 +5,11 @@ import os
 import pathlib
 import re
 
+import gin
 import pytest
 import t0_rows
 
-from flanlite import catalogue
+from flanlite import catalogue, config
 from flanlite.data import mixtures, promptsource, sources, specs, templates, vocabularies
 from flanlite.eval import metrics
 from flanlite.mixtures import flan2021, t0
@@ -107,6 +108,25 @@ def test_collections(without_promptsource):
     assert [spec.name for spec in without_promptsource['t0_eval'].specs] == list(groups.listed(groups.HELD_OUT))
     assert mixtures.resolve('imdb_reviews').collection is flan2021.COLLECTION
     assert mixtures.resolve('dream').collection.name == 't0'
+
+
+def test_sweep_never_trains_on_held_out_groups():
+    """With gin/runs/t0.gin, each group is scored, and what is tuned on without it has none of the four groups."""
+    from flanlite.eval import loco
+    from flanlite.train import run  # noqa: F401  what the file configures
+
+    never = set(groups.listed(groups.HELD_OUT))
+    config.load(['gin/runs/t0.gin'])
+    try:
+        collection = mixtures.resolve(config.macro('MIXTURE_OR_TASK_NAME')).collection
+        scored = set()
+        for cluster in loco.choose_clusters(gin.query_parameter('loco.clusters'), collection):
+            scored |= {spec.name for spec in collection.specs if spec.cluster == cluster}
+            trained = {entry.task for entry in mixtures.resolve(f't0_loco_held_out_{cluster}').entries}
+            assert len(trained) > 25 and not trained & never
+        assert never <= scored
+    finally:
+        gin.clear_config()
 
 
 def test_names_of_collections_resolve():
