@@ -13,7 +13,7 @@ from flanlite.model.layers import MASKED, current_rules, spread_bias
 
 IMPLEMENTATIONS = ('auto', 'xla', 'blockwise')
 LONG = 1024  # from this many queries x as many keys on, scores cost more memory than blocks cost time
-BLOCK = 256  # queries and keys a block of 'blockwise'
+BLOCK = (16, 256)  # queries and keys a block of "blockwise", at least and at most
 
 
 def attention(

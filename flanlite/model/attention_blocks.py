@@ -57,7 +57,7 @@ class Kernels(NamedTuple):
 
 def attend(
     kernels: Kernels,
-    block: int,
+    blocks: tuple[int, int],
     q_BTHK: jax.Array,
     k_BSHK: jax.Array,
     v_BSHK: jax.Array,
@@ -68,9 +68,9 @@ def attend(
     *,
     causal: bool,
 ) -> jax.Array:
-    """Attend as `flanlite.model.attention.attention` does, in blocks of at most `block` queries and keys; a block is a power of two."""
+    """Attend as `flanlite.model.attention.attention` does, in blocks of (at least, at most) so many queries and keys."""
     (B, T), S = q_segments_BT.shape, k_BSHK.shape[1]
-    tiling = Tiling(block_size(T, block), block_size(S, block), causal and kv_prefix_BS is None)
+    tiling = Tiling(block_size(T, *blocks), block_size(S, *blocks), causal and kv_prefix_BS is None)
     more_T, more_S = -T % tiling.targets, -S % tiling.sources
     first_BS = jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32) if causal else jnp.zeros(S, jnp.int32), (B, S))
     if causal and kv_prefix_BS is not None:
@@ -92,9 +92,9 @@ def attend(
     return _attend(kernels, tiling, inputs)[:, :, :T].swapaxes(1, 2)
 
 
-def block_size(length: int, block: int) -> int:
-    """Choose a power of two up to `block`, no larger than holds the length."""
-    return min(block, max(16, 1 << (length - 1).bit_length()))
+def block_size(length: int, least: int, most: int) -> int:
+    """Choose a power of two, no larger than holds the length."""
+    return min(most, max(least, 1 << (length - 1).bit_length()))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
