@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from flanlite.model import attention_blocks, attention_blockwise
+from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu
 from flanlite.model.layers import MASKED, current_rules, spread_bias
 
-IMPLEMENTATIONS = ('auto', 'xla', 'blockwise')
-LONG = 1024  # from this many queries x as many keys on, scores cost more memory than blocks cost time
-BLOCK = (16, 256)  # queries and keys a block of "blockwise", at least and at most
+IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
+PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # where not any will do
+PALLAS = {'tpu': (attention_tpu.KERNELS, attention_tpu.BLOCKS), 'gpu': (attention_gpu.KERNELS, attention_gpu.BLOCKS)}
+BLOCKWISE = (attention_blockwise.KERNELS, (16, 256))  # at least and at most so many queries and keys a block
+LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}  # 'auto' leaves plain XLA from this many queries x as many keys on
 
 
 def attention(
@@ -39,38 +41,64 @@ def attention(
         implementation: one of `IMPLEMENTATIONS`:
             'xla' holds B x H x T x S scores, forward and backward; the others do not:
             'blockwise' computes them block by block, and once more for the gradient; on any platform.
+            'pallas' does so in a kernel, which makes each tile's bias itself; on TPU, and on GPU, for K a power of two.
+            'cudnn' is cuDNN's, on NVIDIA GPUs, in bfloat16 and for even lengths. It wants bias and mask as one array in bfloat16, so
+            it saves the scores but not the room of one B x H x T x S array (B x T x S without a bias).
 
     Returns:
         out_BTHK in v's dtype. Rows of padding queries hold no meaning.
+
+    Raises:
+        ValueError: an unknown implementation, or one that does not run on the platform, or not with these shapes.
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
     chosen = choose(implementation, T, S)
-    if chosen == 'xla':
+    if chosen in ('xla', 'cudnn'):
         mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
-        return _plain(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
+        attend = _plain if chosen == 'xla' else _cudnn
+        return attend(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
     if bias is not None and bias.shape[1:] != (T + S,):
         raise ValueError(f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one by distance')
-    attend = functools.partial(attention_blocks.attend, attention_blockwise.KERNELS, BLOCK, causal=causal)
+    kernels, blocks = BLOCKWISE
+    if chosen == 'pallas':
+        kernels, blocks = PALLAS[_platform()]
+        K = q_BTHK.shape[3]
+        if K < 16 or K & (K - 1):
+            raise ValueError(f"'pallas' attention got a head dimension of {K}, expected a power of two from 16 on; use 'blockwise'")
+    attend = functools.partial(attention_blocks.attend, kernels, blocks, causal=causal)
     return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
 
 
 def choose(implementation: str, targets: int, sources: int) -> str:
-    """Choose how to attend on the platform that will run what is being traced, which is the mesh's where there is a mesh.
+    """Choose how to attend on the platform that will run what is being traced.
 
-    One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' takes blocks where the scores are large.
+    One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' leaves it where scores are large enough for
+    their memory to count for more than the time of computing them twice: for the kernel on TPU; on GPU for pure JAX, since the kernel has
+    not been run on one yet, and cuDNN needs an array as large as the scores.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+    platform = _platform()
+    if platform not in PLATFORMS.get(implementation, (platform,)):
+        raise ValueError(f"attention implementation {implementation!r} does not run on {platform}; use 'auto', 'xla' or 'blockwise'")
     if targets == 1:
         return 'xla'
     if implementation != 'auto':
         return implementation
-    return 'blockwise' if targets * sources >= LONG**2 else 'xla'
+    if targets * sources < LONG.get(platform, LONG['cpu']) ** 2:
+        return 'xla'
+    return 'pallas' if platform == 'tpu' else 'blockwise'
+
+
+def _platform() -> str:
+    """Name the platform that will run what is being traced: the mesh's, where there is a mesh, since it need not be this process's."""
+    rules = current_rules()
+    return jax.default_backend() if rules is None else rules.platform
 
 
 def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
     """Spread the bias of self-attention once for all layers of a stack, where each would spread it otherwise."""
-    return spread_bias(bias_HN, length) if choose(implementation, length, length) == 'xla' else bias_HN
+    return spread_bias(bias_HN, length) if choose(implementation, length, length) in ('xla', 'cudnn') else bias_HN
 
 
 def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
@@ -90,6 +118,13 @@ def _plain(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: ja
         logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
     weights_BHTS = jax.nn.softmax(logits_BHTS + jnp.where(mask_BTS, 0.0, MASKED)[:, None]).astype(v_BSHK.dtype)
     return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
+
+
+def _cudnn(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
+    bias_1HTS = None if bias_HTS is None else bias_HTS[None].astype(q_BTHK.dtype)
+    return jax.nn.dot_product_attention(
+        q_BTHK, k_BSHK, v_BSHK, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, implementation='cudnn'
+    )  # fmt: skip
 
 
 @jax.custom_vjp

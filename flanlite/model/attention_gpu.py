@@ -1,7 +1,7 @@
 """Attention as Pallas kernels for NVIDIA GPUs, through Triton; the bias of a tile is looked up by distance inside.
 
-These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto' does not choose them. Every sum has
-one order, so that results repeat bit for bit: no atomic additions.
+These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto' does not choose them.
+Every sum has one order, so that results repeat bit for bit: no atomic additions.
 """
 
 from collections.abc import Callable, Sequence
@@ -116,7 +116,7 @@ def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
 
 
 def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
-    """Add up the blocks of each diagonal of blocks, over all rows; what is left to XLA, to sum along their own diagonals, is linear in length."""
+    """Add up the blocks of each diagonal of blocks, over all rows; XLA sums those along their own diagonals."""
     (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
     num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
 
@@ -124,12 +124,12 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
         shift = pl.program_id(1) - (num_T - 1)
 
         def visible(step: jax.Array) -> jax.Array:
-            b, i = step // num_T, step % num_T
+            b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
             j = i + shift
             return jnp.where((j >= 0) & (j < num_S), visible_ref[b, i, jnp.clip(j, 0, num_S - 1)], 0)
 
         def add(step: jax.Array, sum_TS: jax.Array) -> jax.Array:
-            b, i = step // num_T, step % num_T
+            b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
             return sum_TS + _dlogits(refs[:-1], n, T, i, i + shift, (b,))[1]
 
         refs[-1][...] = _over(B * num_T, visible, add, jnp.zeros((n, n), jnp.float32))
@@ -152,7 +152,7 @@ def _call(
     outs: Sequence[tuple[pl.BlockSpec, jax.ShapeDtypeStruct]],
     interpret: bool,
 ) -> Sequence[jax.Array]:
-    """Call a kernel on one row and head, or on one head (a grid of two axes); blocks it takes itself, since a GPU reads from memory at large."""
+    """Call a kernel on one row and head, or on one head (a grid of two axes); it takes its blocks itself."""
     with_rows = len(grid) == 2
 
     def spec(x: jax.Array | None, *, of_row: bool, of_head: bool) -> pl.BlockSpec | None:
@@ -169,13 +169,12 @@ def _call(
 
     visible = visible_blocks(inputs, tiling)
     ids = [spec(x, of_row=True, of_head=False) for x in inputs[3:6]]
+    bias = spec(inputs.bias_HN, of_row=False, of_head=True)
     arrays = [spec(x, of_row=True, of_head=True) for x in (*inputs[:3], *rows)]
     return pl.pallas_call(
         kernel,
         grid=grid,
-        in_specs=[
-            spec(visible, of_row=True, of_head=False), *arrays[:3], *ids, spec(inputs.bias_HN, of_row=False, of_head=True), *arrays[3:]
-        ],  # fmt: skip
+        in_specs=[spec(visible, of_row=True, of_head=False), *arrays[:3], *ids, bias, *arrays[3:]],
         out_specs=[out for out, _ in outs],
         out_shape=[shape for _, shape in outs],
         compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),

@@ -24,7 +24,7 @@ FIRST, SECOND, BOTH = (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())), (((1,)
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
     """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
     B, H, T, K = inputs.q_BHTK.shape
-    (bt, bs), grid = tiling[:2], (B, H, T // tiling.targets, inputs.k_BHSK.shape[2] // tiling.sources)
+    bt, grid = tiling.targets, (B, H, T // tiling.targets, inputs.k_BHSK.shape[2] // tiling.sources)
     in_specs = _specs(inputs, tiling, order=lambda b, h, i, j: (b, h, i, j))
     out_BHKT, log_sum_BH1T = pl.pallas_call(
         functools.partial(_forward_kernel, grid),
@@ -58,7 +58,7 @@ def _forward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_s
 
     @pl.when(visible_ref[(b * grid[2] + i) * grid[3] + j] > 0)
     def add() -> None:
-        logits_ST, mask_ST = _logits(grid, i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
+        logits_ST, mask_ST = _logits(grid[3], i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
         logits_ST = jnp.where(mask_ST, logits_ST, MASKED)
         higher_1T = jnp.maximum(max_1T[...], jnp.max(logits_ST, axis=0, keepdims=True))
         weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - higher_1T), 0.0)
@@ -150,7 +150,7 @@ def _backward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_
 
     @pl.when(visible_ref[(b * grid[3] + i) * grid[2] + j] > 0)
     def add() -> None:
-        logits_ST, mask_ST = _logits((*grid[:2], grid[3], grid[2]), i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
+        logits_ST, mask_ST = _logits(grid[2], i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
         weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - log_sum_ref[0, 0]), 0.0)
         dweights_ST = _dot(v_ref[0, 0], grad_ref[0, 0], FIRST)
         dlogits_ST = weights_ST * (dweights_ST - delta_ref[0, 0])
@@ -204,12 +204,12 @@ def _specs(inputs: Inputs, tiling: Tiling, order) -> list[pl.BlockSpec | None]: 
     ]
 
 
-def _logits(grid, i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref) -> tuple[jax.Array, jax.Array]:  # noqa: ANN001
+def _logits(num_sources, i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref) -> tuple[jax.Array, jax.Array]:  # noqa: ANN001
     """Compute logits_ST of a block, and which of its queries see which of its keys."""
     bs, bt = k_ref.shape[-1], q_ref.shape[-1]
     logits_ST = _dot(k_ref[0, 0], q_ref[0, 0], FIRST)
     if bias_ref is not None:
-        logits_ST += _spread_diagonals(bias_ref[0, :, _window(i, j, bt, bs, grid[3])], bs)
+        logits_ST += _spread_diagonals(bias_ref[0, :, _window(i, j, bt, bs, num_sources)], bs)
     position_1T = i * bt + jax.lax.broadcasted_iota(jnp.int32, (1, bt), 1)
     return logits_ST, (kv_segments_ref[0] == q_segments_ref[0]) & (first_ref[0] <= position_1T)
 
