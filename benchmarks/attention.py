@@ -87,8 +87,9 @@ def measure(attend, shape, dtype, rules, repeats):
     """Compile, and run where `repeats` says so: median milliseconds, and MiB of temporary memory."""
     causal, sizes = shape.endswith('c'), [int(size) for size in shape.rstrip('c').split('x')]
     B, H, T, S, K = sizes
-    shapes = [((B, T, H, K), dtype), ((B, S, H, K), dtype), ((B, S, H, K), dtype), ((H, T + S), 'float32'), ((B, T), 'int32'), ((B, S), 'int32')]
-    structs = [jax.ShapeDtypeStruct(size, kind, sharding=rules.replicated) for size, kind in shapes]
+    shapes = [(B, T, H, K), *[(B, S, H, K)] * 2, (H, T + S), (B, T), (B, S)]
+    dtypes = [dtype] * 3 + ['float32', 'int32', 'int32']
+    structs = [jax.ShapeDtypeStruct(*of, sharding=rules.replicated) for of in zip(shapes, dtypes, strict=True)]
 
     def total(q, k, v, bias, ids_BT, ids_BS):
         with layers.activation_rules(rules):

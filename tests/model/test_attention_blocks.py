@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import t5x_fixtures
+from jax.experimental import topologies
 
 from flanlite.model import attention as attention_module
 from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu, layers, t5
@@ -151,6 +152,28 @@ def test_pallas_kernels_lower_to_triton():
 
     traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((1, 256), jnp.float32), ids)
     assert traced.lower(lowering_platforms=('cuda',)).as_text().count('triton') >= 4
+
+
+@pytest.mark.parametrize('topology', ['v4:2x2x1', 'v6e:2x2'])
+def test_pallas_kernels_compile_for_tpu(monkeypatch, topology):
+    pytest.importorskip('libtpu', reason='the TPU compiler is in libtpu: pip install libtpu')
+    monkeypatch.setenv('TPU_SKIP_MDS_QUERY', '1')
+    monkeypatch.setenv('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+    devices = topologies.get_topology_desc(platform='tpu', topology_name=topology).devices[:4]
+    mesh = jax.sharding.Mesh(np.array(devices).reshape(2, 2), partitioning.MESH_AXES)
+    rules = partitioning.Partitioner(mesh, partitioning.standard_logical_axis_rules())
+    axes = ('batch', 'length', 'heads', 'kv')
+    x = jax.ShapeDtypeStruct((4, 256, 2, 64), jnp.bfloat16, sharding=rules.sharding(axes))
+    ids = jax.ShapeDtypeStruct((4, 256), jnp.int32, sharding=rules.batch)
+    bias = jax.ShapeDtypeStruct((2, 512), jnp.float32, sharding=rules.replicated)
+
+    def total(q, bias, ids):
+        with layers.activation_rules(rules):
+            out = attention(q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='pallas')
+        return out.astype(jnp.float32).sum()
+
+    compiled = jax.jit(jax.grad(total, argnums=(0, 1))).lower(x, bias, ids).compile()
+    assert compiled.as_text().count('tpu_custom_call') >= 2
 
 
 def test_meshes_give_the_same():
