@@ -4,7 +4,7 @@
     python benchmarks/attention.py --topology=v5e:2x2     # memory only: compiled for that TPU, which need not be here (pip install libtpu)
 
 Beside flanlite's implementations are the formula that T5X uses, which makes bias and mask into arrays and holds all scores, and
-`jax.nn.dot_product_attention` with the same arrays. Shapes are ROWSxHEADSxTARGETSxSOURCESxHEAD_DIM; `c` at the end makes it causal.
+`jax.nn.dot_product_attention` with the same arrays. Where other work shares a CPU, CPU time says more than time. Shapes are ROWSxHEADSxTARGETSxSOURCESxHEAD_DIM; `c` at the end makes it causal.
 """
 
 import argparse
@@ -40,11 +40,12 @@ def main():
     dtype = options.dtype or ('float32' if rules.platform == 'cpu' else 'bfloat16')
     where = f'compiled for {options.topology}, not run' if options.topology else f'{devices[0].device_kind}, {os.cpu_count()} cores'
     print(f'forward and backward, {dtype}, {where}; load of the machine {os.getloadavg()[0]:.0f}')
-    print(f'{"rows x heads x T x S x K":26}{"implementation":24}{"median ms":>12}{"temporary MiB":>16}')
+    print(f'{"rows x heads x T x S x K":26}{"implementation":24}{"median ms":>12}{"CPU ms":>12}{"temporary MiB":>16}')
     for shape in (options.shapes or (TPU_SHAPES if options.topology else SHAPES)).split(','):
         for name, attend in implementations(rules.platform).items():
-            milliseconds, mebibytes = measure(attend, shape, dtype, rules, 0 if options.topology else options.repeats)
-            print(f'{shape:26}{name:24}{milliseconds:>12}{mebibytes:>16}', flush=True)
+            times, mebibytes = measure(attend, shape, dtype, rules, 0 if options.topology else options.repeats)
+            spent = ''.join(f'{1e3 * statistics.median(each):>12,.1f}' for each in zip(*times, strict=True)) or f'{"":24}'
+            print(f'{shape:26}{name:24}{spent}{mebibytes:>16,.1f}', flush=True)
 
 
 def topology(name):
@@ -84,7 +85,7 @@ def jax_nn(q, k, v, bias, ids_BT, ids_BS, causal):
 
 
 def measure(attend, shape, dtype, rules, repeats):
-    """Compile, and run where `repeats` says so: median milliseconds, and MiB of temporary memory."""
+    """Compile and run: (seconds, CPU seconds) of each of `repeats` runs, and MiB of temporary memory."""
     causal, sizes = shape.endswith('c'), [int(size) for size in shape.rstrip('c').split('x')]
     B, H, T, S, K = sizes
     shapes = [(B, T, H, K), *[(B, S, H, K)] * 2, (H, T + S), (B, T), (B, S)]
@@ -97,18 +98,18 @@ def measure(attend, shape, dtype, rules, repeats):
 
     gradients = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)), out_shardings=rules.replicated)
     compiled = gradients.lower(*structs).compile()
-    mebibytes = f'{compiled.memory_analysis().temp_size_in_bytes / 2**20:,.1f}'
+    mebibytes = compiled.memory_analysis().temp_size_in_bytes / 2**20
     if not repeats:
-        return '', mebibytes
+        return [], mebibytes
     rng = np.random.default_rng(0)
     arrays = [jnp.asarray(rng.normal(size=x.shape) / 4, x.dtype) if x.dtype != jnp.int32 else jnp.ones(x.shape, x.dtype) for x in structs]
     jax.block_until_ready(compiled(*arrays))
     times = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         jax.block_until_ready(compiled(*arrays))
-        times.append(1e3 * (time.perf_counter() - started))
-    return f'{statistics.median(times):,.1f}', mebibytes
+        times.append((time.perf_counter() - started, time.process_time() - worked))
+    return times, mebibytes
 
 
 if __name__ == '__main__':

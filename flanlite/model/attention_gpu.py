@@ -18,13 +18,15 @@ from flanlite.model.layers import MASKED, spread_bias
 BLOCKS = (64, 64)  # queries and keys a block alike, so that blocks on a diagonal have the same biases
 ROWS, KEYS, NORMAL = (((1,), (1,)), ((), ())), (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ()))  # the axes that a product contracts
 
+Ref = Any  # a Pallas reference to memory
+
 
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
     """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
     B, H, T, K = inputs.q_BHTK.shape
     n = tiling.targets
 
-    def kernel(visible_ref, *refs) -> None:  # noqa: ANN001, ANN002
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
         refs, (out_ref, log_sum_ref) = refs[:-2], refs[-2:]
         i = pl.program_id(2)
 
@@ -76,7 +78,7 @@ def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], int
     B, H, T, K = inputs.q_BHTK.shape
     n = tiling.targets
 
-    def kernel(visible_ref, *refs) -> None:  # noqa: ANN001, ANN002
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
         i = pl.program_id(2)
 
         def add(j: jax.Array, dq_TK: jax.Array) -> jax.Array:
@@ -95,7 +97,7 @@ def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
     (B, H, S, K), T = inputs.k_BHSK.shape, inputs.q_BHTK.shape[2]
     n = tiling.targets
 
-    def kernel(visible_ref, *refs) -> None:  # noqa: ANN001, ANN002
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
         refs, (dk_ref, dv_ref) = refs[:-2], refs[-2:]
         j = pl.program_id(2)
 
@@ -120,7 +122,7 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
     (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
     num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
 
-    def kernel(visible_ref, *refs) -> None:  # noqa: ANN001, ANN002
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
         shift = pl.program_id(1) - (num_T - 1)
 
         def visible(step: jax.Array) -> jax.Array:
@@ -192,7 +194,7 @@ def _block(number: jax.Array, n: int) -> pl.Slice:
     return pl.ds(number * n, n)
 
 
-def _logits(refs: tuple, n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
+def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
     """Compute logits_TS of a block, and which of its queries see which of its keys; `row` is the row where references have all."""
     q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = refs[:7]
     logits_TS = _dot(q_ref[(*row, _block(i, n), slice(None))], k_ref[(*row, _block(j, n), slice(None))], ROWS)
@@ -203,7 +205,7 @@ def _logits(refs: tuple, n: int, T: int, i: jax.Array, j: jax.Array, row: tuple 
     return logits_TS, same_TS & (first_ref[(*row, _block(j, n))][None, :] <= position_T[:, None])
 
 
-def _dlogits(refs: tuple, n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
+def _dlogits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
     """Compute weights_TS of a block, and the gradient of its logits."""
     v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[7:]
     logits_TS, mask_TS = _logits(refs, n, T, i, j, row)

@@ -7,6 +7,8 @@ gradient becomes them. (A strided rotation would do the first, but TPU v4 has no
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,8 @@ from flanlite.model.layers import MASKED
 BLOCKS = (128, 512)  # queries and keys a block, at least and at most
 ROWS = 8  # sublanes: of the biases, row r lies r lanes to the right
 FIRST, SECOND, BOTH = (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())), (((1,), (1,)), ((), ()))  # the axes that a product contracts
+
+Ref = Any  # a Pallas reference to memory
 
 
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -46,8 +50,9 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
     return out_BHKT.swapaxes(2, 3), log_sum_BH1T[:, :, 0]
 
 
-def _forward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref, *rest) -> None:  # noqa: ANN001, ANN002
-    out_ref, log_sum_ref, max_1T, sum_1T, acc_KT = rest
+def _forward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None:
+    *inputs, out_ref, log_sum_ref, max_1T, sum_1T, acc_KT = refs
+    v_ref = inputs[2]
     b, _, i, j = (pl.program_id(axis) for axis in range(4))
 
     @pl.when(j == 0)
@@ -58,7 +63,7 @@ def _forward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_s
 
     @pl.when(visible_ref[(b * grid[2] + i) * grid[3] + j] > 0)
     def add() -> None:
-        logits_ST, mask_ST = _logits(grid[3], i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
+        logits_ST, mask_ST = _logits(grid[3], i, j, inputs)
         logits_ST = jnp.where(mask_ST, logits_ST, MASKED)
         higher_1T = jnp.maximum(max_1T[...], jnp.max(logits_ST, axis=0, keepdims=True))
         weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - higher_1T), 0.0)
@@ -128,8 +133,9 @@ def backward(
     return Gradients(*(x.swapaxes(2, 3) for x in (dq_BHKT, dk_BHKS, dv_BHKS)), dbias_HN)
 
 
-def _backward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref, *rest) -> None:  # noqa: ANN001, ANN002
-    grad_ref, log_sum_ref, delta_ref, dq_ref, dk_ref, dv_ref, dbias_ref, dq_KT, dk_KS, dv_KS = rest
+def _backward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None:
+    *inputs, grad_ref, log_sum_ref, delta_ref, dq_ref, dk_ref, dv_ref, dbias_ref, dq_KT, dk_KS, dv_KS = refs
+    q_ref, k_ref, v_ref = inputs[:3]
     _, b, j, i = (pl.program_id(axis) for axis in range(4))
     bs, bt = k_ref.shape[-1], q_ref.shape[-1]
 
@@ -150,7 +156,7 @@ def _backward_kernel(grid, visible_ref, q_ref, k_ref, v_ref, q_segments_ref, kv_
 
     @pl.when(visible_ref[(b * grid[3] + i) * grid[2] + j] > 0)
     def add() -> None:
-        logits_ST, mask_ST = _logits(grid[2], i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref)
+        logits_ST, mask_ST = _logits(grid[2], i, j, inputs)
         weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - log_sum_ref[0, 0]), 0.0)
         dweights_ST = _dot(v_ref[0, 0], grad_ref[0, 0], FIRST)
         dlogits_ST = weights_ST * (dweights_ST - delta_ref[0, 0])
@@ -184,11 +190,11 @@ def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
     return q_BHKT, k_BHKS, v_BHKS, inputs.q_segments_BT[:, None], inputs.kv_segments_BS[..., None], inputs.first_BS[..., None], bias_HRN
 
 
-def _specs(inputs: Inputs, tiling: Tiling, order) -> list[pl.BlockSpec | None]:  # noqa: ANN001
+def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[pl.BlockSpec | None]:
     """Say which block of each operand a program needs; `order` gives (row, head, block of queries, block of keys) of a grid position."""
     K = inputs.q_BHTK.shape[3]
 
-    def spec(shape: tuple[int, ...], pick) -> pl.BlockSpec:  # noqa: ANN001
+    def spec(shape: tuple[int, ...], pick: Callable[..., tuple]) -> pl.BlockSpec:
         return pl.BlockSpec(shape, lambda *position: pick(*order(*position[:4])))
 
     keys = spec((1, 1, K, tiling.sources), lambda b, h, i, j: (b, h, 0, j))
@@ -204,8 +210,9 @@ def _specs(inputs: Inputs, tiling: Tiling, order) -> list[pl.BlockSpec | None]: 
     ]
 
 
-def _logits(num_sources, i, j, q_ref, k_ref, q_segments_ref, kv_segments_ref, first_ref, bias_ref) -> tuple[jax.Array, jax.Array]:  # noqa: ANN001
+def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref]) -> tuple[jax.Array, jax.Array]:
     """Compute logits_ST of a block, and which of its queries see which of its keys."""
+    q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = inputs
     bs, bt = k_ref.shape[-1], q_ref.shape[-1]
     logits_ST = _dot(k_ref[0, 0], q_ref[0, 0], FIRST)
     if bias_ref is not None:
