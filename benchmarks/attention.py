@@ -4,7 +4,8 @@
     python benchmarks/attention.py --topology=v5e:2x2     # memory only: compiled for that TPU, which need not be here (pip install libtpu)
 
 Beside flanlite's implementations are the formula that T5X uses, which makes bias and mask into arrays and holds all scores, and
-`jax.nn.dot_product_attention` with the same arrays. Where other work shares a CPU, CPU time says more than time. Shapes are ROWSxHEADSxTARGETSxSOURCESxHEAD_DIM; `c` at the end makes it causal.
+`jax.nn.dot_product_attention` with the same arrays. Where other work shares a CPU, CPU time says more than time. Shapes are
+ROWSxHEADSxTARGETSxSOURCESxHEAD_DIM; `c` at the end makes it causal.
 """
 
 import argparse
