@@ -41,7 +41,7 @@ def attention(
         implementation: one of `IMPLEMENTATIONS`:
             'xla' holds B x H x T x S scores, forward and backward; the others do not:
             'blockwise' computes them block by block, and once more for the gradient; on any platform.
-            'pallas' does so in a kernel, which makes each tile's bias itself; on TPU, and on GPU, for K a power of two.
+            'pallas' does so in a kernel, which makes each tile's bias itself; on TPU and GPU.
             'cudnn' is cuDNN's, on NVIDIA GPUs, in bfloat16 and for even lengths. It wants bias and mask as one array in bfloat16, so
             it saves the scores but not the room of one B x H x T x S array (B x T x S without a bias).
 
@@ -49,7 +49,7 @@ def attention(
         out_BTHK in v's dtype. Rows of padding queries hold no meaning.
 
     Raises:
-        ValueError: an unknown implementation, or one that does not run on the platform, or not with these shapes.
+        ValueError: an unknown implementation, or one that does not run on the platform; a bias of other lengths.
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
     chosen = choose(implementation, T, S)
@@ -59,12 +59,7 @@ def attention(
         return attend(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
     if bias is not None and bias.shape[1:] != (T + S,):
         raise ValueError(f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one by distance')
-    kernels, blocks = BLOCKWISE
-    if chosen == 'pallas':
-        kernels, blocks = PALLAS[_platform()]
-        K = q_BTHK.shape[3]
-        if K < 16 or K & (K - 1):
-            raise ValueError(f"'pallas' attention got a head dimension of {K}, expected a power of two from 16 on; use 'blockwise'")
+    kernels, blocks = PALLAS[_platform()] if chosen == 'pallas' else BLOCKWISE
     attend = functools.partial(attention_blocks.attend, kernels, blocks, causal=causal)
     return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
 

@@ -72,13 +72,15 @@ def attend(
     (B, T), S = q_segments_BT.shape, k_BSHK.shape[1]
     tiling = Tiling(block_size(T, *blocks), block_size(S, *blocks), causal and kv_prefix_BS is None)
     more_T, more_S = -T % tiling.targets, -S % tiling.sources
+    K = q_BTHK.shape[3]
+    more_K = max(16, 1 << (K - 1).bit_length()) - K  # a power of two, as Triton wants
     first_BS = jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32) if causal else jnp.zeros(S, jnp.int32), (B, S))
     if causal and kv_prefix_BS is not None:
         first_BS = jnp.where(kv_prefix_BS, 0, first_BS)
     first_BS = jnp.where(kv_segments_BS > 0, first_BS, T + more_T)
 
     def padded(x_BTHK: jax.Array, more: int) -> jax.Array:
-        return jnp.pad(x_BTHK.swapaxes(1, 2), ((0, 0), (0, 0), (0, more), (0, 0)))
+        return jnp.pad(x_BTHK.swapaxes(1, 2), ((0, 0), (0, 0), (0, more), (0, more_K)))
 
     inputs = Inputs(
         padded(q_BTHK, more_T),
@@ -89,7 +91,7 @@ def attend(
         jnp.pad(first_BS, ((0, 0), (0, more_S)), constant_values=T + more_T),
         None if bias_HN is None else jnp.pad(bias_HN, ((0, 0), (more_T, more_S))),
     )
-    return _attend(kernels, tiling, inputs)[:, :, :T].swapaxes(1, 2)
+    return _attend(kernels, tiling, inputs)[:, :, :T, :K].swapaxes(1, 2)
 
 
 def block_size(length: int, least: int, most: int) -> int:

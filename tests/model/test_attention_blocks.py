@@ -18,7 +18,7 @@ from flanlite.model import attention_blocks, attention_blockwise, attention_gpu,
 from flanlite.model.attention import attention, segment_mask
 from flanlite.train import interop, partitioning
 
-B, H, K = 2, 2, 16
+B, H, K = 2, 2, 12
 CASES = {  # T, S, causal, prefix, with a bias, dtype
     'bidirectional': (37, 53, False, False, True, 'float32'),
     'causal': (37, 37, True, False, True, 'float32'),
@@ -152,6 +152,20 @@ def test_pallas_kernels_lower_to_triton():
 
     traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((1, 256), jnp.float32), ids)
     assert traced.lower(lowering_platforms=('cuda',)).as_text().count('triton') >= 4
+
+
+def test_cudnn_takes_bias_and_mask(monkeypatch):
+    monkeypatch.setattr(attention_module, '_platform', lambda: 'gpu')
+    monkeypatch.setattr('jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version', lambda: 91300)  # there is none here
+    x, ids = jax.ShapeDtypeStruct((1, 64, 2, 64), jnp.bfloat16), jax.ShapeDtypeStruct((1, 64), jnp.int32)
+
+    def total(q, bias, ids):
+        out = attention(q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='cudnn')
+        return out.astype(jnp.float32).sum()
+
+    traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((2, 128), jnp.float32), ids)
+    text = traced.lower(lowering_platforms=('cuda',)).as_text()
+    assert '__cudnn$fmhaScaleBiasSoftmaxBackward' in text
 
 
 @pytest.mark.parametrize('topology', ['v4:2x2x1', 'v6e:2x2'])
