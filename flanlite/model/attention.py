@@ -15,7 +15,8 @@ IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
 PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # where not any will do
 PALLAS = {'tpu': (attention_tpu.KERNELS, attention_tpu.BLOCKS), 'gpu': (attention_gpu.KERNELS, attention_gpu.BLOCKS)}
 BLOCKWISE = (attention_blockwise.KERNELS, (16, 256))  # at least and at most so many queries and keys a block
-LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}  # 'auto' leaves plain XLA from this many queries x as many keys on
+# 'auto' leaves plain XLA from this many queries x as many keys on. Judged by the memory of scores; not timed on GPU or TPU yet.
+LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}
 
 
 def attention(
