@@ -87,8 +87,7 @@ def build_cache(
 
 def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **options: object) -> cache.CacheReport:
     """Cache a mixture's tasks with its own vocabulary unless another is named."""
-    own = mixed.collection.vocabulary if mixed.collection else 't5'
-    vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own)
+    vocabulary = vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or mixed.vocabulary)
     options['renderings'] = 1 if split == 'train' else 'all'
     lengths = config.macro('TASK_FEATURE_LENGTHS', None)
     options['shots'] = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
@@ -109,6 +108,8 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
     """Print a mixture's tasks with counts, caps, rates and shares, then rendered examples with their tokens."""
     mixed = mixtures.resolve(mixture or config.macro('MIXTURE_OR_TASK_NAME'))
     report = ensure(mixed, 'train', vocabulary)
+    if not report.splits:
+        raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
     counts = {name: cached.num_examples for name, cached in report.splits.items()}
     rates = mixtures.rates(mixed, counts)
     total = sum(rates.values())
@@ -129,8 +130,7 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
         CONSOLE.print(fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()}))
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
-    own = mixed.collection.vocabulary if mixed.collection else 't5'
-    print_examples(report, vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or own), examples)
+    print_examples(report, vocabularies.load(vocabulary or config.macro('VOCABULARY', None) or mixed.vocabulary), examples)
 
 
 def print_examples(report: cache.CacheReport, vocabulary: vocabularies.Vocabulary, count: int) -> None:

@@ -23,9 +23,9 @@ GIN_FLAGS = {
 
 def train(args: argparse.Namespace) -> None:
     """Train on a mixture, as gin says."""
+    need_gin_file(args, 'gin/runs/pocket_train.gin')
     from flanlite.train import run
 
-    need_gin_file(args, 'gin/runs/pocket_train.gin')
     load_config(args)
     run.train(**given(args, 'explain'))
 
@@ -40,9 +40,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def loco(args: argparse.Namespace) -> None:
     """Hold out one cluster at a time: tune, evaluate zero-shot, compare, report."""
+    need_gin_file(args, 'gin/runs/pocket.gin')
     from flanlite.eval import loco as leave_one_cluster_out
 
-    need_gin_file(args, 'gin/runs/pocket.gin')
     load_config(args)
     leave_one_cluster_out.loco(**given(args, 'only'))
 
@@ -137,10 +137,10 @@ COMMANDS = {
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
 FLAGS = {
     'train': ('mixture', 'model_dir', 'lineage', 'shots', 'explain', 'profile_steps', 'wandb'),
-    'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows', 'shots'),
+    'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows', 'shots', 'vocabulary'),
     'loco': ('only', 'model_dir', 'lineage', 'shots'),
     'report': ('model_dir', 'output'),
-    'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature'),
+    'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature', 'vocabulary'),
     'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'shots', 'processes', 'runner'),
     'show': ('mixture', 'vocabulary', 'examples', 'lineage', 'shots'),
     'datasets': ('mixture', 'format'),
@@ -150,7 +150,7 @@ FLAGS = {
     'compile': ('topology', 'search'),
 }
 
-KINDS = {flag: {'action': 'store_true'} for flag in ('fail_fast', 'rebuild', 'explain', 'search')}
+KINDS = {flag: {'action': 'store_true', 'default': None} for flag in ('fail_fast', 'rebuild', 'explain', 'search')}
 KINDS |= {flag: {'type': int} for flag in ('examples', 'max_rows', 'max_length', 'beams', 'ngram', 'processes')}
 KINDS |= {'temperature': {'type': float}, 'shots': {'type': lambda text: int(text) if text.isdecimal() else text}}
 
@@ -214,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, object]:
     """Keep the flags that the user gave; the rest is gin's and the functions' to say."""
-    return {name: getattr(args, name) for name in names if name not in GIN_FLAGS and getattr(args, name) not in (None, False)}
+    return {name: getattr(args, name) for name in names if name not in GIN_FLAGS and getattr(args, name) is not None}
 
 
 def need_gin_file(args: argparse.Namespace, example: str) -> None:
@@ -236,12 +236,14 @@ def import_modules(names: Sequence[str]) -> None:
 
 def load_config(args: argparse.Namespace) -> None:
     """Read the gin files and overrides of a command; first import what they may configure."""
+    search_paths = [path for path in args.gin_search_paths.split(',') if path]
+    for name in args.gin_file:
+        config.find_gin_file(name, search_paths)
     if args.gin_file or args.bindings:
         for module in CONFIGURED:
             importlib.import_module(module)
     bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
     bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None) is not None]
-    search_paths = [path for path in args.gin_search_paths.split(',') if path]
     config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))
 
 

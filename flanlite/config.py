@@ -7,7 +7,10 @@ import inspect
 import logging
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import gin
 
@@ -59,6 +62,7 @@ def load(
         for binding in bindings:
             gin.parse_config(quote_binding(binding))
         check_macros(in_files | set(known_macros))
+        check_types()
         gin.finalize()
 
 
@@ -80,7 +84,7 @@ def macro(name: str, default: object = gin.REQUIRED) -> object:
 def macros() -> set[str]:
     """Name the macros that are bound or used."""
     text = gin.config_str()
-    return set(MACRO.findall(text)) | set(MACRO_USE.findall(text)) if text else set()
+    return {name for name in MACRO.findall(text) if '.' not in name} | set(MACRO_USE.findall(text))
 
 
 def check_macros(known: set[str]) -> None:
@@ -88,11 +92,44 @@ def check_macros(known: set[str]) -> None:
     text = gin.config_str()
     used = set(MACRO_USE.findall(text))
     for name in MACRO.findall(text):
-        if '.' not in name and name not in used and name not in known:
+        if '.' not in name and name not in used | known:
             raise ValueError(f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
                              f'the macros here are {", ".join(sorted(used | known)) or "none"}')
     for name in sorted(used - set(MACRO.findall(text))):
         raise ValueError(f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file')
+
+
+def check_types() -> None:
+    """Refuse a value that is bound to a parameter annotated as something else, before the parameter is used."""
+    for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
+        parameters = {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
+        for name, value in bound.items():
+            through = []
+            while isinstance(value, gin.config.ConfigurableReference) and value.scoped_selector.endswith('/gin.macro'):
+                through.append(value.scoped_selector.removesuffix('/gin.macro'))
+                value = gin.query_parameter(f'%{through[-1]}')
+            annotation = parameters[name].annotation if name in parameters else Any
+            if not isinstance(value, gin.config.ConfigurableReference) and not fits(value, annotation):
+                kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else [annotation]
+                expected = ' or '.join((typing.get_origin(kind) or kind).__name__ for kind in kinds)
+                named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
+                raise ValueError(f'{named} is {value!r}; expected {expected.replace("NoneType", "None")}')
+
+
+def fits(value: object, annotation: Any) -> bool:
+    """Whether a literal is of an annotated type; what is no plain type or collection is taken on trust."""
+    if isinstance(annotation, types.UnionType):
+        return any(fits(value, each) for each in typing.get_args(annotation))
+    kind = typing.get_origin(annotation) or annotation
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind in (Sequence, tuple):
+        return isinstance(value, list | tuple)
+    if kind is Callable:
+        return callable(value)
+    return isinstance(value, kind) if kind in (str, bool, types.NoneType, Mapping, dict) else True
 
 
 def quote_binding(binding: str) -> str:

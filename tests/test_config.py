@@ -1,5 +1,7 @@
 """gin configuration: overrides, clear errors, and a resolved config that gives the same run."""
 
+from collections.abc import Mapping
+
 import gin
 import pytest
 
@@ -9,7 +11,7 @@ pytestmark = pytest.mark.smoke
 
 
 @gin.configurable
-def toy_run(steps=3, folder='', lengths=None):
+def toy_run(steps: int = 3, folder: str | None = '', lengths: Mapping[str, int] | None = None):
     return steps, folder, lengths
 
 
@@ -43,6 +45,10 @@ def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
         ('toy_run.folder=%MODEL_DIR', ['MODEL_DIR', 'has no value', '--gin.MODEL_DIR']),
         ('toy_run.folder=@toy_rum()', ['toy_rum', 'did you mean toy_run']),
         ('nonsense', ['nonsense', 'TRAIN_STEPS=100']),
+        ('toy_run.folder=3', ['toy_run.folder is 3; expected str or None']),
+        ('TRAIN_STEPS=many', ["TRAIN_STEPS is 'many'; expected int"]),
+        ('TRAIN_STEPS=1e3', ['TRAIN_STEPS is 1000.0; expected int']),
+        ('toy_run.lengths=96', ['toy_run.lengths is 96; expected Mapping or None']),
     ],
 )
 def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):

@@ -1,5 +1,6 @@
 """Which tasks train together and at which rates: collections, with or without something held out, single tasks, SeqIO's own mixtures."""
 
+import contextlib
 import dataclasses
 import difflib
 import fnmatch
@@ -10,12 +11,12 @@ import math
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 
-from flanlite.data import clusters, specs
+from flanlite.data import clusters, specs, vocabularies
 from flanlite.data.fewshot import Shots
 
 SCHEMES = ('proportional', 'equal', 'unimax')
@@ -80,6 +81,15 @@ class Mixture:
     epochs: float = 1.0
     templates_per_task: int | None = None
     shots: Shots | None = None
+
+    @property
+    def vocabulary(self) -> str:
+        """Name the vocabulary of its collection, or of its SeqIO tasks."""
+        if self.collection:
+            return self.collection.vocabulary
+        seqio: Any = sys.modules['seqio']
+        features = seqio.TaskRegistry.get(self.entries[0].task).output_features
+        return vocabularies.name_of_seqio(features.get('inputs') or next(iter(features.values())))
 
     def notes(self) -> list[str]:
         """Say which training data sets share a corpus with what is held out, and what became of them."""
@@ -273,7 +283,29 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
     if mixture.scheme == 'unimax':
         sizes = {entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task]) for entry in entries}
         return unimax(sizes, mixture.budget, mixture.epochs)
-    return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+    with sizes_known(mixture, num_examples):
+        return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+
+
+@contextlib.contextmanager
+def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[None]:
+    """Let SeqIO's rate functions find the number of cached examples where a task's source does not know its own; none where it failed."""
+    names = [entry.task for entry in mixture.entries if entry.rate]
+    found = [sys.modules['seqio'].TaskRegistry.get(name) for name in names]
+    unknown = [task for task in found if task.source.num_input_examples('train') is None]
+    for task in unknown:
+        size = num_examples.get(task.name, 0)
+        task.num_input_examples = lambda split, size=size: size
+    try:
+        yield
+    except (TypeError, LookupError, AssertionError) as error:
+        raise ValueError(
+            f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: {error}; mend its rate "
+            "function, or set mixture.scheme = 'equal'"
+        ) from error
+    finally:
+        for task in unknown:
+            del task.num_input_examples
 
 
 def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:

@@ -4,6 +4,7 @@ SeqIO and TensorFlow are imported inside these functions only: who trains on fla
 """
 
 import functools
+import inspect
 import math
 import pathlib
 import sys
@@ -284,12 +285,21 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
     if split not in found.splits:
         raise ValueError(f'the SeqIO task {name!r} has no split {split!r}, only {", ".join(found.splits)}')
     for feature in ('inputs', 'targets'):
-        if features[feature].vocabulary != vocabulary.to_seqio():
+        if not vocabulary.has_ids_of(features[feature].vocabulary):
+            own = vocabularies.name_of_seqio(features[feature])
             raise ValueError(
-                f'the SeqIO task {name!r} has other {feature} tokens, of {features[feature].vocabulary}, than {vocabulary.name!r}; '
-                'train with its vocabulary, by the path of its SentencePiece model, or register the task with that of the run'
+                f'the {feature} of the SeqIO task {name!r} are tokens of {own!r}, not of {vocabulary.name!r}; train with '
+                f'VOCABULARY={own!r}, or register the task with {vocabulary.name!r}'
             )
-    dataset = found.get_dataset(sequence_length=None, split=split, shuffle=False)
+    try:
+        dataset = found.get_dataset(sequence_length=None, split=split, shuffle=False)
+    except (TypeError, KeyError) as error:
+        if not any('sequence_length' in inspect.signature(function).parameters for function in found.preprocessors):
+            raise
+        raise ValueError(
+            f'a preprocessor of the SeqIO task {name!r} fails with sequence_length=None ({type(error).__name__}: {error}): examples are '
+            'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs with functools.partial'
+        ) from error
     for index, example in enumerate(dataset.as_numpy_iterator()):
         inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
         if inputs.ndim != 1 or targets.ndim != 1:

@@ -20,8 +20,10 @@ UNK_ID = 2
 USER_DEFINED = 4  # SentencePiece's type of a piece that is always one token
 NAMES = ('pocket', 't5', 'bytes')
 EXTRA_IDS = {'pocket': 32, 't5': 100, 'bytes': 125}  # T5's and ByT5's own numbers; a small model can spare few embeddings
+USUAL_EXTRA_IDS = 100  # of other models
 T5_FILE = 't5_sentencepiece.model'
 NO_INPUT_EOS = ':no_input_eos'  # behind a vocabulary's name: inputs do not end with EOS
+SENTINELS = ':extra_ids='  # before it, where there are not as many as usual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,15 @@ class Vocabulary:
         """Make SeqIO's object for the same vocabulary."""
         raise NotImplementedError
 
+    def has_ids_of(self, other: Any) -> bool:
+        """Whether a SeqIO vocabulary's ids mean the same here; it may have no sentinels, since those stand behind all else."""
+        same = self if other.extra_ids else dataclasses.replace(self, extra_ids=0)
+        return same.equals(other)
+
+    def equals(self, other: Any) -> bool:
+        """Whether SeqIO's vocabulary is this one."""
+        return self.to_seqio() == other
+
 
 @dataclasses.dataclass(frozen=True)
 class SentencePieceVocabulary(Vocabulary):
@@ -140,6 +151,10 @@ class SentencePieceVocabulary(Vocabulary):
 
         return shared_tokens.SharedSentencePieceVocabulary(self.path, extra_ids=self.extra_ids)
 
+    def equals(self, other: Any) -> bool:
+        """Whether SeqIO's vocabulary is this one, from whichever file."""
+        return getattr(other, 'sp_model', None) == self.to_seqio().sp_model
+
 
 @dataclasses.dataclass(frozen=True)
 class ByteVocabulary(Vocabulary):
@@ -179,18 +194,46 @@ def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     Args:
         name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
             behind it, inputs do not end with EOS (as in T0), only targets do.
-        extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125.
+        extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
+            number in the name, `bytes:extra_ids=7`, comes first.
 
     Raises:
         ValueError: there is no such vocabulary, or the file is no model with T5's special ids.
     """
     if isinstance(name, Vocabulary):
         return name
-    kind = name.removesuffix(NO_INPUT_EOS)
-    count = EXTRA_IDS.get(kind, 100) if extra_ids is None else extra_ids
+    kind, _, in_name = name.removesuffix(NO_INPUT_EOS).partition(SENTINELS)
+    if in_name and not in_name.isdecimal():
+        raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
+    usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
+    count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
+    input_eos = not name.endswith(NO_INPUT_EOS)
+    name = full_name(kind, count, input_eos)
     if kind == 'bytes':
-        return ByteVocabulary(name, count, kind == name)
-    return SentencePieceVocabulary(name, count, kind == name, path=find_model(kind))
+        return ByteVocabulary(name, count, input_eos)
+    return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind))
+
+
+def full_name(kind: str, extra_ids: int, input_eos: bool) -> str:
+    """Write all of a vocabulary into its name, for `load`; what is as usual is left out."""
+    sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
+    return kind + sentinels + ('' if input_eos else NO_INPUT_EOS)
+
+
+def name_of_seqio(feature: Any) -> str:
+    """Name the vocabulary of a SeqIO task's feature; where it has no sentinels, the one that is equal but for them.
+
+    Raises:
+        ValueError: it is of a kind that flanlite does not have.
+    """
+    import seqio
+
+    found, input_eos = feature.vocabulary, feature.add_eos
+    if isinstance(found, seqio.ByteVocabulary):
+        return full_name('bytes', found.extra_ids or EXTRA_IDS['bytes'], input_eos)
+    if isinstance(found, seqio.SentencePieceVocabulary):
+        return full_name(found.sentencepiece_model_file, found.extra_ids or USUAL_EXTRA_IDS, input_eos)
+    raise ValueError(f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary')
 
 
 def find_model(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import gin
 
 from flanlite.data import cache
+from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.train import partitioning
 
@@ -23,6 +24,7 @@ def infer(
     max_length: int = 64,
     beams: int = 1,
     temperature: float = 0.0,
+    vocabulary: str | None = None,
     lines_at_a_time: int = 512,
 ) -> int:
     """Answer every line of a file and return how many there were.
@@ -37,28 +39,34 @@ def infer(
         max_length: the longest generated answer, in tokens.
         beams: beam search with that many beams; 1 is greedy.
         temperature: above 0, samples instead.
+        vocabulary: by default the one that the model was trained with.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
         ValueError: there is no such checkpoint or input, or a line is no JSON object with texts; the message names the line.
     """
+    if output != '-' and not pathlib.Path(output).absolute().parent.is_dir():
+        raise ValueError(f'no folder {str(pathlib.Path(output).parent)!r} to write {output!r} in; make it, or name another output')
     if not checkpoint:
         raise ValueError('infer needs a model; give one with --checkpoint=PATH')
     if lines_at_a_time < 1:
         raise ValueError(f'got lines_at_a_time={lines_at_a_time}; expected at least 1')
     if input != '-' and not pathlib.Path(input).is_file():
         raise ValueError(f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input')
-    partitioning.keep_compiled(cache.cache_folder() / 'jax')
-    model = load(checkpoint)
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
+    Decoding(**decoding)  # what cannot be is refused before the model is loaded
+    partitioning.keep_compiled(cache.cache_folder() / 'jax')
     answered = 0
     with opened(input, 'r') as source, opened(output, 'w') as sink:
         records = read(source, input)
-        while chunk := list(itertools.islice(records, lines_at_a_time)):
+        chunk = list(itertools.islice(records, lines_at_a_time))
+        model = load(checkpoint, vocabulary)
+        while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False) + '\n')
             sink.flush()
             answered += len(chunk)
+            chunk = list(itertools.islice(records, lines_at_a_time))
             if output != '-':
                 print(f'answered {answered:,} lines', file=sys.stderr, flush=True)
     return answered
@@ -74,13 +82,23 @@ def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:
 def read(source: TextIO, name: str) -> Iterator[dict[str, Any]]:
     """Read records from JSONL or from lines of text."""
     as_json = pathlib.Path(name).suffix in ('.jsonl', '.json')
-    for number, line in enumerate(source, 1):
+    for number, line in enumerate(checked(source, name), 1):
         if number == 1 and name == '-':
             as_json = line.lstrip().startswith('{')
         if not as_json:
             yield {'inputs': line.rstrip('\r\n')}
         elif line.strip():
             yield parse(line, f'line {number} of {"standard input" if name == "-" else name}')
+
+
+def checked(source: TextIO, name: str) -> Iterator[str]:
+    """Yield lines; one that is not in UTF-8 is an error that shows it."""
+    try:
+        yield from source
+    except UnicodeDecodeError as error:
+        start, end = error.object.rfind(b'\n', 0, error.start) + 1, error.object.find(b'\n', error.start)
+        line = error.object[max(start, error.start - 40) : None if end < 0 else min(end, error.start + 40)]
+        raise ValueError(f'{name} is not in UTF-8, at {line!r}; convert it, for example with iconv -f latin1 -t utf-8') from None
 
 
 def parse(line: str, where: str) -> dict[str, Any]:

@@ -185,6 +185,4 @@ def load(
         gin_config.load([config])
         config = T5Config()
     run = parameters.load_run(path, config, **config_changes)
-    if not vocabulary and not run.vocabulary:
-        raise ValueError(f'{path} does not come with its vocabulary; name it: vocabulary=..., a name or the path of a SentencePiece model')
-    return Model(run.config, run.params, vocabularies.load(vocabulary or run.vocabulary), partitioner)
+    return Model(run.config, run.params, vocabularies.load(run.vocabulary_or(vocabulary, path)), partitioner)

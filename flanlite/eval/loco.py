@@ -13,7 +13,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from flanlite import config as gin_config
-from flanlite.data import cache, mixtures, specs, vocabularies
+from flanlite.data import batches, cache, mixtures, specs, vocabularies
 from flanlite.data.clusters import find_split
 from flanlite.eval import report, results, tables
 from flanlite.eval.contenders import HeldOut, Sweep, score_piece
@@ -74,6 +74,7 @@ def loco(
     collection = resolved.collection
     if collection is None or mixture != collection.name:
         raise ValueError(f'{mixture!r} is no collection; the collections are {", ".join(mixtures.collection_names())}')
+    batches.check_lengths(task_feature_lengths)
     held_out = choose_clusters(only if only is not None else clusters, collection)
     if unknown := [model for model in models if model not in MODELS]:
         raise ValueError(f'unknown model {unknown[0]!r}; the compared models are {", ".join(MODELS)}')

@@ -50,7 +50,7 @@ def evaluate_checkpoint(
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
     run = parameters.load_run(checkpoint)
-    vocabulary = vocabularies.load(vocabulary or run.vocabulary)
+    vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
     lengths = feature_lengths or run.feature_lengths
     shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
     opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows, shots=shots)

@@ -6,6 +6,8 @@ import logging
 import math
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +27,7 @@ logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.
 
 FOLDER = 'checkpoints'
 EMA = 'ema'  # the item that holds the moving average of the parameters
+UNFINISHED = '.orbax-checkpoint-tmp'  # in the names of what a killed run was writing
 Tree = Any
 
 
@@ -100,7 +103,11 @@ class Checkpoints:
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
-            options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy(), cleanup_tmp_directories=True)
+            check_writable(self.path, model_dir)
+            if jax.process_index() == 0:  # at once: Orbax's own cleaning goes on beside, and complains where the run ends before it
+                for left in self.path.glob(f'*{UNFINISHED}*'):
+                    shutil.rmtree(left, ignore_errors=True)
+            options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy())
         handlers = {
             'params': ocp.StandardCheckpointHandler(),
             EMA: ocp.StandardCheckpointHandler(),
@@ -218,6 +225,18 @@ class Checkpoints:
 
     def _shapes(self, step: int, item: str) -> dict[str, tuple[int, ...]]:
         return shapes(self._manager.item_metadata(step)[item].tree)
+
+
+def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:
+    """Make a run's folder for checkpoints, and refuse one that nothing can be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'MODEL_DIR is {model_dir}, which cannot be written: {error.strerror}; name another folder with --model_dir'
+        ) from error
 
 
 def shapes(tree: Tree) -> dict[str, tuple[int, ...]]:

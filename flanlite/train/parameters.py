@@ -37,6 +37,15 @@ class Run(NamedTuple):
     feature_lengths: dict[str, int]
     step: int
 
+    def vocabulary_or(self, named: str | None, path: str | os.PathLike[str]) -> str:
+        """Return the vocabulary that was named, else the model's own; a `ValueError` where it has none."""
+        if not named and not self.vocabulary:
+            raise ValueError(
+                f'{path} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a '
+                'SentencePiece model'
+            )
+        return named or self.vocabulary
+
 
 def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree | None = None) -> Tree:
     """Load a model's parameters, in float32; each process reads from disk what its devices hold.

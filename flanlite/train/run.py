@@ -106,6 +106,8 @@ def train(
     optimizer = optimizers.average(optimizers.freeze(optimizer, frozen), ema_decay)
     partitioner.check_batch(batch_size, settings.microbatches)
     partitioner.check_heads(config.num_heads)
+    if train_steps < 1:
+        raise ValueError(f'TRAIN_STEPS is {train_steps}, expected at least 1')
     saving.check_metric(evaluates=eval_every_steps is not None)
     first = jax.process_index() == 0
     if explain:
@@ -237,7 +239,7 @@ class TrainingData:
         """Find the mixture and the vocabulary; reads no data."""
         batches.check_lengths(feature_lengths)
         mixture = mixtures.resolve(name, held_out=held_out)
-        loaded = vocabularies.load(vocabulary or (mixture.collection.vocabulary if mixture.collection else 't5'))
+        loaded = vocabularies.load(vocabulary or mixture.vocabulary)
         return cls(mixture, loaded, style, dict(feature_lengths), batch_size, seed)
 
     def build(self, fail_fast: bool) -> 'TrainingData':

@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite.data import cache, rendering, sources, specs, tasks, vocabularies
+from flanlite.data import cache, mixtures, rendering, sources, specs, tasks, vocabularies
 from flanlite.data.specs import Collection, Splits
 
 
@@ -113,7 +114,7 @@ def test_missing_tfds_data_says_how_to_get_it(tmp_path, monkeypatch):
         list(sources.Tfds('glue/rte:2.0.0').rows('train[:3]'))
 
 
-def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets')):
+def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets'), also=()):
     feature = seqio.Feature(vocabulary or BYTES.to_seqio(), add_eos=True)
 
     def dataset(split, shuffle_files, seed=None):
@@ -121,7 +122,7 @@ def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets')):
 
     return seqio.TaskRegistry.add(
         name, source=seqio.FunctionDataSource(dataset, splits=['train', 'validation']),
-        preprocessors=[seqio.preprocessors.tokenize, seqio.preprocessors.append_eos],
+        preprocessors=[seqio.preprocessors.tokenize, *also, seqio.preprocessors.append_eos],
         output_features=dict.fromkeys(features, feature), metric_fns=[],
     )  # fmt: skip
 
@@ -149,9 +150,39 @@ def test_seqio_tasks_that_do_not_fit_are_skipped_with_the_reason(tmp_path):
     add_task('decoder_only', lambda split, key, index: 'a', features=('targets',))
     add_task('other_tokens', lambda split, key, index: 'a', vocabulary=seqio.ByteVocabulary(3))
     assert 'expected inputs and targets' in ensure('decoder_only', tmp_path).skipped['decoder_only']
-    assert 'has other inputs tokens' in ensure('other_tokens', tmp_path).skipped['other_tokens']
+    assert "tokens of 'bytes:extra_ids=3', not of 'bytes'" in ensure('other_tokens', tmp_path).skipped['other_tokens']
     add_task('fine', lambda split, key, index: 'a')
     assert "no split 'test', only" in ensure('fine', tmp_path, split='test').skipped['fine']
+
+
+def test_a_preprocessor_that_needs_lengths_says_so(tmp_path):
+    add_task('cut', lambda split, key, index: 'a', also=[lambda dataset, sequence_length: dataset.take(sequence_length['inputs'])])
+    assert 'fails with sequence_length=None' in ensure('cut', tmp_path).skipped['cut']
+
+
+def test_a_seqio_mixture_brings_its_vocabulary_and_rates(tmp_path):
+    for name, vocabulary in (('bare', seqio.ByteVocabulary()), ('full', seqio.ByteVocabulary(125))):
+        add_task(name, lambda split, key, index: f'{split} {index}', vocabulary=vocabulary)
+    seqio.MixtureRegistry.add('mine', ['bare', 'full'], default_rate=functools.partial(seqio.mixing_rate_num_examples, scale=2.0))
+    mixture = mixtures.resolve('mine')
+    assert mixture.vocabulary == 'bytes'
+    cached = cache.ensure(['bare', 'full'], split='train', vocabulary=mixture.vocabulary, cache_dir=tmp_path)
+    assert {name: split.num_examples for name, split in cached.splits.items()} == {'bare': 12, 'full': 12}
+    assert mixtures.rates(mixture, {'bare': 12, 'full': 10}) == {'bare': 24, 'full': 20}
+    seqio.MixtureRegistry.add('broken', ['bare'], default_rate=lambda task: {}['rate'])
+    with pytest.raises(ValueError, match="rates of SeqIO's mixture 'broken' cannot be computed: KeyError"):
+        mixtures.rates(mixtures.resolve('broken'), {'bare': 12})
+
+
+def test_the_vocabulary_of_a_seqio_task():
+    no_eos = seqio.Feature(seqio.ByteVocabulary(3), add_eos=False)
+    assert vocabularies.name_of_seqio(no_eos) == 'bytes:extra_ids=3:no_input_eos'
+    assert vocabularies.name_of_seqio(seqio.Feature(seqio.SentencePieceVocabulary('a.model', 100))) == 'a.model'
+    with pytest.raises(ValueError, match='PassThroughVocabulary; expected a ByteVocabulary'):
+        vocabularies.name_of_seqio(seqio.Feature(seqio.PassThroughVocabulary(10)))
+    pocket = vocabularies.load('pocket')
+    assert pocket.has_ids_of(seqio.SentencePieceVocabulary(pocket.path, pocket.extra_ids))
+    assert pocket.has_ids_of(seqio.SentencePieceVocabulary(pocket.path)) and not pocket.has_ids_of(seqio.ByteVocabulary())
 
 
 def test_registered_tasks_are_known_to_seqio_and_score():

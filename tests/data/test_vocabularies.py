@@ -64,6 +64,16 @@ def test_fingerprints_differ_with_content(model_file, tmp_path):
     assert vocabularies.load(str(copy)).fingerprint() == vocabularies.load(model_file).fingerprint()
 
 
+def test_the_number_of_sentinels_travels_in_the_name(model_file):
+    few = vocabularies.load(model_file, extra_ids=7)
+    assert few.name == f'{model_file}:extra_ids=7' and vocabularies.load(few.name) == few
+    bare = vocabularies.load('bytes:extra_ids=3:no_input_eos')
+    assert (bare.extra_ids, bare.input_eos, bare.name) == (3, False, 'bytes:extra_ids=3:no_input_eos')
+    assert vocabularies.load('bytes', extra_ids=125).name == 'bytes'
+    with pytest.raises(ValueError, match='expected a number'):
+        vocabularies.load('bytes:extra_ids=x')
+
+
 def test_same_tokens_as_seqio(vocabulary):
     seqio = vocabulary.to_seqio()
     assert seqio.vocab_size == vocabulary.size

@@ -101,6 +101,13 @@ def test_infer_names_the_bad_line(path, tmp_path, line, message):
         infer(str(path), str(source), str(tmp_path / 'out.jsonl'))
 
 
+def test_infer_shows_what_is_not_utf8(tmp_path):
+    source = tmp_path / 'in.txt'
+    source.write_bytes('one\ncafé au lait\n'.encode('latin1'))
+    with pytest.raises(ValueError, match=r"in\.txt is not in UTF-8, at b'caf\\xe9 au lait'; convert it"):
+        infer('no model is loaded for this', str(source))
+
+
 def test_infer_needs_a_model_and_a_file(path):
     with pytest.raises(ValueError, match='--checkpoint'):
         infer()

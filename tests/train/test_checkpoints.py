@@ -1,5 +1,6 @@
 """Saving and restoring: bit for bit, to another mesh, what is kept, and clear errors for what does not fit."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -56,6 +57,15 @@ def test_what_is_restored_is_bit_identical(saved, tmp_path):
         assert np.asarray(got).tobytes() == np.asarray(expected).tobytes() and got.dtype == expected.dtype
     assert (restored.position, restored.unlogged) == ({'window': 3}, {'loss': 3.1})
     assert saved.manifest(3) == json.loads(json.dumps(MANIFEST))
+
+
+def test_what_a_killed_run_was_writing_is_removed(saved, tmp_path):
+    left = tmp_path / 'checkpoints' / '4.orbax-checkpoint-tmp-5'
+    left.mkdir()
+    with contextlib.closing(Checkpoints(tmp_path)):
+        assert left.is_dir(), 'who reads does not clean'
+    with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig())) as again:
+        assert not left.is_dir() and again.latest_step() == 3
 
 
 def test_a_run_folder_gives_back_its_model(saved, tmp_path):
