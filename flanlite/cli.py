@@ -107,14 +107,14 @@ def lint(args: argparse.Namespace) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write a checkpoint of ours, T5X's or Hugging Face's as a Hugging Face folder, or as one safetensors file."""
-    from flanlite.model.t5 import T5Config
+    from flanlite.model import kinds
     from flanlite.train import parameters
 
     load_config(args)
     for flag in ('checkpoint', 'output'):
         if not getattr(args, flag):
             raise ValueError(f'convert needs --{flag}=PATH')
-    config = T5Config() if args.gin_file else None
+    config = kinds.model() if args.gin_file else None
     parameters.convert(config=config, **given(args, *FLAGS['convert']))
 
 

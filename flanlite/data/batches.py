@@ -5,14 +5,17 @@ import math
 import resource
 import weakref
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
 import numpy as np
 
-from flanlite.data import packing, shuffling
+from flanlite.data import packing, prefix_lm, shuffling
 from flanlite.data.cached import MAX_LENGTH, CachedSplit, Example, decode_tokens, groups
+
+# How examples become rows, as SeqIO's feature converters make them: modules with `best_fit`, `room`, `pack` and `pad`.
+CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
 
 
 class Order:
@@ -68,11 +71,13 @@ class RowReader:
     go on with another number of hosts.
     """
 
-    def __init__(self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, host_rows: Sequence[int]) -> None:
-        self._order, self._capacity, self._pack = order, capacity, pack
+    def __init__(
+        self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, host_rows: Sequence[int], converter: str
+    ) -> None:
+        self._order, self._capacity, self._pack, self._converter = order, capacity, pack, CONVERTERS[converter]
         self._batch_size = batch_size
         self._mine = frozenset(host_rows)
-        self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}".encode()):08x}'
+        self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}/{converter}".encode()):08x}'
         self._window, self._row = 0, 0
         self._planned: list[list[packing.Tokens] | None] | None = None
 
@@ -91,8 +96,8 @@ class RowReader:
                 rows.append(self._planned[self._row])
             self._row += 1
         if self._pack:
-            return packing.pack(rows, self._capacity)
-        return packing.pad([example for row in rows for example in row], self._capacity)
+            return self._converter.pack(rows, self._capacity)
+        return self._converter.pad([example for row in rows for example in row], self._capacity)
 
     def get_state(self) -> dict[str, Any]:
         """Return where the next batch starts."""
@@ -114,7 +119,8 @@ class RowReader:
     def _read_window(self, place: int) -> list[list[packing.Tokens] | None]:
         """Plan the current window and read this host's rows from the current one on, which is the batch's row number `place`."""
         task, index = self._order.draw(self._window)
-        rows = plan(self._order.lengths(task, index), self._capacity, self._pack, (self._order.seed, self._window, 1))
+        best_fit = self._converter.best_fit if self._pack else None
+        rows = plan(self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1))
         wanted = [number for number in range(self._row, len(rows)) if (place + number - self._row) % self._batch_size in self._mine]
         examples = np.array([example for number in wanted for example in rows[number]], np.int64)
         tokens: dict[int, packing.Tokens] = {}
@@ -128,11 +134,11 @@ class RowReader:
         return planned
 
 
-def plan(lengths: np.ndarray, capacity: tuple[int, int], pack: bool, seeds: tuple[int, ...]) -> list[list[int]]:
-    """Decide which examples share a row, and shuffle the rows."""
-    if not pack:
+def plan(lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | None, seeds: tuple[int, ...]) -> list[list[int]]:
+    """Decide which examples share a row, and shuffle the rows; none do without `best_fit`."""
+    if not best_fit:
         return [[example] for example in range(len(lengths))]
-    rows = packing.best_fit(np.minimum(lengths, capacity), capacity)
+    rows = best_fit(np.minimum(lengths, capacity), capacity)
     return [rows[number] for number in shuffling.shuffle(len(rows), *seeds)]
 
 
@@ -164,7 +170,7 @@ class TrainBatches:
         self._source[0].close()
 
 
-@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'host_rows'])
+@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'converter', 'host_rows'])
 def train_iterator(
     splits: Sequence[CachedSplit],
     rates: Sequence[float],
@@ -172,6 +178,7 @@ def train_iterator(
     feature_lengths: Mapping[str, int],
     batch_size: int,
     seed: int,
+    converter: str = 'encoder_decoder',
     pack: bool = True,
     host_rows: Sequence[int] | None = None,
     window: int = 4_096,
@@ -185,6 +192,7 @@ def train_iterator(
         feature_lengths: the row's lengths by `inputs` and `targets`; what is longer is cut at the end, as SeqIO does.
         batch_size: rows of the global batch.
         seed: decides the order, together with the position.
+        converter: one of `CONVERTERS`; the model's config names it.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
         host_rows: which rows of each batch this host reads; by default all.
         window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
@@ -203,7 +211,7 @@ def train_iterator(
     if window < 1 or prefetch < 0:
         raise ValueError(f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more')
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
-    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows)
+    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows, converter)
     return TrainBatches(reader, prefetch)
 
 

@@ -1,4 +1,4 @@
-"""Which examples share a row, and the arrays that rows become. SeqIO's keys, shift and masks."""
+"""Which examples share a row, and the arrays that rows become for an encoder-decoder. SeqIO's keys, shift and masks."""
 
 import math
 from collections.abc import Sequence
@@ -78,6 +78,11 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
         rows.append(order[row].tolist())
         order, inputs, targets = order[waiting], inputs[waiting], targets[waiting]
     return rows
+
+
+def room(capacity: tuple[int, int]) -> dict[str, int]:
+    """Count the tokens that a row has room for, by side."""
+    return {'encoder': capacity[0], 'decoder': capacity[1]}
 
 
 def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[str, np.ndarray]:

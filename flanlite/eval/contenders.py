@@ -21,8 +21,8 @@ from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
 from flanlite.eval.scores import TaskScores
 from flanlite.eval.splits import Opened
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import models
+from flanlite.model.models import ModelConfig
 from flanlite.train import parameters
 from flanlite.train import run as training
 
@@ -49,7 +49,7 @@ class Sweep:
 
     folder: pathlib.Path
     collection: specs.Collection
-    config: T5Config
+    config: ModelConfig
     vocabulary: Vocabulary
     feature_lengths: Mapping[str, int]
     initial_checkpoint_path: str | None = None
@@ -59,11 +59,11 @@ class Sweep:
     shots: Shots | None = None
 
     @functools.cached_property
-    def base_params(self) -> t5.Params:
+    def base_params(self) -> models.Params:
         """Load the model before tuning, or draw it."""
         if self.initial_checkpoint_path:
             return parameters.load_params(self.initial_checkpoint_path, self.config)
-        return jax.jit(t5.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
+        return jax.jit(models.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
 
     def tasks(self, cluster: str) -> tuple[str, ...]:
         """Name the data sets of a cluster, or those that another split holds out."""
@@ -94,7 +94,7 @@ class HeldOut:
         chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][: self.sweep.seen]
         return sweep_splits(self.sweep, chosen) if chosen else Opened({}, {})
 
-    def run(self, scored: Mapping[str, CachedSplit], params: t5.Params, template: Mapping[str, int] | None = None) -> 'Outcome':
+    def run(self, scored: Mapping[str, CachedSplit], params: models.Params, template: Mapping[str, int] | None = None) -> 'Outcome':
         """Score parameters on splits."""
         evaluator = Evaluator(scored, self.sweep.vocabulary, self.sweep.feature_lengths)
         scores = evaluator.run(self.sweep.config, params, template=template)

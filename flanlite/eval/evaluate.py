@@ -16,8 +16,8 @@ from flanlite.eval.generate import Decoding
 from flanlite.eval.progress import progress
 from flanlite.eval.rank import Question
 from flanlite.eval.scores import TaskScores
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import models
+from flanlite.model.models import ModelConfig
 from flanlite.train.partitioning import Partitioner, make_partitioner
 
 FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection
@@ -44,7 +44,12 @@ class Evaluator:
     tokens_per_batch: int = 4096
 
     def run(
-        self, config: T5Config, params: t5.Params, partitioner: Partitioner | None = None, *, template: Mapping[str, int] | None = None
+        self,
+        config: ModelConfig,
+        params: models.Params,
+        partitioner: Partitioner | None = None,
+        *,
+        template: Mapping[str, int] | None = None,
     ) -> dict[str, TaskScores]:
         """Score a model on all tasks.
 
@@ -55,11 +60,11 @@ class Evaluator:
             template: reads only that template of each task; None reads all.
         """
         partitioner = partitioner or make_partitioner()
-        params = jax.device_put(params, partitioner.shardings(t5.logical_axes(config)))
+        params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
         chosen = dict.fromkeys(self.splits) if template is None else template
         return {name: self.run_task(name, config, params, partitioner, chosen[name]) for name in self.splits}
 
-    def run_task(self, name: str, config: T5Config, params: t5.Params, partitioner: Partitioner, template: int | None) -> TaskScores:
+    def run_task(self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None) -> TaskScores:
         """Score a model on one task."""
         examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]

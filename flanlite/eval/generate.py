@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from flanlite.eval.rank import length_bucket, place_rows
-from flanlite.model import decoding, layers, t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import decoding, layers, models
+from flanlite.model.models import ModelConfig
 from flanlite.train.partitioning import Partitioner
 
 
@@ -45,9 +45,9 @@ class Decoding:
             raise ValueError(f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, or temperature=0')
 
 
-def decode(params: t5.Params, inputs_BS: jax.Array, key: jax.Array, *, config: T5Config, settings: Decoding) -> jax.Array:
+def decode(params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding) -> jax.Array:
     """Decode tokens_BT for a batch of inputs."""
-    model = t5.bind(config, params)
+    model = models.bind(config, params)
     cache = model.start_decoding(inputs_BS, settings.max_length)
     if settings.beams > 1:
         return decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha).tokens[:, 0]
@@ -56,20 +56,20 @@ def decode(params: t5.Params, inputs_BS: jax.Array, key: jax.Array, *, config: T
 
 
 @functools.lru_cache
-def jit_decode(config: T5Config, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
+def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
     """Compile `decode` on the mesh; equal arguments give the same compiled function again."""
 
-    def run(params: t5.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
+    def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
         with layers.activation_rules(partitioner):
             return decode(params, inputs_BS, key, config=config, settings=settings)
 
-    placed = partitioner.shardings(t5.logical_axes(config))
+    placed = partitioner.shardings(models.logical_axes(config))
     return jax.jit(run, in_shardings=(placed, partitioner.batch, partitioner.replicated), out_shardings=partitioner.replicated)
 
 
 def generate(
-    config: T5Config,
-    params: t5.Params,
+    config: ModelConfig,
+    params: models.Params,
     partitioner: Partitioner,
     inputs: Sequence[np.ndarray],
     settings: Decoding,

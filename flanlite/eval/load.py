@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 from flanlite import config as gin_config
-from flanlite.data import packing, vocabularies
+from flanlite.data import batches, vocabularies
 from flanlite.data.vocabularies import Vocabulary
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import kinds, models
+from flanlite.model.models import ModelConfig
 from flanlite.train import losses, parameters
 from flanlite.train.partitioning import Partitioner, make_partitioner
 
@@ -40,15 +40,15 @@ class Model:
 
     def __init__(
         self,
-        config: T5Config,
-        params: t5.Params,
+        config: ModelConfig,
+        params: models.Params,
         vocabulary: Vocabulary,
         partitioner: Partitioner | None = None,
         tokens_per_batch: int = 4096,
     ) -> None:
         self.config, self.vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
         self.partitioner = partitioner or make_partitioner()
-        self.params = jax.device_put(params, self.partitioner.shardings(t5.logical_axes(config)))
+        self.params = jax.device_put(params, self.partitioner.shardings(models.logical_axes(config)))
 
     def score(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
         """Compute the log-probability of each target given its input, end of text included.
@@ -115,7 +115,7 @@ class Model:
         check_as_many(inputs, targets, 'targets')
         pairs = list(zip(self.encode_inputs(inputs), self.encode(targets), strict=True))
         lengths = tuple(max(len(pair[side]) for pair in pairs) for side in (0, 1))
-        return packing.pad(pairs, lengths)
+        return batches.CONVERTERS[self.config.converter].pad(pairs, lengths)
 
     def encode_inputs(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into token ids, with EOS where the vocabulary's inputs have it."""
@@ -134,17 +134,17 @@ class Model:
 
 
 @functools.lru_cache
-def jit_logits(config: T5Config) -> Any:
+def jit_logits(config: ModelConfig) -> Any:
     """Compile the logits of a batch."""
-    return jax.jit(lambda params, batch: t5.bind(config, params)(batch))
+    return jax.jit(lambda params, batch: models.bind(config, params)(batch))
 
 
 @functools.lru_cache
-def jit_loss(config: T5Config) -> Any:
+def jit_loss(config: ModelConfig) -> Any:
     """Compile the loss sums of a batch."""
 
-    def sums(params: t5.Params, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        return losses.loss_sums(t5.bind(config, params)(batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
+    def sums(params: models.Params, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        return losses.loss_sums(models.bind(config, params)(batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
 
     return jax.jit(sums)
 
@@ -164,7 +164,7 @@ def load(
     path: str,
     vocabulary: str | None = None,
     partitioner: Partitioner | None = None,
-    config: T5Config | str | None = None,
+    config: ModelConfig | str | None = None,
     **config_changes: Any,
 ) -> Model:
     """Load a model to score, rank and generate with.
@@ -176,13 +176,13 @@ def load(
         partitioner: the mesh; by default all devices.
         config: the model's, or a gin file that says it; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated
             MLP is taken for T5 1.1's.
-        **config_changes: fields of `T5Config` to replace, such as dtype='float32'.
+        **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
         ValueError: there is no checkpoint, or its vocabulary cannot be found.
     """
     if isinstance(config, str):
         gin_config.load([config])
-        config = T5Config()
+        config = kinds.model()
     run = parameters.load_run(path, config, **config_changes)
     return Model(run.config, run.params, vocabularies.load(run.vocabulary_or(vocabulary, path)), partitioner)

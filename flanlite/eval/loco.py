@@ -20,7 +20,8 @@ from flanlite.eval.contenders import HeldOut, Sweep, score_piece
 from flanlite.eval.progress import duration
 from flanlite.eval.results import MODELS
 from flanlite.eval.tables import Report
-from flanlite.model.t5 import T5Config
+from flanlite.model import kinds
+from flanlite.model.models import ModelConfig
 from flanlite.train import journal, partitioning
 
 COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'ablation': 10.0}  # guesses, to begin with
@@ -37,7 +38,7 @@ def loco(
     clusters: str | Sequence[str] = 'all',
     only: str | Sequence[str] | None = None,
     models: Sequence[str] = tuple(MODELS),
-    config: T5Config | None = None,
+    config: ModelConfig | None = None,
     vocabulary: str | None = None,
     initial_checkpoint_path: str | None = None,
     seed: int = 0,
@@ -57,7 +58,7 @@ def loco(
             there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
         only: overrides `clusters`; several names may be separated by commas.
         models: which of `results.MODELS` to compare.
-        config: the model; by default what gin says of `T5Config`.
+        config: the model; by default what gin says, see `kinds.model`.
         vocabulary: a name for `vocabularies.load`; by default the collection's.
         initial_checkpoint_path: the model before tuning; a random one without.
         seed: of a random model, and of tuning.
@@ -79,7 +80,7 @@ def loco(
     if unknown := [model for model in models if model not in MODELS]:
         raise ValueError(f'unknown model {unknown[0]!r}; the compared models are {", ".join(MODELS)}')
     sweep = Sweep(
-        pathlib.Path(model_dir), collection, config or T5Config(), vocabularies.load(vocabulary or collection.vocabulary),
+        pathlib.Path(model_dir), collection, config or kinds.model(), vocabularies.load(vocabulary or collection.vocabulary),
         dict(task_feature_lengths), initial_checkpoint_path, seed, max_rows, seen,
         resolved.shots and resolved.shots.within(task_feature_lengths['inputs']),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Rank classification: the log-probability of every answer option, given the input; the best one is the prediction.
 
-An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as FLAN and T0 rank. The encoder
-reads each input once for all its options. Lengths are rounded up to few sizes, so that few shapes are compiled, once for all models of
+An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as FLAN and T0 rank. Each
+input is read once for all its options. Lengths are rounded up to few sizes, so that few shapes are compiled, once for all models of
 one configuration.
 """
 
@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from flanlite.model import layers, t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import layers, models
+from flanlite.model.models import ModelConfig
 from flanlite.train import losses
 from flanlite.train.partitioning import Partitioner
 
@@ -38,36 +37,29 @@ class Batch(NamedTuple):
     places: list[tuple[int, int]]  # (question, option)
 
 
-def log_probs(params: t5.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array, *, config: T5Config) -> jax.Array:
+def log_probs(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array, *, config: ModelConfig) -> jax.Array:
     """Score each option given its input: scores_P.
 
     Args:
         params: the model's parameters.
-        inputs_BS: encoder tokens, padded by 0.
+        inputs_BS: tokens, padded by 0.
         source_P: the row of its input for each option.
-        options_PT: decoder targets, padded by 0.
+        options_PT: tokens, padded by 0.
         config: the model's.
     """
-    model = t5.bind(config, params)
-    encoded_BSD = model.encode({'encoder_input_tokens': inputs_BS})
-    pairs = {
-        'encoder_input_tokens': inputs_BS[source_P],
-        'decoder_input_tokens': jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1],
-        'decoder_target_tokens': options_PT,
-    }
-    logits_PTV = model.decode(encoded_BSD[source_P], pairs)
+    logits_PTV = models.bind(config, params).option_logits(inputs_BS, source_P, options_PT)
     return losses.target_log_likelihoods(logits_PTV, options_PT, options_PT > 0)
 
 
 @functools.lru_cache
-def jit_log_probs(config: T5Config, partitioner: Partitioner) -> Callable[..., jax.Array]:
+def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[..., jax.Array]:
     """Compile `log_probs` on the mesh; equal arguments give the same compiled function again."""
 
-    def score(params: t5.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+    def score(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
         with layers.activation_rules(partitioner):
             return log_probs(params, inputs_BS, source_P, options_PT, config=config)
 
-    placed = partitioner.shardings(t5.logical_axes(config))
+    placed = partitioner.shardings(models.logical_axes(config))
     return jax.jit(score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated)
 
 
@@ -78,8 +70,8 @@ def length_bucket(length: int, least: int = MIN_LENGTHS[0]) -> int:
 
 
 def score(
-    config: T5Config,
-    params: t5.Params,
+    config: ModelConfig,
+    params: models.Params,
     partitioner: Partitioner,
     questions: Sequence[Question],
     tokens_per_batch: int = 4096,

@@ -1,11 +1,12 @@
 """Attention behind one function; what may attend to what is given by segments, so that an implementation may skip whole blocks."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec
 
 from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu
@@ -149,10 +150,33 @@ def segment_mask(
     return mask_BTS
 
 
+class KeysValues(NamedTuple):
+    """Keys and values, which queries may see them, and the queries' bias on them."""
+
+    k_BSHK: jax.Array
+    v_BSHK: jax.Array
+    mask_BTS: jax.Array
+    bias_HTS: jax.Array
+
+
+def attention_over(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+    """Attend as `attention` does to keys that lie in several places, which need not be copied to one; every query must see one of them."""
+
+    def part_logits(part: KeysValues) -> jax.Array:
+        logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, part.k_BSHK, preferred_element_type=jnp.float32)
+        return jnp.where(part.mask_BTS[:, None], logits_BHTS + part.bias_HTS[None], MASKED)
+
+    weights_BHTS = jax.nn.softmax(jnp.concatenate([part_logits(part) for part in parts], axis=-1))
+    weights = jnp.split(weights_BHTS, np.cumsum([part.k_BSHK.shape[1] for part in parts])[:-1], axis=-1)
+    attended = [jnp.einsum('BHTS,BSHK->BTHK', w.astype(part.v_BSHK.dtype), part.v_BSHK) for w, part in zip(weights, parts, strict=True)]
+    return functools.reduce(jnp.add, attended)
+
+
 class DecodingCache(NamedTuple):
     """What decoding keeps between positions: keys and values of all layers, of the positions so far and of the source."""
 
     index: jax.Array  # the next position
+    first_B: jax.Array  # the tokens to feed at the first
     source_segments_BS: jax.Array
     key_LBTHK: jax.Array
     value_LBTHK: jax.Array
@@ -172,8 +196,8 @@ class DecodingCache(NamedTuple):
 
     def repeat(self, n: int) -> 'DecodingCache':
         """Repeat each row n times, for n continuations of each source."""
-        stacked = [jnp.repeat(x, n, axis=1) for x in self[2:]]
-        return DecodingCache(self.index, jnp.repeat(self.source_segments_BS, n, axis=0), *stacked)
+        rows = [jnp.repeat(x, n, axis=0) for x in (self.first_B, self.source_segments_BS)]
+        return DecodingCache(self.index, *rows, *(jnp.repeat(x, n, axis=1) for x in self[3:]))
 
     def take(self, rows_B: jax.Array) -> 'DecodingCache':
         """Let row i continue row `rows_B[i]`, which must be of the same source: its keys and values stay where they are."""

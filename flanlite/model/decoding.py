@@ -1,7 +1,7 @@
 """Greedy decoding, sampling and beam search over a step function, one token a row at a time.
 
-A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a T5's `decode_step`; position 0 is fed token 0. All loops stop as soon as
-no row can change any more.
+A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a model's `decode_step`; the first is fed `cache.first_B`. All loops stop
+as soon as no row can change any more.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ def _decode(
         tokens_BT = jax.lax.dynamic_update_slice(tokens_BT, next_B[:, None], (0, i))
         return i + 1, next_B, ended_B | (next_B == eos_id), tokens_BT, scores_B, cache
 
-    start = (jnp.int32(0), jnp.zeros(B, jnp.int32), jnp.zeros(B, bool), jnp.zeros((B, T), jnp.int32), jnp.zeros(B), cache)
+    start = (jnp.int32(0), cache.first_B, jnp.zeros(B, bool), jnp.zeros((B, T), jnp.int32), jnp.zeros(B), cache)
     _, _, _, tokens_BT, scores_B, _ = jax.lax.while_loop(unfinished, body, start)
     return Decoded(tokens_BT, scores_B)
 
@@ -169,7 +169,8 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
     empty_BNT = jnp.zeros((B, N, T), jnp.int32)
     first_BN = jnp.broadcast_to(jnp.where(jnp.arange(N) == 0, 0.0, UNREACHABLE)[None], (B, N))  # all beams begin alike: only one counts
     beams = _Beams(first_BN, empty_BNT, jnp.full((B, N), UNREACHABLE), empty_BNT, jnp.zeros((B, N), bool))
-    start = (jnp.int32(0), jnp.zeros((B, N), jnp.int32), beams, cache.repeat(N))
+    cache = cache.repeat(N)
+    start = (jnp.int32(0), cache.first_B.reshape(B, N), beams, cache)
     beams = jax.lax.while_loop(can_improve, body, start)[2]
     any_done_B = jnp.any(beams.done_BN, axis=1)
     tokens_BNT = jnp.where(any_done_B[:, None, None], beams.done_tokens_BNT, beams.live_tokens_BNT)

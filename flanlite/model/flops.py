@@ -1,6 +1,6 @@
 """How much a train step computes, and how fast devices can: what a model's FLOP utilisation (MFU) is the quotient of."""
 
-from flanlite.model.t5 import T5Config
+from flanlite.model.models import ModelConfig
 
 # Peak bfloat16 FLOP/s of a device, dense. TPU: cloud.google.com/tpu/docs, the page of each version. GPU: NVIDIA's data sheets.
 PEAKS = {
@@ -30,7 +30,7 @@ def ideal_seconds(flops: float, device_kind: str, devices: int) -> float | None:
     return None if peak is None else flops / (peak * devices)
 
 
-def train_step_flops(config: T5Config, batch_size: int, inputs: int, targets: int) -> float:
+def train_step_flops(config: ModelConfig, batch_size: int, inputs: int, targets: int) -> float:
     """Count a train step's floating-point operations: two for each multiply-add of every matrix product, forward and twice that backward.
 
     This is 6 x parameters x tokens, but for the embedding, which multiplies nothing, and for the decoder's products with the encoder's
@@ -40,17 +40,7 @@ def train_step_flops(config: T5Config, batch_size: int, inputs: int, targets: in
     Args:
         config: the model's.
         batch_size: rows.
-        inputs: tokens in a row of the encoder.
-        targets: tokens in a row of the decoder.
+        inputs: tokens of inputs in a row.
+        targets: tokens of targets in a row.
     """
-    D, J = config.emb_dim, config.num_heads * config.head_dim
-    projection = D * J
-    mlp = (len(config.mlp_activations) + 1) * D * config.mlp_dim
-
-    encoder_layer = inputs * (4 * projection + mlp) + 2 * inputs * inputs * J
-    self_attention = targets * 4 * projection + 2 * targets * targets * J
-    cross_attention = (targets + inputs) * 2 * projection + 2 * targets * inputs * J
-    decoder_layer = self_attention + cross_attention + targets * mlp
-    logits = targets * D * config.vocab_size
-    forward = config.num_encoder_layers * encoder_layer + config.num_decoder_layers * decoder_layer + logits
-    return 3.0 * 2.0 * batch_size * forward
+    return 3.0 * 2.0 * batch_size * config.multiply_adds(inputs, targets)

@@ -1,26 +1,21 @@
-"""T5 1.0 and 1.1 in Flax NNX, with T5X's parameter names; layers are stacked on axis 0 and scanned: compile time does not grow with depth.
+"""T5 1.0 and 1.1 in Flax NNX, with T5X's parameter names.
 
-Parameters are a plain nested dict of float32 arrays outside (`init_params`), and a module inside (`bind`):
-
-    params = init_params(config, key)
-    logits_BTV = bind(config, params)(batch, dropout_key=key)
+Layers are stacked on axis 0 and scanned: compile time does not grow with depth.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import gin
 import jax
 import jax.numpy as jnp
-from flax import nnx, traverse_util
+from flax import nnx
 
-from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache, attention, prepare_bias
+from flanlite.model.attention import DecodingCache, KeysValues, attention, attention_over, prepare_bias
 from flanlite.model.layers import (
-    ACTIVATIONS,
     MLP,
-    PRODUCT,
     RESIDUAL,
     WHOLE,
     Embedding,
@@ -33,80 +28,46 @@ from flanlite.model.layers import (
     reshard,
     spread_bias,
 )
-
-Params = dict[str, Any]
-Batch = Mapping[str, jax.Array]
-
-# What the backward pass of a layer finds saved; the rest it computes again.
-REMAT_POLICIES = {
-    'none': None,
-    'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT),
-    'full': jax.checkpoint_policies.nothing_saveable,
-}
+from flanlite.model.models import REMAT_POLICIES, Batch, ModelConfig
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class T5Config:
-    """Sizes and variants of a T5, under T5X's names (t5x.examples.t5.network.T5Config).
+class T5Config(ModelConfig):
+    """Sizes and variants of a T5, under T5X's names (t5x.examples.t5.network.T5Config); beside those of every model:
 
     Args:
-        vocab_size: rows of the embedding; T5's 32,100 pieces are padded to 32,128.
-        emb_dim: width of the residual stream.
-        num_heads: attention heads.
         num_encoder_layers: encoder layers.
         num_decoder_layers: decoder layers.
-        head_dim: width of a head; heads x head_dim need not be emb_dim.
-        mlp_dim: width of the feed-forward block.
-        mlp_activations: ('gelu', 'linear') is T5 1.1, ('relu',) is T5 1.0.
-        dropout_rate: used wherever a dropout key is given.
-        logits_via_embedding: tie the logits to the embedding (T5 1.0).
-        dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
-        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products,
-            and of these the decoder's keys and values of the source, which are large) or 'full'.
-        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
-        attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
     """
 
-    vocab_size: int = 32128
-    emb_dim: int = 768
-    num_heads: int = 12
+    converter: ClassVar[str] = 'encoder_decoder'
+
     num_encoder_layers: int = 12
     num_decoder_layers: int = 12
-    head_dim: int = 64
-    mlp_dim: int = 2048
-    mlp_activations: tuple[str, ...] = ('gelu', 'linear')
-    dropout_rate: float = 0.1
-    logits_via_embedding: bool = False
-    dtype: str = 'bfloat16'
-    remat_policy: str = 'minimal'
-    relpos_bias_per_layer: bool = False
-    attention: str = 'auto'
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'dtype', jnp.dtype(self.dtype).name)
-        object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
-        if self.dtype not in ('float32', 'bfloat16'):
-            remedy = "T5's activations overflow in float16; use bfloat16" if self.dtype == 'float16' else 'use float32 or bfloat16'
-            raise ValueError(f'T5Config.dtype is {self.dtype!r}: {remedy}')
-        for size in ('vocab_size', 'emb_dim', 'num_heads', 'num_encoder_layers', 'num_decoder_layers', 'head_dim', 'mlp_dim'):
-            if getattr(self, size) < 1:
-                raise ValueError(f'T5Config.{size} is {getattr(self, size)}; expected at least 1')
-        if not 0.0 <= self.dropout_rate < 1.0:
-            raise ValueError(f'T5Config.dropout_rate is {self.dropout_rate}; expected at least 0 and below 1')
-        unknown = [name for name in self.mlp_activations if name not in ACTIVATIONS]
-        if unknown or not self.mlp_activations:
-            raise ValueError(f'T5Config.mlp_activations is {self.mlp_activations}; expected names among {sorted(ACTIVATIONS)}')
-        if self.remat_policy not in REMAT_POLICIES:
-            raise ValueError(f'T5Config.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}')
-        if self.attention not in IMPLEMENTATIONS:
-            raise ValueError(f'T5Config.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+    def build(self, rngs: nnx.Rngs) -> 'T5':
+        """Make the module."""
+        return T5(self, rngs)
+
+    def multiply_adds(self, inputs: int, targets: int) -> float:
+        """Count the multiply-adds of a row; see `models.ModelConfig`."""
+        D, J = self.emb_dim, self.num_heads * self.head_dim
+        projection = D * J
+        mlp = (len(self.mlp_activations) + 1) * D * self.mlp_dim
+
+        encoder_layer = inputs * (4 * projection + mlp) + 2 * inputs * inputs * J
+        self_attention = targets * 4 * projection + 2 * targets * targets * J
+        cross_attention = (targets + inputs) * 2 * projection + 2 * targets * inputs * J
+        decoder_layer = self_attention + cross_attention + targets * mlp
+        logits = targets * D * self.vocab_size
+        return self.num_encoder_layers * encoder_layer + self.num_decoder_layers * decoder_layer + logits
 
 
 class Attention(nnx.Module):
     """Multi-head attention with T5's initialisation, which folds the 1/sqrt(K) scale into the query's kernel."""
 
-    def __init__(self, config: T5Config, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
         joined = config.num_heads * config.head_dim
         into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
@@ -129,6 +90,11 @@ class Attention(nnx.Module):
         k_BSHK, v_BSHK = keys_values
         v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
         out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
+        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
+
+    def over(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+        """Attend to keys and values that lie in several places, without dropout."""
+        out_BTHK = attention_over(self._heads(self.query(x_BTD)), parts)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
 
@@ -236,12 +202,12 @@ class DecoderLayer(nnx.Module):
         return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[3], rate)
 
 
-def _stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rngs) -> nnx.Module:
+def stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rngs) -> nnx.Module:
     """Make layers whose parameters lie stacked on axis 0."""
     return nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(rngs.params(), num_layers))
 
 
-def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'none') -> tuple[Any, Any]:
+def scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'none') -> tuple[Any, Any]:
     """Run `step(layer, carry, x) -> (carry, y)` over stacked layers."""
     graphdef, params = nnx.split(layers)
 
@@ -253,7 +219,7 @@ def _scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy:
     return jax.lax.scan(body, carry, (params, xs))
 
 
-def _split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
+def split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
     """Make a stack's key, and the stacked keys of its layers."""
     if key is None:
         return None, None
@@ -266,7 +232,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.layers = _stack(functools.partial(EncoderLayer, config), config.num_encoder_layers, rngs)
+        self.layers = stack(functools.partial(EncoderLayer, config), config.num_encoder_layers, rngs)
         self.encoder_norm = LayerNorm(config.emb_dim, config.dtype)
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
@@ -274,7 +240,7 @@ class Encoder(nnx.Module):
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None) -> jax.Array:
         config = self.config
         B, S, D = x_BSD.shape
-        key, layer_keys = _split_keys(key, config.num_encoder_layers)
+        key, layer_keys = split_keys(key, config.num_encoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(S), S, config.attention)
 
@@ -282,7 +248,7 @@ class Encoder(nnx.Module):
             return layer(x_BSD, segments_BS, bias, key), None
 
         x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), RESIDUAL)
-        x_BSD, _ = _scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
+        x_BSD, _ = scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
         return reshard(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
 
 
@@ -291,7 +257,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.layers = _stack(functools.partial(DecoderLayer, config), config.num_decoder_layers, rngs)
+        self.layers = stack(functools.partial(DecoderLayer, config), config.num_decoder_layers, rngs)
         self.decoder_norm = LayerNorm(config.emb_dim, config.dtype)
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
@@ -308,7 +274,7 @@ class Decoder(nnx.Module):
     ) -> jax.Array:
         config = self.config
         B, T, D = x_BTD.shape
-        key, layer_keys = _split_keys(key, config.num_decoder_layers)
+        key, layer_keys = split_keys(key, config.num_decoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(T), T, config.attention)
 
@@ -316,7 +282,7 @@ class Decoder(nnx.Module):
             return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias, key), None
 
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
-        x_BTD, _ = _scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
+        x_BTD, _ = scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
 
     def start(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
@@ -325,10 +291,11 @@ class Decoder(nnx.Module):
         def step(layer: DecoderLayer, carry: None, x: None) -> tuple[None, tuple[jax.Array, jax.Array]]:
             return None, layer.encoder_decoder_attention.keys_values(encoded_BSD)
 
-        _, (source_key_LBSHK, source_value_LBSHK) = _scan(step, self.layers, None, None)
+        _, (source_key_LBSHK, source_value_LBSHK) = scan(step, self.layers, None, None)
         L, B, _, H, K = source_key_LBSHK.shape
         empty_LBTHK = jnp.zeros((L, B, max_length, H, K), source_key_LBSHK.dtype)
-        return DecodingCache(jnp.int32(0), source_segments_BS, empty_LBTHK, empty_LBTHK, source_key_LBSHK, source_value_LBSHK)
+        first_B = jnp.zeros(B, jnp.int32)
+        return DecodingCache(jnp.int32(0), first_B, source_segments_BS, empty_LBTHK, empty_LBTHK, source_key_LBSHK, source_value_LBSHK)
 
     def decode_step(self, x_B1D: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Run the next position through all layers; the cache is carried whole, so that XLA updates it in place."""
@@ -341,7 +308,7 @@ class Decoder(nnx.Module):
             return (x_B1D, running), None
 
         xs = (jnp.arange(self.config.num_decoder_layers), cache.source_key_LBSHK, cache.source_value_LBSHK)
-        (x_B1D, cache), _ = _scan(step, self.layers, (x_B1D, cache), xs)
+        (x_B1D, cache), _ = scan(step, self.layers, (x_B1D, cache), xs)
         return self.decoder_norm(x_B1D), cache._replace(index=cache.index + 1)
 
 
@@ -367,23 +334,32 @@ class T5(nnx.Module):
 
     def encode(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute encoded_BSD of `encoder_input_tokens`."""
-        segments_BS = _segments(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
+        segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         return self.encoder(self.token_embedder(batch['encoder_input_tokens']), segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute logits_BTV at every target position, each given the targets before it."""
-        segments_BT = _segments(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
-        source_segments_BS = _segments(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
+        segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
+        source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])
         return self._logits(self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key))
 
-    def start_decoding(self, encoder_input_tokens_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Encode sources, one a row, and make the cache for up to `max_length` target positions."""
-        batch = {'encoder_input_tokens': encoder_input_tokens_BS}
-        return self.decoder.start(self.encode(batch), _segments(encoder_input_tokens_BS, None), max_length)
+    def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+        """Compute logits_PTV at every token of options; see `models.Model`."""
+        encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS})
+        pairs = {
+            'encoder_input_tokens': inputs_BS[source_P],
+            'decoder_input_tokens': jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1],
+            'decoder_target_tokens': options_PT,
+        }
+        return self.decode(encoded_BSD[source_P], pairs)
+
+    def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
+        """Encode inputs, one a row, and make the cache for up to `max_length` target positions."""
+        return self.decoder.start(self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed the tokens of the next position (0 at the first) and compute logits_BV of the one after."""
+        """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
         x_B1D, cache = self.decoder.decode_step(self.token_embedder(tokens_B[:, None]), cache)
         return self._logits(x_B1D)[:, 0], cache
 
@@ -393,48 +369,6 @@ class T5(nnx.Module):
         return constrain(logits_BTV, ('batch', 'length', 'vocab'))
 
 
-def _segments(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
+def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
     """Give padding segment 0; without ids the rest of a row is one segment."""
     return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)
-
-
-def init_params(config: T5Config, key: jax.Array) -> Params:
-    """Draw parameters: a nested dict of float32 arrays. May be jitted, or only evaluated for its shapes."""
-    return nnx.to_pure_dict(nnx.state(T5(config, nnx.Rngs(key)), nnx.Param))
-
-
-def bind(config: T5Config, params: Params) -> T5:
-    """Make the module that computes with these parameters; cheap, and meant to be called inside `jit`."""
-    graphdef, state = _abstract(config)
-    check_params(config, params)
-    return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
-
-
-def check_params(config: T5Config, params: Params) -> None:
-    """Refuse parameters of another model than the config's, naming what is missing, unexpected or of another shape."""
-    expected, got = (
-        {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
-        for tree in (nnx.to_pure_dict(_abstract(config)[1]), params)
-    )
-    wrong = [f'{name} is missing' for name in expected if name not in got]
-    wrong += [f'{name} is unexpected' for name in got if name not in expected]
-    wrong += [f'{name} is {got[name]}, not {expected[name]}' for name in expected if got.get(name, expected[name]) != expected[name]]
-    if wrong:
-        more = f', and {len(wrong) - 4} more' if len(wrong) > 4 else ''
-        raise ValueError(f'the parameters do not fit the config: {"; ".join(wrong[:4])}{more}; use the T5Config they were trained with')
-
-
-def logical_axes(config: T5Config) -> dict[str, Any]:
-    """Name the axes of every parameter, in the tree of `init_params`."""
-    state = _abstract(config)[1]
-    axes = {path: (('layers',) if 'layers' in path else ()) + param.get_metadata()['axes'] for path, param in nnx.to_flat_state(state)}
-    return nnx.to_pure_dict(nnx.from_flat_state(axes))
-
-
-def _is_param(x: Any) -> bool:
-    return isinstance(x, nnx.Param)
-
-
-@functools.lru_cache
-def _abstract(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: T5(config, nnx.Rngs(0))))

@@ -4,7 +4,7 @@ import os
 
 import jax
 
-from flanlite.model.t5 import T5Config
+from flanlite.model.models import ModelConfig
 from flanlite.train.checkpoints import Checkpoints, Restored
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.parameters import load_params, load_state
@@ -14,7 +14,7 @@ from flanlite.train.step import abstract_state, jit_create, jit_init
 
 def begin(
     checkpoints: Checkpoints,
-    config: T5Config,
+    config: ModelConfig,
     optimizer: Optimizer,
     partitioner: Partitioner,
     seed: jax.Array,

@@ -17,8 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import models
+from flanlite.model.models import ModelConfig
 from flanlite.train.partitioning import parameter_name
 from flanlite.train.state import TrainState
 
@@ -156,7 +156,7 @@ class Checkpoints:
         with self._writing():
             self._manager.save(step, args=items, metrics=dict(metrics), force=True)
 
-    def restore(self, step: int, abstract: TrainState, config: T5Config) -> Restored:
+    def restore(self, step: int, abstract: TrainState, config: ModelConfig) -> Restored:
         """Restore a checkpoint onto the shardings of `abstract`, whatever mesh it was saved from.
 
         Raises:
@@ -186,7 +186,7 @@ class Checkpoints:
         train_state = TrainState(restored.optimizer['step'], restored.params, restored.optimizer['state'], ema)
         return Restored(train_state, restored.position['data'], restored.position['unlogged'])
 
-    def restore_params(self, step: int, config: T5Config, shardings: Tree | None = None, item: str = 'params') -> Tree:
+    def restore_params(self, step: int, config: ModelConfig, shardings: Tree | None = None, item: str = 'params') -> Tree:
         """Restore a checkpoint's parameters only, or their average (`ema`); by default whole, onto this process's first device."""
         if item == EMA and not self._has_average(step):
             raise ValueError(f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}')
@@ -244,9 +244,9 @@ def shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
     return {parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def abstract_params(config: T5Config, shardings: Tree | None = None) -> Tree:
+def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
     """Evaluate the parameters' shapes; without shardings, they are to lie on this process's first device."""
-    found = jax.eval_shape(lambda: t5.init_params(config, jax.random.key(0)))
+    found = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
     if shardings is None:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shardings = jax.tree.map(lambda leaf: first, found)
@@ -254,7 +254,7 @@ def abstract_params(config: T5Config, shardings: Tree | None = None) -> Tree:
 
 
 def check_shapes(
-    found: Mapping[str, tuple[int, ...]], wanted: Tree, config: T5Config, saved_config: Mapping[str, Any] | None, source: str
+    found: Mapping[str, tuple[int, ...]], wanted: Tree, config: ModelConfig, saved_config: Mapping[str, Any] | None, source: str
 ) -> None:
     """Refuse parameters that do not fit the model, naming the first that does not, both shapes, and what to set."""
     expected = shapes(wanted)
@@ -265,15 +265,18 @@ def check_shapes(
     differing = {
         field: value
         for field, value in (saved_config or {}).items()
-        if field in ARCHITECTURE and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field)))
+        if field in ARCHITECTURE and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field, None)))
     }
-    remedy = ', '.join(f'T5Config.{field} = {value!r}' for field, value in differing.items()) or 'the T5Config that it was trained with'
+    kind = type(config).__name__
+    remedy = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items()) or f'the {kind} that it was trained with'
+    if not all(hasattr(config, field) for field in differing):
+        remedy = f'a model of the kind that it was trained as, not a {kind}'
     raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; set {remedy}')
 
 
 ARCHITECTURE = (
-    'vocab_size', 'emb_dim', 'num_heads', 'num_encoder_layers', 'num_decoder_layers', 'head_dim', 'mlp_dim', 'mlp_activations',
-    'logits_via_embedding', 'relpos_bias_per_layer',
+    'vocab_size', 'emb_dim', 'num_heads', 'num_encoder_layers', 'num_decoder_layers', 'num_layers', 'head_dim', 'mlp_dim',
+    'mlp_activations', 'logits_via_embedding', 'relpos_bias_per_layer',
 )  # fmt: skip
 
 

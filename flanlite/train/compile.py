@@ -14,13 +14,16 @@ import gin
 import jax
 import jax.extend.core
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import topologies
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flanlite.data import batches
+from flanlite.model import kinds
 from flanlite.model.flops import PEAKS, train_step_flops
-from flanlite.model.t5 import REMAT_POLICIES, T5Config
+from flanlite.model.models import REMAT_POLICIES, ModelConfig
 from flanlite.train import optimizers
 from flanlite.train.collectives import Traffic, traffic
 from flanlite.train.explain import bytes_of
@@ -37,8 +40,6 @@ COMPILER_ENVIRONMENT = {
     'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
 }
 OUT_OF_MEMORY = re.compile(r'([\d.]+)([KMG])\)? (?:of|exceeds available HBM) \(?([\d.]+)([KMG])')
-ENCODER = ('encoder_input_tokens', 'encoder_segment_ids', 'encoder_positions')
-DECODER = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_loss_weights', 'decoder_segment_ids', 'decoder_positions')
 
 
 class Chip(NamedTuple):
@@ -66,7 +67,7 @@ CHIPS = {
 class Setting:
     """What a run's gin file says of the step, as far as compiling needs it."""
 
-    config: T5Config
+    config: ModelConfig
     optimizer: Optimizer
     step: StepConfig
     batch_size: int
@@ -108,7 +109,7 @@ def setting_of_run() -> Setting:
         raise ValueError(f'the gin file says nothing of train.{missing[0]}; expected that of a training run, such as gin/runs/finetune.gin')
     optimizer = optimizers.average(optimizers.freeze(bound['optimizer'], bound.get('frozen', ())), bound.get('ema_decay'))
     lengths = bound['task_feature_lengths']
-    config = bound.get('config') or T5Config()
+    config = bound.get('config') or kinds.model()
     return Setting(config, optimizer, StepConfig(), bound['batch_size'], lengths['inputs'], lengths['targets'])
 
 
@@ -144,10 +145,11 @@ def forecast(setting: Setting, partitioner: Partitioner, chip: Chip) -> Forecast
     partitioner.check_heads(setting.config.num_heads)
     state = abstract_state(setting.config, setting.optimizer, partitioner)
 
-    def rows(length: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((setting.batch_size, length), jnp.int32, sharding=partitioner.batch)
+    def rows(empty: np.ndarray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((setting.batch_size, empty.shape[1]), empty.dtype, sharding=partitioner.batch)
 
-    batch = {name: rows(setting.inputs) for name in ENCODER} | {name: rows(setting.targets) for name in DECODER}
+    empty = batches.CONVERTERS[setting.config.converter].pack([[]], (setting.inputs, setting.targets))
+    batch = {name: rows(array) for name, array in empty.items()}
     seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
     held, kept, read = (sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch))
 

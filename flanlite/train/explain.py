@@ -9,8 +9,8 @@ from jax.sharding import PartitionSpec
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import models
+from flanlite.model.models import ModelConfig
 from flanlite.train import patterns
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.partitioning import Partitioner, is_axes, parameter_name
@@ -19,10 +19,10 @@ from flanlite.train.step import abstract_state
 WIDE = 200  # columns, where the output is no terminal
 
 
-def explain(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Table:
+def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Table:
     """Make the table: for every parameter its shape, dtype, logical axes, place on the mesh, and bytes a device; then sums."""
     state = abstract_state(config, optimizer, partitioner)
-    axes = jax.tree.leaves(t5.logical_axes(config), is_leaf=is_axes)
+    axes = jax.tree.leaves(models.logical_axes(config), is_leaf=is_axes)
     frozen = jax.tree.leaves(patterns.matching(state.params, optimizer.frozen))
     devices = partitioner.mesh.size
     table = Table(title=f'{devices} device{"s" * (devices > 1)}, mesh data {partitioner.data_size} x model {partitioner.model_size}')
@@ -43,7 +43,7 @@ def explain(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) ->
     return table
 
 
-def show(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> None:
+def show(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> None:
     """Print the table."""
     console = Console(file=sys.stdout)
     (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(explain(config, optimizer, partitioner))

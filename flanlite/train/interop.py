@@ -1,4 +1,4 @@
-"""Names and layouts of T5X's and Hugging Face's T5 parameters, and ours: T5X's names, with the layers stacked on axis 0."""
+"""Names and layouts of T5X's and Hugging Face's parameters, and ours: T5X's names, with the layers stacked on axis 0."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.models import ModelConfig
 from flanlite.model.t5 import T5Config
 from flanlite.train import lazy
 from flanlite.train.lazy import LazyArray
@@ -53,7 +55,7 @@ HF_UNUSED = re.compile(r'^(encoder|decoder)\.embed_tokens\.weight$|EncDecAttenti
 
 
 def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
-    """Bring the parameters of T5X's `t5` or `scalable_t5` network, `encoder/layers_0/mlp/wo/kernel`, into our layout.
+    """Bring the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network, `decoder/layers_0/mlp/wo/kernel`, into our layout.
 
     scalable_t5 has a relative position bias in each layer: its parameters fit a config with `relpos_bias_per_layer`.
     """
@@ -142,28 +144,34 @@ def to_huggingface(params: Mapping[str, LazyArray]) -> Lazies:
     return tensors
 
 
-def config_of(params: Mapping[str, LazyArray]) -> T5Config:
-    """Read a model's sizes off its parameters' shapes, all of which T5's state; a gated MLP is taken for T5 1.1's."""
-    missing = [name for name in ('token_embedder/embedding', 'encoder/layers/attention/query/kernel') if name not in params]
-    if missing:
+def config_of(params: Mapping[str, LazyArray]) -> ModelConfig:
+    """Read a model's sizes off its parameters' shapes, all of which they state; a gated MLP is taken for T5 1.1's.
+
+    A decoder alone is taken for a prefix LM: its parameters are a causal one's, too.
+    """
+    decoder_only = 'decoder/token_embedder/embedding' in params
+    embedding = 'decoder/token_embedder/embedding' if decoder_only else 'token_embedder/embedding'
+    decoder = 'decoder/layers/self_attention/query/kernel'
+    query = decoder if decoder_only else 'encoder/layers/attention/query/kernel'
+    if missing := [name for name in (embedding, query, decoder) if name not in params]:
         raise ValueError(f'there is no {missing[0]} among the parameters, {", ".join(sorted(params)[:3])} ...; expected those of a T5')
-    per_layer = 'encoder/layers/relpos_bias/rel_embedding' in params
-    heads = params['encoder/layers/relpos_bias/rel_embedding' if per_layer else 'encoder/relpos_bias/rel_embedding'].shape[-2]
-    layers, emb_dim, joined = params['encoder/layers/attention/query/kernel'].shape
-    gated = 'encoder/layers/mlp/wi_0/kernel' in params
-    return T5Config(
-        vocab_size=params['token_embedder/embedding'].shape[0],
-        emb_dim=emb_dim,
-        num_heads=heads,
-        num_encoder_layers=layers,
-        num_decoder_layers=params['decoder/layers/self_attention/query/kernel'].shape[0],
-        head_dim=joined // heads,
-        mlp_dim=params['encoder/layers/mlp/wo/kernel'].shape[1],
-        mlp_activations=('gelu', 'linear') if gated else ('relu',),
-        logits_via_embedding='decoder/logits_dense/kernel' not in params,
-        relpos_bias_per_layer=per_layer,
-        dtype='float32',
-    )
+    per_layer = 'decoder/layers/relpos_bias/rel_embedding' in params
+    heads = params['decoder/layers/relpos_bias/rel_embedding' if per_layer else 'decoder/relpos_bias/rel_embedding'].shape[-2]
+    layers, emb_dim, joined = params[query].shape
+    sizes = {
+        'vocab_size': params[embedding].shape[0],
+        'emb_dim': emb_dim,
+        'num_heads': heads,
+        'head_dim': joined // heads,
+        'mlp_dim': params['decoder/layers/mlp/wo/kernel'].shape[1],
+        'mlp_activations': ('gelu', 'linear') if 'decoder/layers/mlp/wi_0/kernel' in params else ('relu',),
+        'logits_via_embedding': 'decoder/logits_dense/kernel' not in params,
+        'relpos_bias_per_layer': per_layer,
+        'dtype': 'float32',
+    }
+    if decoder_only:
+        return DecoderOnlyConfig(num_layers=layers, **sizes)
+    return T5Config(num_encoder_layers=layers, num_decoder_layers=params[decoder].shape[0], **sizes)
 
 
 def check_huggingface(described: Mapping[str, Any]) -> None:
@@ -204,8 +212,10 @@ def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5C
     )
 
 
-def config_to_huggingface(config: T5Config) -> dict[str, Any]:
-    """Write a config.json for `transformers.T5ForConditionalGeneration`; a position bias in each layer is a ValueError."""
+def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
+    """Write a config.json for `transformers.T5ForConditionalGeneration`; a decoder alone, or a bias in each layer, is a ValueError."""
+    if not isinstance(config, T5Config):
+        raise ValueError("transformers has no decoder alone with T5's layers, so none is written; --form=safetensors writes a file of ours")
     if config.relpos_bias_per_layer:
         raise ValueError('a position bias in each layer is UMT5, whose logits transformers scales whatever its config says; not written')
     gated = 'gated-' if len(config.mlp_activations) > 1 else ''

@@ -131,10 +131,11 @@ class Journal:
 
 def describe(record: Mapping[str, Any], train_steps: int) -> str:
     """Write a training record as one line."""
+    fills = [f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record]
     parts = [
         f'step {record["step"]}/{train_steps}', f'loss {record["loss"]:.4f}', f'accuracy {record["accuracy"]:.3f}',
         f'lr {record["learning_rate"]:.2e}', f'gradient {record["gradient_norm"]:.3g}',
-        f'fill {record["encoder_fill"]:.2f} encoder, {record["decoder_fill"]:.2f} decoder',
+        f'fill {", ".join(fills)}',
     ]  # fmt: skip
     if 'tokens_per_second' in record:
         seconds, data, compute = (record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds'))

@@ -19,7 +19,7 @@ class Meter:
     """Adds up steps and gives a record for every interval.
 
     Args:
-        capacity: tokens that a step's batch has room for, (encoder, decoder).
+        capacity: tokens that a step's batch has room for, by side: encoder (where there is one) and decoder.
         every_steps: a record is due at each multiple of this.
         last_step: a record is due there too; should the run be prolonged, the next regular one is what it would have been.
         unlogged: what `get_unlogged` gave at the step that this run goes on from.
@@ -28,7 +28,7 @@ class Meter:
 
     def __init__(
         self,
-        capacity: tuple[int, int],
+        capacity: Mapping[str, int],
         every_steps: int,
         last_step: int,
         unlogged: Mapping[str, float],
@@ -93,11 +93,11 @@ class Meter:
         record = {'step': step, **{name: totals[name] / weights for name in ('loss', 'z_loss', 'accuracy')}}
         record |= {'learning_rate': values['learning_rate'], 'gradient_norm': totals['gradient_norm'] / steps}
         record |= {name: value for name, value in values.items() if name.startswith(('gradient_norm/', 'parameter_norm/'))}
-        for side, room in zip(('encoder', 'decoder'), self._capacity, strict=True):
+        for side, room in self._capacity.items():
             record[f'{side}_fill'] = totals[f'{side}_tokens'] / (steps * room)
         if timed := totals.get('timed_steps'):
             seconds, data = totals['seconds'] / timed, totals['data_seconds'] / timed
-            tokens = (totals['encoder_tokens'] + totals['decoder_tokens']) / steps
+            tokens = sum(totals[f'{side}_tokens'] for side in self._capacity) / steps
             record |= {'tokens_per_second': tokens / seconds, 'seconds_per_step': seconds}
             record |= {'data_seconds': data, 'compute_seconds': max(seconds - data, 0.0)}
             if self._ideal_seconds is not None:

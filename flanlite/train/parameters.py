@@ -15,7 +15,8 @@ from flax import traverse_util
 from safetensors.flax import save_file
 
 from flanlite.data import vocabularies
-from flanlite.model.t5 import T5Config
+from flanlite.model import kinds
+from flanlite.model.models import ModelConfig
 from flanlite.train import checkpoints, interop, lazy, released
 from flanlite.train.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.train.lazy import LazyArray
@@ -31,7 +32,7 @@ T5_VOCAB = 32128
 class Run(NamedTuple):
     """A trained model, and what is needed to ask it something; `vocabulary` is None where nothing tells which it is."""
 
-    config: T5Config
+    config: ModelConfig
     params: Tree
     vocabulary: str | None
     feature_lengths: dict[str, int]
@@ -47,7 +48,7 @@ class Run(NamedTuple):
         return named or self.vocabulary
 
 
-def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree | None = None) -> Tree:
+def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None) -> Tree:
     """Load a model's parameters, in float32; each process reads from disk what its devices hold.
 
     Args:
@@ -68,7 +69,7 @@ def load_params(path: str | os.PathLike[str], config: T5Config, shardings: Tree 
     return place(other.params, config, shardings, dataclasses.asdict(other.config), path)
 
 
-def load_state(path: str | os.PathLike[str], config: T5Config, abstract: TrainState) -> TrainState:
+def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
     """Load step, parameters and optimizer state, of a run of ours or of T5X's Adafactor, as one goes on; an average begins anew for T5X's.
 
     Args:
@@ -93,23 +94,23 @@ def load_state(path: str | os.PathLike[str], config: T5Config, abstract: TrainSt
     return TrainState(step, params, jax.tree.map(place_array, moments, abstract.opt_state), ema)
 
 
-def load_run(path: str | os.PathLike[str], config: T5Config | None = None, **config_changes: Any) -> Run:
+def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **config_changes: Any) -> Run:
     """Load a model with the config, vocabulary and lengths it was trained with.
 
     Args:
         path: as for `load_params`.
         config: in place of the one that is found; a T5X checkpoint's is read off its shapes, which do not tell its activations.
-        config_changes: fields of `T5Config` to replace, such as `dtype`.
+        config_changes: fields of the config to replace, such as `dtype`.
     """
     path = locate(path)
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
-        config = dataclasses.replace(config or T5Config(**manifest['model']), **config_changes)
+        config = dataclasses.replace(config or kinds.from_fields(manifest['model']), **config_changes)
         params = ours.checkpoints.restore_params(ours.step, config, item=ours.item)
         return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], ours.step)
     if path.suffix == SUFFIX:
         found = file_metadata(path)
-        config = dataclasses.replace(config or T5Config(**found['config']), **config_changes)
+        config = dataclasses.replace(config or kinds.from_fields(found['config']), **config_changes)
         return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
     other = _find_released(path)
     config = dataclasses.replace(config or other.config, **config_changes)
@@ -118,7 +119,7 @@ def load_run(path: str | os.PathLike[str], config: T5Config | None = None, **con
 
 
 def place(
-    arrays: Mapping[str, LazyArray], config: T5Config, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
+    arrays: Mapping[str, LazyArray], config: ModelConfig, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
 ) -> Tree:
     """Put a model's parameters, by our names, where they belong; refuses those of another shape."""
     abstract = abstract_params(config, shardings)
@@ -141,7 +142,7 @@ def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
 
 
 def save_params(
-    path: str | os.PathLike[str], params: Tree, config: T5Config, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str], params: Tree, config: ModelConfig, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
 ) -> None:
     """Write parameters as one safetensors file, with the config and more as JSON in its metadata.
 
@@ -163,7 +164,7 @@ def save_params(
 
 
 def convert(
-    checkpoint: str, output: str, form: str = 'huggingface', *, vocabulary: str | None = None, config: T5Config | None = None
+    checkpoint: str, output: str, form: str = 'huggingface', *, vocabulary: str | None = None, config: ModelConfig | None = None
 ) -> None:
     """Write a checkpoint of any kind as a Hugging Face folder, or as one safetensors file of ours.
 

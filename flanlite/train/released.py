@@ -17,7 +17,7 @@ from flax import serialization
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from flanlite.model.t5 import T5Config
+from flanlite.model.models import ModelConfig
 from flanlite.train import interop, lazy
 from flanlite.train.interop import Lazies
 from flanlite.train.lazy import Index, LazyArray
@@ -43,7 +43,7 @@ class Released(NamedTuple):
         state: reads the state of T5X's Adafactor, by T5X's names; None where there is no such thing.
     """
 
-    config: T5Config
+    config: ModelConfig
     params: Lazies
     vocabulary: str | None
     step: int
@@ -177,7 +177,7 @@ def open_safetensors(path: pathlib.Path) -> Any:
 
 def write_huggingface(
     path: str | os.PathLike[str],
-    config: T5Config,
+    config: ModelConfig,
     params: Mapping[str, LazyArray],
     tokenizer: bytes | None,
     extra_ids: int = 100,

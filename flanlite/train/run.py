@@ -16,8 +16,9 @@ import numpy as np
 import flanlite
 from flanlite import config as gin_config
 from flanlite.data import batches, cache, mixtures, vocabularies
+from flanlite.model import kinds
 from flanlite.model.flops import ideal_seconds, train_step_flops
-from flanlite.model.t5 import T5Config
+from flanlite.model.models import ModelConfig
 from flanlite.train import optimizers, partitioning
 from flanlite.train.begin import begin
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
@@ -51,7 +52,7 @@ def train(
     train_steps: int,
     batch_size: int,
     optimizer: Optimizer,
-    config: T5Config | None = None,
+    config: ModelConfig | None = None,
     vocabulary: str | None = None,
     *,
     style: str = 'instructions',
@@ -79,7 +80,7 @@ def train(
         train_steps: the last step.
         batch_size: packed rows in a step's batch, over all devices.
         optimizer: from `flanlite.train.optimizers`.
-        config: the model; by default what gin says of `T5Config`.
+        config: the model; by default what gin says, see `kinds.model`.
         vocabulary: a name for `vocabularies.load`; by default the collection's.
         style: `instructions`, or `fields` for the ablation without them; see `specs.STYLES`.
         held_out: a cluster to leave out, together with those that overlap with it.
@@ -102,7 +103,7 @@ def train(
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     partitioner, settings, saving, wandb = partitioning.make_partitioner(), StepConfig(), CheckpointConfig(), WandbConfig()
-    config = config or T5Config()
+    config = config or kinds.model()
     optimizer = optimizers.average(optimizers.freeze(optimizer, frozen), ema_decay)
     partitioner.check_batch(batch_size, settings.microbatches)
     partitioner.check_heads(config.num_heads)
@@ -125,7 +126,9 @@ def train(
             return TrainResult(pathlib.Path(model_dir), start_step, last_record(model_dir))
 
         # Mixture: by name only, for now.
-        data = TrainingData.resolve(mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style)
+        data = TrainingData.resolve(
+            mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style, config.converter
+        )
         data.check(config)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that what does not fit shows.
@@ -222,6 +225,7 @@ class TrainingData:
     feature_lengths: dict[str, int]
     batch_size: int
     seed: int
+    converter: str
     cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -235,12 +239,13 @@ class TrainingData:
         held_out: str | None,
         vocabulary: str | None,
         style: str,
+        converter: str,
     ) -> 'TrainingData':
         """Find the mixture and the vocabulary; reads no data."""
         batches.check_lengths(feature_lengths)
         mixture = mixtures.resolve(name, held_out=held_out)
         loaded = vocabularies.load(vocabulary or mixture.vocabulary)
-        return cls(mixture, loaded, style, dict(feature_lengths), batch_size, seed)
+        return cls(mixture, loaded, style, dict(feature_lengths), batch_size, seed, converter)
 
     def build(self, fail_fast: bool) -> 'TrainingData':
         """Build what the cache lacks, and weigh the tasks."""
@@ -257,16 +262,19 @@ class TrainingData:
         shots = self.mixture.shots and self.mixture.shots.within(self.feature_lengths['inputs'])
         return {'vocabulary': self.vocabulary, 'style': self.style, 'shots': shots, 'templates': self.mixture.templates_per_task}
 
-    def check(self, config: T5Config) -> None:
+    def check(self, config: ModelConfig) -> None:
         """Refuse a model with fewer embeddings than the vocabulary has ids."""
         if config.vocab_size < self.vocabulary.size:
             raise ValueError(
-                f'T5Config.vocab_size is {config.vocab_size}, but the vocabulary {self.vocabulary.name!r} has {self.vocabulary.size} ids; '
+                f'{type(config).__name__}.vocab_size is {config.vocab_size}, but the vocabulary {self.vocabulary.name!r} has '
+                f'{self.vocabulary.size} ids; '
                 f'expected at least that, such as {-(-self.vocabulary.size // 128) * 128}'
             )
 
     def hint(self, say: Callable[[str], None]) -> None:
         """Say how well these lengths fill the rows, and which would fill them better, where that is much."""
+        if 'encoder' not in self.capacity():
+            return  # rows that hold both need no balance
         splits = list(self.cached.splits.values())
         now, better = batches.hint_shape(splits, [self.rates[split.name] for split in splits], self.feature_lengths, window=HINT_WINDOW)
         if better.encoder_fill + better.decoder_fill > now.encoder_fill + now.decoder_fill + 0.1:
@@ -276,9 +284,10 @@ class TrainingData:
                 f'TASK_FEATURE_LENGTHS={shape} would fill {better.encoder_fill:.2f} and {better.decoder_fill:.2f}'
             )
 
-    def capacity(self) -> tuple[int, int]:
-        """Count the tokens that a batch has room for, on the encoder's and the decoder's side."""
-        return self.batch_size * self.feature_lengths['inputs'], self.batch_size * self.feature_lengths['targets']
+    def capacity(self) -> dict[str, int]:
+        """Count the tokens that a batch has room for, by side."""
+        room = batches.CONVERTERS[self.converter].room(batches.check_lengths(self.feature_lengths))
+        return {side: self.batch_size * tokens for side, tokens in room.items()}
 
     def batches(self, partitioner: Partitioner) -> Any:
         """Open this process's share of the endless training batches."""
@@ -287,11 +296,12 @@ class TrainingData:
     def _iterator(self, cached: cache.CacheReport, partitioner: Partitioner, seed: int, **options: Any) -> Any:
         return batches.train_iterator(
             list(cached.splits.values()), [self.rates[task] for task in cached.splits], feature_lengths=self.feature_lengths,
-            batch_size=self.batch_size, seed=seed, host_rows=partitioner.host_rows(self.batch_size), **options,
+            batch_size=self.batch_size, seed=seed, converter=self.converter,
+            host_rows=partitioner.host_rows(self.batch_size), **options,
         )  # fmt: skip
 
     def evaluator(
-        self, config: T5Config, settings: StepConfig, partitioner: Partitioner, num_batches: int
+        self, config: ModelConfig, settings: StepConfig, partitioner: Partitioner, num_batches: int
     ) -> Callable[[TrainState], dict[str, float]]:
         """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
         caps = {task: self.batch_size * num_batches for task in self.rates}

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.model import layers, t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import layers, models
+from flanlite.model.models import ModelConfig
 from flanlite.train import losses, norms, optimizers, state
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.partitioning import Partitioner
@@ -56,7 +56,7 @@ class StepConfig:
 
 
 def train_step(
-    train_state: TrainState, batch: Batch, seed: jax.Array, *, config: T5Config, optimizer: Optimizer, settings: StepConfig
+    train_state: TrainState, batch: Batch, seed: jax.Array, *, config: ModelConfig, optimizer: Optimizer, settings: StepConfig
 ) -> tuple[TrainState, Sums]:
     """Take one step of the optimizer.
 
@@ -69,9 +69,9 @@ def train_step(
         settings: loss and microbatches.
 
     Returns:
-        The next state, and sums over the batch: `loss`, `z_loss`, `accuracy` over target tokens, `weight_sum` of them, `encoder_tokens`
-        and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`, and norms by module
-        where `settings` ask for them.
+        The next state, and sums over the batch: `loss`, `z_loss`, `accuracy` over target tokens, `weight_sum` of them, the `encoder_tokens`
+        (where there is an encoder) and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`,
+        and norms by module where `settings` ask for them.
     """
 
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
@@ -99,23 +99,23 @@ def train_step(
     return TrainState(train_state.step + 1, params, opt_state, optimizers.moved(train_state.ema, params, optimizer.ema_decay)), sums
 
 
-def eval_step(params: Any, batch: Batch, *, config: T5Config, settings: StepConfig) -> Sums:
+def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
     """Sum the loss and accuracy of a batch, without dropout."""
     return _loss(params, batch, None, config=config, settings=settings)[1][0]
 
 
 def _loss(
-    params: Any, batch: Batch, key: jax.Array | None, *, config: T5Config, settings: StepConfig
+    params: Any, batch: Batch, key: jax.Array | None, *, config: ModelConfig, settings: StepConfig
 ) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
     """Compute the loss summed over tokens, and beside it all sums and what this loss is to be divided by."""
-    logits_BTV = t5.bind(config, params)(batch, dropout_key=key)
+    logits_BTV = models.bind(config, params)(batch, dropout_key=key)
     targets_BT = batch['decoder_target_tokens']
     objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
     sums = losses.loss_sums(
         logits_BTV, targets_BT, batch['decoder_loss_weights'], settings.z_loss, settings.label_smoothing, objective_weights_BT
     )
-    sums['encoder_tokens'] = jnp.sum(batch['encoder_input_tokens'] > 0)
-    sums['decoder_tokens'] = jnp.sum(targets_BT > 0)
+    sides = {'encoder': 'encoder_input_tokens', 'decoder': 'decoder_target_tokens'}
+    sums |= {f'{side}_tokens': jnp.sum(batch[name] > 0) for side, name in sides.items() if name in batch}
     return sums.pop('objective'), (sums, divisor)
 
 
@@ -134,34 +134,34 @@ def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | 
 
 
 @functools.lru_cache(COMPILED)
-def abstract_state(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     """Evaluate the shapes and shardings of a run's state without computing it."""
 
     def init() -> TrainState:
-        return state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform, optimizer.ema_decay is not None)
+        return state.create(models.init_params(config, jax.random.key(0)), optimizer.transform, optimizer.ema_decay is not None)
 
     shapes = jax.eval_shape(init)
-    placed = state.shardings(shapes, t5.logical_axes(config), partitioner)
+    placed = state.shardings(shapes, models.logical_axes(config), partitioner)
     return jax.tree.map(lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding), shapes, placed)
 
 
-def _shardings(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, optimizer, partitioner))
 
 
 @functools.lru_cache(COMPILED)
-def jit_init(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
+def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
     """Compile `seed -> state` with fresh parameters, each device drawing only what it holds."""
 
     def init(seed: jax.Array) -> TrainState:
-        return state.create(t5.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
+        return state.create(models.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
 
     quick = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None  # it runs once: compiling is what takes time
     return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
 
 
 @functools.lru_cache(COMPILED)
-def jit_create(config: T5Config, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
+def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
     """Compile `params -> state` for parameters from a checkpoint."""
     placed = _shardings(config, optimizer, partitioner)
     create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
@@ -170,7 +170,7 @@ def jit_create(config: T5Config, optimizer: Optimizer, partitioner: Partitioner)
 
 @functools.lru_cache(COMPILED)
 def jit_train_step(
-    config: T5Config, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
+    config: ModelConfig, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
     """Compile `train_step` on the mesh; the state is donated. Equal arguments give the same compiled step again."""
     placed = _shardings(config, optimizer, partitioner)
@@ -186,12 +186,12 @@ def jit_train_step(
 
 
 @functools.lru_cache(COMPILED)
-def jit_eval_step(config: T5Config, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
+def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
     """Compile `eval_step` on the mesh."""
 
     def step(params: Any, batch: Batch) -> Sums:
         with layers.activation_rules(partitioner):
             return eval_step(params, batch, config=config, settings=settings)
 
-    placed = partitioner.shardings(t5.logical_axes(config))
+    placed = partitioner.shardings(models.logical_axes(config))
     return jax.jit(step, in_shardings=(placed, partitioner.batch), out_shardings=partitioner.replicated)

@@ -135,14 +135,18 @@ def test_order_depends_on_the_seed_only(splits, pack):
                for one, other in zip(first, read(splits, pack=pack, steps=30, seed=1), strict=True))  # fmt: skip
 
 
+CONVERTERS = pytest.mark.parametrize('converter', list(batches.CONVERTERS))
+
+
+@CONVERTERS
 @pytest.mark.parametrize(('pack', 'prefetch'), [(True, 0), (True, 2), (False, 0)])
-def test_resume_at_any_position_equals_going_on(splits, pack, prefetch):
-    iterator = read(splits, pack=pack, prefetch=prefetch)
+def test_resume_at_any_position_equals_going_on(splits, pack, prefetch, converter):
+    iterator = read(splits, pack=pack, prefetch=prefetch, converter=converter)
     states, whole = [], []
     for _ in range(25):
         states.append(json.loads(json.dumps(iterator.get_state())))
         whole.append(next(iterator))
-    resumed = read(splits, pack=pack, prefetch=prefetch)
+    resumed = read(splits, pack=pack, prefetch=prefetch, converter=converter)
     for position in (*range(22), 7, 0):
         resumed.set_state(states[position])
         assert resumed.get_state() == states[position]
@@ -156,6 +160,7 @@ def test_a_state_of_another_order_is_refused(splits):
         read(splits, rates=(5, 3, 1)),
         read([splits[0].take(49), *splits[1:]]),
         read(splits, feature_lengths={'inputs': 32, 'targets': 8}),
+        read(splits, converter='prefix_lm'),
     ):
         with pytest.raises(ValueError, match='belongs to another order of data'):
             other.set_state(state)
@@ -163,8 +168,9 @@ def test_a_state_of_another_order_is_refused(splits):
 
 @pytest.mark.parametrize('hosts', [2, 4])
 @pytest.mark.parametrize('pack', [True, False])
-def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, monkeypatch):
-    whole = read(splits, pack=pack, steps=20)
+@CONVERTERS
+def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, converter, monkeypatch):
+    whole = read(splits, pack=pack, converter=converter, steps=20)
     shares, loads = [], []
     original = CachedSplit.read_records
     for host in range(hosts):
@@ -172,7 +178,7 @@ def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, mon
         monkeypatch.setattr(
             CachedSplit, 'read_records', lambda split, indices, load=loads[-1]: load.extend(indices) or original(split, indices)
         )
-        shares.append(read(splits, pack=pack, steps=20, host_rows=range(host, 4, hosts)))
+        shares.append(read(splits, pack=pack, converter=converter, steps=20, host_rows=range(host, 4, hosts)))
     joined = [{name: np.stack([share[name] for share in step], 1).reshape(4, -1) for name in step[0]} for step in zip(*shares, strict=True)]
     assert_same(joined, whole)
     per_window = sum(map(len, loads))
@@ -192,6 +198,15 @@ def test_overlong_examples_are_cut_at_the_end(splits):
     batch = read(splits, feature_lengths={'inputs': 6, 'targets': 1}, steps=1)[0]
     assert batch['encoder_input_tokens'].shape == (4, 6) and batch['decoder_target_tokens'].shape == (4, 1)
     assert 1 not in batch['decoder_target_tokens']
+
+
+def test_one_row_holds_the_inputs_and_targets_of_every_example(splits):
+    seen = []
+    for batch in read(splits[:1], [1], converter='prefix_lm', window=50, batch_size=1, steps=40):
+        first_targets = batch['decoder_loss_weights'] * batch['decoder_causal_attention'] > 0
+        seen += batch['decoder_target_tokens'][first_targets].tolist()
+        assert batch['decoder_target_tokens'].shape == (1, 48)
+    assert sorted(seen[:50]) == list(range(100, 150))
 
 
 def test_rows_are_full(tmp_path):

@@ -90,13 +90,13 @@ def test_four_devices_give_the_same_scores():
     code = """
 import numpy as np, toyeval as toy, test_rank, jax
 from flanlite.eval import generate, rank
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.train.partitioning import make_partitioner
 asked = test_rank.questions(9, max_options=2)
 found = []
 for shape in ((1, 1), (2, 2)):
     partitioner = make_partitioner(mesh_shape=shape)
-    params = jax.device_put(toy.params(), partitioner.shardings(t5.logical_axes(toy.CONFIG)))
+    params = jax.device_put(toy.params(), partitioner.shardings(models.logical_axes(toy.CONFIG)))
     answers = generate.generate(toy.CONFIG, params, partitioner, [q.inputs for q in asked], generate.Decoding(max_length=3))
     found.append((np.concatenate(rank.score(toy.CONFIG, params, partitioner, asked, 512)), [answer.tolist() for answer in answers]))
 np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)

@@ -7,7 +7,7 @@ from flanlite.data import packing
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.train.partitioning import make_partitioner
 
 
@@ -22,7 +22,7 @@ def questions(count, seed=0, max_options=5):
 
 @jax.jit
 def logits(params, batch):
-    return t5.bind(toy.CONFIG, params)(batch)
+    return models.bind(toy.CONFIG, params)(batch)
 
 
 def log_probs(params, inputs, target):

@@ -6,7 +6,7 @@ import numpy as np
 from flanlite.data import sources, specs
 from flanlite.data.specs import Collection, DatasetSpec, Splits
 from flanlite.data.templates import Template
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.model.t5 import T5Config
 
 LENGTHS = {'inputs': 40, 'targets': 8}
@@ -47,4 +47,4 @@ specs.register(COLLECTION)
 
 
 def params(seed=0):
-    return t5.init_params(CONFIG, jax.random.key(seed))
+    return models.init_params(CONFIG, jax.random.key(seed))

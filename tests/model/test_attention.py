@@ -75,7 +75,7 @@ def test_low_precision_inputs_are_softmaxed_in_float32():
 def test_cache_repeats_and_reorders_rows():
     L = 2
     arrays = [np.arange(L * B * 6.0, dtype=np.float32).reshape(L, B, 3, 1, 2) for _ in range(4)]
-    cache = DecodingCache(jnp.int32(1), np.arange(B * 4).reshape(B, 4), *arrays)
+    cache = DecodingCache(jnp.int32(1), np.arange(B), np.arange(B * 4).reshape(B, 4), *arrays)
 
     @jax.jit
     def run(cache):
@@ -85,6 +85,7 @@ def test_cache_repeats_and_reorders_rows():
 
     repeated, written, (_, value_BTHK), taken = jax.tree.map(np.asarray, run(cache))
     assert repeated.key_LBTHK.shape == (L, 4, 3, 1, 2)
+    np.testing.assert_array_equal(repeated.first_B, [0, 0, 1, 1])
     np.testing.assert_array_equal(repeated.source_segments_BS[0], repeated.source_segments_BS[1])
     assert (written.key_LBTHK[1, :, 1] == -1.0).all()
     assert (written.key_LBTHK == -1.0).sum() == 8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import t5x_fixtures
 
-from flanlite.model import decoding, t5
+from flanlite.model import decoding, models
 from flanlite.train import interop
 
 CONFIG = t5x_fixtures.CONFIG
@@ -32,7 +32,7 @@ def decode(search, rows=slice(None), config=CONFIG, params=None):
 
     @jax.jit
     def run(params, inputs_BS):
-        model = t5.bind(config, params)
+        model = models.bind(config, params)
         return search(model.decode_step, model.start_decoding(inputs_BS, LENGTH))
 
     return jax.tree.map(np.asarray, run(params, batch['encoder_input_tokens'][rows]))
@@ -43,7 +43,7 @@ def test_greedy_tokens_are_t5xs_and_scores_their_log_probabilities(outputs):
     np.testing.assert_array_equal(tokens_BT, outputs['unpacked/greedy_tokens'][:, 0])
     params, batch = trained()
     again = dict(batch, decoder_target_tokens=tokens_BT, decoder_input_tokens=np.pad(tokens_BT, ((0, 0), (1, 0)))[:, :-1])
-    log_probs_BTV = jax.nn.log_softmax(jax.jit(lambda params: t5.bind(CONFIG, params)(again))(params))
+    log_probs_BTV = jax.nn.log_softmax(jax.jit(lambda params: models.bind(CONFIG, params)(again))(params))
     chosen_BT = np.take_along_axis(np.asarray(log_probs_BTV), tokens_BT[..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(scores_B, (chosen_BT * (tokens_BT > 0)).sum(axis=1), rtol=1e-5)
 
@@ -59,7 +59,7 @@ def test_beams_are_t5xs(outputs, name, settings):
 def test_steps_give_the_logits_of_the_whole(per_layer):
     config = dataclasses.replace(CONFIG, relpos_bias_per_layer=per_layer)
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(functools.partial(t5.init_params, config), jax.random.key(0))
+    shapes = jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0))
     params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32) * 0.3, shapes)
     inputs_BT = np.pad(rng.integers(2, 128, (4, LENGTH - 1)), ((0, 0), (1, 0)))
     source_BS = np.pad(rng.integers(2, 128, (4, 8)), ((0, 0), (0, 2)))
@@ -67,7 +67,7 @@ def test_steps_give_the_logits_of_the_whole(per_layer):
 
     @jax.jit
     def both(params):
-        model = t5.bind(config, params)
+        model = models.bind(config, params)
 
         def step(cache, tokens_B):
             logits_BV, cache = model.decode_step(tokens_B, cache)
@@ -91,7 +91,7 @@ def counting_step(table_VV):
 
 def empty_cache(rows, length):
     zeros = np.zeros((1, rows, length, 1, 1), np.float32)
-    return decoding.DecodingCache(jnp.int32(0), np.zeros((rows, 1), np.int32), zeros, zeros, zeros, zeros)
+    return decoding.DecodingCache(jnp.int32(0), np.zeros(rows, np.int32), np.zeros((rows, 1), np.int32), zeros, zeros, zeros, zeros)
 
 
 # Token 0 starts a row, 1 ends it; 2 is likelier at first, but 3 leads to the likelier whole.

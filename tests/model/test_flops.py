@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from flanlite.model import flops, t5
+from flanlite.model import flops, models
 from flanlite.model.t5 import T5Config
 
 XXL = T5Config(emb_dim=4096, num_heads=64, num_encoder_layers=24, num_decoder_layers=24, head_dim=64, mlp_dim=10240)
@@ -34,8 +34,8 @@ def test_flops_are_those_of_the_traced_model(activations, tied):
     tokens = {name: np.ones((rows, length), np.int32) for name, length in (
         ('encoder_input_tokens', inputs), ('decoder_input_tokens', targets), ('decoder_target_tokens', targets)
     )}  # fmt: skip
-    params = jax.eval_shape(lambda: t5.init_params(config, jax.random.key(0)))
-    forward = products(jax.make_jaxpr(lambda params: t5.bind(config, params)(tokens))(params).jaxpr)
+    params = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
+    forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(tokens))(params).jaxpr)
     assert flops.train_step_flops(config, rows, inputs, targets) == pytest.approx(6 * forward, rel=0.03)  # the position bias is a product
 
 

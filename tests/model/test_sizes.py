@@ -8,22 +8,22 @@ import pytest
 
 import flanlite
 from flanlite import config
-from flanlite.model import t5
-from flanlite.model.t5 import T5Config
+from flanlite.model import kinds, models
 
-# Counted in the checkpoints that T5, mT5 and ByT5 published.
+# Counted in the checkpoints that T5, mT5 and ByT5 published; of the decoders by hand.
 PUBLISHED = {
     't5_small': 60_506_624, 't5_base': 222_903_552, 't5_large': 737_668_096, 't5_3b': 2_851_598_336, 't5_11b': 11_307_321_344,
     'small': 76_961_152, 'base': 247_577_856, 'large': 783_150_080, 'xl': 2_849_757_184, 'xxl': 11_135_332_352,
     'mt5_small': 300_176_768, 'mt5_base': 582_401_280, 'mt5_large': 1_229_581_312, 'mt5_xl': 3_742_619_648, 'mt5_xxl': 12_921_057_280,
     'byt5_small': 299_637_760, 'byt5_base': 581_653_248,
+    'decoder_base': 109_628_544, 'decoder_xl': 1_223_527_424, 'decoder_xxl': 4_762_310_656,
 }  # fmt: skip
 ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9, 'ul2': 20e9}  # as the papers round them
 
 
-def count(model):
-    config.load([f'gin/models/{model}.gin'])
-    shapes = jax.eval_shape(lambda: t5.init_params(T5Config(), jax.random.key(0)))
+def count(model, *bindings):
+    config.load([f'gin/models/{model}.gin'], bindings)
+    shapes = jax.eval_shape(lambda: models.init_params(kinds.model(), jax.random.key(0)))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
@@ -37,6 +37,13 @@ def test_parameters_about(model):
     assert count(model) == pytest.approx(ROUNDED[model], rel=0.03)
 
 
+def test_decoders_have_the_parameters_that_t5x_states():
+    """T5X counted them with a position bias in each layer, and the base one with logits of its own."""
+    per_layer = 'DecoderOnlyConfig.relpos_bias_per_layer=True'
+    assert count('decoder_base', per_layer, 'DecoderOnlyConfig.logits_via_embedding=False') == 134_307_072
+    assert count('decoder_xxl', per_layer) == 4_762_357_760
+
+
 def test_every_model_is_counted():
     folder = pathlib.Path(flanlite.__file__).parents[1] / 'gin' / 'models'
-    assert {path.stem for path in folder.glob('*.gin')} == {*PUBLISHED, *ROUNDED, 'pocket'}
+    assert {path.stem for path in folder.glob('*.gin')} == {*PUBLISHED, *ROUNDED, 'pocket', 'decoder_pocket'}

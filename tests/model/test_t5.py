@@ -9,7 +9,7 @@ import pytest
 import t5x_fixtures
 from flax import nnx
 
-from flanlite.model import layers, t5
+from flanlite.model import layers, models, t5
 from flanlite.train import interop, losses
 
 CONFIG = t5.T5Config(
@@ -23,20 +23,20 @@ PER_LAYER = dataclasses.replace(CONFIG, relpos_bias_per_layer=True)
 
 @functools.partial(jax.jit, static_argnames='config')
 def logits_of(config, params, batch, key=None):
-    return t5.bind(config, params)(batch, key)
+    return models.bind(config, params)(batch, key)
 
 
 @functools.lru_cache
 def params_of(config):
     """Draw parameters with numpy, which compiles nothing."""
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(functools.partial(t5.init_params, config), jax.random.key(0))
+    shapes = jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0))
     return jax.tree.map(lambda x: (rng.normal(size=x.shape) * x.shape[-1] ** -0.5).astype(np.float32), shapes)
 
 
 @functools.lru_cache
 def initialised(config):
-    return jax.jit(functools.partial(t5.init_params, config))(jax.random.key(0))
+    return jax.jit(functools.partial(models.init_params, config))(jax.random.key(0))
 
 
 def batch_of(rows, source=12, target=6, seed=0):
@@ -59,7 +59,7 @@ def test_logits_are_t5xs(kind):
     real_BT = batch['decoder_loss_weights'] > 0
     np.testing.assert_allclose(logits_BTV[real_BT], outputs[f'{kind}/logits'][real_BT], atol=2e-5, rtol=1e-5)
     if kind == 'unpacked':
-        encoded_BSD = jax.jit(lambda params: t5.bind(t5x_fixtures.CONFIG, params).encode(batch))(params)
+        encoded_BSD = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params).encode(batch))(params)
         real_BS = batch['encoder_input_tokens'] > 0
         np.testing.assert_allclose(encoded_BSD[real_BS], outputs['unpacked/encoded'][real_BS], atol=2e-5, rtol=1e-5)
 
@@ -115,7 +115,7 @@ def test_packed_examples_lose_what_they_lose_alone(config):
 
     @jax.jit
     def token_losses(params, batch):
-        return losses.cross_entropy_with_logits(t5.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0)[0][0]
+        return losses.cross_entropy_with_logits(models.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0)[0][0]
 
     params = params_of(config)
     alone = [float(token_losses(params, pack([example]))[:target].sum()) for example, (_, target) in zip(examples, lengths, strict=True)]
@@ -145,7 +145,7 @@ def test_tied_logits_use_the_embedding():
 
     @jax.jit
     def both(params):
-        model = t5.bind(TIED, params)
+        model = models.bind(TIED, params)
         x_BTD = jnp.ones((1, 1, 16))
         return model._logits(x_BTD), x_BTD @ params['token_embedder']['embedding'].T / 4.0
 
@@ -156,7 +156,7 @@ def test_tied_logits_use_the_embedding():
 @functools.lru_cache
 def gradient(config):
     def loss(params, batch):
-        logits_BTV = t5.bind(config, params)(batch)
+        logits_BTV = models.bind(config, params)(batch)
         return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
 
     return jax.jit(jax.grad(loss))(params_of(config), batch_of(2))
@@ -217,7 +217,7 @@ def test_initialisation_is_t5s():
 
 @pytest.mark.parametrize('config', [CONFIG, TIED, PER_LAYER], ids=['t5 1.1', 't5 1.0', 'bias a layer'])
 def test_every_axis_of_every_parameter_has_a_name(config):
-    shapes = jax.eval_shape(functools.partial(t5.init_params, config), jax.random.key(0))
+    shapes = jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0))
     sizes = {
         'vocab': 64, 'embed': 16, 'mlp': 32, 'heads': 2, 'joined_kv': 16, 'relpos_buckets': layers.NUM_BUCKETS,
     }  # fmt: skip
@@ -227,7 +227,7 @@ def test_every_axis_of_every_parameter_has_a_name(config):
         assert axes[: len(stacked)] == ('layers',) * len(stacked)
         assert list(shape.shape) == stacked + [sizes[name] for name in axes[len(stacked) :]]
 
-    jax.tree.map_with_path(check, shapes, t5.logical_axes(config))
+    jax.tree.map_with_path(check, shapes, models.logical_axes(config))
 
 
 def test_activations_are_constrained_by_name():
@@ -239,7 +239,7 @@ def test_activations_are_constrained_by_name():
         return x
 
     with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=types.SimpleNamespace(size=2))):
-        jax.eval_shape(lambda params: t5.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
+        jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
     kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab')}
     inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
     assert seen == kernels | inside | {('batch', 'residual_length', 'embed')}
@@ -264,9 +264,9 @@ def test_impossible_configs_are_refused(field, value, message):
 
 def test_parameters_of_another_model_are_refused():
     with pytest.raises(ValueError, match='mlp/wi/kernel is missing'):
-        t5.bind(TIED, params_of(CONFIG))
+        models.bind(TIED, params_of(CONFIG))
     with pytest.raises(ValueError, match=r'token_embedder/embedding is \(64, 16\), not \(128, 16\)'):
-        t5.bind(dataclasses.replace(CONFIG, vocab_size=128), params_of(CONFIG))
+        models.bind(dataclasses.replace(CONFIG, vocab_size=128), params_of(CONFIG))
 
 
 GOLDEN_LOSS = 83.5451

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.model.t5 import T5Config
 from flanlite.train import parameters, partitioning, state, step
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
@@ -27,7 +27,7 @@ MANIFEST = {'model': dataclasses.asdict(CONFIG), 'vocabulary': {'name': 'bytes'}
 def made_up_state(seed=0, config=CONFIG, optimizer=ADAM):
     """Make a state of random numbers without compiling anything."""
     random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda: state.create(t5.init_params(config, jax.random.key(0)), optimizer.transform))
+    shapes = jax.eval_shape(lambda: state.create(models.init_params(config, jax.random.key(0)), optimizer.transform))
     return jax.tree.map(lambda leaf: jax.numpy.asarray(random.normal(size=leaf.shape).astype(leaf.dtype)), shapes)
 
 

@@ -25,7 +25,8 @@ def test_every_parameter_has_its_place_and_bytes():
         'decoder/layers/mlp/wi_0/kernel', '(1, 16, 32)', 'float32', '(layers, embed, mlp)', 'P(None, data, model)', f'{wi:,}'
     ]  # fmt: skip
     assert row('encoder/layers/mlp/wi_0')[0].endswith('(frozen)')
-    total = sum(leaf.size * 4 for leaf in jax.tree.leaves(jax.eval_shape(lambda: explain.t5.init_params(toy.CONFIG, jax.random.key(0)))))
+    shapes = jax.eval_shape(lambda: explain.models.init_params(toy.CONFIG, jax.random.key(0)))
+    total = sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes))
     one = printed(optimizers.adamw(1e-3), (1, 1), (1, 1))
     assert one('parameters, ')[-1] == f'{total:,}'
     assert one('optimizer state')[-1] == f'{2 * total + 8:,}', 'two moments, and two counts of steps'

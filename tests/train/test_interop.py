@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import t5x_fixtures
 
-from flanlite.model import t5
-from flanlite.train import interop, optimizers
+from flanlite.model import models, t5
+from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.train import interop, lazy, optimizers
 
 CONFIG = t5.T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=3, mlp_dim=12, dtype='float32'
@@ -18,7 +19,7 @@ def t5x_scanned(config):
     H, K = config.num_heads, config.head_dim
     rng = np.random.default_rng(0)
     flat = {}
-    for path, shape in jax.tree.leaves_with_path(jax.eval_shape(functools.partial(t5.init_params, config), jax.random.key(0))):
+    for path, shape in jax.tree.leaves_with_path(jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0))):
         name = '/'.join(key.key for key in path)
         value = rng.normal(size=shape.shape).astype(np.float32)
         if '/layers/' in name:
@@ -36,11 +37,29 @@ def test_scanned_parameters_fit_a_bias_for_each_layer():
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True})
     flat = t5x_scanned(config)
     params = interop.from_t5x(flat)
-    t5.check_params(config, params)
+    models.check_params(config, params)
     out = flat['decoder/decoder/self_attention/out/kernel']
     np.testing.assert_array_equal(params['decoder']['layers']['self_attention']['out']['kernel'][1], out[:, 1].reshape(6, 8))
     query = flat['encoder/encoder/attention/query/kernel']
     np.testing.assert_array_equal(params['encoder']['layers']['attention']['query']['kernel'][2], query[:, 2].reshape(8, 6))
+
+
+@pytest.mark.parametrize('per_layer', [False, True])
+def test_t5xs_decoder_alone_is_read(per_layer):
+    config = DecoderOnlyConfig(
+        vocab_size=32, emb_dim=8, num_heads=2, num_layers=3, head_dim=3, mlp_dim=12, dtype='float32', relpos_bias_per_layer=per_layer
+    )
+    flat = {}
+    for path, shape in jax.tree.leaves_with_path(jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0))):
+        name = '/'.join(key.key for key in path)
+        if '/layers/' in name:
+            flat |= {name.replace('/layers/', f'/layers_{i}/'): np.full(shape.shape[1:], i, np.float32) for i in range(3)}
+        else:
+            flat[name] = np.zeros(shape.shape, np.float32)
+    assert interop.config_of(interop.stack_layers({name: lazy.held(value) for name, value in flat.items()})) == config
+    params = interop.from_t5x(flat)
+    models.check_params(config, params)
+    np.testing.assert_array_equal(params['decoder']['layers']['mlp']['wo']['kernel'][:, 0, 0], [0, 1, 2])
 
 
 def test_layers_are_stacked_by_number():

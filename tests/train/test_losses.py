@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import t5x_fixtures
 
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.train import interop, losses
 
 pytestmark = pytest.mark.smoke
@@ -65,7 +65,7 @@ def test_loss_gradients_and_scores_are_t5xs(kind):
     targets_BT, weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
 
     def loss(params, z_loss):
-        logits_BTV = t5.bind(t5x_fixtures.CONFIG, params)(batch)
+        logits_BTV = models.bind(t5x_fixtures.CONFIG, params)(batch)
         sums = losses.loss_sums(logits_BTV, targets_BT, weights_BT, z_loss)
         return sums['loss'], (sums, losses.target_log_likelihoods(logits_BTV, targets_BT, weights_BT))
 
@@ -87,7 +87,7 @@ def test_normalised_losses_are_t5xs(kind, factor):
     outputs = t5x_fixtures.load('unscanned_outputs')
     params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
-    logits_BTV = jax.jit(lambda params: t5.bind(t5x_fixtures.CONFIG, params)(batch))(params)
+    logits_BTV = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params)(batch))(params)
     weights_BT, divisor = losses.normalization(factor, batch)
     targets_BT, loss_weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
     sums = losses.loss_sums(logits_BTV, targets_BT, loss_weights_BT, 1e-4, objective_weights_BT=weights_BT)

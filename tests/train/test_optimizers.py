@@ -7,7 +7,7 @@ import optax
 import pytest
 import t5x_fixtures
 
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.train import interop, losses, optimizers, step
 
 CONFIG = t5x_fixtures.CONFIG
@@ -19,7 +19,7 @@ def gradient(kind):
     batch = t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), f'{kind}/batch')
 
     def loss(params):
-        logits_BTV = t5.bind(CONFIG, params)(batch)
+        logits_BTV = models.bind(CONFIG, params)(batch)
         return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'], 1e-4)['loss']
 
     return jax.jit(jax.grad(loss))

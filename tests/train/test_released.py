@@ -12,7 +12,7 @@ import t5x_fixtures
 from flax import traverse_util
 
 from flanlite.data import vocabularies
-from flanlite.model import t5
+from flanlite.model import models
 from flanlite.model.t5 import T5Config
 from flanlite.train import interop, lazy, optimizers, parameters, partitioning, released, step
 
@@ -28,7 +28,7 @@ KINDS = {'unscanned_t5x_legacy': 'unscanned', 'unscanned_t5x_orbax': 'unscanned'
 
 
 def drawn(config, seed=0):
-    flat = traverse_util.flatten_dict(t5.init_params(config, jax.random.key(seed)), sep='/')
+    flat = traverse_util.flatten_dict(models.init_params(config, jax.random.key(seed)), sep='/')
     random = np.random.default_rng(seed)
     return {name: lazy.held(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
 
@@ -99,7 +99,7 @@ def test_transformers_reads_the_folder_to_equal_logits(tmp_path, variant):
         expected = theirs(input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(decoder_inputs)).logits.numpy()
     run = parameters.load_run(folder)
     batch = {'encoder_input_tokens': inputs, 'decoder_input_tokens': decoder_inputs, 'decoder_target_tokens': targets}
-    got = jax.jit(lambda params: t5.bind(run.config, params)(batch))(run.params)
+    got = jax.jit(lambda params: models.bind(run.config, params)(batch))(run.params)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     theirs.save_pretrained(tmp_path / 'back')
     jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path / 'back').params, run.params)
@@ -134,7 +134,7 @@ def test_each_device_reads_its_part(tmp_path):
 
     partitioner = partitioning.make_partitioner()
     folder = written(tmp_path / 'hf', SMALL)
-    shardings = partitioner.shardings(t5.logical_axes(SMALL))
+    shardings = partitioner.shardings(models.logical_axes(SMALL))
     params = parameters.load_params(folder, SMALL, shardings)
     jax.tree.map(lambda value, place: value.sharding.is_equivalent_to(place, value.ndim) or pytest.fail(), params, shardings)
 

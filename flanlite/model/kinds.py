@@ -1,0 +1,32 @@
+"""The kinds of models there are, and which one gin or a checkpoint means."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import gin
+
+from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.models import ModelConfig
+from flanlite.model.t5 import T5Config
+
+KINDS = (T5Config, DecoderOnlyConfig)
+
+
+@gin.configurable
+def model(config: ModelConfig | None = None) -> ModelConfig:
+    """Return the model that gin says.
+
+    Args:
+        config: `@DecoderOnlyConfig()`, or `@T5Config()`, which is also the default.
+    """
+    return T5Config() if config is None else config
+
+
+def from_fields(fields: Mapping[str, Any]) -> ModelConfig:
+    """Make the config that was saved as a dict: its fields tell which kind it is of."""
+    for kind in KINDS:
+        if set(fields) <= {field.name for field in dataclasses.fields(kind)}:
+            return kind(**fields)
+    names = ' or '.join(kind.__name__ for kind in KINDS)
+    raise ValueError(f'got a config with {", ".join(sorted(fields))}; expected the fields of a {names}: was it saved by a newer version?')

@@ -1,0 +1,152 @@
+"""What every model has: a config, parameters as a plain nested dict of float32 arrays, and a module that computes with them.
+
+    params = init_params(config, key)
+    logits_BTV = bind(config, params)(batch, dropout_key=key)
+
+Training and evaluation know models through this file only; `flanlite.model.kinds` lists them.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, traverse_util
+
+from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache
+from flanlite.model.layers import ACTIVATIONS, PRODUCT
+
+Params = dict[str, Any]
+Batch = Mapping[str, jax.Array]
+
+# What the backward pass of a layer finds saved; the rest it computes again.
+REMAT_POLICIES = {
+    'none': None,
+    'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT),
+    'full': jax.checkpoint_policies.nothing_saveable,
+}
+
+
+class Model(Protocol):
+    """What a config builds."""
+
+    def __call__(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
+        """Compute logits_BTV in float32 at every place of `decoder_target_tokens`; a dropout key turns dropout on."""
+
+    def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+        """Compute logits_PTV at every token of options, each given its input, `inputs_BS[source_P]`, which is read once for all of them."""
+
+    def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
+        """Read inputs, one a row, and make the cache for up to `max_length` tokens after each."""
+
+    def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
+        """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and variants that all models have, under T5X's names.
+
+    Args:
+        vocab_size: rows of the embedding; T5's 32,100 pieces are padded to 32,128.
+        emb_dim: width of the residual stream.
+        num_heads: attention heads.
+        head_dim: width of a head; heads x head_dim need not be emb_dim.
+        mlp_dim: width of the feed-forward block.
+        mlp_activations: ('gelu', 'linear') is T5 1.1, ('relu',) is T5 1.0.
+        dropout_rate: used wherever a dropout key is given.
+        logits_via_embedding: tie the logits to the embedding (T5 1.0).
+        dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
+        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products,
+            and of these a decoder's keys and values of the source, which are large) or 'full'.
+        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
+        attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
+    """
+
+    converter: ClassVar[str]  # how batches are laid out: a name of `batches.CONVERTERS`
+
+    vocab_size: int = 32128
+    emb_dim: int = 768
+    num_heads: int = 12
+    head_dim: int = 64
+    mlp_dim: int = 2048
+    mlp_activations: tuple[str, ...] = ('gelu', 'linear')
+    dropout_rate: float = 0.1
+    logits_via_embedding: bool = False
+    dtype: str = 'bfloat16'
+    remat_policy: str = 'minimal'
+    relpos_bias_per_layer: bool = False
+    attention: str = 'auto'
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        object.__setattr__(self, 'dtype', jnp.dtype(self.dtype).name)
+        object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
+        if self.dtype not in ('float32', 'bfloat16'):
+            remedy = "T5's activations overflow in float16; use bfloat16" if self.dtype == 'float16' else 'use float32 or bfloat16'
+            raise ValueError(f'{kind}.dtype is {self.dtype!r}: {remedy}')
+        for size in (field.name for field in dataclasses.fields(self) if field.type is int):
+            if getattr(self, size) < 1:
+                raise ValueError(f'{kind}.{size} is {getattr(self, size)}; expected at least 1')
+        if not 0.0 <= self.dropout_rate < 1.0:
+            raise ValueError(f'{kind}.dropout_rate is {self.dropout_rate}; expected at least 0 and below 1')
+        unknown = [name for name in self.mlp_activations if name not in ACTIVATIONS]
+        if unknown or not self.mlp_activations:
+            raise ValueError(f'{kind}.mlp_activations is {self.mlp_activations}; expected names among {sorted(ACTIVATIONS)}')
+        if self.remat_policy not in REMAT_POLICIES:
+            raise ValueError(f'{kind}.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}')
+        if self.attention not in IMPLEMENTATIONS:
+            raise ValueError(f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+
+    def build(self, rngs: nnx.Rngs) -> Model:
+        """Make the module, with parameters drawn from `rngs`."""
+        raise NotImplementedError
+
+    def multiply_adds(self, inputs: int, targets: int) -> float:
+        """Count the multiply-adds of matrix products that a row with room for so many tokens takes forward; see `flanlite.model.flops`."""
+        raise NotImplementedError
+
+
+def init_params(config: ModelConfig, key: jax.Array) -> Params:
+    """Draw parameters: a nested dict of float32 arrays. May be jitted, or only evaluated for its shapes."""
+    return nnx.to_pure_dict(nnx.state(config.build(nnx.Rngs(key)), nnx.Param))
+
+
+def bind(config: ModelConfig, params: Params) -> Any:
+    """Make the module that computes with these parameters, a `Model`; cheap, and meant to be called inside `jit`."""
+    graphdef, state = _abstract(config)
+    check_params(config, params)
+    return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
+
+
+def check_params(config: ModelConfig, params: Params) -> None:
+    """Refuse parameters of another model than the config's, naming what is missing, unexpected or of another shape."""
+    expected, got = (
+        {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
+        for tree in (nnx.to_pure_dict(_abstract(config)[1]), params)
+    )
+    wrong = [f'{name} is missing' for name in expected if name not in got]
+    wrong += [f'{name} is unexpected' for name in got if name not in expected]
+    wrong += [f'{name} is {got[name]}, not {expected[name]}' for name in expected if got.get(name, expected[name]) != expected[name]]
+    if wrong:
+        more = f', and {len(wrong) - 4} more' if len(wrong) > 4 else ''
+        remedy = f'use the {type(config).__name__} they were trained with'
+        raise ValueError(f'the parameters do not fit the config: {"; ".join(wrong[:4])}{more}; {remedy}')
+
+
+def logical_axes(config: ModelConfig) -> dict[str, Any]:
+    """Name the axes of every parameter, in the tree of `init_params`."""
+    state = _abstract(config)[1]
+    axes = {path: (('layers',) if 'layers' in path else ()) + param.get_metadata()['axes'] for path, param in nnx.to_flat_state(state)}
+    return nnx.to_pure_dict(nnx.from_flat_state(axes))
+
+
+def _is_param(x: Any) -> bool:
+    return isinstance(x, nnx.Param)
+
+
+@functools.lru_cache
+def _abstract(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: config.build(nnx.Rngs(0))))
