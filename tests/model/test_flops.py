@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from flanlite.model import flops, models
+from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.t5 import T5Config
 
 XXL = T5Config(emb_dim=4096, num_heads=64, num_encoder_layers=24, num_decoder_layers=24, head_dim=64, mlp_dim=10240)
@@ -37,6 +38,17 @@ def test_flops_are_those_of_the_traced_model(activations, tied):
     params = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
     forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(tokens))(params).jaxpr)
     assert flops.train_step_flops(config, rows, inputs, targets) == pytest.approx(6 * forward, rel=0.03)  # the position bias is a product
+
+
+def test_flops_of_a_decoder_alone_are_those_of_the_traced_model():
+    config = DecoderOnlyConfig(
+        vocab_size=96, emb_dim=24, num_heads=3, num_layers=3, head_dim=16, mlp_dim=40, dropout_rate=0.0, remat_policy='none'
+    )
+    names = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_causal_attention')
+    tokens = {name: np.ones((2, 192), np.int32) for name in names}
+    params = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
+    forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(tokens))(params).jaxpr)
+    assert flops.train_step_flops(config, 2, 128, 64) == pytest.approx(6 * forward, rel=0.03)
 
 
 def test_flops_of_xxl_are_six_times_parameters_times_tokens_and_attention():

@@ -55,7 +55,7 @@ def test_train_save_resume_gives_the_same_run(whole, tmp_path):
     names = ('step', 'loss', 'accuracy', 'gradient_norm', 'decoder_fill')
     got, expected = ([[record[name] for name in names] for record in journal.read_metrics(folder)] for folder in (tmp_path, whole))
     assert got == expected and got[0][1] > got[-1][1]
-    assert got[0][-1] > 0.9 and 'encoder_fill' not in journal.read_metrics(whole)[0]
+    assert got[0][-1] > 0.8 and 'encoder_fill' not in journal.read_metrics(whole)[0]
     runs = [parameters.load_run(folder) for folder in (tmp_path, whole)]
     assert runs[0].config == CONFIG
     jax.tree.map(np.testing.assert_array_equal, *(run.params for run in runs))
