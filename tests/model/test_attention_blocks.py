@@ -14,7 +14,7 @@ import t5x_fixtures
 from jax.experimental import topologies
 
 from flanlite.model import attention as attention_module
-from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu, layers, t5
+from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu, layers, models, t5
 from flanlite.model.attention import attention, segment_mask
 from flanlite.train import interop, partitioning
 
@@ -114,7 +114,7 @@ def test_blockwise_logits_are_t5xs(monkeypatch, kind):
     params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     config = t5.T5Config(**{**t5x_fixtures.CONFIG.__dict__, 'attention': 'blockwise'})
-    logits_BTV = jax.jit(lambda params: t5.bind(config, params)(batch))(params)
+    logits_BTV = jax.jit(lambda params: models.bind(config, params)(batch))(params)
     real_BT = batch['decoder_loss_weights'] > 0
     np.testing.assert_allclose(np.asarray(logits_BTV)[real_BT], outputs[f'{kind}/logits'][real_BT], atol=2e-5, rtol=1e-5)
 
