@@ -124,6 +124,13 @@ def test_sigterm_saves_and_leaves(tmp_path):
     assert_same_run(tmp_path / 'stopped', tmp_path / 'whole', step + 5)
 
 
+def assert_close(folder, other, count):
+    """Compare the first records of two runs on different devices: losses closely, gradient norms and the rest less so."""
+    found, expected = (training_records(each)[:count] for each in (folder, other))
+    np.testing.assert_allclose([record['loss'] for record in found], [record['loss'] for record in expected], rtol=1e-5)
+    np.testing.assert_allclose(*([list(record.values()) for record in records] for records in (found, expected)), rtol=1e-4)
+
+
 def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     processes = [start(tmp_path, 100_000, variables=each | {'XLA_FLAGS': QUICK}) for each in toy.process_variables()]
     wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
@@ -131,8 +138,7 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], outputs
     assert json.loads((tmp_path / 'manifest.json').read_text())['mesh'] == {'dcn': 1, 'data': 2, 'model': 1}
-    one, two = ([list(record.values()) for record in training_records(folder)[: STEPS // 2]] for folder in (whole.model_dir, tmp_path))
-    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert_close(tmp_path, whole.model_dir, STEPS // 2)
     resumed = parameters.load_run(tmp_path)
     assert resumed.step >= STEPS and resumed.config == toy.CONFIG
     on_one = toy.train(tmp_path, resumed.step + 2)  # onto another mesh, with the data from where it stood
@@ -155,8 +161,7 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     meshes.append(go_on(8, 2, 2, fully_sharded))
     assert meshes == [{'dcn': 2, 'data': 2, 'model': 2}, {'dcn': 1, 'data': 4, 'model': 1}]
     toy.train(tmp_path, STEPS)
-    got, expected = ([list(record.values()) for record in training_records(folder)] for folder in (tmp_path, whole.model_dir))
-    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    assert_close(tmp_path, whole.model_dir, STEPS)
 
 
 def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
