@@ -45,20 +45,26 @@ def traffic(hlo_text: str) -> dict[str, Traffic]:
     counts: dict[str, int] = defaultdict(int)
     sent: dict[str, float] = defaultdict(float)
 
-    def walk(name: str, times: int) -> None:
+    def walk(name: str, times: int, seen: set[str]) -> None:
         for line in computations.get(name, ()):
             kind = line.opcode.removesuffix('-start')
             if kind in KINDS:
-                # The TPU compiler writes a reduce-scatter as a fusion of an all-reduce and a slice.
+                # The TPU compiler spreads a collective over the fusions that run meanwhile; all its copies have one channel.
+                channel = re.search(r'channel_id=(\d+)', line.rest)
+                if channel and channel[1] in seen:
+                    continue
+                seen.update(channel.groups() if channel else ())
+                # And it writes a reduce-scatter as a fusion of an all-reduce and a slice.
                 kind = 'reduce-scatter' if name.startswith('all-reduce-scatter') else kind
                 counts[kind] += times
                 sent[kind] += times * _ring_bytes(kind, line)
                 continue
             called = [callee.strip().lstrip('%') for match in _CALLED.findall(line.rest) for callee in match.split(',')]
+            loops = line.opcode == 'while'
             for callee in called:
-                walk(callee, times * _trip_count(computations, line) if line.opcode == 'while' else times)
+                walk(callee, times * _trip_count(computations, line) if loops else times, set() if loops else seen)
 
-    walk(entry, 1)
+    walk(entry, 1, set())
     return {kind: Traffic(counts[kind], sent[kind]) for kind in KINDS if counts[kind]}
 
 

@@ -34,11 +34,17 @@ PROGRAM = """HloModule step
   ROOT %mine = f32[2,16]{1,0} dynamic-slice(%whole, %i, %j), dynamic_slice_sizes={2,16}
 }
 
+%spread (input: f32[4,16]) -> f32[8,16] {
+  ROOT %all = f32[8,16]{1,0} all-gather(%input), channel_id=7, replica_groups={{0,1},{2,3}}, dimensions={0}
+}
+
 ENTRY %main (a: f32[8,16], b: (s32[], bf16[8,16])) -> f32[8,16] {
   %a = f32[8,16]{1,0} parameter(0)
   %reduced = (f32[8,16]{1,0}, f32[4]{0}) all-reduce(%a, %c), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%add
   %gathered = f32[8,16]{1,0} all-gather(%d), replica_groups=mesh['x'=2,'y'=4] {'x'}, dimensions={0}
   %scattered = f32[2,16]{1,0} fusion(%a), kind=kCustom, calls=%all-reduce-scatter.3
+  %started = f32[8,16]{1,0} fusion(%d), kind=kCustom, calls=%spread
+  %finished = f32[8,16]{1,0} fusion(%d), kind=kCustom, calls=%spread
   %plain = f32[2,16]{1,0} reduce-scatter(%a), replica_groups=[2,4]<=[8], to_apply=%add
   ROOT %loop = (s32[], bf16[8,16]) while(%b), condition=%condition, body=%body
 }
@@ -50,7 +56,7 @@ def test_each_kind_is_counted_as_a_ring_would_move_it(step, trips):
     found = traffic(PROGRAM.replace('STEP', str(step)))
     whole = 8 * 16 * 4
     assert found['all-reduce'] == (1, 2 * (whole + 16) * 3 / 4)
-    assert found['all-gather'] == (1, whole / 2)
+    assert found['all-gather'] == (2, 2 * whole / 2)  # the one that two fusions share counts once
     assert found['reduce-scatter'] == (2, 2 * whole * 3 / 4)
     assert found['collective-permute'] == (trips, trips * 8 * 16 * 2)
 
