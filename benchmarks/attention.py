@@ -36,7 +36,7 @@ def main():
     options = parser.parse_args()
     devices = topology(options.topology) if options.topology else jax.devices()
     rules = partitioning.Partitioner(
-        Mesh(np.array(devices[:1]).reshape(1, 1), partitioning.MESH_AXES), partitioning.standard_logical_axis_rules()
+        Mesh(np.array(devices[:1]).reshape(1, 1, 1), partitioning.MESH_AXES), partitioning.standard_logical_axis_rules()
     )
     dtype = options.dtype or ('float32' if rules.platform == 'cpu' else 'bfloat16')
     where = f'compiled for {options.topology}, not run' if options.topology else f'{devices[0].device_kind}, {os.cpu_count()} cores'

@@ -174,7 +174,7 @@ def test_pallas_kernels_compile_for_tpu(monkeypatch, topology):
     monkeypatch.setenv('TPU_SKIP_MDS_QUERY', '1')
     monkeypatch.setenv('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
     devices = topologies.get_topology_desc(platform='tpu', topology_name=topology).devices[:4]
-    mesh = jax.sharding.Mesh(np.array(devices).reshape(2, 2), partitioning.MESH_AXES)
+    mesh = jax.sharding.Mesh(np.array(devices).reshape(1, 2, 2), partitioning.MESH_AXES)
     rules = partitioning.Partitioner(mesh, partitioning.standard_logical_axis_rules())
     axes = ('batch', 'length', 'heads', 'kv')
     x = jax.ShapeDtypeStruct((4, 256, 2, 64), jnp.bfloat16, sharding=rules.sharding(axes))

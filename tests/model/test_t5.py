@@ -240,7 +240,7 @@ def test_activations_are_constrained_by_name():
 
     with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=types.SimpleNamespace(size=2))):
         jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
-    kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab')}
+    kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab'), ('vocab', None)}
     inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
     assert seen == kernels | inside | {('batch', 'residual_length', 'embed')}
 
