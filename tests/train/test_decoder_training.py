@@ -98,9 +98,11 @@ def test_a_model_of_the_other_kind_is_refused(whole, tmp_path):
 
 def batch_of(seed):
     rng = np.random.default_rng(seed)
-    rows = [[tuple(rng.integers(2, 64, rng.integers(2, 7, 2))) for _ in range(3)] for _ in range(8)]
-    rows = [[(inputs.astype(np.int32), targets.astype(np.int32)) for inputs, targets in row] for row in rows]
-    return prefix_lm.pack(rows, (24, 12))
+
+    def tokens():
+        return rng.integers(2, 64, rng.integers(2, 7)).astype(np.int32)
+
+    return prefix_lm.pack([[(tokens(), tokens()) for _ in range(3)] for _ in range(8)], (24, 12))
 
 
 def losses(mesh_shape, dims=(1, 1)):

@@ -9,7 +9,7 @@ from flanlite.train.partitioning import MESH_AXES, Partitioner, standard_logical
 
 
 def printed(optimizer, mesh_shape, dims):
-    partitioner = Partitioner(AbstractMesh(mesh_shape, MESH_AXES), standard_logical_axis_rules(*dims))
+    partitioner = Partitioner(AbstractMesh((1, *mesh_shape), MESH_AXES), standard_logical_axis_rules(*dims))
     console = Console(width=200)
     with console.capture() as capture:
         console.print(explain.explain(toy.CONFIG, optimizer, partitioner))

@@ -7,7 +7,7 @@ NAMES = ('loss', 'z_loss', 'accuracy', 'weight_sum', 'gradient_norm', 'learning_
 
 
 def record(ideal_seconds=None, **more):
-    meter = Meter((4, 4), 2, 2, {}, ideal_seconds)
+    meter = Meter({'encoder': 4, 'decoder': 4}, 2, 2, {}, ideal_seconds)
     sums = {name: jnp.float32(2.0) for name in (*NAMES, *more)}
     last = sums | {name: jnp.float32(value) for name, value in more.items()}
     return [*meter.add(1, sums, 0.1), *meter.add(2, last, 0.1), *meter.finish()][0]
