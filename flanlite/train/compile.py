@@ -221,7 +221,7 @@ def search(setting: Setting, devices: Sequence[jax.Device], chip: Chip, say: Cal
         for microbatches in (2**i for i in range(most.bit_length()) if most % 2**i == 0):
             tried = dataclasses.replace(candidate, step=dataclasses.replace(candidate.step, microbatches=microbatches))
             result = forecast(tried, partitioner, chip)
-            say(f'{named(result)}: {result.refused or f"{result.peak / GIB:.2f} GiB"}')
+            say(f'{named(result)}: {result.refused or written(result.peak)}')
             if not result.refused:
                 found.append(result)
                 break
@@ -260,7 +260,7 @@ def details(result: Forecast, chip: Chip) -> Table:
     table.add_row('FLOPs of the model, a step', f'{model:.3g}')
     table.add_row('FLOPs with what is computed again', f'{result.flops:.3g}')
     table.add_row('FLOPs a chip', f'{result.flops / result.partitioner.mesh.size:.3g}')
-    table.add_row('step, at peak and full bandwidth', f'{result.ideal_seconds(chip):.3f} s')
+    table.add_row('step, at peak and full bandwidth', f'{1e3 * result.ideal_seconds(chip):.3g} ms')
     table.add_row('compiled in', f'{result.seconds:.0f} s')
     return table
 
@@ -268,12 +268,13 @@ def details(result: Forecast, chip: Chip) -> Table:
 def ranking(results: Sequence[Forecast], chip: Chip) -> Table:
     """Make the table of those that fit."""
     table = Table(title='what fits, the quickest first')
-    for heading in ('setting', 'peak GiB', 'sent GiB', 'FLOPs a chip', 'ideal s'):
-        table.add_column(heading, justify='left' if heading == 'setting' else 'right')
+    for heading in ('data x model', 'remat', 'microbatches', 'peak', 'sent', 'FLOPs a chip', 'ideal step'):
+        table.add_column(heading, justify='left' if heading == 'remat' else 'right')
     for result in results:
-        chips = result.partitioner.mesh.size
-        numbers = (result.peak / GIB, result.ring_bytes / GIB)
-        table.add_row(named(result), *(f'{x:.2f}' for x in numbers), f'{result.flops / chips:.3g}', f'{result.ideal_seconds(chip):.3f}')
+        placed, setting = result.partitioner, result.setting
+        settings = (f'{placed.data_size} x {placed.model_size}', setting.config.remat_policy, f'{setting.step.microbatches}')
+        needs = (written(result.peak), written(result.ring_bytes), f'{result.flops / placed.mesh.size:.3g}')
+        table.add_row(*settings, *needs, f'{1e3 * result.ideal_seconds(chip):.3g} ms')
     return table
 
 
