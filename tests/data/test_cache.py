@@ -197,7 +197,7 @@ def test_faulty_data_is_named_and_the_rest_is_built(processes, ensure, tmp_path,
     register(*(colours(name, source=sources.JsonLines(name)) for name in (*FAULTY, 'nowhere', 'good')))
     report = ensure(data_dir=data, processes=processes)
     assert set(report.splits) == {'good'} and report.splits['good'].num_examples == 20
-    assert "no folder 'nowhere' with JSON lines; expected it below FLANLITE_DATA_DIR" in report.skipped.pop('nowhere')
+    assert "no folder 'nowhere' with JSON lines; expected it below the data folder" in report.skipped.pop('nowhere')
     for name, (_, expected) in FAULTY.items():
         assert expected in report.skipped[name], report.skipped
     assert not leftovers(tmp_path)
