@@ -14,6 +14,7 @@ from rich.text import Text
 from flanlite import config
 from flanlite.data import audit as audits
 from flanlite.data import cache, fewshot, mixtures, sources, specs, templates, vocabularies
+from flanlite.eval import seqio_metrics
 
 LINT_ROWS = 50
 WORST = 30  # pairs of data sets that an audit prints
@@ -105,7 +106,7 @@ def describe(value: object) -> str:
 
 
 def show(mixture: str | None = None, vocabulary: str | None = None, examples: int = 1) -> None:
-    """Print a mixture's tasks with counts, caps, rates and shares, then rendered examples with their tokens."""
+    """Print a mixture's tasks with counts, caps, rates and shares, SeqIO's with their metrics, then rendered examples with their tokens."""
     mixed = mixtures.resolve(mixture or config.macro('MIXTURE_OR_TASK_NAME'))
     report = ensure(mixed, 'train', vocabulary)
     if not report.splits:
@@ -124,6 +125,9 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
             numbers = [f'{counts[entry.task]:,}', *caps, f'{rates[entry.task]:,.0f}', f'{100 * rates[entry.task] / total:.2f}']
             table.add_row(entry.cluster or '', entry.task, *numbers)
     CONSOLE.print(table)
+    for entry in mixed.entries:
+        if entry.task in counts and specs.find_spec(entry.task) is None:
+            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.describe(entry.task)}'))
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
     if mixed.shots:

@@ -26,9 +26,9 @@ RANKS = {
     'train.schedules': 0, 'train.weights_biases': 0, 'train.profiler': 0, 'train.journal': 1, 'train.state': 1, 'train.patterns': 1,
     'train.norms': 1, 'train.optimizers': 2, 'train.checkpoints': 2, 'train.interop': 4, 'train.step': 3, 'train.released': 5,
     'train.parameters': 6, 'train.explain': 4, 'train.begin': 7, 'train.compile': 5, 'train.run': 8,
-    'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.rank': 2, 'eval.tables': 3,
-    'eval.generate': 3, 'eval.report': 4, 'eval.evaluate': 4, 'eval.load': 7, 'eval.baselines': 5, 'eval.infer': 8, 'eval.splits': 6,
-    'eval.run': 7, 'eval.contenders': 9, 'eval.loco': 10,
+    'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.rank': 2,
+    'eval.seqio_metrics': 2, 'eval.tables': 3, 'eval.generate': 3, 'eval.report': 4, 'eval.evaluate': 4, 'eval.load': 7,
+    'eval.baselines': 5, 'eval.infer': 8, 'eval.splits': 6, 'eval.run': 7, 'eval.contenders': 9, 'eval.loco': 10,
     'catalogue': 6, 'cli': 11,
 }  # fmt: skip
 

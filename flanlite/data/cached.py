@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -38,6 +38,7 @@ class Example:
         answers: all texts that count as right.
         group: what rows that are right only together have in common; empty where each counts alone.
         shots: how many few-shot exemplars stand in the inputs.
+        fields: what a SeqIO task's example has beside inputs and targets, for its own postprocessor: bytes, numbers, arrays, dictionaries.
     """
 
     inputs: np.ndarray
@@ -49,6 +50,7 @@ class Example:
     answers: tuple[str, ...] = ()
     group: str = ''
     shots: int = 0
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def encode_example(example: Example, width: int | None = None) -> bytes:
@@ -61,7 +63,30 @@ def encode_example(example: Example, width: int | None = None) -> bytes:
     if example.options:
         record |= {'o': example.options, 'ot': options}
     record |= {key: value for key, value in (('a', example.answers), ('g', example.group), ('s', example.shots)) if value}
+    if example.fields:
+        record['f'] = pack_field(example.fields)
     return msgpack.packb(record)
+
+
+def pack_field(value: Any) -> Any:
+    """Turn a field's value into what msgpack takes: a number or array becomes a list of its type, shape and content."""
+    if isinstance(value, Mapping):
+        return {name: pack_field(item) for name, item in value.items()}
+    if isinstance(value, bytes):
+        return value
+    array = np.asarray(value)
+    return [array.dtype.str, array.shape, array.ravel().tolist() if array.dtype == object else array.tobytes()]
+
+
+def unpack_field(packed: Any) -> Any:
+    """Read back what `pack_field` made."""
+    if isinstance(packed, dict):
+        return {name: unpack_field(item) for name, item in packed.items()}
+    if isinstance(packed, bytes):
+        return packed
+    dtype, shape, content = packed
+    array = np.array(content, object) if isinstance(content, list) else np.frombuffer(content, dtype).copy()
+    return array.reshape(shape)[()]
 
 
 def decode_example(record: bytes) -> Example:
@@ -82,6 +107,7 @@ def decode_example(record: bytes) -> Example:
         answers=tuple(fields.get('a', ())),
         group=fields.get('g', ''),
         shots=fields.get('s', 0),
+        fields=unpack_field(fields.get('f', {})),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from flanlite.data import fingerprints, sources, specs, templates, text, vocabularies
 from flanlite.data.cached import Example
+from flanlite.data.progress import CONSOLE
 from flanlite.data.specs import DatasetSpec
 from flanlite.data.templates import Template
 from flanlite.data.vocabularies import Vocabulary
@@ -300,6 +301,7 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
             f'a preprocessor of the SeqIO task {name!r} fails with sequence_length=None ({type(error).__name__}: {error}): examples are '
             'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs with functools.partial'
         ) from error
+    kept = kept_fields(name, dataset.element_spec) if split != 'train' else ()
     for index, example in enumerate(dataset.as_numpy_iterator()):
         inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
         if inputs.ndim != 1 or targets.ndim != 1:
@@ -309,7 +311,25 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
         tokens = tuple(vocabulary.encode_arrays(options)) if options else ()
         row, template = (int(example.get(key, default)) for key, default in (('row', index), ('template', 0)))
         evaluated = {} if split == 'train' else {'options': options, 'option_tokens': tokens, 'answers': answers}
-        yield Example(inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated)
+        fields = {key: example[key] for key in kept}
+        yield Example(inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated, fields=fields)
+
+
+def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
+    """Choose which fields of a SeqIO task's examples are cached for its postprocessor; name those that are not."""
+    import tensorflow as tf
+
+    def plain(spec: Any) -> bool:
+        return isinstance(spec, tf.TensorSpec) and (spec.dtype == tf.string or np.dtype(spec.dtype.as_numpy_dtype).kind in 'biufc')
+
+    beside = [key for key in described if key not in ('inputs', 'targets')]
+    kept = [key for key in beside if all(plain(spec) for spec in tf.nest.flatten(described[key]))]
+    if left := [f'{key} ({described[key]})' for key in beside if key not in kept]:
+        CONSOLE.print(
+            f'{name}: not cached, so its postprocess_fn does not see: {", ".join(left)}; expected dense tensors of texts or numbers',
+            style='yellow', markup=False,
+        )  # fmt: skip
+    return kept
 
 
 def decoded(value: Any) -> tuple[str, ...]:
@@ -329,4 +349,5 @@ def seqio_fingerprint(name: str) -> str:
     if isinstance(source, seqio.FileDataSource):
         files = [pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)]
         described += [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return fingerprints.of(name, described, found.preprocessors, {key: repr(feature) for key, feature in found.output_features.items()})
+    features = {key: repr(feature) for key, feature in found.output_features.items()}
+    return fingerprints.of(name, described, found.preprocessors, kept_fields, features)

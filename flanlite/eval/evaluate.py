@@ -1,7 +1,7 @@
 """An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's kept."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -11,23 +11,24 @@ import numpy as np
 from flanlite.data import specs
 from flanlite.data.cached import CachedSplit, Example
 from flanlite.data.vocabularies import EOS_ID, Vocabulary
-from flanlite.eval import generate, metrics, rank
+from flanlite.eval import generate, metrics, rank, seqio_metrics
 from flanlite.eval.generate import Decoding
 from flanlite.eval.progress import progress
 from flanlite.eval.rank import Question
-from flanlite.eval.scores import TaskScores
+from flanlite.eval.scores import OwnScores, TaskScores
+from flanlite.eval.seqio_metrics import MetricError
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train.partitioning import Partitioner, make_partitioner
 
-FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection
+FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
 DEFAULT_TARGET_LENGTH = 64
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Scores models on cached evaluation splits: by rank where an example has options, else by generating.
+    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by a SeqIO task's own metrics.
 
     Args:
         splits: the cached split of each task.
@@ -50,7 +51,8 @@ class Evaluator:
         partitioner: Partitioner | None = None,
         *,
         template: Mapping[str, int] | None = None,
-    ) -> dict[str, TaskScores]:
+        skip: Callable[[str, str], Any] | None = None,
+    ) -> dict[str, TaskScores | OwnScores]:
         """Score a model on all tasks.
 
         Args:
@@ -58,18 +60,32 @@ class Evaluator:
             params: its parameters, anywhere.
             partitioner: the mesh; by default `make_partitioner()`.
             template: reads only that template of each task; None reads all.
+            skip: is called with the name of each task whose own metrics fail, and why; by default that is raised.
         """
         partitioner = partitioner or make_partitioner()
         params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
         chosen = dict.fromkeys(self.splits) if template is None else template
-        return {name: self.run_task(name, config, params, partitioner, chosen[name]) for name in self.splits}
+        scores = {}
+        for name in self.splits:
+            try:
+                scores[name] = self.run_task(name, config, params, partitioner, chosen[name])
+            except MetricError as error:
+                if skip is None:
+                    raise
+                skip(name, str(error))
+        return scores
 
-    def run_task(self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None) -> TaskScores:
+    def run_task(
+        self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
+    ) -> TaskScores | OwnScores:
         """Score a model on one task."""
+        own = seqio_metrics.find(name)
         examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
-        ranked = all(example.options for example in examples)
         model = (config, params, partitioner)
+        if own is not None:
+            return self.by_own_metrics(own, examples, *model)
+        ranked = all(example.options for example in examples)
         predictions = self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
         return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
 
@@ -86,12 +102,29 @@ class Evaluator:
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
         """Predict by decoding."""
+        return [self.vocabulary.decode(tokens) for tokens in self.decoded(name, examples, *model)]
+
+    def decoded(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
+        """Decode an answer to each example."""
         length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
         settings = self.decoding or Decoding(max_length=length)
         inputs = [example.inputs for example in examples]
         with progress(f'answering {name}', len(inputs), 'inputs') as advance:
-            answers = generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
-        return [self.vocabulary.decode(tokens) for tokens in answers]
+            return generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
+
+    def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
+        """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they need."""
+        needed = {metric.needs for metric in seqio_metrics.metrics_of(task)}
+        answers = self.decoded(task.name, examples, *model) if 'PREDICTION' in needed else None
+        log_probs = self.target_scores(task.name, examples, *model) if 'SCORE' in needed else None
+        return seqio_metrics.score(task, examples, answers, log_probs)
+
+    def target_scores(self, name: str, examples: Sequence[Example], *model: Any) -> np.ndarray:
+        """Compute the log-probability of each target, cut as in training: float32[N]."""
+        longest = None if self.feature_lengths is None else self.feature_lengths['targets']
+        questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
+        with progress(f'scoring {name}', len(questions), 'targets') as advance:
+            return np.concatenate(rank.score(*model, questions, self.tokens_per_batch, advance))
 
     def cut_notes(self) -> list[str]:
         """Say how many inputs are longer than what the model reads."""
@@ -139,7 +172,7 @@ def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndar
 
 
 def samples(
-    scores: Mapping[str, TaskScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
+    scores: Mapping[str, TaskScores | OwnScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
 ) -> list[dict[str, Any]]:
     """Write out a few examples of each task with the model's predictions: other rows, other templates."""
     shown = []
@@ -149,10 +182,10 @@ def samples(
         wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
         predictions = dict(zip(zip(scored.rows.tolist(), scored.templates.tolist(), strict=True), scored.predictions, strict=True))
         for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
-            if wanted.get(example.row) == example.template:
+            if (template := wanted.get(example.row)) in (example.template, -1):
                 shown.append({
                     'task': name, 'row': example.row, 'template': example.template,
                     'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
-                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, example.template],
+                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, template],
                 })  # fmt: skip
     return shown

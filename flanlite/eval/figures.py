@@ -60,9 +60,10 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def score_ticks(values: Sequence[float]) -> list[float]:
-    """Choose the axis of scores in percent: from 0 to what is needed, or below 0 where a correlation is."""
+    """Choose the axis of scores: from 0 to what is needed, of percent at most 100; or below 0 where a correlation is."""
     finite = [value for value in values if math.isfinite(value)]
-    return ticks(min(0.0, *finite), min(100.0, max(1.0, *finite) * 1.02)) if finite else ticks(0, 100)
+    highest = max([1.0, *finite])
+    return ticks(min(0.0, *finite), min(highest * 1.02, max(100.0, highest))) if finite else ticks(0, 100)
 
 
 def number(value: float) -> str:

@@ -8,8 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flanlite.eval import metrics
-from flanlite.eval.scores import Summary, TaskScores, summarize, summarize_group
+from flanlite.eval.scores import OwnScores, Summary, TaskScores, summarize, summarize_group
 
 PIECE = 'piece.json'
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
@@ -42,7 +41,7 @@ class TaskResult:
     @property
     def headline(self) -> str:
         """Name the score that the summary is of."""
-        return metrics.find(self.metric).names[0]
+        return next(iter(self.templates[0]['scores']))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Piece:
                     }  # fmt: skip
 
 
-def task_result(scores: TaskScores, cluster: str, level: str) -> TaskResult:
+def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> TaskResult:
     """Summarize a task's scores."""
     counts = {int(t): int((scores.templates == t).sum()) for t in scores.templates}
     templates = tuple(
@@ -103,7 +102,7 @@ def task_result(scores: TaskScores, cluster: str, level: str) -> TaskResult:
     return TaskResult(scores.task, cluster, level, scores.metric, scores.method, num_rows, templates, summarize(scores))
 
 
-def piece(scores: Mapping[str, TaskScores], places: Mapping[str, tuple[str, str]], **described: Any) -> Piece:
+def piece(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **described: Any) -> Piece:
     """Make a piece of the tasks' scores.
 
     Args:

@@ -11,7 +11,7 @@ import jax
 
 from flanlite import config as gin_config
 from flanlite.data import cache, mixtures, specs, vocabularies
-from flanlite.eval import evaluate, report, results, splits, tables
+from flanlite.eval import evaluate, report, results, seqio_metrics, splits, tables
 from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
 from flanlite.train import checkpoints, parameters, partitioning
@@ -49,17 +49,23 @@ def evaluate_checkpoint(
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
+    failed = seqio_metrics.faults([entry.task for entry in mixed.entries])
+    names = [entry.task for entry in mixed.entries if entry.task not in failed]
+    if not names:
+        raise ValueError('; '.join(failed.values()))
     run = parameters.load_run(checkpoint)
     vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
     lengths = feature_lengths or run.feature_lengths
     shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
-    opened = splits.open_splits([entry.task for entry in mixed.entries], split, vocabulary, style=style, max_rows=max_rows, shots=shots)
+    opened = splits.open_splits(names, split, vocabulary, style=style, max_rows=max_rows, shots=shots)
     if not opened.splits:
         raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
 
     evaluator = Evaluator(opened.splits, vocabulary, lengths)
     start = time.monotonic()
-    scores = evaluator.run(run.config, run.params)
+    scores = evaluator.run(run.config, run.params, skip=failed.__setitem__)
+    if not scores:
+        raise ValueError('; '.join(failed.values()))
     seen = trained_on(checkpoint)
     piece = results.piece(
         scores,
@@ -68,8 +74,8 @@ def evaluate_checkpoint(
         model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
         trained=seen,
         split=split,
-        skipped=opened.skipped,
-        notes=(*opened.notes, *evaluator.cut_notes()),
+        skipped=opened.skipped | failed,
+        notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(evaluate.samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
         settings=gin_config.resolved(),

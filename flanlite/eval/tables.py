@@ -144,8 +144,9 @@ def overall(report: Report) -> list[str]:
 def summary_cells(summary: Summary) -> list[str]:
     """Write a summary as the cells mean ± sd, median, IQR, 95% interval."""
     mean, sd, median, q1, q3, low, high = (number(value) for value in dataclasses.astuple(summary))
-    several = math.isfinite(summary.sd)
-    return [f'{mean} ± {sd}' if several else mean, median if several else '–', f'{q1} to {q3}' if several else '–', f'{low} to {high}']
+    several, drawn = math.isfinite(summary.sd), math.isfinite(summary.low)
+    over_templates = [f'{mean} ± {sd}', median, f'{q1} to {q3}'] if several else [mean, '–', '–']
+    return [*over_templates, f'{low} to {high}' if drawn else '–']
 
 
 SUMMARY_HEADINGS = ['mean ± sd', 'median', 'IQR', '95% interval']

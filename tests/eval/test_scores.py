@@ -55,8 +55,8 @@ def test_interval_covers_the_truth():
 
 def test_bootstrap_is_seeded():
     scored = accuracy((np.random.default_rng(2).random((50, 2)) < 0.5).astype(float))
-    np.testing.assert_array_equal(scores.resampled_means(scored, seed=3), scores.resampled_means(scored, seed=3))
-    assert (scores.resampled_means(scored, seed=3) != scores.resampled_means(scored, seed=4)).any()
+    np.testing.assert_array_equal(scored.resampled_means(seed=3), scored.resampled_means(seed=3))
+    assert (scored.resampled_means(seed=3) != scored.resampled_means(seed=4)).any()
 
 
 def test_group_is_the_mean_of_its_tasks_with_a_narrower_interval():

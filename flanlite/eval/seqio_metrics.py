@@ -1,0 +1,230 @@
+"""A SeqIO task's own metrics, given what SeqIO's Evaluator gives them: postprocessed texts, or the targets' log-probabilities."""
+
+import contextlib
+import functools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flanlite.data import specs
+from flanlite.data.cached import Example
+from flanlite.eval.scores import OwnScores, TaskScores
+
+RESAMPLES = 100
+RESAMPLE_SECONDS = 5.0  # a metric that would take longer for all resamples has no interval
+NEEDS = {'PREDICTION': 'predictions', 'SCORE': 'scores'}  # by SeqIO's name of a model's output, what its metric functions call it
+
+
+class MetricError(ValueError):
+    """A SeqIO task's own metrics or postprocessor cannot be used, or failed."""
+
+
+class OwnMetric(NamedTuple):
+    """One of a task's metrics: its name, which output it needs, and the function or the `seqio.metrics` object."""
+
+    name: str
+    needs: str
+    measure: Any
+    is_object: bool = False
+
+
+def find(name: str) -> Any | None:
+    """Return the SeqIO task of a name if it has metrics of its own; data sets of flanlite's collections are none of SeqIO's."""
+    seqio: Any = sys.modules.get('seqio')  # who did not import it registered nothing with it
+    if seqio is None or specs.find_spec(name) or name not in seqio.TaskRegistry.names():
+        return None
+    task = seqio.TaskRegistry.get(name)
+    return task if metrics_of(task) else None
+
+
+def metrics_of(task: Any) -> list[OwnMetric]:
+    """List a SeqIO task's metric functions, then its metric objects.
+
+    Raises:
+        MetricError: one has other arguments than SeqIO allows, or needs more of a model than answers and log-probabilities.
+    """
+    try:
+        functions = {
+            'PREDICTION': task.predict_metric_fns,
+            'SCORE': task.score_metric_fns,
+            'PREDICTION_WITH_AUX': task.predict_with_aux_metric_fns,
+        }
+        objects = task.metric_objs[: len(task.metric_objs) - len(task.metric_fns)]  # SeqIO appends the functions, wrapped
+    except ValueError as error:
+        raise MetricError(f'a metric function of the SeqIO task {task.name!r} cannot be called: {in_line(error)}') from error
+    found = [OwnMetric(name_of(function), needs, function) for needs, each in functions.items() for function in each]
+    found += [OwnMetric(name_of(each), each.model_output_type.name, each, is_object=True) for each in objects]
+    for metric in found:
+        if metric.needs not in NEEDS:
+            raise MetricError(
+                f'the metric {metric.name!r} of the SeqIO task {task.name!r} needs {metric.needs.lower()}; expected a function of '
+                '(targets, predictions) or (targets, scores), or a metric object for PREDICTION or SCORE'
+            )
+    return found
+
+
+def faults(names: Iterable[str]) -> dict[str, str]:
+    """Say of which tasks the metrics cannot be used, and why, before anything is computed."""
+    found = {}
+    for name in names:
+        try:
+            find(name)
+        except MetricError as error:
+            found[name] = str(error)
+    return found
+
+
+def name_of(function: Any) -> str:
+    """Name a function, or a metric object by its class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, '__name__', type(function).__name__)
+
+
+def in_line(error: Exception) -> str:
+    """Write an error's message in a line."""
+    return ' '.join(str(error).split())
+
+
+def describe(name: str) -> str:
+    """Say what a SeqIO task is scored with."""
+    if fault := faults([name]):
+        return fault[name]
+    task = find(name)
+    if task is None:
+        return 'no metrics of its own; accuracy where its examples have options, else exact match'
+    listed = ', '.join(f'{metric.name} (of {NEEDS[metric.needs]})' for metric in metrics_of(task))
+    return f'metrics {listed}' + (f'; postprocess_fn {name_of(task.postprocessor)}' if task.postprocessor else '')
+
+
+def notes(scores: Iterable[TaskScores | OwnScores]) -> list[str]:
+    """Say which scores are in units of their own."""
+    own = [scored.task for scored in scores if isinstance(scored, OwnScores)]
+    return [f'The scores of {", ".join(own)} are those of the SeqIO task\'s own metrics, in their own units.'] if own else []
+
+
+def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] | None, log_probs: np.ndarray | None) -> OwnScores:
+    """Compute a task's metrics, over its examples in the order of their rows, which is SeqIO's.
+
+    Args:
+        task: the SeqIO task.
+        examples: from the cache; their fields are what the postprocessor sees.
+        tokens: the decoded answer to each, where a metric needs them.
+        log_probs: float32[N], of the targets, where a metric needs them.
+
+    Raises:
+        MetricError: the postprocessor or a metric fails, or gives no number.
+    """
+    rows = np.array([example.row for example in examples], np.int64)
+    order = np.argsort(rows, kind='stable')
+    shown = [dict(examples[place].fields) | {'inputs': examples[place].inputs, 'targets': examples[place].targets} for place in order]
+    vocabulary = task.output_features['targets'].vocabulary
+    given: dict[str, Any] = {'targets': postprocess(task, [target_text(example, vocabulary) for example in shown], shown, is_target=True)}
+    outputs: dict[str, np.ndarray] = {}
+    texts = [vocabulary.decode(ids.tolist()) for ids in tokens or ()]
+    if tokens is not None:
+        given['predictions'] = postprocess(task, [texts[place] for place in order], shown, is_target=False)
+        outputs['PREDICTION'] = padded([tokens[place] for place in order])
+    if log_probs is not None:
+        given['scores'] = outputs['SCORE'] = log_probs[order]
+        texts = texts or [f'(log-probability of the target: {value:.3f})' for value in log_probs]
+
+    metrics = metrics_of(task)
+    values: dict[str, float] = {}
+    seconds = []
+    for metric in metrics:
+        start = time.monotonic()
+        found = measure(task, metric, given, shown, outputs)
+        seconds.append(time.monotonic() - start)
+        if twice := set(found) & set(values):
+            raise MetricError(f'two metrics of the SeqIO task {task.name!r} give {min(twice)!r}; expected names that differ')
+        values |= found
+    quick = not metrics[0].is_object and seconds[0] * RESAMPLES <= RESAMPLE_SECONDS
+    resampled = resample(metrics[0], next(iter(values)), given) if quick else np.zeros(0)
+    names, methods = ', '.join(metric.name for metric in metrics), [('generate', tokens), ('score', log_probs)]
+    method = ', '.join(name for name, output in methods if output is not None)
+    return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts))
+
+
+def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:
+    """Return the target as it was before it was tokenised, or decode it."""
+    text = example.get('targets_pretokenized')
+    text = vocabulary.decode(example['targets'].tolist()) if text is None else text
+    return text.decode('utf-8') if isinstance(text, bytes) else text
+
+
+def postprocess(task: Any, texts: Sequence[str], examples: Sequence[Mapping[str, Any]], *, is_target: bool) -> list[Any]:
+    """Apply a task's postprocessor, if it has one."""
+    with blamed(task, 'postprocess_fn', task.postprocessor, f'; the cache has the fields {", ".join(examples[0])} of its examples'):
+        return [task.postprocess_fn(text, example=example, is_target=is_target) for text, example in zip(texts, examples, strict=True)]
+
+
+@contextlib.contextmanager
+def blamed(task: Any, kind: str, function: Any, more: str = '') -> Iterator[None]:
+    """Say in a line which of a task's functions failed."""
+    try:
+        yield
+    except Exception as error:  # whatever the user's function raises
+        what = f'{kind} {name_of(function)!r} of the SeqIO task {task.name!r}'
+        raise MetricError(f'the {what} fails: {type(error).__name__}: {in_line(error)}{more}') from error
+
+
+def padded(tokens: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack answers of any lengths, padded by 0."""
+    stacked = np.zeros((len(tokens), max(map(len, tokens))), np.int32)
+    for row, ids in zip(stacked, tokens, strict=True):
+        row[: len(ids)] = ids
+    return stacked
+
+
+def measure(
+    task: Any, metric: OwnMetric, given: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], outputs: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Compute one metric; what it gives beside numbers, such as texts and histograms, is left out.
+
+    Args:
+        task: the SeqIO task.
+        metric: the metric.
+        given: the arguments of functions by name.
+        examples: those of objects, with the model's `outputs`.
+        outputs: by SeqIO's names.
+    """
+    with blamed(task, 'metric', metric.measure):
+        if not metric.is_object:
+            found = call(metric, given)
+        else:
+            made = metric.measure.from_model_output(examples, outputs[metric.needs], task.output_features, 'targets')
+            collects = hasattr(made, 'actual_compute')
+            found = made.actual_compute(examples, task.output_features, 'targets')[0] if collects else made.compute()
+    values = {}
+    for name, value in found.items() if isinstance(found, Mapping) else ():
+        with contextlib.suppress(TypeError, ValueError):
+            values[str(name)] = float(getattr(value, 'value', value))
+    if not values:
+        raise MetricError(
+            f'the metric {metric.name!r} of the SeqIO task {task.name!r} gave {str(found)[:80]!r}; expected a mapping of names to numbers'
+        )
+    return values
+
+
+def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
+    """Call a metric function."""
+    return metric.measure(**{name: given[name] for name in ('targets', NEEDS[metric.needs])})
+
+
+def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.ndarray:
+    """Compute a headline on examples drawn with replacement, float64[RESAMPLES]; nothing where the function cannot do with some draws."""
+    random, count = np.random.default_rng(0), len(given['targets'])
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(count, size=count)
+        picked = {name: each[drawn] if isinstance(each, np.ndarray) else [each[place] for place in drawn] for name, each in given.items()}
+        try:
+            value = call(metric, picked)[headline]
+            values.append(float(getattr(value, 'value', value)))
+        except Exception:  # a user's function that needs, for example, every class among the targets
+            return np.zeros(0)
+    return np.array(values)

@@ -1,0 +1,216 @@
+import functools
+import json
+
+import flax
+import numpy as np
+import pytest
+import toyeval as toy
+
+from flanlite import catalogue
+from flanlite.data import cache, vocabularies
+from flanlite.eval import evaluate, generate, run, seqio_metrics, splits
+from flanlite.eval.evaluate import Evaluator
+from flanlite.eval.generate import Decoding
+from flanlite.eval.scores import summarize
+from flanlite.eval.seqio_metrics import MetricError
+from flanlite.train import parameters
+from flanlite.train.partitioning import make_partitioner
+
+seqio = pytest.importorskip('seqio')
+tf = pytest.importorskip('tensorflow')
+
+BYTES = vocabularies.load('bytes')
+COUNT = 9
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch, tmp_path):
+    monkeypatch.setenv('FLANLITE_CACHE_DIR', str(tmp_path / 'cache'))
+    yield
+    seqio.TaskRegistry.reset()
+    seqio.MixtureRegistry.reset()
+
+
+def postprocess(text, example, is_target):
+    """A target becomes all its aliases with their weight; a prediction gets what stands in its example behind it."""
+    if is_target:
+        return [text, *(alias.decode() for alias in example['aliases'])], example['about']['weight']
+    return text + example['behind'].decode() + example['inputs_pretokenized'].decode()
+
+
+def alike(targets, predictions):
+    pairs = zip(targets, predictions, strict=True)
+    shares = [weight * max(len(set(text) & set(given)) for text in texts) for (texts, weight), given in pairs]
+    in_order = sum(place * len(given) for place, given in enumerate(predictions))
+    return {'alike': np.mean(shares), 'in_order': seqio.metrics.Scalar(in_order), 'said': seqio.metrics.Text(predictions[0])}
+
+
+def likely(targets, scores, base=2):
+    return {'likely': float(np.sum(scores * [weight for _, weight in targets]) / np.log(base))}
+
+
+@flax.struct.dataclass
+class Tokens(seqio.metrics.CollectingMetric):
+    model_output_type: seqio.metrics.ModelOutputType = seqio.metrics.ModelOutputType.PREDICTION
+
+    def actual_compute(self, dataset, features, target_field_name='targets', cached_targets=None):
+        return {'tokens': int(np.asarray(self.values['model_output']).sum()), 'examples': len(list(dataset))}, {'targets': []}
+
+
+def add(name, metric_fns=(alike, likely), postprocess_fn=postprocess, **more):
+    rows = {
+        'inputs': [f'question {place}' for place in range(COUNT)],
+        'targets': [f'{place}' * (1 + place % 3) for place in range(COUNT)],
+        'aliases': [[f'a{place}', 'é'] for place in range(COUNT)],
+        'behind': ['!' * place for place in range(COUNT)],
+        'about': {'weight': np.linspace(1, 2, COUNT, dtype=np.float32)},
+        'spans': tf.ragged.constant([[[place] * place, [1]] for place in range(COUNT)]),
+    }
+    feature = seqio.Feature(seqio.ByteVocabulary(), add_eos=True)
+
+    def dataset(split, shuffle_files, seed=None):
+        return tf.data.Dataset.from_tensor_slices(rows)
+
+    return seqio.TaskRegistry.add(
+        name,
+        source=seqio.FunctionDataSource(dataset, ['train', 'test']),
+        preprocessors=[seqio.preprocessors.tokenize, seqio.preprocessors.append_eos],
+        output_features={'inputs': feature, 'targets': feature}, metric_fns=list(metric_fns), postprocess_fn=postprocess_fn, **more,
+    )  # fmt: skip
+
+
+def scored(name):
+    opened = splits.open_splits([name], 'test', BYTES)
+    return opened, Evaluator(opened.splits, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())[name]
+
+
+def seqio_result(name):
+    """What SeqIO's Evaluator makes of the same model."""
+    model = (toy.CONFIG, toy.params(), make_partitioner())
+
+    def predict(dataset):
+        places, examples = zip(*dataset.as_numpy_iterator(), strict=True)
+        answers = generate.generate(*model, [example['encoder_input_tokens'] for example in examples], Decoding(max_length=8))
+        return [(place, np.pad(tokens, (0, 8 - len(tokens)))) for place, tokens in zip(places, answers, strict=True)]
+
+    def score(dataset):
+        places, examples = zip(*dataset.as_numpy_iterator(), strict=True)
+        questions = [evaluate.Question(example['encoder_input_tokens'], [example['decoder_target_tokens']]) for example in examples]
+        return [(place, each[0]) for place, each in zip(places, evaluate.rank.score(*model, questions), strict=True)]
+
+    evaluator = seqio.Evaluator(name, seqio.EncDecFeatureConverter(pack=False), eval_split='test')
+    return evaluator.evaluate(compute_metrics=True, predict_fn=predict, score_fn=score)[0].result()[name]
+
+
+def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
+    add('theirs', metric_objs=[Tokens.empty()])
+    opened, found = scored('theirs')
+    theirs = seqio_result('theirs')
+    theirs['in_order'] = theirs['in_order'].value
+    assert theirs.pop('said').textdata, 'a text is no score'
+    assert list(found.values) == ['alike', 'in_order', 'likely', 'tokens', 'examples']
+    assert found.values == pytest.approx(theirs, rel=1e-5)
+    assert found.rows.tolist() != list(range(COUNT)) and len(found.predictions) == COUNT
+    assert (found.method, found.metric) == ('generate, score', 'alike, likely, Tokens')
+    assert 'not cached, so its postprocess_fn does not see: spans (RaggedTensorSpec' in capfd.readouterr().err
+    summary = summarize(found)
+    assert summary.mean == found.values['alike'] and summary.low < summary.mean < summary.high
+    sample = evaluate.samples({'theirs': found}, opened.splits, BYTES)[0]
+    assert sample['inputs'] == f'question {sample["row"]}' and sample['prediction'] == found.predictions[0]
+
+
+def test_cached_fields_are_those_of_seqio():
+    task = add('theirs')
+    cached = splits.open_splits(['theirs'], 'test', BYTES).splits['theirs']
+    examples = list(task.get_dataset(sequence_length=None, split='test', shuffle=False).as_numpy_iterator())
+    for example in cached.examples():
+        expected = examples[example.row]
+        assert set(example.fields) == set(expected) - {'inputs', 'targets', 'spans'}
+        assert example.fields['behind'] == expected['behind'] and example.fields['aliases'].tolist() == expected['aliases'].tolist()
+        weight = example.fields['about']['weight']
+        assert type(weight) is np.float32 and weight == expected['about']['weight']
+    assert not cache.ensure(['theirs'], split='train', vocabulary=BYTES).splits['theirs'].read(0).fields
+
+
+def test_without_postprocessor_texts_are_compared_as_they_are():
+    add('bare', metric_fns=[lambda targets, predictions: {'texts': all(isinstance(text, str) for text in [*targets, *predictions])}],
+        postprocess_fn=None)  # fmt: skip
+    assert scored('bare')[1].values == {'texts': 1.0}
+
+
+def test_score_metrics_alone_decode_nothing(monkeypatch):
+    monkeypatch.setattr(generate, 'generate', None)
+    add('scores', metric_fns=[functools.partial(likely, base=10)])
+    found = scored('scores')[1]
+    assert (found.method, found.metric) == ('score', 'likely') and found.values['likely'] < 0
+    assert found.predictions[0].startswith('(log-probability of the target: -')
+
+
+def test_no_interval_where_the_metric_fails_on_draws_or_is_slow(monkeypatch):
+    def every_row(targets, predictions):
+        return {'all': len({texts[0] for texts, _ in targets}) / (len({texts[0] for texts, _ in targets}) == COUNT)}
+
+    add('every', metric_fns=[every_row])
+    summary = summarize(scored('every')[1])
+    assert summary.mean == COUNT and np.isnan([summary.low, summary.high]).all()
+    monkeypatch.setattr(seqio_metrics, 'RESAMPLE_SECONDS', 0.0)
+    add('slow')
+    assert np.isnan(summarize(scored('slow')[1]).low)
+
+
+def broken(targets, predictions):
+    raise KeyError('no such\nthing')
+
+
+def missing(text, example, is_target):
+    return example['spans']
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'metric_fns': [broken]}, "^the metric 'broken' of the SeqIO task 'faulty' fails: KeyError: 'no such.*thing'$"),
+    ({'postprocess_fn': missing}, "postprocess_fn 'missing' of the SeqIO task 'faulty' fails: KeyError: 'spans'; the cache has the fields "),
+    ({'metric_fns': [lambda targets, predictions: 3]}, "'<lambda>' of the SeqIO task 'faulty' gave '3'; expected a mapping"),
+    ({'metric_fns': [alike, alike]}, "two metrics of the SeqIO task 'faulty' give 'alike'"),
+    ({'metric_fns': [lambda gold, predictions: {}]}, "function of the SeqIO task 'faulty' cannot be called.*Got.*'gold'"),
+    ({'metric_fns': [lambda targets, predictions, aux_values: {}]}, "of the SeqIO task 'faulty' needs prediction_with_aux; expected"),
+])  # fmt: skip
+def test_what_fails_is_named(options, message):
+    add('faulty', **options)
+    with pytest.raises(MetricError, match=message):
+        scored('faulty')
+
+
+def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, capsys):
+    add('theirs')
+    add('faulty', metric_fns=[broken])
+    add('odd', metric_fns=[lambda gold, predictions: {}])
+    seqio.MixtureRegistry.add('mixed', ['theirs', 'faulty', 'odd'], default_rate=1)
+    path = tmp_path / 'toy.safetensors'
+    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
+    parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
+    piece = run.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
+    rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert [(row['task'], row['template'], row['metric'], row['n']) for row in rows] == [
+        ('theirs', None, name, COUNT) for name in ('alike', 'in_order', 'likely')
+    ]
+    assert set(piece.skipped) == {'faulty', 'odd'} and "metric 'broken'" in piece.skipped['faulty']
+    assert piece.tasks[0].headline == 'alike' and 'in their own units' in piece.notes[-1]
+    assert "skipped faulty: the metric 'broken'" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="task 'odd' cannot be called"):
+        run.evaluate_checkpoint('no/such/checkpoint', 'odd')
+
+
+def test_show_says_the_metrics(capsys):
+    add('theirs')
+    add('plain', metric_fns=())
+    seqio.MixtureRegistry.add('both', ['theirs', 'plain'], default_rate=1)
+    catalogue.show('both', examples=0)
+    shown = capsys.readouterr().out
+    assert 'theirs: metrics alike (of predictions), likely (of scores); postprocess_fn postprocess' in shown
+    assert 'plain: no metrics of its own; accuracy where its examples have options, else exact match' in shown
+
+
+def test_a_task_without_metrics_is_compared_as_before():
+    add('plain', metric_fns=())
+    found = scored('plain')[1]
+    assert (found.metric, found.method) == ('exact_match', 'generate')
