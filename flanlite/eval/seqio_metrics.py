@@ -159,7 +159,8 @@ def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:
 def postprocess(task: Any, texts: Sequence[str], examples: Sequence[Mapping[str, Any]], *, is_target: bool) -> list[Any]:
     """Apply a task's postprocessor, if it has one."""
     with blamed(task, 'postprocess_fn', task.postprocessor, f'; the cache has the fields {", ".join(examples[0])} of its examples'):
-        return [task.postprocess_fn(text, example=example, is_target=is_target) for text, example in zip(texts, examples, strict=True)]
+        pairs = zip(texts, examples, strict=True)
+        return [task.postprocess_fn(text, example=dict(example), is_target=is_target) for text, example in pairs]
 
 
 @contextlib.contextmanager

@@ -168,11 +168,11 @@ def missing(text, example, is_target):
 
 @pytest.mark.parametrize(('options', 'message'), [
     ({'metric_fns': [broken]}, "^the metric 'broken' of the SeqIO task 'faulty' fails: KeyError: 'no such.*thing'$"),
-    ({'postprocess_fn': missing}, "postprocess_fn 'missing' of the SeqIO task 'faulty' fails: KeyError: 'spans'; the cache has the fields "),
+    ({'postprocess_fn': missing}, "postprocess_fn 'missing' of the SeqIO task 'faulty' fails: KeyError: 'spans'; the cache has the fields"),
     ({'metric_fns': [lambda targets, predictions: 3]}, "'<lambda>' of the SeqIO task 'faulty' gave '3'; expected a mapping"),
     ({'metric_fns': [alike, alike]}, "two metrics of the SeqIO task 'faulty' give 'alike'"),
     ({'metric_fns': [lambda gold, predictions: {}]}, "function of the SeqIO task 'faulty' cannot be called.*Got.*'gold'"),
-    ({'metric_fns': [lambda targets, predictions, aux_values: {}]}, "of the SeqIO task 'faulty' needs prediction_with_aux; expected"),
+    ({'metric_fns': [lambda targets, predictions, aux_values: {}]}, "SeqIO task 'faulty' needs prediction_with_aux; expected"),
 ])  # fmt: skip
 def test_what_fails_is_named(options, message):
     add('faulty', **options)
