@@ -8,9 +8,9 @@ import toyeval as toy
 
 from flanlite import catalogue
 from flanlite.data import cache, vocabularies
-from flanlite.eval import evaluate, generate, run, seqio_metrics, splits
+from flanlite.eval import evaluate, generate, rank, run, seqio_metrics, splits
 from flanlite.eval.evaluate import Evaluator
-from flanlite.eval.generate import Decoding
+from flanlite.eval.rank import Question
 from flanlite.eval.scores import summarize
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.train import parameters
@@ -79,27 +79,29 @@ def add(name, metric_fns=(alike, likely), postprocess_fn=postprocess, **more):
     )  # fmt: skip
 
 
+def answer(place):
+    """Made-up tokens of an answer, with EOS."""
+    return np.array([*np.random.default_rng(place).integers(36, 120, 2 + place % 4), 1], np.int32)
+
+
+def log_prob(place):
+    return np.float32(-1.5 * place)
+
+
 def scored(name):
+    """What our scorer makes of the made-up answers."""
     opened = splits.open_splits([name], 'test', BYTES)
-    return opened, Evaluator(opened.splits, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())[name]
+    examples = list(opened.splits[name].examples())
+    answers, log_probs = [answer(example.row) for example in examples], np.array([log_prob(example.row) for example in examples])
+    return opened, seqio_metrics.score(seqio.TaskRegistry.get(name), examples, answers, log_probs)
 
 
 def seqio_result(name):
-    """What SeqIO's Evaluator makes of the same model."""
-    model = (toy.CONFIG, toy.params(), make_partitioner())
-
-    def predict(dataset):
-        places, examples = zip(*dataset.as_numpy_iterator(), strict=True)
-        answers = generate.generate(*model, [example['encoder_input_tokens'] for example in examples], Decoding(max_length=8))
-        return [(place, np.pad(tokens, (0, 8 - len(tokens)))) for place, tokens in zip(places, answers, strict=True)]
-
-    def score(dataset):
-        places, examples = zip(*dataset.as_numpy_iterator(), strict=True)
-        questions = [evaluate.Question(example['encoder_input_tokens'], [example['decoder_target_tokens']]) for example in examples]
-        return [(place, each[0]) for place, each in zip(places, evaluate.rank.score(*model, questions), strict=True)]
-
+    """What SeqIO's Evaluator makes of the same answers."""
     evaluator = seqio.Evaluator(name, seqio.EncDecFeatureConverter(pack=False), eval_split='test')
-    return evaluator.evaluate(compute_metrics=True, predict_fn=predict, score_fn=score)[0].result()[name]
+    answers = [(place, np.pad(answer(place), (0, 8))[:8]) for place in range(COUNT)]
+    log_probs = [(place, log_prob(place)) for place in range(COUNT)]
+    return evaluator.evaluate(compute_metrics=True, predict_fn=lambda _: answers, score_fn=lambda _: log_probs)[0].result()[name]
 
 
 def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
@@ -138,12 +140,17 @@ def test_without_postprocessor_texts_are_compared_as_they_are():
     assert scored('bare')[1].values == {'texts': 1.0}
 
 
-def test_score_metrics_alone_decode_nothing(monkeypatch):
+def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):
     monkeypatch.setattr(generate, 'generate', None)
     add('scores', metric_fns=[functools.partial(likely, base=10)])
-    found = scored('scores')[1]
-    assert (found.method, found.metric) == ('score', 'likely') and found.values['likely'] < 0
-    assert found.predictions[0].startswith('(log-probability of the target: -')
+    cached = splits.open_splits(['scores'], 'test', BYTES).splits['scores']
+    found = Evaluator({'scores': cached}, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())['scores']
+    examples = list(cached.examples())
+    questions = [Question(example.inputs, [example.targets]) for example in examples]
+    log_probs = np.concatenate(rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions))
+    weights = [example.fields['about']['weight'] for example in examples]
+    assert found.values == pytest.approx({'likely': np.dot(log_probs, weights) / np.log(10)})
+    assert (found.method, found.metric) == ('score', 'likely') and found.predictions[0].startswith('(log-probability of the target: -')
 
 
 def test_no_interval_where_the_metric_fails_on_draws_or_is_slow(monkeypatch):
@@ -204,13 +211,8 @@ def test_show_says_the_metrics(capsys):
     add('theirs')
     add('plain', metric_fns=())
     seqio.MixtureRegistry.add('both', ['theirs', 'plain'], default_rate=1)
+    assert seqio_metrics.find('plain') is None, 'it is scored by exact match, as before'
     catalogue.show('both', examples=0)
     shown = capsys.readouterr().out
     assert 'theirs: metrics alike (of predictions), likely (of scores); postprocess_fn postprocess' in shown
     assert 'plain: no metrics of its own; accuracy where its examples have options, else exact match' in shown
-
-
-def test_a_task_without_metrics_is_compared_as_before():
-    add('plain', metric_fns=())
-    found = scored('plain')[1]
-    assert (found.metric, found.method) == ('exact_match', 'generate')
