@@ -143,7 +143,8 @@ def test_numbers_of_processes_are_checked(tmp_path):
 
 
 ENDLESS = """
-    import os, pathlib, sys, time
+    import os, pathlib, signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs would ignore
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
     from flanlite.data import cache, sources, specs, workers
@@ -171,7 +172,7 @@ def test_an_interrupt_ends_all_and_leaves_nothing(tmp_path):
         time.sleep(0.1)
     assert len(pids) == 2 and len(leftovers(tmp_path)) == 2
     process.send_signal(signal.SIGINT)
-    assert 'KeyboardInterrupt' in process.communicate()[1]
+    assert 'KeyboardInterrupt' in process.communicate(timeout=120)[1]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
