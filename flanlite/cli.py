@@ -125,6 +125,7 @@ def compile_ahead(args: argparse.Namespace) -> None:
     need_gin_file(args, 'gin/runs/finetune.gin')
     if not args.topology:
         raise ValueError('compile needs --topology=CHIP:SIZE, such as v5e:16x16 or v5p:4x4x4')
+    args.bindings.insert(0, 'INITIAL_CHECKPOINT_PATH=None')  # the step is the same, whatever a run begins with
     load_config(args)
     compile.compile_ahead(args.topology, try_all=args.search)
 
