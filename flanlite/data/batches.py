@@ -12,7 +12,7 @@ import gin
 import numpy as np
 
 from flanlite.data import packing, prefix_lm, shuffling
-from flanlite.data.cached import MAX_LENGTH, CachedSplit, Example, decode_tokens, groups
+from flanlite.data.cached import MAX_LENGTH, CachedSplit, decode_tokens, groups
 
 # How examples become rows, as SeqIO's feature converters make them: modules with `best_fit`, `room`, `pack` and `pad`.
 CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
@@ -213,11 +213,6 @@ def train_iterator(
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
     reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows, converter)
     return TrainBatches(reader, prefetch)
-
-
-def pad_examples(examples: Sequence[Example], feature_lengths: Mapping[str, int], num_rows: int | None = None) -> dict[str, np.ndarray]:
-    """Make a batch of one example a row for evaluation; with `num_rows`, rows of padding make up the number."""
-    return packing.pad([(example.inputs, example.targets) for example in examples], check_lengths(feature_lengths), num_rows)
 
 
 def check_lengths(feature_lengths: Mapping[str, int]) -> tuple[int, int]:

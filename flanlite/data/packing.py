@@ -104,11 +104,10 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
     }
 
 
-def pad(examples: Sequence[Tokens], capacity: tuple[int, int], num_rows: int | None = None) -> dict[str, np.ndarray]:
-    """Make a batch of one example a row, as `EncDecFeatureConverter(pack=False)` does; rows without an example are all padding."""
-    rows = [*([example] for example in examples), *([[]] * ((num_rows or 0) - len(examples)))]
-    inputs, _, _ = place([[example[0] for example in row] for row in rows], capacity[0])
-    targets, _, _ = place([[example[1] for example in row] for row in rows], capacity[1])
+def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Make a batch of one example a row, as `EncDecFeatureConverter(pack=False)` does."""
+    inputs, _, _ = place([[example[0]] for example in examples], capacity[0])
+    targets, _, _ = place([[example[1]] for example in examples], capacity[1])
     return features(inputs, targets)
 
 

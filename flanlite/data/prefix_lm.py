@@ -34,9 +34,9 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
     return batch | {'decoder_segment_ids': segments, 'decoder_positions': positions}
 
 
-def pad(examples: Sequence[Tokens], capacity: tuple[int, int], num_rows: int | None = None) -> dict[str, np.ndarray]:
-    """Make a batch of one example a row, as `PrefixLMFeatureConverter(pack=False)` does; rows without an example are all padding."""
-    return lay([*([example] for example in examples), *([[]] * ((num_rows or 0) - len(examples)))], capacity)[0]
+def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Make a batch of one example a row, as `PrefixLMFeatureConverter(pack=False)` does."""
+    return lay([[example] for example in examples], capacity)[0]
 
 
 def lay(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:

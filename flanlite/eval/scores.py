@@ -47,14 +47,6 @@ class TaskScores:
         np.add.at(sums_RPK, (row, template), self.counts)
         return sums_RPK
 
-    def only_template(self, template: int) -> 'TaskScores':
-        """Keep one template's examples."""
-        keep = self.templates == template
-        predictions = tuple(text for text, kept in zip(self.predictions, keep, strict=False) if kept)
-        return dataclasses.replace(
-            self, rows=self.rows[keep], templates=self.templates[keep], counts=self.counts[keep], predictions=predictions
-        )
-
     def best_template(self) -> int:
         """Name the template with the best headline score."""
         scores = self.template_scores()

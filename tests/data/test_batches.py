@@ -223,13 +223,6 @@ def test_rows_are_full(tmp_path):
     assert better.targets < 256 and better.encoder_fill > 0.97
 
 
-def test_evaluation_batches(splits):
-    examples = list(splits[0].examples(limit=3))
-    batch = batches.pad_examples(examples, LENGTHS, num_rows=5)
-    assert batch['encoder_input_tokens'].shape == (5, 32) and numbers(batch) == [100, 101, 102]
-    assert 'encoder_segment_ids' not in batch
-
-
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -106,10 +106,10 @@ def test_segments_hold_the_examples():
         assert batch['encoder_segment_ids'][row].max() == len(numbers)
 
 
-def test_overlong_examples_are_cut_and_missing_rows_padded():
-    batch = packing.pad([(np.arange(1, 9), np.arange(1, 9))], (4, 3), num_rows=2)
-    assert batch['encoder_input_tokens'].tolist() == [[1, 2, 3, 4], [0, 0, 0, 0]]
-    assert batch['decoder_input_tokens'].tolist() == [[0, 1, 2], [0, 0, 0]]
+def test_overlong_examples_are_cut():
+    batch = packing.pad([(np.arange(1, 9), np.arange(1, 9))], (4, 3))
+    assert batch['encoder_input_tokens'].tolist() == [[1, 2, 3, 4]]
+    assert batch['decoder_input_tokens'].tolist() == [[0, 1, 2]]
     assert batch['decoder_loss_weights'].sum() == 3
 
 

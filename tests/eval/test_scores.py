@@ -25,7 +25,6 @@ def test_template_scores_and_best():
     scored = accuracy(np.array([[0, 1], [1, 1]], float))
     assert scored.template_scores() == {0: {'accuracy': 50.0}, 1: {'accuracy': 100.0}}
     assert scored.best_template() == 1
-    assert scored.only_template(1).counts.shape == (2, 2)
 
 
 def test_rows_that_lack_a_template():
