@@ -2,9 +2,10 @@
 
 import dataclasses
 import difflib
+import functools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flanlite.data import builds, on_beam, remote, sources, specs, tasks, vocabularies, workers
@@ -87,21 +88,11 @@ def ensure(
     check(names, split, renderings, style, max_examples, processes)
     vocabulary = vocabularies.load(vocabulary)
     root, url = cache_folder(cache_dir), cache_url(cache_dir)
-    splits: dict[str, CachedSplit] = {}
-    skipped: dict[str, str] = {}
-
-    def skip(name: str, why: str) -> None:
-        skipped[name] = why
-        CONSOLE.print(f'skipped {name}: {why}', style='yellow', markup=False)
-
-    missing = []
+    splits, skipped, missing = {}, {}, []
+    skip = functools.partial(note_skipped, skipped)
     for name in dict.fromkeys(names):
         try:
-            spec = specs.find_spec(name)
-            if spec is not None:
-                spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
-            if templates and isinstance(spec, specs.DatasetSpec):
-                spec = dataclasses.replace(spec, templates=spec.templates[:templates])
+            spec = spec_at_hand(name, data_dir, templates)
             asked = shots.within(None) if shots and isinstance(spec, specs.DatasetSpec) else None
             limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
             request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked)
@@ -111,16 +102,43 @@ def ensure(
                 missing.append(request)
         except Exception as error:  # the data set's source may be at fault
             skip(name, builds.excuse(name, error, root, fail_fast))
-    with Progress(f'caching {split} in {url or root}', len(missing)) as progress:
+    build_all(missing, rebuild, fail_fast, processes, beam_flags, Progress(f'caching {split} in {url or root}', len(missing)), skip)
+    splits |= {request.name: builds.find(request) for request in missing if request.name not in skipped}
+    return CacheReport({name: splits[name] for name in names if name in splits}, skipped)
+
+
+def note_skipped(skipped: dict[str, str], name: str, why: str) -> None:
+    """Note and print that a task is skipped."""
+    skipped[name] = why
+    CONSOLE.print(f'skipped {name}: {why}', style='yellow', markup=False)
+
+
+def spec_at_hand(name: str, data_dir: str | os.PathLike | None, templates: int | None) -> specs.Spec | None:
+    """Find a spec, its source resolved and its templates cut to the first ones; None for a foreign SeqIO task."""
+    spec = specs.find_spec(name)
+    if spec is not None:
+        spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+    if templates and isinstance(spec, specs.DatasetSpec):
+        spec = dataclasses.replace(spec, templates=spec.templates[:templates])
+    return spec
+
+
+def build_all(
+    missing: Sequence[Request],
+    rebuild: bool,
+    fail_fast: bool,
+    processes: int | None,
+    beam_flags: Sequence[str],
+    progress: Progress,
+    skip: Callable[[str, str], None],
+) -> None:
+    """Build data sets on Beam where there are flags for it, and all else in processes of this machine."""
+    with progress:
         if beam_flags:
             ours = [request for request in missing if request.spec]
             on_beam.build_all(ours, rebuild, fail_fast, beam_flags, progress, skip)
         rest = [request for request in missing if not (beam_flags and request.spec)]
         workers.build_all(rest, rebuild, fail_fast, processes or workers.usable_cpus(), progress, skip)
-    for request in missing:
-        if request.name not in skipped:
-            splits[request.name] = builds.find(request)
-    return CacheReport({name: splits[name] for name in names if name in splits}, skipped)
 
 
 def check(
