@@ -86,10 +86,15 @@ def loco(
     )  # fmt: skip
     check_settings(sweep.folder, gin_config.resolved())
     _ = sweep.base_params  # a checkpoint that does not fit fails here
-
     plan = [(cluster, model) for cluster in held_out for model in sorted(models, key=list(COSTS).index)]
+    return score_all(sweep, plan)
+
+
+def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
+    """Score the pieces of a plan, (held-out cluster, model), that are not there yet, and write the report after each."""
     waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.PIECE).is_file()]
-    say(f'{collection.name}: holding out {", ".join(held_out)}; {len(plan)} pieces, {len(plan) - len(waiting)} done; in {sweep.folder}')
+    held_out = ', '.join(dict.fromkeys(cluster for cluster, _ in plan))
+    say(f'{sweep.collection.name}: holding out {held_out}; {len(plan)} pieces, {len(plan) - len(waiting)} done; in {sweep.folder}')
     clock = Clock(waiting)
     opened = functools.lru_cache(maxsize=1)(functools.partial(HeldOut.open, sweep))
     for cluster, model in waiting:
