@@ -11,6 +11,7 @@ import jax
 
 from flanlite import config as gin_config
 from flanlite.data import cache, mixtures, specs, vocabularies
+from flanlite.data.mixtures import Mixture
 from flanlite.eval import evaluate, report, results, seqio_metrics, splits, tables
 from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
@@ -49,10 +50,7 @@ def evaluate_checkpoint(
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
-    failed = seqio_metrics.faults([entry.task for entry in mixed.entries])
-    names = [entry.task for entry in mixed.entries if entry.task not in failed]
-    if not names:
-        raise ValueError('; '.join(failed.values()))
+    names, failed = scorable(mixed)
     run = parameters.load_run(checkpoint)
     vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
     lengths = feature_lengths or run.feature_lengths
@@ -70,25 +68,34 @@ def evaluate_checkpoint(
     piece = results.piece(
         scores,
         {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
-        run=pathlib.Path(checkpoint).name,
-        model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
-        trained=seen,
-        split=split,
-        skipped=opened.skipped | failed,
+        run=pathlib.Path(checkpoint).name, model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        trained=seen, split=split, skipped=opened.skipped | failed,
         notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(evaluate.samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
-        settings=gin_config.resolved(),
-        environment=splits.environment(),
-    )
+        settings=gin_config.resolved(), environment=splits.environment(),
+    )  # fmt: skip
     if jax.process_index() == 0:
         kind = f'{split}-{shots.number}shot' if shots else split
-        folder = pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind)
-        results.save(folder, piece)
-        report.build(folder, f'{mixed.name}: {piece.model}')
-        tables.print_tasks(piece)
-        print(f'wrote {folder}/report.html, report.md and results.json')
+        publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), piece, mixed.name)
     return piece
+
+
+def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
+    """Name the tasks of a mixture that can be scored, and say of the others why not; a `ValueError` where none can."""
+    failed = seqio_metrics.faults([entry.task for entry in mixture.entries])
+    names = [entry.task for entry in mixture.entries if entry.task not in failed]
+    if not names:
+        raise ValueError('; '.join(failed.values()))
+    return names, failed
+
+
+def publish(folder: pathlib.Path, piece: Piece, mixture: str) -> None:
+    """Write results and report to a folder, and print a table."""
+    results.save(folder, piece)
+    report.build(folder, f'{mixture}: {piece.model}')
+    tables.print_tasks(piece)
+    print(f'wrote {folder}/report.html, report.md and results.json')
 
 
 def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
