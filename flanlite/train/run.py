@@ -105,11 +105,7 @@ def train(
     partitioner, settings, saving, wandb = partitioning.make_partitioner(), StepConfig(), CheckpointConfig(), WandbConfig()
     config = config or kinds.model()
     optimizer = optimizers.average(optimizers.freeze(optimizer, frozen), ema_decay)
-    partitioner.check_batch(batch_size, settings.microbatches)
-    partitioner.check_heads(config.num_heads)
-    if train_steps < 1:
-        raise ValueError(f'TRAIN_STEPS is {train_steps}, expected at least 1')
-    saving.check_metric(evaluates=eval_every_steps is not None)
+    check(config, partitioner, settings, saving, batch_size, train_steps, evaluates=eval_every_steps is not None)
     first = jax.process_index() == 0
     if explain:
         if first:
@@ -140,18 +136,12 @@ def train(
 
         # Data.
         data = data.build(fail_fast)
-        stream = data.batches(partitioner)
-        stack.callback(stream.close)
-        if position:
-            stream.set_state(position)
+        stream = stack.enter_context(contextlib.closing(data.batches(partitioner, position)))
         evaluate = data.evaluator(config, settings, partitioner, eval_batches) if eval_every_steps else None
 
         # What is written beside the checkpoints.
         config_text = gin_config.resolved()
-        manifest = data.describe() | {
-            'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
-            'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
-        }  # fmt: skip
+        manifest = data.describe() | describe(config, partitioner, initial_checkpoint_path, train_steps)
         if first:
             write_whole(pathlib.Path(model_dir) / 'manifest.json', json.dumps(manifest, indent=1))
             write_whole(pathlib.Path(model_dir) / 'config.gin', config_text)
@@ -205,6 +195,31 @@ def train(
             journal.say(f'interrupted; saved step {step}, the same command goes on from there')
             interrupts.leave()
         return TrainResult(pathlib.Path(model_dir), step, dict(journal.last))
+
+
+def check(
+    config: ModelConfig,
+    partitioner: Partitioner,
+    settings: StepConfig,
+    saving: CheckpointConfig,
+    batch_size: int,
+    train_steps: int,
+    evaluates: bool,
+) -> None:
+    """Refuse settings that cannot work together."""
+    partitioner.check_batch(batch_size, settings.microbatches)
+    partitioner.check_heads(config.num_heads)
+    if train_steps < 1:
+        raise ValueError(f'TRAIN_STEPS is {train_steps}, expected at least 1')
+    saving.check_metric(evaluates=evaluates)
+
+
+def describe(config: ModelConfig, partitioner: Partitioner, initial_checkpoint_path: str | None, train_steps: int) -> dict[str, Any]:
+    """Say for the manifest what is trained where, beside the data."""
+    return {
+        'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
+        'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
+    }  # fmt: skip
 
 
 def last_record(model_dir: str) -> dict[str, Any]:
@@ -289,9 +304,12 @@ class TrainingData:
         room = batches.CONVERTERS[self.converter].room(batches.check_lengths(self.feature_lengths))
         return {side: self.batch_size * tokens for side, tokens in room.items()}
 
-    def batches(self, partitioner: Partitioner) -> Any:
-        """Open this process's share of the endless training batches."""
-        return self._iterator(self.cached, partitioner, self.seed)
+    def batches(self, partitioner: Partitioner, position: Mapping[str, Any] | None = None) -> Any:
+        """Open this process's share of the endless training batches, at a position or the beginning."""
+        stream = self._iterator(self.cached, partitioner, self.seed)
+        if position:
+            stream.set_state(position)
+        return stream
 
     def _iterator(self, cached: cache.CacheReport, partitioner: Partitioner, seed: int, **options: Any) -> Any:
         return batches.train_iterator(
