@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flanlite import config
 from flanlite.data import audit as audits
-from flanlite.data import cache, fewshot, mixtures, sources, specs, templates, vocabularies
+from flanlite.data import cache, fewshot, mixtures, naming, sources, specs, templates, vocabularies
 from flanlite.eval import seqio_metrics
 
 LINT_ROWS = 50
@@ -170,9 +170,9 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
 
 def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
     """Describe the data sets of a mixture, or of every built-in collection and then of each other what no table before it has."""
-    builtin = [mixture] if mixture else mixtures.collection_names()
+    builtin = [mixture] if mixture else naming.collection_names()
     tables = {name: list(dataset_rows(mixtures.resolve(name))) for name in builtin}
-    for name in [] if mixture else mixtures.collection_names():  # more than before, since these were imported
+    for name in [] if mixture else naming.collection_names():  # more than before, since these were imported
         shown = {row['data set'] for rows in tables.values() for row in rows}
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
             tables[name] = rows
@@ -269,10 +269,10 @@ def audit(
 def lint(mixture: str | None = None) -> int:
     """Check every template of a collection, or of all, and print the faults; return how many there are."""
     faults = 0
-    for name in [mixture] if mixture else mixtures.collection_names():
+    for name in [mixture] if mixture else naming.collection_names():
         collection = mixtures.resolve(name).collection
         if collection is None:
-            raise ValueError(f'{name!r} is no collection; the collections are {", ".join(mixtures.collection_names())}')
+            raise ValueError(f'{name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
         checked = [spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec)]
         for spec in checked:
             for fault in spec_faults(spec, collection.templates):

@@ -17,7 +17,7 @@ RANKS = {
     'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': -1,
     'data.fingerprints': 0, 'data.prefix_lm': 0, 'data.progress': 0, 'data.shuffling': 0,
     'data.specs': 1, 'data.sources': 1, 'data.cached': 1,
-    'data.fewshot': 1, 'data.batches': 2, 'data.promptsource': 2, 'data.remote': 2, 'data.rendering': 2, 'data.tasks': 2,
+    'data.fewshot': 1, 'data.batches': 2, 'data.naming': 2, 'data.promptsource': 2, 'data.remote': 2, 'data.rendering': 2, 'data.tasks': 2,
     'data.builds': 3, 'data.mixtures': 3, 'data.on_beam': 4, 'data.workers': 4, 'data.audit': 4, 'data.registration': 4, 'data.cache': 5,
     'model.layers': -3, 'model.attention_blocks': -2, 'model.attention_blockwise': -1, 'model.attention_tpu': -1,
     'model.attention_gpu': -1, 'model.attention': 0, 'model.models': 1, 'model.t5': 2, 'model.decoder_only': 3,

@@ -2,29 +2,22 @@
 
 import contextlib
 import dataclasses
-import difflib
 import fnmatch
 import functools
-import importlib
 import logging
 import math
-import pkgutil
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 
-from flanlite.data import clusters, specs, vocabularies
+from flanlite.data import clusters, naming, specs, vocabularies
 from flanlite.data.fewshot import Shots
+from flanlite.data.naming import Found
 
 SCHEMES = ('proportional', 'equal', 'unimax')
-HELD_OUT = '_held_out_'
-UNSEEN = '_eval'  # after the name of a mixture that holds something out: what it holds out
-TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # behind any name
 OWN = 'own'  # the cap that the collection itself sets
-BUILTIN = 'flanlite.mixtures'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,35 +137,19 @@ def resolve(
     Raises:
         ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
     """
-    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs)
-    templates_per_task = templates_in_name(name)[1] or templates_per_task
-    few_shot = Shots(shots)
-    if templates_per_task is not None and templates_per_task < 1:
-        raise ValueError(f'got templates_per_task={templates_per_task!r}; expected a number from 1, or None for all')
-    collection, data_sets, in_name = find(templates_in_name(name)[0])
-    if not collection and (few_shot.changes_inputs() or templates_per_task):
+    bare_name, templates_in_name = naming.templates_in_name(name)
+    templates_per_task, few_shot = templates_in_name or templates_per_task, Shots(shots)
+    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs, templates_per_task)
+    found = naming.find(bare_name)
+    if not found.collection and (few_shot.changes_inputs() or templates_per_task):
         raise ValueError(f"{name!r} is SeqIO's: got {shots=}, {templates_per_task=}; only flanlite's own data sets can be asked so")
-    if held_out and in_name and held_out != in_name:
-        raise ValueError(f'the mixture {name!r} holds out {in_name}, but held_out is {held_out!r}; expected only one of them')
-    held_out = held_out or in_name
-    if held_out and not (collection and len(data_sets) == len(collection.specs)):
-        raise ValueError(f'{name!r} is no collection, so no cluster can be held out of it: got {held_out!r}; {valid_names()}')
-
-    if collection:
-        entries = [entry_of(spec, collection, max_examples, max_rate) for spec in data_sets]
-    else:
-        caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
-        entries = [Entry(task, None, *caps, rate) for task, rate in seqio_rates(name).items()]
-    entries = [entry if prompts else count_once(entry) for entry in select(entries, name, include, exclude)]
-    removed, shared = (), {}
-    if held_out:
-        entries, removed, shared = hold_out(entries, collection, held_out, lineage)
+    held_out = found.holding_out(held_out)
+    entries = [entry if prompts else count_once(entry) for entry in entries_of(found, max_examples, max_rate)]
+    entries, removed, shared = hold_out(select(entries, name, include, exclude), found.collection, held_out, lineage)
     if not entries:
-        raise ValueError(
-            f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; hold out or exclude less'
-        )
+        raise ValueError(f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; leave out less')
     mixture = Mixture(
-        name, tuple(entries), collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
+        name, tuple(entries), found.collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
         few_shot if few_shot.changes_inputs() else None,
     )  # fmt: skip
     for note in mixture.notes():
@@ -180,21 +157,20 @@ def resolve(
     return mixture
 
 
-def templates_in_name(name: str) -> tuple[str, int | None]:
-    """Split off the number of templates that stands behind a name."""
-    found = TEMPLATES.fullmatch(name)
-    return (found[1], int(found[2])) if found else (name, None)
-
-
-def name_without(collection: specs.Collection, held_out: str) -> str:
-    """Name the mixture of a collection without a cluster, or with another split's data sets held out."""
-    return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
+def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str | None) -> list[Entry]:
+    """Make the entries of a collection's data sets, or of SeqIO's tasks, whose rates are their mixture's own."""
+    if found.collection:
+        return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
+    caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
+    return [Entry(task, None, *caps, rate) for task, rate in seqio_rates(found.name).items()]
 
 
 def hold_out(
-    entries: Sequence[Entry], collection: specs.Collection, held_out: str, lineage: str
+    entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
 ) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
     """Keep what a split trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
+    if not held_out:
+        return list(entries), (), {}
     split = clusters.find_split(held_out, collection.specs)
     kept = [entry for entry in entries if entry.task in split.train]
     shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], split.test)
@@ -220,6 +196,7 @@ def check(
     lineage: str,
     budget: int | None,
     epochs: float,
+    templates_per_task: int | None,
 ) -> None:
     """Refuse settings that cannot be."""
     for kind, value, valid in (('scheme', scheme, SCHEMES), ('lineage', lineage, clusters.LINEAGE)):
@@ -235,6 +212,8 @@ def check(
             raise ValueError(f'got {cap}={value!r}; expected a number above 0, None for no cap, or {OWN!r} for what the collection sets')
     if not 0 < temperature < math.inf:
         raise ValueError(f'got temperature={temperature!r}; expected a number above 0')
+    if templates_per_task is not None and templates_per_task < 1:
+        raise ValueError(f'got templates_per_task={templates_per_task!r}; expected a number from 1, or None for all')
 
 
 def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
@@ -259,7 +238,8 @@ def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude:
     tasks = [entry.task for entry in entries]
     for pattern in (*include, *exclude):
         if not fnmatch.filter(tasks, pattern):
-            raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {closest(pattern, tasks)}its tasks are {", ".join(tasks)}')
+            close = naming.closest(pattern, tasks)
+            raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}')
 
     def matches(task: str, patterns: Sequence[str]) -> bool:
         return any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)
@@ -332,84 +312,6 @@ def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
     elif entry.max_rate:
         rate = min(rate, entry.max_rate)
     return float(rate if temperature == 1.0 else rate ** (1 / temperature))
-
-
-def find(name: str) -> tuple[specs.Collection | None, Sequence[specs.Spec], str | None]:
-    """Find a name: its collection, which of that collection's data sets are meant, and the cluster that the name holds out.
-
-    Names are looked up among what is registered, then in the built-in collections, which are imported only as far as needed.
-    """
-    for load in (lambda: None, lambda: load_builtin(name), lambda: [load_builtin(builtin) for builtin in builtin_names()]):
-        load()
-        if found := find_in_collection(name):
-            return found
-        for collection in specs.COLLECTIONS.values():
-            for spec in collection.specs:
-                if spec.name == name:
-                    return collection, (spec,), None
-    if name in seqio_names():
-        return None, (), None
-    known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
-    known += [f'{name}_{split}' for name, collection in specs.COLLECTIONS.items() for split in other_splits(collection)]
-    raise ValueError(f'unknown mixture or task {name!r}; {closest(name.partition(HELD_OUT)[0], known)}{valid_names()}')
-
-
-def find_in_collection(name: str) -> tuple[specs.Collection, Sequence[specs.Spec], str | None] | None:
-    """Find a collection's name, alone or with what it holds out; with `_eval`, the data sets are those that are held out."""
-    for collection in sorted(specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True):
-        if name == collection.name:
-            return collection, collection.specs, None
-        found = re.fullmatch(rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?', name)
-        if found and (found['cluster'] or found['held_out'] in other_splits(collection)):
-            if not found['unseen']:
-                return collection, collection.specs, found['held_out']
-            test = clusters.find_split(found['held_out'], collection.specs).test
-            return collection, tuple(spec for spec in collection.specs if spec.name in test), None
-    return None
-
-
-def other_splits(collection: specs.Collection) -> list[str]:
-    """Name a collection's splits that hold out something else than a cluster."""
-    return [split for split in clusters.splits(collection.specs) if split not in clusters.CLUSTERS]
-
-
-def builtin_names() -> list[str]:
-    """List the collections that come with flanlite, without importing them."""
-    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__) if module.ispkg)
-
-
-def load_builtin(name: str) -> None:
-    """Import the built-in collection whose name is the longest to begin this one."""
-    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
-    if fitting:
-        importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
-
-
-def collection_names() -> list[str]:
-    """List the collections: built-in ones, and those that a user's module registered."""
-    return sorted({*builtin_names(), *specs.COLLECTIONS})
-
-
-def valid_names() -> str:
-    """Say which names there are."""
-    return (
-        f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
-        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'
-    )
-
-
-def closest(name: str, valid: Sequence[str]) -> str:
-    """Suggest the closest valid names."""
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
-    return f'did you mean {" or ".join(close)}? ' if close else ''
-
-
-def seqio_names() -> list[str]:
-    """List SeqIO's registered tasks and mixtures. Where nobody imported SeqIO there are none, and it is not imported for that."""
-    if 'seqio' not in sys.modules:
-        return []
-    seqio: Any = sys.modules['seqio']
-    return [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
 
 
 def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flanlite.data import clusters, mixtures, sources, specs, tasks, vocabularies
+from flanlite.data import clusters, mixtures, naming, sources, specs, tasks, vocabularies
 from flanlite.data.specs import Collection, DatasetSpec
 
 
@@ -110,8 +110,8 @@ def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mappin
 
     made = {collection.name: trained(names) or evaluated(names)}
     for split in clusters.splits(collection.specs).values():
-        name = mixtures.name_without(collection, split.name)
-        made |= {name: trained(split.train), f'{name}{mixtures.UNSEEN}': evaluated(split.test)}
+        name = naming.name_without(collection, split.name)
+        made |= {name: trained(split.train), f'{name}{naming.UNSEEN}': evaluated(split.test)}
     made = {name: members for name, members in made.items() if members}
     for name, members in made.items():
         if name not in seqio.MixtureRegistry.names():

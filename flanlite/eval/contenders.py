@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from flanlite import config as gin_config
-from flanlite.data import cache, clusters, mixtures, specs
+from flanlite.data import cache, clusters, mixtures, naming, specs
 from flanlite.data.cached import CachedSplit
 from flanlite.data.fewshot import Shots
 from flanlite.data.mixtures import Mixture
@@ -67,11 +67,11 @@ class Sweep:
 
     def tasks(self, cluster: str) -> tuple[str, ...]:
         """Name the data sets of a cluster, or those that another split holds out."""
-        return clusters.find_split(mixtures.templates_in_name(cluster)[0], self.collection.specs).test
+        return clusters.find_split(naming.templates_in_name(cluster)[0], self.collection.specs).test
 
     def mixture(self, cluster: str) -> Mixture:
         """Resolve what is tuned on with a cluster, or what another split names, held out."""
-        return mixtures.resolve(mixtures.name_without(self.collection, cluster))
+        return mixtures.resolve(naming.name_without(self.collection, cluster))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from flanlite import config as gin_config
-from flanlite.data import batches, cache, mixtures, specs, vocabularies
+from flanlite.data import batches, cache, mixtures, naming, specs, vocabularies
 from flanlite.data.clusters import find_split
 from flanlite.eval import report, results, tables
 from flanlite.eval.contenders import HeldOut, Sweep, score_piece
@@ -74,7 +74,7 @@ def loco(
     resolved = mixtures.resolve(mixture)
     collection = resolved.collection
     if collection is None or mixture != collection.name:
-        raise ValueError(f'{mixture!r} is no collection; the collections are {", ".join(mixtures.collection_names())}')
+        raise ValueError(f'{mixture!r} is no collection; the collections are {", ".join(naming.collection_names())}')
     batches.check_lengths(task_feature_lengths)
     held_out = choose_clusters(only if only is not None else clusters, collection)
     if unknown := [model for model in models if model not in MODELS]:
@@ -171,10 +171,10 @@ def choose_clusters(wanted: str | Sequence[str], collection: specs.Collection) -
         raise ValueError(f'no cluster to hold out; the clusters of {collection.name} are {", ".join(collection.clusters())}, or all')
     if 'all' in names:
         return list(collection.clusters())
-    others = mixtures.other_splits(collection)
+    others = naming.other_splits(collection)
     chosen = [split for name in names for split in fnmatch.filter(others, name) or [name]]
     for name in chosen:
-        find_split(mixtures.templates_in_name(name)[0], collection.specs)
+        find_split(naming.templates_in_name(name)[0], collection.specs)
     return list(dict.fromkeys(chosen))
 
 

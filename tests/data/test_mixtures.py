@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flanlite.data import mixtures, specs
+from flanlite.data import mixtures, naming, specs
 from flanlite.data.templates import Template
 
 
@@ -171,7 +171,7 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
     monkeypatch.setattr(package, '__path__', [str(tmp_path)])
     monkeypatch.setitem(sys.modules, 'test_mixtures', sys.modules[__name__])
     try:
-        assert mixtures.collection_names() == ['madeup', 'madeup_more', 'toy']
+        assert naming.collection_names() == ['madeup', 'madeup_more', 'toy']
         assert tasks(mixtures.resolve('toy_nli')) == ['toy_nli'] and 'madeup' not in specs.COLLECTIONS
         assert tasks(mixtures.resolve('madeup_more_held_out_nli')) == ['madeup_more_task'] and 'madeup' not in specs.COLLECTIONS
         assert tasks(mixtures.resolve('odd_madeup')) == ['odd_madeup']
