@@ -2,8 +2,18 @@
 
 import os
 
+import gin
+import pytest
+
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 
 # A promptsource would take the place of T0's templates in every test: only those that ask for it get it.
 if checkout := os.environ.pop('PROMPTSOURCE_DIR', None):
     os.environ['TESTED_PROMPTSOURCE_DIR'] = checkout
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_settings():
+    """Leave no gin setting of a test file to the next."""
+    yield
+    gin.clear_config()
