@@ -59,6 +59,11 @@ def make(options):
     print(f'made {options.tasks} tasks of {options.examples} examples in {time.time() - started:.1f} s', flush=True)
 
 
+def peak_gibibytes():
+    """Read the most memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def synthetic(rng, count):
     """Draw a task's examples: lengths log-normal around the task's own means, which spread as an instruction mixture's do."""
     mean_inputs = rng.lognormal(np.log(130), 0.7)
@@ -169,7 +174,7 @@ def split_lengths(options):
 def read(iterator, options, started):
     """Read for a while; count examples by their segments."""
     batch = next(iterator)
-    first, worked = time.time(), time.process_time()
+    first, worked, opened = time.time(), time.process_time(), peak_gibibytes()
     examples = rows = 0
     fills = np.zeros(2)
     while time.time() - first < options.seconds:
@@ -180,7 +185,8 @@ def read(iterator, options, started):
     spent = time.time() - first
     return {
         'first': first - started,
-        'rss': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        'opened': opened,
+        'rss': peak_gibibytes(),
         'rate': examples / spent,
         'cpu': (time.process_time() - worked) / examples,
         'encoder': fills[0] / rows,
@@ -193,11 +199,12 @@ PIPELINES = {'flanlite': measure_flanlite, 'seqio': measure_seqio}
 
 def show(results, options):
     print(f'{options.lengths} tokens, batches of {options.batch_size} rows, {os.cpu_count()} cores, {options.seconds:g} s of reading')
-    heads = ('tasks', 'imports s', 'first batch s', 'peak RSS GiB', 'examples/s', 'CPU us/example', 'encoder fill', 'decoder fill')
+    heads = ('tasks', 'imports s', 'first batch s', 'GiB until it', 'peak RSS GiB')
+    heads += ('examples/s', 'CPU us/example', 'encoder fill', 'decoder fill')
     print(f'{"":10}' + ''.join(f'{head:>15}' for head in heads))
     for name, found in results:
-        cells = [f'{found["tasks"]}', f'{found["imports"]:.2f}', f'{found["first"]:.2f}', f'{found["rss"]:.2f}', f'{found["rate"]:,.0f}']
-        cells += [f'{1e6 * found["cpu"]:.0f}', f'{found["encoder"]:.4f}', f'{found["decoder"]:.4f}']
+        cells = [f'{found["tasks"]}'] + [f'{found[name]:.2f}' for name in ('imports', 'first', 'opened', 'rss')]
+        cells += [f'{found["rate"]:,.0f}', f'{1e6 * found["cpu"]:.0f}', f'{found["encoder"]:.4f}', f'{found["decoder"]:.4f}']
         print(f'{name:10}' + ''.join(f'{cell:>15}' for cell in cells))
     print(f'a better shape for the {options.tasks} tasks: {results[0][1]["hint"]}')
     if options.seqio_tasks:
