@@ -6,6 +6,7 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from flanlite.model.t5 import T5Config
 from flanlite.train import interop, lazy
@@ -38,6 +39,12 @@ def load(name: str) -> dict[str, np.ndarray]:
 def under(flat: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Select the keys below a prefix, and strip it."""
     return {key.removeprefix(prefix + '/'): value for key, value in flat.items() if key.startswith(prefix + '/')}
+
+
+def from_t5x(flat: dict[str, np.ndarray]) -> dict:
+    """Bring T5X's parameters, `{'encoder/layers_0/mlp/wo/kernel': array}`, into ours, in memory."""
+    stacked = interop.stack_layers({path: lazy.held(np.asarray(value, np.float32)) for path, value in flat.items()})
+    return traverse_util.unflatten_dict({path: value.whole() for path, value in stacked.items()}, sep='/')
 
 
 def adafactor_state(flat: dict[str, np.ndarray], step: int, template: object) -> object:

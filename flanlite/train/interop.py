@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
 
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.models import ModelConfig
@@ -82,12 +81,6 @@ def _join_heads(name: str, value: LazyArray) -> LazyArray:
     if len(value.shape) < 4:
         return value
     return lazy.joined(value, 1 if name.endswith('out/kernel') else 2)
-
-
-def from_t5x(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Convert T5X's parameters, `{'encoder/layers_0/mlp/wo/kernel': array}`, that are in memory."""
-    stacked = stack_layers({path: lazy.held(np.asarray(value, np.float32)) for path, value in flat.items()})
-    return traverse_util.unflatten_dict({path: value.whole() for path, value in stacked.items()}, sep='/')
 
 
 def from_huggingface(tensors: Mapping[str, LazyArray]) -> Lazies:

@@ -16,7 +16,7 @@ from jax.experimental import topologies
 from flanlite.model import attention as attention_module
 from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu, layers, models, t5
 from flanlite.model.attention import attention, segment_mask
-from flanlite.train import interop, partitioning
+from flanlite.train import partitioning
 
 B, H, K = 2, 2, 12
 CASES = {  # T, S, causal, prefix, with a bias, dtype
@@ -111,7 +111,7 @@ def test_memory_grows_with_the_length_and_not_its_square():
 def test_blockwise_logits_are_t5xs(monkeypatch, kind):
     use(monkeypatch, 'blockwise')
     outputs = t5x_fixtures.load('unscanned_outputs')
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     config = t5.T5Config(**{**t5x_fixtures.CONFIG.__dict__, 'attention': 'blockwise'})
     logits_BTV = jax.jit(lambda params: models.bind(config, params)(batch))(params)

@@ -8,7 +8,6 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import decoding, models
-from flanlite.train import interop
 
 CONFIG = t5x_fixtures.CONFIG
 LENGTH = 12
@@ -17,7 +16,7 @@ LENGTH = 12
 @functools.lru_cache
 def trained():
     """Return T5X's trained parameters and a batch to decode."""
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     return params, t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), 'unpacked/batch')
 
 

@@ -10,7 +10,7 @@ import t5x_fixtures
 from flax import nnx
 
 from flanlite.model import layers, models, t5
-from flanlite.train import interop, losses
+from flanlite.train import losses
 
 CONFIG = t5.T5Config(
     vocab_size=64, emb_dim=16, num_heads=2, num_encoder_layers=2, num_decoder_layers=3, head_dim=8, mlp_dim=32,
@@ -53,7 +53,7 @@ def batch_of(rows, source=12, target=6, seed=0):
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_logits_are_t5xs(kind):
     outputs = t5x_fixtures.load('unscanned_outputs')
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     logits_BTV = logits_of(t5x_fixtures.CONFIG, params, batch)
     real_BT = batch['decoder_loss_weights'] > 0
@@ -66,7 +66,7 @@ def test_logits_are_t5xs(kind):
 
 def test_scalable_t5s_parameters_run():
     config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=True)
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('scanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('scanned_params'), 'params'))
     batch = t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), 'unpacked/batch')
     sums = losses.loss_sums(logits_of(config, params, batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
     assert sums['loss'] / sums['weight_sum'] < 0.75 * np.log(config.vocab_size), 'a trained model should do better than chance'

@@ -36,7 +36,7 @@ def t5x_scanned(config):
 def test_scanned_parameters_fit_a_bias_for_each_layer():
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True})
     flat = t5x_scanned(config)
-    params = interop.from_t5x(flat)
+    params = t5x_fixtures.from_t5x(flat)
     models.check_params(config, params)
     out = flat['decoder/decoder/self_attention/out/kernel']
     np.testing.assert_array_equal(params['decoder']['layers']['self_attention']['out']['kernel'][1], out[:, 1].reshape(6, 8))
@@ -57,21 +57,21 @@ def test_t5xs_decoder_alone_is_read(per_layer):
         else:
             flat[name] = np.zeros(shape.shape, np.float32)
     assert interop.config_of(interop.stack_layers({name: lazy.held(value) for name, value in flat.items()})) == config
-    params = interop.from_t5x(flat)
+    params = t5x_fixtures.from_t5x(flat)
     models.check_params(config, params)
     np.testing.assert_array_equal(params['decoder']['layers']['mlp']['wo']['kernel'][:, 0, 0], [0, 1, 2])
 
 
 def test_layers_are_stacked_by_number():
     flat = {f'encoder/layers_{i}/mlp/wo/kernel': np.full((2, 2), i) for i in reversed(range(12))}
-    kernel = interop.from_t5x(flat)['encoder']['layers']['mlp']['wo']['kernel']
+    kernel = t5x_fixtures.from_t5x(flat)['encoder']['layers']['mlp']['wo']['kernel']
     np.testing.assert_array_equal(kernel[:, 0, 0], np.arange(12))
 
 
 def test_a_missing_layer_is_named():
     flat = {f'encoder/layers_{i}/mlp/wo/kernel': np.ones((2, 2)) for i in (0, 2)}
     with pytest.raises(ValueError, match=r'encoder/layers/mlp/wo/kernel has layers \[0, 2\]; expected each of 0 to 2'):
-        interop.from_t5x(flat)
+        t5x_fixtures.from_t5x(flat)
 
 
 def t5x_scanned_adafactor(config, params):
@@ -94,7 +94,7 @@ def test_scanned_moments_go_to_our_rows_and_columns(mlp_dim):
     """Whichever of the two axes is the greater, what is restored is what one step of our own optimizer makes."""
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True, 'mlp_dim': mlp_dim})
     flat = t5x_scanned(config)
-    params = interop.from_t5x(flat)
+    params = t5x_fixtures.from_t5x(flat)
     transform = optimizers.adafactor(1e-3, factor_small_layers=True).transform
     expected = jax.jit(lambda params: transform.update(params, transform.init(params), params)[1])(params)  # the decay of step 0 is 0
     state = t5x_fixtures.adafactor_state(t5x_scanned_adafactor(config, flat), 1, jax.eval_shape(transform.init, params))
@@ -112,6 +112,6 @@ def test_scanned_moments_go_to_our_rows_and_columns(mlp_dim):
 def test_moments_of_another_optimizer_are_refused(optimizer, words):
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True})
     flat = t5x_scanned(config)
-    template = jax.eval_shape(optimizer.transform.init, interop.from_t5x(flat))
+    template = jax.eval_shape(optimizer.transform.init, t5x_fixtures.from_t5x(flat))
     with pytest.raises(ValueError, match=words):
         t5x_fixtures.adafactor_state(t5x_scanned_adafactor(config, flat), 1, template)

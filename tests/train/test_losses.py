@@ -7,7 +7,7 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import models
-from flanlite.train import interop, losses
+from flanlite.train import losses
 
 pytestmark = pytest.mark.smoke
 
@@ -60,7 +60,7 @@ def test_sums_leave_out_what_has_no_weight():
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_loss_gradients_and_scores_are_t5xs(kind):
     outputs = t5x_fixtures.load('unscanned_outputs')
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     targets_BT, weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
 
@@ -75,7 +75,7 @@ def test_loss_gradients_and_scores_are_t5xs(kind):
         np.testing.assert_allclose(scores_B, outputs[f'{kind}/score_batch'], rtol=1e-5)
         np.testing.assert_allclose(sums['loss'], outputs[f'{kind}/loss_{name}'], rtol=1e-6)
         np.testing.assert_allclose(sums['z_loss'], outputs[f'{kind}/metric_z_loss_{name}'], rtol=1e-5)
-        expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{kind}/grads_{name}'))
+        expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{kind}/grads_{name}'))
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5), grads, expected)
         norm = np.sqrt(sum(np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(grads)))
         np.testing.assert_allclose(norm, outputs[f'{kind}/grad_global_norm_{name}'], rtol=1e-6)
@@ -85,7 +85,7 @@ def test_loss_gradients_and_scores_are_t5xs(kind):
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_normalised_losses_are_t5xs(kind, factor):
     outputs = t5x_fixtures.load('unscanned_outputs')
-    params = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     logits_BTV = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params)(batch))(params)
     weights_BT, divisor = losses.normalization(factor, batch)

@@ -8,7 +8,7 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import models
-from flanlite.train import interop, losses, optimizers, step
+from flanlite.train import losses, optimizers, step
 
 CONFIG = t5x_fixtures.CONFIG
 
@@ -30,7 +30,7 @@ def gradient(kind):
 def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
     start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
     optimizer = optimizers.adafactor(1e-3, **settings)
-    params = interop.from_t5x(t5x_fixtures.under(start, 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(start, 'params'))
     state = jax.eval_shape(optimizer.transform.init, params)
     if variant == 'resumed':
         step = int(start['step'])
@@ -47,7 +47,7 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
     for _ in range(3):
         params, state = update(gradient(kind)(params), state, params)
     name = f'{kind}/adafactor3_{variant}'
-    expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{name}/params'))
+    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{name}/params'))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), params, expected)
     expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(outputs, f'{name}/state'), step + 3, state)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), state, expected)
@@ -57,13 +57,13 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
 def test_a_step_in_two_microbatches_is_t5xs(kind):
     start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
     optimizer, number = optimizers.adafactor(1e-3), int(start['step'])
-    params = interop.from_t5x(t5x_fixtures.under(start, 'params'))
+    params = t5x_fixtures.from_t5x(t5x_fixtures.under(start, 'params'))
     shapes = jax.eval_shape(optimizer.transform.init, params)
     before = step.TrainState(np.int32(number), params, t5x_fixtures.adafactor_state(t5x_fixtures.under(start, 'state'), number, shapes))
     settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
     train_step = jax.jit(functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings))
     after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
-    expected = interop.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
+    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), after.params, expected)
 
 

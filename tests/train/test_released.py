@@ -40,7 +40,7 @@ def written(folder, config, seed=0, **options):
 
 @pytest.mark.parametrize('folder', KINDS)
 def test_t5x_checkpoints_give_t5xs_parameters(folder):
-    expected = interop.from_t5x(t5x_fixtures.under(t5x_fixtures.load(f'{KINDS[folder]}_params'), 'params'))
+    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load(f'{KINDS[folder]}_params'), 'params'))
     config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=KINDS[folder] == 'scanned')
     for path in (t5x_fixtures.ROOT / folder, t5x_fixtures.ROOT / folder / 'checkpoint_400'):
         run = parameters.load_run(path)
@@ -57,7 +57,7 @@ def test_t5x_checkpoints_give_t5xs_optimizer_state(folder):
     state = parameters.load_state(t5x_fixtures.ROOT / folder, config, abstract)
     expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(arrays, 'state'), 400, abstract.opt_state)
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
-    jax.tree.map(np.testing.assert_array_equal, state.params, interop.from_t5x(t5x_fixtures.under(arrays, 'params')))
+    jax.tree.map(np.testing.assert_array_equal, state.params, t5x_fixtures.from_t5x(t5x_fixtures.under(arrays, 'params')))
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
     assert int(state.step) == 400 and any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100)
 
