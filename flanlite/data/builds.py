@@ -142,8 +142,10 @@ def folder_fault(error: Exception, root: pathlib.Path) -> str | None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         if getattr(error, 'errno', None) == number or (isinstance(error, RuntimeError) and os.strerror(number) in str(error)):
             return os.strerror(number)
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and str(error.filename).startswith(str(root)):
-        return f'{error.strerror}: {error.filename}'
+    if isinstance(error, OSError) and error.filename is not None:
+        about = pathlib.Path(os.fsdecode(error.filename))
+        if about.is_relative_to(root) or root.is_relative_to(about):
+            return f'{error.strerror}: {about}'
     return None
 
 

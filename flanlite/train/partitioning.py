@@ -146,8 +146,10 @@ class Partitioner:
 
     def check_batch(self, batch_size: int, microbatches: int = 1) -> None:
         """Refuse a batch that does not divide into microbatches, or a microbatch that does not divide over the data axis."""
+        if batch_size < 1:
+            raise ValueError(f'BATCH_SIZE is {batch_size}, expected at least 1')
         unit = self.data_size * microbatches
-        if batch_size < 1 or microbatches < 1 or batch_size % unit:
+        if batch_size % unit:
             near = max(unit, round(batch_size / unit) * unit)
             raise ValueError(
                 f'BATCH_SIZE is {batch_size}, expected a multiple of {unit}: {microbatches} microbatch{"es" * (microbatches > 1)} '

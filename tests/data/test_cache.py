@@ -265,11 +265,13 @@ def test_a_full_disk_leaves_nothing_and_one_clear_error(ensure, monkeypatch, tmp
     assert not leftovers(tmp_path) and not list(tmp_path.rglob('manifest.json'))
 
 
-def test_a_cache_folder_that_is_a_file(ensure, tmp_path):
+def test_a_cache_folder_that_cannot_be(ensure, tmp_path):
     register(colours())
     (tmp_path / 'file').write_text('')
     with pytest.raises(OSError, match='cannot write the token cache'):
         ensure(cache_dir=tmp_path / 'file')
+    with pytest.raises(OSError, match='cannot write the token cache in /proc/there: No such file'):
+        ensure(cache_dir='/proc/there')
 
 
 def test_versions_that_nothing_opens_are_removed_in_time(ensure):

@@ -95,6 +95,7 @@ def test_slices_are_found_and_joined_by_the_first_axis():
         (lambda: partitioner_of().spec(('embd',)), ["'embd'", 'embed']),
         (lambda: standard_logical_axis_rules(3, 1), ['1 or 2', '3']),
         (lambda: standard_logical_axis_rules(additional_rules=[('embed', 'modle')]), ["'modle'", 'model']),
+        (lambda: partitioner_of().check_batch(0), ['BATCH_SIZE is 0', 'at least 1']),
         (lambda: partitioner_of().check_batch(7), ['BATCH_SIZE is 7', 'multiple of 2', 'BATCH_SIZE=8']),
         (lambda: partitioner_of().check_batch(10, 4), ['BATCH_SIZE is 10', 'multiple of 8', '4 microbatches', 'MICROBATCHES']),
         (lambda: partitioner_of().check_heads(6), ['6 attention heads', '4 model partitions', 'num_partitions', 'num_heads']),
