@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(flanlite.__file__).parent
 RANKS = {
     'flanlite': -1,
     'data.shared_tokens': -1,  # SeqIO's side of data.vocabularies
+    'data.ties': -1,
     'config': 0,
     'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': -1,
     'data.fingerprints': 0, 'data.prefix_lm': 0, 'data.progress': 0, 'data.shuffling': 0,

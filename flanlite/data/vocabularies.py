@@ -14,6 +14,8 @@ import gin
 import numpy as np
 import sentencepiece
 
+from flanlite.data import ties
+
 PAD_ID = 0
 EOS_ID = 1
 UNK_ID = 2
@@ -130,11 +132,12 @@ class SentencePieceVocabulary(Vocabulary):
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into token ids, without EOS."""
-        return self.processor.encode(list(texts))
+        return [ids[:-1].tolist() for ids in self.encode_arrays(texts)]
 
     def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Turn texts into int32 arrays of token ids that end with EOS."""
-        return self.processor.encode_as_numpy(list(texts), add_eos=True)
+        """Turn texts into int32 arrays of token ids that end with EOS, the same that TensorFlow Text and so SeqIO make."""
+        encoded = self.processor.encode_as_numpy(list(texts), add_eos=True)
+        return load_tie_breaker(self.path, self.extra_ids).mend(texts, encoded)
 
     def decode_kept(self, ids: list[int]) -> str:
         """Turn token ids into text; ids beyond the vocabulary (padded embeddings) are unknown pieces."""
@@ -267,6 +270,12 @@ def load_processor(path: str, extra_ids: int) -> tuple[sentencepiece.SentencePie
     except (OSError, RuntimeError) as error:
         raise ValueError(f'cannot load the vocabulary {path} ({error}); expected a SentencePiece model file') from error
     return processor, hashlib.sha256(model + sentinels).hexdigest()[:16]
+
+
+@functools.cache
+def load_tie_breaker(path: str, extra_ids: int) -> ties.TieBreaker:
+    """Make a tokenizer's tie-breaker once a process, where it first encodes."""
+    return ties.TieBreaker(load_processor(path, extra_ids)[0])
 
 
 def sentinel_piece(index: int) -> bytes:
