@@ -15,9 +15,10 @@ class TieBreaker:
     """Takes, of a text's equally probable segmentations, the one that TensorFlow Text takes, and with it SeqIO and T5X.
 
     In a unigram model `?` `???` is as probable as `???` `?`, and rounding decides. TensorFlow Text's SentencePiece keeps sums of
-    log-probabilities in float32 but compares a new one before it is rounded; from 0.2.2 on SentencePiece rounds it first. Only
-    neighbours that can change places make such a tie (`ab == ba`, so both repeat one string). They are found by table, and the words
-    that have them are gone through again with the older arithmetic (SentencePiece 0.1.96, `Model::EncodeOptimized`).
+    log-probabilities in float32 but compares a new one before it is rounded; from 0.2.2 on SentencePiece rounds it first. Such ties
+    are of neighbours that can change places (`ab == ba`, so both repeat one string). They are found by table, and the words that have
+    them are gone through again with the older arithmetic (SentencePiece 0.1.96, `Model::EncodeOptimized`). Of 269,212 texts of FLAN's
+    data sets four stay otherwise, keys of a hundred letters and digits in which unlike pieces come out equal.
 
     Args:
         processor: the tokenizer; what one that is not of a unigram model says is left as it is.
