@@ -6,6 +6,7 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from flanlite.eval.results import HELD_IN, HELD_OUT, MODELS, Piece
 from flanlite.eval.scores import Summary
 from flanlite.train.journal import read_metrics
 
-FEW_CLUSTERS = 4  # that fit side by side on a terminal
+FEW_CLUSTERS = 3  # that fit side by side in 80 characters
 CURVES = ('loss', 'accuracy')
 
 METHOD = (
@@ -288,24 +289,27 @@ def print_headline(report: Report) -> None:
     """Print what there is so far: models by held-out cluster, or clusters by model where there are many."""
     clusters = report.held_out()
     models = sorted({piece.model for piece in report.pieces}, key=model_order)
-    cells = {(cluster, model): headline_cell(report.of(cluster).get(model)) for cluster in clusters for model in models}
     few = len(clusters) <= FEW_CLUSTERS
-    table = Table('model' if few else 'held out', *(clusters if few else map(label, models)))
+    between = '  ' if few else '\n'
+    cells = {(cluster, model): headline_cell(report.of(cluster).get(model), between) for cluster in clusters for model in models}
     if few:
+        table = Table('model', *clusters)
         for model in models:
             table.add_row(label(model), *(cells[cluster, model] for cluster in clusters))
     else:
+        headings = [label(model).replace(' ', '\n', 1) for model in models]
+        table = Table('held out', *headings, box=box.SIMPLE, padding=0, show_edge=False)  # seven columns in 80 characters
         for cluster in clusters:
-            table.add_row(cluster, *(cells[cluster, model].replace('  ', '\n') for model in models))
+            table.add_row(cluster.replace('_', '_\n', 1), *(cells[cluster, model] for model in models))
     Console().print(table)
 
 
-def headline_cell(piece: Piece | None) -> str:
+def headline_cell(piece: Piece | None, between: str) -> str:
     """Write a piece's mean and 95% interval on the held-out cluster."""
     if piece is None or HELD_OUT not in piece.groups:
         return ''
     group = piece.groups[HELD_OUT]
-    return f'{number(group.mean)}  ({number(group.low)}-{number(group.high)})'
+    return f'{number(group.mean)}{between}{number(group.low)}-{number(group.high)}'
 
 
 def print_tasks(piece: Piece) -> None:

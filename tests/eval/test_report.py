@@ -140,6 +140,19 @@ def test_unreadable_piece_is_named(tmp_path):
         tables.collect(tmp_path / 'empty')
 
 
+@pytest.mark.parametrize('clusters', [('sentiment', 'nli'), ('nli', 'struct_to_text', 'question_classification', 'word_sense')])
+def test_headline_fits_a_terminal(tmp_path, capsys, monkeypatch, clusters):
+    monkeypatch.setenv('COLUMNS', '80')
+    for cluster in clusters:
+        for model, chance in (CHANCES | {'untuned_plain': 1.0}).items():
+            scores, places = {'a': task_scores('a', chance, 1, 0)}, {'a': (cluster, 'held_out_cluster')}
+            results.save(tmp_path / cluster / model, results.piece(scores, places, run='r', model=model, held_out_cluster=cluster))
+    tables.print_headline(report.build(tmp_path, 'toy'))
+    printed = capsys.readouterr().out
+    assert printed.count('100.0-100.0') == len(clusters) and '…' not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
 def test_report_of_one_model(tmp_path):
     piece = results.piece({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', model='mine at step 3')
     results.save(tmp_path, piece)
