@@ -101,19 +101,27 @@ class DatasetSpec:
         if self.keep is not None and not self.keep(row):
             return None
         fields = dict(self.fields(row))
-        options = tuple(fields.pop('options', self.options))
+        if 'answer' not in fields:
+            raise ValueError(f'data set {self.name!r}: its fields are {sorted(fields)}; expected an answer among them')
+        options = self.several_texts('options', fields.pop('options', self.options))
         answer = fields.pop('answer')
-        if not isinstance(answer, str):
-            if not 0 <= answer < len(options):
-                raise ValueError(f'data set {self.name!r}: the answer {answer!r} is no index into the options {options}')
+        if isinstance(answer, numbers.Integral) and 0 <= answer < len(options):
             answer = options[answer]
-        answers = tuple(fields.pop('answers', ())) or (answer,)
+        if not isinstance(answer, str) or (options and answer not in options):
+            raise ValueError(f'data set {self.name!r}: the answer {answer!r} is none of the options {options}, nor the index of one')
+        answers = self.several_texts('answers', fields.pop('answers', ())) or (answer,)
         texts = {name: value if isinstance(value, str) else self.integer_text(name, value) for name, value in fields.items()}
         texts['answer'] = answer
         if options:
             texts[templates.OPTIONS_FIELD] = templates.options_block(options)
         group = fingerprints.of(self.group(row)) if self.group else ''
         return {'texts': texts, 'options': options, 'answers': answers, 'group': group}
+
+    def several_texts(self, name: str, values: Any) -> tuple[str, ...]:
+        """Take the texts of a list; a lone text would be taken for its letters, so it is refused, as is what else is no list of texts."""
+        if values is None or isinstance(values, str) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f'data set {self.name!r}: the {name} are {values!r}; expected a list of texts')
+        return tuple(values)
 
     def integer_text(self, name: str, value: Any) -> str:
         """Write an integer field as text; other kinds would read differently in TensorFlow, so they are refused."""
@@ -320,14 +328,12 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
 
 
 def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of one example: nothing to read or to answer, options that do not hold the answer, a template that tells it."""
+    """Yield the faults of one example: nothing to read or to answer, the same option twice, a template that tells the answer."""
     texts, options = example['texts'], example['options']
     shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
     for name in sorted(shown & set(texts)):
         if not texts[name].strip():
             yield f'the field {name!r} is empty'
-    if options and texts['answer'] not in options:
-        yield 'the answer is none of the options'
     if len(set(options)) < len(options):
         yield 'two options are the same'
     if not options and len(texts['answer']) >= TELLING:

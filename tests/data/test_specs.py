@@ -31,11 +31,19 @@ def test_a_row_may_bring_options_and_answers():
     assert choices().example(row | {'accepted': []})['answers'] == ('b',)
 
 
-@pytest.mark.parametrize('field, value', [('number', 1.5), ('number', True), ('number', None), ('answer', 3), ('answer', -1)])
-def test_fields_that_cannot_be(field, value):
+@pytest.mark.parametrize('field, value, said', [
+    ('number', 1.5, 'is a float'), ('number', True, 'is a bool'), ('number', None, 'is a NoneType'),
+    ('answer', 3, 'none of the options'), ('answer', -1, 'none of the options'), ('answer', 1.0, 'none of the options'),
+    ('answer', None, 'none of the options'), ('answer', 'pink', 'none of the options'),
+    ('options', 'red', 'expected a list of texts'), ('options', [1, 2], 'expected a list of texts'),
+    ('answers', 'green', 'expected a list of texts'), ('answers', None, 'expected a list of texts'),
+])  # fmt: skip
+def test_fields_that_cannot_be(field, value, said):
     spec = colours(fields=lambda row: {'answer': 1, field: value})
-    with pytest.raises(ValueError, match='toy_colours'):
+    with pytest.raises(ValueError, match=f'toy_colours.*{said}'):
         spec.example({'skip': False})
+    with pytest.raises(ValueError, match='expected an answer among them'):
+        colours(fields=lambda row: {'question': row['thing']}).example({'skip': False, 'thing': 'a door'})
 
 
 def test_styles():
@@ -115,7 +123,6 @@ def test_lint_of_rows():
 
     assert "row 0: the field 'question' is empty" in faults(fields=lambda row: {'question': ' ', 'answer': 1})
     assert 'row 0 cannot be read: KeyError' in faults(fields=lambda row: {'question': row['missing'], 'answer': 1})
-    assert 'none of the options' in faults(fields=lambda row: {'question': 'q', 'answer': 'pink'})
     assert 'two options are the same' in faults(options=('red', 'red'))
     assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
     assert '1 of 2 templates show the options' in '/'.join(specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows))
