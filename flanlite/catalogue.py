@@ -26,6 +26,7 @@ PAGE = (
     '',
     '- *splits*: which of the source serve to train, validate and test, as TFDS writes slices.',
     '- *train, validation, test*: the examples in these, as published, before any cap or filter; empty where it is not recorded.',
+    '- *download*: manual where files have to be asked for or fetched by hand first; `tfds build` says which, and where they go.',
     '- *rate*: what the two caps make of it; a share is a rate over the sum.',
     '- *templates*: how many, and how many of them turn the task around.',
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',

@@ -204,9 +204,11 @@ HUB: dict[str, str] = {
     'xsum': 'EdinburghNLP/xsum',
     'yelp_review_full': 'Yelp/yelp_review_full',
 }
-PARQUET = 'refs/convert/parquet'  # where the hub keeps the rows of data sets whose main branch is a script
+# Where the hub keeps the rows of data sets whose main branch is a script. There `datasets` takes the splits from the folders' names:
+# WikiBio's `val` is its validation, and QuAIL's `challenge` none that it knows.
+PARQUET = 'refs/convert/parquet'
 REVISIONS: dict[str, str] = dict.fromkeys(
-    ('cosmos_qa', 'dream', 'gigaword', 'multi_news', 'piqa', 'quail', 'quoref', 'social_i_qa', 'wiki_bio', 'wiqa', 'xsum'), PARQUET
+    ('cosmos_qa', 'dream', 'gigaword', 'multi_news', 'piqa', 'quail', 'quoref', 'social_i_qa', 'trec', 'wiki_bio', 'wiqa', 'xsum'), PARQUET
 )
 CONFIGS = {('wiki_hop', 'original'): 'wikihop'}  # that the hub names differently
 RENAMED = {'wiki_hop': (('query', 'question'),)}  # columns: (at the hub, in promptsource)
@@ -217,11 +219,9 @@ SPLITS: dict[str, tuple[str | None, str | None, str | None]] = {
     'ag_news_subset': ('train', None, 'test'),
     'dbpedia_14': ('train', None, 'test'),
     'imdb_reviews': ('train', None, 'test'),
-    'quail': ('train', 'validation', 'challenge'),
     'story_cloze': (None, 'validation', 'test'),
     'trec': ('train', None, 'test'),
     'web_questions': ('train', None, 'test'),
-    'wiki_bio': ('train', 'val', 'test'),
     'yelp_review_full': ('train', None, 'test'),
 }  # of the hub's data sets; the others have train and validation, of which evaluation reads the latter
 

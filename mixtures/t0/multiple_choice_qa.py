@@ -97,7 +97,7 @@ QUAIL = DatasetSpec(
     name='quail',
     cluster='reading_comprehension_commonsense',
     source=HuggingFace('textmachinelab/quail', revision=PARQUET, folder='quail'),
-    splits=Splits('train', 'validation', 'challenge'),
+    splits=Splits('train', 'validation', None),
     fields=lambda row: {
         'context': text.strip(row['context']),
         'question': row['question'],
@@ -109,7 +109,6 @@ QUAIL = DatasetSpec(
     link='https://text-machine.cs.uml.edu/lab2/projects/quail/',
     train_examples=10_246,
     validation_examples=2_164,
-    test_examples=556,
     templates=(
         Template('{context}\n\n{question}\n\n{options_}\n\nMind that the text may not tell.'),
         Template('Study the passage. Then mark the one reply that it bears out, be it directly or between the lines.\n\nPassage: '

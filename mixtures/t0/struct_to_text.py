@@ -2,7 +2,7 @@
 
 from flanlite.data import text
 from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec, Splits
+from flanlite.data.specs import DatasetSpec
 from flanlite.data.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
@@ -26,7 +26,6 @@ WIKI_BIO = DatasetSpec(
     name='wiki_bio',
     cluster='struct_to_text',
     source=HuggingFace('michaelauli/wiki_bio', revision=PARQUET, folder='wiki_bio'),
-    splits=Splits('train', 'val', 'test'),
     fields=lambda row: {
         'facts': bracketed(
             text.join(text.paired(row['input_text']['table']['column_header'], row['input_text']['table']['content'], ': '), '\n')

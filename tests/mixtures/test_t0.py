@@ -135,6 +135,19 @@ def test_names_of_collections_resolve():
     assert {'t0', 't0_plus', 't0_plus_plus'} <= set(specs.COLLECTIONS)
 
 
+@pytest.mark.parametrize('prompts', ['without_promptsource', 'with_promptsource'])
+def test_splits_of_the_branch_with_rows(prompts, request):
+    """There are no configurations, and only these splits are found by the folders' names; FLAN's XSum is read there too."""
+    found = {spec.name: spec for collection in request.getfixturevalue(prompts).values() for spec in collection.specs}
+    sources_of = {name: getattr(spec.source, 'source', spec.source) for name, spec in found.items()}
+    there = [spec for spec in found.values() if getattr(sources_of[spec.name], 'revision', None) == groups.PARQUET]
+    assert len(there) > 5
+    for spec in there:
+        assert sources_of[spec.name].config is None, spec.name
+        splits = [part.partition('[')[0] for part in map(spec.splits.get, specs.SPLITS) if part]
+        assert set(splits) <= set(specs.SPLITS), spec.name
+
+
 @pytest.mark.parametrize('prompts', [True, False])
 def test_shares(without_promptsource, prompts):
     """The rule of mixing gives the shares of T0's release, or those that its authors meant."""
