@@ -98,6 +98,7 @@ def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **option
     if split == 'train':
         options['max_examples'] = {entry.task: entry.max_examples for entry in mixed.entries}
         options['templates'] = mixed.templates_per_task
+        options['drop'] = mixed.drop
     return cache.ensure(tasks, split=split, vocabulary=vocabulary, **options)
 
 

@@ -17,7 +17,8 @@ CONFIGURED = ('flanlite.train.run', 'flanlite.eval.run', 'flanlite.eval.loco', '
 MACRO_FLAGS = {'mixture': 'MIXTURE_OR_TASK_NAME', 'model_dir': 'MODEL_DIR'}  # flags that are short for a gin macro
 # Flags that are short for a gin binding.
 GIN_FLAGS = {
-    'lineage': 'mixture.lineage', 'shots': 'mixture.shots', 'profile_steps': 'Profiler.steps', 'wandb': 'WandbConfig.project',
+    'lineage': 'mixture.lineage', 'shots': 'mixture.shots', 'drop': 'mixture.drop', 'profile_steps': 'Profiler.steps',
+    'wandb': 'WandbConfig.project',
 }  # fmt: skip
 
 
@@ -137,13 +138,13 @@ COMMANDS = {
 
 COMMON = ('gin_file', 'gin_search_paths', 'import', 'data_dir', 'cache_dir', 'promptsource_dir', 'debug')
 FLAGS = {
-    'train': ('mixture', 'model_dir', 'lineage', 'shots', 'explain', 'profile_steps', 'wandb'),
+    'train': ('mixture', 'model_dir', 'lineage', 'shots', 'drop', 'explain', 'profile_steps', 'wandb'),
     'eval': ('checkpoint', 'mixture', 'split', 'output', 'style', 'max_rows', 'shots', 'vocabulary'),
-    'loco': ('only', 'model_dir', 'lineage', 'shots'),
+    'loco': ('only', 'model_dir', 'lineage', 'shots', 'drop'),
     'report': ('model_dir', 'output'),
     'infer': ('checkpoint', 'input', 'output', 'max_length', 'beams', 'temperature', 'vocabulary'),
-    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'shots', 'processes', 'runner'),
-    'show': ('mixture', 'vocabulary', 'examples', 'lineage', 'shots'),
+    'cache': ('mixture', 'split', 'vocabulary', 'fail_fast', 'rebuild', 'shots', 'drop', 'processes', 'runner'),
+    'show': ('mixture', 'vocabulary', 'examples', 'lineage', 'shots', 'drop'),
     'datasets': ('mixture', 'format'),
     'audit': ('mixture', 'held_out', 'ngram', 'max_rows', 'output', 'lineage'),
     'lint': ('mixture',),
@@ -173,6 +174,7 @@ HELP = {
     'temperature': 'above 0, samples instead',
     'lineage': 'strict drops training data that shares a corpus with held-out data, warn names it, off follows the paper',
     'shots': 'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
+    'drop': 'a file that lists training examples to leave out, as audit writes it with --output',
     'held_out': 'the cluster to hold out, or another split such as intra_3',
     'ngram': 'how many words in a row two texts share; 13 by default',
     'format': 'table or markdown',

@@ -52,6 +52,7 @@ class Request:
         root: the local folder of all caches.
         store: the URL of the remote folder that `root` is a copy of, where there is one.
         shots: the few-shot exemplars before each example.
+        dropped: the indices of rows to leave out.
     """
 
     name: str
@@ -64,13 +65,15 @@ class Request:
     root: pathlib.Path
     store: str | None = None
     shots: Shots | None = None
+    dropped: frozenset[int] = frozenset()
 
     @functools.cached_property
     def described(self) -> dict[str, Any]:
         """Say for the manifest what decides the records. It travels with the request: code that was sent elsewhere may hash differently."""
         spec, vocabulary = self.spec, self.vocabulary
         made_of = tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
-        few_shot = (self.shots, fewshot.Exemplars, fewshot.sample) if self.shots else ()
+        more = (self.shots, fewshot.Exemplars, fewshot.sample) if self.shots else ()
+        more += (sorted(self.dropped),) if self.dropped else ()
         return {
             'name': self.name,
             'split': self.split,
@@ -80,7 +83,7 @@ class Request:
             'source': sources.label(spec.source) if spec else 'SeqIO task',
             'version': spec.source.version() if spec else made_of,
             'sample_seed': None if self.split == 'train' else rendering.SAMPLE_SEED,
-            'spec': fingerprints.of(FORMAT, made_of, self.split, self.style, self.renderings, vocabulary.fingerprint(), *few_shot),
+            'spec': fingerprints.of(FORMAT, made_of, self.split, self.style, self.renderings, vocabulary.fingerprint(), *more),
             'templates': fingerprints.of(getattr(spec, 'templates', ()), getattr(spec, 'baselines', ())),
             'vocabulary': {'name': vocabulary.name, 'size': vocabulary.size, 'fingerprint': vocabulary.fingerprint()},
             'format': FORMAT,
@@ -260,6 +263,7 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
         renderings=request.renderings,
         limit=request.max_examples,
         shots=request.shots,
+        dropped=request.dropped,
         tally=tally,
     )
 

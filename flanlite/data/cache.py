@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flanlite.data import builds, on_beam, remote, sources, specs, tasks, vocabularies, workers
+from flanlite.data import audit, builds, on_beam, remote, sources, specs, tasks, vocabularies, workers
 from flanlite.data.builds import Request
 from flanlite.data.cached import CachedSplit
 from flanlite.data.fewshot import Shots
@@ -57,6 +57,7 @@ def ensure(
     max_examples: int | Mapping[str, int | None] | None = None,
     templates: int | None = None,
     shots: Shots | None = None,
+    drop: str | os.PathLike | None = None,
     fail_fast: bool = False,
     rebuild: bool = False,
     processes: int | None = None,
@@ -76,18 +77,20 @@ def ensure(
         max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
         templates: reads only so many of each data set's templates, the first ones; by default all.
         shots: sets few-shot exemplars before each example; plain text has none.
+        drop: a file that lists training rows to leave out, as an audit writes it; of other splits nothing is.
         fail_fast: raise at the first task that fails, instead of skipping it.
         rebuild: build again what is there.
         processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
         beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are built here all the same.
 
     Raises:
-        ValueError: an unknown name, split or style; a damaged cache; with `fail_fast`, a task that fails.
+        ValueError: an unknown name, split or style; an unreadable `drop`; a damaged cache; with `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
     check(names, split, renderings, style, max_examples, processes)
     vocabulary = vocabularies.load(vocabulary)
     root, url = cache_folder(cache_dir), cache_url(cache_dir)
+    dropped = audit.read_drop_list(drop) if drop and split == 'train' else {}
     splits, skipped, missing = {}, {}, []
     skip = functools.partial(note_skipped, skipped)
     for name in dict.fromkeys(names):
@@ -95,7 +98,8 @@ def ensure(
             spec = spec_at_hand(name, data_dir, templates)
             asked = shots.within(None) if shots and isinstance(spec, specs.DatasetSpec) else None
             limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
-            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked)
+            rows = dropped.get(name, frozenset())
+            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked, rows)
             if found := None if rebuild and request.described else builds.find(request):
                 splits[name] = found
             else:
@@ -108,8 +112,14 @@ def ensure(
 
 
 def note_skipped(skipped: dict[str, str], name: str, why: str) -> None:
-    """Note and print that a task is skipped."""
+    """Note that a task is skipped, and say so."""
     skipped[name] = why
+    say_skipped(name, why)
+
+
+@functools.cache
+def say_skipped(name: str, why: str) -> None:
+    """Print why a task is skipped, once: a sweep asks for the same tasks again and again."""
     CONSOLE.print(f'skipped {name}: {why}', style='yellow', markup=False)
 
 

@@ -59,6 +59,7 @@ class Mixture:
         epochs: how often `unimax` reads an example at most.
         templates_per_task: how many of its templates each data set trains with, the first ones; None for all.
         shots: how many exemplars stand before each example; None for none.
+        drop: a file that lists training examples to leave out; None for none.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Mixture:
     epochs: float = 1.0
     templates_per_task: int | None = None
     shots: Shots | None = None
+    drop: str | None = None
 
     @property
     def vocabulary(self) -> str:
@@ -111,6 +113,7 @@ def resolve(
     prompts: bool = True,
     templates_per_task: int | None = None,
     shots: int | str = 0,
+    drop: str | None = None,
 ) -> Mixture:
     """Find a mixture by name.
 
@@ -133,6 +136,7 @@ def resolve(
         prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
         templates_per_task: how many of its templates each data set trains with, the first ones; by default all.
         shots: how many exemplars of its own training data stand before each example, in training as in evaluation; see `fewshot.Shots`.
+        drop: a file that lists training examples to leave out, as `flanlite audit --output` writes it.
 
     Raises:
         ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
@@ -150,7 +154,7 @@ def resolve(
         raise ValueError(f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; leave out less')
     mixture = Mixture(
         name, tuple(entries), found.collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
-        few_shot if few_shot.changes_inputs() else None,
+        few_shot if few_shot.changes_inputs() else None, drop,
     )  # fmt: skip
     for note in mixture.notes():
         say_once(f'{name}: {note[0].lower()}{note[1:]}')

@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from flanlite.data.vocabularies import EOS_ID, Vocabulary
 
 SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
 CHUNK = 500  # examples that go through the vocabulary together
+LISTED = 'listed to be dropped'  # why rows were dropped that an audit had written down
 THREADS = 2  # more do not pay beside the one that reads and renders
 
 
@@ -47,6 +48,10 @@ class Tally:
         """Count a dropped row."""
         self.filtered[reason] = self.filtered.get(reason, 0) + 1
 
+    def reached(self, limit: int | None) -> bool:
+        """Say whether so many rows were used; what a list drops is not made up for by rows from behind the limit."""
+        return limit is not None and self.used + self.filtered.get(LISTED, 0) >= limit
+
 
 def examples(
     spec: specs.Spec,
@@ -57,27 +62,30 @@ def examples(
     renderings: int | str = 1,
     limit: int | None = None,
     shots: Shots | None = None,
+    dropped: Collection[int] = (),
     tally: Tally | None = None,
     threads: int = THREADS,
 ) -> Iterator[Example]:
     """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
     tally = tally or Tally()
     if isinstance(spec, TextSpec):
-        yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, tally=tally)
+        yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
         return
-    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, tally=tally)
-    exemplars = open_exemplars(spec, split, style, vocabulary, shots) if shots else None
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
+    exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
     prompt = exemplars.prompt if exemplars else lambda chunk: chunk
     for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), threads):
         tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
 
 
-def open_exemplars(spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots) -> Exemplars:
+def open_exemplars(
+    spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots, dropped: Collection[int] = ()
+) -> Exemplars:
     """Read the training rows that a split's exemplars are drawn from."""
     if not spec.splits.train:
         raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
-    rows = itertools.islice(kept_rows(spec, 'train', Tally()), fewshot.READ if shots.most else 0)
+    rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)
     pool = []
     for row, raw in fewshot.sample(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
@@ -85,8 +93,11 @@ def open_exemplars(spec: DatasetSpec, split: str, style: str, vocabulary: Vocabu
     return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
 
 
-def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int, int, specs.Row]]:
-    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one."""
+def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[int] = ()) -> Iterator[tuple[int, int, specs.Row]]:
+    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one.
+
+    Rows with an index in `dropped` leave a gap: the others keep their indices, and so their templates.
+    """
 
     def kept() -> Iterator[tuple[int, int, specs.Row]]:
         place = 0
@@ -94,11 +105,14 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally) -> Iterator[tuple[int,
             tally.read += 1
             with located(spec, split, index, row):
                 wanted = spec.keep is None or spec.keep(row)
-            if wanted:
-                yield index, place, row
-                place += 1
-            else:
+            if not wanted:
                 tally.drop('keep')
+                continue
+            if index in dropped:
+                tally.drop(LISTED)
+            else:
+                yield index, place, row
+            place += 1
 
     if split == 'train':
         return kept()
@@ -151,6 +165,7 @@ def render(
     style: str = 'instructions',
     renderings: int | str = 1,
     limit: int | None = None,
+    dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Rendered]:
     """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
@@ -161,13 +176,14 @@ def render(
         style: instructions, baseline or fields.
         renderings: how many templates a row gets; `all` gives it every one that is not inverted.
         limit: stop after so many rows.
+        dropped: leaves out the rows with these indices.
         tally: counts the rows.
     """
     tally = tally or Tally()
     shown, indices = template_indices(spec, style, renderings)
     count = examples_per_row(spec, split, style, renderings)
-    for row, place, raw in kept_rows(spec, split, tally):
-        if tally.used == limit:
+    for row, place, raw in kept_rows(spec, split, tally, dropped):
+        if tally.reached(limit):
             tally.truncated = True
             return
         with located(spec, split, row, raw):
@@ -183,7 +199,14 @@ def render(
 
 
 def denoise(
-    spec: TextSpec, split: str, vocabulary: Vocabulary, *, renderings: int | str = 1, limit: int | None = None, tally: Tally | None = None
+    spec: TextSpec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    renderings: int | str = 1,
+    limit: int | None = None,
+    dropped: Collection[int] = (),
+    tally: Tally | None = None,
 ) -> Iterator[Example]:
     """Turn plain text into examples of its objective, natively: each piece of text hidden or cut anew for each rendering.
 
@@ -193,11 +216,12 @@ def denoise(
         vocabulary: gives the tokens and, for span corruption, the sentinels.
         renderings: how many times each piece is read, on top of the spec's own `corruptions` in training.
         limit: stop after so many pieces.
+        dropped: leaves out the rows with these indices.
         tally: counts the rows.
     """
     tally = tally or Tally()
     count = examples_per_row(spec, split, 'instructions', renderings)
-    rows = kept_rows(spec, split, tally)
+    rows = kept_rows(spec, split, tally, dropped)
     while chunk := list(itertools.islice(rows, CHUNK)):
         for (row, _, _), tokens in zip(chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True):
             if len(tokens) < 2:

@@ -265,7 +265,7 @@ class TrainingData:
     def build(self, fail_fast: bool) -> 'TrainingData':
         """Build what the cache lacks, and weigh the tasks."""
         caps = {entry.task: entry.max_examples for entry in self.mixture.entries}
-        cached = cache.ensure(list(caps), split='train', max_examples=caps, fail_fast=fail_fast, **self.asked())
+        cached = cache.ensure(list(caps), split='train', max_examples=caps, drop=self.mixture.drop, fail_fast=fail_fast, **self.asked())
         if not cached.splits:
             reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
@@ -348,7 +348,7 @@ class TrainingData:
                 cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
                 own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
                 tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
-        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared', 'templates_per_task')
+        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared', 'templates_per_task', 'drop')
         mixture = {name: getattr(self.mixture, name) for name in recorded}
         described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
         return {

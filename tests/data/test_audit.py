@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from flanlite import cli
-from flanlite.data import audit, mixtures, sources, specs
+from flanlite.data import audit, cache, mixtures, sources, specs
 from flanlite.data.templates import Template
 
 DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
@@ -77,6 +77,34 @@ def test_command_prints_the_worst_and_writes_what_to_drop(tmp_path, capsys):
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {'task': name, 'split': 'train', 'row': row, 'held_out': ['unseen']} for name, row in (('field', 1), ('nested', 0), ('run', 0))
     ]
+
+
+def test_what_is_listed_trains_no_more(tmp_path):
+    """The other rows stay as they were: row, template and cap."""
+    path = tmp_path / 'drop.jsonl'
+    path.write_text('{"task": "clean", "split": "train", "row": 1}\n{"task": "run", "split": "train", "row": 0}\n')
+    options = {'split': 'train', 'vocabulary': 'bytes', 'cache_dir': tmp_path / 'cache', 'max_examples': 2, 'renderings': 1}
+    whole = cache.ensure(['clean', 'run', 'field'], **options).splits
+    dropped = cache.ensure(['clean', 'run', 'field'], drop=path, **options)
+    assert list(dropped.splits) == ['clean', 'field'] and "dropped {'listed to be dropped': 1}" in dropped.skipped['run']
+    assert [example.row for example in whole['clean'].examples()] == [0, 1]
+    assert [example.row for example in dropped.splits['clean'].examples()] == [0]
+    assert dropped.splits['clean'].manifest['filtered'] == {'listed to be dropped': 1}
+    assert dropped.splits['field'].path == whole['field'].path
+    assert cache.ensure(['clean'], drop=path, **options | {'split': 'test'}).splits['clean'].num_examples == 2
+
+
+@pytest.mark.parametrize('line, said', [
+    ('{"task": "clean", "row": 1}', "line 1 is {'task': 'clean', 'row': 1}; expected such as"),
+    ('clean 1', 'line 1 is no JSON'),
+    (None, 'No such file or directory; audit --output writes one'),
+])  # fmt: skip
+def test_lists_that_cannot_be_read(tmp_path, line, said):
+    path = tmp_path / 'drop.jsonl'
+    if line:
+        path.write_text(line)
+    with pytest.raises(ValueError, match=said):
+        cache.ensure(['clean'], split='train', vocabulary='bytes', cache_dir=tmp_path, drop=path)
 
 
 @pytest.mark.skipif(not (DATA / 'glue_wnli').is_dir(), reason=f'no real data: set FLANLITE_DATA_DIR (looked in {DATA})')

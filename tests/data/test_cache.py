@@ -151,6 +151,7 @@ def failing(**changes):
 
 def test_a_failing_task_is_skipped_and_named(ensure, capsys):
     register(failing(), colours(), colours('toy_empty', keep=lambda row: False), choices('toy_field', templates=TEMPLATES))
+    cache.say_skipped.cache_clear()
     report = ensure()
     assert set(report.splits) == {'toy_colours'}
     assert report.skipped['toy_failing'] == 'ConnectionError: no network today'
@@ -158,6 +159,7 @@ def test_a_failing_task_is_skipped_and_named(ensure, capsys):
     assert "names the field" in report.skipped['toy_field']
     assert report.to_json()['skipped'] == report.skipped
     assert 'skipped toy_failing: ConnectionError: no network today' in capsys.readouterr().err
+    assert ensure().skipped == report.skipped and 'skipped toy' not in capsys.readouterr().err  # said once
     with pytest.raises(ValueError, match="task 'toy_failing' cannot be cached: ConnectionError"):
         ensure(fail_fast=True)
 

@@ -98,6 +98,7 @@ def test_a_worker_that_is_killed_costs_its_task_only(tmp_path, monkeypatch, caps
         os.kill(os.getpid(), signal.SIGKILL)
 
     only_helpers(monkeypatch, 1)
+    cache.say_skipped.cache_clear()
     report = build(tmp_path, colours('toy_killed', source=sources.InMemory(rows)), colours(), choices())
     assert set(report.splits) == {'toy_colours', 'toy_choices'}
     assert 'came to its end (SIGKILL); if memory ran out, fewer --processes' in report.skipped['toy_killed']
