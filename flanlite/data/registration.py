@@ -43,10 +43,15 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
     registered = []
     for collection in collections:
         members = {spec.name: spec for spec in collection.specs if isinstance(spec, DatasetSpec) and spec.name not in absent}
-        names = {name: add_task(spec, collection, vocabulary) for name, spec in members.items()}
-        trained = [name for name in members if 'train' in seqio.TaskRegistry.get(names[name]).splits]
+        names = {}
+        for name, spec in members.items():
+            try:
+                names[name] = add_task(spec, collection, vocabulary)
+            except sources.MissingDataError as error:
+                mixtures.say_once(f'left out of what SeqIO has of {collection.name}: {error}')
+        trained = [name for name in names if 'train' in seqio.TaskRegistry.get(names[name]).splits]
         rates = {names[name]: rate(members[name], collection) for name in trained}
-        lacking = [name for name, spec in members.items() if spec.splits.train and name not in trained]
+        lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
             mixtures.say_once(f'no training data in the data folder, and so left out of training in SeqIO: {mixtures.listed(lacking)}')
         registered += add_mixtures(collection, names, rates)

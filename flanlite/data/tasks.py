@@ -84,12 +84,15 @@ def register(name: str, **options: Any) -> Any:
 
 def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
     """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors; of `train`, what the cap leaves.
-    Splits that a data folder lacks are none of the source's.
+    Splits that a data folder lacks are none of the source's; where it has none at all, that is a `MissingDataError`.
     """
     import seqio
 
     splits = {split: spec.splits.get(split) for split in specs.SPLITS if spec.splits.get(split)}
     splits = {split: part for split, part in splits.items() if sources.has_rows(spec.source, part)}
+    if not splits:
+        label = sources.label(spec.source)
+        raise sources.MissingDataError(f'data set {spec.name!r} has no rows: {label}; expected its splits in the folder FLANLITE_DATA_DIR')
     from_tfds = isinstance(sources.resolve(spec.source), sources.Tfds)
     if from_tfds and max_examples is None:
         return seqio.TfdsDataSource(spec.source.name, splits=splits)

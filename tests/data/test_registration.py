@@ -100,7 +100,9 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(monkeypatch, tmp_path):
     (tmp_path / 'half' / 'test.jsonl').write_text('{"thing": "x", "number": 1, "colour": 1, "skip": false}\n')
     half = colours('half', source=sources.JsonLines('half'))
     specs.COLLECTIONS.clear()
-    registration.register(toy('partly', (half, choices('c'))))
+    nowhere = colours('nowhere', source=sources.JsonLines('nowhere'))
+    registration.register(toy('partly', (half, choices('c'), nowhere)))
+    assert 'nowhere' not in seqio.TaskRegistry.names()
     assert seqio.TaskRegistry.get('half').splits == ('test',) and rates('partly') == {'c': 9}
     assert rates('partly_held_out_nli_eval') == {'half': 1} and len(examples('partly_held_out_nli_eval', 'test')) == 1
     specs.COLLECTIONS.clear()
