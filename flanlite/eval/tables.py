@@ -76,7 +76,7 @@ def collect(folder: pathlib.Path, title: str = '') -> Report:
         pieces.append(piece)
         if found := read_curves(path.parent):
             curves[piece.held_out_cluster or '', piece.model] = found
-    pieces.sort(key=lambda piece: (piece.held_out_cluster or '', model_order(piece.model)))
+    pieces.sort(key=lambda piece: (natural(piece.held_out_cluster or ''), model_order(piece.model)))
     if not pieces:
         raise ValueError(f'{folder} holds no results ({results.PIECE}) to report')
     return Report(title or pieces[0].run, tuple(pieces), curves)
@@ -189,7 +189,7 @@ def series_rows(report: Report) -> list[list[str]]:
             series.setdefault((piece.model, held_out), []).append(piece)
     rows = []
     for (model, _), pieces in series.items():
-        for piece in sorted(pieces, key=lambda piece: natural(piece.held_out_cluster or '')) if len(pieces) > 1 else ():
+        for piece in pieces if len(pieces) > 1 else ():
             means: dict[str, list[float]] = {}
             for task in piece.tasks:
                 if task.level != HELD_IN:

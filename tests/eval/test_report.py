@@ -153,6 +153,14 @@ def test_headline_fits_a_terminal(tmp_path, capsys, monkeypatch, clusters):
     assert max(map(len, printed.splitlines())) <= 80
 
 
+def test_splits_stand_in_the_order_of_their_numbers(tmp_path):
+    names = ['nli', 'superglue', 'superglue_1templates', 'superglue_5', 'superglue_10', 'superglue_10templates']
+    for name in names:
+        scores, places = {'a': task_scores('a', 0.5, 1, 0)}, {'a': ('nli', 'held_out_cluster')}
+        results.save(tmp_path / name / 'tuned', results.piece(scores, places, run='r', model='tuned', held_out_cluster=name))
+    assert tables.collect(tmp_path).held_out() == names
+
+
 def test_report_of_one_model(tmp_path):
     piece = results.piece({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', model='mine at step 3')
     results.save(tmp_path, piece)
