@@ -11,10 +11,10 @@ import flanlite
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
 RANKS = {
-    'flanlite': -1,
+    'flanlite': -4,
     'data.shared_tokens': -1,  # SeqIO's side of data.vocabularies
     'data.ties': -1,
-    'config': 0,
+    'config': -1,
     'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': -1,
     'data.fingerprints': 0, 'data.prefix_lm': 0, 'data.progress': 0, 'data.shuffling': 0,
     'data.specs': 1, 'data.sources': 1, 'data.cached': 1,

@@ -1,13 +1,13 @@
 """The token cache: tasks in, cached splits out. What is missing or stale is built, natively or, for foreign SeqIO tasks, through SeqIO."""
 
 import dataclasses
-import difflib
 import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from flanlite import config
 from flanlite.data import audit, builds, on_beam, remote, sources, specs, tasks, vocabularies, workers
 from flanlite.data.builds import Request
 from flanlite.data.cached import CachedSplit
@@ -173,9 +173,8 @@ def check(
     known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + tasks.seqio_names()
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f'did you mean {" or ".join(close)}?' if close else f'there are {", ".join(known[:20]) or "none"}'
-            raise ValueError(f'no data set or registered SeqIO task {name!r}; {hint} (a collection is known once its module is imported)')
+            hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '
+            raise ValueError(f'no data set or registered SeqIO task {name!r}; {hint}(a collection is known once its module is imported)')
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:

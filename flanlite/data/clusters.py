@@ -1,12 +1,13 @@
 """Task clusters: names, overlaps, what may be held out, shared corpora, levels of generalization. Tables to check against the paper."""
 
 import dataclasses
-import difflib
 import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+
+from flanlite import config
 
 CLUSTERS = (
     'nli',
@@ -74,18 +75,10 @@ LINEAGE = ('strict', 'warn', 'off')
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
 
 
-def check_cluster(cluster: str, valid: Sequence[str] = CLUSTERS) -> str:
-    """Return the cluster's name, or raise a `ValueError` with the closest valid names."""
-    if cluster not in valid:
-        close = difflib.get_close_matches(cluster, valid, n=3, cutoff=0.5)
-        hint = f'did you mean {" or ".join(close)}? ' if close else ''
-        raise ValueError(f'unknown cluster {cluster!r}; {hint}the clusters are {", ".join(valid)}')
-    return cluster
-
-
-def also_removed(held_out: str) -> tuple[str, ...]:
-    """Name the clusters that leave training together with a held-out one."""
-    return OVERLAPS.get(check_cluster(held_out), ())
+def check_cluster(cluster: str) -> None:
+    """Refuse what is no cluster, with the closest valid names."""
+    if cluster not in CLUSTERS:
+        raise ValueError(f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are {", ".join(CLUSTERS)}')
 
 
 class Member(Protocol):
@@ -125,8 +118,7 @@ def find_split(name: str, members: Sequence[Member]) -> Split:
     found = splits(members)
     if name not in found:
         present = {member.cluster for member in members}
-        close = difflib.get_close_matches(name, found, n=3, cutoff=0.5)
-        hint = f'did you mean {" or ".join(close)}? ' if close else ''
+        hint = config.closest(name, list(found))
         others = [other for other in found if other not in present]
         more = f'; other splits are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(f'unknown cluster {name!r}; {hint}the clusters are {", ".join(c for c in CLUSTERS if c in present)}{more}')
@@ -151,7 +143,7 @@ def held_out_clusters(members: Sequence[Member]) -> Iterator[Split]:
     """Hold out one cluster, and keep those that overlap with it from training."""
     present = {member.cluster for member in members}
     for cluster in CLUSTERS:
-        removed = tuple(other for other in also_removed(cluster) if other in present)
+        removed = tuple(other for other in OVERLAPS.get(cluster, ()) if other in present)
         gone = [member.name for member in members if member.cluster in (cluster, *removed)]
         test = tuple(member.name for member in members if member.cluster == cluster)
         yield Split(cluster, without(gone, members), test, removed)

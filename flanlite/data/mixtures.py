@@ -12,6 +12,7 @@ from typing import Any
 
 import gin
 
+from flanlite import config
 from flanlite.data import clusters, naming, specs, vocabularies
 from flanlite.data.fewshot import Shots
 from flanlite.data.naming import Found
@@ -242,7 +243,7 @@ def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude:
     tasks = [entry.task for entry in entries]
     for pattern in (*include, *exclude):
         if not fnmatch.filter(tasks, pattern):
-            close = naming.closest(pattern, tasks)
+            close = config.closest(pattern, tasks)
             raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}')
 
     def matches(task: str, patterns: Sequence[str]) -> bool:

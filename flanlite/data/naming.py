@@ -1,6 +1,5 @@
 """What a mixture is called: a collection, what it holds out, a data set, or what SeqIO has registered."""
 
-import difflib
 import importlib
 import pkgutil
 import re
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from flanlite import config
 from flanlite.data import clusters, specs
 
 HELD_OUT = '_held_out_'
@@ -58,7 +58,7 @@ def find(name: str) -> Found:
         return Found(name, None)
     known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
     known += [f'{name}_{split}' for name, collection in specs.COLLECTIONS.items() for split in other_splits(collection)]
-    raise ValueError(f'unknown mixture or task {name!r}; {closest(name.partition(HELD_OUT)[0], known)}{valid_names()}')
+    raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name.partition(HELD_OUT)[0], known)}{valid_names()}')
 
 
 def find_in_collection(name: str) -> Found | None:
@@ -122,9 +122,3 @@ def valid_names() -> str:
         f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
         'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'
     )
-
-
-def closest(name: str, valid: Sequence[str]) -> str:
-    """Suggest the closest valid names."""
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
-    return f'did you mean {" or ".join(close)}? ' if close else ''

@@ -15,7 +15,6 @@ GIRLS = listed(
 )
 
 COLOURS = listed('red blue green yellow black white brown pink')
-SIZES = ('big', 'small', 'old', 'new')
 THINGS = listed(
     'ball cup key book hat box lamp coat bag chair drum kite boat clock spoon plate '
     'shoe bell rope basket mirror pen doll bike tent map picture bottle pillow ribbon'

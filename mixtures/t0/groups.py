@@ -62,23 +62,6 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
     'word_sense': ('wic',),
 }
 
-BIG_BENCH = (
-    'code_line_description',
-    'conceptual_combinations',
-    'hindu_knowledge',
-    'known_unknowns',
-    'language_identification',
-    'logic_grid_puzzle',
-    'logical_deduction',
-    'misconceptions',
-    'movie_dialog_same_or_different',
-    'novel_concepts',
-    'strategyqa',
-    'formal_fallacies_syllogisms_negation',
-    'vitaminc_fact_verification',
-    'winowhy',
-)
-
 TRAINING: dict[str, tuple[dict[str, tuple[str, ...]], ...]] = {
     't0': (GROUPS,),
     't0_plus': (GROUPS, PLUS),
