@@ -12,6 +12,14 @@ if checkout := os.environ.pop('PROMPTSOURCE_DIR', None):
     os.environ['TESTED_PROMPTSOURCE_DIR'] = checkout
 
 
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep out of the user's token cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FLANLITE_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
 @pytest.fixture(scope='module', autouse=True)
 def own_settings():
     """Leave no gin setting of a test file to the next."""

@@ -64,7 +64,6 @@ def examples(
     shots: Shots | None = None,
     dropped: Collection[int] = (),
     tally: Tally | None = None,
-    threads: int = THREADS,
 ) -> Iterator[Example]:
     """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
     tally = tally or Tally()
@@ -74,7 +73,7 @@ def examples(
     rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
     exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
     prompt = exemplars.prompt if exemplars else lambda chunk: chunk
-    for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), threads):
+    for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS):
         tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
 

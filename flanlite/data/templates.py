@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 OPTIONS_FIELD = 'options_'  # the place where a template shows the answer options, as a block
 OPTIONS_HEADER = 'OPTIONS:'
+MOST_INVERTED = 3  # templates of a data set that may be turned around
 ALIKE = 0.75  # the share of words in common from which two wordings count as one
 
 
@@ -61,20 +62,19 @@ def options_block(options: Sequence[str]) -> str:
     return '\n'.join([OPTIONS_HEADER, *('- ' + option for option in options)])
 
 
-def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 10, max_inverted: int = 3) -> Iterator[str]:
+def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 10) -> Iterator[str]:
     """Yield one line for each fault in a data set's templates; the rules are FLAN's (paper, section 2.1) and common sense.
 
     Args:
         templates: the data set's templates.
         fields: the names its examples have (with `options_` where it has options).
         count: how many templates a data set should have at least.
-        max_inverted: how many of them may be turned around.
     """
     if len(templates) < count:
         yield f'has {len(templates)} templates, expected {count} or more, as its Collection(templates=...) says'
     inverted = sum(template.inverted for template in templates)
-    if inverted > max_inverted:
-        yield f'has {inverted} inverted templates, expected at most {max_inverted}'
+    if inverted > MOST_INVERTED:
+        yield f'has {inverted} inverted templates, expected at most {MOST_INVERTED}'
     for index, template in enumerate(templates):
         for field in template.fields():
             if field not in fields:

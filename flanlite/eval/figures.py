@@ -190,7 +190,7 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [tuple(points.mean(axis=0).tolist()) for points in neighbours if len(points)]
 
 
-def curves(title: str, rows: Sequence[Curve], x_label: str = 'step') -> str:
+def curves(title: str, rows: Sequence[Curve]) -> str:
     """Draw curves over steps, labelled at their ends."""
     drawn = [(row, thin(row.points)) for row in rows]
     drawn = [(row, points) for row, points in drawn if points]
@@ -211,10 +211,10 @@ def curves(title: str, rows: Sequence[Curve], x_label: str = 'step') -> str:
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
     for tick in x_ticks:
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
-    parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
+    parts.append(text(right, CURVE_HEIGHT - 4, 'step', 'tick', 'end'))
     for row, points in drawn:
         lone = '<circle cx="{:.1f}" cy="{:.1f}" r="2.4" class="dot {}"/>'.format(*place(*points[0]), row.colour)
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
-        label = f'{row.label}: {points[-1][1]:.3g} at {x_label} {points[-1][0]:,.0f}'
+        label = f'{row.label}: {points[-1][1]:.3g} at step {points[-1][0]:,.0f}'
         parts.append(hover(label, f'<polyline points="{path}" class="curve {row.colour}"/>' if len(points) > 1 else lone))
     return svg(CURVE_HEIGHT, title, parts)

@@ -27,13 +27,6 @@ CONFIG = DecoderOnlyConfig(
 FIELDS = [f'DecoderOnlyConfig.{name}={value!r}' for name, value in dataclasses.asdict(CONFIG).items()]
 
 
-@pytest.fixture(scope='module', autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('FLANLITE_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-        yield
-
-
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     """A run from the command line, which nothing disturbed."""

@@ -36,7 +36,6 @@ def test_every_parameter_has_its_place_and_bytes():
     assert row('moving average')[-1] == row('parameters, ')[-1]
 
 
-def test_train_explains_and_leaves_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv('FLANLITE_CACHE_DIR', str(tmp_path / 'cache'))
+def test_train_explains_and_leaves_nothing(tmp_path, capsys):
     toy.train(tmp_path / 'run', 1, explain=True, mixture_or_task_name='needs no data')
     assert 'token_embedder/embedding' in capsys.readouterr().out and not (tmp_path / 'run').exists()

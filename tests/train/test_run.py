@@ -27,13 +27,6 @@ QUICK = '--xla_backend_optimization_level=0'  # compiles sooner
 EVERY_STEP = {'BINDINGS': 'CheckpointConfig.every_steps = 1'}
 
 
-@pytest.fixture(scope='module', autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('FLANLITE_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-        yield
-
-
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     """A run that nothing disturbed."""

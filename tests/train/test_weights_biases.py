@@ -20,7 +20,6 @@ def test_without_the_package_it_is_refused_with_the_remedy(monkeypatch):
 def test_a_run_that_goes_on_is_one_run_there(tmp_path, monkeypatch):
     wandb = pytest.importorskip('wandb', reason='wandb is not installed: pip install flanlite[wandb]')
     monkeypatch.setenv('WANDB_MODE', 'offline')
-    monkeypatch.setenv('FLANLITE_CACHE_DIR', str(tmp_path / 'cache'))
     try:
         gin.parse_config('WandbConfig.project = "toy"')
         toy.train(tmp_path / 'run', 2)
