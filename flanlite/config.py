@@ -9,7 +9,7 @@ import pathlib
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -183,7 +183,7 @@ def configurables() -> list[str]:
     return sorted({selector.rsplit('.', 1)[-1] for selector in gin.config._REGISTRY._selector_map})  # gin has no public list
 
 
-def closest(name: str, valid: Sequence[str]) -> str:
+def closest(name: str, valid: Iterable[str]) -> str:
     """Suggest the valid names closest to one, as a clause that ends in '; ', or nothing."""
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, dict.fromkeys(valid), n=3, cutoff=0.5)  # collections share data sets
     return f'did you mean {" or ".join(close)}? ' if close else ''

@@ -118,7 +118,7 @@ def find_split(name: str, members: Sequence[Member]) -> Split:
     found = splits(members)
     if name not in found:
         present = {member.cluster for member in members}
-        hint = config.closest(name, list(found))
+        hint = config.closest(name, found)
         others = [other for other in found if other not in present]
         more = f'; other splits are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(f'unknown cluster {name!r}; {hint}the clusters are {", ".join(c for c in CLUSTERS if c in present)}{more}')

@@ -57,8 +57,8 @@ def find(name: str) -> Found:
     if name in seqio_names():
         return Found(name, None)
     known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
-    known += [f'{name}_{split}' for name, collection in specs.COLLECTIONS.items() for split in other_splits(collection)]
-    raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name.partition(HELD_OUT)[0], known)}{valid_names()}')
+    known += [name_without(collection, split) for collection in specs.COLLECTIONS.values() for split in clusters.splits(collection.specs)]
+    raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name, known)}{valid_names()}')
 
 
 def find_in_collection(name: str) -> Found | None:

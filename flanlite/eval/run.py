@@ -4,7 +4,6 @@ import json
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import gin
 import jax
@@ -112,13 +111,7 @@ def trained_on(checkpoint: str) -> dict[str, list[str]]:
     """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no manifest."""
     path = pathlib.Path(checkpoint)
     manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:3]) if (folder / 'manifest.json').is_file()), None)
-    return trained_tasks(json.loads(manifest.read_text(encoding='utf-8'))) if manifest else {}
-
-
-def trained_tasks(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
-    """List a run's tasks by cluster, from its manifest."""
     found: dict[str, list[str]] = {}
-    for name in manifest['tasks']:
-        spec = specs.find_spec(name)
-        found.setdefault(getattr(spec, 'cluster', None) or '', []).append(name)
+    for name in json.loads(manifest.read_text(encoding='utf-8'))['tasks'] if manifest else ():
+        found.setdefault(getattr(specs.find_spec(name), 'cluster', None) or '', []).append(name)
     return found
