@@ -172,10 +172,11 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
 
 def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
     """Describe the data sets of a mixture, or of every built-in collection and then of each other what no table before it has."""
-    builtin = [mixture] if mixture else naming.collection_names()
-    tables = {name: list(dataset_rows(mixtures.resolve(name))) for name in builtin}
-    for name in [] if mixture else naming.collection_names():  # more than before, since these were imported
-        shown = {row['data set'] for rows in tables.values() for row in rows}
+    if mixture:
+        return {mixture: list(dataset_rows(mixtures.resolve(mixture)))}
+    tables: dict[str, list[dict[str, str]]] = {}
+    for name in naming.import_collections():
+        shown = {row['data set'] for rows in tables.values() for row in rows} if name not in naming.builtin_names() else ()
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
             tables[name] = rows
     return tables
@@ -269,18 +270,20 @@ def audit(
 
 
 def lint(mixture: str | None = None) -> int:
-    """Check every template of a collection, or of all, and print the faults; return how many there are."""
-    faults = 0
-    for name in [mixture] if mixture else naming.collection_names():
+    """Check every template of a collection, or of all, each data set once, and print the faults; return how many there are."""
+    faults, seen = 0, set()
+    for name in [mixture] if mixture else naming.import_collections():
         collection = mixtures.resolve(name).collection
         if collection is None:
             raise ValueError(f'{name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
-        checked = [spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec)]
+        checked = [spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec) and spec.name not in seen]
+        seen |= {spec.name for spec in checked}
         for spec in checked:
             for fault in spec_faults(spec, collection.templates):
                 faults += 1
                 CONSOLE.print(Text(f'{spec.name}: {fault}', style='red'))
-        CONSOLE.print(f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates checked')
+        if checked:
+            CONSOLE.print(f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates checked')
     return faults
 
 

@@ -108,6 +108,13 @@ def collection_names() -> list[str]:
     return sorted({*builtin_names(), *specs.COLLECTIONS})
 
 
+def import_collections() -> list[str]:
+    """Import the built-in collections and list all there are: those that have a package of their own, then what stands beside them."""
+    for name in (builtin := builtin_names()):
+        load_builtin(name)
+    return [*builtin, *(name for name in collection_names() if name not in builtin)]
+
+
 def seqio_names() -> list[str]:
     """List SeqIO's registered tasks and mixtures. Where nobody imported SeqIO there are none, and it is not imported for that."""
     if 'seqio' not in sys.modules:

@@ -89,7 +89,7 @@ GLUE_QQP = DatasetSpec(
         Template('I typed "{question1}" into the box, and the site sent me to "{question2}" instead. Was that what I had asked?\n'
                  '{options_}'),
         Template('Compare what the two askers are after; how they put it does not count.\n\nFirst question: {question1}\n'
-                 'Second question: {question2}\nAfter the same?\n{options_}'),
+                 'Second question: {question2}\nAre they after the same thing?\n{options_}'),
         Template('Suppose you have dealt with this in full: "{question1}" Have you then dealt with this as well? "{question2}"\n\n'
                  '{options_}'),
     ),

@@ -111,7 +111,7 @@ SPECS = (
         'Mark the statement T if it is so, and F if people only think it is.',
     ),
     task(
-        'movie_dialog_same_or_different', 50_000, 'conversational_qa', 'In this dialogue of a film, is it the same person who says both?',
+        'movie_dialog_same_or_different', 50_000, 'conversational_qa', 'In this dialogue from a film, does the same person say both lines?',
         'Does the same character speak both times, or two different ones?',
     ),
     task('novel_concepts', 32, 'commonsense', 'What do these things have in common?', 'Name what unites these.'),
@@ -121,7 +121,7 @@ SPECS = (
     ),
     task(
         'formal_fallacies_syllogisms_negation', 14_200, 'nli',
-        'Does the conclusion follow from the premises? The argument is valid or invalid.',
+        'Does the conclusion follow from the premises? Call the argument valid or invalid.',
         'Valid or invalid: may one infer this from what was said before?',
     ),
     task(
