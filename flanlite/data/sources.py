@@ -111,9 +111,16 @@ class Tfds:
 
     def read(self, split: str) -> Iterator[Row]:
         """Read a split through TFDS as plain Python."""
-        import tensorflow_datasets as tfds  # imports TensorFlow
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
 
-        return (to_python(row) for row in tfds.as_numpy(self.dataset(split)))
+        try:
+            yield from map(to_python, tfds.as_numpy(self.dataset(split)))
+        except tf.errors.OpError as error:
+            raise MissingDataError(
+                f'cannot read what TFDS prepared of {self.name} ({split}): {type(error).__name__}, as where a file was cut short; '
+                f'prepare it again with `tfds build --overwrite {self.name}`'
+            ) from error
 
     def dataset(self, split: str) -> Any:
         """Open a split as a `tf.data.Dataset` in TFDS's order; TFDS prepares the data set on first use."""

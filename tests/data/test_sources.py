@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import pytest
 
@@ -91,6 +92,19 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / 'half.jsonl.gz').write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
     with pytest.raises(ValueError, match=r'half.jsonl.gz is damaged'):
         list(source.rows('half'))
+
+
+def test_a_cut_file_of_tfds_is_named(tmp_path, monkeypatch):
+    tf = pytest.importorskip('tensorflow')
+    file = tmp_path / 'train.tfrecord'
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for index in range(100):
+            writer.write(b'text %d' % index)
+    monkeypatch.setattr(Tfds, 'dataset', lambda source, split: tf.data.TFRecordDataset(str(file)).map(lambda text: {'text': text}))
+    assert [row['text'] for row in Tfds('corpus:1.0.0').rows('train')][98:] == ['text 98', 'text 99']
+    os.truncate(file, file.stat().st_size - 5)
+    with pytest.raises(ValueError, match=r'what TFDS prepared of corpus:1.0.0 .*DataLossError.*tfds build --overwrite corpus:1.0.0'):
+        list(Tfds('corpus:1.0.0').rows('train'))
 
 
 def test_in_memory_version_follows_the_code():

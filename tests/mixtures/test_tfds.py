@@ -32,6 +32,7 @@ SHAPED = {
     'winogrande': {'sentence': 'The jug did not fit as the _ was too tall.'},
     'wsc273': {'text': 'Ann thanked Jon, because he had come.', 'pronoun_start': 25, 'pronoun_end': 27, 'label': 1},
     'qasc': {'choices': {'text': list('abcdefgh'), 'label': list('ABCDEFGH')}, 'answerKey': 'C'},
+    'record': {'entities': ['Skerry', 'Ida Harrow', 'Harrow'], 'answers': ['Ida Harrow', 'Harrow']},
     'cos_e': {'choices': ['hallway', 'attic', 'lake'], 'answer': 'attic'},
 }
 # What builders open or look for before they name their splits.
