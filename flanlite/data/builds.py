@@ -73,7 +73,7 @@ class Request:
         spec, vocabulary = self.spec, self.vocabulary
         made_of = tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
         more = (self.shots, fewshot.Exemplars, fewshot.sample) if self.shots else ()
-        more += (sorted(self.dropped),) if self.dropped else ()
+        more += (sorted(self.dropped), self.max_examples) if self.dropped else ()  # the first part of more rows may be others
         return {
             'name': self.name,
             'split': self.split,

@@ -91,6 +91,10 @@ def test_what_is_listed_trains_no_more(tmp_path):
     assert [example.row for example in dropped.splits['clean'].examples()] == [0]
     assert dropped.splits['clean'].manifest['filtered'] == {'listed to be dropped': 1}
     assert dropped.splits['field'].path == whole['field'].path
+    options |= {'cache_dir': tmp_path / 'longer'}
+    for limit, rows in ((None, [0, 2]), (2, [0])):  # not the longer one's first two
+        found = cache.ensure(['clean'], drop=path, **options | {'max_examples': limit}).splits['clean']
+        assert [example.row for example in found.examples()] == rows
     assert cache.ensure(['clean'], drop=path, **options | {'split': 'test'}).splits['clean'].num_examples == 2
 
 
