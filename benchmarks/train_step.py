@@ -33,6 +33,7 @@ SIZES = {
     'tiny': {'emb_dim': 64, 'num_heads': 4, 'num_encoder_layers': 4, 'num_decoder_layers': 4, 'head_dim': 16, 'mlp_dim': 128},
     'small': {'emb_dim': 512, 'num_heads': 6, 'num_encoder_layers': 8, 'num_decoder_layers': 8, 'head_dim': 64, 'mlp_dim': 1024},
 }
+CHECKPOINTS = {'save': 'save, s', 'save_cpu': '  CPU seconds of it', 'restore': 'restore, s', 'restore_cpu': '  CPU seconds of it'}
 MARK = '@'  # begins the lines in which a run tells its figures
 
 
@@ -41,7 +42,7 @@ def main():
     parser.add_argument('--sizes', default='tiny,small', help='with commas')
     parser.add_argument('--windows', type=int, default=6, help='how often the step is timed')
     parser.add_argument('--steps', type=int, default=4, help='steps of a window')
-    parser.add_argument('--starts', type=int, default=2, help='how often a warm start is timed')
+    parser.add_argument('--starts', type=int, default=2, help='how often a warm start is timed, and saving and restoring')
     parser.add_argument('--t5x_dir', help="a checkout of T5X; without it, T5X's figures are left out")
     parser.add_argument('--t5x_python', default=sys.executable, help='the Python that has what T5X needs')
     parser.add_argument('--work_dir', help='where caches and checkpoints are written; by default a temporary folder')
@@ -110,7 +111,7 @@ class T5X:
 
 
 class Run:
-    """A training run in a process of its own that tells its figures, and waits for a word before each window of steps."""
+    """A training run in a process of its own that tells its figures, and waits for a word after its first step and each window of them."""
 
     def __init__(self, command, env):
         self.began = time.time()
@@ -136,12 +137,17 @@ class Run:
 
     def window(self):
         """Let a window of steps run."""
-        self.process.stdin.write('go\n')
-        self.process.stdin.flush()
+        self.go()
         return self.tells('seconds')
 
+    def go(self):
+        with contextlib.suppress(BrokenPipeError):  # what ended before its time is found out by reading
+            self.process.stdin.write('go\n')
+            self.process.stdin.flush()
+
     def end(self):
-        """Wait for the end; returns all figures, with the process's peak memory."""
+        """Let it save, and wait for the end; returns all figures, with the process's peak memory."""
+        self.go()
         for line in self.process.stdout:
             self.figures |= json.loads(line[len(MARK) :]) if line.startswith(MARK) else {}
         _, status, used = os.wait4(self.process.pid, 0)
@@ -178,11 +184,14 @@ def measure(systems, size, options):
                 found[system]['step'].append(window['seconds'] / options.steps)
                 found[system]['step CPU'].append(window['cpu'] / options.steps)
         for system, run in runs.items():
-            found[system] |= run.end()
-        for system in systems:
-            run = system.start(size, folders[system], steps + 1, saves=True)
-            run.first()
-            found[system]['restore'] = run.end()['begin']
+            found[system] |= run.end() | {name: [] for name in CHECKPOINTS}
+        for turn in range(1, 1 + options.starts):
+            for system in systems:
+                run = system.start(size, folders[system], steps + turn, saves=True)
+                run.first()
+                ended = run.end()
+                for name in CHECKPOINTS:
+                    found[system][name].append(ended[name])
     return found
 
 
@@ -205,8 +214,8 @@ def show(size, found):
     line('  CPU seconds of it', [each['step CPU'] for each in figures], '{:.3f}')
     line('tokens/s', [[TOKENS / seconds for seconds in each['step']] for each in figures], '{:.0f}')
     line('peak RSS, MiB', [[each['rss']] for each in figures], '{:.0f}')
-    line('save, s', [[each['save']] for each in figures])
-    line('restore, s', [[each['restore']] for each in figures])
+    for name, words in CHECKPOINTS.items():
+        line(words, [each[name] for each in figures])
     ours = figures[0]
     seconds = statistics.median(ours['step'])
     mfu = f'{ours["ideal"] / seconds:.3f}' if ours['ideal'] else f'not known on {ours["device"]}'
@@ -247,7 +256,7 @@ def train(options, arguments):
 
     jit_train_step = run.jit_train_step
     run.jit_train_step = compiled
-    run.begin = Clock('begin').wrap(run.begin, jax.block_until_ready)
+    run.begin = Clock('restore').wrap(run.begin, jax.block_until_ready)
     saving = Clock('save')
     checkpoints.Checkpoints.save = saving.wrap(checkpoints.Checkpoints.save)
     checkpoints.Checkpoints.wait = saving.wrap(checkpoints.Checkpoints.wait)
@@ -255,26 +264,27 @@ def train(options, arguments):
 
 
 class Clock:
-    """Adds up the seconds of the functions that it wraps, from the last call of one that `restarts` it."""
+    """Adds up the seconds of the functions that it wraps, and of CPUs in them, from the last call of one that `restarts` it."""
 
     def __init__(self, name):
-        self.name, self.seconds = name, 0.0
+        self.name, self.seconds, self.cpu = name, 0.0, 0.0
 
     def wrap(self, function, finish=lambda result: result, restarts=False):
         @functools.wraps(function)
         def timed(*args, **kwargs):
-            self.seconds = 0.0 if restarts else self.seconds
-            began = time.perf_counter()
+            self.seconds, self.cpu = (0.0, 0.0) if restarts else (self.seconds, self.cpu)
+            began = time.perf_counter(), time.process_time()
             result = finish(function(*args, **kwargs))
-            self.seconds += time.perf_counter() - began
-            tell(**{self.name: self.seconds})
+            self.seconds += time.perf_counter() - began[0]
+            self.cpu += time.process_time() - began[1]
+            tell(**{self.name: self.seconds, f'{self.name}_cpu': self.cpu})
             return result
 
         return timed
 
 
 class Turns:
-    """Tells when the first step is done, then lets windows of steps run, each when the parent process says so."""
+    """Tells when the first step and then each window of them is done, and goes on, or saves, when the parent process says so."""
 
     def __init__(self, window):
         self.window, self.done = window, 0
@@ -282,8 +292,6 @@ class Turns:
     def wrap(self, step, finish):
         @functools.wraps(step)
         def timed(*args):
-            if self.done % self.window == 1 % self.window and self.done:
-                self.wait()
             result = step(*args)
             self.done += 1
             if self.done % self.window == 1 % self.window:
@@ -293,15 +301,13 @@ class Turns:
 
         return timed
 
-    def wait(self):
-        sys.stdin.readline()
-        self.began = time.perf_counter(), time.process_time()
-
     def tell(self):
         if self.done == 1:
             tell(first=time.time(), first_cpu=time.process_time())
         else:
             tell(seconds=time.perf_counter() - self.began[0], cpu=time.process_time() - self.began[1])
+        sys.stdin.readline()
+        self.began = time.perf_counter(), time.process_time()
 
 
 if __name__ == '__main__':

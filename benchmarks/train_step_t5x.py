@@ -98,12 +98,11 @@ def measure(window):
 
         future = run(1)
         while turns.done < num_steps:
-            turns.wait()
             future = run(min(window, num_steps - turns.done))
         return future
 
     trainer.Trainer.train = in_windows
-    utils.create_checkpoint_manager_and_restore = Clock('begin').wrap(utils.create_checkpoint_manager_and_restore)
+    utils.create_checkpoint_manager_and_restore = Clock('restore').wrap(utils.create_checkpoint_manager_and_restore)
     manager, saving = checkpoints.OrbaxCheckpointManagerInterface, Clock('save')
     manager.save = saving.wrap(manager.save, restarts=True)
     manager.wait_until_finished = saving.wrap(manager.wait_until_finished)
