@@ -110,8 +110,13 @@ class ModelConfig:
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
-    """Draw parameters: a nested dict of float32 arrays. May be jitted, or only evaluated for its shapes."""
+    """Draw parameters: a nested dict of float32 arrays. May be jitted."""
     return nnx.to_pure_dict(nnx.state(config.build(nnx.Rngs(key)), nnx.Param))
+
+
+def abstract_params(config: ModelConfig) -> Params:
+    """Evaluate the shapes of `init_params` without drawing anything."""
+    return nnx.to_pure_dict(_abstract(config)[1])
 
 
 def bind(config: ModelConfig, params: Params) -> Any:
@@ -125,7 +130,7 @@ def check_params(config: ModelConfig, params: Params) -> None:
     """Refuse parameters of another model than the config's, naming what is missing, unexpected or of another shape."""
     expected, got = (
         {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
-        for tree in (nnx.to_pure_dict(_abstract(config)[1]), params)
+        for tree in (abstract_params(config), params)
     )
     wrong = [f'{name} is missing' for name in expected if name not in got]
     wrong += [f'{name} is unexpected' for name in got if name not in expected]

@@ -136,11 +136,8 @@ def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | 
 @functools.lru_cache(COMPILED)
 def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
     """Evaluate the shapes and shardings of a run's state without computing it."""
-
-    def init() -> TrainState:
-        return state.create(models.init_params(config, jax.random.key(0)), optimizer.transform, optimizer.ema_decay is not None)
-
-    shapes = jax.eval_shape(init)
+    create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
+    shapes = jax.eval_shape(create, models.abstract_params(config))
     placed = state.shardings(shapes, models.logical_axes(config), partitioner)
     return jax.tree.map(lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding), shapes, placed)
 
@@ -156,7 +153,7 @@ def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner
     def init(seed: jax.Array) -> TrainState:
         return state.create(models.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
 
-    quick = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None  # it runs once: compiling is what takes time
+    quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None  # it runs once: compiling takes longer
     return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
 
 
