@@ -9,6 +9,7 @@ import resource
 import jax
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from flanlite.model import models
@@ -57,6 +58,17 @@ def test_what_is_restored_is_bit_identical(saved, tmp_path):
         assert np.asarray(got).tobytes() == np.asarray(expected).tobytes() and got.dtype == expected.dtype
     assert (restored.position, restored.unlogged) == ({'window': 3}, {'loss': 3.1})
     assert saved.manifest(3) == json.loads(json.dumps(MANIFEST))
+
+
+def test_compressed_arrays_are_read_too(tmp_path, monkeypatch):
+    handler = ocp.PyTreeCheckpointHandler
+    with monkeypatch.context() as patched:
+        patched.setattr(ocp, 'PyTreeCheckpointHandler', lambda use_compression: handler())  # as runs before had it
+        with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig())) as kept:
+            save(kept, made_up_state(), 3)
+    with contextlib.closing(Checkpoints(tmp_path)) as kept:
+        restored = kept.restore(3, abstract(), CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, restored.state, made_up_state())
 
 
 def test_what_a_killed_run_was_writing_is_removed(saved, tmp_path):
