@@ -217,7 +217,7 @@ def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind))
 
 
-def full_name(kind: str, extra_ids: int, input_eos: bool) -> str:
+def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
     """Write all of a vocabulary into its name, for `load`; what is as usual is left out."""
     sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
     return kind + sentinels + ('' if input_eos else NO_INPUT_EOS)

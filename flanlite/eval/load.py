@@ -33,7 +33,7 @@ class Model:
     Args:
         config: the model's.
         params: its parameters.
-        vocabulary: turns texts into the tokens it was trained on.
+        vocabulary: turns texts into the tokens it was trained on; None leaves `logits` and `loss` of batches made elsewhere.
         partitioner: the mesh; by default all devices, the model whole on each.
         tokens_per_batch: padded tokens that are computed together, about.
     """
@@ -42,13 +42,20 @@ class Model:
         self,
         config: ModelConfig,
         params: models.Params,
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | None,
         partitioner: Partitioner | None = None,
         tokens_per_batch: int = 4096,
     ) -> None:
-        self.config, self.vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
+        self.config, self._vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
         self.partitioner = partitioner or make_partitioner()
         self.params = jax.device_put(params, self.partitioner.shardings(models.logical_axes(config)))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Return what turns texts into tokens; a `ValueError` where the model came without."""
+        if self._vocabulary is None:
+            raise ValueError(parameters.NO_VOCABULARY.format('the model'))
+        return self._vocabulary
 
     def score(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
         """Compute the log-probability of each target given its input, end of text included.
@@ -172,17 +179,18 @@ def load(
     Args:
         path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind it for the moving average,
             a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
-        vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with.
+        vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with, where that is known.
         partitioner: the mesh; by default all devices.
         config: the model's, or a gin file that says it; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated
             MLP is taken for T5 1.1's.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
-        ValueError: there is no checkpoint, or its vocabulary cannot be found.
+        ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be asked for.
     """
     if isinstance(config, str):
         gin_config.load([config])
         config = kinds.model()
     run = parameters.load_run(path, config, **config_changes)
-    return Model(run.config, run.params, vocabularies.load(run.vocabulary_or(vocabulary, path)), partitioner)
+    name = vocabulary or run.vocabulary
+    return Model(run.config, run.params, vocabularies.load(name) if name else None, partitioner)

@@ -49,8 +49,21 @@ HF_TOP = {
     'decoder.final_layer_norm.weight': 'decoder/decoder_norm/scale',
     'lm_head.weight': 'decoder/logits_dense/kernel',
 }
-# The embedding once more, and a bias that early checkpoints hold and nothing uses.
-HF_UNUSED = re.compile(r'^(encoder|decoder)\.embed_tokens\.weight$|EncDecAttention\.relative_attention_bias')
+HF_EMBEDDINGS = ('shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight')  # one array, by any of its names
+HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')  # a bias that early checkpoints hold
+HF_SIZES = ('vocab_size', 'd_model', 'num_heads', 'num_layers', 'd_kv', 'd_ff')
+HF_FIXED = {'relative_attention_num_buckets': 32, 'relative_attention_max_distance': 128, 'layer_norm_epsilon': 1e-6}
+# What `feed_forward_proj` says in Hugging Face's config.json, and T5X's activations; 'gelu' by itself is the exact one there.
+HF_MLPS = {
+    'relu': ('relu',),
+    'silu': ('silu',),
+    'gelu_new': ('gelu',),
+    'gated-gelu': ('gelu', 'linear'),
+    'gated-gelu_new': ('gelu', 'linear'),
+    'gated-relu': ('relu', 'linear'),
+    'gated-silu': ('silu', 'linear'),
+    'gated-swish': ('silu', 'linear'),
+}
 
 
 def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
@@ -91,10 +104,13 @@ def from_huggingface(tensors: Mapping[str, LazyArray]) -> Lazies:
     """
     flat: Lazies = {}
     per_layer = any(HF_BIAS in name and '.block.0.' not in name for name in tensors)  # UMT5
+    embedding = next((name for name in HF_EMBEDDINGS if name in tensors), None)
     for name, value in tensors.items():
-        if HF_UNUSED.search(name):
+        if HF_UNUSED.search(name) or (name in HF_EMBEDDINGS and name != embedding):
             continue
-        if name in HF_TOP:
+        if name == embedding:
+            flat[HF_TOP['shared.weight']] = value
+        elif name in HF_TOP:
             flat[HF_TOP[name]] = lazy.transposed(value) if name.startswith('lm_head') else value
         elif match := HF_BLOCK.match(name):
             stack, number, rest = match.groups()
@@ -168,13 +184,21 @@ def config_of(params: Mapping[str, LazyArray]) -> ModelConfig:
 
 
 def check_huggingface(described: Mapping[str, Any]) -> None:
-    """Refuse a config.json of a model of another kind, or with buckets other than T5's."""
+    """Refuse a config.json of a model of another kind, without its sizes, or with what no released T5 has."""
     kind = described.get('model_type')
     if kind not in ('t5', 'mt5', 'umt5'):
         raise ValueError(f'config.json says model_type {kind!r}; expected t5, mt5 or umt5')
-    buckets = described.get('relative_attention_num_buckets', 32), described.get('relative_attention_max_distance', 128)
-    if buckets != (32, 128):
-        raise ValueError(f'config.json says relative attention buckets and distance {buckets}; expected (32, 128), as in every released T5')
+    if missing := [name for name in HF_SIZES if not isinstance(described.get(name), int)]:
+        raise ValueError(f'config.json says nothing of {", ".join(missing)}; expected numbers for {", ".join(HF_SIZES)}')
+    for name, usual in HF_FIXED.items():
+        if described.get(name, usual) != usual:
+            raise ValueError(f'config.json says {name} {described[name]}; expected {usual}, as in every released T5')
+    if (projection := _projection(described)) not in HF_MLPS:
+        raise ValueError(f'config.json says feed_forward_proj {projection!r}; expected one of {", ".join(HF_MLPS)}')
+
+
+def _projection(described: Mapping[str, Any]) -> str:
+    return described.get('feed_forward_proj', 'relu' if described['model_type'] == 't5' else 'gated-gelu')
 
 
 def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5Config:
@@ -182,13 +206,12 @@ def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5C
 
     Args:
         described: its content, after `check_huggingface`.
-        has_head: whether there is an lm_head among the tensors. From version 5, transformers writes `tie_word_embeddings: true` for all,
-            and what makes the difference, for T5, as `scale_decoder_outputs`.
+        has_head: whether there is an lm_head among the tensors. What matters is whether transformers scales what goes into the logits:
+            for T5 where the config says so, `scale_decoder_outputs` from version 5 and `tie_word_embeddings` before; for mT5 never. From
+            version 5 all write `tie_word_embeddings: true`.
     """
     kind = described['model_type']
-    tied = described.get('scale_decoder_outputs', described.get('tie_word_embeddings', True)) if kind == 't5' else not has_head
-    projection = described.get('feed_forward_proj', 'relu')
-    activation = projection.removeprefix('gated-').removesuffix('_new')
+    scaled = described.get('scale_decoder_outputs', described.get('tie_word_embeddings', True))
     return T5Config(
         vocab_size=described['vocab_size'],
         emb_dim=described['d_model'],
@@ -197,9 +220,9 @@ def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5C
         num_decoder_layers=described.get('num_decoder_layers') or described['num_layers'],
         head_dim=described['d_kv'],
         mlp_dim=described['d_ff'],
-        mlp_activations=(activation, 'linear') if projection.startswith('gated-') else (activation,),
+        mlp_activations=HF_MLPS[_projection(described)],
         dropout_rate=described.get('dropout_rate', 0.1),
-        logits_via_embedding=tied,
+        logits_via_embedding={'t5': scaled, 'mt5': False, 'umt5': not has_head}[kind],
         relpos_bias_per_layer=kind == 'umt5',
         dtype='float32',
     )
@@ -211,7 +234,10 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
         raise ValueError("transformers has no decoder alone with T5's layers, so none is written; --form=safetensors writes a file of ours")
     if config.relpos_bias_per_layer:
         raise ValueError('a position bias in each layer is UMT5, whose logits transformers scales whatever its config says; not written')
-    gated = 'gated-' if len(config.mlp_activations) > 1 else ''
+    activations = tuple('silu' if name == 'swish' else name for name in config.mlp_activations)
+    projection = next((name for name, each in HF_MLPS.items() if each == activations), None)
+    if projection is None:
+        raise ValueError(f'transformers has no T5 with mlp_activations {config.mlp_activations}; expected one of {[*HF_MLPS.values()]}')
     return {
         'architectures': ['T5ForConditionalGeneration'],
         'model_type': 't5',
@@ -222,7 +248,7 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
         'num_heads': config.num_heads,
         'num_layers': config.num_encoder_layers,
         'num_decoder_layers': config.num_decoder_layers,
-        'feed_forward_proj': gated + config.mlp_activations[0],
+        'feed_forward_proj': projection,
         'tie_word_embeddings': config.logits_via_embedding,
         'scale_decoder_outputs': config.logits_via_embedding,
         'dropout_rate': config.dropout_rate,

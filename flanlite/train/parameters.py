@@ -27,6 +27,7 @@ SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors')
 FLAN_LENGTHS = {'inputs': 1024, 'targets': 256}  # for a model that does not say what it was trained with
 T5_VOCAB = 32128
+NO_VOCABULARY = '{} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a SentencePiece model'
 
 
 class Run(NamedTuple):
@@ -41,10 +42,7 @@ class Run(NamedTuple):
     def vocabulary_or(self, named: str | None, path: str | os.PathLike[str]) -> str:
         """Return the vocabulary that was named, else the model's own; a `ValueError` where it has none."""
         if not named and not self.vocabulary:
-            raise ValueError(
-                f'{path} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a '
-                'SentencePiece model'
-            )
+            raise ValueError(NO_VOCABULARY.format(path))
         return named or self.vocabulary
 
 
@@ -172,7 +170,7 @@ def convert(
         checkpoint: as for `load_params`.
         output: the folder or file to write.
         form: `huggingface` or `safetensors`.
-        vocabulary: a name or path for `vocabularies.load`; by default the one that comes with the checkpoint.
+        vocabulary: a name or path for `vocabularies.load`; by default the one that comes with the checkpoint, if one does.
         config: as for `load_run`.
     """
     if form not in FORMATS:
@@ -188,17 +186,14 @@ def convert(
         name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
         arrays = dict(other.params)
     check_shapes({key: array.shape for key, array in arrays.items()}, abstract_params(config), config, None, str(path))
-    if vocabulary is None and name is None:
-        raise ValueError(f'{path} does not come with its vocabulary; name it with --vocabulary, as a name or a SentencePiece model')
-    loaded = vocabularies.load(vocabulary or name)
+    name = vocabulary or name
+    loaded = vocabularies.load(name) if name else None
     if form == 'huggingface':
-        tokenizer = pathlib.Path(loaded.path).read_bytes() if isinstance(loaded, vocabularies.SentencePieceVocabulary) else None
-        released.write_huggingface(output, config, arrays, tokenizer, loaded.extra_ids)
+        released.write_huggingface(output, config, arrays, loaded)
     else:
         tree = traverse_util.unflatten_dict({key: array.whole() for key, array in arrays.items()}, sep='/')
-        made = {'vocabulary': vocabulary or name, 'feature_lengths': lengths, 'step': step}
-        save_params(output, tree, config, dtype='float32', metadata=made)
-    print(f'wrote {output}')
+        save_params(output, tree, config, dtype='float32', metadata={'vocabulary': name, 'feature_lengths': lengths, 'step': step})
+    print(f'wrote {output}' + ('' if name else f', without a tokenizer: {path} comes with none; --vocabulary names one'))
 
 
 def locate(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from flax import serialization
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from flanlite.data import vocabularies
+from flanlite.data.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.train import interop, lazy
 from flanlite.train.interop import Lazies
@@ -27,6 +30,8 @@ INDEX_FILE = 'model.safetensors.index.json'
 SHARD = 'model{}.safetensors'
 SHARD_BYTES = 5 * 2**30
 TOKENIZER_FILE = 'spiece.model'
+TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
+BYTES_SIZE = 384  # of ByT5, the only released T5 without SentencePiece
 T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
 ORBAX_FOLDER = 'state'
 KINDS = "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or state/)"
@@ -130,10 +135,10 @@ def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
 
 def read_huggingface(path: pathlib.Path) -> Released:
     """Take a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if it is there."""
-    described = json.loads((path / CONFIG_FILE).read_text(encoding='utf-8'))
+    described = read_json(path / CONFIG_FILE)
     interop.check_huggingface(described)
     if (path / INDEX_FILE).is_file():
-        files = sorted({path / name for name in json.loads((path / INDEX_FILE).read_text(encoding='utf-8'))['weight_map'].values()})
+        files = sorted({path / name for name in read_json(path / INDEX_FILE)['weight_map'].values()})
     else:
         files = sorted(path.glob('*.safetensors'))
     missing = [file.name for file in files if not file.is_file()]
@@ -149,9 +154,27 @@ def read_huggingface(path: pathlib.Path) -> Released:
     params = interop.from_huggingface(tensors)
     if config.logits_via_embedding:
         params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding twice
-    model = path / TOKENIZER_FILE
-    bytes_ = config.vocab_size == 384  # ByT5's, the only released T5 without SentencePiece
-    return Released(config, params, str(model) if model.is_file() else 'bytes' if bytes_ else None, 0)
+    elif 'token_embedder/embedding' in params:  # and some only once, where it serves for the logits too, unscaled
+        params.setdefault('decoder/logits_dense/kernel', lazy.transposed(params['token_embedder/embedding']))
+    return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
+
+
+def read_vocabulary(path: pathlib.Path, vocab_size: int) -> str | None:
+    """Name a Hugging Face folder's vocabulary for `vocabularies.load`; mT5 has its sentinels in the SentencePiece model already."""
+    file = path / TOKENIZER_CONFIG_FILE
+    told = read_json(file) if file.is_file() else {}
+    bytes_ = told.get('tokenizer_class') == 'ByT5Tokenizer' or vocab_size == BYTES_SIZE
+    kind = str(path / TOKENIZER_FILE) if (path / TOKENIZER_FILE).is_file() else 'bytes' if bytes_ else None
+    usual = vocabularies.EXTRA_IDS['bytes'] if kind == 'bytes' else vocabularies.USUAL_EXTRA_IDS
+    return vocabularies.full_name(kind, told.get('extra_ids', usual)) if kind else None
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        return dict(json.loads(path.read_text(encoding='utf-8')))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no JSON object: {error}') from error
 
 
 def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
@@ -179,8 +202,7 @@ def write_huggingface(
     path: str | os.PathLike[str],
     config: ModelConfig,
     params: Mapping[str, LazyArray],
-    tokenizer: bytes | None,
-    extra_ids: int = 100,
+    vocabulary: Vocabulary | None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a folder that `transformers.AutoModelForSeq2SeqLM.from_pretrained` reads; a tensor at a time is in memory, and a file's worth.
@@ -189,8 +211,7 @@ def write_huggingface(
         path: the folder; is made, and must not hold a model yet.
         config: the model's.
         params: by our names.
-        tokenizer: the SentencePiece model, without sentinels; None for bytes.
-        extra_ids: how many sentinels the vocabulary has.
+        vocabulary: for the tokenizer's files; None writes none.
         shard_bytes: the most bytes of tensors in a file.
     """
     path = pathlib.Path(path)
@@ -216,15 +237,17 @@ def write_huggingface(
         total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())
         weight_map = {name: file for file, members in zip(names, shards, strict=True) for name in members}
         (path / INDEX_FILE).write_text(json.dumps({'metadata': {'total_size': total}, 'weight_map': weight_map}, indent=1))
-    if tokenizer is not None:
-        (path / TOKENIZER_FILE).write_bytes(tokenizer)
-        tokenizer_config = {
-            'tokenizer_class': 'T5Tokenizer',
-            'extra_ids': extra_ids,
-            'eos_token': '</s>',
-            'pad_token': '<pad>',
-            'unk_token': '<unk>',
-        }
-        (path / 'tokenizer_config.json').write_text(json.dumps(tokenizer_config, indent=1))
+    if vocabulary is not None:
+        write_tokenizer(path, vocabulary)
     (path / 'generation_config.json').write_text(json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0}))
     (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))  # last: what has it is whole
+
+
+def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:
+    """Write what `transformers.AutoTokenizer` reads."""
+    described = {'extra_ids': vocabulary.extra_ids, 'eos_token': '</s>', 'pad_token': '<pad>', 'unk_token': '<unk>'}
+    described['tokenizer_class'] = 'ByT5Tokenizer'
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        described['tokenizer_class'] = 'T5Tokenizer'
+        shutil.copyfile(vocabulary.path, path / TOKENIZER_FILE)
+    (path / TOKENIZER_CONFIG_FILE).write_text(json.dumps(described, indent=1))

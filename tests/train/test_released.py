@@ -11,6 +11,7 @@ import safetensors.numpy
 import t5x_fixtures
 from flax import traverse_util
 
+import flanlite
 from flanlite.data import vocabularies
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
@@ -23,6 +24,7 @@ SMALL = T5Config(
 VARIANTS = {
     't5 1.1': SMALL,
     't5 1.0': dataclasses.replace(SMALL, mlp_activations=('relu',), logits_via_embedding=True),
+    'gelu by itself': dataclasses.replace(SMALL, mlp_activations=('gelu',), logits_via_embedding=True),
 }
 KINDS = {'unscanned_t5x_legacy': 'unscanned', 'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned'}
 
@@ -34,7 +36,7 @@ def drawn(config, seed=0):
 
 
 def written(folder, config, seed=0, **options):
-    released.write_huggingface(folder, config, drawn(config, seed), None, **options)
+    released.write_huggingface(folder, config, drawn(config, seed), vocabulary=None, **options)
     return folder
 
 
@@ -120,6 +122,52 @@ def test_relatives_of_t5_are_read(tmp_path, kind):
         np.testing.assert_array_equal(value, params[name].whole(), err_msg=name)
 
 
+@pytest.mark.parametrize('kind', ['t5', 'mt5'])
+@pytest.mark.parametrize('name', interop.HF_EMBEDDINGS)
+def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, name):
+    """From version 5, transformers ties all models that it makes, and leaves arrays that share their memory out but for one."""
+    folder = written(tmp_path / 'hf', SMALL)
+    tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+    embedding = tensors.pop('shared.weight')
+    del tensors['lm_head.weight']
+    safetensors.numpy.save_file(tensors | {name: embedding}, folder / 'model.safetensors')
+    changes = {'model_type': kind, 'tie_word_embeddings': True, 'scale_decoder_outputs': False}
+    (folder / 'config.json').write_text(json.dumps(json.loads((folder / 'config.json').read_text()) | changes))
+    run = parameters.load_run(folder)
+    assert run.config == SMALL
+    np.testing.assert_array_equal(run.params['token_embedder']['embedding'], embedding)
+    np.testing.assert_array_equal(run.params['decoder']['logits_dense']['kernel'], embedding.T)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'d_model': None, 'd_kv': None}, r'config.json says nothing of d_model, d_kv; expected numbers for'),
+        ({'feed_forward_proj': 'gelu'}, r"says feed_forward_proj 'gelu'; expected one of relu, .*gelu_new"),
+        ({'layer_norm_epsilon': 1e-5}, r'says layer_norm_epsilon 1e-05; expected 1e-06'),
+        ({'relative_attention_num_buckets': 8}, r'says relative_attention_num_buckets 8; expected 32'),
+    ],
+)
+def test_a_config_json_that_is_not_t5s_is_refused(tmp_path, changes, message):
+    folder = written(tmp_path / 'hf', SMALL)
+    described = json.loads((folder / 'config.json').read_text()) | changes
+    (folder / 'config.json').write_text(json.dumps({name: value for name, value in described.items() if value is not None}))
+    with pytest.raises(ValueError, match=message):
+        parameters.load_run(folder)
+    with pytest.raises(ValueError, match=r"no T5 with mlp_activations \('gelu', 'relu'\)"):
+        written(tmp_path / 'other', dataclasses.replace(SMALL, mlp_activations=('gelu', 'relu')))
+
+
+@pytest.mark.parametrize(('name', 'extra_ids'), [('bytes', 125), ('bytes:extra_ids=7', 7), ('pocket', 32), ('pocket:extra_ids=0', 0)])
+def test_the_tokenizer_comes_along(tmp_path, name, extra_ids):
+    vocabulary = vocabularies.load(name)
+    released.write_huggingface(tmp_path / 'hf', SMALL, drawn(SMALL), vocabulary)
+    described = json.loads((tmp_path / 'hf' / 'tokenizer_config.json').read_text())
+    assert described['tokenizer_class'] == ('ByT5Tokenizer' if 'bytes' in name else 'T5Tokenizer')
+    back = vocabularies.load(parameters.load_run(tmp_path / 'hf').vocabulary)
+    assert (back.size, back.extra_ids, back.encode('a b')) == (vocabulary.size, extra_ids, vocabulary.encode('a b'))
+
+
 def test_each_device_reads_its_part(tmp_path):
     """Only the rows that are asked for are read, and what several devices hold, once."""
     reads = []
@@ -174,6 +222,19 @@ def test_what_cannot_be_read_says_why(tmp_path):
     (tmp_path / 'checkpoint_5' / 'checkpoint').write_bytes(b'nothing')
     with pytest.raises(ValueError, match="is no checkpoint of T5X's"):
         parameters.load_run(tmp_path)
+
+
+def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
+    folder = written(tmp_path / 'hf', SMALL)
+    model = flanlite.load(str(folder))
+    batch = {name: np.array([[5, 1]]) for name in ('encoder_input_tokens', 'decoder_input_tokens', 'decoder_target_tokens')}
+    assert model.logits(batch).shape == (1, 2, 32)
+    with pytest.raises(ValueError, match='does not come with its vocabulary; name it: --vocabulary'):
+        model.score('a', 'b')
+    parameters.convert(str(folder), str(tmp_path / 'again'))
+    assert 'without a tokenizer' in capsys.readouterr().out and not (tmp_path / 'again' / 'tokenizer_config.json').exists()
+    parameters.convert(str(folder), str(tmp_path / 'again.safetensors'), 'safetensors')
+    assert parameters.load_run(tmp_path / 'again.safetensors').vocabulary is None
 
 
 def test_convert_there_and_back(tmp_path, capsys):
