@@ -69,7 +69,8 @@ HF_MLPS = {
 def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
     """Bring the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network, `decoder/layers_0/mlp/wo/kernel`, into our layout.
 
-    scalable_t5 has a relative position bias in each layer: its parameters fit a config with `relpos_bias_per_layer`.
+    scalable_t5, with scanned layers or without, has a relative position bias in each: its parameters fit a config with
+    `relpos_bias_per_layer`.
     """
     params: Lazies = {}
     unscanned: dict[str, dict[int, LazyArray]] = {}
@@ -85,7 +86,7 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
     for path, layers in unscanned.items():
         if sorted(layers) != list(range(len(layers))):
             raise ValueError(f'{path} has layers {sorted(layers)}; expected each of 0 to {max(layers)}')
-        params[path] = lazy.stacked([layers[number] for number in range(len(layers))])
+        params[path] = _join_heads(path, lazy.stacked([layers[number] for number in range(len(layers))]))
     return params
 
 

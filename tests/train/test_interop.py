@@ -33,9 +33,19 @@ def t5x_scanned(config):
     return flat
 
 
+def unscanned(flat):
+    """Take layers apart, as scalable_t5 does with scan_layers=False."""
+    apart = {name: value for name, value in flat.items() if not interop.SCANNED_LAYER.match(name)}
+    for name in flat.keys() - apart.keys():
+        stack, rest = interop.SCANNED_LAYER.match(name).groups()
+        apart |= {f'{stack}/layers_{i}/{rest}': value for i, value in enumerate(np.moveaxis(flat[name], interop.SCAN_AXIS, 0))}
+    return apart
+
+
 def test_scanned_parameters_fit_a_bias_for_each_layer():
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True})
     flat = t5x_scanned(config)
+    jax.tree.map(np.testing.assert_array_equal, t5x_fixtures.from_t5x(unscanned(flat)), t5x_fixtures.from_t5x(flat))
     params = t5x_fixtures.from_t5x(flat)
     models.check_params(config, params)
     out = flat['decoder/decoder/self_attention/out/kernel']
