@@ -102,7 +102,8 @@ esac
 def test_gke_fills_in_the_manifest():
     yaml = pytest.importorskip('yaml')
     settings = {'IMAGE': 'registry/flanlite:1', 'CLAIM': 'disk', 'ACCELERATOR': 'tpu-v5-lite-podslice', 'TOPOLOGY': '4x4', 'HOSTS': '4'}
-    done = launch('gke/submit.sh', '--dry_run', *COMMAND, **settings)
+    quoted = [*COMMAND, '--gin.VOCABULARY="bytes"', "--gin.TASK_FEATURE_LENGTHS={'inputs': 8, 'targets': 4}"]
+    done = launch('gke/submit.sh', '--dry_run', *quoted, **settings)
     assert done.returncode == 0, done.stderr
     job = yaml.safe_load(done.stdout)
     assert job['spec']['failurePolicy']['maxRestarts'] == 100
@@ -111,5 +112,5 @@ def test_gke_fills_in_the_manifest():
     container = spec['template']['spec']['containers'][0]
     command = container['command'][2]
     echoed = subprocess.run(['bash', '-c', f'printf "%s\\n" {command}'], capture_output=True, text=True)
-    assert echoed.stdout.splitlines() == COMMAND
+    assert echoed.stdout.splitlines() == quoted
     assert launch('gke/submit.sh', '--dry_run', 'flanlite', IMAGE='x').returncode != 0

@@ -115,7 +115,7 @@ def setting_of_run() -> Setting:
 
 def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
     """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU devices stand in)."""
-    match = re.fullmatch(r'(?:(\d+)\*)?([a-z]\w*):(\d+(?:x\d+)*)', topology)
+    match = re.fullmatch(r'(?:([1-9]\d*)\*)?([a-z]\w*):([1-9]\d*(?:x\d+)*)', topology)
     if not match or match[2] not in CHIPS:
         raise ValueError(f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, of {", ".join(CHIPS)}')
     slices, chip, size = int(match[1] or 1), CHIPS[match[2]], match[3]

@@ -13,6 +13,7 @@ if (($# < 1)); then sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
 : "${IMAGE:?}" "${CLAIM:?}" "${ACCELERATOR:?}" "${TOPOLOGY:?}" "${HOSTS:?}"
 printf -v COMMAND '%q ' "$@"
 NAME=${NAME:-flanlite} CHIPS=${CHIPS:-4} RESTARTS=${RESTARTS:-100} COMMAND=${COMMAND//\\/\\\\}
+COMMAND=${COMMAND//\"/\\\"}
 
 manifest=$(<"$(dirname "$0")/jobset.yaml")
 for name in NAME RESTARTS HOSTS ACCELERATOR TOPOLOGY IMAGE COMMAND CHIPS CLAIM; do

@@ -78,7 +78,7 @@ def test_the_compilers_refusals_are_understood(message):
     assert ahead.OUT_OF_MEMORY.search(message).groups() == ('20.50', 'G', '15.75', 'G')
 
 
-@pytest.mark.parametrize('topology', ['v5e', 'v9:2x2', 'h100:2x2', '16x16', 'v5e:'])
+@pytest.mark.parametrize('topology', ['v5e', 'v9:2x2', 'h100:2x2', '16x16', 'v5e:', 'h100:0', '0*v5e:2x2'])
 def test_an_impossible_topology_is_refused(topology):
     with pytest.raises(ValueError, match='expected'):
         ahead.topology_devices(topology)
