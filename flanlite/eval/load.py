@@ -52,9 +52,10 @@ class Model:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Return what turns texts into tokens; a `ValueError` where the model came without."""
+        """Return what turns texts into tokens; a `ValueError` where the model came without, or with fewer embeddings."""
         if self._vocabulary is None:
             raise ValueError(parameters.NO_VOCABULARY.format('the model'))
+        self.config.check_vocabulary(self._vocabulary.name, self._vocabulary.size)
         return self._vocabulary
 
     def score(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:

@@ -52,6 +52,7 @@ def evaluate_checkpoint(
     names, failed = scorable(mixed)
     run = parameters.load_run(checkpoint)
     vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
+    run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = feature_lengths or run.feature_lengths
     shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
     opened = splits.open_splits(names, split, vocabulary, style=style, max_rows=max_rows, shots=shots)

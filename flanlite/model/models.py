@@ -100,6 +100,14 @@ class ModelConfig:
         if self.attention not in IMPLEMENTATIONS:
             raise ValueError(f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
 
+    def check_vocabulary(self, name: str, size: int) -> None:
+        """Refuse a vocabulary with more ids than the model has embeddings."""
+        if self.vocab_size < size:
+            raise ValueError(
+                f'{type(self).__name__}.vocab_size is {self.vocab_size}, but the vocabulary {name!r} has {size} ids; '
+                f'expected at least that, such as {-(-size // 128) * 128}'
+            )
+
     def build(self, rngs: nnx.Rngs) -> Model:
         """Make the module, with parameters drawn from `rngs`."""
         raise NotImplementedError

@@ -269,10 +269,13 @@ def check_shapes(
         if field in ARCHITECTURE and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field, None)))
     }
     kind = type(config).__name__
-    remedy = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items()) or f'the {kind} that it was trained with'
+    settings = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items())
+    remedy = f'set {settings or f"the {kind} that it was trained with"}'
     if not all(hasattr(config, field) for field in differing):
-        remedy = f'a model of the kind that it was trained as, not a {kind}'
-    raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; set {remedy}')
+        remedy = f'set a model of the kind that it was trained as, not a {kind}'
+    elif saved_config and not differing:
+        remedy = 'which is what it says of itself: is it whole?'
+    raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; {remedy}')
 
 
 ARCHITECTURE = (

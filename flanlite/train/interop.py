@@ -86,6 +86,8 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
     for path, layers in unscanned.items():
         if sorted(layers) != list(range(len(layers))):
             raise ValueError(f'{path} has layers {sorted(layers)}; expected each of 0 to {max(layers)}')
+        if odd := [number for number in sorted(layers) if layers[number].shape != layers[0].shape]:
+            raise ValueError(f'{path} is {layers[odd[0]].shape} in layer {odd[0]}, and {layers[0].shape} in layer 0; expected one shape')
         params[path] = _join_heads(path, lazy.stacked([layers[number] for number in range(len(layers))]))
     return params
 

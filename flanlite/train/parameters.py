@@ -179,13 +179,15 @@ def convert(
     if _find_run(path) or path.suffix == SUFFIX:
         run = load_run(path, config)
         config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
+        described = config
         arrays = {key: lazy.held(value) for key, value in traverse_util.flatten_dict(run.params, sep='/').items()}
     else:
         other = _find_released(path)
-        config, name, step, lengths = config or other.config, other.vocabulary, other.step, FLAN_LENGTHS
+        config, name, step, lengths, described = config or other.config, other.vocabulary, other.step, FLAN_LENGTHS, other.config
         name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
         arrays = dict(other.params)
-    check_shapes({key: array.shape for key, array in arrays.items()}, abstract_params(config), config, None, str(path))
+    found = {key: array.shape for key, array in arrays.items()}
+    check_shapes(found, abstract_params(config), config, dataclasses.asdict(described), str(path))
     name = vocabulary or name
     loaded = vocabularies.load(name) if name else None
     if form == 'huggingface':

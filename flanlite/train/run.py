@@ -125,7 +125,7 @@ def train(
         data = TrainingData.resolve(
             mixture_or_task_name, task_feature_lengths, batch_size, seed, held_out, vocabulary, style, config.converter
         )
-        data.check(config)
+        config.check_vocabulary(data.vocabulary.name, data.vocabulary.size)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that what does not fit shows.
         run_seed = partitioner.replicate(np.uint32(seed % 2**32))
@@ -276,15 +276,6 @@ class TrainingData:
         """Say how rows become examples, for `cache.ensure`."""
         shots = self.mixture.shots and self.mixture.shots.within(self.feature_lengths['inputs'])
         return {'vocabulary': self.vocabulary, 'style': self.style, 'shots': shots, 'templates': self.mixture.templates_per_task}
-
-    def check(self, config: ModelConfig) -> None:
-        """Refuse a model with fewer embeddings than the vocabulary has ids."""
-        if config.vocab_size < self.vocabulary.size:
-            raise ValueError(
-                f'{type(config).__name__}.vocab_size is {config.vocab_size}, but the vocabulary {self.vocabulary.name!r} has '
-                f'{self.vocabulary.size} ids; '
-                f'expected at least that, such as {-(-self.vocabulary.size // 128) * 128}'
-            )
 
     def hint(self, say: Callable[[str], None]) -> None:
         """Say how well these lengths fill the rows, and which would fill them better, where that is much."""

@@ -224,6 +224,25 @@ def test_what_cannot_be_read_says_why(tmp_path):
         parameters.load_run(tmp_path)
 
 
+def test_what_is_wrong_with_the_tensors_is_named(tmp_path):
+    folder = written(tmp_path / 'hf', SMALL)
+    tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+    query = 'encoder.block.1.layer.0.SelfAttention.q.weight'
+    safetensors.numpy.save_file(tensors | {query: np.zeros((4, 8), np.float32)}, folder / 'model.safetensors')
+    with pytest.raises(ValueError, match=r'attention/query/kernel is \(8, 4\) in layer 1, and \(8, 8\) in layer 0'):
+        parameters.load_run(folder)
+    left = {name: value for name, value in tensors.items() if name != 'decoder.block.1.layer.2.DenseReluDense.wo.weight'}
+    safetensors.numpy.save_file(left, folder / 'model.safetensors')
+    with pytest.raises(ValueError, match=r'mlp/wo/kernel is \(1, 16, 8\) in .*, and \(2, 16, 8\) in .* is it whole'):
+        parameters.load_run(folder)
+
+
+def test_a_vocabulary_with_more_ids_than_embeddings_is_refused(tmp_path):
+    model = flanlite.load(str(written(tmp_path / 'hf', SMALL)), vocabulary='bytes')
+    with pytest.raises(ValueError, match=r"T5Config.vocab_size is 32, but the vocabulary 'bytes' has 384 ids"):
+        model.score('a', 'b')
+
+
 def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
     folder = written(tmp_path / 'hf', SMALL)
     model = flanlite.load(str(folder))
