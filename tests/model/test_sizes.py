@@ -10,15 +10,15 @@ import flanlite
 from flanlite import config
 from flanlite.model import kinds, models
 
-# Counted in the checkpoints that T5, mT5 and ByT5 published; of the decoders by hand.
+# Counted in the checkpoints that T5, mT5 and ByT5 published; of UL2, as its config.json says, and of the decoders by hand.
 PUBLISHED = {
     't5_small': 60_506_624, 't5_base': 222_903_552, 't5_large': 737_668_096, 't5_3b': 2_851_598_336, 't5_11b': 11_307_321_344,
     'small': 76_961_152, 'base': 247_577_856, 'large': 783_150_080, 'xl': 2_849_757_184, 'xxl': 11_135_332_352,
     'mt5_small': 300_176_768, 'mt5_base': 582_401_280, 'mt5_large': 1_229_581_312, 'mt5_xl': 3_742_619_648, 'mt5_xxl': 12_921_057_280,
-    'byt5_small': 299_637_760, 'byt5_base': 581_653_248,
+    'byt5_small': 299_637_760, 'byt5_base': 581_653_248, 'ul2': 19_459_613_696,
     'decoder_base': 109_628_544, 'decoder_xl': 1_223_527_424, 'decoder_xxl': 4_762_310_656,
 }  # fmt: skip
-ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9, 'ul2': 20e9}  # as the papers round them
+ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9}  # as the papers round them
 
 
 def count(model, *bindings):
