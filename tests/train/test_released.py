@@ -107,6 +107,22 @@ def test_transformers_reads_the_folder_to_equal_logits(tmp_path, variant):
     jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path / 'back').params, run.params)
 
 
+@pytest.mark.parametrize(('kind', 'options'), [('T5', {}), ('T5', {'tie_word_embeddings': False}), ('MT5', {}), ('UMT5', {})])
+def test_models_that_transformers_makes_are_read_to_equal_logits(tmp_path, kind, options):
+    torch, transformers = pytest.importorskip('torch'), pytest.importorskip('transformers')
+    sizes = {'vocab_size': 32, 'd_model': 12, 'd_kv': 5, 'd_ff': 16, 'num_layers': 2, 'num_decoder_layers': 1, 'num_heads': 3}
+    config = getattr(transformers, f'{kind}Config')(**sizes, **options, decoder_start_token_id=0)
+    theirs = getattr(transformers, f'{kind}ForConditionalGeneration')(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    theirs.save_pretrained(tmp_path, max_shard_size='2KB')
+    inputs, targets = np.random.default_rng(0).integers(2, 32, (2, 2, 7))
+    with torch.no_grad():
+        expected = theirs(input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(targets)).logits.numpy()
+    batch = {'encoder_input_tokens': inputs, 'decoder_input_tokens': targets, 'decoder_target_tokens': targets}
+    np.testing.assert_allclose(flanlite.load(str(tmp_path)).logits(batch), expected, atol=1e-4 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize('kind', ['mt5', 'umt5'])
 def test_relatives_of_t5_are_read(tmp_path, kind):
     config = dataclasses.replace(SMALL, relpos_bias_per_layer=kind == 'umt5')
