@@ -111,7 +111,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs)
+        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding)
         self.layers = stack(functools.partial(DecoderOnlyLayer, config), config.num_layers, rngs)
         self.decoder_norm = LayerNorm(config.emb_dim, config.dtype)
         if not config.relpos_bias_per_layer:

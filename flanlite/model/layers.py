@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Axes = tuple[str | None, ...]
 
@@ -48,6 +48,12 @@ class ActivationRules(Protocol):
 
     def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
         """Constrain an activation's sharding by its logical axes."""
+
+    def stored(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
+        """Return where a parameter lies between steps."""
+
+    def store(self, x: jax.Array, axes: Axes) -> jax.Array:
+        """Constrain a parameter or its gradient to where it lies between steps."""
 
     def spec(self, axes: Axes) -> PartitionSpec:
         """Place logical axes on the mesh's."""
@@ -89,6 +95,38 @@ def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
 reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambda before, after, _, grad: (constrain(grad, before),))
 
 
+def keep_gathered(x_BTD: jax.Array) -> jax.Array:
+    """Let the remat policy 'minimal' save what was gathered for a block, where parameters are whole: to gather it again is traffic."""
+    rules = _rules.get()
+    whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
+    return checkpoint_name(x_BTD, PRODUCT) if whole else x_BTD
+
+
+def lend(x_BSD: jax.Array) -> jax.Array:
+    """Give each part of the model a copy, x_MBSD, of what all layers read; each has it whole anyway.
+
+    Gradients of the copies add up over the layers where they are, and the parts' sums are summed and scattered once, not in every layer.
+    """
+    rules = _rules.get()
+    if rules is None or (parts := rules.mesh.shape['model']) == 1:
+        return x_BSD
+    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), ('joined_kv', 'batch', 'length', None))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def gather(param: jax.Array, axes: Axes) -> jax.Array:
+    """Take a parameter whole in its width, as it is multiplied with, and scatter its gradient to where it lies between steps."""
+    return constrain(param, tuple(None if axis == 'embed' else axis for axis in axes))
+
+
+def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
+    rules = _rules.get()
+    return (grad if rules is None else rules.store(grad, axes),)
+
+
+gather.defvjp(lambda param, axes: (gather(param, axes), None), _scatter)
+
+
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
     """Draw what to keep at several places, [rows, *shape] each; None for each without a key, which keeps all.
 
@@ -123,7 +161,7 @@ class Linear(nnx.Module):
         saved: bool = True,
     ) -> None:
         initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
-        self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes)
+        self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes, computed_in=dtype)
         self.axes = axes
         self.saved = saved  # by the remat policy 'minimal'
         self.dtype = dtype
@@ -136,7 +174,11 @@ class Linear(nnx.Module):
         if (rules := _rules.get()) and rules.mesh.size > 1:
             # Where kernels are split over the data axis too, a layer's are gathered once a pass, in `dtype`, and their gradients
             # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
-            return x @ reshard(kernel, self.axes, tuple(None if axis == 'embed' else axis for axis in self.axes))
+            kernel = gather(kernel, self.axes)
+            if x.ndim == 4:  # lent to the parts of the model: each multiplies its own copy with its columns
+                kernel_DMJ = kernel.reshape(kernel.shape[0], x.shape[0], -1)
+                return jnp.einsum('MBSD,DMJ->BSMJ', x, kernel_DMJ).reshape(*x.shape[1:3], -1)
+            return x @ kernel
         # Over flat rows: the kernel's gradient then contracts one axis, where XLA's CPU backend would transpose for two.
         return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
@@ -169,6 +211,7 @@ class MLP(nnx.Module):
         return ['wi'] if len(self.activations) == 1 else [f'wi_{i}' for i in range(len(self.activations))]
 
     def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
+        x_BTD = keep_gathered(x_BTD)
         branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
         h_BTF = functools.reduce(operator.mul, branches)
         h_BTF = constrain(dropout(h_BTF, keep_B1F, self.dropout_rate), ('batch', 'length', 'mlp'))
@@ -178,18 +221,20 @@ class MLP(nnx.Module):
 class Embedding(nnx.Module):
     """Token embeddings, shared by encoder and decoder, and by the logits where they are tied."""
 
-    def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs) -> None:
-        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (vocab, embed), jnp.float32), axes=('vocab', 'embed'))
+    def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs, *, tied: bool) -> None:
+        table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32)
+        self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in='float32' if tied else dtype)
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         # Whole in its width, else XLA gathers the rows over all devices, not the table.
-        table_VD = reshard(self.embedding[...].astype(self.dtype), ('vocab', 'embed'), ('vocab', None))
+        table_VD = gather(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
         return constrain(table_VD[tokens_BT], RESIDUAL)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
         """Compute tied logits in float32, scaled by 1/sqrt(D)."""
-        return x_BTD.astype(jnp.float32) @ self.embedding[...].T / math.sqrt(x_BTD.shape[-1])
+        table_VD = gather(self.embedding[...], ('vocab', 'embed'))
+        return x_BTD.astype(jnp.float32) @ table_VD.T / math.sqrt(x_BTD.shape[-1])
 
 
 def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:

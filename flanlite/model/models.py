@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx, traverse_util
 
 from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache
-from flanlite.model.layers import ACTIVATIONS, PRODUCT
+from flanlite.model.layers import ACTIVATIONS, PRODUCT, Axes, current_rules
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
@@ -132,6 +132,23 @@ def bind(config: ModelConfig, params: Params) -> Any:
     graphdef, state = _abstract(config)
     check_params(config, params)
     return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
+
+
+def whole(config: ModelConfig, params: Params) -> Params:
+    """Bring parameters from where they lie between steps to where the layers compute with them, in the dtype that they do so in.
+
+    That is once a step, and of those that the rules keep whole over `data`; where the rules split them, each layer gathers its own.
+    """
+    if (rules := current_rules()) is None:
+        return params
+    dtypes = {path: param.get_metadata().get('computed_in') for path, param in nnx.to_flat_state(_abstract(config)[1])}
+
+    def bring(x: jax.Array, axes: Axes, dtype: str | None) -> jax.Array:
+        if rules.stored(x.shape, axes).spec == rules.spec(axes):
+            return x
+        return rules.constrain(rules.store(x.astype(dtype or x.dtype), axes), axes)
+
+    return jax.tree.map(bring, params, logical_axes(config), nnx.to_pure_dict(nnx.from_flat_state(dtypes)))
 
 
 def check_params(config: ModelConfig, params: Params) -> None:

@@ -25,6 +25,7 @@ from flanlite.model.layers import (
     constrain,
     dropout,
     dropout_masks,
+    lend,
     reshard,
     spread_bias,
 )
@@ -144,13 +145,13 @@ class DecoderLayer(nnx.Module):
     def __call__(
         self,
         x_BTD: jax.Array,
-        encoded_BSD: jax.Array,
+        encoded: jax.Array,
         segments_BT: jax.Array,
         encoder_segments_BS: jax.Array,
         bias: jax.Array | None,
         key: jax.Array | None,
     ) -> jax.Array:
-        (B, T, D), S, H = x_BTD.shape, encoded_BSD.shape[1], self.config.num_heads
+        (B, T, D), S, H = x_BTD.shape, encoder_segments_BS.shape[1], self.config.num_heads
         shapes = [(T, H, 1), (S, H, 1), (1, D), (1, D), (1, self.config.mlp_dim), (1, D)]
         keep_target, keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, shapes)
         if self.config.relpos_bias_per_layer:
@@ -163,7 +164,7 @@ class DecoderLayer(nnx.Module):
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
-            keys_values = self.encoder_decoder_attention.keys_values(reshard(encoded_BSD, RESIDUAL, WHOLE))
+            keys_values = self.encoder_decoder_attention.keys_values(encoded)
             return self.encoder_decoder_attention(h_BTD, keys_values, keep_source, **segments)
 
         return self._blocks(x_BTD, attend_self, attend_source, keeps)
@@ -279,8 +280,9 @@ class Decoder(nnx.Module):
         bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(T), T, config.attention)
 
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
-            return layer(x_BTD, encoded_BSD, segments_BT, encoder_segments_BS, bias, key), None
+            return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key), None
 
+        encoded = lend(encoded_BSD)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         x_BTD, _ = scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
@@ -317,7 +319,7 @@ class T5(nnx.Module):
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs)
+        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding)
         self.encoder = Encoder(config, rngs)
         self.decoder = Decoder(config, rngs)
 

@@ -77,12 +77,17 @@ def train_step(
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
         return _loss(optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings)
 
-    gradient = jax.grad(loss, has_aux=True)
+    weights = models.whole(config, train_state.params)
+
+    def gradient(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
+        grads, others = jax.grad(loss, has_aux=True)(weights, *data)
+        return jax.tree.map(lambda grad, param: grad.astype(param.dtype), grads, train_state.params), others
+
     key = jax.random.fold_in(jax.random.key(seed), train_state.step) if config.dropout_rate else None
     if settings.microbatches == 1:
-        grads, (sums, divisor) = gradient(train_state.params, batch, key)
+        grads, (sums, divisor) = gradient(batch, key)
     else:
-        grads, (sums, divisor) = _accumulate(gradient, train_state.params, batch, key, settings.microbatches)
+        grads, (sums, divisor) = _accumulate(gradient, batch, key, settings.microbatches)
 
     factor = settings.loss_normalizing_factor
     divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor  # a number is the whole batch's, however many pieces there are
@@ -101,7 +106,7 @@ def train_step(
 
 def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
     """Sum the loss and accuracy of a batch, without dropout."""
-    return _loss(params, batch, None, config=config, settings=settings)[1][0]
+    return _loss(models.whole(config, params), batch, None, config=config, settings=settings)[1][0]
 
 
 def _loss(
@@ -119,17 +124,17 @@ def _loss(
     return sums.pop('objective'), (sums, divisor)
 
 
-def _accumulate(gradient: Callable, params: Any, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, tuple[Sums, jax.Array]]:
+def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, tuple[Sums, jax.Array]]:
     """Add up gradients, sums and divisors over microbatches. Each takes every `count`-th row, so that all devices have rows of each."""
     pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
 
     def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:
         piece = {name: layers.constrain(x[index], ('batch', 'length')) for name, x in pieces.items()}
         piece_key = None if key is None else jax.random.fold_in(key, index)
-        return jax.tree.map(jnp.add, total, gradient(params, piece, piece_key)), None
+        return jax.tree.map(jnp.add, total, gradient(piece, piece_key)), None
 
     first = jax.tree.map(lambda x: x[0], pieces)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, params, first, key))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, first, key))
     return jax.lax.scan(add, zeros, jnp.arange(count))[0]
 
 
@@ -190,5 +195,4 @@ def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partit
         with layers.activation_rules(partitioner):
             return eval_step(params, batch, config=config, settings=settings)
 
-    placed = partitioner.shardings(models.logical_axes(config))
-    return jax.jit(step, in_shardings=(placed, partitioner.batch), out_shardings=partitioner.replicated)
+    return jax.jit(step, in_shardings=(None, partitioner.batch), out_shardings=partitioner.replicated)

@@ -238,10 +238,12 @@ def test_activations_are_constrained_by_name():
         seen.add(axes)
         return x
 
-    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=types.SimpleNamespace(size=2))):
+    mesh = types.SimpleNamespace(size=2, shape={'model': 2})
+    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=lambda axes: axes)):
         jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
     kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab'), ('vocab', None)}
     inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
+    inside.add(('joined_kv', 'batch', 'length', None))  # what the encoder lends to the parts of the model
     assert seen == kernels | inside | {('batch', 'residual_length', 'embed')}
 
 

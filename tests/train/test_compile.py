@@ -23,16 +23,16 @@ from flanlite.train.step import StepConfig
 sizes = {'vocab_size': 256, 'emb_dim': 32, 'num_heads': 4, 'head_dim': 8, 'mlp_dim': 64}
 config = T5Config(**sizes, num_encoder_layers=3, num_decoder_layers=2, remat_policy=sys.argv[2])
 chip, devices = ahead.topology_devices(sys.argv[1])
-partitioner = partitioning.make_partitioner(num_partitions=2, parameter_partitioning_dims=2, devices=devices)
+partitioner = partitioning.make_partitioner(num_partitions=2, parameter_partitioning_dims=int(sys.argv[3]), devices=devices)
 found = ahead.forecast(ahead.Setting(config, optimizers.adamw(1e-3), StepConfig(), 4, 64, 16), partitioner, chip)
 fields = {name: getattr(found, name) for name in ('parameters', 'optimizer', 'batch', 'peak', 'flops', 'refused')}
 print(json.dumps(fields | {'sent': found.ring_bytes, 'kinds': sorted(found.traffic)}))
 """
 
 
-def compiled(topology, remat='none'):
+def compiled(topology, remat='none', dims=2):
     environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
-    done = subprocess.run([sys.executable, '-c', SCRIPT, topology, remat], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', SCRIPT, topology, remat, str(dims)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -55,6 +55,12 @@ def test_a_step_is_forecast_as_counted_by_hand(topology):
     assert found['peak'] > found['parameters'] + found['optimizer'] and not found['refused']
     assert found['sent'] > 0 and 'all-gather' in found['kinds']
     assert compiled(topology, 'full')['flops'] > found['flops']
+
+
+def test_weights_are_gathered_once_a_step_where_the_rules_keep_them_whole():
+    once, by_layer = compiled('h100:4', 'full', dims=1), compiled('h100:4', 'full')
+    assert once['parameters'] == by_layer['parameters'] and once['optimizer'] == by_layer['optimizer']
+    assert once['sent'] < by_layer['sent']
 
 
 def test_flops_are_counted_through_loops_and_gradients():

@@ -41,6 +41,22 @@ def test_rules_place_axes_as_t5x_does(dims, axes, expected):
     assert partitioner_of(*dims).spec(axes) == PartitionSpec(*expected)
 
 
+@pytest.mark.parametrize(
+    ('dims', 'shape', 'axes', 'expected'),
+    [
+        ((1, 1), (8, 32), ('embed', 'mlp'), ('data', 'model')),
+        ((1, 1), (6, 32, 8), ('layers', 'mlp', 'embed'), (None, 'model', 'data')),
+        ((1, 1), (7, 32), ('embed', 'mlp'), (None, 'model')),  # 7 do not divide
+        ((1, 1), (8,), ('embed',), ('data',)),
+        ((1, 1), (8, 32), ('heads', 'relpos_buckets'), ('model', None)),
+        ((2, 1), (8,), ('embed',), ('model',)),
+        ((1, 2), (8, 32), ('embed', 'mlp'), ('data', 'model')),
+    ],
+)
+def test_between_steps_parameters_lie_over_data_too(dims, shape, axes, expected):
+    assert partitioner_of(*dims).stored(shape, axes).spec == PartitionSpec(*expected)
+
+
 def test_additional_rules_go_first():
     rules = standard_logical_axis_rules(additional_rules=[('vocab', None)])
     assert Partitioner(partitioner_of().mesh, rules).spec(('vocab', 'embed')) == PartitionSpec(None, None)
