@@ -17,10 +17,10 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from flanlite.model import attention, layers
+from flanlite.train import compile as ahead
 from flanlite.train import partitioning
 
 SHAPES = '1x8x512x512x64,1x8x256x256x64c,1x8x2048x2048x64'
@@ -34,7 +34,7 @@ def main():
     parser.add_argument('--dtype', help='float32 or bfloat16; by default float32 on a CPU')
     parser.add_argument('--repeats', type=int, default=5)
     options = parser.parse_args()
-    devices = topology(options.topology) if options.topology else jax.devices()
+    devices = ahead.topology_devices(options.topology)[1] if options.topology else jax.devices()
     rules = partitioning.Partitioner(
         Mesh(np.array(devices[:1]).reshape(1, 1, 1), partitioning.MESH_AXES), partitioning.standard_logical_axis_rules()
     )
@@ -47,12 +47,6 @@ def main():
             times, mebibytes = measure(attend, shape, dtype, rules, 0 if options.topology else options.repeats)
             spent = ''.join(f'{1e3 * statistics.median(each):>12,.1f}' for each in zip(*times, strict=True)) or f'{"":24}'
             print(f'{shape:26}{name:24}{spent}{mebibytes:>16,.1f}', flush=True)
-
-
-def topology(name):
-    """Describe a TPU that is not here."""
-    os.environ.update(TPU_SKIP_MDS_QUERY='1', ALLOW_MULTIPLE_LIBTPU_LOAD='1')
-    return topologies.get_topology_desc(platform='tpu', topology_name=name).devices
 
 
 def implementations(platform):
