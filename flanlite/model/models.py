@@ -59,8 +59,8 @@ class ModelConfig:
         dropout_rate: used wherever a dropout key is given.
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
-        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products,
-            and of these a decoder's keys and values of the source, which are large) or 'full'.
+        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products, and of these a decoder's keys and
+            values of the source, which are large; where parameters are whole over `data`, not what the MLP gathers either) or 'full'.
         relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
         attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
     """

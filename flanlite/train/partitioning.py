@@ -107,11 +107,11 @@ class Partitioner:
 
         An axis that does not divide stays whole, unless the rules split it.
         """
-        placed = list(self.spec(axes))
+        placed, ways = list(self.spec(axes)), self.mesh.shape['data']
         used = {name for axis in placed for name in mesh_axes(axis)}
-        if 'embed' in axes and 'data' not in used:
+        if ways > 1 and 'embed' in axes and 'data' not in used:
             at = axes.index('embed')
-            if placed[at] is None and shape[at] % self.mesh.shape['data'] == 0:
+            if placed[at] is None and shape[at] % ways == 0:
                 placed[at] = 'data'
         return NamedSharding(self.mesh, PartitionSpec(*placed))
 
