@@ -3,6 +3,7 @@
 Where the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read in place of TFDS or Hugging Face.
 """
 
+import contextlib
 import dataclasses
 import functools
 import gzip
@@ -12,6 +13,9 @@ import json
 import os
 import pathlib
 import re
+import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -127,6 +131,10 @@ class Tfds:
         import tensorflow_datasets as tfds  # imports TensorFlow
 
         try:
+            builder = tfds.builder(self.name)
+            mocked = 'testing' in builder.download_and_prepare.__module__  # by tfds.testing.mock_data, which needs no network
+            if not (mocked or builder.is_prepared()):
+                check_reachable(builder.url_infos)
             return tfds.load(self.name, split=split, shuffle_files=False)
         except Exception as error:  # TFDS raises whatever its readers, builders and network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -296,6 +304,22 @@ def count_rows(source: Any, split: str) -> int | None:
 
         return tfds.builder(source.name).info.splits[split].num_examples
     return sum(1 for _ in source.rows(split)) if isinstance(source, JsonLines | InMemory) else None
+
+
+def check_reachable(urls: Iterable[str]) -> None:
+    """Refuse at once what lies on hosts of which none is found: without a network TFDS tries each address for minutes.
+
+    Behind a proxy nothing is checked, since names are for the proxy to find.
+    """
+    hosts = sorted({urllib.parse.urlsplit(url).hostname for url in urls} - {None})
+    if urllib.request.getproxies():
+        return
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return
+    if hosts:
+        raise ConnectionError(f'no network, or none to {" or ".join(hosts)}')
 
 
 def parse_row(line: str, where: str) -> Row:

@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import socket
 
 import pytest
 
@@ -139,3 +140,18 @@ def test_a_folder_may_be_cut_in_another_way(tmp_path, monkeypatch):
     assert [row['row'] for row in source.rows('dev')] == ['test 0', 'test 1']
     assert [row['row'] for row in source.rows('train[4:]')] == ['train 4']
     assert source.version() != Tfds('corpus:1.0.0', folder='other').version()
+
+
+def test_without_a_network_nothing_is_tried_for_minutes(monkeypatch, tmp_path):
+    def unknown(host, port):
+        raise socket.gaierror(f'{host} is not known')
+
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+    monkeypatch.setattr(sources.urllib.request, 'getproxies', dict)
+    monkeypatch.setattr(sources.socket, 'getaddrinfo', unknown)
+    with pytest.raises(sources.MissingDataError, match=r'super_glue/rte.*no network, or none to dl\.fbaipublicfiles\.com; prepare it with'):
+        next(sources.Tfds('super_glue/rte:1.0.2').rows('train'))
+    sources.check_reachable([])
+    monkeypatch.setattr(sources.socket, 'getaddrinfo', lambda host, port: unknown(host, port) if 'one' in host else [])
+    sources.check_reachable(['https://one.example/a.zip', 'https://two.example/b.zip'])
