@@ -134,7 +134,7 @@ class Tfds:
             builder = tfds.builder(self.name)
             mocked = 'testing' in builder.download_and_prepare.__module__  # by tfds.testing.mock_data, which needs no network
             if not (mocked or builder.is_prepared()):
-                check_reachable(builder.url_infos)
+                check_reachable(builder.url_infos or ())
             return tfds.load(self.name, split=split, shuffle_files=False)
         except Exception as error:  # TFDS raises whatever its readers, builders and network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
