@@ -24,6 +24,7 @@ from flanlite.data import fingerprints
 Row = dict[str, Any]
 SUFFIXES = ('.jsonl', '.jsonl.gz')
 SLICE = re.compile(r'(?P<split>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?')
+TFDS_HOST = 'https://storage.googleapis.com'  # TFDS's own, for builders that do not list what they download
 EDGE = 4096  # bytes of a compressed file's ends that identify it: the last ones hold its content's checksum
 
 
@@ -134,7 +135,7 @@ class Tfds:
             builder = tfds.builder(self.name)
             mocked = 'testing' in builder.download_and_prepare.__module__  # by tfds.testing.mock_data, which needs no network
             if not (mocked or builder.is_prepared()):
-                check_reachable(builder.url_infos or ())
+                check_reachable(builder.url_infos or [TFDS_HOST])
             return tfds.load(self.name, split=split, shuffle_files=False)
         except Exception as error:  # TFDS raises whatever its readers, builders and network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
