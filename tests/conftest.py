@@ -5,6 +5,8 @@ import os
 import gin
 import pytest
 
+from flanlite.data import naming
+
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 
 # A promptsource would take the place of T0's templates in every test: only those that ask for it get it.
@@ -18,6 +20,12 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('FLANLITE_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def collections():
+    """Register the built-in collections: one that a test imports while it has a registry of its own would be lost to the others."""
+    naming.import_collections()
 
 
 @pytest.fixture(scope='module', autouse=True)

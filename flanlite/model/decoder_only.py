@@ -21,7 +21,7 @@ from flanlite.model.layers import (
     WHOLE,
     Embedding,
     LayerNorm,
-    Linear,
+    Logits,
     RelativePositionBias,
     constrain,
     dropout,
@@ -30,7 +30,8 @@ from flanlite.model.layers import (
     spread_bias,
 )
 from flanlite.model.models import Batch, ModelConfig
-from flanlite.model.t5 import Attention, scan, segments_of, split_keys, stack
+from flanlite.model.stacks import scan, stack
+from flanlite.model.t5 import Attention, segments_of, split_keys
 
 
 @gin.configurable
@@ -117,7 +118,7 @@ class Decoder(nnx.Module):
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
         if not config.logits_via_embedding:
-            self.logits_dense = Linear((config.emb_dim, config.vocab_size), ('embed', 'vocab'), 'float32', rngs)
+            self.logits_dense = Logits(config.emb_dim, config.vocab_size, rngs)
 
     def __call__(
         self, tokens_BT: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, key: jax.Array | None = None

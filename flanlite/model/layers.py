@@ -29,6 +29,7 @@ Axes = tuple[str | None, ...]
 
 RESIDUAL = ('batch', 'residual_length', 'embed')  # between the blocks, and what is kept of a layer for the backward pass
 WHOLE = ('batch', 'length', None)  # what a block multiplies with its share of the weights
+LENT = ('joined_kv', 'batch', 'length', None)  # a copy of it for each part of the model
 
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
@@ -110,7 +111,7 @@ def lend(x_BSD: jax.Array) -> jax.Array:
     rules = _rules.get()
     if rules is None or (parts := rules.mesh.shape['model']) == 1:
         return x_BSD
-    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), ('joined_kv', 'batch', 'length', None))
+    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), LENT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -120,11 +121,34 @@ def gather(param: jax.Array, axes: Axes) -> jax.Array:
 
 
 def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
-    rules = _rules.get()
-    return (grad if rules is None else rules.store(grad, axes),)
+    if (rules := _rules.get()) is None:
+        return (grad,)
+    if axes[-1] == 'embed':  # turned, since TPUs do not scatter narrow pieces of the last axis, but sum it everywhere
+        return (rules.store(grad.T, axes[::-1]).T,)
+    return (rules.store(grad, axes),)
 
 
 gather.defvjp(lambda param, axes: (gather(param, axes), None), _scatter)
+
+
+def cast(param: jax.Array, dtype: str) -> jax.Array:
+    """Bring a layer's parameter to the dtype that it is multiplied in.
+
+    It is rounded first, since the TPU's compiler would else cast all layers' before the first, and keep them beside the float32 ones.
+    """
+    if param.dtype == dtype:
+        return param
+    info = jnp.finfo(dtype)
+    return jax.lax.reduce_precision(param, info.nexp, info.nmant).astype(dtype)
+
+
+@jax.custom_vjp
+def together(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return both, with their gradients computed at one time: a kernel's alone could come late, and keep alive what it is computed from."""
+    return x, kernel
+
+
+together.defvjp(lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads))
 
 
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
@@ -167,7 +191,7 @@ class Linear(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        product = self._multiply(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
         return checkpoint_name(product, PRODUCT) if self.saved else product
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -176,11 +200,27 @@ class Linear(nnx.Module):
             # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
             kernel = gather(kernel, self.axes)
             if x.ndim == 4:  # lent to the parts of the model: each multiplies its own copy with its columns
-                kernel_DMJ = kernel.reshape(kernel.shape[0], x.shape[0], -1)
-                return jnp.einsum('MBSD,DMJ->BSMJ', x, kernel_DMJ).reshape(*x.shape[1:3], -1)
+                specs = rules.spec(LENT), rules.spec((None, 'joined_kv'))
+                multiply = jax.shard_map(
+                    lambda x_1BSD, kernel_DJ: x_1BSD[0] @ kernel_DJ,
+                    mesh=rules.mesh,
+                    in_specs=specs,
+                    out_specs=rules.spec(('batch', 'length', 'joined_kv')),
+                )
+                return multiply(x, kernel)
             return x @ kernel
         # Over flat rows: the kernel's gradient then contracts one axis, where XLA's CPU backend would transpose for two.
         return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+
+
+class Logits(Linear):
+    """The last matrix multiplication, in float32; the logits' gradient, which is large, is used up before the layers' backward pass."""
+
+    def __init__(self, embed: int, vocab: int, rngs: nnx.Rngs) -> None:
+        super().__init__((embed, vocab), ('embed', 'vocab'), 'float32', rngs)
+
+    def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return super()._multiply(*together(x, kernel))
 
 
 class LayerNorm(nnx.Module):

@@ -21,6 +21,7 @@ from flanlite.model.layers import (
     Embedding,
     LayerNorm,
     Linear,
+    Logits,
     RelativePositionBias,
     constrain,
     dropout,
@@ -29,7 +30,8 @@ from flanlite.model.layers import (
     reshard,
     spread_bias,
 )
-from flanlite.model.models import REMAT_POLICIES, Batch, ModelConfig
+from flanlite.model.models import Batch, ModelConfig
+from flanlite.model.stacks import scan, stack
 
 
 @gin.configurable
@@ -203,23 +205,6 @@ class DecoderLayer(nnx.Module):
         return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[3], rate)
 
 
-def stack(make: Callable[[nnx.Rngs], nnx.Module], num_layers: int, rngs: nnx.Rngs) -> nnx.Module:
-    """Make layers whose parameters lie stacked on axis 0."""
-    return nnx.vmap(lambda key: make(nnx.Rngs(key)))(jax.random.split(rngs.params(), num_layers))
-
-
-def scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: str = 'none') -> tuple[Any, Any]:
-    """Run `step(layer, carry, x) -> (carry, y)` over stacked layers."""
-    graphdef, params = nnx.split(layers)
-
-    def body(carry: Any, layer: tuple[Any, Any]) -> tuple[Any, Any]:
-        return step(nnx.merge(graphdef, layer[0]), carry, layer[1])
-
-    if remat_policy != 'none':
-        body = jax.checkpoint(body, policy=REMAT_POLICIES[remat_policy], prevent_cse=False)
-    return jax.lax.scan(body, carry, (params, xs))
-
-
 def split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
     """Make a stack's key, and the stacked keys of its layers."""
     if key is None:
@@ -263,7 +248,7 @@ class Decoder(nnx.Module):
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
         if not config.logits_via_embedding:
-            self.logits_dense = Linear((config.emb_dim, config.vocab_size), ('embed', 'vocab'), 'float32', rngs)
+            self.logits_dense = Logits(config.emb_dim, config.vocab_size, rngs)
 
     def __call__(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import t5x_fixtures
 from flax import nnx
+from jax.sharding import AbstractMesh, PartitionSpec
 
 from flanlite.model import layers, models, t5
 from flanlite.train import losses
@@ -238,8 +239,11 @@ def test_activations_are_constrained_by_name():
         seen.add(axes)
         return x
 
-    mesh = types.SimpleNamespace(size=2, shape={'model': 2})
-    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=lambda axes: axes)):
+    def spec(axes):
+        return PartitionSpec(*('model' if axis == 'joined_kv' else None for axis in axes))
+
+    mesh = AbstractMesh((1, 2), ('data', 'model'))
+    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=spec)):
         jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
     kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab'), ('vocab', None)}
     inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
