@@ -34,7 +34,7 @@ LENT = ('joined_kv', 'batch', 'length', None)  # a copy of it for each part of t
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
-PRODUCT = 'product'  # what the remat policy 'minimal' saves
+PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # what remat policies save
 MASKED = -1e10  # T5X's logit of what is hidden; finite, so that a row in which everything is masked stays finite
 
 
@@ -97,7 +97,7 @@ reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambd
 
 
 def keep_gathered(x_BTD: jax.Array) -> jax.Array:
-    """Let the remat policy 'minimal' save what was gathered for a block, where parameters are whole: to gather it again is traffic."""
+    """Let remat policies save what was gathered for a block as they do products, where parameters are whole: to gather again is traffic."""
     rules = _rules.get()
     whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
     return checkpoint_name(x_BTD, PRODUCT) if whole else x_BTD
@@ -182,17 +182,17 @@ class Linear(nnx.Module):
         *,
         init: str = 'truncated_normal',
         scale: float = 1.0,
-        saved: bool = True,
+        name: str | None = PRODUCT,
     ) -> None:
         initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
         self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes, computed_in=dtype)
         self.axes = axes
-        self.saved = saved  # by the remat policy 'minimal'
+        self.name = name  # by which a remat policy saves the product; None is never saved
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
         product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
-        return checkpoint_name(product, PRODUCT) if self.saved else product
+        return checkpoint_name(product, self.name) if self.name else product
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if (rules := _rules.get()) and rules.mesh.size > 1:
@@ -244,7 +244,7 @@ class MLP(nnx.Module):
         self.activations = tuple(activations)
         self.dropout_rate = dropout_rate
         for name in self._branches():
-            setattr(self, name, Linear((embed, mlp), ('embed', 'mlp'), dtype, rngs))
+            setattr(self, name, Linear((embed, mlp), ('embed', 'mlp'), dtype, rngs, name=MLP_PRODUCT))
         self.wo = Linear((mlp, embed), ('mlp', 'embed'), dtype, rngs)
 
     def _branches(self) -> list[str]:

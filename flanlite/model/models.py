@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx, traverse_util
 
 from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache
-from flanlite.model.layers import ACTIVATIONS, PRODUCT, Axes, current_rules
+from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT, Axes, current_rules
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
@@ -24,7 +24,8 @@ Batch = Mapping[str, jax.Array]
 # What the backward pass of a layer finds saved; the rest it computes again.
 REMAT_POLICIES = {
     'none': None,
-    'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT),
+    'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT, MLP_PRODUCT),
+    'save_dot_except_mlp': jax.checkpoint_policies.save_only_these_names(PRODUCT),
     'full': jax.checkpoint_policies.nothing_saveable,
 }
 
@@ -60,7 +61,8 @@ class ModelConfig:
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
         remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products, and of these a decoder's keys and
-            values of the source, which are large; where parameters are whole over `data`, not what the MLP gathers either) or 'full'.
+            values of the source, which are large; where parameters are whole over `data`, not what the MLP gathers either),
+            'save_dot_except_mlp' (the MLP's products as well, MaxText's name) or 'full'.
         relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
         attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
     """

@@ -16,6 +16,7 @@ from flax import nnx
 from flanlite.model.attention import DecodingCache, KeysValues, attention, attention_over, prepare_bias
 from flanlite.model.layers import (
     MLP,
+    PRODUCT,
     RESIDUAL,
     WHOLE,
     Embedding,
@@ -75,8 +76,7 @@ class Attention(nnx.Module):
         joined = config.num_heads * config.head_dim
         into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
         self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
-        self.key = Linear(*into, config.dtype, rngs, init='normal', saved=saves_source)
-        self.value = Linear(*into, config.dtype, rngs, init='normal', saved=saves_source)
+        self.key, self.value = (Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None) for _ in range(2))
         self.out = Linear(*out, config.dtype, rngs, init='normal')
 
     def _heads(self, x_BTJ: jax.Array) -> jax.Array:

@@ -163,7 +163,7 @@ def gradient(config):
     return jax.jit(jax.grad(loss))(params_of(config), batch_of(2))
 
 
-@pytest.mark.parametrize('policy', ['minimal', 'full'])
+@pytest.mark.parametrize('policy', ['minimal', 'save_dot_except_mlp', 'full'])
 def test_recomputing_changes_no_gradient(policy):
     expected = gradient(CONFIG)
     got = gradient(dataclasses.replace(CONFIG, remat_policy=policy))
