@@ -13,6 +13,7 @@ import gin
 from flanlite.data import cache
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
+from flanlite.model import kinds
 from flanlite.train import partitioning
 
 
@@ -60,7 +61,7 @@ def infer(
     with opened(input, 'r') as source, opened(output, 'w') as sink:
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
-        model = load(checkpoint, vocabulary)
+        model = load(checkpoint, vocabulary, **kinds.set_by_gin())
         while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False) + '\n')

@@ -14,6 +14,7 @@ from flanlite.data.mixtures import Mixture
 from flanlite.eval import evaluate, report, results, seqio_metrics, splits, tables
 from flanlite.eval.evaluate import Evaluator
 from flanlite.eval.results import Piece
+from flanlite.model import kinds
 from flanlite.train import checkpoints, parameters, partitioning
 
 
@@ -32,7 +33,7 @@ def evaluate_checkpoint(
     """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
 
     Args:
-        checkpoint: for `parameters.load_params`.
+        checkpoint: for `parameters.load_params`; its config is its own, but for what gin sets, such as `T5Config.dtype`.
         mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot` behind it and such.
@@ -50,7 +51,7 @@ def evaluate_checkpoint(
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
     names, failed = scorable(mixed)
-    run = parameters.load_run(checkpoint)
+    run = parameters.load_run(checkpoint, **kinds.set_by_gin())
     vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = feature_lengths or run.feature_lengths

@@ -23,6 +23,19 @@ def model(config: ModelConfig | None = None) -> ModelConfig:
     return T5Config() if config is None else config
 
 
+def set_by_gin() -> dict[str, Any]:
+    """Read the fields that gin sets of the model it means, without its defaults."""
+    return gin.get_bindings(type(model()) if gin.get_bindings(model) else T5Config)
+
+
+def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
+    """Replace fields of a config; a `ValueError` where it has no such field."""
+    fields = [field.name for field in dataclasses.fields(config)]
+    if unknown := [name for name in changes if name not in fields]:
+        raise ValueError(f'the model is a {type(config).__name__}, which has no {", ".join(unknown)}; expected some of {", ".join(fields)}')
+    return dataclasses.replace(config, **changes)
+
+
 def from_fields(fields: Mapping[str, Any]) -> ModelConfig:
     """Make the config that was saved as a dict: its fields tell which kind it is of."""
     for kind in KINDS:

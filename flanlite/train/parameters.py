@@ -103,15 +103,15 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
     path = locate(path)
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
-        config = dataclasses.replace(config or kinds.from_fields(manifest['model']), **config_changes)
+        config = kinds.changed(config or kinds.from_fields(manifest['model']), config_changes)
         params = ours.checkpoints.restore_params(ours.step, config, item=ours.item)
         return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], ours.step)
     if path.suffix == SUFFIX:
         found = file_metadata(path)
-        config = dataclasses.replace(config or kinds.from_fields(found['config']), **config_changes)
+        config = kinds.changed(config or kinds.from_fields(found['config']), config_changes)
         return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
     other = _find_released(path)
-    config = dataclasses.replace(config or other.config, **config_changes)
+    config = kinds.changed(config or other.config, config_changes)
     params = place(other.params, config, None, dataclasses.asdict(other.config), path)
     return Run(config, params, other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None), FLAN_LENGTHS, other.step)
 

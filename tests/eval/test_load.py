@@ -1,6 +1,7 @@
 import io
 import json
 
+import gin
 import jax
 import numpy as np
 import pytest
@@ -76,6 +77,27 @@ def test_infer_jsonl(path, tmp_path):
     assert [answer['inputs'] for answer in answers] == TEXTS
     assert answers[0]['prediction'] in ('rises', 'falls') and len(answers[0]['scores']) == 2 and answers[0]['id'] == 5
     assert answers[2]['score'] < 0 and 'prediction' in answers[2]
+
+
+@pytest.fixture
+def settings():
+    yield gin.parse_config
+    gin.clear_config()
+
+
+def test_gin_changes_the_model_that_is_asked(path, tmp_path, settings):
+    source, sink = tmp_path / 'in.jsonl', tmp_path / 'out.jsonl'
+    source.write_text(json.dumps({'inputs': TEXTS[0], 'targets': 'falls'}))
+    scores = []
+    for dtype in ('float32', 'bfloat16'):
+        settings(f"T5Config.dtype = '{dtype}'")
+        infer(str(path), str(source), str(sink))
+        scores.append(json.loads(sink.read_text())['score'])
+    assert scores[0] != scores[1] and scores == pytest.approx([scores[0]] * 2, rel=0.05)
+
+    settings(['DecoderOnlyConfig.num_layers = 2', 'model.config = @DecoderOnlyConfig()'])
+    with pytest.raises(ValueError, match='the model is a T5Config, which has no num_layers'):
+        infer(str(path), str(source), str(sink))
 
 
 def test_infer_text_from_standard_input(path, monkeypatch, capsys):
