@@ -127,7 +127,7 @@ def compile_ahead(args: argparse.Namespace) -> None:
     if not args.topology:
         raise ValueError('compile needs --topology=CHIP:SIZE, such as v5e:16x16 or v5p:4x4x4')
     args.bindings.insert(0, 'INITIAL_CHECKPOINT_PATH=None')  # the step is the same, whatever a run begins with
-    load_config(args)
+    load_config(args, 'INITIAL_CHECKPOINT_PATH')
     compile.compile_ahead(args.topology, try_all=args.search)
 
 
@@ -237,8 +237,8 @@ def import_modules(names: Sequence[str]) -> None:
             raise ValueError(f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH') from error
 
 
-def load_config(args: argparse.Namespace) -> None:
-    """Read the gin files and overrides of a command; first import what they may configure."""
+def load_config(args: argparse.Namespace, *known_macros: str) -> None:
+    """Read the gin files and overrides of a command, which may bind macros of no use to a file; first import what they may configure."""
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
     for name in args.gin_file:
         config.find_gin_file(name, search_paths)
@@ -247,7 +247,7 @@ def load_config(args: argparse.Namespace) -> None:
             importlib.import_module(module)
     bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
     bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None) is not None]
-    config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=tuple(MACRO_FLAGS.values()))
+    config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=(*MACRO_FLAGS.values(), *known_macros))
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -29,12 +29,12 @@ def gin_root() -> pathlib.Path:
 def find_gin_file(name: str, search_paths: Sequence[str] = ()) -> pathlib.Path:
     """Find a gin file: as given, below a search path, or among flanlite's own by the same name (`gin/runs/pocket.gin`)."""
     own = gin_root()
-    candidates = [pathlib.Path(name), *(pathlib.Path(path) / name for path in search_paths), own.parent / name, own / name]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate.resolve()
+    folders = [folder.resolve() for folder in (pathlib.Path(), *map(pathlib.Path, search_paths), own.parent, own)]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
     valid = sorted(f'gin/{path.relative_to(own)}' for path in own.rglob('*.gin'))
-    raise ValueError(f'no gin file {name!r}; {closest(name, valid)}looked in {", ".join(str(path.parent) for path in candidates)}')
+    raise ValueError(f'no gin file {name!r}; {closest(name, valid)}looked in {", ".join(map(str, dict.fromkeys(folders)))}')
 
 
 def load(

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.smoke
         (['audit', '--mixture=pocket'], ['holds nothing out', '--held_out']),
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
         (['infer', '--checkpoint=nowhere', '--input=nothing.txt'], ['nothing.txt']),
+        (['compile', '--gin_file=gin/runs/pocket_decoder.gin', '--topology=v9:8'], ["topology 'v9:8'", 'v5e:16x16']),
     ],
 )
 def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
