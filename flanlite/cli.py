@@ -126,8 +126,7 @@ def compile_ahead(args: argparse.Namespace) -> None:
     need_gin_file(args, 'gin/runs/finetune.gin')
     if not args.topology:
         raise ValueError('compile needs --topology=CHIP:SIZE, such as v5e:16x16 or v5p:4x4x4')
-    args.bindings.insert(0, 'INITIAL_CHECKPOINT_PATH=None')  # the step is the same, whatever a run begins with
-    load_config(args, 'INITIAL_CHECKPOINT_PATH')
+    load_config(args)
     compile.compile_ahead(args.topology, try_all=args.search)
 
 
@@ -237,17 +236,19 @@ def import_modules(names: Sequence[str]) -> None:
             raise ValueError(f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH') from error
 
 
-def load_config(args: argparse.Namespace, *known_macros: str) -> None:
-    """Read the gin files and overrides of a command, which may bind macros of no use to a file; first import what they may configure."""
+def load_config(args: argparse.Namespace) -> None:
+    """Read the gin files and overrides of a command; first import what they may configure."""
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
     for name in args.gin_file:
         config.find_gin_file(name, search_paths)
     if args.gin_file or args.bindings:
         for module in CONFIGURED:
             importlib.import_module(module)
-    bindings = [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
+    unused = ['INITIAL_CHECKPOINT_PATH'] if args.gin_file and args.command not in ('train', 'loco') else []  # no other reads it
+    bindings = [f'{macro}=None' for macro in unused]
+    bindings += [f'{macro}={getattr(args, flag)!r}' for flag, macro in MACRO_FLAGS.items() if getattr(args, flag, None) and args.gin_file]
     bindings += [f'{name}={getattr(args, flag)!r}' for flag, name in GIN_FLAGS.items() if getattr(args, flag, None) is not None]
-    config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=(*MACRO_FLAGS.values(), *known_macros))
+    config.load(args.gin_file, bindings + args.bindings, search_paths, known_macros=(*MACRO_FLAGS.values(), *unused))
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -42,6 +42,12 @@ def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
     assert all(word in message for word in words), message
 
 
+@pytest.mark.parametrize('file', ['finetune', 'pocket_decoder'])
+def test_no_checkpoint_is_needed_where_none_is_read(file, capsys):
+    assert cli.main(['show', f'--gin_file=gin/runs/{file}.gin', '--mixture=pocket']) == 0
+    assert 'pocket: 25 tasks' in capsys.readouterr().out
+
+
 def test_gin_flags_with_and_without_equals():
     args = cli.parse(['train', '--gin_file=a.gin', '--gin_file', 'b.gin', '--gin.TRAIN_STEPS=3', '--gin.SEED', '4'])
     assert (args.gin_file, args.bindings) == (['a.gin', 'b.gin'], ['TRAIN_STEPS=3', 'SEED=4'])
