@@ -23,7 +23,8 @@ def scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: 
     """
     graphdef, state = nnx.split(layers)
     params, tree = jax.tree.flatten(state)
-    dtypes = [param.get_metadata().get('computed_in') or param.dtype for param in jax.tree.leaves(state, is_leaf=_is_param)]
+    variables = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, nnx.Param))
+    dtypes = [variable.get_metadata().get('computed_in') or variable.dtype for variable in variables]
     slots = [None if param.dtype == dtype else gradient_slot(param, dtype) for param, dtype in zip(params, dtypes, strict=True)]
     params = [param if slot is None else jax.lax.stop_gradient(param) for param, slot in zip(params, slots, strict=True)]
 
@@ -55,7 +56,3 @@ def gradient_slot(param: jax.Array, dtype: str) -> jax.Array:
 gradient_slot.defvjp(
     lambda param, dtype: (gradient_slot(param, dtype), param[:0]), lambda dtype, like_param, grad: (grad.astype(like_param.dtype),)
 )
-
-
-def _is_param(x: Any) -> bool:
-    return isinstance(x, nnx.Param)

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import itertools
 import types
 
 import jax
@@ -12,6 +13,7 @@ from jax.sharding import AbstractMesh, PartitionSpec
 
 from flanlite.model import layers, models, t5
 from flanlite.train import losses
+from flanlite.train.compile import count_flops
 
 CONFIG = t5.T5Config(
     vocab_size=64, emb_dim=16, num_heads=2, num_encoder_layers=2, num_decoder_layers=3, head_dim=8, mlp_dim=32,
@@ -154,13 +156,17 @@ def test_tied_logits_use_the_embedding():
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
-@functools.lru_cache
-def gradient(config):
+def gradient_of(config):
     def loss(params, batch):
         logits_BTV = models.bind(config, params)(batch)
         return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
 
-    return jax.jit(jax.grad(loss))(params_of(config), batch_of(2))
+    return jax.grad(loss)
+
+
+@functools.lru_cache
+def gradient(config):
+    return jax.jit(gradient_of(config))(params_of(config), batch_of(2))
 
 
 @pytest.mark.parametrize('policy', ['minimal', 'save_dot_except_mlp', 'full'])
@@ -168,6 +174,12 @@ def test_recomputing_changes_no_gradient(policy):
     expected = gradient(CONFIG)
     got = gradient(dataclasses.replace(CONFIG, remat_policy=policy))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, expected)
+
+
+def test_policies_compute_the_more_the_less_they_save():
+    configs = [dataclasses.replace(CONFIG, remat_policy=policy) for policy in ('none', 'minimal', 'save_dot_except_mlp', 'full')]
+    flops = [count_flops(jax.make_jaxpr(gradient_of(config))(params_of(config), batch_of(2)).jaxpr) for config in configs]
+    assert all(less < more for less, more in itertools.pairwise(flops)), flops
 
 
 def test_dropout_depends_on_its_key_alone():
