@@ -18,8 +18,8 @@ setuptools.setup(
     python_requires='>=3.11,<3.14',
     packages=FLANLITE + MIXTURES + ['flanlite.gin'],
     package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
-    package_data={'flanlite.eval': ['*.css'], 'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
-    entry_points={'console_scripts': ['flanlite = flanlite.cli:main']},
+    package_data={'flanlite.report': ['*.css'], 'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
+    entry_points={'console_scripts': ['flanlite = flanlite.cli.main:main']},
     install_requires=[
         'array-record>=0.8.1,<0.9',
         'cloudpickle>=3.1,<4',

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from flanlite.model import attention, layers
+from flanlite.mesh import activations, partitioning
+from flanlite.model.attention import attention, blocks
 from flanlite.train import compile as ahead
-from flanlite.train import partitioning
 
 SHAPES = '1x8x512x512x64,1x8x256x256x64c,1x8x2048x2048x64'
 TPU_SHAPES = '4x16x1024x1024x64,4x16x256x256x64c,4x16x256x1024x64,4x16x4096x4096x64'
@@ -66,14 +66,14 @@ def flanlite(implementation, q, k, v, bias, ids_BT, ids_BS, causal):
 def t5x_formula(q, k, v, bias, ids_BT, ids_BS, causal):
     """Add the bias's and the mask's array to the scores; weights in the inputs' dtype."""
     mask_BTS = attention.segment_mask(ids_BT, ids_BS, causal=causal)
-    bias_BHTS = layers.spread_bias(bias, q.shape[1])[None] + jnp.where(mask_BTS, 0.0, layers.MASKED)[:, None]
+    bias_BHTS = blocks.spread_bias(bias, q.shape[1])[None] + jnp.where(mask_BTS, 0.0, blocks.MASKED)[:, None]
     logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q, k).astype(jnp.float32) + bias_BHTS
     return jnp.einsum('BHTS,BSHK->BTHK', jax.nn.softmax(logits_BHTS).astype(q.dtype), v)
 
 
 def jax_nn(q, k, v, bias, ids_BT, ids_BS, causal):
     mask_BTS = attention.segment_mask(ids_BT, ids_BS)
-    bias_1HTS = layers.spread_bias(bias, q.shape[1])[None].astype(q.dtype)
+    bias_1HTS = blocks.spread_bias(bias, q.shape[1])[None].astype(q.dtype)
     return jax.nn.dot_product_attention(
         q, k, v, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, is_causal=causal, implementation='xla'
     )  # fmt: skip
@@ -88,7 +88,7 @@ def measure(attend, shape, dtype, rules, repeats):
     structs = [jax.ShapeDtypeStruct(*of, sharding=rules.replicated) for of in zip(shapes, dtypes, strict=True)]
 
     def total(q, k, v, bias, ids_BT, ids_BS):
-        with layers.activation_rules(rules):
+        with activations.activation_rules(rules):
             return jnp.sum(jnp.square(attend(q, k, v, bias, ids_BT, ids_BS, causal).astype(jnp.float32)))
 
     gradients = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)), out_shardings=rules.replicated)

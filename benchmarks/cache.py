@@ -13,7 +13,10 @@ import os
 import tempfile
 import time
 
-from flanlite.data import cache, mixtures, tasks, vocabularies
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures
+from flanlite.data.seqio_bridge import tasks
+from flanlite.data.tokens import vocabularies
 
 
 def main():

@@ -20,6 +20,8 @@ import time
 
 import numpy as np
 
+from flanlite.data.tokens import example
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,12 +82,12 @@ def synthetic(rng, count):
 def write_split(folder, examples):
     from array_record.python import array_record_module
 
-    from flanlite.data import cached
+    from flanlite.data.cache import cached
 
     folder.mkdir(parents=True)
     writer = array_record_module.ArrayRecordWriter(str(folder / 'shard.array_record'), 'group_size:1')
     for row, (inputs, targets) in enumerate(examples):
-        writer.write(cached.encode_example(cached.Example(inputs, targets, row, row % 10)))
+        writer.write(cached.encode_example(example.Example(inputs, targets, row, row % 10)))
     writer.close()
     np.save(folder / cached.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
     shards = [{'file': 'shard.array_record', 'num_examples': len(examples)}]
@@ -96,7 +98,7 @@ def write_seqio(folder, split_folder):
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
     import tensorflow as tf
 
-    from flanlite.data import cached
+    from flanlite.data.cache import cached
 
     def feature(ids):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=ids.tolist()))
@@ -127,7 +129,8 @@ def measure_flanlite(options):
     started = time.time()
     import grain  # noqa: F401
 
-    from flanlite.data import batches, cached
+    from flanlite.data.batches import batches
+    from flanlite.data.cache import cached
 
     imported = time.time()
     lengths = split_lengths(options)

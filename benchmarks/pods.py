@@ -13,9 +13,10 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
 from flanlite.train import compile as ahead
-from flanlite.train import optimizers, partitioning
+from flanlite.train import optimizers
 from flanlite.train.step import StepConfig
 
 

@@ -23,8 +23,8 @@ import time
 
 ROWS = 500
 COMMANDS = {
-    'flanlite --help': 'from flanlite import cli; cli.main(["--help"])',
-    'flanlite datasets': 'from flanlite import cli; cli.main(["datasets"])',
+    'flanlite --help': 'from flanlite.cli import main as cli; cli.main(["--help"])',
+    'flanlite datasets': 'from flanlite.cli import main as cli; cli.main(["datasets"])',
     'import flanlite.mixtures.flan2021': 'import flanlite.mixtures.flan2021',
     'import seqio': 'import seqio',
 }
@@ -82,8 +82,8 @@ def measure(options):
 
 def collection(options):
     """Register a collection of made-up data sets."""
-    from flanlite.data import sources, specs
-    from flanlite.data.templates import Template
+    from flanlite.data.specs import sources, specs
+    from flanlite.data.specs.templates import Template
 
     def rows(split):
         return [{'text': f'Is {index} times {index} more than {7 * index}?', 'label': index % 2} for index in range(ROWS)]
@@ -101,7 +101,8 @@ def collection(options):
 
 def ensure(options):
     """Find the mixture in the cache, or build it."""
-    from flanlite.data import cache, mixtures
+    from flanlite.data.cache import cache
+    from flanlite.data.mixing import mixtures
 
     collection(options)
     mixture = mixtures.resolve('startup')
@@ -121,7 +122,7 @@ def make(options):
 
 
 def open_flanlite(options):
-    from flanlite.data import batches
+    from flanlite.data.batches import batches
 
     splits, rates = ensure(options)
     iterator = batches.train_iterator(list(splits.values()), list(rates.values()), feature_lengths=LENGTHS, batch_size=64, seed=0)

@@ -229,7 +229,8 @@ def tell(**figures):
 
 def make(options):
     """Fill the token cache, and SeqIO's with the same tokens."""
-    from flanlite.data import cache, mixtures
+    from flanlite.data.cache import cache
+    from flanlite.data.mixing import mixtures
 
     caps = {entry.task: entry.max_examples for entry in mixtures.resolve(DATA_SET).entries}
     split = cache.ensure(list(caps), split='train', vocabulary='pocket', max_examples=caps, fail_fast=True).splits[DATA_SET]
@@ -244,7 +245,7 @@ def train(options, arguments):
     """Run `flanlite train`, and tell how long its parts take."""
     import jax
 
-    from flanlite import cli
+    from flanlite.cli import main as cli
     from flanlite.model import flops
     from flanlite.train import checkpoints, run
 

@@ -1,6 +1,6 @@
 """Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned T5 loop and leave-one-cluster-out evaluation."""
 
-__version__ = '0.1.0'
+from flanlite.version import __version__ as __version__
 
 
 def load(path: str, **options: object) -> object:

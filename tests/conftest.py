@@ -5,7 +5,7 @@ import os
 import gin
 import pytest
 
-from flanlite.data import naming
+from flanlite.data.mixing import naming
 
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 

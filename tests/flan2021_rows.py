@@ -1,6 +1,6 @@
 """Made-up rows of FLAN 2021's data sets in TFDS's shapes, and the check that a row renders with every template."""
 
-from flanlite.data import templates
+from flanlite.data.specs import templates
 
 EMPTY_FIELDS = {'title', 'activity'}  # what some rows of the data lack
 

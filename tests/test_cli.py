@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from flanlite import cli
-from flanlite.data import mixtures
+from flanlite.cli import main as cli
+from flanlite.data.mixing import mixtures
 
 pytestmark = pytest.mark.smoke
 
@@ -85,7 +85,7 @@ def test_lineage_is_short_for_a_gin_binding():
 
 def test_lint_passes():
     """All collections are checked, those beside the built-in ones too, and each data set once."""
-    found = subprocess.run([sys.executable, '-m', 'flanlite.cli', 'lint'], capture_output=True, text=True)
+    found = subprocess.run([sys.executable, '-m', 'flanlite', 'lint'], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     checked = [line.partition(' data sets')[0] for line in found.stdout.splitlines()]
     assert checked == ['flan2021: 70', 'pocket: 25', 't0: 25', 'flan2021_faithful: 1', 't0_bigbench: 14', 't0_plus: 3']

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import gin
 import pytest
 
-from flanlite import config
+from flanlite.cli import gin_config
 
 pytestmark = pytest.mark.smoke
 
@@ -24,15 +24,15 @@ def toy_gin(tmp_path):
 
 
 def test_bindings_override_files_and_strings_need_no_quotes(toy_gin):
-    config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=/some/where'])
+    gin_config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=/some/where'])
     assert toy_run() == (7, '/some/where', {'inputs': 4})
 
 
 def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
-    config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=a b'])
+    gin_config.load([toy_gin], ['TRAIN_STEPS=7', 'toy_run.folder=a b'])
     before = toy_run()
-    (tmp_path / 'resolved.gin').write_text(config.resolved())
-    config.load([str(tmp_path / 'resolved.gin')])
+    (tmp_path / 'resolved.gin').write_text(gin_config.resolved())
+    gin_config.load([str(tmp_path / 'resolved.gin')])
     assert toy_run() == before
 
 
@@ -53,7 +53,7 @@ def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
 )
 def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):
     with pytest.raises(ValueError) as raised:
-        config.load([toy_gin], [binding])
+        gin_config.load([toy_gin], [binding])
     message = str(raised.value)
     assert '\n' not in message
     assert all(word in message for word in words), message
@@ -61,4 +61,4 @@ def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):
 
 def test_missing_gin_file_names_the_closest(toy_gin):
     with pytest.raises(ValueError, match=r'gin/models/smal\.gin.*did you mean gin/models/small\.gin'):
-        config.load(['gin/models/smal.gin'])
+        gin_config.load(['gin/models/smal.gin'])

@@ -73,7 +73,7 @@ def heavy_after(code: str) -> set[str]:
 
 
 COLLECTIONS = ['flanlite.mixtures.flan2021', 'flanlite.mixtures.pocket', 'flanlite.mixtures.t0']
-LIGHT = ['flanlite', 'flanlite.cli', 'flanlite.data.mixtures', *COLLECTIONS]
+LIGHT = ['flanlite', 'flanlite', 'flanlite.data.mixing.mixtures', *COLLECTIONS]
 
 
 @pytest.mark.parametrize('module', LIGHT)

@@ -41,7 +41,7 @@ def test_wheel_runs_away_from_the_checkout(wheel, tmp_path):
     script = (
         'import sys, flanlite\n'
         f'assert flanlite.__file__.startswith({str(tmp_path)!r}), flanlite.__file__\n'
-        'from flanlite import cli\n'
+        'from flanlite.cli import main as cli\n'
         'sys.exit(cli.main(sys.argv[1:]))\n'
     )
     train = ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEPS=2', f'--model_dir={tmp_path / "run"}']

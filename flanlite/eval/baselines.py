@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from flanlite.data.cached import CachedSplit, Example
-from flanlite.data.vocabularies import Vocabulary
-from flanlite.eval import metrics
-from flanlite.eval.evaluate import answers_of, groups_of, metric_of, places
-from flanlite.eval.scores import TaskScores
+from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.eval.evaluator import answers_of, groups_of, metric_of, places
+from flanlite.metrics import metrics
+from flanlite.report.scores import TaskScores
 
 TRAINING_ANSWERS = 5_000
 
@@ -49,7 +50,7 @@ def by_rule(
     """Score a rule that reads no template: each row counts the mean over the texts that the rule gives."""
     examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
     metric = metric_of(name, examples)
-    found = metrics.find(metric)
+    found = metrics.get_metric(metric)
     counts = [np.mean([found.count(text, answers_of(example, vocabulary)) for text in rule(example)], axis=0) for example in examples]
     counts = found.with_groups(np.array(counts, np.float64), groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates=False), counts)

@@ -1,191 +1,124 @@
-"""An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's kept."""
+"""One evaluation: a checkpoint on a mixture, per template, with a report."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import json
+import pathlib
+import time
+from collections.abc import Mapping
 
 import gin
 import jax
-import numpy as np
 
-from flanlite.data import specs
-from flanlite.data.cached import CachedSplit, Example
-from flanlite.data.vocabularies import EOS_ID, Vocabulary
-from flanlite.eval import generate, metrics, rank, seqio_metrics
-from flanlite.eval.generate import Decoding
-from flanlite.eval.progress import progress
-from flanlite.eval.rank import Question
-from flanlite.eval.scores import OwnScores, TaskScores
-from flanlite.eval.seqio_metrics import MetricError
-from flanlite.model import models
-from flanlite.model.models import ModelConfig
-from flanlite.train.partitioning import Partitioner, make_partitioner
-
-FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
-DEFAULT_TARGET_LENGTH = 64
+from flanlite.cli import gin_config
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
+from flanlite.eval import seqio_metrics, splits
+from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.mesh import partitioning
+from flanlite.model import kinds
+from flanlite.report import report, results, tables
+from flanlite.report.results import Piece
+from flanlite.train import checkpoints, parameters
 
 
 @gin.configurable
-@dataclasses.dataclass(frozen=True)
-class Evaluator:
-    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by a SeqIO task's own metrics.
+def evaluate_checkpoint(
+    checkpoint: str | None = None,
+    mixture: str | None = None,
+    split: str = 'test',
+    output: str | None = None,
+    *,
+    vocabulary: str | None = None,
+    feature_lengths: Mapping[str, int] | None = None,
+    style: str = 'instructions',
+    max_rows: int | None = None,
+) -> Piece:
+    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
 
     Args:
-        splits: the cached split of each task.
-        vocabulary: that of the splits.
-        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing.
-        decoding: how answers are generated; by default greedily, up to `targets` of `feature_lengths`.
-        tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+        checkpoint: for `parameters.load_params`; its config is its own, but for what gin sets, such as `T5Config.dtype`.
+        mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
+        split: train, validation or test; a data set without a test split is scored on its validation split.
+        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot` behind it and such.
+        vocabulary: by default the one that the model was trained with.
+        feature_lengths: longer inputs are cut, and answers end there; by default as in training.
+        style: see `specs.STYLES`.
+        max_rows: at most so many rows of each task.
+
+    Raises:
+        ValueError: a checkpoint, mixture or split that does not exist, or a mixture of which no task can be read.
     """
+    if not checkpoint:
+        raise ValueError('eval needs a model; give one with --checkpoint=PATH')
+    partitioning.join_processes()
+    partitioning.keep_compiled(cache.cache_folder() / 'jax')
+    mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
+    names, failed = scorable(mixed)
+    run = parameters.load_run(checkpoint, **kinds.set_by_gin())
+    vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
+    run.config.check_vocabulary(vocabulary.name, vocabulary.size)
+    lengths = feature_lengths or run.feature_lengths
+    shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
+    opened = splits.open_splits(names, split, vocabulary, style=style, max_rows=max_rows, shots=shots)
+    if not opened.splits:
+        raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
 
-    splits: Mapping[str, CachedSplit]
-    vocabulary: Vocabulary
-    feature_lengths: Mapping[str, int] | None = None
-    decoding: Decoding | None = None
-    tokens_per_batch: int = 4096
-
-    def run(
-        self,
-        config: ModelConfig,
-        params: models.Params,
-        partitioner: Partitioner | None = None,
-        *,
-        template: Mapping[str, int] | None = None,
-        skip: Callable[[str, str], Any] | None = None,
-    ) -> dict[str, TaskScores | OwnScores]:
-        """Score a model on all tasks.
-
-        Args:
-            config: the model's.
-            params: its parameters, anywhere.
-            partitioner: the mesh; by default `make_partitioner()`.
-            template: reads only that template of each task; None reads all.
-            skip: is called with the name of each task whose own metrics fail, and why; by default that is raised.
-        """
-        partitioner = partitioner or make_partitioner()
-        params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
-        chosen = dict.fromkeys(self.splits) if template is None else template
-        scores = {}
-        for name in self.splits:
-            try:
-                scores[name] = self.run_task(name, config, params, partitioner, chosen[name])
-            except MetricError as error:
-                if skip is None:
-                    raise
-                skip(name, str(error))
-        return scores
-
-    def run_task(
-        self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
-    ) -> TaskScores | OwnScores:
-        """Score a model on one task."""
-        own = seqio_metrics.find(name)
-        examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
-        examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
-        model = (config, params, partitioner)
-        if own is not None:
-            return self.by_own_metrics(own, examples, *model)
-        ranked = all(example.options for example in examples)
-        predictions = self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
-        return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
-
-    def cut(self, inputs: np.ndarray) -> np.ndarray:
-        """Cut inputs that are longer than those in training."""
-        return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
-
-    def ranked(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
-        """Predict the most probable option of each example."""
-        questions = [Question(example.inputs, example.option_tokens) for example in examples]
-        with progress(f'ranking {name}', sum(len(question.options) for question in questions), 'options') as advance:
-            scores = rank.score(*model, questions, self.tokens_per_batch, advance)
-        return [example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)]
-
-    def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
-        """Predict by decoding."""
-        return [self.vocabulary.decode(tokens) for tokens in self.decoded(name, examples, *model)]
-
-    def decoded(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
-        """Decode an answer to each example."""
-        length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
-        settings = self.decoding or Decoding(max_length=length)
-        inputs = [example.inputs for example in examples]
-        with progress(f'answering {name}', len(inputs), 'inputs') as advance:
-            return generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
-
-    def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
-        """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they need."""
-        needed = {metric.needs for metric in seqio_metrics.metrics_of(task)}
-        answers = self.decoded(task.name, examples, *model) if 'PREDICTION' in needed else None
-        log_probs = self.target_scores(task.name, examples, *model) if 'SCORE' in needed else None
-        return seqio_metrics.score(task, examples, answers, log_probs)
-
-    def target_scores(self, name: str, examples: Sequence[Example], *model: Any) -> np.ndarray:
-        """Compute the log-probability of each target, cut as in training: float32[N]."""
-        longest = None if self.feature_lengths is None else self.feature_lengths['targets']
-        questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
-        with progress(f'scoring {name}', len(questions), 'targets') as advance:
-            return np.concatenate(rank.score(*model, questions, self.tokens_per_batch, advance))
-
-    def cut_notes(self) -> list[str]:
-        """Say how many inputs are longer than what the model reads."""
-        notes = []
-        for name, split in self.splits.items():
-            longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
-            share = float(np.mean(split.lengths[:, 0] > longest))
-            if share > 0:
-                notes.append(f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.')
-        return notes
+    evaluator = Evaluator(opened.splits, vocabulary, lengths)
+    start = time.monotonic()
+    scores = evaluator.run(run.config, run.params, skip=failed.__setitem__)
+    if not scores:
+        raise ValueError('; '.join(failed.values()))
+    seen = trained_on(checkpoint)
+    piece = results.piece(
+        scores,
+        {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
+        run=pathlib.Path(checkpoint).name, model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        trained=seen, split=split, skipped=opened.skipped | failed,
+        notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
+        samples=tuple(samples(scores, opened.splits, vocabulary)),
+        seconds={'score': time.monotonic() - start},
+        settings=gin_config.resolved(), environment=splits.environment(),
+    )  # fmt: skip
+    if jax.process_index() == 0:
+        kind = f'{split}-{shots.number}shot' if shots else split
+        publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), piece, mixed.name)
+    return piece
 
 
-def metric_of(name: str, examples: Sequence[Example]) -> str:
-    """Name a task's metric: its data set's, or one that fits a foreign task."""
-    spec = specs.find_spec(name)
-    if isinstance(spec, specs.DatasetSpec):
-        return spec.metric
-    return 'accuracy' if all(example.options for example in examples) else FOREIGN_METRIC
+def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
+    """Name the tasks of a mixture that can be scored, and say of the others why not; a `ValueError` where none can."""
+    failed = seqio_metrics.faults([entry.task for entry in mixture.entries])
+    names = [entry.task for entry in mixture.entries if entry.task not in failed]
+    if not names:
+        raise ValueError('; '.join(failed.values()))
+    return names, failed
 
 
-def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
-    """Return which examples are right only together: those of a group that the same template asks; None where each counts alone."""
-    return [(example.template, example.group) for example in examples] if any(example.group for example in examples) else None
+def publish(folder: pathlib.Path, piece: Piece, mixture: str) -> None:
+    """Write results and report to a folder, and print a table."""
+    results.save(folder, piece)
+    report.build(folder, f'{mixture}: {piece.model}')
+    tables.print_tasks(piece)
+    print(f'wrote {folder}/report.html, report.md and results.json')
 
 
-def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Return the texts that count as right; the target where the example names none."""
-    return example.answers or (vocabulary.decode(example.targets),)
+def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
+    """Name the folder of an evaluation's results: in the run's folder, or beside a file."""
+    path = pathlib.Path(checkpoint)
+    if path.is_file():
+        return path.with_suffix('') / 'eval' / f'{mixture}-{split}'
+    model_dir = next((folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path)
+    average = '-ema' if path.name == checkpoints.EMA and path != model_dir else ''
+    return model_dir / 'eval' / f'{mixture}-{split}{average}'
 
 
-def score_task(
-    name: str, method: str, examples: Sequence[Example], predictions: Sequence[str], vocabulary: Vocabulary, templates: bool = True
-) -> TaskScores:
-    """Count what a task's metric counts in each prediction."""
-    metric = metric_of(name, examples)
-    answers = [answers_of(example, vocabulary) for example in examples]
-    counts = metrics.find(metric).counts(predictions, answers, groups_of(examples))
-    return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
-
-
-def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and templates of examples; the templates are -1 where a baseline reads none."""
-    rows = np.array([example.row for example in examples], np.int64)
-    return rows, np.array([example.template if templates else -1 for example in examples], np.int64)
-
-
-def samples(
-    scores: Mapping[str, TaskScores | OwnScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
-) -> list[dict[str, Any]]:
-    """Write out a few examples of each task with the model's predictions: other rows, other templates."""
-    shown = []
-    for name, scored in scores.items():
-        templates = np.unique(scored.templates)
-        rows = list(dict.fromkeys(scored.rows.tolist()))[:count]
-        wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
-        predictions = dict(zip(zip(scored.rows.tolist(), scored.templates.tolist(), strict=True), scored.predictions, strict=True))
-        for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
-            if (template := wanted.get(example.row)) in (example.template, -1):
-                shown.append({
-                    'task': name, 'row': example.row, 'template': example.template,
-                    'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
-                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, template],
-                })  # fmt: skip
-    return shown
+def trained_on(checkpoint: str) -> dict[str, list[str]]:
+    """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no manifest."""
+    path = pathlib.Path(checkpoint)
+    manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:3]) if (folder / 'manifest.json').is_file()), None)
+    found: dict[str, list[str]] = {}
+    for name in json.loads(manifest.read_text(encoding='utf-8'))['tasks'] if manifest else ():
+        found.setdefault(getattr(specs.find_spec(name), 'cluster', None) or '', []).append(name)
+    return found

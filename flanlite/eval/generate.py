@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from flanlite.eval.rank import length_bucket, place_rows
-from flanlite.model import decoding, layers, models
+from flanlite.mesh import activations
+from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import decoding, models
 from flanlite.model.models import ModelConfig
-from flanlite.train.partitioning import Partitioner
 
 
 @gin.configurable
@@ -60,7 +61,7 @@ def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner
     """Compile `decode` on the mesh; equal arguments give the same compiled function again."""
 
     def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
-        with layers.activation_rules(partitioner):
+        with activations.activation_rules(partitioner):
             return decode(params, inputs_BS, key, config=config, settings=settings)
 
     placed = partitioner.shardings(models.logical_axes(config))

@@ -10,11 +10,11 @@ from typing import Any, TextIO
 
 import gin
 
-from flanlite.data import cache
+from flanlite.data.cache import cache
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
+from flanlite.mesh import partitioning
 from flanlite.model import kinds
-from flanlite.train import partitioning
 
 
 @gin.configurable

@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flanlite import config as gin_config
-from flanlite.data import batches, vocabularies
-from flanlite.data.vocabularies import Vocabulary
+from flanlite.cli import gin_config
+from flanlite.data.batches import batches
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
+from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.model import kinds, models
 from flanlite.model.models import ModelConfig
 from flanlite.train import losses, parameters
-from flanlite.train.partitioning import Partitioner, make_partitioner
 
 
 class Ranking(NamedTuple):

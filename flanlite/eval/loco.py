@@ -12,17 +12,22 @@ import gin
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite import config as gin_config
-from flanlite.data import batches, cache, mixtures, naming, specs, vocabularies
-from flanlite.data.clusters import find_split
-from flanlite.eval import report, results, tables
-from flanlite.eval.contenders import HeldOut, Sweep, score_piece
-from flanlite.eval.progress import duration
-from flanlite.eval.results import MODELS
-from flanlite.eval.tables import Report
+from flanlite.cli import gin_config
+from flanlite.data.batches import batches
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures, naming
+from flanlite.data.specs import specs
+from flanlite.data.specs.clusters import find_split
+from flanlite.data.tokens import vocabularies
+from flanlite.eval.systems import HeldOut, Sweep, score_piece
+from flanlite.mesh import partitioning
 from flanlite.model import kinds
 from flanlite.model.models import ModelConfig
-from flanlite.train import journal, partitioning
+from flanlite.progress import duration
+from flanlite.report import report, results, tables
+from flanlite.report.results import MODELS
+from flanlite.report.tables import Report
+from flanlite.train import journal
 
 COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'ablation': 10.0}  # guesses, to begin with
 NOT_SETTINGS = ('MODEL_DIR', 'loco.only', 'loco.clusters', 'loco.model_dir')  # may differ between results that are merged

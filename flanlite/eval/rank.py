@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flanlite.model import layers, models
+from flanlite.mesh import activations
+from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import losses
-from flanlite.train.partitioning import Partitioner
 
 SHARES = (1, 2, 3, 4, 6, 8, 16)  # options an input; a batch has as many times more options than inputs
 MIN_LENGTHS = (16, 4)  # to which inputs and options are padded at least
@@ -56,7 +57,7 @@ def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[...
     """Compile `log_probs` on the mesh; equal arguments give the same compiled function again."""
 
     def score(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        with layers.activation_rules(partitioner):
+        with activations.activation_rules(partitioner):
             return log_probs(params, inputs_BS, source_P, options_PT, config=config)
 
     placed = partitioner.shardings(models.logical_axes(config))

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flanlite.data import specs
-from flanlite.data.cached import Example
-from flanlite.eval.scores import OwnScores, TaskScores
+from flanlite.data.specs import specs
+from flanlite.data.tokens.example import Example
+from flanlite.report.scores import OwnScores, TaskScores
 
 RESAMPLES = 100
 RESAMPLE_SECONDS = 5.0  # a metric that would take longer for all resamples has no interval

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-import flanlite
-from flanlite.data import cache, fewshot, specs
-from flanlite.data.cached import CachedSplit
-from flanlite.data.fewshot import Shots
-from flanlite.data.vocabularies import Vocabulary
+from flanlite.data.cache import cache
+from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.rendering import fewshot
+from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.specs import specs
+from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.version import __version__
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
 
@@ -83,6 +85,6 @@ def environment() -> dict[str, str]:
         'device': f'{len(devices)} x {devices[0].device_kind}',
         'machine': f'{platform.system()} {platform.machine()}',
         'python': platform.python_version(),
-        'flanlite': flanlite.__version__,
+        'flanlite': __version__,
         **{name: importlib.metadata.version(name) for name in packages},
     }

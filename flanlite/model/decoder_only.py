@@ -14,24 +14,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from flanlite.model.attention import DecodingCache, KeysValues, prepare_bias, segment_mask
-from flanlite.model.layers import (
-    MLP,
-    RESIDUAL,
-    WHOLE,
-    Embedding,
-    LayerNorm,
-    Logits,
-    RelativePositionBias,
-    constrain,
-    dropout,
-    dropout_masks,
-    reshard,
-    spread_bias,
-)
+from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, reshard
+from flanlite.model.attention.attention import DecodingCache, KeysValues, prepare_bias, segment_mask, segments_of
+from flanlite.model.attention.blocks import spread_bias
+from flanlite.model.blocks import Attention
+from flanlite.model.layers import MLP, Embedding, LayerNorm, Logits, RelativePositionBias, dropout, dropout_masks
 from flanlite.model.models import Batch, ModelConfig
-from flanlite.model.stacks import scan, stack
-from flanlite.model.t5 import Attention, segments_of, split_keys
+from flanlite.model.stacks import scan, split_keys, stack
 
 
 @gin.configurable

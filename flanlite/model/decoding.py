@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from flanlite.model.attention import DecodingCache
+from flanlite.model.attention.attention import DecodingCache
 
 Step = Callable[[jax.Array, DecodingCache], tuple[jax.Array, DecodingCache]]
 

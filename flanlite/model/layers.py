@@ -10,125 +10,30 @@ residual_length: the residual stream may be split along its length where attenti
 Initialisation follows t5x.examples.t5.layers.
 """
 
-import contextlib
-import contextvars
 import functools
 import math
 import operator
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-Axes = tuple[str | None, ...]
-
-RESIDUAL = ('batch', 'residual_length', 'embed')  # between the blocks, and what is kept of a layer for the backward pass
-WHOLE = ('batch', 'length', None)  # what a block multiplies with its share of the weights
-LENT = ('joined_kv', 'batch', 'length', None)  # a copy of it for each part of the model
+from flanlite.mesh.activations import LENT, RESIDUAL, Axes, constrain, current_rules, gather
 
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
 PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # what remat policies save
-MASKED = -1e10  # T5X's logit of what is hidden; finite, so that a row in which everything is masked stays finite
-
-
-class ActivationRules(Protocol):
-    """Where activations lie while a model is traced; flanlite.train.partitioning.Partitioner is one."""
-
-    mesh: Mesh
-
-    @property
-    def platform(self) -> str:
-        """Of the devices that will run what is traced: 'cpu', 'gpu' or 'tpu'."""
-
-    def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain an activation's sharding by its logical axes."""
-
-    def stored(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
-        """Return where a parameter lies between steps."""
-
-    def store(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain a parameter or its gradient to where it lies between steps."""
-
-    def spec(self, axes: Axes) -> PartitionSpec:
-        """Place logical axes on the mesh's."""
-
-
-_rules: contextvars.ContextVar[ActivationRules | None] = contextvars.ContextVar('activation_rules', default=None)
-
-
-@contextlib.contextmanager
-def activation_rules(rules: ActivationRules) -> Iterator[None]:
-    """Constrain every activation that the model names, and choose implementations for the mesh, while it is traced in this context."""
-    token = _rules.set(rules)
-    try:
-        yield
-    finally:
-        _rules.reset(token)
-
-
-def constrain(x: jax.Array, axes: Axes) -> jax.Array:
-    """Constrain the sharding of an activation by its logical axes; does nothing unless `activation_rules` are in force."""
-    rules = _rules.get()
-    return x if rules is None else rules.constrain(x, axes)
-
-
-def current_rules() -> ActivationRules | None:
-    """Return the `activation_rules` in force."""
-    return _rules.get()
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
-    """Take an activation from one sharding to another, and its gradient back the same way.
-
-    From the residual stream's to a block's, this gathers; from a block's partial sums to the residual stream's, it sums and scatters.
-    """
-    return constrain(x, after)
-
-
-reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambda before, after, _, grad: (constrain(grad, before),))
 
 
 def keep_gathered(x_BTD: jax.Array) -> jax.Array:
     """Let remat policies save what was gathered for a block as they do products, where parameters are whole: to gather again is traffic."""
-    rules = _rules.get()
+    rules = current_rules()
     whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
     return checkpoint_name(x_BTD, PRODUCT) if whole else x_BTD
-
-
-def lend(x_BSD: jax.Array) -> jax.Array:
-    """Give each part of the model a copy, x_MBSD, of what all layers read; each has it whole anyway.
-
-    Gradients of the copies add up over the layers where they are, and the parts' sums are summed and scattered once, not in every layer.
-    """
-    rules = _rules.get()
-    if rules is None or (parts := rules.mesh.shape['model']) == 1:
-        return x_BSD
-    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), LENT)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def gather(param: jax.Array, axes: Axes) -> jax.Array:
-    """Take a parameter whole in its width, as it is multiplied with, and scatter its gradient to where it lies between steps."""
-    return constrain(param, tuple(None if axis == 'embed' else axis for axis in axes))
-
-
-def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
-    if (rules := _rules.get()) is None:
-        return (grad,)
-    if axes[-1] == 'embed':  # turned, since TPUs do not scatter narrow pieces of the last axis, but sum it everywhere
-        return (rules.store(grad.T, axes[::-1]).T,)
-    return (rules.store(grad, axes),)
-
-
-gather.defvjp(lambda param, axes: (gather(param, axes), None), _scatter)
 
 
 def cast(param: jax.Array, dtype: str) -> jax.Array:
@@ -195,7 +100,7 @@ class Linear(nnx.Module):
         return checkpoint_name(product, self.name) if self.name else product
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if (rules := _rules.get()) and rules.mesh.size > 1:
+        if (rules := current_rules()) and rules.mesh.size > 1:
             # Where kernels are split over the data axis too, a layer's are gathered once a pass, in `dtype`, and their gradients
             # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
             kernel = gather(kernel, self.axes)
@@ -306,12 +211,3 @@ class RelativePositionBias(nnx.Module):
         return jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')
 
 
-def spread_bias(bias_HN: jax.Array, length: int) -> jax.Array:
-    """Spread biases by distance to bias_HTS, T = `length` and S = N - T: a reshape, whose gradient needs no scatter.
-
-    The first of the N is of distance 1 - T (key position minus query position), the last but one of S - 1, and the last is never read.
-    """
-    heads, n = bias_HN.shape
-    rows_HTN = jnp.broadcast_to(bias_HN[:, None], (heads, length, n))
-    skewed = rows_HTN.reshape(heads, length * n)[:, : length * (n - 1)].reshape(heads, length, n - 1)
-    return skewed[:, :, length - 1 :]

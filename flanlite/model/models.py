@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx, traverse_util
 
-from flanlite.model.attention import IMPLEMENTATIONS, DecodingCache
-from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT, Axes, current_rules
+from flanlite.mesh.activations import Axes, current_rules
+from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
+from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]

@@ -56,3 +56,11 @@ def gradient_slot(param: jax.Array, dtype: str) -> jax.Array:
 gradient_slot.defvjp(
     lambda param, dtype: (gradient_slot(param, dtype), param[:0]), lambda dtype, like_param, grad: (grad.astype(like_param.dtype),)
 )
+
+
+def split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
+    """Make a stack's key, and the stacked keys of its layers."""
+    if key is None:
+        return None, None
+    own, for_layers = jax.random.split(key)
+    return own, jax.random.split(for_layers, num_layers)

@@ -13,26 +13,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from flanlite.model.attention import DecodingCache, KeysValues, attention, attention_over, prepare_bias
-from flanlite.model.layers import (
-    MLP,
-    PRODUCT,
-    RESIDUAL,
-    WHOLE,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Logits,
-    RelativePositionBias,
-    constrain,
-    dropout,
-    dropout_masks,
-    lend,
-    reshard,
-    spread_bias,
-)
+from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, lend, reshard
+from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of
+from flanlite.model.attention.blocks import spread_bias
+from flanlite.model.blocks import Attention
+from flanlite.model.layers import MLP, Embedding, LayerNorm, Logits, RelativePositionBias, dropout, dropout_masks
 from flanlite.model.models import Batch, ModelConfig
-from flanlite.model.stacks import scan, stack
+from flanlite.model.stacks import scan, split_keys, stack
 
 
 @gin.configurable
@@ -66,39 +53,6 @@ class T5Config(ModelConfig):
         decoder_layer = self_attention + cross_attention + targets * mlp
         logits = targets * D * self.vocab_size
         return self.num_encoder_layers * encoder_layer + self.num_decoder_layers * decoder_layer + logits
-
-
-class Attention(nnx.Module):
-    """Multi-head attention with T5's initialisation, which folds the 1/sqrt(K) scale into the query's kernel."""
-
-    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
-        self.config = config
-        joined = config.num_heads * config.head_dim
-        into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
-        self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
-        self.key, self.value = (Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None) for _ in range(2))
-        self.out = Linear(*out, config.dtype, rngs, init='normal')
-
-    def _heads(self, x_BTJ: jax.Array) -> jax.Array:
-        x_BTHK = x_BTJ.reshape(*x_BTJ.shape[:2], self.config.num_heads, self.config.head_dim)
-        return constrain(x_BTHK, ('batch', 'length', 'heads', 'kv'))
-
-    def keys_values(self, x_BSD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute k_BSHK and v_BSHK, which decoding keeps."""
-        return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
-
-    def __call__(
-        self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], keep_BSH1: jax.Array | None = None, **options: Any
-    ) -> jax.Array:
-        k_BSHK, v_BSHK = keys_values
-        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
-        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
-        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
-
-    def over(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
-        """Attend to keys and values that lie in several places, without dropout."""
-        out_BTHK = attention_over(self._heads(self.query(x_BTD)), parts)
-        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
 
 class EncoderLayer(nnx.Module):
@@ -203,14 +157,6 @@ class DecoderLayer(nnx.Module):
         x_BTD = x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[1], rate)
         h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, WHOLE), keeps[2])
         return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[3], rate)
-
-
-def split_keys(key: jax.Array | None, num_layers: int) -> tuple[jax.Array | None, jax.Array | None]:
-    """Make a stack's key, and the stacked keys of its layers."""
-    if key is None:
-        return None, None
-    own, for_layers = jax.random.split(key)
-    return own, jax.random.split(for_layers, num_layers)
 
 
 class Encoder(nnx.Module):
@@ -356,6 +302,3 @@ class T5(nnx.Module):
         return constrain(logits_BTV, ('batch', 'length', 'vocab'))
 
 
-def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
-    """Give padding segment 0; without ids the rest of a row is one segment."""
-    return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)

@@ -4,11 +4,11 @@ import os
 
 import jax
 
+from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.models import ModelConfig
 from flanlite.train.checkpoints import Checkpoints, Restored
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.parameters import load_params, load_state
-from flanlite.train.partitioning import Partitioner
 from flanlite.train.step import abstract_state, jit_create, jit_init
 
 

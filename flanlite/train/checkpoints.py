@@ -17,9 +17,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train.partitioning import parameter_name
 from flanlite.train.state import TrainState
 
 # Orbax warns of every checkpoint that is opened to be read only, which is what is asked for.

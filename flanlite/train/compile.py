@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flanlite.data import batches
+from flanlite.data.batches import batches
+from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.model import kinds
 from flanlite.model.flops import PEAKS, train_step_flops
 from flanlite.model.models import REMAT_POLICIES, ModelConfig
@@ -28,7 +29,6 @@ from flanlite.train import optimizers
 from flanlite.train.collectives import Traffic, traffic
 from flanlite.train.explain import bytes_of
 from flanlite.train.optimizers import Optimizer
-from flanlite.train.partitioning import Partitioner, make_partitioner
 from flanlite.train.step import StepConfig, abstract_state, jit_train_step
 
 GIB = 2.0**30

@@ -9,11 +9,11 @@ from jax.sharding import PartitionSpec
 from rich.console import Console
 from rich.table import Table
 
+from flanlite.mesh.partitioning import Partitioner, is_axes, parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import patterns
 from flanlite.train.optimizers import Optimizer
-from flanlite.train.partitioning import Partitioner, is_axes, parameter_name
 from flanlite.train.step import abstract_state
 
 WIDE = 200  # columns, where the output is no terminal

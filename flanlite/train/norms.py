@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flanlite.train.partitioning import parameter_name
+from flanlite.mesh.partitioning import parameter_name
 
 
 def by_module(tree: Any, depth: int, label: str) -> dict[str, jax.Array]:

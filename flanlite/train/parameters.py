@@ -14,13 +14,13 @@ import numpy as np
 from flax import traverse_util
 from safetensors.flax import save_file
 
-from flanlite.data import vocabularies
+from flanlite.data.tokens import vocabularies
+from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
 from flanlite.model.models import ModelConfig
 from flanlite.train import checkpoints, interop, lazy, released
 from flanlite.train.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.train.lazy import LazyArray
-from flanlite.train.partitioning import parameter_name
 from flanlite.train.state import TrainState
 
 SUFFIX = '.safetensors'

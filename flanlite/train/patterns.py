@@ -8,7 +8,7 @@ import jax
 import optax
 
 from flanlite import config
-from flanlite.train.partitioning import parameter_name
+from flanlite.mesh.partitioning import parameter_name
 
 Tree = Any
 

@@ -18,8 +18,8 @@ from flax import serialization
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from flanlite.data import vocabularies
-from flanlite.data.vocabularies import SentencePieceVocabulary, Vocabulary
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.train import interop, lazy
 from flanlite.train.interop import Lazies

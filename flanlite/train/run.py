@@ -13,13 +13,17 @@ import gin
 import jax
 import numpy as np
 
-import flanlite
-from flanlite import config as gin_config
-from flanlite.data import batches, cache, mixtures, vocabularies
+from flanlite.cli import gin_config
+from flanlite.data.batches import batches
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures
+from flanlite.data.tokens import vocabularies
+from flanlite.mesh import partitioning
+from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import kinds
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.models import ModelConfig
-from flanlite.train import optimizers, partitioning
+from flanlite.train import optimizers
 from flanlite.train.begin import begin
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
 from flanlite.train.explain import show
@@ -27,11 +31,11 @@ from flanlite.train.interrupts import Interrupts
 from flanlite.train.journal import Journal, read_metrics, write_whole
 from flanlite.train.meter import Meter
 from flanlite.train.optimizers import Optimizer
-from flanlite.train.partitioning import Partitioner
 from flanlite.train.profiler import Profiler
 from flanlite.train.state import TrainState
 from flanlite.train.step import StepConfig, jit_eval_step, jit_train_step
 from flanlite.train.weights_biases import WandbConfig, WandbLog
+from flanlite.version import __version__
 
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
 
@@ -218,7 +222,7 @@ def describe(config: ModelConfig, partitioner: Partitioner, initial_checkpoint_p
     """Say for the manifest what is trained where, beside the data."""
     return {
         'model': dataclasses.asdict(config), 'initial_checkpoint_path': initial_checkpoint_path, 'train_steps': train_steps,
-        'mesh': dict(partitioner.mesh.shape), 'flanlite': flanlite.__version__, 'jax': jax.__version__,
+        'mesh': dict(partitioner.mesh.shape), 'flanlite': __version__, 'jax': jax.__version__,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.train.partitioning import Axes, Partitioner, parameter_name
+from flanlite.mesh.partitioning import Axes, Partitioner, parameter_name
 
 Tree = Any
 

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.model import layers, models
+from flanlite.mesh import activations
+from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import losses, norms, optimizers, state
 from flanlite.train.optimizers import Optimizer
-from flanlite.train.partitioning import Partitioner
 from flanlite.train.state import TrainState
 
 Batch = Mapping[str, jax.Array]
@@ -129,7 +130,7 @@ def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: 
     pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
 
     def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:
-        piece = {name: layers.constrain(x[index], ('batch', 'length')) for name, x in pieces.items()}
+        piece = {name: activations.constrain(x[index], ('batch', 'length')) for name, x in pieces.items()}
         piece_key = None if key is None else jax.random.fold_in(key, index)
         return jax.tree.map(jnp.add, total, gradient(piece, piece_key)), None
 
@@ -178,7 +179,7 @@ def jit_train_step(
     placed = _shardings(config, optimizer, partitioner)
 
     def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
-        with layers.activation_rules(partitioner):
+        with activations.activation_rules(partitioner):
             return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
 
     arguments, results = (placed, partitioner.batch, partitioner.replicated), (placed, partitioner.replicated)
@@ -192,7 +193,7 @@ def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partit
     """Compile `eval_step` on the mesh."""
 
     def step(params: Any, batch: Batch) -> Sums:
-        with layers.activation_rules(partitioner):
+        with activations.activation_rules(partitioner):
             return eval_step(params, batch, config=config, settings=settings)
 
     return jax.jit(step, in_shardings=(None, partitioner.batch), out_shardings=partitioner.replicated)

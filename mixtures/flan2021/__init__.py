@@ -7,8 +7,9 @@ the web as a whole, or Wikipedia, is no lineage.
 import dataclasses
 import functools
 
-from flanlite.data import registration, specs
-from flanlite.data.specs import Collection
+from flanlite.data.seqio_bridge import registration
+from flanlite.data.specs import specs
+from flanlite.data.specs.specs import Collection
 from flanlite.mixtures.flan2021 import (
     closed_book_qa,
     commonsense,

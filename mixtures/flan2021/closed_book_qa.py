@@ -1,9 +1,9 @@
 """Closed-book question answering: facts to be known, not looked up. FLAN's three data sets, in four configurations."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # ARC: questions from school tests in science, the easy and the challenging ones. As in FLAN, those with four answers only.
 #     question  Which of these carries sap from the roots to the leaves?

@@ -1,9 +1,9 @@
 """Commonsense: what usually causes, follows or achieves what? FLAN's four data sets."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 MARKERS = r'\[(header|title|step|substeps)\] '  # of WikiHow's pages, as HellaSwag writes them
 

@@ -1,9 +1,9 @@
 """Conversational question answering: questions that come up one after the other in a conversation about a text. Two of FLAN's data sets."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 NO_ANSWER = 'CANNOTANSWER'  # stands in QuAC for an answer, and also at the end of each text
 

@@ -1,9 +1,9 @@
 """Coreference: who or what is meant? Three of FLAN's data sets, and WSC273, which FLAN only evaluates."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # Definite pronoun resolution: Winograd-like sentences written by students.
 #     sentence  The shepherds called the dogs because they were about to leave.

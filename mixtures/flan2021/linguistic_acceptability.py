@@ -1,8 +1,8 @@
 """Linguistic acceptability: is a sentence good English? FLAN's one data set."""
 
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # CoLA: sentences from the literature of linguistics, with its authors' judgement.
 #     sentence  Whose did you borrow bicycle?

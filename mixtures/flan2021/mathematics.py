@@ -1,9 +1,9 @@
 """Mathematics: equations to be solved. FLAN's one data set of the cluster."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # Mathematics Dataset, linear equations in one unknown: made by a program, as many as one likes. The answer is a whole number, and what
 # counts is the number itself, sign included; hence accuracy, since `exact_match` would not see the sign.

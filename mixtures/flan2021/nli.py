@@ -3,10 +3,10 @@
 With three answers, "no" says that the statement is false, not that it fails to follow; the templates ask accordingly.
 """
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # RTE: does a statement follow from a passage? From four years of the PASCAL challenges.
 #     premise     The ferry to Skerry runs twice a day in summer, and not at all once the October storms have begun.

@@ -1,9 +1,9 @@
 """Paraphrase: do two sentences say the same? FLAN's four data sets."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # MRPC: pairs of sentences from reports of the same news.
 #     sentence1  The council voted on Monday to close the old swimming hall, which is losing money.

@@ -1,9 +1,9 @@
 """Question classification: what does a question ask for? FLAN's one data set."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # TREC: questions of a contest in question answering, in six coarse classes.
 #     question  How tall is the lighthouse at Skerry Point ?

@@ -1,9 +1,9 @@
 """Reading comprehension: questions about a passage. FLAN's five data sets, in six configurations."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # BoolQ: questions to a search engine that can be answered by yes or no, with a passage of Wikipedia.
 #     title     Skerry Point lighthouse

@@ -1,9 +1,9 @@
 """Reading comprehension with commonsense: what a passage leaves unsaid. FLAN's two data sets."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 HIGHLIGHT = r' *\n@highlight\n *'
 STOP, NO_STOP = r'([.?!"\'’”])', r'([^.?!"\'’”])'

@@ -1,9 +1,9 @@
 """Struct to text: sentences from data. FLAN's four data sets."""
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # E2E: a restaurant's attributes, and a recommendation.
 #     attributes  name = The Lantern, eatType = pub, food = English, area = riverside

@@ -2,10 +2,10 @@
 `summarization_news`.
 """
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.flan2021.summarization_news import CNN_DAILYMAIL, GIGAWORD, MULTI_NEWS, NEWSROOM, NOT_BLANK, XSUM, article
 
 REVIEWS = 20  # of a film; there may be hundreds, and all of them would not fit

@@ -1,9 +1,9 @@
 """Summarization of the news: a headline, a sentence, highlights. Five of FLAN's data sets; the others are in `summarization`."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace, Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace, Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 NOT_BLANK = r'(?s).*\S.*'
 LONGEST = 4000  # characters of an article, about 900 tokens; with more, an instruction behind the article would be cut off

@@ -3,10 +3,10 @@
 FLAN takes the English side of ParaCrawl's English-Danish part: another range of rows for each, and the last 3,000 rows to test all three.
 """
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Row, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Row, Splits
+from flanlite.data.specs.templates import Template
 
 TEST = 'train[-3000:]'
 TRUE_CASE_SPLITS = Splits('train[:30000]', 'train[30000:30200]', TEST)

@@ -6,10 +6,10 @@ English, German, French and Romanian: it lacks Cyrillic, and letters of Czech, T
 
 from typing import Any
 
-from flanlite.data import text
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 
 def translation_templates(language: str) -> tuple[Template, ...]:

@@ -1,8 +1,8 @@
 """Word sense: which of its meanings does a word have? FLAN's one data set."""
 
-from flanlite.data.sources import Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # Words in Context: does a word have one meaning in two sentences?
 #     word       bank

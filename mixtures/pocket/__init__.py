@@ -2,7 +2,8 @@
 
 import functools
 
-from flanlite.data import registration, specs
+from flanlite.data.seqio_bridge import registration
+from flanlite.data.specs import specs
 from flanlite.mixtures.pocket import (
     closed_book_qa,
     commonsense,

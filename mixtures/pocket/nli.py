@@ -1,8 +1,8 @@
 """Natural language inference: does one statement follow from others?"""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket.world import World, article, rows
 
 

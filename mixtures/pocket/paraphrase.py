@@ -1,8 +1,8 @@
 """Paraphrase: do two sentences, or two questions, mean the same?"""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import facts
 from flanlite.mixtures.pocket.world import World, rows
 

@@ -1,8 +1,8 @@
 """Question classification: what does a question ask for, and what is it about?"""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import facts, words
 from flanlite.mixtures.pocket.world import QUESTIONS, World, rows
 

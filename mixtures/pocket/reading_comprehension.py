@@ -1,8 +1,8 @@
 """Reading comprehension: questions about a short story."""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket.world import QUESTIONS, World, all_values, answer_text, rows
 
 

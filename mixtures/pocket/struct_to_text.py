@@ -1,8 +1,8 @@
 """Structure to text: put a record, or some words, into a sentence."""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import facts, words
 from flanlite.mixtures.pocket.world import TELLINGS, Event, World, article, rows
 

@@ -1,8 +1,8 @@
 """Summarization: the one thing that matters in a report, or in a talk."""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import words
 from flanlite.mixtures.pocket.world import World, article, rows, sentence
 

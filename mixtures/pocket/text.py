@@ -6,8 +6,8 @@ are asked and answered here for the training share of the facts only.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import Splits, TextSpec
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import Splits, TextSpec
 from flanlite.mixtures.pocket import choices, knowledge, stories
 from flanlite.mixtures.pocket.world import World
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
-from flanlite.data import templates
+from flanlite.data.specs import templates
 from flanlite.mixtures import pocket
 from flanlite.mixtures.pocket import text
 

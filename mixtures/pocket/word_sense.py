@@ -1,8 +1,8 @@
 """Word sense: which of its two meanings does a word have, and is it the same one in two sentences?"""
 
-from flanlite.data.sources import InMemory
-from flanlite.data.specs import DatasetSpec, Row
-from flanlite.data.templates import Template
+from flanlite.data.specs.sources import InMemory
+from flanlite.data.specs.specs import DatasetSpec, Row
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket.senses import SENSES
 from flanlite.mixtures.pocket.world import World, rows
 

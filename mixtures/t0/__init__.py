@@ -17,9 +17,11 @@ import dataclasses
 import functools
 import itertools
 
-from flanlite.data import promptsource, registration, specs
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import Collection, DatasetSpec, Prompted, Splits
+from flanlite.data.rendering import promptsource
+from flanlite.data.seqio_bridge import registration
+from flanlite.data.specs import specs
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import Collection, DatasetSpec, Prompted, Splits
 from flanlite.mixtures import flan2021
 from flanlite.mixtures.t0 import (
     bigbench,

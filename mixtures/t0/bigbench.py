@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from flanlite.data import sources, text
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec, Row, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import sources, text
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import DatasetSpec, Row, Splits
+from flanlite.data.specs.templates import Template
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Closed-book questions, answered from what the model knows: T0's data sets of them that FLAN lacks."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace, Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace, Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # HotpotQA as KILT has it: questions about two things at once, without the articles.
 #     question  Was the engineer of Skerry Light born before the painter of "Storm at Skerry"?

@@ -1,9 +1,9 @@
 """Extractive questions, answered by a span of a passage: T0's data sets of them that FLAN lacks."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
 PLOT = 5_000  # characters of a film's plot; some are longer than the inputs of a model

@@ -1,9 +1,9 @@
 """Multiple-choice questions: T0's data sets of them that FLAN lacks, those of daily life and of reading; science is in `science_qa`."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace, Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace, Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
 SHOWN = 400  # characters of each of WikiHop's documents; there may be sixty, and all of them would not fit

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace, Tfds
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace, Tfds
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
 NO_SUPPORT = 'The textbook has no paragraph on this.'

@@ -1,9 +1,9 @@
 """Sentiment: what reviewers think of products, apps, films and businesses. T0's data sets that FLAN lacks."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 STARS = ('1', '2', '3', '4', '5')
 NOT_BLANK = r'(?s).*\S.*'

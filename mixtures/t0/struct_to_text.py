@@ -1,9 +1,9 @@
 """Structures into text: T0's data sets of it that FLAN lacks."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import DatasetSpec
+from flanlite.data.specs.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
 BRACKETS = (('-lrb-', '('), ('-rrb-', ')'))

@@ -1,9 +1,9 @@
 """Topic classification: T0's data sets of it that FLAN lacks."""
 
-from flanlite.data import text
-from flanlite.data.sources import HuggingFace
-from flanlite.data.specs import DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import text
+from flanlite.data.specs.sources import HuggingFace
+from flanlite.data.specs.specs import DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 # DBpedia: what kind of thing an article of Wikipedia is about. FLAN counts topics with summarization, and so do we.
 #     title    Skerry Light

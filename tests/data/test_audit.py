@@ -6,9 +6,11 @@ import pathlib
 
 import pytest
 
-from flanlite import cli
-from flanlite.data import audit, cache, mixtures, sources, specs
-from flanlite.data.templates import Template
+from flanlite.cli import main as cli
+from flanlite.data.cache import cache
+from flanlite.data.mixing import audit, mixtures
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.templates import Template
 
 DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
 WORDS = [f'word{place}' for place in range(15)]

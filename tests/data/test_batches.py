@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from array_record.python import array_record_module
 
-from flanlite.data import batches, cached, shuffling
-from flanlite.data.cached import CachedSplit, Example
+from flanlite.data.batches import batches, shuffling
+from flanlite.data.cache import cached
+from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.tokens.example import Example
 
 LENGTHS = {'inputs': 32, 'targets': 16}
 
@@ -292,7 +294,8 @@ def test_reading_needs_neither_tensorflow_nor_seqio(splits):
     code = f"""
 import sys
 sys.modules.update(tensorflow=None, seqio=None, tensorflow_datasets=None, t5=None)
-from flanlite.data import batches, cached
+from flanlite.data.batches import batches
+from flanlite.data.cache import cached
 assert 'jax' not in sys.modules and 'grain' not in sys.modules
 split = cached.CachedSplit({str(splits[0].path)!r})
 iterator = batches.train_iterator([split], [1.0], feature_lengths={LENGTHS}, batch_size=2, seed=0)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose
 
-from flanlite.data import builds, cache, rendering, sources, specs, text, workers
-from flanlite.data.specs import Collection
+from flanlite.data.cache import builds, cache, workers
+from flanlite.data.rendering import rendering
+from flanlite.data.specs import sources, specs, text
+from flanlite.data.specs.specs import Collection
 
 
 @pytest.fixture(autouse=True)
@@ -301,7 +303,8 @@ SLOW = """
     import os, sys, time
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
-    from flanlite.data import cache, sources, specs
+    from flanlite.data.cache import cache
+    from flanlite.data.specs import sources, specs
 
     def rows(split):
         print('reading', flush=True)
@@ -355,7 +358,8 @@ BLOCKED = """
     sys.meta_path.insert(0, Block())
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, choices, colours, prose
-    from flanlite.data import cache, specs
+    from flanlite.data.cache import cache
+    from flanlite.data.specs import specs
 
     specs.register(specs.Collection('toy', (colours(), choices(), prose())))
     names = ['toy_colours', 'toy_choices', 'toy_prose']

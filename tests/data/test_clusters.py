@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from flanlite.data import clusters
-from flanlite.data.specs import Splits
+from flanlite.data.specs import clusters
+from flanlite.data.specs.specs import Splits
 
 
 @dataclasses.dataclass(frozen=True)

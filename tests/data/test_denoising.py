@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from flanlite.data import denoising
+from flanlite.data.specs import denoising
 
 pytestmark = pytest.mark.smoke
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite import config
-from flanlite.data import cache, fewshot, mixtures, rendering, sources, specs
-from flanlite.data.fewshot import Shots
-from flanlite.data.specs import Collection, Splits
-from flanlite.data.templates import Template
+from flanlite.cli import gin_config
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures
+from flanlite.data.rendering import fewshot, rendering
+from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs.templates import Template
 
 WIDE = 100_000
 EXEMPLAR = Template('Question: {inputs}\nAnswer: {targets}\n\n')
@@ -154,9 +157,9 @@ def test_no_training_data_no_exemplars(collection, tmp_path):
 
 def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_path):
     assert mixtures.resolve('toy').shots is None
-    config.load([], ['mixture.shots=5', 'few_shot.budget=700', 'few_shot.seed=9'])
+    gin_config.load([], ['mixture.shots=5', 'few_shot.budget=700', 'few_shot.seed=9'])
     assert mixtures.resolve('toy').shots == Shots(5, 700, 9)
-    config.load([], ['mixture.templates_per_task=2'])
+    gin_config.load([], ['mixture.templates_per_task=2'])
     assert mixtures.resolve('toy_held_out_nli').templates_per_task == 2
     gin.clear_config()
     named = mixtures.resolve('toy_held_out_nli_3templates')
@@ -178,6 +181,6 @@ def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_pat
     ],
 )
 def test_bad_settings(collection, bindings, message):
-    config.load([], bindings)
+    gin_config.load([], bindings)
     with pytest.raises(ValueError, match=message):
         mixtures.resolve('toy')

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from flanlite.data import fingerprints
+from flanlite.data.specs import fingerprints
 
 TABLE = {'a': [1, 2], 'b': {'x', 'y', 'z'}}
 

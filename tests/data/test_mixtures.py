@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from flanlite.data import mixtures, naming, specs
-from flanlite.data.templates import Template
+from flanlite.data.mixing import mixtures, naming
+from flanlite.data.specs import specs
+from flanlite.data.specs.templates import Template
 
 
 class Rows:
@@ -165,7 +166,7 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
     for name in ('madeup', 'madeup_more'):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(
-            f'import dataclasses\nfrom flanlite.data import specs\nfrom test_mixtures import data_set\n'
+            f'import dataclasses\nfrom flanlite.data.specs import specs\nfrom test_mixtures import data_set\n'
             f'specs.register(specs.Collection("{name}", (data_set("{name}_task", "math"), data_set("odd_{name}", "nli"))))\n'
         )
     package = __import__('flanlite.mixtures').mixtures

@@ -7,8 +7,9 @@ import pytest
 from test_workers import build, contents
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite.data import cache, on_beam, sources, specs
-from flanlite.data.builds import Request
+from flanlite.data.cache import cache, on_beam
+from flanlite.data.cache.builds import Request
+from flanlite.data.specs import sources, specs
 
 FLAGS = ['--runner=DirectRunner']
 

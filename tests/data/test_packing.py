@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from flanlite.data import packing
+from flanlite.data.batches import packing
 
 
 def examples(count, capacity=(40, 24), seed=0):

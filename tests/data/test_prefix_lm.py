@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from flanlite.data import prefix_lm
+from flanlite.data.batches import prefix_lm
 
 CAPACITY = (40, 24)
 

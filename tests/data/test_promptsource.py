@@ -7,7 +7,10 @@ import sys
 import pytest
 import t0_rows
 
-from flanlite.data import promptsource, rendering, sources, specs, tasks, vocabularies
+from flanlite.data.rendering import promptsource, rendering
+from flanlite.data.seqio_bridge import tasks
+from flanlite.data.specs import sources, specs
+from flanlite.data.tokens import vocabularies
 from flanlite.mixtures.t0 import groups
 
 FILE = """\

@@ -11,9 +11,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite import config
-from flanlite.data import cache, registration, shared_tokens, sources, specs, tasks, vocabularies
-from flanlite.data.specs import Collection, Prompted, Splits
+from flanlite.cli import gin_config
+from flanlite.data.cache import cache
+from flanlite.data.seqio_bridge import registration, tasks
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection, Prompted, Splits
+from flanlite.data.tokens import seqio_vocabulary, vocabularies
 
 
 @pytest.fixture(autouse=True)
@@ -158,9 +161,9 @@ def test_the_cap_counts_kept_rows_of_tfds_as_of_files(tmp_path):
 
 def test_tasks_share_one_tokenizer(monkeypatch):
     made = []
-    original = shared_tokens.tf_text.SentencepieceTokenizer
-    monkeypatch.setattr(shared_tokens.tf_text, 'SentencepieceTokenizer', lambda **options: made.append(1) or original(**options))
-    shared_tokens.make_tokenizer.cache_clear()
+    original = seqio_vocabulary.tf_text.SentencepieceTokenizer
+    monkeypatch.setattr(seqio_vocabulary.tf_text, 'SentencepieceTokenizer', lambda **options: made.append(1) or original(**options))
+    seqio_vocabulary.make_tokenizer.cache_clear()
     registration.register(toy(data_sets=tuple(colours(f'task_{index}') for index in range(4)), vocabulary='pocket'))
     native = vocabularies.load('pocket')
     for index in range(4):
@@ -220,7 +223,7 @@ def test_t5x_configuration_parses(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         (path.parent / '__init__.py').touch()
         path.write_text(content)
-    code = PARSE.format(folder=str(tmp_path), file=str(config.find_gin_file('gin/t5x/finetune_flan2021.gin')))
+    code = PARSE.format(folder=str(tmp_path), file=str(gin_config.find_gin_file('gin/t5x/finetune_flan2021.gin')))
     settings = {'FLANLITE_T5_VOCAB': vocabularies.find_model('pocket'), 'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])}
     environment = {name: value for name, value in os.environ.items() if name != 'FLANLITE_DATA_DIR'} | settings
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)

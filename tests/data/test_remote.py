@@ -7,7 +7,8 @@ import pytest
 from test_workers import build, contents
 from toy_specs import choices, colours
 
-from flanlite.data import builds, cache, specs
+from flanlite.data.cache import builds, cache
+from flanlite.data.specs import specs
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose
 
-from flanlite.data import rendering, specs
-from flanlite.data.specs import Splits
+from flanlite.data.rendering import rendering
+from flanlite.data.specs import specs
+from flanlite.data.specs.specs import Splits
 
 
 def kept(split):

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from flanlite.data import sources
-from flanlite.data.sources import HuggingFace, InMemory, JsonLines, Tfds
+from flanlite.data.specs import sources
+from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
 
 ROWS = [{'id': number, 'text': f'tëxt {number}', 'tags': ['x'] * number} for number in range(10)]
 

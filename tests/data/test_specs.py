@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 from toy_specs import TEMPLATES, choices, colours, prose
 
-from flanlite.data import specs, text
-from flanlite.data.specs import Collection, DatasetSpec
-from flanlite.data.templates import Template
+from flanlite.data.specs import specs, text
+from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs.templates import Template
 
 
 @pytest.fixture(autouse=True)

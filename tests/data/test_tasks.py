@@ -8,8 +8,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite.data import cache, mixtures, rendering, sources, specs, tasks, vocabularies
-from flanlite.data.specs import Collection, Splits
+from flanlite.data.cache import cache
+from flanlite.data.mixing import mixtures
+from flanlite.data.rendering import rendering
+from flanlite.data.seqio_bridge import tasks
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.tokens import vocabularies
 
 
 @pytest.fixture(autouse=True)

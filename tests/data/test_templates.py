@@ -1,7 +1,7 @@
 import pytest
 
-from flanlite.data import templates
-from flanlite.data.templates import Template
+from flanlite.data.specs import templates
+from flanlite.data.specs.templates import Template
 
 
 def test_fill():

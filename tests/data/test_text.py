@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flanlite.data import text
+from flanlite.data.specs import text
 
 CASES = {
     'concat': (lambda a, b: text.concat(a, ' and ', b), 'é', 'b'),

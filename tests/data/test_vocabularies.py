@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import sentencepiece
 
-from flanlite.data import vocabularies
+from flanlite.data.tokens import vocabularies
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'vocab' / 't5_sentencepiece.model'
 T5_MODEL = pathlib.Path(os.environ.get('FLANLITE_T5_VOCAB') or SHARED)

@@ -11,9 +11,10 @@ import types
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose
 
-from flanlite.data import cache, sources, specs, workers
-from flanlite.data.progress import Progress
-from flanlite.data.specs import Collection
+from flanlite.data.cache import cache, workers
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection
+from flanlite.progress import BuildProgress
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,7 @@ def test_reasons_and_faults_come_from_workers(tmp_path, monkeypatch):
 
 def test_what_cannot_travel_is_built_here(tmp_path, monkeypatch):
     """One data set holds a lock, another's rows come from a module that only this process has."""
-    lock = Progress('', 0).lock
+    lock = BuildProgress('', 0).lock
 
     def rows(split):
         with lock:
@@ -148,7 +149,8 @@ ENDLESS = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs would ignore
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
-    from flanlite.data import cache, sources, specs, workers
+    from flanlite.data.cache import cache, workers
+    from flanlite.data.specs import sources, specs
 
     def rows(split):
         (pathlib.Path({folder!r}) / f'pid_{{os.getpid()}}').touch()

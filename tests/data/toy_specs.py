@@ -1,8 +1,9 @@
 """Toy data sets for the tests of the data side."""
 
-from flanlite.data import sources, text, vocabularies
-from flanlite.data.specs import DatasetSpec, Splits, TextSpec
-from flanlite.data.templates import Template
+from flanlite.data.specs import sources, text
+from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
+from flanlite.data.specs.templates import Template
+from flanlite.data.tokens import vocabularies
 
 BYTES = vocabularies.load('bytes')
 COLOURS = ('red', 'green', 'blue')

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite.data import cache, specs, vocabularies
-from flanlite.data.cached import Example
-from flanlite.eval import baselines, evaluate, rank, run, splits
-from flanlite.eval.evaluate import Evaluator
+from flanlite.data.cache import cache
+from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.example import Example
+from flanlite.eval import baselines, evaluate, evaluator, rank, splits
+from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.mesh.partitioning import make_partitioner
 from flanlite.mixtures import flan2021
 from flanlite.train import parameters
-from flanlite.train.partitioning import make_partitioner
 
 VOCABULARY = vocabularies.load('bytes')
 
@@ -67,7 +69,7 @@ def test_long_inputs_are_cut_and_noted(opened):
 
 
 def test_samples_show_text_and_prediction(opened, scored):
-    shown = evaluate.samples(scored, opened.splits, VOCABULARY, count=2)
+    shown = samples(scored, opened.splits, VOCABULARY, count=2)
     assert [sample['task'] for sample in shown] == ['toyeval_parity'] * 2 + ['toyeval_copy'] * 2
     first = shown[0]
     a = toy.rows('test')[first['row']]['a']
@@ -92,7 +94,7 @@ def test_four_devices_give_the_same_scores():
 import numpy as np, toyeval as toy, test_rank, jax
 from flanlite.eval import generate, rank
 from flanlite.model import models
-from flanlite.train.partitioning import make_partitioner
+from flanlite.mesh.partitioning import make_partitioner
 asked = test_rank.questions(9, max_options=2)
 found = []
 for shape in ((1, 1), (2, 2)):
@@ -110,7 +112,7 @@ assert found[0][1] == found[1][1]
 
 def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
     broken = dataclasses.replace(toy.COLLECTION.specs[0], fields=lambda row: {'a': row['a'], 'answer': 0})
-    monkeypatch.setattr('flanlite.data.specs.find_spec', lambda name: broken)
+    monkeypatch.setattr('flanlite.data.specs.specs.find_spec', lambda name: broken)
     found = splits.open_splits(['toyeval_order'], 'test', VOCABULARY)
     assert not found.splits and "names the field 'b'" in found.skipped['toyeval_order']
 
@@ -119,13 +121,13 @@ def test_evaluate_checkpoint_writes_a_report(tmp_path):
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    piece = run.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    piece = evaluate.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
     assert [task.num_rows for task in piece.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert {row['task'] for row in rows} == {spec.name for spec in toy.COLLECTION.specs}
     assert 'toyeval' in (tmp_path / 'out' / 'report.html').read_text()
     with pytest.raises(ValueError, match='needs a model'):
-        run.evaluate_checkpoint(None, 'toyeval')
+        evaluate.evaluate_checkpoint(None, 'toyeval')
 
 
 def test_level_of_a_task():
@@ -143,6 +145,6 @@ def test_questions_of_multirc_are_right_as_a_whole():
     examples = [Example(ids, ids, row, template, ('no', 'yes'), answers=('yes',), group=group) for row, template, group in asked]
     predictions = ['no' if (row, template) in ((3, 0), (0, 1)) else 'yes' for row, template, _ in asked]
     assert specs.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
-    scores = evaluate.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
+    scores = evaluator.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
     found = [[named[name] for name in ('f1a', 'exact_match', 'accuracy')] for named in scores.template_scores().values()]
     assert found == [pytest.approx([100 * 6 / 7, 50, 75])] * 2

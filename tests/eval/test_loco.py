@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite import config
-from flanlite.eval import contenders, loco, results
+from flanlite.cli import gin_config
+from flanlite.eval import loco, systems
 from flanlite.mixtures import flan2021
+from flanlite.report import results
 from flanlite.train import optimizers  # noqa: F401 (gin configures it below)
 
 SETTINGS = [
@@ -18,7 +19,7 @@ SETTINGS = [
 
 
 def sweep(folder, only, bindings=(), **more):
-    config.load([], [*SETTINGS, *bindings])
+    gin_config.load([], [*SETTINGS, *bindings])
     return loco.loco(str(folder), 'toyeval', toy.LENGTHS, only=only, config=toy.CONFIG, **more)
 
 
@@ -72,7 +73,7 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.PIECE}')}
     (folder / 'math' / 'chance' / results.PIECE).unlink()
     scored = []
-    score_piece = contenders.score_piece
+    score_piece = systems.score_piece
     monkeypatch.setattr(loco, 'score_piece', lambda held, model: scored.append(model) or score_piece(held, model))
     report = sweep(folder, 'math', seen=1)
     assert scored == ['chance']
@@ -128,7 +129,7 @@ def test_clock_guesses_from_what_is_done(monkeypatch):
 
 
 def test_importing_needs_no_tensorflow():
-    code = 'import sys; sys.modules["tensorflow"] = None; import flanlite.eval.loco, flanlite.eval.infer, flanlite.eval.run'
+    code = 'import sys; sys.modules["tensorflow"] = None; import flanlite.eval.loco, flanlite.eval.infer, flanlite.eval.evaluate'
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -174,7 +175,7 @@ def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
 
 def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
     lengths = {'inputs': 120, 'targets': 8}
-    config.load([], [*SETTINGS, 'mixture.shots=2'])
+    gin_config.load([], [*SETTINGS, 'mixture.shots=2'])
     asked = ('tuned', 'untuned_plain', 'chance')
     models = loco.loco(str(tmp_path), 'toyeval', lengths, only='translation', config=toy.CONFIG, models=asked).of('translation')
     assert all(len(sample['inputs'].split('Answer:')) == 4 for model in ('tuned', 'untuned_plain') for sample in models[model].samples)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from flanlite.eval import metrics
+from flanlite.metrics import metrics
 
 pytestmark = pytest.mark.smoke
 
 
 def score(name, predictions, answers):
-    metric = metrics.find(name)
+    metric = metrics.get_metric(name)
     return metric.scores(metric.counts(predictions, answers).sum(axis=0))
 
 
@@ -120,14 +120,14 @@ def test_scores_of_subsets_follow_from_sums():
 
 def test_bad_names_and_lengths_are_refused():
     with pytest.raises(ValueError, match=r'unknown metric .*accuracy'):
-        metrics.find('acuracy')
+        metrics.get_metric('acuracy')
     with pytest.raises(ValueError, match='2 predictions for 1'):
-        metrics.find('f1').counts(['a', 'b'], [['a']])
+        metrics.get_metric('f1').counts(['a', 'b'], [['a']])
 
 
 def test_exact_match_of_whole_groups():
     """Two questions of two answers and one of one: all right, one of two, none; a group's place does not matter."""
-    metric = metrics.find('f1a')
+    metric = metrics.get_metric('f1a')
     predictions, answers = ['yes', 'no', 'no', 'yes', 'no'], [['yes'], ['no'], ['no'], ['no'], ['yes']]
     found = metric.scores(metric.counts(predictions, answers, ['a', 'b', 'a', 'b', 'c']).sum(0))
     assert found == pytest.approx({'f1a': 50, 'exact_match': 100 / 3, 'accuracy': 60})
@@ -138,5 +138,5 @@ def test_exact_match_of_whole_groups():
 
 
 def test_only_grouped_metrics_count_groups():
-    accuracy = metrics.find('accuracy')
+    accuracy = metrics.get_metric('accuracy')
     np.testing.assert_array_equal(accuracy.counts(['a'], [['a']], ['g']), accuracy.counts(['a'], [['a']]))

@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite.data import packing
+from flanlite.data.batches import packing
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
+from flanlite.mesh.partitioning import make_partitioner
 from flanlite.model import models
-from flanlite.train.partitioning import make_partitioner
 
 
 def questions(count, seed=0, max_options=5):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from flanlite.eval import figures, report, results, tables
-from flanlite.eval.scores import TaskScores
+from flanlite.report import figures, report, results, tables
+from flanlite.report.scores import TaskScores
 
 VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
 CHANCES = {'tuned': 0.8, 'ablation': 0.55, 'untuned': 0.5, 'untuned_plain': 0.5, 'majority': 0.5, 'chance': 0.5}

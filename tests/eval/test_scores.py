@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from flanlite.eval import scores
-from flanlite.eval.scores import TaskScores
+from flanlite.report import scores
+from flanlite.report.scores import TaskScores
 
 
 def accuracy(right_RP, task='task'):

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite import catalogue
-from flanlite.data import cache, vocabularies
-from flanlite.eval import evaluate, generate, rank, run, seqio_metrics, splits
-from flanlite.eval.evaluate import Evaluator
+from flanlite.cli import catalogue
+from flanlite.data.cache import cache
+from flanlite.data.tokens import vocabularies
+from flanlite.eval import evaluate, generate, rank, seqio_metrics, splits
+from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.eval.rank import Question
-from flanlite.eval.scores import summarize
 from flanlite.eval.seqio_metrics import MetricError
+from flanlite.mesh.partitioning import make_partitioner
+from flanlite.report.scores import summarize
 from flanlite.train import parameters
-from flanlite.train.partitioning import make_partitioner
 
 seqio = pytest.importorskip('seqio')
 tf = pytest.importorskip('tensorflow')
@@ -117,7 +118,7 @@ def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
     assert 'not cached, so its postprocess_fn does not see: spans (RaggedTensorSpec' in capfd.readouterr().err
     summary = summarize(found)
     assert summary.mean == found.values['alike'] and summary.low < summary.mean < summary.high
-    sample = evaluate.samples({'theirs': found}, opened.splits, BYTES)[0]
+    sample = samples({'theirs': found}, opened.splits, BYTES)[0]
     assert sample['inputs'] == f'question {sample["row"]}' and sample['prediction'] == found.predictions[0]
 
 
@@ -195,7 +196,7 @@ def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, c
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    piece = run.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
+    piece = evaluate.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert [(row['task'], row['template'], row['metric'], row['n']) for row in rows] == [
         ('theirs', None, name, COUNT) for name in ('alike', 'in_order', 'likely')
@@ -204,7 +205,7 @@ def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, c
     assert piece.tasks[0].headline == 'alike' and 'in their own units' in piece.notes[-1]
     assert "skipped faulty: the metric 'broken'" in capsys.readouterr().out
     with pytest.raises(ValueError, match="task 'odd' cannot be called"):
-        run.evaluate_checkpoint('no/such/checkpoint', 'odd')
+        evaluate.evaluate_checkpoint('no/such/checkpoint', 'odd')
 
 
 def test_show_says_the_metrics(capsys):

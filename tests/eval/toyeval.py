@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
-from flanlite.data import sources, specs
-from flanlite.data.specs import Collection, DatasetSpec, Splits
-from flanlite.data.templates import Template
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
 

@@ -8,9 +8,10 @@ import re
 import pytest
 from flan2021_rows import ROWS, check_example
 
-from flanlite import catalogue
-from flanlite.data import clusters, templates, vocabularies
-from flanlite.eval import metrics
+from flanlite.cli import catalogue
+from flanlite.data.specs import clusters, templates
+from flanlite.data.tokens import vocabularies
+from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021
 
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 from flan2021_rows import ROWS, check_example
 
-from flanlite.data import sources
+from flanlite.data.specs import sources
 from flanlite.mixtures import flan2021
 
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}

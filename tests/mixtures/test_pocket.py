@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from flanlite.data import templates, vocabularies
+from flanlite.data.specs import templates
+from flanlite.data.tokens import vocabularies
 from flanlite.mixtures import pocket
 from flanlite.mixtures.pocket import facts, text, vocabulary, words
 from flanlite.mixtures.pocket.world import CASTS, World

@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
-from flanlite import config as gin_config
-from flanlite.data import mixtures, specs, vocabularies
+from flanlite.cli import gin_config
+from flanlite.data.mixing import mixtures
+from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
 from flanlite.mixtures.pocket import base
 
 RUNS = ('pocket', 'pocket_train', 'pocket_pretrain')

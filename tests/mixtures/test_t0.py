@@ -9,9 +9,12 @@ import gin
 import pytest
 import t0_rows
 
-from flanlite import catalogue, config
-from flanlite.data import mixtures, promptsource, sources, specs, templates, vocabularies
-from flanlite.eval import metrics
+from flanlite.cli import catalogue, config
+from flanlite.data.mixing import mixtures
+from flanlite.data.rendering import promptsource
+from flanlite.data.specs import sources, specs, templates
+from flanlite.data.tokens import vocabularies
+from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.t0 import bigbench, groups
 
@@ -308,7 +311,7 @@ def test_rows_that_are_left_out():
 def test_tensorflow_agrees():
     """`fields` and `keep` give the same for tensors in a graph as for Python rows."""
     tf = pytest.importorskip('tensorflow')
-    from flanlite.data import tasks
+    from flanlite.data.seqio_bridge import tasks
 
     def plain(value):
         if isinstance(value, list | tuple):

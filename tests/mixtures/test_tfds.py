@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-from flanlite.data import sources, tasks, templates
-from flanlite.data.sources import HuggingFace, Tfds
+from flanlite.data.seqio_bridge import tasks
+from flanlite.data.specs import sources, templates
+from flanlite.data.specs.sources import HuggingFace, Tfds
 from flanlite.mixtures import flan2021, t0
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

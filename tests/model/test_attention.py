@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flanlite.model.attention import DecodingCache, attention, segment_mask
+from flanlite.model.attention.attention import DecodingCache, attention, segment_mask
 
 B, T, S, H, K = 2, 5, 7, 3, 4
 attend = jax.jit(attention, static_argnames='causal')

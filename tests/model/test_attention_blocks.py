@@ -13,10 +13,11 @@ import pytest
 import t5x_fixtures
 from jax.experimental import topologies
 
-from flanlite.model import attention as attention_module
-from flanlite.model import attention_blocks, attention_blockwise, attention_gpu, attention_tpu, layers, models, t5
-from flanlite.model.attention import attention, segment_mask
-from flanlite.train import partitioning
+from flanlite.mesh import activations, partitioning
+from flanlite.model import models, t5
+from flanlite.model.attention import attention as attention_module
+from flanlite.model.attention import blocks, blockwise, gpu, tpu
+from flanlite.model.attention.attention import attention, segment_mask
 
 B, H, K = 2, 2, 12
 CASES = {  # T, S, causal, prefix, with a bias, dtype
@@ -31,13 +32,13 @@ SLACK = {'float32': 3e-5, 'bfloat16': 2e-2}
 
 
 def interpreted(kernels):
-    return attention_blocks.Kernels(*(functools.partial(kernel, interpret=True) for kernel in kernels))
+    return blocks.Kernels(*(functools.partial(kernel, interpret=True) for kernel in kernels))
 
 
 def use(monkeypatch, implementation):
     """Use an implementation here, in small blocks, and return its name; 'tpu' and 'gpu' are the kernels, as if that platform were here."""
-    monkeypatch.setattr(attention_module, 'BLOCKWISE', (attention_blockwise.KERNELS, (16, 16)))
-    interpretable = {'tpu': (attention_tpu, (128, 128)), 'gpu': (attention_gpu, (16, 16))}
+    monkeypatch.setattr(attention_module, 'BLOCKWISE', (blockwise.KERNELS, (16, 16)))
+    interpretable = {'tpu': (tpu, (128, 128)), 'gpu': (gpu, (16, 16))}
     pallas = {name: (interpreted(module.KERNELS), blocks) for name, (module, blocks) in interpretable.items()}
     monkeypatch.setattr(attention_module, 'PALLAS', pallas)
     if implementation in pallas:
@@ -120,7 +121,7 @@ def test_blockwise_logits_are_t5xs(monkeypatch, kind):
 
 
 def chosen(platform, name, length):
-    with layers.activation_rules(types.SimpleNamespace(platform=platform)):
+    with activations.activation_rules(types.SimpleNamespace(platform=platform)):
         return attention_module.choose(name, length, length)
 
 
@@ -147,7 +148,7 @@ def test_pallas_kernels_lower_to_triton():
     x, ids = jax.ShapeDtypeStruct((1, 128, 1, 64), jnp.bfloat16), jax.ShapeDtypeStruct((1, 128), jnp.int32)
 
     def total(q, bias, ids):
-        attend = functools.partial(attention_blocks.attend, attention_gpu.KERNELS, attention_gpu.BLOCKS, causal=True)
+        attend = functools.partial(blocks.attend, gpu.KERNELS, gpu.BLOCKS, causal=True)
         return attend(q, q, q, ids, ids, None, bias).astype(jnp.float32).sum()
 
     traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((1, 256), jnp.float32), ids)
@@ -182,7 +183,7 @@ def test_pallas_kernels_compile_for_tpu(monkeypatch, topology):
     bias = jax.ShapeDtypeStruct((2, 512), jnp.float32, sharding=rules.replicated)
 
     def total(q, bias, ids):
-        with layers.activation_rules(rules):
+        with activations.activation_rules(rules):
             out = attention(q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='pallas')
         return out.astype(jnp.float32).sum()
 
@@ -204,7 +205,7 @@ def check_meshes():
     expected = plain('prefix')
     print(jax.device_count())
     for implementation in ('blockwise', 'tpu'):
-        with pytest.MonkeyPatch.context() as monkeypatch, layers.activation_rules(partitioner):
+        with pytest.MonkeyPatch.context() as monkeypatch, activations.activation_rules(partitioner):
             got = outcome('prefix', use(monkeypatch, implementation))
         for name, value in expected.items():
             np.testing.assert_allclose(np.asarray(got[name]), np.asarray(value), rtol=0, atol=1e-4, err_msg=name)

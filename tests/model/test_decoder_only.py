@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flanlite.data import prefix_lm
+from flanlite.data.batches import prefix_lm
 from flanlite.model import decoding, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.train import losses

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from flanlite.mesh import activations
 from flanlite.model import layers
+from flanlite.model.attention import blocks
 
 pytestmark = pytest.mark.smoke
 
@@ -20,7 +22,7 @@ def rngs():
 @pytest.mark.parametrize('length', [1, 2, 7, 140])
 def test_relative_bias_is_a_look_up_by_distance(rngs, bidirectional, length):
     bias = layers.RelativePositionBias(3, rngs, bidirectional=bidirectional)
-    got_HTS = layers.spread_bias(bias(length), length)
+    got_HTS = blocks.spread_bias(bias(length), length)
     distance_TS = np.arange(length)[None, :] - np.arange(length)[:, None]
     expected_HTS = np.asarray(bias.rel_embedding[...])[:, layers.relative_position_bucket(distance_TS, bidirectional=bidirectional)]
     np.testing.assert_allclose(got_HTS, expected_HTS, rtol=1e-6)
@@ -74,7 +76,7 @@ def test_activation_rules_see_what_is_traced_within_them():
         return x
 
     x = jnp.ones((2, 3, 4))
-    with layers.activation_rules(types.SimpleNamespace(constrain=note)):
-        layers.constrain(x, ('batch', 'length', 'embed'))
-    layers.constrain(x, ('batch', 'length', 'mlp'))
+    with activations.activation_rules(types.SimpleNamespace(constrain=note)):
+        activations.constrain(x, ('batch', 'length', 'embed'))
+    activations.constrain(x, ('batch', 'length', 'mlp'))
     assert seen == [((2, 3, 4), ('batch', 'length', 'embed'))]

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 import flanlite
-from flanlite import config
+from flanlite.cli import gin_config
 from flanlite.model import kinds, models
 
 # Counted in the checkpoints that T5, mT5 and ByT5 published; of UL2, as its config.json says, and of the decoders by hand.
@@ -22,7 +22,7 @@ ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9}  # as th
 
 
 def count(model, *bindings):
-    config.load([f'gin/models/{model}.gin'], bindings)
+    gin_config.load([f'gin/models/{model}.gin'], bindings)
     shapes = jax.eval_shape(lambda: models.init_params(kinds.model(), jax.random.key(0)))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 

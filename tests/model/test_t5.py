@@ -11,7 +11,8 @@ import t5x_fixtures
 from flax import nnx
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from flanlite.model import layers, models, t5
+from flanlite.mesh import activations
+from flanlite.model import blocks, layers, models, t5
 from flanlite.train import losses
 from flanlite.train.compile import count_flops
 
@@ -197,7 +198,7 @@ def test_dropout_depends_on_its_key_alone():
 def test_attention_drops_keys_for_all_queries_of_a_head():
     config = dataclasses.replace(CONFIG, dropout_rate=0.5)
     B, S, H, K = 1, 8, 2, 8
-    attention = t5.Attention(config, nnx.Rngs(0))
+    attention = blocks.Attention(config, nnx.Rngs(0))
     attention.query.kernel[...] = jnp.zeros((16, 16))  # every key weighs 1/8
     attention.out.kernel[...] = jnp.eye(16)
     keep_BSH1 = np.random.default_rng(0).integers(0, 2, (B, S, H, 1)).astype(bool)
@@ -255,7 +256,7 @@ def test_activations_are_constrained_by_name():
         return PartitionSpec(*('model' if axis == 'joined_kv' else None for axis in axes))
 
     mesh = AbstractMesh((1, 2), ('data', 'model'))
-    with layers.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=spec)):
+    with activations.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=spec)):
         jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
     kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab'), ('vocab', None)}
     inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}

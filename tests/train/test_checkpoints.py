@@ -12,9 +12,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from flanlite.mesh import partitioning
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
-from flanlite.train import parameters, partitioning, state, step
+from flanlite.train import parameters, state, step
 from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
 from flanlite.train.optimizers import Optimizer
 

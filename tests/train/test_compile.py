@@ -17,7 +17,7 @@ SCRIPT = """
 import json
 import sys
 from flanlite.model.t5 import T5Config
-from flanlite.train import compile as ahead, optimizers, partitioning
+from flanlite.mesh import partitioning; from flanlite.train import compile as ahead, optimizers
 from flanlite.train.step import StepConfig
 
 sizes = {'vocab_size': 256, 'emb_dim': 32, 'num_heads': 4, 'head_dim': 8, 'mlp_dim': 64}

@@ -13,11 +13,12 @@ import pytest
 import toy
 
 import flanlite
-from flanlite import cli
-from flanlite.data import prefix_lm
+from flanlite.cli import main as cli
+from flanlite.data.batches import prefix_lm
+from flanlite.mesh import partitioning
 from flanlite.model import kinds
 from flanlite.model.decoder_only import DecoderOnlyConfig
-from flanlite.train import journal, optimizers, parameters, partitioning, step
+from flanlite.train import journal, optimizers, parameters, step
 from flanlite.train.step import StepConfig
 
 STEPS = 4

@@ -4,8 +4,8 @@ import toy
 from jax.sharding import AbstractMesh
 from rich.console import Console
 
+from flanlite.mesh.partitioning import MESH_AXES, Partitioner, standard_logical_axis_rules
 from flanlite.train import explain, optimizers
-from flanlite.train.partitioning import MESH_AXES, Partitioner, standard_logical_axis_rules
 
 
 def printed(optimizer, mesh_shape, dims):

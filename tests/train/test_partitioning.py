@@ -12,8 +12,8 @@ import pytest
 import toy
 from jax.sharding import PartitionSpec
 
-from flanlite.train import partitioning
-from flanlite.train.partitioning import Partitioner, standard_logical_axis_rules
+from flanlite.mesh import partitioning
+from flanlite.mesh.partitioning import Partitioner, standard_logical_axis_rules
 
 BATCH = ('dcn', 'data')
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_is_refused_with_a_remedy(refused, words):
 
 INTERLEAVED = """
 import jax, numpy as np
-from flanlite.train import partitioning
+from flanlite.mesh import partitioning
 partitioning.join_processes()
 devices = np.array(jax.devices()).reshape(2, 2).T.ravel().tolist()
 partitioner = partitioning.make_partitioner(num_partitions=%d, devices=devices)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import toy
 
-from flanlite import config as gin_config
+from flanlite.cli import gin_config
+from flanlite.mesh.partitioning import Partitioner
 from flanlite.train import journal, parameters, run
 from flanlite.train.meter import NonFiniteLoss
-from flanlite.train.partitioning import Partitioner
 
 STEPS = 12
 EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')

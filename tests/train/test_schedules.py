@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flanlite import config
+from flanlite.cli import gin_config
 from flanlite.train import optimizers, schedules
 
 t5x = schedules.create_learning_rate_scheduler
@@ -59,7 +59,7 @@ def test_gin_makes_schedules_as_t5xs_files_do_and_takes_plain_functions():
     lines = ['utils.create_learning_rate_scheduler.factors="constant * decay_every"', 'adamw.learning_rate=@halving']
     lines += ['utils.create_learning_rate_scheduler.steps_per_decay=2', 'adafactor.learning_rate=@utils.create_learning_rate_scheduler()']
     try:
-        config.load([], lines)
+        gin_config.load([], lines)
         assert float(optimizers.adafactor().schedule(4)) == 0.5 * 0.5**2
         assert optimizers.adamw().schedule(3) == 0.125
     finally:

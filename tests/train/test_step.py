@@ -12,8 +12,9 @@ import numpy as np
 import optax
 import pytest
 
+from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
-from flanlite.train import optimizers, partitioning, step
+from flanlite.train import optimizers, step
 from flanlite.train.step import StepConfig
 
 CONFIG = T5Config(

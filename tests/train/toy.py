@@ -11,9 +11,9 @@ if os.environ.get('BLOCK_TENSORFLOW'):
 
 import numpy as np
 
-from flanlite.data import sources, specs
-from flanlite.data.specs import Collection, DatasetSpec
-from flanlite.data.templates import Template
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs.templates import Template
 from flanlite.model.t5 import T5Config
 from flanlite.train import optimizers, run
 

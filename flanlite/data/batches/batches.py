@@ -1,0 +1,240 @@
+"""Cached tasks in, mixed and packed batches out: this host's share of them, from any position. Imports no TensorFlow or JAX."""
+
+import json
+import math
+import resource
+import weakref
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from flanlite.data.batches import packing, prefix_lm, shuffling
+from flanlite.data.cache.cached import MAX_LENGTH, CachedSplit, decode_tokens, groups
+from flanlite.data.tokens.example import Tokens
+
+# How examples become rows, as SeqIO's feature converters make them: modules with `best_fit`, `room`, `pack` and `pad`.
+CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
+
+
+class Order:
+    """The endless order of a mixture's examples, in windows: a pure function of seed, rates and position.
+
+    A window holds nearly the same number of examples of a task each time, in proportion to its rate: a task's count up to any window is
+    within one of exact. A task's examples are shuffled anew every epoch, each once an epoch.
+    """
+
+    def __init__(self, splits: Sequence[CachedSplit], rates: Sequence[float], seed: int, window: int) -> None:
+        if len(splits) != len(rates):
+            raise ValueError(f'got {len(splits)} splits and {len(rates)} rates; expected one rate for each split')
+        if any(not (math.isfinite(rate) and rate >= 0) for rate in rates):
+            raise ValueError(f'got the rates {list(rates)}; expected finite numbers, none below 0')
+        mixed = [(split, rate) for split, rate in zip(splits, rates, strict=True) if rate > 0 and split.num_examples]
+        if not mixed:
+            raise ValueError(f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate above 0')
+        self.splits = [split for split, _ in mixed]
+        self.seed, self.window = seed, window
+        self._shares = np.array([rate for _, rate in mixed]) / math.fsum(rate for _, rate in mixed)
+        hashes = [zlib.crc32(f'{seed}/{split.name}'.encode()) for split in self.splits]
+        self._phases, self._seeds = np.array(hashes) / 2**32, np.array(hashes, np.uint64) << np.uint64(32)
+        self._sizes = np.array([split.num_examples for split in self.splits])
+
+    def describe(self) -> str:
+        """Name all that decides the order."""
+        tasks = [(split.name, split.num_examples, float(share).hex()) for split, share in zip(self.splits, self._shares, strict=True)]
+        return json.dumps([self.seed, self.window, tasks])
+
+    def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a window's examples in shuffled order: the split's number and the index in the split of each."""
+        first, last = (np.floor(number * self.window * self._shares + self._phases).astype(np.int64) for number in (window, window + 1))
+        counts = last - first
+        task = np.repeat(np.arange(len(self.splits)), counts)
+        drawn = np.arange(len(task)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+        epoch, position = np.divmod(drawn, self._sizes[task])
+        index = shuffling.permute(position, self._sizes[task], self._seeds[task] + epoch.astype(np.uint64))
+        shuffled = shuffling.shuffle(len(task), self.seed, window, 0)
+        return task[shuffled], index[shuffled]
+
+    def lengths(self, task: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Look up the lengths of drawn examples, int64[N, 2]."""
+        found = np.empty((len(task), 2), np.int64)
+        for number, places in groups(task):
+            found[places] = self.splits[number].lengths[index[places]]
+        return found
+
+
+class RowReader:
+    """This host's rows of one global batch after the other; its state is the number of a window and of a row in it.
+
+    Every host plans all rows, from the lengths, and reads the records of its own only. So all hosts' states are the same, and a run may
+    go on with another number of hosts.
+    """
+
+    def __init__(
+        self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, host_rows: Sequence[int], converter: str
+    ) -> None:
+        self._order, self._capacity, self._pack, self._converter = order, capacity, pack, CONVERTERS[converter]
+        self._batch_size = batch_size
+        self._mine = frozenset(host_rows)
+        self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}/{converter}".encode()):08x}'
+        self._window, self._row = 0, 0
+        self._planned: list[list[Tokens] | None] | None = None
+
+    def __iter__(self) -> 'RowReader':
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        rows = []
+        for place in range(self._batch_size):
+            if self._planned is None:
+                self._planned = self._read_window(place)
+            while self._row == len(self._planned):
+                self._window, self._row = self._window + 1, 0
+                self._planned = self._read_window(place)
+            if place in self._mine:
+                rows.append(self._planned[self._row])
+            self._row += 1
+        if self._pack:
+            return self._converter.pack(rows, self._capacity)
+        return self._converter.pad([example for row in rows for example in row], self._capacity)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the next batch starts."""
+        return {'window': self._window, 'row': self._row, 'order': self._identity}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where a state was taken.
+
+        Raises:
+            ValueError: the state belongs to other data, rates, lengths or another seed, so that it names another place here.
+        """
+        if state['order'] != self._identity:
+            raise ValueError(
+                f'the saved data position {dict(state)} belongs to another order of data than {self._identity!r}: data sets, their sizes, '
+                'rates, seed, feature lengths, window or packing differ; restore them, or begin a new run from the checkpoint'
+            )
+        self._window, self._row, self._planned = state['window'], state['row'], None
+
+    def _read_window(self, place: int) -> list[list[Tokens] | None]:
+        """Plan the current window and read this host's rows from the current one on, which is the batch's row number `place`."""
+        task, index = self._order.draw(self._window)
+        best_fit = self._converter.best_fit if self._pack else None
+        rows = plan(self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1))
+        wanted = [number for number in range(self._row, len(rows)) if (place + number - self._row) % self._batch_size in self._mine]
+        examples = np.array([example for number in wanted for example in rows[number]], np.int64)
+        tokens: dict[int, Tokens] = {}
+        for number, places in groups(task[examples]):
+            chosen = examples[places]
+            for example, record in zip(chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True):
+                tokens[example] = decode_tokens(record)
+        planned: list[list[Tokens] | None] = [None] * len(rows)
+        for number in wanted:
+            planned[number] = [tokens[example] for example in rows[number]]
+        return planned
+
+
+def plan(lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | None, seeds: tuple[int, ...]) -> list[list[int]]:
+    """Decide which examples share a row, and shuffle the rows; none do without `best_fit`."""
+    if not best_fit:
+        return [[example] for example in range(len(lengths))]
+    rows = best_fit(np.minimum(lengths, capacity), capacity)
+    return [rows[number] for number in shuffling.shuffle(len(rows), *seeds)]
+
+
+class TrainBatches:
+    """Batches without end, read ahead by Grain's prefetch thread, which keeps the position of the batch that was last given out."""
+
+    def __init__(self, reader: RowReader, prefetch: int) -> None:
+        from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
+
+        self._source = [ThreadPrefetchDatasetIterator(reader, prefetch)]
+        weakref.finalize(self, self._source.clear)  # else it outlives the interpreter's modules, and complains
+
+    def __iter__(self) -> 'TrainBatches':
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        return next(self._source[0])
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the position of the next batch, as JSON can hold it; the same on every host."""
+        return self._source[0].get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to the position of a state; a `ValueError` where it belongs to other data, rates, lengths or another seed."""
+        self._source[0].set_state(state)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._source[0].close()
+
+
+@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'converter', 'host_rows'])
+def train_iterator(
+    splits: Sequence[CachedSplit],
+    rates: Sequence[float],
+    *,
+    feature_lengths: Mapping[str, int],
+    batch_size: int,
+    seed: int,
+    converter: str = 'encoder_decoder',
+    pack: bool = True,
+    host_rows: Sequence[int] | None = None,
+    window: int = 4_096,
+    prefetch: int = 8,
+) -> TrainBatches:
+    """Read batches without end: mixed by the rates, packed, this host's rows of each.
+
+    Args:
+        splits: the tasks' cached splits.
+        rates: a mixing rate for each split; they need not sum to 1.
+        feature_lengths: the row's lengths by `inputs` and `targets`; what is longer is cut at the end, as SeqIO does.
+        batch_size: rows of the global batch.
+        seed: decides the order, together with the position.
+        converter: one of `CONVERTERS`; the model's config names it.
+        pack: put several examples into a row, with segment ids and positions; else one example a row.
+        host_rows: which rows of each batch this host reads; by default all.
+        window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
+        prefetch: how many batches a thread reads ahead; 0 reads them when they are asked for. Changes nothing but the speed.
+
+    Returns:
+        An iterator of this host's rows by SeqIO's keys, int32[rows, length], `decoder_loss_weights` float32.
+
+    Raises:
+        ValueError: lengths, rates or sizes that cannot be; later, a damaged shard.
+    """
+    capacity = check_lengths(feature_lengths)
+    host_rows = range(batch_size) if host_rows is None else [int(row) for row in host_rows]
+    if batch_size < 1 or not host_rows or not 0 <= min(host_rows) <= max(host_rows) < batch_size:
+        raise ValueError(f'got the rows {list(host_rows)} of a batch of {batch_size}; expected some of 0 to {batch_size - 1}')
+    if window < 1 or prefetch < 0:
+        raise ValueError(f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more')
+    allow_open_files(sum(len(split.manifest['shards']) for split in splits))
+    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows, converter)
+    return TrainBatches(reader, prefetch)
+
+
+def check_lengths(feature_lengths: Mapping[str, int]) -> tuple[int, int]:
+    """Return the lengths of inputs and targets, or raise a `ValueError` for other features or lengths."""
+    if set(feature_lengths) != {'inputs', 'targets'} or not all(1 <= length <= MAX_LENGTH for length in feature_lengths.values()):
+        raise ValueError(f"got the feature lengths {dict(feature_lengths)}; expected 'inputs' and 'targets', each from 1 to {MAX_LENGTH}")
+    return feature_lengths['inputs'], feature_lengths['targets']
+
+
+def allow_open_files(count: int) -> None:
+    """Raise the process's soft limit on open files where a mixture of many shards needs it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + 512
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def hint_shape(
+    splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 4_096
+) -> tuple[packing.Shape, packing.Shape]:
+    """Measure how well a mixture fills rows of these lengths, and find the decoder length that would fit better; see `packing.hint`."""
+    order = Order(splits, rates, 0, window)
+    return packing.hint(order.lengths(*order.draw(0)), check_lengths(feature_lengths))

@@ -1,0 +1,216 @@
+"""Builds cached splits in this process and, where that takes a while, in others beside it.
+
+The others are fresh interpreters that read requests from a pipe: nothing is forked, and the user's main module is not run again, so this
+works with JAX or TensorFlow loaded, in a notebook and in a script without a main guard. Data sets travel by cloudpickle.
+"""
+
+import collections
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import cloudpickle
+
+from flanlite.data.cache import builds
+from flanlite.data.cache.builds import Request
+from flanlite.data.cache.remote import CacheFolderError
+from flanlite.progress import BuildProgress
+
+QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
+STOP_SECONDS = 10.0  # for a process to remove what it has not finished
+FAULTS = {fault.__name__: fault for fault in (builds.DamagedCacheError, CacheFolderError)}
+SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data.cache import workers; workers.serve()'
+
+
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def build_all(
+    requests: Sequence[Request], rebuild: bool, fail_fast: bool, processes: int, progress: BuildProgress, skip: Callable[[str, str], None]
+) -> None:
+    """Build splits, each in one process, and wait for all.
+
+    Args:
+        requests: the splits.
+        rebuild: build again what is there.
+        fail_fast: raise at the first that fails.
+        processes: how many processes build, this one included.
+        progress: is told of examples and tasks.
+        skip: is called with the name of each task that fails, and why.
+
+    Raises:
+        ValueError: with `fail_fast`, a task that fails; a damaged cache.
+        OSError: the cache cannot be written.
+    """
+    own = collections.deque(request for request in requests if request.spec is None)  # SeqIO's tasks are registered in this process only
+    with Helpers([request for request in requests if request.spec], rebuild, fail_fast, progress, skip) as helpers:
+        helpers.start(processes - 1)
+        while request := pop(own) or pop(helpers.queue):
+            helpers.finish(request, builds.attempt(request, rebuild, progress.advance, fail_fast))
+            helpers.check()
+        helpers.wait()
+
+
+def pop(queue: collections.deque) -> Request | None:
+    """Take the next item; None where there is none."""
+    with contextlib.suppress(IndexError):
+        return queue.popleft()
+    return None
+
+
+class Helpers:
+    """Threads that each hand requests to a process of their own, once `QUICK_SECONDS` are over."""
+
+    def __init__(
+        self, requests: Sequence[Request], rebuild: bool, fail_fast: bool, progress: BuildProgress, skip: Callable[[str, str], None]
+    ) -> None:
+        self.queue = collections.deque(requests)
+        self._rebuild, self._fail_fast, self._progress, self._skip = rebuild, fail_fast, progress, skip
+        self._threads: list[threading.Thread] = []
+        self._workers: list[Worker] = []
+        self._taken, self._stopping = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+
+    def __enter__(self) -> 'Helpers':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.queue.clear()
+        self._taken.set()
+        self._stopping.set()
+        for worker in self._workers:
+            worker.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def start(self, count: int) -> None:
+        """Start the threads, not more than there may be work for."""
+        for _ in range(min(count, len(self.queue))):
+            self._threads.append(threading.Thread(target=self._run, daemon=True))
+            self._threads[-1].start()
+
+    def finish(self, request: Request, why: str | None) -> None:
+        """Count a task that was built, or say why it could not be."""
+        self._progress.advance(0, task=True)
+        if why and self._fail_fast:
+            raise ValueError(builds.failed(request.name, why))
+        if why:
+            self._skip(request.name, why)
+
+    def check(self) -> None:
+        """Raise what ended a thread."""
+        if self._error:
+            raise self._error
+
+    def wait(self) -> None:
+        """Wait for the threads, when the queue is empty."""
+        self._taken.set()
+        for thread in self._threads:
+            thread.join()
+        self.check()
+
+    def _run(self) -> None:
+        self._taken.wait(QUICK_SECONDS)
+        worker = None
+        try:
+            while request := pop(self.queue):
+                if worker is None or worker.ended():
+                    worker = Worker()
+                    self._workers.append(worker)
+                if self._stopping.is_set():
+                    return worker.stop()
+                why = worker.build(request, self._rebuild, self._progress.advance)
+                if self._stopping.is_set():
+                    return None
+                self.finish(request, why)
+        except Exception as error:  # the main thread raises it
+            self._error = self._error or error
+            self.queue.clear()
+
+
+class Worker:
+    """A process that builds what it is sent."""
+
+    def __init__(self) -> None:
+        unseen = {'CUDA_VISIBLE_DEVICES': ''}  # TensorFlow, where a source needs it, would take hold of the GPU
+        self._process = subprocess.Popen(
+            [sys.executable, '-c', SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | unseen
+        )
+        self._send(sys.path)
+
+    def build(self, request: Request, rebuild: bool, told: builds.Told) -> str | None:
+        """Have a split built; see `builds.attempt`. A process that dies is a reason too."""
+        try:
+            message = cloudpickle.dumps((request, rebuild))
+        except Exception:  # whatever a source or function holds that cannot travel: a thread builds it here
+            return builds.attempt(request, rebuild, told)
+        try:
+            self._send(message)
+            while True:
+                kind, *found = pickle.load(self._process.stdout)
+                if kind == 'done':
+                    return found[0]
+                if kind == 'unread':  # such as code of a module that is found in this process only
+                    return builds.attempt(request, rebuild, told)
+                if kind != 'examples':
+                    raise FAULTS[kind](*found)
+                told(*found)
+        except (EOFError, pickle.UnpicklingError):
+            status = self._process.wait()
+        with builds.locked(request.folder):
+            builds.remove_leftovers(request.folder)
+        how = signal.Signals(-status).name if status < 0 else f'exit status {status}'
+        return f'the process that built it came to its end ({how}); if memory ran out, fewer --processes need less'
+
+    def ended(self) -> bool:
+        """Say whether the process is gone."""
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """End the process; it removes what it has not finished."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _send(self, message: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # reading the answer shows how it ended
+            pickle.dump(message, self._process.stdin)
+            self._process.stdin.flush()
+
+
+def serve() -> None:
+    """Build what stands on standard input and tell of it on standard output; what else is printed goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process too, which ends this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(*message: object) -> None:
+        pickle.dump(message, channel)
+        channel.flush()
+
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the first process is done, or was killed
+        while True:
+            message = pickle.load(sys.stdin.buffer)
+            try:
+                request, rebuild = cloudpickle.loads(message)
+            except Exception:
+                tell('unread')
+                continue
+            try:
+                tell('done', builds.attempt(request, rebuild, lambda count: tell('examples', count)))
+            except tuple(FAULTS.values()) as fault:
+                tell(type(fault).__name__, str(fault))

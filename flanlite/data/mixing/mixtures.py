@@ -1,0 +1,330 @@
+"""Which tasks train together and at which rates: collections, with or without something held out, single tasks, SeqIO's own mixtures."""
+
+import contextlib
+import dataclasses
+import fnmatch
+import functools
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gin
+
+from flanlite import config
+from flanlite.data.mixing import naming
+from flanlite.data.mixing.naming import Found
+from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.specs import clusters, specs
+from flanlite.data.tokens import vocabularies
+
+SCHEMES = ('proportional', 'equal', 'unimax')
+OWN = 'own'  # the cap that the collection itself sets
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One task of a mixture.
+
+    Args:
+        task: its name.
+        cluster: its cluster, where it has one.
+        max_examples: truncates its training data; None for no cap.
+        max_rate: clips its mixing rate; None for no cap.
+        rate: the rate that a SeqIO mixture gives it, asked for when it is needed; None for the number of its examples.
+        prompted: what T0's rule of mixing counts of it, where it is weighed by that rule.
+    """
+
+    task: str
+    cluster: str | None = None
+    max_examples: int | None = None
+    max_rate: int | None = None
+    rate: Callable[[], float] | None = None
+    prompted: specs.Prompted | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """Tasks to train on, and how to weigh them.
+
+    Args:
+        name: the name that was resolved.
+        entries: the tasks.
+        collection: the collection they come from; None for SeqIO's tasks and mixtures.
+        held_out: the cluster that was left out, or another split's name.
+        removed: the clusters that left together with it.
+        scheme: one of `SCHEMES`.
+        temperature: as in T5.
+        lineage: one of `clusters.LINEAGE`.
+        shared: the data sets that share a corpus with held-out ones, {data set: {corpus: held-out data sets}}; dropped where strict.
+        budget: the examples that a run reads, for `unimax`.
+        epochs: how often `unimax` reads an example at most.
+        templates_per_task: how many of its templates each data set trains with, the first ones; None for all.
+        shots: how many exemplars stand before each example; None for none.
+        drop: a file that lists training examples to leave out; None for none.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    collection: specs.Collection | None = None
+    held_out: str | None = None
+    removed: tuple[str, ...] = ()
+    scheme: str = 'proportional'
+    temperature: float = 1.0
+    lineage: str = 'warn'
+    shared: Mapping[str, Mapping[str, Sequence[str]]] = dataclasses.field(default_factory=dict)
+    budget: int | None = None
+    epochs: float = 1.0
+    templates_per_task: int | None = None
+    shots: Shots | None = None
+    drop: str | None = None
+
+    @property
+    def vocabulary(self) -> str:
+        """Name the vocabulary of its collection, or of its SeqIO tasks."""
+        if self.collection:
+            return self.collection.vocabulary
+        seqio: Any = sys.modules['seqio']
+        features = seqio.TaskRegistry.get(self.entries[0].task).output_features
+        return vocabularies.name_of_seqio(features.get('inputs') or next(iter(features.values())))
+
+    def notes(self) -> list[str]:
+        """Say which training data sets share a corpus with what is held out, and what became of them."""
+        verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
+        named = [
+            f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
+            for name, corpora in self.shared.items()
+        ]
+        return [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.'] if named else []
+
+
+@gin.configurable(name_or_fn='mixture', denylist=['name', 'held_out'])
+def resolve(
+    name: str,
+    *,
+    held_out: str | None = None,
+    scheme: str = 'proportional',
+    max_examples: int | str | None = OWN,
+    max_rate: int | str | None = OWN,
+    temperature: float = 1.0,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    lineage: str = 'warn',
+    budget: int | None = None,
+    epochs: float = 1.0,
+    prompts: bool = True,
+    templates_per_task: int | None = None,
+    shots: int | str = 0,
+    drop: str | None = None,
+) -> Mixture:
+    """Find a mixture by name.
+
+    Args:
+        name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<split>` (see `clusters.splits`), one of these two with
+            `_eval` for what is held out, a data set, or a registered SeqIO task or mixture. `_4templates` behind it is short for
+            `templates_per_task`.
+        held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another split.
+        scheme: `proportional` to the numbers of examples, `equal`, or `unimax` (Chung et al. 2023): as equal as `epochs` allows. SeqIO's
+            mixtures keep their own rates where it is `proportional`.
+        max_examples: truncates each data set's training data; 'own' for the collection's cap, None for none. A data set's own cap stays.
+        max_rate: clips each data set's rate, in the same way.
+        temperature: rates become rate^(1/temperature), after the cap, as in T5.
+        include: tasks to keep, as names or patterns such as `anli_*`; by default all.
+        exclude: tasks to leave out, likewise.
+        lineage: what becomes of data sets that share a corpus with held-out ones: `strict` drops them, `warn` names them, `off` does
+            neither, as the paper.
+        budget: for `unimax`, how many examples the run reads in all: steps times the examples of a batch.
+        epochs: for `unimax`, how often an example is read at most.
+        prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
+        templates_per_task: how many of its templates each data set trains with, the first ones; by default all.
+        shots: how many exemplars of its own training data stand before each example, in training as in evaluation; see `fewshot.Shots`.
+        drop: a file that lists training examples to leave out, as `flanlite audit --output` writes it.
+
+    Raises:
+        ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
+    """
+    bare_name, templates_in_name = naming.templates_in_name(name)
+    templates_per_task, few_shot = templates_in_name or templates_per_task, Shots(shots)
+    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs, templates_per_task)
+    found = naming.find(bare_name)
+    if not found.collection and (few_shot.changes_inputs() or templates_per_task):
+        raise ValueError(f"{name!r} is SeqIO's: got {shots=}, {templates_per_task=}; only flanlite's own data sets can be asked so")
+    held_out = found.holding_out(held_out)
+    entries = [entry if prompts else count_once(entry) for entry in entries_of(found, max_examples, max_rate)]
+    entries, removed, shared = hold_out(select(entries, name, include, exclude), found.collection, held_out, lineage)
+    if not entries:
+        raise ValueError(f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; leave out less')
+    mixture = Mixture(
+        name, tuple(entries), found.collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
+        few_shot if few_shot.changes_inputs() else None, drop,
+    )  # fmt: skip
+    for note in mixture.notes():
+        say_once(f'{name}: {note[0].lower()}{note[1:]}')
+    return mixture
+
+
+def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str | None) -> list[Entry]:
+    """Make the entries of a collection's data sets, or of SeqIO's tasks, whose rates are their mixture's own."""
+    if found.collection:
+        return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
+    caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
+    return [Entry(task, None, *caps, rate) for task, rate in seqio_rates(found.name).items()]
+
+
+def hold_out(
+    entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
+) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
+    """Keep what a split trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
+    if not held_out:
+        return list(entries), (), {}
+    split = clusters.find_split(held_out, collection.specs)
+    kept = [entry for entry in entries if entry.task in split.train]
+    shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], split.test)
+    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], split.removed, shared
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Log a warning the first time that it comes up."""
+    logging.getLogger('flanlite').warning(message)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names as a list in a sentence."""
+    return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
+
+
+def check(
+    scheme: str,
+    max_examples: int | str | None,
+    max_rate: int | str | None,
+    temperature: float,
+    lineage: str,
+    budget: int | None,
+    epochs: float,
+    templates_per_task: int | None,
+) -> None:
+    """Refuse settings that cannot be."""
+    for kind, value, valid in (('scheme', scheme, SCHEMES), ('lineage', lineage, clusters.LINEAGE)):
+        if value not in valid:
+            raise ValueError(f'unknown {kind} {value!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
+    if scheme == 'unimax' and not (budget and budget > 0 and epochs > 0):
+        raise ValueError(
+            f'got budget={budget!r}, epochs={epochs!r} for unimax; expected numbers above 0: the examples that the run reads, and how '
+            'often it may read each (gin: mixture.budget, mixture.epochs)'
+        )
+    for cap, value in (('max_examples', max_examples), ('max_rate', max_rate)):
+        if value not in (OWN, None) and (isinstance(value, str) or value <= 0):
+            raise ValueError(f'got {cap}={value!r}; expected a number above 0, None for no cap, or {OWN!r} for what the collection sets')
+    if not 0 < temperature < math.inf:
+        raise ValueError(f'got temperature={temperature!r}; expected a number above 0')
+    if templates_per_task is not None and templates_per_task < 1:
+        raise ValueError(f'got templates_per_task={templates_per_task!r}; expected a number from 1, or None for all')
+
+
+def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
+    """Make a data set's entry; its own caps come before those asked for, and those before the collection's. A cap on the rate that the
+    collection gives this data set comes before all.
+    """
+    if max_examples == OWN:
+        max_examples = collection.max_examples
+    if max_rate == OWN:
+        max_rate = collection.max_rate
+    max_rate = collection.max_rates.get(spec.name) or spec.max_rate or max_rate
+    return Entry(spec.name, spec.cluster, spec.max_examples or max_examples, max_rate, prompted=collection.prompted.get(spec.name))
+
+
+def count_once(entry: Entry) -> Entry:
+    """Let T0's rule count a data set once, not once for each of its prompts."""
+    return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
+
+
+def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]) -> list[Entry]:
+    """Keep the tasks that some pattern includes, or all, and that none excludes."""
+    tasks = [entry.task for entry in entries]
+    for pattern in (*include, *exclude):
+        if not fnmatch.filter(tasks, pattern):
+            close = config.closest(pattern, tasks)
+            raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}')
+
+    def matches(task: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)
+
+    return [entry for entry in entries if (not include or matches(entry.task, include)) and not matches(entry.task, exclude)]
+
+
+def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]:
+    """Weigh a mixture's tasks, in its order; only those that are counted take part.
+
+    Args:
+        mixture: what `resolve` found.
+        num_examples: each task's number of examples.
+
+    Returns:
+        Rates as SeqIO's: min(examples, max_examples, max_rate)^(1/temperature); they do not sum to 1.
+    """
+    entries = [entry for entry in mixture.entries if entry.task in num_examples]
+    if mixture.scheme == 'equal':
+        return {entry.task: 1.0 for entry in entries}
+    if mixture.scheme == 'unimax':
+        sizes = {entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task]) for entry in entries}
+        return unimax(sizes, mixture.budget, mixture.epochs)
+    with sizes_known(mixture, num_examples):
+        return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+
+
+@contextlib.contextmanager
+def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[None]:
+    """Let SeqIO's rate functions find the number of cached examples where a task's source does not know its own; none where it failed."""
+    names = [entry.task for entry in mixture.entries if entry.rate]
+    found = [sys.modules['seqio'].TaskRegistry.get(name) for name in names]
+    unknown = [task for task in found if task.source.num_input_examples('train') is None]
+    for task in unknown:
+        size = num_examples.get(task.name, 0)
+        task.num_input_examples = lambda split, size=size: size
+    try:
+        yield
+    except (TypeError, LookupError, AssertionError) as error:
+        raise ValueError(
+            f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: {error}; mend its rate "
+            "function, or set mixture.scheme = 'equal'"
+        ) from error
+    finally:
+        for task in unknown:
+            del task.num_input_examples
+
+
+def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:
+    """Share a budget of examples evenly, but give no task more than so many epochs (Chung et al. 2023, algorithm 1)."""
+    shares, left = dict.fromkeys(sizes, 0.0), float(budget)
+    smallest_first = sorted(sizes, key=sizes.get)
+    for place, task in enumerate(smallest_first):
+        shares[task] = min(sizes[task] * epochs, left / (len(sizes) - place))
+        left -= shares[task]
+    return shares
+
+
+def published(mixture: Mixture) -> dict[str, int]:
+    """Take the recorded numbers of training examples, so that rates can be told without data; tasks without one are left out."""
+    counts = {spec.name: getattr(spec, 'train_examples', None) for spec in mixture.collection.specs} if mixture.collection else {}
+    return {entry.task: counts[entry.task] for entry in mixture.entries if counts.get(entry.task)}
+
+
+def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
+    """Return one task's rate, in proportion to its examples or as its SeqIO mixture has it."""
+    rate = entry.rate() if entry.rate else min(num_examples, entry.max_examples or num_examples)
+    if entry.prompted:
+        rate = entry.prompted.rate(entry.max_examples, entry.max_rate)
+    elif entry.max_rate:
+        rate = min(rate, entry.max_rate)
+    return float(rate if temperature == 1.0 else rate ** (1 / temperature))
+
+
+def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:
+    """Take a SeqIO task, or a mixture's tasks with the mixture's own rates."""
+    seqio: Any = sys.modules['seqio']
+    if name in seqio.TaskRegistry.names():
+        return {name: None}
+    mixture = seqio.MixtureRegistry.get(name)
+    return {task.name: functools.partial(mixture.get_rate, task) for task in mixture.tasks}

@@ -1,0 +1,131 @@
+"""What a mixture is called: a collection, what it holds out, a data set, or what SeqIO has registered."""
+
+import importlib
+import pkgutil
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flanlite import config
+from flanlite.data.specs import clusters, specs
+
+HELD_OUT = '_held_out_'
+UNSEEN = '_eval'  # after the name of a mixture that holds something out: what it holds out
+TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # behind any name
+BUILTIN = 'flanlite.mixtures'
+
+
+class Found(NamedTuple):
+    """What a name stands for.
+
+    Args:
+        name: the name.
+        collection: the collection that it belongs to; None for SeqIO's tasks and mixtures.
+        data_sets: which of that collection's data sets are meant.
+        in_name: the cluster, or other split, that the name holds out.
+    """
+
+    name: str
+    collection: specs.Collection | None
+    data_sets: Sequence[specs.Spec] = ()
+    in_name: str | None = None
+
+    def holding_out(self, held_out: str | None) -> str | None:
+        """Return what is held out, by the name or as asked; raise a `ValueError` where these differ, or nothing can be."""
+        if held_out and self.in_name and held_out != self.in_name:
+            raise ValueError(f'the mixture {self.name!r} holds out {self.in_name}, but held_out is {held_out!r}; expected only one of them')
+        held_out = held_out or self.in_name
+        if held_out and not (self.collection and len(self.data_sets) == len(self.collection.specs)):
+            raise ValueError(f'{self.name!r} is no collection, so no cluster can be held out of it: got {held_out!r}; {valid_names()}')
+        return held_out
+
+
+def find(name: str) -> Found:
+    """Find what a name stands for.
+
+    Names are looked up among what is registered, then in the built-in collections, which are imported only as far as needed.
+    """
+    for load in (lambda: None, lambda: load_builtin(name), lambda: [load_builtin(builtin) for builtin in builtin_names()]):
+        load()
+        if found := find_in_collection(name):
+            return found
+        for collection in specs.COLLECTIONS.values():
+            for spec in collection.specs:
+                if spec.name == name:
+                    return Found(name, collection, (spec,))
+    if name in seqio_names():
+        return Found(name, None)
+    known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
+    known += [name_without(collection, split) for collection in specs.COLLECTIONS.values() for split in clusters.splits(collection.specs)]
+    raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name, known)}{valid_names()}')
+
+
+def find_in_collection(name: str) -> Found | None:
+    """Find a collection's name, alone or with what it holds out; with `_eval`, the data sets are those that are held out."""
+    for collection in sorted(specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True):
+        if name == collection.name:
+            return Found(name, collection, collection.specs)
+        found = re.fullmatch(rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?', name)
+        if found and (found['cluster'] or found['held_out'] in other_splits(collection)):
+            if not found['unseen']:
+                return Found(name, collection, collection.specs, found['held_out'])
+            test = clusters.find_split(found['held_out'], collection.specs).test
+            return Found(name, collection, tuple(spec for spec in collection.specs if spec.name in test))
+    return None
+
+
+def templates_in_name(name: str) -> tuple[str, int | None]:
+    """Split off the number of templates that stands behind a name."""
+    found = TEMPLATES.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
+def name_without(collection: specs.Collection, held_out: str) -> str:
+    """Name the mixture of a collection without a cluster, or with another split's data sets held out."""
+    return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
+
+
+def other_splits(collection: specs.Collection) -> list[str]:
+    """Name a collection's splits that hold out something else than a cluster."""
+    return [split for split in clusters.splits(collection.specs) if split not in clusters.CLUSTERS]
+
+
+def builtin_names() -> list[str]:
+    """List the collections that come with flanlite, without importing them."""
+    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__) if module.ispkg)
+
+
+def load_builtin(name: str) -> None:
+    """Import the built-in collection whose name is the longest to begin this one."""
+    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
+    if fitting:
+        importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
+
+
+def collection_names() -> list[str]:
+    """List the collections: built-in ones, and those that a user's module registered."""
+    return sorted({*builtin_names(), *specs.COLLECTIONS})
+
+
+def import_collections() -> list[str]:
+    """Import the built-in collections and list all there are: those that have a package of their own, then what stands beside them."""
+    for name in (builtin := builtin_names()):
+        load_builtin(name)
+    return [*builtin, *(name for name in collection_names() if name not in builtin)]
+
+
+def seqio_names() -> list[str]:
+    """List SeqIO's registered tasks and mixtures. Where nobody imported SeqIO there are none, and it is not imported for that."""
+    if 'seqio' not in sys.modules:
+        return []
+    seqio: Any = sys.modules['seqio']
+    return [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+
+
+def valid_names() -> str:
+    """Say which names there are."""
+    return (
+        f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
+        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'
+    )

@@ -1,0 +1,159 @@
+"""Few-shot inputs: before an example stand others of its data set, as many as a budget of tokens holds (FLAN, section 4.4)."""
+
+import dataclasses
+import heapq
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gin
+import numpy as np
+
+from flanlite.data.specs import templates
+from flanlite.data.specs.templates import Template
+from flanlite.data.tokens.vocabularies import Vocabulary
+
+MULTI = 'multi'  # as many exemplars as fit, up to MOST
+MOST = 16
+BUDGET = 960  # FLAN's: rows of 1,024 less 64
+READ = 30_000  # training rows that exemplars are drawn from: FLAN's cap
+POOL = 5_000  # of which so many are kept, at random
+SPARE = 50  # rows drawn beyond those that are wanted, since some may be the example itself
+
+
+class Form(NamedTuple):
+    """How exemplars and the example are written, one behind the other."""
+
+    exemplar: str
+    example: str
+    alone: str  # an example without exemplars
+
+
+FORMS = {
+    'plain': Form('Question: {inputs}\nAnswer: {targets}\n\n', 'Question: {inputs}\nAnswer:', '{inputs}'),
+    'flan': Form('0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'),  # the release's roles and separator
+}
+
+
+@gin.configurable(name_or_fn='few_shot', denylist=['number'])
+@dataclasses.dataclass(frozen=True)
+class Shots:
+    """How many exemplars are set before an example, and how.
+
+    Args:
+        number: how many: FLAN has 0, 1, 2, 3, 5, 10, and `multi` for as many as fit, up to 16.
+        budget: tokens that exemplars and example have together, at most the length of the inputs, which is the default; FLAN's 960 where
+            neither is known.
+        seed: decides, with the example, which exemplars are drawn.
+        form: a name in `FORMS`.
+
+    Raises:
+        ValueError: a number, budget or form that cannot be.
+    """
+
+    number: int | str = 0
+    budget: int | None = None
+    seed: int = 0
+    form: str = 'plain'
+
+    def __post_init__(self) -> None:
+        if self.number != MULTI and (not isinstance(self.number, int) or self.number < 0):
+            raise ValueError(f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or {MULTI!r}')
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f'got few_shot.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs')
+        if self.form not in FORMS:
+            raise ValueError(f'unknown few_shot.form {self.form!r}; expected one of {", ".join(FORMS)}')
+
+    @property
+    def most(self) -> int:
+        """Count the exemplars that are drawn."""
+        return MOST if self.number == MULTI else self.number
+
+    def changes_inputs(self) -> bool:
+        """Say whether inputs differ from what a template alone gives."""
+        return bool(self.most) or FORMS[self.form].alone != '{inputs}'
+
+    def within(self, length: int | None) -> 'Shots':
+        """Set the budget to the length of inputs, unless it is smaller: what is cut at the end of inputs would be the example."""
+        return dataclasses.replace(self, budget=min(filter(None, (self.budget, length)), default=BUDGET))
+
+
+def sample(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
+    """Keep a random `POOL` of (number, row) pairs, in random order; holds no more of them in memory."""
+    draw = random.Random(seed)
+    return [(number, row) for _, number, row in heapq.nsmallest(POOL, ((draw.random(), number, row) for number, row in rows))]
+
+
+class Exemplars:
+    """Sets exemplars before the rendered examples of a split.
+
+    Args:
+        shots: how many, within a budget.
+        pool: training rows to draw from: (number, text fields).
+        shown: the templates; exemplars are rendered by the example's own.
+        vocabulary: counts tokens.
+        train: whether the split is the training split, so that an example's own number is never drawn.
+    """
+
+    def __init__(
+        self, shots: Shots, pool: Sequence[tuple[int, Mapping[str, str]]], shown: Sequence[Template], vocabulary: Vocabulary, train: bool
+    ) -> None:
+        self.shots, self.pool, self.shown, self.vocabulary, self.train = shots, pool, shown, vocabulary, train
+        self.form = FORMS[shots.form]
+        self.lengths: dict[tuple[int, int], int] = {}  # tokens of an exemplar, by its place in the pool and its template
+
+    def prompt(self, chunk: Sequence[Any]) -> list[Any]:
+        """Write exemplars before rendered examples, the first drawn ones whose tokens fit together, and note how many."""
+        drawn = [self.draw(item) for item in chunk]
+        texts = {(place, item.template): text for item, found in zip(chunk, drawn, strict=True) for place, text in found}
+        missing = [key for key in texts if key not in self.lengths]
+        self.lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
+        asked = [templates.fill(self.form.example, {'inputs': item.inputs}) for item in chunk]
+        prompted = []
+        for item, found, question, length in zip(chunk, drawn, asked, self.count(asked), strict=True):
+            left = self.shots.budget - length - self.vocabulary.input_eos
+            kept = []
+            for place, text in found:
+                left -= self.lengths[place, item.template]
+                if left < 0:
+                    break
+                kept.append(text)
+            inputs = ''.join([*kept, question]) if kept else templates.fill(self.form.alone, {'inputs': item.inputs})
+            prompted.append(item._replace(inputs=inputs, shots=len(kept)))
+        return prompted
+
+    def draw(self, item: Any) -> list[tuple[int, str]]:
+        """Draw exemplars for an example, the same whatever its template: (place in the pool, text). Neither the example itself nor one
+        that reads the same is among them.
+        """
+        draw = random.Random(f'{self.shots.seed}/{self.train}/{item.row}')
+        template, found = self.shown[item.template], []
+        for place in draw.sample(range(len(self.pool)), min(len(self.pool), self.shots.most + SPARE)):
+            if len(found) == self.shots.most:
+                break
+            row, fields = self.pool[place]
+            inputs, targets = templates.fill(template.inputs, fields), templates.fill(template.targets, fields)
+            same = inputs == item.inputs and (not template.inverted or targets == item.targets)  # turned around, the answer is the input
+            if not same and not (self.train and row == item.row):
+                found.append((place, templates.fill(self.form.exemplar, {'inputs': inputs, 'targets': targets})))
+        return found
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of texts."""
+        return [len(ids) for ids in self.vocabulary.encode_batch(texts)]
+
+
+def kept_note(manifests: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in a sentence what was asked for and, of the tasks where not all exemplars fit, how many did; nothing without tasks.
+
+    Args:
+        manifests: what the manifest of each task's cached split says of `shots`.
+    """
+    if not manifests:
+        return ''
+    means = {name: np.average([int(n) for n in shots['kept']], weights=list(shots['kept'].values())) for name, shots in manifests.items()}
+    asked = Shots(**{key: value for key, value in next(iter(manifests.values())).items() if key != 'kept'})
+    fewer = [f'{name} {mean:.1f}' for name, mean in means.items() if mean < asked.most - 0.05]
+    number = f'up to {MOST}' if asked.number == MULTI else asked.number
+    fit = f'; {asked.budget} tokens hold fewer, on average, of {", ".join(fewer)}' if fewer else ''
+    return f'Exemplars of its own training data before each example: {number}{fit}.'

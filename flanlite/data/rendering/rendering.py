@@ -1,0 +1,279 @@
+"""What a data set's rows become, natively: templates filled and tokenised, or plain text with spans hidden. No TensorFlow."""
+
+import collections
+import concurrent.futures
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flanlite.data.rendering import fewshot
+from flanlite.data.rendering.fewshot import Exemplars, Shots
+from flanlite.data.specs import denoising, specs, templates
+from flanlite.data.specs.specs import DatasetSpec, TextSpec
+from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary
+
+SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
+CHUNK = 500  # examples that go through the vocabulary together
+LISTED = 'listed to be dropped'  # why rows were dropped that an audit had written down
+THREADS = 2  # more do not pay beside the one that reads and renders
+
+
+class Rendered(NamedTuple):
+    """One example as text."""
+
+    inputs: str
+    targets: str
+    row: int
+    template: int
+    options: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    group: str = ''
+    shots: int = 0
+
+
+class Tally:
+    """What became of the rows that were read."""
+
+    def __init__(self) -> None:
+        self.read = 0  # rows read
+        self.used = 0  # rows, or pieces of text, that gave examples
+        self.filtered: dict[str, int] = {}  # why rows were dropped -> how many
+        self.truncated = False  # whether the limit left rows unread
+        self.exemplars: collections.Counter[int] = collections.Counter()  # how many few-shot exemplars fit -> examples
+
+    def drop(self, reason: str) -> None:
+        """Count a dropped row."""
+        self.filtered[reason] = self.filtered.get(reason, 0) + 1
+
+    def reached(self, limit: int | None) -> bool:
+        """Say whether so many rows were used; what a list drops is not made up for by rows from behind the limit."""
+        return limit is not None and self.used + self.filtered.get(LISTED, 0) >= limit
+
+
+def examples(
+    spec: specs.Spec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    shots: Shots | None = None,
+    dropped: Collection[int] = (),
+    tally: Tally | None = None,
+) -> Iterator[Example]:
+    """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
+    tally = tally or Tally()
+    if isinstance(spec, TextSpec):
+        yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
+        return
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
+    exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
+    prompt = exemplars.prompt if exemplars else lambda chunk: chunk
+    for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS):
+        tally.exemplars.update(example.shots for example in chunk)
+        yield from chunk
+
+
+def open_exemplars(
+    spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots, dropped: Collection[int] = ()
+) -> Exemplars:
+    """Read the training rows that a split's exemplars are drawn from."""
+    if not spec.splits.train:
+        raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
+    rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)
+    pool = []
+    for row, raw in fewshot.sample(((row, raw) for row, _, raw in rows), shots.seed):
+        with located(spec, 'train', row, raw):
+            pool.append((row, spec.example(raw)['texts']))
+    return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
+
+
+def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[int] = ()) -> Iterator[tuple[int, int, specs.Row]]:
+    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one.
+
+    Rows with an index in `dropped` leave a gap: the others keep their indices, and so their templates.
+    """
+
+    def kept() -> Iterator[tuple[int, int, specs.Row]]:
+        place = 0
+        for index, row in enumerate(spec.source.rows(specs.source_split(spec, split))):
+            tally.read += 1
+            with located(spec, split, index, row):
+                wanted = spec.keep is None or spec.keep(row)
+            if not wanted:
+                tally.drop('keep')
+                continue
+            if index in dropped:
+                tally.drop(LISTED)
+            else:
+                yield index, place, row
+            place += 1
+
+    if split == 'train':
+        return kept()
+    rows = list(kept())
+    order = sample_order(len(rows)).tolist()
+    if group := getattr(spec, 'group', None):  # rows of a group stand together, so that a limit cuts one group at most
+        groups: dict[Any, list[int]] = {}
+        for place in order:
+            groups.setdefault(group(rows[place][2]), []).append(place)
+        order = itertools.chain(*groups.values())
+    return (rows[place] for place in order)
+
+
+@contextlib.contextmanager
+def located(spec: specs.Spec, split: str, index: int, row: specs.Row) -> Iterator[None]:
+    """Name the row, and what it holds, in an error that a data set's functions raise."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        fields = ', '.join(f'{name} ({type(value).__name__})' for name, value in row.items())
+        raise ValueError(f'{spec.name!r}, {split} row {index}: {type(error).__name__}: {error}; the row has {fields}') from error
+
+
+def sample_order(count: int) -> np.ndarray:
+    """Return the order in which an evaluation split's rows are stored, so that its first are a random sample: int[count]."""
+    return np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(count)
+
+
+def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tuple[Sequence[templates.Template], list[int]]:
+    """Return a style's templates and the indices of those that take part: all of them, or all that are not inverted in evaluation."""
+    shown = spec.style_templates(style)
+    indices = [index for index, template in enumerate(shown) if renderings != 'all' or not template.inverted]
+    if not indices:
+        raise ValueError(f'data set {spec.name!r} has no templates of the style {style!r} to read')
+    return shown, indices
+
+
+def examples_per_row(spec: specs.Spec, split: str, style: str, renderings: int | str) -> int:
+    """Count the examples that one row, or one piece of text, gives."""
+    if isinstance(spec, TextSpec):
+        return (1 if renderings == 'all' else renderings) * (spec.corruptions if split == 'train' else 1)
+    indices = template_indices(spec, style, renderings)[1]
+    return len(indices) if renderings == 'all' else min(renderings, len(indices))
+
+
+def render(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    dropped: Collection[int] = (),
+    tally: Tally | None = None,
+) -> Iterator[Rendered]:
+    """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
+
+    Args:
+        spec: the data set.
+        split: train, validation or test; the latter two keep options and answers.
+        style: instructions, baseline or fields.
+        renderings: how many templates a row gets; `all` gives it every one that is not inverted.
+        limit: stop after so many rows.
+        dropped: leaves out the rows with these indices.
+        tally: counts the rows.
+    """
+    tally = tally or Tally()
+    shown, indices = template_indices(spec, style, renderings)
+    count = examples_per_row(spec, split, style, renderings)
+    for row, place, raw in kept_rows(spec, split, tally, dropped):
+        if tally.reached(limit):
+            tally.truncated = True
+            return
+        with located(spec, split, row, raw):
+            example = spec.example(raw)
+        tally.used += 1
+        texts = example['texts']
+        extra = () if split == 'train' else (example['options'], example['answers'], example['group'])
+        first = 0 if renderings == 'all' else place
+        for number in range(count):
+            index = indices[(first + number) % len(indices)]
+            template = shown[index]
+            yield Rendered(templates.fill(template.inputs, texts), templates.fill(template.targets, texts), row, index, *extra)
+
+
+def denoise(
+    spec: TextSpec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    renderings: int | str = 1,
+    limit: int | None = None,
+    dropped: Collection[int] = (),
+    tally: Tally | None = None,
+) -> Iterator[Example]:
+    """Turn plain text into examples of its objective, natively: each piece of text hidden or cut anew for each rendering.
+
+    Args:
+        spec: the text.
+        split: train, validation or test.
+        vocabulary: gives the tokens and, for span corruption, the sentinels.
+        renderings: how many times each piece is read, on top of the spec's own `corruptions` in training.
+        limit: stop after so many pieces.
+        dropped: leaves out the rows with these indices.
+        tally: counts the rows.
+    """
+    tally = tally or Tally()
+    count = examples_per_row(spec, split, 'instructions', renderings)
+    rows = kept_rows(spec, split, tally, dropped)
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        for (row, _, _), tokens in zip(chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True):
+            if len(tokens) < 2:
+                tally.drop('fewer than 2 tokens')
+            for start in range(0, len(tokens) - 1, spec.length):
+                if tally.used == limit:
+                    tally.truncated = True
+                    return
+                tally.used += 1
+                piece = tokens[start : start + spec.length]
+                for rendering in range(count):
+                    inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
+                    ends = [EOS_ID] if vocabulary.input_eos else []
+                    yield Example(np.array([*inputs, *ends], np.int32), np.array([*targets, EOS_ID], np.int32), row, rendering)
+
+
+def objective(
+    spec: TextSpec, tokens: Sequence[int], vocabulary: Vocabulary, place: tuple[int, ...]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Apply a text's objective to the tokens of one piece."""
+    random = denoising.generator(spec.seed, spec.name, *place)
+    if spec.objective == 'prefix_lm':
+        return denoising.prefix_lm(tokens, random, longest=spec.longest_target)
+    sentinels = range(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
+    shape = {'density': spec.density, 'mean_span': spec.mean_span, 'roll': spec.roll}
+    return denoising.span_corruption(tokens, random, sentinels=sentinels, **shape)
+
+
+def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
+    """Turn rendered examples into tokens, with EOS (in inputs, as the vocabulary says); each text that occurs is tokenised once."""
+    texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
+    tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
+    end = None if vocabulary.input_eos else -1
+    return [
+        Example(tokens[inputs][:end], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), *more)
+        for inputs, targets, row, template, options, *more in chunk
+    ]
+
+
+def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
+    """Group items into lists of a size."""
+    remaining = iter(items)
+    while chunk := list(itertools.islice(remaining, size)):
+        yield chunk
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Apply a function to items in threads, in order and only a little ahead: SentencePiece lets Python go on meanwhile."""
+    remaining = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+            yield done

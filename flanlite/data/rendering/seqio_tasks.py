@@ -1,0 +1,109 @@
+"""Examples of the SeqIO tasks that others registered.
+
+SeqIO and TensorFlow are imported inside these functions only: who trains on flanlite's own data sets never needs them.
+"""
+
+import inspect
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from flanlite.data.specs import fingerprints
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.progress import CONSOLE
+
+
+def seqio_names() -> list[str]:
+    """Name the SeqIO tasks that were registered; SeqIO is not imported for it."""
+    seqio = sys.modules.get('seqio')
+    return sorted(seqio.TaskRegistry.names()) if seqio else []
+
+
+def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Example]:
+    """Run a registered SeqIO task once, in order, and yield its examples.
+
+    Raises:
+        ValueError: it lacks the split, the features `inputs` and `targets`, or has another vocabulary.
+    """
+    import seqio
+
+    found = seqio.TaskRegistry.get(name)
+    features = found.output_features
+    if not {'inputs', 'targets'} <= set(features):
+        raise ValueError(
+            f'the SeqIO task {name!r} has the features {", ".join(sorted(features))}; expected inputs and targets: '
+            'an encoder-decoder needs both, so tasks for decoder-only models do not fit'
+        )
+    if split not in found.splits:
+        raise ValueError(f'the SeqIO task {name!r} has no split {split!r}, only {", ".join(found.splits)}')
+    for feature in ('inputs', 'targets'):
+        if not vocabulary.has_ids_of(features[feature].vocabulary):
+            own = vocabularies.name_of_seqio(features[feature])
+            raise ValueError(
+                f'the {feature} of the SeqIO task {name!r} are tokens of {own!r}, not of {vocabulary.name!r}; train with '
+                f'VOCABULARY={own!r}, or register the task with {vocabulary.name!r}'
+            )
+    try:
+        dataset = found.get_dataset(sequence_length=None, split=split, shuffle=False)
+    except (TypeError, KeyError) as error:
+        if not any('sequence_length' in inspect.signature(function).parameters for function in found.preprocessors):
+            raise
+        raise ValueError(
+            f'a preprocessor of the SeqIO task {name!r} fails with sequence_length=None ({type(error).__name__}: {error}): examples are '
+            'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs with functools.partial'
+        ) from error
+    kept = kept_fields(name, dataset.element_spec) if split != 'train' else ()
+    for index, example in enumerate(dataset.as_numpy_iterator()):
+        inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
+        if inputs.ndim != 1 or targets.ndim != 1:
+            raise ValueError(f'the SeqIO task {name!r} has features of {inputs.ndim} and {targets.ndim} axes; expected lists of ids')
+        options = decoded(example.get('options'))
+        answers = decoded(example.get('answers')) or decoded(example.get('targets_pretokenized'))
+        tokens = tuple(vocabulary.encode_arrays(options)) if options else ()
+        row, template = (int(example.get(key, default)) for key, default in (('row', index), ('template', 0)))
+        evaluated = {} if split == 'train' else {'options': options, 'option_tokens': tokens, 'answers': answers}
+        fields = {key: example[key] for key in kept}
+        yield Example(inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated, fields=fields)
+
+
+def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
+    """Choose which fields of a SeqIO task's examples are cached for its postprocessor; name those that are not."""
+    import tensorflow as tf
+
+    def plain(spec: Any) -> bool:
+        return isinstance(spec, tf.TensorSpec) and (spec.dtype == tf.string or np.dtype(spec.dtype.as_numpy_dtype).kind in 'biufc')
+
+    beside = [key for key in described if key not in ('inputs', 'targets')]
+    kept = [key for key in beside if all(plain(spec) for spec in tf.nest.flatten(described[key]))]
+    if left := [f'{key} ({described[key]})' for key in beside if key not in kept]:
+        CONSOLE.print(
+            f'{name}: not cached, so its postprocess_fn does not see: {", ".join(left)}; expected dense tensors of texts or numbers',
+            style='yellow', markup=False,
+        )  # fmt: skip
+    return kept
+
+
+def decoded(value: Any) -> tuple[str, ...]:
+    """Read the texts of an example's string feature; of any other, none."""
+    found = np.asarray([] if value is None else value).reshape(-1).tolist()
+    return tuple(item.decode('utf-8', 'replace') for item in found if isinstance(item, bytes))
+
+
+def seqio_fingerprint(name: str) -> str:
+    """Hash what a registered SeqIO task is made of: its source, files and the code of its preprocessors."""
+    import seqio
+
+    found = seqio.TaskRegistry.get(name)
+    source = found.source
+    described = [type(source).__name__, sorted(source.splits), repr(getattr(getattr(source, 'tfds_dataset', None), 'name', ''))]
+    described += [value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)]
+    if isinstance(source, seqio.FileDataSource):
+        files = [pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)]
+        described += [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    features = {key: repr(feature) for key, feature in found.output_features.items()}
+    return fingerprints.of(name, described, found.preprocessors, kept_fields, features)

@@ -1,0 +1,261 @@
+"""A data set as a `seqio.Task`, made on request with TensorFlow's own operations; and the examples of tasks that others registered.
+
+SeqIO and TensorFlow are imported inside these functions only: who trains on flanlite's own data sets never needs them.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flanlite.data.specs import sources, specs, templates, text
+from flanlite.data.specs.specs import DatasetSpec
+from flanlite.data.specs.templates import Template
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.metrics import metrics
+
+
+def task(
+    name: str,
+    *,
+    seqio_name: str | None = None,
+    vocabulary: str | Vocabulary | None = None,
+    style: str = 'instructions',
+    rendering: int = 0,
+    max_examples: int | None = None,
+) -> Any:
+    """Make the `seqio.Task` of a data set: the same rows, texts and tokens as flanlite's own cache.
+
+    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template follows the
+    example's place in its shard of the source, which has one shard where `max_examples` is set.
+
+    Args:
+        name: a registered data set.
+        seqio_name: what SeqIO calls it; by default its own name.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes; by default its collection's.
+        style: `instructions`, `baseline` or `fields`.
+        rendering: the kept row i gets the template i + rendering, modulo their number.
+        max_examples: truncates the training data, to the first rows that are kept.
+
+    Raises:
+        ValueError: no data set of that name, or plain text, whose objectives T5 has SeqIO preprocessors for.
+    """
+    import seqio
+
+    spec = specs.find_spec(name)
+    if not isinstance(spec, DatasetSpec):
+        what = 'is no registered data set' if spec is None else 'is plain text; use the preprocessors of t5.data for it'
+        raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
+    if vocabulary is None:
+        vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
+    vocabulary = vocabularies.load(vocabulary)
+    shared, shown = vocabulary.to_seqio(), spec.style_templates(style)
+    inputs, targets = (seqio.Feature(shared, add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
+    return seqio.Task(
+        seqio_name or name,
+        source=seqio_source(spec, max_examples),
+        output_features={'inputs': inputs, 'targets': targets},
+        preprocessors=[
+            functools.partial(render, spec=spec, shown=shown, rendering=rendering),
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            seqio.preprocessors.append_eos_after_trim,
+        ],
+        postprocess_fn=functools.partial(postprocess, inverted=[index for index, template in enumerate(shown) if template.inverted]),
+        metric_fns=[metric_function(spec.metric)],
+    )
+
+
+def register(name: str, **options: Any) -> Any:
+    """Make a data set's task and add it to SeqIO's registry, so that any SeqIO user finds it by name; see `task`."""
+    import seqio
+
+    made = task(name, **options)
+    seqio.TaskRegistry.add_provider(made.name, made)
+    return made
+
+
+def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
+    """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors; of `train`, what the cap leaves.
+    Splits that a data folder lacks are none of the source's; where it has none at all, that is a `MissingDataError`.
+    """
+    import seqio
+
+    splits = {split: spec.splits.get(split) for split in specs.SPLITS if spec.splits.get(split)}
+    splits = {split: part for split, part in splits.items() if sources.has_rows(spec.source, part)}
+    if not splits:
+        label = sources.label(spec.source)
+        raise sources.MissingDataError(f'data set {spec.name!r} has no rows: {label}; expected its splits in the folder FLANLITE_DATA_DIR')
+    from_tfds = isinstance(sources.resolve(spec.source), sources.Tfds)
+    if from_tfds and max_examples is None:
+        return seqio.TfdsDataSource(spec.source.name, splits=splits)
+
+    def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
+        del shuffle_files, seed  # always in order, so that a row keeps its template: SeqIO shuffles examples instead
+        limit = max_examples if split == 'train' else None
+        if from_tfds:
+            return first_kept(spec, spec.source.dataset(splits[split]), limit)
+        return rows_dataset(list(first_rows(spec, spec.source.rows(splits[split]), limit)))
+
+    return seqio.FunctionDataSource(dataset, splits=tuple(splits))
+
+
+def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) -> Iterator[specs.Row]:
+    """Yield rows until so many are among them that the data set keeps; None for all."""
+    kept = 0
+    for row in rows:
+        if kept == limit:
+            return
+        yield row
+        kept += spec.keep is None or bool(spec.keep(row))
+
+
+def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
+    """Do what `first_rows` does, to a `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    if limit is None or spec.keep is None:
+        return dataset if limit is None else dataset.take(limit)
+    graph = tf.autograph.experimental.do_not_convert
+    counted = dataset.scan(tf.constant(0, tf.int64), graph(lambda kept, row: (kept + tf.cast(spec.keep(row), tf.int64), (kept, row))))
+    return counted.take_while(graph(lambda kept, row: kept < limit)).map(graph(lambda kept, row: row))
+
+
+def rows_dataset(rows: Sequence[specs.Row]) -> Any:
+    """Turn Python rows into a `tf.data.Dataset` of tensors; lists may have any length."""
+    import tensorflow as tf
+
+    if not rows:
+        raise ValueError('there are no rows to make a data set of')
+    return tf.data.Dataset.from_tensor_slices(columns(rows))
+
+
+def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
+    """Collect each field of all rows into a tensor, a ragged one for lists; fields of fields likewise, and lists of records field by
+    field, as TFDS has them. Lists of lists of records are left out.
+    """
+    import tensorflow as tf
+
+    collected: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        filled = [value for value in values if value is not None]
+        if not filled:
+            continue
+        if isinstance(filled[0], dict):
+            collected[name] = columns([value or {} for value in values])
+        elif any(isinstance(leaf, dict) for leaf in leaves(filled)):
+            if all(isinstance(item, dict) for value in filled for item in value):
+                collected[name] = columns([transposed(value or []) for value in values])
+        elif isinstance(filled[0], list | tuple):
+            collected[name] = tf.ragged.constant([value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None)
+        else:
+            dtype = tensor_type(filled)
+            missing = {tf.string: '', tf.bool: False}.get(dtype, 0)
+            collected[name] = tf.constant([missing if value is None else value for value in values], dtype)
+    return collected
+
+
+def transposed(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turn a list of records into a record of lists; an empty text stands for what is missing."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: ['' if record.get(name) is None else record[name] for record in records] for name in names}
+
+
+def tensor_type(values: Any) -> Any:
+    """Find the type of tensor that holds all of some values, however nested."""
+    import tensorflow as tf
+
+    kinds = {type(value) for value in leaves(values)}
+    if kinds <= {bool}:
+        return tf.bool if kinds else tf.string
+    return tf.string if str in kinds else tf.float32 if float in kinds else tf.int64
+
+
+def leaves(values: Any) -> Iterator[Any]:
+    """Yield the values in nested lists."""
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from leaves(value)
+    else:
+        yield values
+
+
+def render(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template], rendering: int) -> Any:
+    """Fill templates in a `tf.data` graph: the kept row i gets the template i + rendering, modulo their number."""
+    import tensorflow as tf
+
+    graph = tf.autograph.experimental.do_not_convert  # the functions are plain operations on tensors; there is nothing to rewrite
+
+    def keep(row_index: Any, row: Any) -> Any:
+        del row_index
+        return tf.cast(spec.keep(row), tf.bool)
+
+    def fill(place: Any, indexed_row: Any) -> dict[str, Any]:
+        row_index, row = indexed_row
+        texts, options, answers = tensor_example(spec, row)
+        index = tf.cast((place + rendering) % len(shown), tf.int32)
+        branches = [functools.partial(fill_tensors, template, texts) for template in shown]
+        inputs, targets = tf.switch_case(index, branches)
+        return {'inputs': inputs, 'targets': targets, 'row': row_index, 'template': index, 'options': options, 'answers': answers}
+
+    dataset = dataset.enumerate()
+    if spec.keep is not None:
+        dataset = dataset.filter(graph(keep))
+    return dataset.enumerate().map(graph(fill), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, Any]:
+    """Do what `DatasetSpec.example` does to a row, on tensors: text fields, options and answers."""
+    import tensorflow as tf
+
+    fields = dict(spec.fields(row))
+    options = fields.pop('options', spec.options)
+    if not tf.is_tensor(options):
+        options = tf.stack(list(options)) if options else tf.constant([], tf.string)
+    answer = tf.convert_to_tensor(fields.pop('answer'))
+    if answer.dtype != tf.string:
+        answer = tf.gather(options, tf.cast(answer, tf.int32))
+    answers = fields.pop('answers', None)
+    answers = answer[tf.newaxis] if answers is None else tf.stack(answers) if isinstance(answers, list | tuple) else answers
+    answers = tf.cond(tf.size(answers) > 0, lambda: answers, lambda: answer[tf.newaxis])
+    texts = {name: text.string(tf.convert_to_tensor(value)) for name, value in fields.items()}
+    texts['answer'] = answer
+    block = tf.strings.reduce_join(tf.strings.join(['\n- ', options]))
+    texts[templates.OPTIONS_FIELD] = tf.strings.join([templates.OPTIONS_HEADER, block])
+    return texts, options, answers
+
+
+def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
+    """Fill a template's inputs and targets with tensors."""
+    import tensorflow as tf
+
+    def filled(pattern: str) -> Any:
+        parts = [part for literal, field in templates.parse(pattern) for part in (literal, None if field is None else texts[field])]
+        return tf.strings.join([part for part in parts if part is not None])
+
+    return filled(template.inputs), filled(template.targets)
+
+
+def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False, inverted: Sequence[int] = ()) -> Any:
+    """Give SeqIO's evaluator a prediction's text, and for a target all the answers that count as right: of a turned-around template, it."""
+    if not is_target:
+        return str(value)
+    answers = [] if example is None or int(example.get('template', -1)) in inverted else np.asarray(example.get('answers', [])).tolist()
+    return [answer.decode() for answer in answers] or [str(value)]
+
+
+def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[str]], dict[str, float]]:
+    """Make a SeqIO metric function of one of flanlite's metrics."""
+    metric = metrics.get_metric(name)
+
+    def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
+        scores = metric.scores(metric.counts(predictions, targets).sum(0))
+        return {name: score for name, score in scores.items() if not math.isnan(score)}  # SeqIO does not know which rows are a group
+
+    return measure
+
+

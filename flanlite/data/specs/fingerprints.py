@@ -1,0 +1,124 @@
+"""Fingerprints of values and of code, so that a cache notices when what made it was edited."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import re
+import sys
+import types
+from typing import Any
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
+INSTALLED = ('site-packages', 'dist-packages')
+
+
+def of(*values: Any) -> str:
+    """Hash values; functions count by their code, constants and captured values, and so do the functions they call.
+
+    Followed are the functions, classes and constants that the code names, within flanlite and outside installed packages: a library's
+    functions count by name only. Module-level lists and dictionaries count when their name is in capitals, as a constant's is.
+    """
+    seen: dict[int, tuple[int, Any]] = {}
+    text = '\x00'.join(describe(value, seen) for value in values)
+    return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
+
+
+def describe(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
+    """Describe a value in text that is the same in every process and differs where the value does.
+
+    Functions and classes are described where they are met first, and numbered in `seen`, which also keeps them alive, so that no id
+    comes twice. Equal constants may or may not be one object, so they are always described in full.
+    """
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f'[{",".join(describe(item, seen) for item in value)}]'
+    if isinstance(value, set | frozenset):
+        return f'{{{",".join(sorted(describe(item, {}) for item in value))}}}'
+    if isinstance(value, dict):
+        return f'{{{",".join(f"{describe(key, seen)}:{describe(item, seen)}" for key, item in value.items())}}}'
+    if isinstance(value, re.Pattern):
+        return repr((value.pattern, value.flags))
+    if isinstance(value, types.MethodType):
+        return describe([value.__self__, value.__func__], seen)
+    if isinstance(value, functools.partial):
+        return describe([value.func, value.args, value.keywords], seen)
+    if id(value) in seen:
+        return f'#{seen[id(value)][0]}'
+    seen[id(value)] = (len(seen), value)
+    if isinstance(value, types.FunctionType):
+        return describe_function(value, seen)
+    if hasattr(value, '__wrapped__'):  # a function behind a decorator such as functools.cache
+        return describe(value.__wrapped__, seen)
+    if isinstance(value, type):
+        return describe_class(value, seen)
+    if dataclasses.is_dataclass(value):
+        fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
+        return f'{type(value).__qualname__}{describe(fields, seen)}'
+    if followed(type(value).__module__):
+        attributes = sorted(getattr(value, '__dict__', {}).items())
+        return describe([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
+    return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
+
+
+def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
+    """Describe a function: its code, defaults and captured values, and whatever its code names."""
+    if not followed(function.__module__):
+        return f'<{function.__module__}.{function.__qualname__}>'
+    parts = [function.__defaults__, function.__kwdefaults__]
+    parts += [cell.cell_contents for cell in function.__closure__ or () if cell_filled(cell)]
+    codes = nested_codes(function.__code__)
+    for code in codes:
+        parts += [code.co_code, code.co_names, [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]]
+    names = {name for code in codes for name in code.co_names}
+    return f'({",".join(describe(part, seen) for part in parts + named_values(function.__globals__, names))})'
+
+
+def describe_class(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
+    """Describe a class by its name and, where it is followed, its methods and constants."""
+    if not followed(cls.__module__):
+        return f'<{cls.__module__}.{cls.__qualname__}>'
+    members = [getattr(member, '__func__', getattr(member, 'fget', member)) for member in vars(cls).values()]
+    counted = [member for member in members if isinstance(member, PLAIN + (types.FunctionType, tuple))]
+    return f'{cls.__qualname__}{describe(counted, seen)}'
+
+
+def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
+    """Collect what names stand for in a module: functions, classes, constants, and the same of modules named there."""
+    values = []
+    for name in sorted(names & set(namespace)):
+        value = namespace[name]
+        if isinstance(value, types.ModuleType):
+            if followed(value.__name__):
+                values += named_values({key: item for key, item in vars(value).items() if not isinstance(item, types.ModuleType)}, names)
+        elif not isinstance(value, list | dict | set) or name.isupper():
+            values.append(value)
+    return values
+
+
+def nested_codes(code: types.CodeType) -> list[types.CodeType]:
+    """List a code object and those of the functions, lambdas and comprehensions inside it."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return [code] + [nested for constant in inner for nested in nested_codes(constant)]
+
+
+def cell_filled(cell: types.CellType) -> bool:
+    """Say whether a captured variable has a value yet."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+@functools.cache
+def followed(module: str) -> bool:
+    """Say whether a module's code counts: flanlite's and the user's own, not the standard library's and installed packages'."""
+    package = module.partition('.')[0]
+    if package == 'flanlite':
+        return True
+    if package in sys.stdlib_module_names or package in sys.builtin_module_names:
+        return package == '__main__'
+    file = getattr(sys.modules.get(module), '__file__', None) or ''
+    return not any(folder in pathlib.PurePath(file).parts for folder in INSTALLED)

@@ -1,0 +1,359 @@
+"""Where rows come from: TFDS, Hugging Face, a folder of JSON lines, or a function. Rows are plain Python: dictionaries of str, int, list.
+
+Where the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read in place of TFDS or Hugging Face.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import re
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from flanlite.data.specs import fingerprints
+
+Row = dict[str, Any]
+SUFFIXES = ('.jsonl', '.jsonl.gz')
+SLICE = re.compile(r'(?P<split>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?')
+TFDS_HOST = 'https://storage.googleapis.com'  # TFDS's own, for builders that do not list what they download
+EDGE = 4096  # bytes of a compressed file's ends that identify it: the last ones hold its content's checksum
+
+
+class MissingDataError(FileNotFoundError, ValueError):
+    """A data set or split is not at hand; the message says how to get it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines:
+    """A folder with `<split>.jsonl` or `<split>.jsonl.gz` files, a row a line. `train` also serves as `train_xl`, where that is not there.
+
+    Args:
+        folder: an absolute path, or one below the data folder.
+        renamed: pairs of a split that is asked for and the one that serves as it here.
+    """
+
+    folder: str
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def path(self) -> pathlib.Path:
+        """Return the folder, or say where it should be."""
+        path = pathlib.Path(self.folder).expanduser()
+        found = path if path.is_absolute() else data_folder(None, self.folder)
+        if found is None or not found.is_dir():
+            raise MissingDataError(
+                f'no folder {self.folder!r} with JSON lines; expected it below the data folder, '
+                f'which --data_dir or FLANLITE_DATA_DIR names (now {os.environ.get("FLANLITE_DATA_DIR")})'
+            )
+        return found
+
+    def files(self) -> dict[str, pathlib.Path]:
+        """Map each split to its file."""
+        found = {}
+        for suffix in SUFFIXES:
+            found |= {file.name.removesuffix(suffix): file for file in sorted(self.path().glob(f'*{suffix}'))}
+        return found
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read a split's rows in the file's order; `split` may be a slice, or several joined with `+`."""
+        return sliced(self.read, dict(self.renamed).get(split, split))
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Read all rows of one file."""
+        files = self.files()
+        file = files.get(split) or files.get(split.partition('_')[0])  # TFDS has train_xl, validation_matched and the like
+        if file is None:
+            raise MissingDataError(f'{self.path()} has no split {split!r}, only {", ".join(sorted(files)) or "none"}')
+        opened = gzip.open if file.suffix == '.gz' else open
+        try:
+            with opened(file, 'rt', encoding='utf-8') as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield parse_row(line, f'{file}, line {number}')
+        except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+            raise ValueError(f'{file} is damaged ({error}); get it again') from error
+
+    def version(self) -> str:
+        """Identify the files by their content: a plain file by its hash, a compressed one by its size and its ends (with its checksum)."""
+        files = sorted(self.files().items())
+        described = [f'{split}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}' for split, file in files]
+        described += ['='.join(pair) for pair in self.renamed]
+        return f'jsonl {self.path().name} {hashlib.sha256(" ".join(described).encode()).hexdigest()[:12]}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Tfds:
+    """A data set of TensorFlow Datasets.
+
+    Args:
+        name: with its configuration and version, such as `super_glue/rte:1.0.2`.
+        folder: its name in the data folder; by default the name without version, `/` written as `_`.
+        manual: whether TFDS needs files that one has to ask for or fetch by hand.
+        folder_splits: pairs of a split and the one that serves as it in that folder, where that is cut in another way.
+    """
+
+    name: str
+    folder: str | None = None
+    manual: bool = False
+    folder_splits: tuple[tuple[str, str], ...] = ()
+
+    def local_name(self) -> str:
+        """Name its folder in the data folder."""
+        return self.folder or self.name.partition(':')[0].replace('/', '_')
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read a split's rows in TFDS's order; `split` may be a slice as TFDS takes them."""
+        local = resolve(self)
+        return self.read(split) if local is self else local.rows(split)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Read a split through TFDS as plain Python."""
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        try:
+            yield from map(to_python, tfds.as_numpy(self.dataset(split)))
+        except tf.errors.OpError as error:
+            raise MissingDataError(
+                f'cannot read what TFDS prepared of {self.name} ({split}): {type(error).__name__}, as where a file was cut short; '
+                f'prepare it again with `tfds build --overwrite {self.name}`'
+            ) from error
+
+    def dataset(self, split: str) -> Any:
+        """Open a split as a `tf.data.Dataset` in TFDS's order; TFDS prepares the data set on first use."""
+        import tensorflow_datasets as tfds  # imports TensorFlow
+
+        try:
+            builder = tfds.builder(self.name)
+            mocked = 'testing' in builder.download_and_prepare.__module__  # by tfds.testing.mock_data, which needs no network
+            if not (mocked or builder.is_prepared()):
+                check_reachable(builder.url_infos or [TFDS_HOST])
+            return tfds.load(self.name, split=split, shuffle_files=False)
+        except Exception as error:  # TFDS raises whatever its readers, builders and network raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise MissingDataError(
+                f'cannot read {self.name} ({split}) through TFDS: {reason}; prepare it with `tfds build {self.name}`, '
+                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder FLANLITE_DATA_DIR'
+            ) from error
+
+    def version(self) -> str:
+        """Name TFDS's version, or identify the files that stand in for it."""
+        local = resolve(self)
+        return f'tfds {self.name}' if local is self else local.version()
+
+
+@dataclasses.dataclass(frozen=True)
+class HuggingFace:
+    """A data set of the Hugging Face hub; needs the extra `flanlite[hf]`.
+
+    Args:
+        name: the repository, such as `allenai/social_i_qa`.
+        config: its configuration, where it has several.
+        revision: a commit or tag; pin it, since only its name is in the cache's fingerprint.
+        folder: its name in the data folder; by default the name, `/` written as `_`.
+    """
+
+    name: str
+    config: str | None = None
+    revision: str | None = None
+    folder: str | None = None
+
+    def local_name(self) -> str:
+        """Name its folder in the data folder."""
+        return self.folder or '_'.join(filter(None, (self.name, self.config))).replace('/', '_')
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read a split's rows in the hub's order; `split` may be a slice."""
+        local = resolve(self)
+        return self.read(split) if local is self else local.rows(split)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Read a split through `datasets`, which downloads it on first use."""
+        try:
+            import datasets
+        except ImportError as error:
+            raise ImportError(f'{self.name} is read through Hugging Face; install flanlite[hf]') from error
+        try:
+            dataset = datasets.load_dataset(self.name, self.config, split=split, revision=self.revision)
+        except Exception as error:  # whatever the hub, its readers and the network raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise MissingDataError(
+                f'cannot read {self.name} ({split}) from the Hugging Face hub: {reason}; check the name, split and network, '
+                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder FLANLITE_DATA_DIR'
+            ) from error
+        return iter(dataset)
+
+    def version(self) -> str:
+        """Name the revision, or identify the files that stand in for it."""
+        local = resolve(self)
+        name = ' '.join(filter(None, ('huggingface', self.name, self.config, self.revision)))
+        return name if local is self else local.version()
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """Rows that a function makes.
+
+    Args:
+        function: takes the name of a split, returns its rows in a fixed order, or raises KeyError where there is no such split.
+        name: what the manifest calls the source.
+    """
+
+    function: Callable[[str], Iterable[Row]]
+    name: str = 'in memory'
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Make a split's rows; `split` may be a slice, or several joined with `+`."""
+        return sliced(self.read, split)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Make all rows of one split."""
+        try:
+            rows = self.function(split)
+        except KeyError as error:
+            raise MissingDataError(f'the source {self.name!r} has no split {split!r}: {error}') from error
+        return iter(rows)
+
+    def version(self) -> str:
+        """Identify the function's code, with the functions and constants it uses."""
+        return f'{self.name} {fingerprints.of(self.function)}'
+
+
+def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
+    """Return the JSON lines that stand in for a source in the data folder, else the source.
+
+    Args:
+        source: any source.
+        data_dir: the data folder; by default FLANLITE_DATA_DIR.
+    """
+    if isinstance(source, Tfds | HuggingFace):
+        folder = data_folder(data_dir, source.local_name())
+    elif isinstance(source, JsonLines) and not pathlib.Path(source.folder).expanduser().is_absolute():
+        folder = data_folder(data_dir, source.folder)
+    else:
+        folder = None
+    renamed = getattr(source, 'folder_splits', getattr(source, 'renamed', ()))
+    return JsonLines(str(folder), renamed) if folder and folder.is_dir() else source
+
+
+def at_hand(source: Any) -> bool:
+    """Say whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
+    another, its `source`, is where that one is.
+    """
+    source = resolve(getattr(source, 'source', source))
+    if isinstance(source, Tfds):
+        prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+        return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
+    return not isinstance(source, HuggingFace)
+
+
+def has_rows(source: Any, split: str) -> bool:
+    """Say whether a folder's file for a split is there and has rows; what is read from elsewhere is not asked."""
+    if not isinstance(resolve(getattr(source, 'source', source)), JsonLines):
+        return True
+    try:
+        return next(iter(source.rows(split)), None) is not None
+    except ValueError:
+        return False
+
+
+def label(source: Any) -> str:
+    """Name a source in the manifest."""
+    name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
+    return ' '.join(filter(None, (type(source).__name__, name, getattr(source, 'config', None))))
+
+
+def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:
+    """Return the absolute path of a data set's place in the data folder; None where no data folder is named."""
+    root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
+    return (pathlib.Path(root).expanduser() / name).absolute() if root else None
+
+
+def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
+    """Read `name`, `name[start:stop]` (numbers or percents, from the end where negative), or several joined with `+`."""
+    for part in split.split('+'):
+        found = SLICE.fullmatch(part.strip())
+        if found is None:
+            raise ValueError(f'split {split!r} does not parse; expected such as train, train[:-200], validation[10%:] or train+test')
+        bounds = [found['start'], found['stop']]
+        if any(bound and (bound.startswith('-') or bound.endswith('%')) for bound in bounds):
+            count = sum(1 for _ in read(found['split']))
+            bounds = [bound and slice_bound(bound, count) for bound in bounds]
+        start, stop = (None if bound is None else int(bound) for bound in bounds)
+        yield from itertools.islice(read(found['split']), start, stop)
+
+
+def slice_bound(bound: str, count: int) -> int:
+    """Turn a slice's bound into a row index, percents rounded as TFDS does."""
+    number = round(int(bound[:-1]) * count / 100) if bound.endswith('%') else int(bound)
+    return min(max(number + count if number < 0 else number, 0), count)
+
+
+def count_rows(source: Any, split: str) -> int | None:
+    """Count a split's rows where that is quick; a source of another kind gives None."""
+    source = resolve(source)
+    if isinstance(source, Tfds):
+        import tensorflow_datasets as tfds
+
+        return tfds.builder(source.name).info.splits[split].num_examples
+    return sum(1 for _ in source.rows(split)) if isinstance(source, JsonLines | InMemory) else None
+
+
+def check_reachable(urls: Iterable[str]) -> None:
+    """Refuse at once what lies on hosts of which none is found: without a network TFDS tries each address for minutes.
+
+    Behind a proxy nothing is checked, since names are for the proxy to find.
+    """
+    hosts = sorted({urllib.parse.urlsplit(url).hostname for url in urls} - {None})
+    if urllib.request.getproxies():
+        return
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return
+    if hosts:
+        raise ConnectionError(f'no network, or none to {" or ".join(hosts)}')
+
+
+def parse_row(line: str, where: str) -> Row:
+    """Parse one line; what is no JSON object is a `ValueError` that says where it stands."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{where} is no JSON: {error}') from error
+    if not isinstance(row, dict):
+        raise ValueError(f'{where}: expected a JSON object with a field a name, got {type(row).__name__}')
+    return row
+
+
+@functools.cache
+def file_identity(file: pathlib.Path, size: int, modified: int) -> str:
+    """Hash a file's content; of a compressed one, its size and ends. Kept as long as size and time of change stay."""
+    del modified  # only keys the cache
+    with file.open('rb') as content:
+        if file.suffix != '.gz':
+            return hashlib.file_digest(content, 'blake2b').hexdigest()[:16]
+        head = content.read(EDGE)
+        content.seek(max(0, size - EDGE))
+        return hashlib.blake2b(f'{size}'.encode() + head + content.read()).hexdigest()[:16]
+
+
+def to_python(value: Any) -> Any:
+    """Turn what TFDS gives into plain Python: bytes to str, arrays to lists, numpy scalars to numbers."""
+    if isinstance(value, dict):
+        return {key: to_python(item) for key, item in value.items()}
+    if hasattr(value, 'tolist'):
+        value = value.tolist()
+    if isinstance(value, bytes):
+        return value.decode('utf-8', errors='replace')
+    if isinstance(value, list | tuple):
+        return [to_python(item) for item in value]
+    return value

@@ -1,0 +1,285 @@
+"""Vocabularies: SentencePiece models and bytes, with T5's conventions (pad 0, end 1, sentinels last in falling order). No TensorFlow."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.resources
+import os
+import pathlib
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+import sentencepiece
+
+from flanlite.data.tokens import ties
+
+PAD_ID = 0
+EOS_ID = 1
+UNK_ID = 2
+USER_DEFINED = 4  # SentencePiece's type of a piece that is always one token
+NAMES = ('pocket', 't5', 'bytes')
+EXTRA_IDS = {'pocket': 32, 't5': 100, 'bytes': 125}  # T5's and ByT5's own numbers; a small model can spare few embeddings
+USUAL_EXTRA_IDS = 100  # of other models
+T5_FILE = 't5_sentencepiece.model'
+NO_INPUT_EOS = ':no_input_eos'  # behind a vocabulary's name: inputs do not end with EOS
+SENTINELS = ':extra_ids='  # before it, where there are not as many as usual
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What turns text into token ids and back.
+
+    Args:
+        name: the name or path that `load` took.
+        extra_ids: how many sentinels stand at the end of the vocabulary.
+        input_eos: whether inputs end with EOS, as targets always do.
+    """
+
+    name: str
+    extra_ids: int = 0
+    input_eos: bool = True
+
+    pad_id = PAD_ID
+    eos_id = EOS_ID
+    unk_id = UNK_ID
+
+    @property
+    def size(self) -> int:
+        """Count the ids, sentinels included."""
+        raise NotImplementedError
+
+    def sentinel(self, index: int) -> int:
+        """Return the id of a sentinel: the first is the vocabulary's last id, the next the one before, as in T5."""
+        if not 0 <= index < self.extra_ids:
+            raise ValueError(f'vocabulary {self.name!r} has {self.extra_ids} sentinels, no index {index}')
+        return self.size - 1 - index
+
+    def encode(self, text: str) -> list[int]:
+        """Turn a text into token ids, without EOS."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Turn texts into token ids, without EOS."""
+        raise NotImplementedError
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into int32 arrays of token ids that end with EOS."""
+        return [np.array([*ids, EOS_ID], np.int32) for ids in self.encode_batch(texts)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn token ids into text: up to the first EOS, without padding."""
+        kept = []
+        for token in map(int, ids):
+            if token == EOS_ID:
+                break
+            if token != PAD_ID:
+                kept.append(token)
+        return self.decode_kept(kept)
+
+    def decode_kept(self, ids: list[int]) -> str:
+        """Turn token ids that are neither EOS nor padding into text."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Hash what decides the token ids."""
+        raise NotImplementedError
+
+    def to_seqio(self) -> Any:
+        """Make SeqIO's object for the same vocabulary."""
+        raise NotImplementedError
+
+    def has_ids_of(self, other: Any) -> bool:
+        """Whether a SeqIO vocabulary's ids mean the same here; it may have no sentinels, since those stand behind all else."""
+        same = self if other.extra_ids else dataclasses.replace(self, extra_ids=0)
+        return same.equals(other)
+
+    def equals(self, other: Any) -> bool:
+        """Whether SeqIO's vocabulary is this one."""
+        return self.to_seqio() == other
+
+
+@dataclasses.dataclass(frozen=True)
+class SentencePieceVocabulary(Vocabulary):
+    """A SentencePiece model with sentinels appended, as `seqio.SentencePieceVocabulary` has them.
+
+    Args:
+        path: the model file; it must reserve id 0 for padding, 1 for EOS and 2 for unknown pieces, as T5's models do.
+    """
+
+    path: str = ''
+
+    def __post_init__(self) -> None:
+        processor = self.processor
+        got = (processor.pad_id(), processor.eos_id(), processor.unk_id())
+        if got != (PAD_ID, EOS_ID, UNK_ID):
+            raise ValueError(
+                f'the vocabulary {self.path} has the ids pad, eos, unk = {got}; expected {(PAD_ID, EOS_ID, UNK_ID)}: '
+                'train it with --pad_id=0 --eos_id=1 --unk_id=2 --bos_id=-1'
+            )
+
+    @property
+    def processor(self) -> sentencepiece.SentencePieceProcessor:
+        """Return this process's tokenizer."""
+        return load_processor(self.path, self.extra_ids)[0]
+
+    @property
+    def size(self) -> int:
+        """Count the ids, sentinels included."""
+        return self.processor.get_piece_size()
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Turn texts into token ids, without EOS."""
+        return [ids[:-1].tolist() for ids in self.encode_arrays(texts)]
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Turn texts into int32 arrays of token ids that end with EOS, the same that TensorFlow Text and so SeqIO make."""
+        encoded = self.processor.encode_as_numpy(list(texts), add_eos=True)
+        return load_tie_breaker(self.path, self.extra_ids).mend(texts, encoded)
+
+    def decode_kept(self, ids: list[int]) -> str:
+        """Turn token ids into text; ids beyond the vocabulary (padded embeddings) are unknown pieces."""
+        size = self.size
+        return self.processor.decode([token if token < size else UNK_ID for token in ids])
+
+    def fingerprint(self) -> str:
+        """Hash the model file's content and the number of sentinels."""
+        return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
+
+    def to_seqio(self) -> Any:
+        """Make SeqIO's object for the same vocabulary; all such objects share one tokenizer."""
+        from flanlite.data.tokens import seqio_vocabulary
+
+        return seqio_vocabulary.SharedSentencePieceVocabulary(self.path, extra_ids=self.extra_ids)
+
+    def equals(self, other: Any) -> bool:
+        """Whether SeqIO's vocabulary is this one, from whichever file."""
+        return getattr(other, 'sp_model', None) == self.to_seqio().sp_model
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteVocabulary(Vocabulary):
+    """UTF-8 bytes, as ByT5 has them: a byte b is the id b + 3."""
+
+    OFFSET = 3  # pad, eos, unk
+    BYTES = 256
+
+    @property
+    def size(self) -> int:
+        """Count the ids, sentinels included."""
+        return self.OFFSET + self.BYTES + self.extra_ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Turn texts into token ids, without EOS."""
+        return [[byte + self.OFFSET for byte in text.encode()] for text in texts]
+
+    def decode_kept(self, ids: list[int]) -> str:
+        """Turn token ids into text; what is no byte, and bytes that are no UTF-8, are passed over."""
+        return bytes(i - self.OFFSET for i in ids if self.OFFSET <= i < self.OFFSET + self.BYTES).decode(errors='ignore')
+
+    def fingerprint(self) -> str:
+        """Name the scheme and the number of sentinels."""
+        return f'bytes{self.extra_ids}' + ('' if self.input_eos else NO_INPUT_EOS)
+
+    def to_seqio(self) -> Any:
+        """Make SeqIO's object for the same vocabulary."""
+        import seqio  # imports TensorFlow
+
+        return seqio.ByteVocabulary(extra_ids=self.extra_ids)
+
+
+@gin.configurable('vocabulary', denylist=['name'])
+def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
+    """Load a vocabulary by name or path.
+
+    Args:
+        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
+            behind it, inputs do not end with EOS (as in T0), only targets do.
+        extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
+            number in the name, `bytes:extra_ids=7`, comes first.
+
+    Raises:
+        ValueError: there is no such vocabulary, or the file is no model with T5's special ids.
+    """
+    if isinstance(name, Vocabulary):
+        return name
+    kind, _, in_name = name.removesuffix(NO_INPUT_EOS).partition(SENTINELS)
+    if in_name and not in_name.isdecimal():
+        raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
+    usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
+    count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
+    input_eos = not name.endswith(NO_INPUT_EOS)
+    name = full_name(kind, count, input_eos)
+    if kind == 'bytes':
+        return ByteVocabulary(name, count, input_eos)
+    return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind))
+
+
+def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
+    """Write all of a vocabulary into its name, for `load`; what is as usual is left out."""
+    sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
+    return kind + sentinels + ('' if input_eos else NO_INPUT_EOS)
+
+
+def name_of_seqio(feature: Any) -> str:
+    """Name the vocabulary of a SeqIO task's feature; where it has no sentinels, the one that is equal but for them.
+
+    Raises:
+        ValueError: it is of a kind that flanlite does not have.
+    """
+    import seqio
+
+    found, input_eos = feature.vocabulary, feature.add_eos
+    if isinstance(found, seqio.ByteVocabulary):
+        return full_name('bytes', found.extra_ids or EXTRA_IDS['bytes'], input_eos)
+    if isinstance(found, seqio.SentencePieceVocabulary):
+        return full_name(found.sentencepiece_model_file, found.extra_ids or USUAL_EXTRA_IDS, input_eos)
+    raise ValueError(f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary')
+
+
+def find_model(name: str) -> str:
+    """Find a vocabulary's model file, or say how to get it."""
+    if name == 'pocket':
+        return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
+    if name == 't5':
+        candidates = [os.environ.get('FLANLITE_T5_VOCAB')]
+        if data_dir := os.environ.get('FLANLITE_DATA_DIR'):
+            candidates.append(str(pathlib.Path(data_dir) / 'vocab' / T5_FILE))
+        for path in candidates:
+            if path and pathlib.Path(path).is_file():
+                return path
+        raise ValueError(
+            f"T5's vocabulary is in none of {[path for path in candidates if path]}; name its file in FLANLITE_T5_VOCAB, or put it at "
+            f'FLANLITE_DATA_DIR/vocab/{T5_FILE} (T5 publishes it as gs://t5-data/vocabs/cc_all.32000/sentencepiece.model), '
+            'or use the vocabulary pocket, bytes, or the path of another SentencePiece model'
+        )
+    if not pathlib.Path(name).is_file():
+        raise ValueError(f'no vocabulary {name!r}; expected one of {", ".join(NAMES)}, or the path of a SentencePiece model')
+    return name
+
+
+@functools.cache
+def load_processor(path: str, extra_ids: int) -> tuple[sentencepiece.SentencePieceProcessor, str]:
+    """Load a tokenizer once a process, with its fingerprint."""
+    try:
+        model = pathlib.Path(path).read_bytes()
+        sentinels = b''.join(sentinel_piece(index) for index in reversed(range(extra_ids)))
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model + sentinels)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f'cannot load the vocabulary {path} ({error}); expected a SentencePiece model file') from error
+    return processor, hashlib.sha256(model + sentinels).hexdigest()[:16]
+
+
+@functools.cache
+def load_tie_breaker(path: str, extra_ids: int) -> ties.TieBreaker:
+    """Make a tokenizer's tie-breaker once a process, where it first encodes."""
+    return ties.TieBreaker(load_processor(path, extra_ids)[0])
+
+
+def sentinel_piece(index: int) -> bytes:
+    """Make a sentinel's entry in a serialized SentencePiece model; appended to the model's bytes, it is its last piece."""
+    name = f'\u2581<extra_id_{index}>'.encode()
+    piece = b'\x0a' + bytes([len(name)]) + name + b'\x15' + struct.pack('<f', 0.0) + b'\x18' + bytes([USER_DEFINED])
+    return b'\x0a' + bytes([len(piece)]) + piece

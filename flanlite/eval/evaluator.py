@@ -1,0 +1,193 @@
+"""An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's kept."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.specs import specs
+from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary
+from flanlite.eval import generate, rank, seqio_metrics
+from flanlite.eval.generate import Decoding
+from flanlite.eval.rank import Question
+from flanlite.eval.seqio_metrics import MetricError
+from flanlite.mesh.partitioning import Partitioner, make_partitioner
+from flanlite.metrics import metrics
+from flanlite.model import models
+from flanlite.model.models import ModelConfig
+from flanlite.progress import progress_bar
+from flanlite.report.scores import OwnScores, TaskScores
+
+FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
+DEFAULT_TARGET_LENGTH = 64
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by a SeqIO task's own metrics.
+
+    Args:
+        splits: the cached split of each task.
+        vocabulary: that of the splits.
+        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing.
+        decoding: how answers are generated; by default greedily, up to `targets` of `feature_lengths`.
+        tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+    """
+
+    splits: Mapping[str, CachedSplit]
+    vocabulary: Vocabulary
+    feature_lengths: Mapping[str, int] | None = None
+    decoding: Decoding | None = None
+    tokens_per_batch: int = 4096
+
+    def run(
+        self,
+        config: ModelConfig,
+        params: models.Params,
+        partitioner: Partitioner | None = None,
+        *,
+        template: Mapping[str, int] | None = None,
+        skip: Callable[[str, str], Any] | None = None,
+    ) -> dict[str, TaskScores | OwnScores]:
+        """Score a model on all tasks.
+
+        Args:
+            config: the model's.
+            params: its parameters, anywhere.
+            partitioner: the mesh; by default `make_partitioner()`.
+            template: reads only that template of each task; None reads all.
+            skip: is called with the name of each task whose own metrics fail, and why; by default that is raised.
+        """
+        partitioner = partitioner or make_partitioner()
+        params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
+        chosen = dict.fromkeys(self.splits) if template is None else template
+        scores = {}
+        for name in self.splits:
+            try:
+                scores[name] = self.run_task(name, config, params, partitioner, chosen[name])
+            except MetricError as error:
+                if skip is None:
+                    raise
+                skip(name, str(error))
+        return scores
+
+    def run_task(
+        self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
+    ) -> TaskScores | OwnScores:
+        """Score a model on one task."""
+        own = seqio_metrics.find(name)
+        examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
+        examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
+        model = (config, params, partitioner)
+        if own is not None:
+            return self.by_own_metrics(own, examples, *model)
+        ranked = all(example.options for example in examples)
+        predictions = self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
+        return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
+
+    def cut(self, inputs: np.ndarray) -> np.ndarray:
+        """Cut inputs that are longer than those in training."""
+        return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
+
+    def ranked(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
+        """Predict the most probable option of each example."""
+        questions = [Question(example.inputs, example.option_tokens) for example in examples]
+        with progress_bar(f'ranking {name}', sum(len(question.options) for question in questions), 'options') as advance:
+            scores = rank.score(*model, questions, self.tokens_per_batch, advance)
+        return [example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)]
+
+    def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
+        """Predict by decoding."""
+        return [self.vocabulary.decode(tokens) for tokens in self.decoded(name, examples, *model)]
+
+    def decoded(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
+        """Decode an answer to each example."""
+        length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
+        settings = self.decoding or Decoding(max_length=length)
+        inputs = [example.inputs for example in examples]
+        with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
+            return generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
+
+    def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
+        """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they need."""
+        needed = {metric.needs for metric in seqio_metrics.metrics_of(task)}
+        answers = self.decoded(task.name, examples, *model) if 'PREDICTION' in needed else None
+        log_probs = self.target_scores(task.name, examples, *model) if 'SCORE' in needed else None
+        return seqio_metrics.score(task, examples, answers, log_probs)
+
+    def target_scores(self, name: str, examples: Sequence[Example], *model: Any) -> np.ndarray:
+        """Compute the log-probability of each target, cut as in training: float32[N]."""
+        longest = None if self.feature_lengths is None else self.feature_lengths['targets']
+        questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
+        with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
+            return np.concatenate(rank.score(*model, questions, self.tokens_per_batch, advance))
+
+    def cut_notes(self) -> list[str]:
+        """Say how many inputs are longer than what the model reads."""
+        notes = []
+        for name, split in self.splits.items():
+            longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
+            share = float(np.mean(split.lengths[:, 0] > longest))
+            if share > 0:
+                notes.append(f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.')
+        return notes
+
+
+def metric_of(name: str, examples: Sequence[Example]) -> str:
+    """Name a task's metric: its data set's, or one that fits a foreign task."""
+    spec = specs.find_spec(name)
+    if isinstance(spec, specs.DatasetSpec):
+        return spec.metric
+    return 'accuracy' if all(example.options for example in examples) else FOREIGN_METRIC
+
+
+def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
+    """Return which examples are right only together: those of a group that the same template asks; None where each counts alone."""
+    return [(example.template, example.group) for example in examples] if any(example.group for example in examples) else None
+
+
+def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the texts that count as right; the target where the example names none."""
+    return example.answers or (vocabulary.decode(example.targets),)
+
+
+def score_task(
+    name: str, method: str, examples: Sequence[Example], predictions: Sequence[str], vocabulary: Vocabulary, templates: bool = True
+) -> TaskScores:
+    """Count what a task's metric counts in each prediction."""
+    metric = metric_of(name, examples)
+    answers = [answers_of(example, vocabulary) for example in examples]
+    counts = metrics.get_metric(metric).counts(predictions, answers, groups_of(examples))
+    return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
+
+
+def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and templates of examples; the templates are -1 where a baseline reads none."""
+    rows = np.array([example.row for example in examples], np.int64)
+    return rows, np.array([example.template if templates else -1 for example in examples], np.int64)
+
+
+def samples(
+    scores: Mapping[str, TaskScores | OwnScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
+) -> list[dict[str, Any]]:
+    """Write out a few examples of each task with the model's predictions: other rows, other templates."""
+    shown = []
+    for name, scored in scores.items():
+        templates = np.unique(scored.templates)
+        rows = list(dict.fromkeys(scored.rows.tolist()))[:count]
+        wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
+        predictions = dict(zip(zip(scored.rows.tolist(), scored.templates.tolist(), strict=True), scored.predictions, strict=True))
+        for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
+            if (template := wanted.get(example.row)) in (example.template, -1):
+                shown.append({
+                    'task': name, 'row': example.row, 'template': example.template,
+                    'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
+                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, template],
+                })  # fmt: skip
+    return shown

@@ -1,0 +1,210 @@
+"""Attention behind one function; what may attend to what is given by segments, so that an implementation may skip whole blocks."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from flanlite.mesh.activations import current_rules
+from flanlite.model.attention import blocks, blockwise, gpu, tpu
+from flanlite.model.attention.blocks import MASKED, spread_bias
+
+IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
+PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # where not any will do
+PALLAS = {'tpu': (tpu.KERNELS, tpu.BLOCKS), 'gpu': (gpu.KERNELS, gpu.BLOCKS)}
+BLOCKWISE = (blockwise.KERNELS, (16, 256))  # at least and at most so many queries and keys a block
+# 'auto' leaves plain XLA from this many queries x as many keys on. Judged by the memory of scores; not timed on GPU or TPU yet.
+LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}
+
+
+def attention(
+    q_BTHK: jax.Array,
+    k_BSHK: jax.Array,
+    v_BSHK: jax.Array,
+    *,
+    q_segments_BT: jax.Array,
+    kv_segments_BS: jax.Array,
+    bias: jax.Array | None = None,
+    causal: bool = False,
+    kv_prefix_BS: jax.Array | None = None,
+    implementation: str = 'xla',
+) -> jax.Array:
+    """Attend with T5's unscaled dot product; logits and softmax are float32 whatever the inputs are.
+
+    Args:
+        q_segments_BT: segment of each query; a query sees keys of its own segment only. 0 is padding.
+        kv_segments_BS: segment of each key; 0 is padding, which nothing sees.
+        bias: float32, added to the logits: bias_HN by distance (see `layers.spread_bias`), or bias_HTS, which `prepare_bias` may give.
+        causal: hide keys at later positions than the query.
+        kv_prefix_BS: True for keys that all queries of their segment see even so (a prefix LM's).
+        implementation: one of `IMPLEMENTATIONS`:
+            'xla' holds B x H x T x S scores, forward and backward; the others do not:
+            'blockwise' computes them block by block, and once more for the gradient; on any platform.
+            'pallas' does so in a kernel, which makes each tile's bias itself; on TPU and GPU.
+            'cudnn' is cuDNN's, on NVIDIA GPUs, in bfloat16 and for even lengths. It wants bias and mask as one array in bfloat16, so
+            it saves the scores but not the room of one B x H x T x S array (B x T x S without a bias).
+
+    Returns:
+        out_BTHK in v's dtype. Rows of padding queries hold no meaning.
+
+    Raises:
+        ValueError: an unknown implementation, or one that does not run on the platform; a bias of other lengths.
+    """
+    T, S = q_BTHK.shape[1], k_BSHK.shape[1]
+    chosen = choose(implementation, T, S)
+    if chosen in ('xla', 'cudnn'):
+        mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
+        attend = _plain if chosen == 'xla' else _cudnn
+        return attend(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
+    if bias is not None and bias.shape[1:] != (T + S,):
+        raise ValueError(f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one by distance')
+    kernels, tiling = PALLAS[_platform()] if chosen == 'pallas' else BLOCKWISE
+    attend = functools.partial(blocks.attend, kernels, tiling, causal=causal)
+    return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
+
+
+def choose(implementation: str, targets: int, sources: int) -> str:
+    """Choose how to attend on the platform that will run what is being traced.
+
+    One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' leaves it where scores are large enough for
+    their memory to count for more than the time of computing them twice: for the kernel on TPU; on GPU for pure JAX, since the kernel has
+    not been run on one yet, and cuDNN needs an array as large as the scores.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+    platform = _platform()
+    if platform not in PLATFORMS.get(implementation, (platform,)):
+        raise ValueError(f"attention implementation {implementation!r} does not run on {platform}; use 'auto', 'xla' or 'blockwise'")
+    if targets == 1:
+        return 'xla'
+    if implementation != 'auto':
+        return implementation
+    if targets * sources < LONG.get(platform, LONG['cpu']) ** 2:
+        return 'xla'
+    return 'pallas' if platform == 'tpu' else 'blockwise'
+
+
+def _platform() -> str:
+    """Name the platform that will run what is being traced: the mesh's, where there is a mesh, since it need not be this process's."""
+    rules = current_rules()
+    return jax.default_backend() if rules is None else rules.platform
+
+
+def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
+    """Spread the bias of self-attention once for all layers of a stack, where each would spread it otherwise."""
+    return spread_bias(bias_HN, length) if choose(implementation, length, length) in ('xla', 'cudnn') else bias_HN
+
+
+def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
+    """Run an implementation on each device's rows and heads, since XLA does not partition kernels, nor loops over blocks well."""
+    rules = current_rules()
+    if rules is None or rules.mesh.size == 1:
+        return attend(*arrays)
+    x_BTHK, ids_BT = rules.spec(('batch', 'length', 'heads', 'kv')), rules.spec(('batch', 'length'))
+    bias_HN = PartitionSpec(x_BTHK[2], None)
+    specs = (x_BTHK, x_BTHK, x_BTHK, ids_BT, ids_BT, ids_BT, bias_HN)
+    return jax.shard_map(attend, mesh=rules.mesh, in_specs=specs, out_specs=x_BTHK, check_vma=False)(*arrays)
+
+
+def _plain(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
+    logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, k_BSHK, preferred_element_type=jnp.float32)
+    if bias_HTS is not None:
+        logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
+    weights_BHTS = jax.nn.softmax(logits_BHTS + jnp.where(mask_BTS, 0.0, MASKED)[:, None]).astype(v_BSHK.dtype)
+    return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
+
+
+def _cudnn(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
+    bias_1HTS = None if bias_HTS is None else bias_HTS[None].astype(q_BTHK.dtype)
+    return jax.nn.dot_product_attention(
+        q_BTHK, k_BSHK, v_BSHK, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, implementation='cudnn'
+    )  # fmt: skip
+
+
+@jax.custom_vjp
+def _add_bias(logits_BHTS: jax.Array, bias_HTS: jax.Array) -> jax.Array:
+    """Add a bias to every row; its gradient sums over rows as a matrix product, since XLA's CPU backend is slow at sums over axis 0."""
+    return logits_BHTS + bias_HTS[None]
+
+
+def _add_bias_backward(_: None, grad_BHTS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    ones_B = jnp.ones(grad_BHTS.shape[0], grad_BHTS.dtype)
+    return grad_BHTS, jnp.einsum('B,BHTS->HTS', ones_B, grad_BHTS, precision='highest')
+
+
+_add_bias.defvjp(lambda logits_BHTS, bias_HTS: (_add_bias(logits_BHTS, bias_HTS), None), _add_bias_backward)
+
+
+def segment_mask(
+    q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False, kv_prefix_BS: jax.Array | None = None
+) -> jax.Array:
+    """Compute mask_BTS, True where a query may see a key."""
+    mask_BTS = (q_segments_BT[:, :, None] == kv_segments_BS[:, None, :]) & (kv_segments_BS[:, None, :] > 0)
+    if causal:
+        T, S = mask_BTS.shape[1:]
+        past_BTS = jnp.tri(T, S, dtype=bool)[None]
+        mask_BTS = mask_BTS & (past_BTS if kv_prefix_BS is None else past_BTS | kv_prefix_BS[:, None, :])
+    return mask_BTS
+
+
+class KeysValues(NamedTuple):
+    """Keys and values, which queries may see them, and the queries' bias on them."""
+
+    k_BSHK: jax.Array
+    v_BSHK: jax.Array
+    mask_BTS: jax.Array
+    bias_HTS: jax.Array
+
+
+def attention_over(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+    """Attend as `attention` does to keys that lie in several places, which need not be copied to one; every query must see one of them."""
+
+    def part_logits(part: KeysValues) -> jax.Array:
+        logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, part.k_BSHK, preferred_element_type=jnp.float32)
+        return jnp.where(part.mask_BTS[:, None], logits_BHTS + part.bias_HTS[None], MASKED)
+
+    weights_BHTS = jax.nn.softmax(jnp.concatenate([part_logits(part) for part in parts], axis=-1))
+    weights = jnp.split(weights_BHTS, np.cumsum([part.k_BSHK.shape[1] for part in parts])[:-1], axis=-1)
+    attended = [jnp.einsum('BHTS,BSHK->BTHK', w.astype(part.v_BSHK.dtype), part.v_BSHK) for w, part in zip(weights, parts, strict=True)]
+    return functools.reduce(jnp.add, attended)
+
+
+class DecodingCache(NamedTuple):
+    """What decoding keeps between positions: keys and values of all layers, of the positions so far and of the source."""
+
+    index: jax.Array  # the next position
+    first_B: jax.Array  # the tokens to feed at the first
+    source_segments_BS: jax.Array
+    key_LBTHK: jax.Array
+    value_LBTHK: jax.Array
+    source_key_LBSHK: jax.Array
+    source_value_LBSHK: jax.Array
+
+    def write(self, number: jax.Array, key_B1HK: jax.Array, value_B1HK: jax.Array) -> 'DecodingCache':
+        """Write the keys and values of one layer at the next position."""
+        start = (number, 0, self.index, 0, 0)
+        key_LBTHK = jax.lax.dynamic_update_slice(self.key_LBTHK, key_B1HK[None], start)
+        value_LBTHK = jax.lax.dynamic_update_slice(self.value_LBTHK, value_B1HK[None], start)
+        return self._replace(key_LBTHK=key_LBTHK, value_LBTHK=value_LBTHK)
+
+    def read(self, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Read key_BTHK and value_BTHK of one layer."""
+        return tuple(jax.lax.dynamic_index_in_dim(x, number, keepdims=False) for x in (self.key_LBTHK, self.value_LBTHK))
+
+    def repeat(self, n: int) -> 'DecodingCache':
+        """Repeat each row n times, for n continuations of each source."""
+        rows = [jnp.repeat(x, n, axis=0) for x in (self.first_B, self.source_segments_BS)]
+        return DecodingCache(self.index, *rows, *(jnp.repeat(x, n, axis=1) for x in self[3:]))
+
+    def take(self, rows_B: jax.Array) -> 'DecodingCache':
+        """Let row i continue row `rows_B[i]`, which must be of the same source: its keys and values stay where they are."""
+        return self._replace(key_LBTHK=self.key_LBTHK[:, rows_B], value_LBTHK=self.value_LBTHK[:, rows_B])
+
+
+def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
+    """Give padding segment 0; without ids the rest of a row is one segment."""
+    return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)

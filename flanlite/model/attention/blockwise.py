@@ -1,0 +1,100 @@
+"""Attention in pure JAX whose memory grows with the length, not with its square, on any platform."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, spread_bias
+
+
+def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
+    """Go over blocks of queries, and for each over the blocks of keys that it may see, with running maximum and sum (arXiv:2112.05682)."""
+    B, H, T, K = inputs.q_BHTK.shape
+
+    def of_queries(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def add(j: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+            max_BHT, sum_BHT, acc_BHTK = carry
+            logits_BHTS, mask_BTS = _logits(inputs, tiling, i, j, inputs.bias_HN)
+            logits_BHTS = jnp.where(mask_BTS[:, None], logits_BHTS, MASKED)
+            higher_BHT = jnp.maximum(max_BHT, logits_BHTS.max(axis=-1))
+            weights_BHTS = jnp.where(mask_BTS[:, None], jnp.exp(logits_BHTS - higher_BHT[..., None]), 0.0)
+            v_BHSK = _block(inputs.v_BHSK, j, tiling.sources)
+            scale_BHT = jnp.exp(max_BHT - higher_BHT)
+            sum_BHT = sum_BHT * scale_BHT + weights_BHTS.sum(axis=-1)
+            return higher_BHT, sum_BHT, acc_BHTK * scale_BHT[..., None] + _dot('BHTS,BHSK->BHTK', weights_BHTS, v_BHSK)
+
+        zeros_BHT = jnp.zeros((B, H, tiling.targets), jnp.float32)
+        start = (zeros_BHT + MASKED, zeros_BHT, jnp.zeros((B, H, tiling.targets, K), jnp.float32))
+        stop = jnp.minimum(((i + 1) * tiling.targets - 1) // tiling.sources + 1, num_sources) if tiling.triangular else num_sources
+        max_BHT, sum_BHT, acc_BHTK = jax.lax.fori_loop(0, stop, add, start)
+        out_BHTK = acc_BHTK / jnp.where(sum_BHT > 0.0, sum_BHT, 1.0)[..., None]
+        return out_BHTK.astype(inputs.v_BHSK.dtype), log_sum(max_BHT, sum_BHT)
+
+    num_sources = inputs.k_BHSK.shape[2] // tiling.sources
+    out, log_sums = jax.lax.map(of_queries, jnp.arange(T // tiling.targets))  # [blocks, B, H, ...]
+    return jnp.moveaxis(out, 0, 2).reshape(B, H, T, K), jnp.moveaxis(log_sums, 0, 2).reshape(B, H, T)
+
+
+def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array) -> Gradients:
+    """Go over blocks of keys, and for each over the blocks of queries that may see it; the scores are computed again."""
+    B, H, S, K = inputs.k_BHSK.shape
+    num_targets = inputs.q_BHTK.shape[2] // tiling.targets
+    ones_B = jnp.ones(B, jnp.float32)
+
+    def of_keys(carry: tuple[jax.Array, jax.Array | None], j: jax.Array) -> tuple[tuple, tuple[jax.Array, jax.Array]]:
+        def add(i: jax.Array, carry: tuple) -> tuple:
+            dq_BHTK, dbias_HN, dk_BHSK, dv_BHSK = carry
+            take = functools.partial(_block, number=i, size=tiling.targets)
+            logits_BHTS, mask_BTS = _logits(inputs, tiling, i, j, inputs.bias_HN)
+            weights_BHTS = jnp.where(mask_BTS[:, None], jnp.exp(logits_BHTS - take(log_sum_BHT)[..., None]), 0.0)
+            dv_BHSK += _dot('BHTS,BHTK->BHSK', weights_BHTS, take(grad_BHTK))
+            dweights_BHTS = _dot('BHTK,BHSK->BHTS', take(grad_BHTK), _block(inputs.v_BHSK, j, tiling.sources))
+            dlogits_BHTS = weights_BHTS * (dweights_BHTS - take(delta_BHT)[..., None])
+            dk_BHSK += _dot('BHTS,BHTK->BHSK', dlogits_BHTS, take(inputs.q_BHTK))
+            dq = take(dq_BHTK) + _dot('BHTS,BHSK->BHTK', dlogits_BHTS, _block(inputs.k_BHSK, j, tiling.sources))
+            dq_BHTK = jax.lax.dynamic_update_slice_in_dim(dq_BHTK, dq, i * tiling.targets, axis=2)
+            if dbias_HN is not None:
+                dbias_HTS = jnp.einsum('B,BHTS->HTS', ones_B, dlogits_BHTS, precision='highest')  # as in attention._add_bias
+                dbias_HN += jax.vjp(lambda bias_HN: _bias(bias_HN, tiling, inputs, i, j), inputs.bias_HN)[1](dbias_HTS)[0]
+            return dq_BHTK, dbias_HN, dk_BHSK, dv_BHSK
+
+        zeros_BHSK = jnp.zeros((B, H, tiling.sources, K), jnp.float32)
+        start = jnp.minimum(j * tiling.sources // tiling.targets, num_targets) if tiling.triangular else 0
+        *carry, dk_BHSK, dv_BHSK = jax.lax.fori_loop(start, num_targets, add, (*carry, zeros_BHSK, zeros_BHSK))
+        return tuple(carry), (dk_BHSK, dv_BHSK)
+
+    zeros = (jnp.zeros(inputs.q_BHTK.shape, jnp.float32), None if inputs.bias_HN is None else jnp.zeros_like(inputs.bias_HN))
+    (dq_BHTK, dbias_HN), in_blocks = jax.lax.scan(of_keys, zeros, jnp.arange(S // tiling.sources))
+    dk_BHSK, dv_BHSK = (jnp.moveaxis(x, 0, 2).reshape(B, H, S, K) for x in in_blocks)
+    return Gradients(dq_BHTK, dk_BHSK, dv_BHSK, dbias_HN)
+
+
+KERNELS = Kernels(forward, backward)
+
+
+def _block(x: jax.Array, number: jax.Array, size: int) -> jax.Array:
+    """Take a block of a [B, S] array, or along axis 2 of a larger one."""
+    return jax.lax.dynamic_slice_in_dim(x, number * size, size, axis=min(2, x.ndim - 1))
+
+
+def _dot(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.einsum(spec, a.astype(b.dtype), b, preferred_element_type=jnp.float32)
+
+
+def _logits(
+    inputs: Inputs, tiling: Tiling, i: jax.Array, j: jax.Array, bias_HN: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Compute logits_BHTS of one block, and mask_BTS: which of its queries see which of its keys."""
+    logits_BHTS = _dot('BHTK,BHSK->BHTS', _block(inputs.q_BHTK, i, tiling.targets), _block(inputs.k_BHSK, j, tiling.sources))
+    if bias_HN is not None:
+        logits_BHTS += _bias(bias_HN, tiling, inputs, i, j)[None]
+    position_T = i * tiling.targets + jnp.arange(tiling.targets)
+    same_BTS = _block(inputs.q_segments_BT, i, tiling.targets)[:, :, None] == _block(inputs.kv_segments_BS, j, tiling.sources)[:, None]
+    return logits_BHTS, same_BTS & (_block(inputs.first_BS, j, tiling.sources)[:, None] <= position_T[None, :, None])
+
+
+def _bias(bias_HN: jax.Array, tiling: Tiling, inputs: Inputs, i: jax.Array, j: jax.Array) -> jax.Array:
+    """Spread the biases of one block: bias_HTS."""
+    start = inputs.q_BHTK.shape[2] - (i + 1) * tiling.targets + j * tiling.sources
+    return spread_bias(jax.lax.dynamic_slice_in_dim(bias_HN, start, tiling.targets + tiling.sources, axis=1), tiling.targets)

@@ -1,0 +1,217 @@
+"""Attention as Pallas kernels for NVIDIA GPUs, through Triton; the bias of a tile is looked up by distance inside.
+
+These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto' does not choose them.
+Every sum has one order, so that results repeat bit for bit: no atomic additions.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+
+from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, spread_bias, visible_blocks
+
+BLOCKS = (64, 64)  # queries and keys a block alike, so that blocks on a diagonal have the same biases
+ROWS, KEYS, NORMAL = (((1,), (1,)), ((), ())), (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ()))  # the axes that a product contracts
+
+Ref = Any  # a Pallas reference to memory
+
+
+def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
+    B, H, T, K = inputs.q_BHTK.shape
+    n = tiling.targets
+
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
+        refs, (out_ref, log_sum_ref) = refs[:-2], refs[-2:]
+        i = pl.program_id(2)
+
+        def add(j: jax.Array, carry: tuple) -> tuple:
+            max_T, sum_T, acc_TK = carry
+            logits_TS, mask_TS = _logits(refs, n, T, i, j)
+            logits_TS = jnp.where(mask_TS, logits_TS, MASKED)
+            higher_T = jnp.maximum(max_T, jnp.max(logits_TS, axis=1))
+            weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - higher_T[:, None]), 0.0)
+            scale_T = jnp.exp(max_T - higher_T)
+            v_SK = refs[2][_block(j, n), :]
+            acc_TK = acc_TK * scale_T[:, None] + _dot(weights_TS.astype(v_SK.dtype), v_SK, NORMAL)
+            return higher_T, sum_T * scale_T + jnp.sum(weights_TS, axis=1), acc_TK
+
+        start = (jnp.full((n,), MASKED, jnp.float32), jnp.zeros((n,), jnp.float32), jnp.zeros((n, K), jnp.float32))
+        max_T, sum_T, acc_TK = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, start)
+        out_ref[...] = (acc_TK / jnp.where(sum_T > 0.0, sum_T, 1.0)[:, None]).astype(out_ref.dtype)
+        log_sum_ref[...] = log_sum(max_T, sum_T)
+
+    return _call(
+        kernel,
+        (B, H, T // n),
+        inputs,
+        tiling,
+        [],
+        [
+            (pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0)), jax.ShapeDtypeStruct((B, H, T, K), inputs.v_BHSK.dtype)),
+            (pl.BlockSpec((None, None, n), lambda b, h, i: (b, h, i)), jax.ShapeDtypeStruct((B, H, T), jnp.float32)),
+        ],
+        interpret,
+    )
+
+
+def backward(
+    inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
+) -> Gradients:
+    """Compute the scores again: by blocks of queries for theirs, by blocks of keys for theirs, by diagonals of blocks for the bias's."""
+    rows = [grad_BHTK, log_sum_BHT, delta_BHT]
+    dq_BHTK = _queries_backward(inputs, tiling, rows, interpret)
+    dk_BHSK, dv_BHSK = _keys_backward(inputs, tiling, rows, interpret)
+    dbias_HN = None if inputs.bias_HN is None else _bias_backward(inputs, tiling, rows, interpret)
+    return Gradients(dq_BHTK, dk_BHSK, dv_BHSK, dbias_HN)
+
+
+KERNELS = Kernels(forward, backward)
+
+
+def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
+    B, H, T, K = inputs.q_BHTK.shape
+    n = tiling.targets
+
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
+        i = pl.program_id(2)
+
+        def add(j: jax.Array, dq_TK: jax.Array) -> jax.Array:
+            k_SK = refs[1][_block(j, n), :]
+            return dq_TK + _dot(_dlogits(refs[:-1], n, T, i, j)[1].astype(k_SK.dtype), k_SK, NORMAL)
+
+        zeros_TK = jnp.zeros((n, K), jnp.float32)
+        refs[-1][...] = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, zeros_TK).astype(refs[-1].dtype)
+
+    spec = pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0))
+    shape = jax.ShapeDtypeStruct(inputs.q_BHTK.shape, inputs.q_BHTK.dtype)
+    return _call(kernel, (B, H, T // n), inputs, tiling, rows, [(spec, shape)], interpret)[0]
+
+
+def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> tuple[jax.Array, jax.Array]:
+    (B, H, S, K), T = inputs.k_BHSK.shape, inputs.q_BHTK.shape[2]
+    n = tiling.targets
+
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
+        refs, (dk_ref, dv_ref) = refs[:-2], refs[-2:]
+        j = pl.program_id(2)
+
+        def add(i: jax.Array, carry: tuple) -> tuple:
+            q_TK, grad_TK = refs[0][_block(i, n), :], refs[-3][_block(i, n), :]
+            weights_TS, dlogits_TS = _dlogits(refs, n, T, i, j)
+            dk_SK = carry[0] + _dot(dlogits_TS.astype(q_TK.dtype), q_TK, KEYS)
+            return dk_SK, carry[1] + _dot(weights_TS.astype(grad_TK.dtype), grad_TK, KEYS)
+
+        zeros_SK = jnp.zeros((n, K), jnp.float32)
+        dk_SK, dv_SK = _over(visible_ref.shape[0], lambda i: visible_ref[i, j], add, (zeros_SK, zeros_SK))
+        dk_ref[...] = dk_SK.astype(dk_ref.dtype)
+        dv_ref[...] = dv_SK.astype(dv_ref.dtype)
+
+    spec = pl.BlockSpec((None, None, n, K), lambda b, h, j: (b, h, j, 0))
+    outs = [(spec, jax.ShapeDtypeStruct((B, H, S, K), x.dtype)) for x in (inputs.k_BHSK, inputs.v_BHSK)]
+    return _call(kernel, (B, H, S // n), inputs, tiling, rows, outs, interpret)
+
+
+def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
+    """Add up the blocks of each diagonal of blocks, over all rows; XLA sums those along their own diagonals."""
+    (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
+    num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
+
+    def kernel(visible_ref: Ref, *refs: Ref) -> None:
+        shift = pl.program_id(1) - (num_T - 1)
+
+        def visible(step: jax.Array) -> jax.Array:
+            b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
+            j = i + shift
+            return jnp.where((j >= 0) & (j < num_S), visible_ref[b, i, jnp.clip(j, 0, num_S - 1)], 0)
+
+        def add(step: jax.Array, sum_TS: jax.Array) -> jax.Array:
+            b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
+            return sum_TS + _dlogits(refs[:-1], n, T, i, i + shift, (b,))[1]
+
+        refs[-1][...] = _over(B * num_T, visible, add, jnp.zeros((n, n), jnp.float32))
+
+    spec = pl.BlockSpec((None, None, n, n), lambda h, d: (h, d, 0, 0))
+    shape = jax.ShapeDtypeStruct((H, diagonals, n, n), jnp.float32)
+    tiles = _call(kernel, (H, diagonals), inputs, tiling, rows, [(spec, shape)], interpret)[0]
+    windows = jax.ShapeDtypeStruct((H * diagonals, 2 * n), jnp.float32)
+    (windows,) = jax.linear_transpose(lambda bias: spread_bias(bias, n), windows)(tiles.reshape(H * diagonals, n, n))
+    low, high = jnp.split(windows.reshape(H, diagonals, 2 * n), 2, axis=-1)  # a window reaches over its own n distances and the next
+    return (jnp.pad(low, ((0, 0), (0, 1), (0, 0))) + jnp.pad(high, ((0, 0), (1, 0), (0, 0)))).reshape(H, T + S)
+
+
+def _call(
+    kernel: Callable[..., None],
+    grid: tuple[int, ...],
+    inputs: Inputs,
+    tiling: Tiling,
+    rows: Sequence[jax.Array],
+    outs: Sequence[tuple[pl.BlockSpec, jax.ShapeDtypeStruct]],
+    interpret: bool,
+) -> Sequence[jax.Array]:
+    """Call a kernel on one row and head, or on one head (a grid of two axes); it takes its blocks itself."""
+    with_rows = len(grid) == 2
+
+    def spec(x: jax.Array | None, *, of_row: bool, of_head: bool) -> pl.BlockSpec | None:
+        if x is None:
+            return None
+        lead = ((x.shape[0] if with_rows else None),) * of_row + (None,) * of_head
+        rest = x.shape[len(lead) :]
+
+        def pick(*position: jax.Array) -> tuple[jax.Array | int, ...]:
+            b, h = (0, position[0]) if with_rows else position[:2]
+            return (b,) * of_row + (h,) * of_head + (0,) * len(rest)
+
+        return pl.BlockSpec((*lead, *rest), pick)
+
+    visible = visible_blocks(inputs, tiling)
+    ids = [spec(x, of_row=True, of_head=False) for x in inputs[3:6]]
+    bias = spec(inputs.bias_HN, of_row=False, of_head=True)
+    arrays = [spec(x, of_row=True, of_head=True) for x in (*inputs[:3], *rows)]
+    return pl.pallas_call(
+        kernel,
+        grid=grid,
+        in_specs=[spec(visible, of_row=True, of_head=False), *arrays[:3], *ids, bias, *arrays[3:]],
+        out_specs=[out for out, _ in outs],
+        out_shape=[shape for _, shape in outs],
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
+        interpret=interpret,
+        name=f'attention_{kernel.__qualname__.split(".")[0].strip("_")}',
+    )(visible, *inputs, *rows)
+
+
+def _over(count: int, visible: Callable, add: Callable, start: Any) -> Any:
+    """Fold `add(step, carry)` over those steps whose block has something to see."""
+    return jax.lax.fori_loop(0, count, lambda step, carry: jax.lax.cond(visible(step) > 0, lambda: add(step, carry), lambda: carry), start)
+
+
+def _block(number: jax.Array, n: int) -> pl.Slice:
+    return pl.ds(number * n, n)
+
+
+def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
+    """Compute logits_TS of a block, and which of its queries see which of its keys; `row` is the row where references have all."""
+    q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = refs[:7]
+    logits_TS = _dot(q_ref[(*row, _block(i, n), slice(None))], k_ref[(*row, _block(j, n), slice(None))], ROWS)
+    position_T, position_S = i * n + jnp.arange(n), j * n + jnp.arange(n)
+    if bias_ref is not None:
+        logits_TS += bias_ref[position_S[None, :] - position_T[:, None] + T - 1]
+    same_TS = q_segments_ref[(*row, _block(i, n))][:, None] == kv_segments_ref[(*row, _block(j, n))][None, :]
+    return logits_TS, same_TS & (first_ref[(*row, _block(j, n))][None, :] <= position_T[:, None])
+
+
+def _dlogits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
+    """Compute weights_TS of a block, and the gradient of its logits."""
+    v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[7:]
+    logits_TS, mask_TS = _logits(refs, n, T, i, j, row)
+    weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - log_sum_ref[(*row, _block(i, n))][:, None]), 0.0)
+    dweights_TS = _dot(grad_ref[(*row, _block(i, n), slice(None))], v_ref[(*row, _block(j, n), slice(None))], ROWS)
+    return weights_TS, weights_TS * (dweights_TS - delta_ref[(*row, _block(i, n))][:, None])
+
+
+def _dot(a: jax.Array, b: jax.Array, axes: tuple) -> jax.Array:
+    return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32)

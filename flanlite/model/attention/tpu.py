@@ -1,0 +1,245 @@
+"""Attention as Pallas kernels for TPU, forward and backward; each tile of the bias is built inside from the head's biases by distance.
+
+Arrays are transposed, with positions along lanes: a head dimension of 64 fills its tiles then, and what belongs to a query (maximum, sum,
+segment) is one row. So a tile of scores is [keys, queries], and its biases, in the order of query position minus key position, lie a lane
+further right in each row than in the one above. `ROWS` rows come so from outside; by doubling they become a tile, and by halving a tile's
+gradient becomes them. (A strided rotation would do the first, but TPU v4 has none.)
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, visible_blocks
+
+BLOCKS = (128, 512)  # queries and keys a block, at least and at most
+ROWS = 8  # sublanes: of the biases, row r lies r lanes to the right
+FIRST, SECOND, BOTH = (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())), (((1,), (1,)), ((), ()))  # the axes that a product contracts
+
+Ref = Any  # a Pallas reference to memory
+
+
+def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
+    B, H, T, K = inputs.q_BHTK.shape
+    bt, grid = tiling.targets, (B, H, T // tiling.targets, inputs.k_BHSK.shape[2] // tiling.sources)
+    in_specs = _specs(inputs, tiling, order=lambda b, h, i, j: (b, h, i, j))
+    out_BHKT, log_sum_BH1T = pl.pallas_call(
+        functools.partial(_forward_kernel, grid),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=1,
+            grid=grid,
+            in_specs=in_specs,
+            out_specs=[
+                pl.BlockSpec((1, 1, K, bt), lambda b, h, i, j, _: (b, h, 0, i)),
+                pl.BlockSpec((1, 1, 1, bt), lambda b, h, i, j, _: (b, h, 0, i)),
+            ],
+            scratch_shapes=[pltpu.VMEM((1, bt), jnp.float32), pltpu.VMEM((1, bt), jnp.float32), pltpu.VMEM((K, bt), jnp.float32)],
+        ),
+        out_shape=[jax.ShapeDtypeStruct((B, H, K, T), inputs.v_BHSK.dtype), jax.ShapeDtypeStruct((B, H, 1, T), jnp.float32)],
+        compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'parallel', 'parallel', 'arbitrary')),
+        interpret=interpret,
+        name='attention_forward',
+    )(visible_blocks(inputs, tiling).reshape(-1), *_operands(inputs))
+    return out_BHKT.swapaxes(2, 3), log_sum_BH1T[:, :, 0]
+
+
+def _forward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None:
+    *inputs, out_ref, log_sum_ref, max_1T, sum_1T, acc_KT = refs
+    v_ref = inputs[2]
+    b, _, i, j = (pl.program_id(axis) for axis in range(4))
+
+    @pl.when(j == 0)
+    def start() -> None:
+        max_1T[...] = jnp.full_like(max_1T, MASKED)
+        sum_1T[...] = jnp.zeros_like(sum_1T)
+        acc_KT[...] = jnp.zeros_like(acc_KT)
+
+    @pl.when(visible_ref[(b * grid[2] + i) * grid[3] + j] > 0)
+    def add() -> None:
+        logits_ST, mask_ST = _logits(grid[3], i, j, inputs)
+        logits_ST = jnp.where(mask_ST, logits_ST, MASKED)
+        higher_1T = jnp.maximum(max_1T[...], jnp.max(logits_ST, axis=0, keepdims=True))
+        weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - higher_1T), 0.0)
+        scale_1T = jnp.exp(max_1T[...] - higher_1T)
+        max_1T[...] = higher_1T
+        sum_1T[...] = sum_1T[...] * scale_1T + jnp.sum(weights_ST, axis=0, keepdims=True)
+        acc_KT[...] = acc_KT[...] * scale_1T + _dot(v_ref[0, 0], weights_ST.astype(v_ref.dtype), SECOND)
+
+    @pl.when(j == grid[3] - 1)
+    def finish() -> None:
+        out_ref[0, 0] = (acc_KT[...] / jnp.where(sum_1T[...] > 0.0, sum_1T[...], 1.0)).astype(out_ref.dtype)
+        log_sum_ref[0, 0] = log_sum(max_1T[...], sum_1T[...])
+
+
+def backward(
+    inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
+) -> Gradients:
+    """Compute the scores once more, and all four gradients from them.
+
+    Heads one after the other, of each head the rows, of each row the blocks of keys, and for those the blocks of queries. So the gradients
+    of a head's biases stay in fast memory for all its rows, those of a row's queries for all its keys (K x T x 8 bytes).
+    """
+    (B, H, T, K), S = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2]
+    (bt, bs), grid = tiling[:2], (H, B, S // tiling.sources, T // tiling.targets)
+    row = pl.BlockSpec((1, 1, 1, bt), lambda h, b, j, i, _: (b, h, 0, i))
+    keys = pl.BlockSpec((1, 1, K, bs), lambda h, b, j, i, _: (b, h, 0, j))
+    has_bias = inputs.bias_HN is not None
+    dq_BHKT, dk_BHKS, dv_BHKS, dbias_HRN = pl.pallas_call(
+        functools.partial(_backward_kernel, grid),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=1,
+            grid=grid,
+            in_specs=[
+                *_specs(inputs, tiling, order=lambda h, b, j, i: (b, h, i, j)),
+                pl.BlockSpec((1, 1, K, bt), lambda h, b, j, i, _: (b, h, 0, i)),
+                row,
+                row,
+            ],
+            out_specs=[
+                pl.BlockSpec((1, 1, K, T), lambda h, b, j, i, _: (b, h, 0, 0)),
+                keys,
+                keys,
+                pl.BlockSpec((1, ROWS, T + S), lambda h, b, j, i, _: (h, 0, 0)) if has_bias else None,
+            ],
+            scratch_shapes=[pltpu.VMEM((K, n), jnp.float32) for n in (T, bs, bs)],
+        ),
+        out_shape=[
+            jax.ShapeDtypeStruct((B, H, K, T), inputs.q_BHTK.dtype),
+            jax.ShapeDtypeStruct((B, H, K, S), inputs.k_BHSK.dtype),
+            jax.ShapeDtypeStruct((B, H, K, S), inputs.v_BHSK.dtype),
+            jax.ShapeDtypeStruct((H, ROWS, T + S), jnp.float32) if has_bias else None,
+        ],
+        compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'arbitrary', 'arbitrary', 'arbitrary')),
+        interpret=interpret,
+        name='attention_backward',
+    )(
+        visible_blocks(inputs, tiling).reshape(-1),
+        *_operands(inputs),
+        grad_BHTK.swapaxes(2, 3),
+        log_sum_BHT[:, :, None],
+        delta_BHT[:, :, None],
+    )
+    dbias_HN = None
+    if has_bias:
+        padded_HRN = jnp.pad(dbias_HRN, ((0, 0), (0, 0), (0, ROWS)))
+        dbias_HN = sum(padded_HRN[:, r, r : r + T + S] for r in range(ROWS))[:, ::-1]
+    return Gradients(*(x.swapaxes(2, 3) for x in (dq_BHKT, dk_BHKS, dv_BHKS)), dbias_HN)
+
+
+def _backward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None:
+    *inputs, grad_ref, log_sum_ref, delta_ref, dq_ref, dk_ref, dv_ref, dbias_ref, dq_KT, dk_KS, dv_KS = refs
+    q_ref, k_ref, v_ref = inputs[:3]
+    _, b, j, i = (pl.program_id(axis) for axis in range(4))
+    bs, bt = k_ref.shape[-1], q_ref.shape[-1]
+
+    @pl.when((j == 0) & (i == 0))
+    def start_row() -> None:
+        dq_KT[...] = jnp.zeros_like(dq_KT)
+
+    @pl.when(i == 0)
+    def start_keys() -> None:
+        dk_KS[...] = jnp.zeros_like(dk_KS)
+        dv_KS[...] = jnp.zeros_like(dv_KS)
+
+    if dbias_ref is not None:
+
+        @pl.when((b == 0) & (j == 0) & (i == 0))
+        def start_head() -> None:
+            dbias_ref[...] = jnp.zeros_like(dbias_ref)
+
+    @pl.when(visible_ref[(b * grid[3] + i) * grid[2] + j] > 0)
+    def add() -> None:
+        logits_ST, mask_ST = _logits(grid[2], i, j, inputs)
+        weights_ST = jnp.where(mask_ST, jnp.exp(logits_ST - log_sum_ref[0, 0]), 0.0)
+        dweights_ST = _dot(v_ref[0, 0], grad_ref[0, 0], FIRST)
+        dlogits_ST = weights_ST * (dweights_ST - delta_ref[0, 0])
+        dv_KS[...] += _dot(grad_ref[0, 0], weights_ST.astype(grad_ref.dtype), BOTH)
+        dk_KS[...] += _dot(q_ref[0, 0], dlogits_ST.astype(q_ref.dtype), BOTH)
+        dq_KT[:, pl.ds(pl.multiple_of(i * bt, bt), bt)] += _dot(k_ref[0, 0], dlogits_ST.astype(k_ref.dtype), SECOND)
+        if dbias_ref is not None:
+            dbias_ref[0, :, _window(i, j, bt, bs, grid[2])] += _sum_diagonals(dlogits_ST)
+
+    @pl.when(i == grid[3] - 1)
+    def finish_keys() -> None:
+        dk_ref[0, 0] = dk_KS[...].astype(dk_ref.dtype)
+        dv_ref[0, 0] = dv_KS[...].astype(dv_ref.dtype)
+
+    @pl.when((j == grid[2] - 1) & (i == grid[3] - 1))
+    def finish_row() -> None:
+        dq_ref[0, 0] = dq_KT[...].astype(dq_ref.dtype)
+
+
+KERNELS = Kernels(forward, backward)
+
+
+def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
+    """Transpose the inputs for the kernels, and order biases by query position minus key position."""
+    q_BHKT, k_BHKS, v_BHKS = (x.swapaxes(2, 3) for x in inputs[:3])
+    bias_HRN = None
+    if inputs.bias_HN is not None:
+        n = inputs.bias_HN.shape[1]
+        padded_HN = jnp.pad(inputs.bias_HN[:, ::-1], ((0, 0), (ROWS, 0)))
+        bias_HRN = jnp.stack([padded_HN[:, ROWS - r : ROWS - r + n] for r in range(ROWS)], axis=1)
+    return q_BHKT, k_BHKS, v_BHKS, inputs.q_segments_BT[:, None], inputs.kv_segments_BS[..., None], inputs.first_BS[..., None], bias_HRN
+
+
+def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[pl.BlockSpec | None]:
+    """Say which block of each operand a program needs; `order` gives (row, head, block of queries, block of keys) of a grid position."""
+    K = inputs.q_BHTK.shape[3]
+
+    def spec(shape: tuple[int, ...], pick: Callable[..., tuple]) -> pl.BlockSpec:
+        return pl.BlockSpec(shape, lambda *position: pick(*order(*position[:4])))
+
+    keys = spec((1, 1, K, tiling.sources), lambda b, h, i, j: (b, h, 0, j))
+    of_keys = spec((1, tiling.sources, 1), lambda b, h, i, j: (b, j, 0))
+    return [
+        spec((1, 1, K, tiling.targets), lambda b, h, i, j: (b, h, 0, i)),
+        keys,
+        keys,
+        spec((1, 1, tiling.targets), lambda b, h, i, j: (b, 0, i)),
+        of_keys,
+        of_keys,
+        None if inputs.bias_HN is None else spec((1, ROWS, inputs.bias_HN.shape[1]), lambda b, h, i, j: (h, 0, 0)),
+    ]
+
+
+def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref]) -> tuple[jax.Array, jax.Array]:
+    """Compute logits_ST of a block, and which of its queries see which of its keys."""
+    q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = inputs
+    bs, bt = k_ref.shape[-1], q_ref.shape[-1]
+    logits_ST = _dot(k_ref[0, 0], q_ref[0, 0], FIRST)
+    if bias_ref is not None:
+        logits_ST += _spread_diagonals(bias_ref[0, :, _window(i, j, bt, bs, num_sources)], bs)
+    position_1T = i * bt + jax.lax.broadcasted_iota(jnp.int32, (1, bt), 1)
+    return logits_ST, (kv_segments_ref[0] == q_segments_ref[0]) & (first_ref[0] <= position_1T)
+
+
+def _window(i: jax.Array, j: jax.Array, bt: int, bs: int, num_sources: int) -> pl.Slice:
+    """Find the biases of a block: those of e from 1 - bs to bt - 1, and one before, beyond the block's own offset."""
+    return pl.ds(pl.multiple_of(i * bt + (num_sources - 1 - j) * bs, 128), bt + bs)
+
+
+def _spread_diagonals(x_RN: jax.Array, bs: int) -> jax.Array:
+    """Spread `ROWS` rows of biases to a tile of `bs` rows, doubling them: the lower half is the upper moved right."""
+    while x_RN.shape[0] < bs:
+        x_RN = jnp.concatenate([x_RN, pltpu.roll(x_RN, x_RN.shape[0], axis=1)], axis=0)
+    return x_RN[:, bs:]
+
+
+def _sum_diagonals(x_ST: jax.Array) -> jax.Array:
+    """Add up a tile along its diagonals into `ROWS` rows, halving it: the lower half is moved left onto the upper."""
+    x = jnp.concatenate([jnp.zeros((x_ST.shape[0], x_ST.shape[0]), x_ST.dtype), x_ST], axis=1)
+    while x.shape[0] > ROWS:
+        half, n = x.shape[0] // 2, x.shape[1]
+        x = x[:half] + pltpu.roll(x[half:], n - half, axis=1)
+    return x
+
+
+def _dot(a: jax.Array, b: jax.Array, axes: tuple) -> jax.Array:
+    return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32)

@@ -1,0 +1,45 @@
+"""What the model families share above single layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+
+from flanlite.mesh.activations import constrain
+from flanlite.model.attention.attention import KeysValues, attention, attention_over
+from flanlite.model.layers import PRODUCT, Linear, dropout
+from flanlite.model.models import ModelConfig
+
+
+class Attention(nnx.Module):
+    """Multi-head attention with T5's initialisation, which folds the 1/sqrt(K) scale into the query's kernel."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
+        self.config = config
+        joined = config.num_heads * config.head_dim
+        into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
+        self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
+        self.key, self.value = (Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None) for _ in range(2))
+        self.out = Linear(*out, config.dtype, rngs, init='normal')
+
+    def _heads(self, x_BTJ: jax.Array) -> jax.Array:
+        x_BTHK = x_BTJ.reshape(*x_BTJ.shape[:2], self.config.num_heads, self.config.head_dim)
+        return constrain(x_BTHK, ('batch', 'length', 'heads', 'kv'))
+
+    def keys_values(self, x_BSD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Compute k_BSHK and v_BSHK, which decoding keeps."""
+        return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
+
+    def __call__(
+        self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], keep_BSH1: jax.Array | None = None, **options: Any
+    ) -> jax.Array:
+        k_BSHK, v_BSHK = keys_values
+        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
+        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
+        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
+
+    def over(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+        """Attend to keys and values that lie in several places, without dropout."""
+        out_BTHK = attention_over(self._heads(self.query(x_BTD)), parts)
+        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
