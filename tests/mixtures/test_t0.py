@@ -9,7 +9,7 @@ import gin
 import pytest
 import t0_rows
 
-from flanlite.cli import catalogue, config
+from flanlite.cli import catalogue, gin_config
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import promptsource
 from flanlite.data.specs import sources, specs, templates
@@ -124,9 +124,9 @@ def test_sweep_never_trains_on_held_out_groups():
     from flanlite.train import run  # noqa: F401  what the file configures
 
     never = set(groups.listed(groups.HELD_OUT))
-    config.load(['gin/runs/t0.gin'])
+    gin_config.load(['gin/runs/t0.gin'])
     try:
-        collection = mixtures.resolve(config.macro('MIXTURE_OR_TASK_NAME')).collection
+        collection = mixtures.resolve(gin_config.macro('MIXTURE_OR_TASK_NAME')).collection
         scored = set()
         for cluster in loco.choose_clusters(gin.query_parameter('loco.clusters'), collection):
             scored |= {spec.name for spec in collection.specs if spec.cluster == cluster}
