@@ -1,10 +1,253 @@
-"""Settings as values."""
+"""Settings as values: frozen dataclasses that check their fields when they are made, print, compare, hash, and are saved as JSON.
 
+    @value
+    class StepConfig:
+        microbatches: int = 1
+
+`StepConfig(microbatch=2)`, `StepConfig(microbatches='2')` and whatever the class's `__post_init__` refuses are one-line `ValueError`s.
+Lists become tuples and dictionaries read-only, so that a value can be a key. Nothing here knows gin: `flanlite.cli.gin_config` fills values
+from gin files, and whatever runs takes them as arguments.
+"""
+
+import dataclasses
 import difflib
-from collections.abc import Iterable
+import functools
+import importlib
+import inspect
+import json
+import numbers
+import pathlib
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar('T')
+TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
+TYPE = 'type'  # the key of a saved value that names its class
+FUNCTION = 'function'  # the key of a saved function, as module:name
+OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
+
+
+class FrozenDict(dict):
+    """A dictionary that cannot be changed, and so can be hashed; equal to an ordinary one with the same items."""
+
+    def _refuse(self, *_: Any, **__: Any) -> None:
+        raise TypeError('a value cannot be changed; make another with dataclasses.replace')
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def value(cls: type[T]) -> type[T]:
+    """Make a class of values: a frozen dataclass whose fields are checked by their annotations before its `__post_init__` runs.
+
+    Its `__str__` is laid out over lines, and `value.replace(...)` makes another one. The class is registered by its name, by which saved values are read again.
+
+    Raises:
+        ValueError: when a value is made: a field that the class does not have, one without a value, or one of another type.
+    """
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    make = cls.__init__
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def __init__(self: Any, *args: Any, **fields: Any) -> None:
+        names = [name for name in signature.parameters if name != 'self']
+        for name in fields:
+            if name not in names:
+                raise ValueError(f'{cls.__name__} has no field {name!r}; {closest(name, names)}its fields are {", ".join(names)}')
+        if len(args) > len(names):
+            raise ValueError(f'{cls.__name__} got {len(args)} values; expected at most {len(names)}: {", ".join(names)}')
+        given = dict(zip(names, args, strict=False)) | fields
+        missing = [name for name in names if name not in given and signature.parameters[name].default is inspect.Parameter.empty]
+        if missing:
+            raise ValueError(f'{cls.__name__} needs a value for {", ".join(missing)}')
+        hints = annotations(cls)
+        checked = {name: check_field(f'{cls.__name__}.{name}', freeze(item), hints[name]) for name, item in given.items()}
+        make(self, **checked)
+
+    cls.__init__ = __init__
+    cls.__str__, cls.replace = pretty, replace
+    TYPES[cls.__name__] = cls
+    return cls
+
+
+@functools.cache
+def annotations(cls: type) -> dict[str, Any]:
+    """Return the resolved annotation of each field of a class of values."""
+    return typing.get_type_hints(cls)
+
+
+def pretty(self: Any) -> str:
+    """Lay a value out over lines, a field a line where it is long."""
+    from rich.pretty import pretty_repr
+
+    return pretty_repr(self, max_width=120)
+
+
+def replace(self: T, **changes: Any) -> T:
+    """Return a value with some fields changed, those of parts by their path: `config.replace(**{'data.batch_size': 8})`.
+
+    Raises:
+        ValueError: a field that there is not, or a value that does not fit.
+    """
+    whole = {name: new for name, new in changes.items() if '.' not in name}
+    for path in changes.keys() - whole.keys():
+        first, _, rest = path.partition('.')
+        part = whole.get(first, getattr(self, first, None))
+        if type(part) not in TYPES.values():
+            raise ValueError(f'{type(self).__name__}.{first} has no fields of its own, so {path!r} cannot be changed')
+        whole[first] = part.replace(**{rest: changes[path]})
+    return type(self)(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | whole)
+
+
+def freeze(item: Any) -> Any:
+    """Return lists as tuples and dictionaries read-only, at any depth, so that a value can be hashed."""
+    if isinstance(item, Mapping):
+        return FrozenDict({name: freeze(each) for name, each in item.items()})
+    if type(item) in (list, tuple):
+        return tuple(freeze(each) for each in item)
+    return item
+
+
+def check_field(name: str, item: Any, annotation: Any) -> Any:
+    """Return a field's value, a whole number from NumPy as an int; a `ValueError` where it does not fit the annotation."""
+    if isinstance(item, numbers.Integral) and not isinstance(item, bool):
+        item = int(item)
+    if isinstance(item, pathlib.Path) and fits('', annotation):
+        item = str(item)
+    if not fits(item, annotation):
+        raise ValueError(f'{name} is {item!r}; expected {type_name(annotation)}')
+    return item
+
+
+def type_name(annotation: Any) -> str:
+    """Write an annotation as an error names it: `int or None`."""
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else [annotation]
+    named = [getattr(typing.get_origin(kind) or kind, '__name__', str(kind)) for kind in kinds]
+    return ' or '.join(named).replace('NoneType', 'None')
+
+
+def fits(item: object, annotation: Any) -> bool:
+    """Return whether a value is of an annotated type. Protocols, and what else cannot be looked at, fit anything."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return any(fits(item, each) for each in typing.get_args(annotation))
+    kind, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if kind is float:
+        return isinstance(item, int | float) and not isinstance(item, bool)
+    if kind is int:
+        return isinstance(item, int) and not isinstance(item, bool)
+    if kind in (Sequence, tuple):
+        if not isinstance(item, list | tuple):
+            return False
+        if kind is tuple and inner and inner[-1] is not Ellipsis:
+            return len(item) == len(inner) and all(map(fits, item, inner))
+        return all(fits(each, inner[0]) for each in item) if inner else True
+    if kind in (Mapping, dict, FrozenDict):
+        if not isinstance(item, Mapping):
+            return False
+        return all(fits(name, inner[0]) and fits(each, inner[1]) for name, each in item.items()) if inner else True
+    if kind is Callable:
+        return callable(item)
+    if isinstance(kind, type) and not getattr(kind, '_is_protocol', False):
+        return isinstance(item, kind)
+    return True
+
+
+def differences(before: Any, after: Any, path: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two values differ: the path of a field such as `train.data.batch_size`, and what it is in each.
+
+    Args:
+        before: a value, or one as `to_json` gives it.
+        after: another.
+        path: that of both, where they are parts of others.
+    """
+    before, after = to_json(before), to_json(after)
+    if isinstance(before, dict) and isinstance(after, dict) and before.get(TYPE) == after.get(TYPE):
+        for name in before | after:
+            found = (before.get(name, 'not set'), after.get(name, 'not set'))
+            yield from differences(*found, f'{path}.{name}' if path else name)
+    elif before != after:
+        yield path, before, after
+
+
+def to_json(item: Any) -> Any:
+    """Turn a value into what JSON can hold: a dictionary of its fields with its class under `type`; functions by module and name."""
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        fields = {field.name: to_json(getattr(item, field.name)) for field in dataclasses.fields(item)}
+        return {TYPE: type(item).__name__} | fields
+    if isinstance(item, Mapping):
+        return {name: to_json(each) for name, each in item.items()}
+    if isinstance(item, list | tuple) and not hasattr(item, '_fields'):
+        return [to_json(each) for each in item]
+    if item is None or isinstance(item, bool | int | float | str):
+        return item
+    if isinstance(item, pathlib.PurePath):
+        return str(item)
+    if callable(item) and hasattr(item, '__qualname__'):
+        return {FUNCTION: f'{item.__module__}:{item.__qualname__}'}
+    return {OBJECT: f'{type(item).__module__}:{type(item).__qualname__}'}
+
+
+def from_json(item: Any) -> Any:
+    """Make the value again that `to_json` turned into what JSON can hold.
+
+    Raises:
+        ValueError: a class or field that this version does not have, or a function that cannot be imported.
+    """
+    if isinstance(item, list):
+        return tuple(from_json(each) for each in item)
+    if not isinstance(item, dict):
+        return item
+    if OBJECT in item:
+        raise ValueError(f'the settings hold an object of {item[OBJECT]!r}, which JSON cannot hold; expected values, or functions by name')
+    if FUNCTION in item:
+        return find_function(item[FUNCTION])
+    fields = {name: from_json(each) for name, each in item.items() if name != TYPE}
+    if TYPE not in item:
+        return fields
+    if item[TYPE] not in TYPES:
+        raise ValueError(f'unknown kind of settings {item[TYPE]!r}; {closest(item[TYPE], TYPES)}was it saved by another version?')
+    return TYPES[item[TYPE]](**fields)
+
+
+def find_function(name: str) -> Any:
+    """Import a function by `module:name`."""
+    module, _, path = name.partition(':')
+    try:
+        found = importlib.import_module(module)
+        for part in path.split('.'):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f'the settings name the function {name!r}, which cannot be imported: {error}') from None
+    return found
+
+
+def save(item: Any, path: str | pathlib.Path) -> None:
+    """Write a value as JSON."""
+    pathlib.Path(path).write_text(json.dumps(to_json(item), indent=1) + '\n', encoding='utf-8')
+
+
+def load(path: str | pathlib.Path) -> Any:
+    """Read a value that `save` wrote; the module of its class must have been imported.
+
+    Raises:
+        ValueError: there is no such file, or it holds no value of this version.
+    """
+    try:
+        return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
+    except (OSError, ValueError) as error:
+        raise ValueError(f'cannot read settings from {path}: {error}') from error
 
 
 def closest(name: str, valid: Iterable[str]) -> str:
-    """Suggest the valid names closest to one, as a clause that ends in '; ', or nothing."""
+    """Suggest the valid names closest to one, as a clause that ends in '? ', or nothing."""
     close = difflib.get_close_matches(name, dict.fromkeys(valid), n=3, cutoff=0.5)  # collections share data sets
     return f'did you mean {" or ".join(close)}? ' if close else ''

@@ -1,29 +1,94 @@
-"""gin files and bindings in, resolved configuration out; every mistake becomes one line with the closest valid names."""
+"""gin files and bindings in, values out: the only place that reads gin. Every mistake is one line with the closest valid names.
+
+gin builds a value by T5X's convention: `train.config = @TrainConfig()` and `TrainConfig.data = @DataConfig()` name the parts, and
+`DataConfig.batch_size = %BATCH_SIZE` fills a field from a macro. Each class of values is made known to gin here. The classes know nothing
+of gin, so that a value made in Python is the same whatever gin holds.
+"""
 
 import ast
 import contextlib
+import functools
 import inspect
 import logging
 import pathlib
 import re
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gin
 
-import flanlite
-from flanlite import config
+from flanlite.config import closest, fits, type_name
 
 MACRO = re.compile(r'^([A-Za-z_][\w/.]*) = ', re.MULTILINE)
 MACRO_USE = re.compile(r'%([A-Za-z_][\w/.]*)')
+MISSING = 'No values supplied by Gin'
+# What gin builds for a command: `<command>.config`.
+COMMANDS = ('train', 'loco', 'evaluate')
+# Settings of earlier versions whose names have changed, as words that no likeness of names would find: what to say of them.
+RENAMED = {
+    'loco.clusters': 'SweepConfig.held_out', 'loco.only': 'SweepConfig.held_out', 'loco.models': 'SweepConfig.systems',
+    'model.config': 'MODEL', 'train.style': 'DataConfig.style', 'evaluate_checkpoint.checkpoint': 'EvalConfig.checkpoint',
+    'few_shot.seed': 'Shots.seed', 'Profiler.steps': 'RecordsConfig.profile_steps',
+}  # fmt: skip
+
+
+@functools.cache
+def register_mixtures() -> None:
+    """Make known to gin what a mixture is made of; imports neither JAX nor TensorFlow."""
+    from flanlite.data.mixing.mixtures import MixtureConfig
+    from flanlite.data.rendering.fewshot import Shots
+
+    for kind in (MixtureConfig, Shots):
+        configurable(kind, kind.__name__)
+
+
+@functools.cache
+def register() -> None:
+    """Make every class of values known to gin, which imports all that runs them."""
+    from flanlite.data.config import DataConfig
+    from flanlite.eval.evaluate import EvalConfig
+    from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.generate import Decoding
+    from flanlite.eval.loco import SweepConfig
+    from flanlite.mesh.partitioning import MeshConfig
+    from flanlite.model import kinds
+    from flanlite.train import optimizers, schedules
+    from flanlite.train.checkpoints import CheckpointConfig
+    from flanlite.train.config import RecordsConfig, TrainConfig
+    from flanlite.train.step import StepConfig
+    from flanlite.train.weights_biases import WandbConfig
+
+    runs = (TrainConfig, SweepConfig, EvalConfig)
+    parts = (DataConfig, StepConfig, MeshConfig, CheckpointConfig, RecordsConfig, WandbConfig, ScoringConfig, Decoding)
+    register_mixtures()
+    for kind in (*runs, *parts, *kinds.KINDS):
+        configurable(kind, kind.__name__)
+    for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
+        configurable(kind, name, 'flanlite.utils')  # T5X's gin files call the learning rate utils.create_learning_rate_scheduler
+    for command in COMMANDS:
+        gin.external_configurable(lambda config: config, name=command, module='flanlite')
+
+
+def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
+    """Make a class known to gin by a function that calls it: gin would else change the class itself."""
+
+    def make(**fields: Any) -> Any:
+        return kind(**fields)
+
+    make.__signature__ = inspect.signature(kind)
+    gin.external_configurable(make, name=name, module=module)
 
 
 def gin_root() -> pathlib.Path:
     """Return the folder of the gin files that come with flanlite, in a checkout as in an installed wheel."""
-    package = pathlib.Path(flanlite.__file__).parent
+    package = pathlib.Path(__file__).parents[1]
     return package / 'gin' if (package / 'gin').is_dir() else package.parent / 'gin'
+
+
+def gin_files() -> list[str]:
+    """List the gin files that come with flanlite, by the names they are found by: `gin/runs/pocket.gin`."""
+    own = gin_root()
+    return sorted(f'gin/{path.relative_to(own)}' for path in own.rglob('*.gin'))
 
 
 def find_gin_file(name: str, search_paths: Sequence[str] = ()) -> pathlib.Path:
@@ -33,12 +98,16 @@ def find_gin_file(name: str, search_paths: Sequence[str] = ()) -> pathlib.Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    valid = sorted(f'gin/{path.relative_to(own)}' for path in own.rglob('*.gin'))
-    raise ValueError(f'no gin file {name!r}; {config.closest(name, valid)}looked in {", ".join(map(str, dict.fromkeys(folders)))}')
+    raise ValueError(f'no gin file {name!r}; {closest(name, gin_files())}looked in {", ".join(map(str, dict.fromkeys(folders)))}')
 
 
 def load(
-    gin_files: Sequence[str] = (), bindings: Sequence[str] = (), search_paths: Sequence[str] = (), known_macros: Sequence[str] = ()
+    gin_files: Sequence[str] = (),
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    known_macros: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    mixtures_only: bool = False,
 ) -> None:
     """Parse gin files, then bindings, and check every name in them. Replaces any configuration parsed before.
 
@@ -47,15 +116,20 @@ def load(
         bindings: `NAME=value` overrides. A value that is no gin literal is taken as a string, so `MODEL_DIR=/tmp/run` needs no quotes.
         search_paths: where else to look for gin files and what they include, as T5X's `--gin_search_paths`.
         known_macros: macros that may be bound although no gin file mentions them.
+        modules: modules to import first; the resolved configuration imports them too.
+        mixtures_only: whether nothing but mixtures is bound, so that what runs them need not be imported.
 
     Raises:
-        ValueError: a file, configurable, parameter or macro that does not exist.
+        ValueError: a file, configurable, parameter or macro that does not exist, or a value of another type.
     """
     gin.clear_config()
+    (register_mixtures if mixtures_only else register)()
     own = gin_root()
     for path in (*search_paths, str(own), str(own.parent)):
         gin.add_config_file_search_path(path)
     with one_line_errors():
+        for name in modules:
+            gin.parse_config(f'import {name}')
         for name in gin_files:
             gin.parse_config_file(str(find_gin_file(name, search_paths)))
         in_files = macros()
@@ -66,19 +140,79 @@ def load(
         gin.finalize()
 
 
+def build(name: str, **fields: Any) -> Any:
+    """Build what gin calls `name`: a class of values, or a command's `config`; fields that are given here go before gin's.
+
+    Raises:
+        ValueError: gin lacks a value, or the value refuses what gin says.
+    """
+    (register_mixtures if name == 'MixtureConfig' else register)()
+    if name in COMMANDS and 'config' not in gin.get_bindings(f'flanlite.{name}', resolve_references=False, inherit_scopes=False):
+        raise ValueError(f'the gin files say nothing of {name}.config; expected those of a run, such as gin/runs/pocket_train.gin')
+    try:
+        return gin.get_configurable(f'flanlite.{name}')(**fields)
+    except (ValueError, TypeError) as error:
+        raise ValueError(one_line(error)) from error
+
+
+def one_line(error: Exception) -> str:
+    """Drop what gin adds below an error's own message, and name the gin parameters that have no value."""
+    message = str(error).split('\n  In call to configurable', 1)[0]
+    if missing := re.search(rf'{MISSING}.*?: \[(.*?)\]', message, re.DOTALL):
+        return f'no value for {missing[1]}; give it in the gin file, or with --gin.NAME=VALUE'
+    return message
+
+
+def read(
+    what: str, gin_files: Sequence[str], bindings: Sequence[str] = (), search_paths: Sequence[str] = (), modules: Sequence[str] = ()
+) -> Any:
+    """Build a value from gin files and forget the configuration: see `flanlite.from_gin`.
+
+    Args:
+        what: a command, or the name of a class of values or of a macro such as MODEL.
+        gin_files: see `load`.
+        bindings: see `load`.
+        search_paths: see `load`.
+        modules: see `load`.
+    """
+    try:
+        load(gin_files, bindings, search_paths, modules=modules)
+        return macro(what) if what.isupper() else build(what)
+    finally:
+        gin.clear_config()
+
+
 def resolved() -> str:
     """Return the whole configuration as gin text; parsed again, it gives the same run."""
     return gin.config_str(max_line_length=120)
 
 
-def macro(name: str, default: object = gin.REQUIRED) -> object:
-    """Return a macro's value, or the default; without either, a `ValueError` says how to give one."""
+def macro(name: str, default: object = gin.REQUIRED) -> Any:
+    """Return a macro's value, references resolved, or the default; without either, a `ValueError` tells how to give one."""
     try:
-        return gin.query_parameter(f'%{name}')
+        found = gin.query_parameter(f'%{name}')
     except ValueError:
         if default is gin.REQUIRED:
             raise ValueError(f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it') from None
         return default
+    return gin.config.macro.__wrapped__(found) if not is_reference(found) else found.scoped_configurable_fn()
+
+
+def set_fields(name: str) -> dict[str, Any]:
+    """Return the fields that gin sets of a class of values, without its defaults."""
+    register()
+    return dict(gin.get_bindings(f'flanlite.{name}'))
+
+
+def model_fields() -> dict[str, Any]:
+    """Return the fields that gin sets of the model that MODEL names, or of a T5 where nothing does."""
+    model = macro('MODEL', None)
+    return set_fields('T5Config' if model is None else type(model).__name__)
+
+
+def is_reference(found: object) -> bool:
+    """Return whether a binding refers to a configurable or macro."""
+    return isinstance(found, gin.config.ConfigurableReference)
 
 
 def macros() -> set[str]:
@@ -93,43 +227,25 @@ def check_macros(known: set[str]) -> None:
     used = set(MACRO_USE.findall(text))
     for name in MACRO.findall(text):
         if '.' not in name and name not in used | known:
-            raise ValueError(f'nothing uses the macro {name!r}; {config.closest(name, sorted(used | known))}'
+            raise ValueError(f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
                              f'the macros here are {", ".join(sorted(used | known)) or "none"}')
     for name in sorted(used - set(MACRO.findall(text))):
         raise ValueError(f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file')
 
 
 def check_types() -> None:
-    """Refuse a value that is bound to a parameter annotated as something else, before the parameter is used."""
+    """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where it came through one."""
     for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
         parameters = {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
         for name, value in bound.items():
             through = []
-            while isinstance(value, gin.config.ConfigurableReference) and value.scoped_selector.endswith('/gin.macro'):
+            while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
                 through.append(value.scoped_selector.removesuffix('/gin.macro'))
                 value = gin.query_parameter(f'%{through[-1]}')
             annotation = parameters[name].annotation if name in parameters else Any
-            if not isinstance(value, gin.config.ConfigurableReference) and not fits(value, annotation):
-                kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else [annotation]
-                expected = ' or '.join((typing.get_origin(kind) or kind).__name__ for kind in kinds)
+            if not is_reference(value) and not fits(value, annotation):
                 named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
-                raise ValueError(f'{named} is {value!r}; expected {expected.replace("NoneType", "None")}')
-
-
-def fits(value: object, annotation: Any) -> bool:
-    """Whether a literal is of an annotated type; what is no plain type or collection is taken on trust."""
-    if isinstance(annotation, types.UnionType):
-        return any(fits(value, each) for each in typing.get_args(annotation))
-    kind = typing.get_origin(annotation) or annotation
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind in (Sequence, tuple):
-        return isinstance(value, list | tuple)
-    if kind is Callable:
-        return callable(value)
-    return isinstance(value, kind) if kind in (str, bool, types.NoneType, Mapping, dict) else True
+                raise ValueError(f'{named} is {value!r}; expected {type_name(annotation)}')
 
 
 def quote_binding(binding: str) -> str:
@@ -159,16 +275,19 @@ def one_line_errors() -> Iterator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Say in one line what is wrong in a gin file or binding."""
+    """Explain in one line what is wrong in a gin file or binding."""
     lines = str(error).splitlines() or [type(error).__name__]
     message = ' '.join(lines[0].split())
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
-        message = f'gin knows nothing named {found[1]!r}; {config.closest(found[1], configurables())}'.rstrip('; ')
+        bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))
+        hint = elsewhere(found[1], bound[1] if bound else '') or closest(found[1], configurables())
+        message = f'gin knows nothing named {found[1]!r}; {hint}'.rstrip('; ')
     elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
+        name = found[1].rpartition('.')[2]
         parameters = list(inspect.signature(gin.get_configurable(found[1])).parameters)
-        hint = config.closest(found[2], parameters)
-        message = f'{found[1]!r} has no parameter {found[2]!r}; {hint}its parameters are {", ".join(parameters)}'
+        hint = closest(found[2], parameters) or elsewhere(name, found[2])
+        message = f'{name!r} has no parameter {found[2]!r}; {hint}its parameters are {", ".join(parameters)}'
     elif found := re.search(r"No bindings specified for '([\w./]+)/gin.macro'", message):
         message = f'the macro {found[1]!r} has no value; give one with --gin.{found[1]}=VALUE or in a gin file'
     elif found := re.search(r'Required bindings for `(\w+)` not provided in config: (.*)', message):
@@ -176,6 +295,21 @@ def explain(error: Exception) -> str:
     elif found := re.search(r'Unable to open file: ([^ ]+)\.', message):
         message = f'no gin file {found[1]!r} to include'
     return f'{message} ({where[0].lower()}{where[1:]})' if where else message
+
+
+def elsewhere(name: str, parameter: str) -> str:
+    """Suggest the parameter that does what `name.parameter` did or was meant to do, of whatever gin knows; else nothing."""
+    if known := RENAMED.get(f'{name}.{parameter}'):
+        return f'did you mean {known}? '
+    register()
+    every = {}
+    for selector in gin.config._REGISTRY._selector_map:  # gin has no public list
+        if selector.startswith('flanlite.'):
+            for each in inspect.signature(gin.get_configurable(selector)).parameters:
+                every.setdefault(each, []).append(f'{selector.rpartition(".")[2]}.{each}')
+    if parameter in every:
+        return f'did you mean {" or ".join(every[parameter])}? '
+    return ''
 
 
 def configurables() -> list[str]:

@@ -1,14 +1,13 @@
 """Generation: decode an answer to every input, greedily, by beam search or by sampling, in batches of few shapes."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gin
 import jax
 import numpy as np
 
+from flanlite.config import value
 from flanlite.eval.rank import length_bucket, place_rows
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
@@ -16,8 +15,7 @@ from flanlite.model import decoding, models
 from flanlite.model.models import ModelConfig
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class Decoding:
     """How answers are decoded.
 

@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gin
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from flanlite.config import value
 
 Axes = tuple[str | None, ...]
 MeshAxes = str | tuple[str, ...] | None
@@ -201,18 +202,9 @@ class Partitioner:
         return jax.make_array_from_process_local_data(self.replicated, value)
 
 
-@gin.configurable(denylist=['devices'])
-def make_partitioner(
-    num_partitions: int = 1,
-    mesh_shape: tuple[int, int] | None = None,
-    num_slices: int | None = None,
-    activation_partitioning_dims: int = 1,
-    parameter_partitioning_dims: int = 1,
-    additional_rules: Sequence[Sequence[Any]] = (),
-    *,
-    devices: Sequence[jax.Device] | None = None,
-) -> Partitioner:
-    """Make the mesh over all devices of all processes.
+@value
+class MeshConfig:
+    """How the devices are laid out, and how parameters and activations are split over them.
 
     Args:
         num_partitions: over how many devices one copy of the model is split; the rest of the devices split the batch.
@@ -221,24 +213,48 @@ def make_partitioner(
         activation_partitioning_dims: see `standard_logical_axis_rules`.
         parameter_partitioning_dims: see `standard_logical_axis_rules`.
         additional_rules: see `standard_logical_axis_rules`.
+    """
+
+    num_partitions: int = 1
+    mesh_shape: tuple[int, int] | None = None
+    num_slices: int | None = None
+    activation_partitioning_dims: int = 1
+    parameter_partitioning_dims: int = 1
+    additional_rules: tuple[tuple[Any, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.rules()
+
+    def rules(self) -> Rules:
+        """Return the rules that place logical axes on the mesh's."""
+        return standard_logical_axis_rules(
+            self.activation_partitioning_dims, self.parameter_partitioning_dims, self.additional_rules
+        )
+
+
+def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.Device] | None = None) -> Partitioner:  # noqa: B008 (frozen)
+    """Make the mesh over all devices of all processes.
+
+    Args:
+        config: its sizes and rules.
         devices: of the mesh; by default all there are.
 
     Raises:
         ValueError: the devices do not divide into such a mesh.
     """
-    rules = standard_logical_axis_rules(activation_partitioning_dims, parameter_partitioning_dims, additional_rules)
-    slices = split_slices(jax.devices() if devices is None else devices, num_slices)
+    slices = split_slices(jax.devices() if devices is None else devices, config.num_slices)
     count, of_each = len(slices[0]), f'devices{" of each slice" * (len(slices) > 1)}'
+    mesh_shape, num_partitions = config.mesh_shape, config.num_partitions
     if mesh_shape is None:
         if num_partitions < 1 or count % num_partitions:
             divisors = ', '.join(str(n) for n in range(1, count + 1) if count % n == 0)
             raise ValueError(f'num_partitions is {num_partitions}, expected one that divides the {count} {of_each}: {divisors}')
         mesh_shape = (count // num_partitions, num_partitions)
     needed = math.prod(mesh_shape)
-    if len(mesh_shape) != 2 or min(mesh_shape) < 1 or needed > count or (needed < count and jax.process_count() > 1):
-        raise ValueError(f'mesh_shape is {tuple(mesh_shape)}, expected (data, model) sizes that multiply to the {count} {of_each}')
+    if min(mesh_shape) < 1 or needed > count or (needed < count and jax.process_count() > 1):
+        raise ValueError(f'mesh_shape is {mesh_shape}, expected (data, model) sizes that multiply to the {count} {of_each}')
     meshes = [mesh_utils.create_device_mesh(mesh_shape, each[:needed], allow_split_physical_axes=True) for each in slices]
-    return Partitioner(Mesh(np.stack(meshes), MESH_AXES, axis_types=(AxisType.Auto,) * 3), rules)
+    return Partitioner(Mesh(np.stack(meshes), MESH_AXES, axis_types=(AxisType.Auto,) * 3), config.rules())
 
 
 def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[list[jax.Device]]:

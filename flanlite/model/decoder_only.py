@@ -4,16 +4,15 @@ The inputs are a prefix that is seen whole (a prefix LM), or one position after 
 input's last token is what the first target is predicted from.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-import gin
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from flanlite.config import value
 from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, prepare_bias, segment_mask, segments_of
 from flanlite.model.attention.blocks import spread_bias
@@ -23,8 +22,7 @@ from flanlite.model.models import Batch, ModelConfig
 from flanlite.model.stacks import scan, split_keys, stack
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class DecoderOnlyConfig(ModelConfig):
     """Sizes and variants of a decoder alone, under T5X's names (t5x.examples.decoder_only.network); beside those of every model:
 

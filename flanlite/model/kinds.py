@@ -1,31 +1,14 @@
-"""The kinds of models there are, and which one gin or a checkpoint means."""
+"""The kinds of models there are, and how their configs are changed and read back."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
-
-import gin
 
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.t5 import T5Config
 
 KINDS = (T5Config, DecoderOnlyConfig)
-
-
-@gin.configurable
-def model(config: ModelConfig | None = None) -> ModelConfig:
-    """Return the model that gin says.
-
-    Args:
-        config: `@DecoderOnlyConfig()`, or `@T5Config()`, which is also the default.
-    """
-    return T5Config() if config is None else config
-
-
-def set_by_gin() -> dict[str, Any]:
-    """Read the fields that gin sets of the model it means, without its defaults."""
-    return gin.get_bindings(type(model()) if gin.get_bindings(model) else T5Config)
 
 
 def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx, traverse_util
 
+from flanlite.config import value
 from flanlite.mesh.activations import Axes, current_rules
 from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
 from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
@@ -47,7 +48,7 @@ class Model(Protocol):
         """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
 
 
-@dataclasses.dataclass(frozen=True)
+@value
 class ModelConfig:
     """Sizes and variants that all models have, under T5X's names.
 

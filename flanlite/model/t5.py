@@ -3,16 +3,15 @@
 Layers are stacked on axis 0 and scanned: compile time does not grow with depth.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import gin
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from flanlite.config import value
 from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, lend, reshard
 from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of
 from flanlite.model.attention.blocks import spread_bias
@@ -22,8 +21,7 @@ from flanlite.model.models import Batch, ModelConfig
 from flanlite.model.stacks import scan, split_keys, stack
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class T5Config(ModelConfig):
     """Sizes and variants of a T5, under T5X's names (t5x.examples.t5.network.T5Config); beside those of every model:
 

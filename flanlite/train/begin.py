@@ -1,50 +1,43 @@
 """The state that a run begins with: its own last checkpoint's, another checkpoint's, or a drawn one."""
 
-import os
-
 import jax
+import numpy as np
 
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model.models import ModelConfig
 from flanlite.train.checkpoints import Checkpoints, Restored
+from flanlite.train.config import TrainConfig
 from flanlite.train.optimizers import Optimizer
 from flanlite.train.parameters import load_params, load_state
 from flanlite.train.step import abstract_state, jit_create, jit_init
 
 
-def begin(
-    checkpoints: Checkpoints,
-    config: ModelConfig,
-    optimizer: Optimizer,
-    partitioner: Partitioner,
-    seed: jax.Array,
-    initial_checkpoint_path: str | os.PathLike[str] | None,
-    restore_optimizer: bool,
-    train_steps: int,
-) -> Restored:
+def begin(checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, partitioner: Partitioner) -> Restored:
     """Restore the run's last checkpoint, if it has one; else begin with another's parameters, if one is named; else draw them.
 
     Args:
         checkpoints: the run's.
-        config: the model's.
-        optimizer: the run's.
+        config: the run's.
+        optimizer: what `config` says, made.
         partitioner: says where the state goes.
-        seed: of drawn parameters.
-        initial_checkpoint_path: for `parameters.load_params`.
-        restore_optimizer: take that checkpoint's step and optimizer state, too.
-        train_steps: the run's last step, which must lie ahead.
+
+    Raises:
+        ValueError: a checkpoint that does not fit, or that is at the run's last step already.
     """
-    if restore_optimizer and not initial_checkpoint_path:
-        raise ValueError('train.restore_optimizer needs a checkpoint to take it from: set INITIAL_CHECKPOINT_PATH')
-    abstract = abstract_state(config, optimizer, partitioner)
+    model, path = config.model, config.initial_checkpoint_path
+    abstract = abstract_state(model, optimizer, partitioner)
     if step := checkpoints.latest_step():
-        return checkpoints.restore(step, abstract, config)
-    if restore_optimizer:
-        state = load_state(initial_checkpoint_path, config, abstract)
-        if int(state.step) >= train_steps:
-            raise ValueError(f'{initial_checkpoint_path} is at step {state.step} and TRAIN_STEPS is {train_steps}; expected more than that')
+        return checkpoints.restore(step, abstract, model)
+    if config.restore_optimizer:
+        state = load_state(path, model, abstract)
+        if int(state.step) >= config.train_steps:
+            raise ValueError(f'{path} is at step {state.step} and TRAIN_STEPS is {config.train_steps}; expected more than that')
         return Restored(state, None, {})
-    if initial_checkpoint_path:
+    if path:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-        return Restored(jit_create(config, optimizer, partitioner)(load_params(initial_checkpoint_path, config, shardings)), None, {})
-    return Restored(jit_init(config, optimizer, partitioner)(seed), None, {})
+        return Restored(jit_create(model, optimizer, partitioner)(load_params(path, model, shardings)), None, {})
+    return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
+
+
+def run_seed(seed: int, partitioner: Partitioner) -> jax.Array:
+    """Put a run's seed onto the mesh: uint32."""
+    return partitioner.replicate(np.uint32(seed % 2**32))

@@ -1,7 +1,6 @@
 """Checkpoints of a run, through Orbax."""
 
 import contextlib
-import dataclasses
 import logging
 import math
 import os
@@ -11,12 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import gin
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from flanlite.config import value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
@@ -31,8 +30,7 @@ UNFINISHED = '.orbax-checkpoint-tmp'  # in the names of what a killed run was wr
 Tree = Any
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class CheckpointConfig:
     """When a run saves and what it keeps.
 
@@ -62,7 +60,7 @@ class CheckpointConfig:
     def check_metric(self, evaluates: bool) -> None:
         """Refuse to keep the best by a metric that the run will not compute."""
         if self.keep_best and self.best_metric.startswith('eval_') and not evaluates:
-            raise ValueError(f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set train.eval_every_steps')
+            raise ValueError(f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set RecordsConfig.eval_every_steps')
 
     def policy(self) -> checkpoint_managers.PreservationPolicy:
         """Make Orbax's rule of what to keep."""
@@ -124,7 +122,7 @@ class Checkpoints:
         step: int,
         position: Mapping[str, Any],
         unlogged: Mapping[str, float],
-        config_text: str,
+        config: Mapping[str, Any],
         manifest: Mapping[str, Any],
         metrics: Mapping[str, float],
     ) -> None:
@@ -135,7 +133,7 @@ class Checkpoints:
             step: names the checkpoint.
             position: where the data stands.
             unlogged: the sums that no record in metrics.jsonl holds yet.
-            config_text: the resolved gin configuration.
+            config: the run's settings, as JSON holds them.
             manifest: see `flanlite.train.run`.
             metrics: what `best_metric` chooses from.
         """
@@ -145,7 +143,7 @@ class Checkpoints:
             params=ocp.args.PyTreeSave(train_state.params),
             optimizer=ocp.args.PyTreeSave({'step': train_state.step, 'state': train_state.opt_state}),
             position=ocp.args.JsonSave({'data': dict(position), 'unlogged': dict(unlogged)}),
-            config=ocp.args.JsonSave({'gin': config_text}),
+            config=ocp.args.JsonSave(dict(config)),
             manifest=ocp.args.JsonSave(dict(manifest)),
         )
         with self._writing():
@@ -167,7 +165,7 @@ class Checkpoints:
             )
         if self._has_average(step) != (abstract.ema is not None):
             kept = 'a' if self._has_average(step) else 'no'
-            raise ValueError(f'{self.path}/{step} holds {kept} moving average of the parameters; set train.ema_decay as the run began with')
+            raise ValueError(f'{self.path}/{step} holds {kept} moving average of the parameters; set TrainConfig.ema_decay as the run began with')
         averaged = {} if abstract.ema is None else {EMA: onto(abstract.ema)}
         restored = self._manager.restore(
             step,

@@ -1,7 +1,5 @@
 """Compile a run's train step for devices that are not here, and say what it would need of each: memory, traffic, arithmetic."""
 
-import copy
-import dataclasses
 import importlib.util
 import math
 import os
@@ -10,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import gin
 import jax
 import jax.extend.core
 import jax.numpy as jnp
@@ -21,15 +18,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flanlite.data.batches import batches
-from flanlite.mesh.partitioning import Partitioner, make_partitioner
-from flanlite.model import kinds
+from flanlite.mesh.partitioning import MeshConfig, Partitioner, make_partitioner
 from flanlite.model.flops import PEAKS, train_step_flops
-from flanlite.model.models import REMAT_POLICIES, ModelConfig
-from flanlite.train import optimizers
+from flanlite.model.models import REMAT_POLICIES
 from flanlite.train.collectives import Traffic, traffic
+from flanlite.train.config import TrainConfig
 from flanlite.train.explain import bytes_of
-from flanlite.train.optimizers import Optimizer
-from flanlite.train.step import StepConfig, abstract_state, jit_train_step
+from flanlite.train.optimizers import make_optimizer
+from flanlite.train.step import abstract_state, jit_train_step
 
 GIB = 2.0**30
 # The compiler would ask the cloud where it is, and lock the TPU that it takes to be here.
@@ -63,22 +59,10 @@ CHIPS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What a run's gin file says of the step, as far as compiling needs it."""
-
-    config: ModelConfig
-    optimizer: Optimizer
-    step: StepConfig
-    batch_size: int
-    inputs: int
-    targets: int
-
-
 class Forecast(NamedTuple):
     """What one device needs for a step: bytes, FLOPs of all devices, collectives by kind; `refused` says why it does not fit."""
 
-    setting: Setting
+    config: TrainConfig
     partitioner: Partitioner
     parameters: int
     optimizer: int
@@ -97,20 +81,6 @@ class Forecast(NamedTuple):
     def ideal_seconds(self, chip: Chip) -> float:
         """Bound a step's time: arithmetic at the peak, and after it the traffic over all links."""
         return self.flops / self.partitioner.mesh.size / PEAKS[chip.peak] + self.ring_bytes / chip.bandwidth
-
-
-def setting_of_run() -> Setting:
-    """Read the settings of `train` from gin, without training."""
-    references = gin.get_bindings('flanlite.train.run.train', resolve_references=False)
-    wanted = ('optimizer', 'batch_size', 'task_feature_lengths', 'config', 'frozen', 'ema_decay')
-    bound = {name: copy.deepcopy(references[name]) for name in wanted if name in references}  # to copy a reference is to resolve it
-    missing = [name for name in wanted[:3] if bound.get(name) is None]
-    if missing:
-        raise ValueError(f'the gin file says nothing of train.{missing[0]}; expected that of a training run, such as gin/runs/finetune.gin')
-    optimizer = optimizers.average(optimizers.freeze(bound['optimizer'], bound.get('frozen', ())), bound.get('ema_decay'))
-    lengths = bound['task_feature_lengths']
-    config = bound.get('config') or kinds.model()
-    return Setting(config, optimizer, StepConfig(), bound['batch_size'], lengths['inputs'], lengths['targets'])
 
 
 def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
@@ -135,26 +105,27 @@ def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
     return chip, described.devices
 
 
-def forecast(setting: Setting, partitioner: Partitioner, chip: Chip) -> Forecast:
+def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forecast:
     """Compile the step of a run for a mesh whose devices need not be here, and measure the program.
 
     Raises:
         ValueError: the batch or the model does not divide over the mesh.
     """
-    partitioner.check_batch(setting.batch_size, setting.step.microbatches)
-    partitioner.check_heads(setting.config.num_heads)
-    state = abstract_state(setting.config, setting.optimizer, partitioner)
+    partitioner.check_batch(config.data.batch_size, config.step.microbatches)
+    partitioner.check_heads(config.model.num_heads)
+    optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
+    state = abstract_state(config.model, optimizer, partitioner)
 
     def rows(empty: np.ndarray) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((setting.batch_size, empty.shape[1]), empty.dtype, sharding=partitioner.batch)
+        return jax.ShapeDtypeStruct((config.data.batch_size, empty.shape[1]), empty.dtype, sharding=partitioner.batch)
 
-    empty = batches.CONVERTERS[setting.config.converter].pack([[]], (setting.inputs, setting.targets))
+    empty = batches.CONVERTERS[config.model.converter].pack([[]], batches.check_lengths(config.data.feature_lengths))
     batch = {name: rows(array) for name, array in empty.items()}
     seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
     held, kept, read = (sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch))
 
     began = time.perf_counter()
-    traced = jit_train_step(setting.config, setting.optimizer, setting.step, partitioner).trace(state, batch, seed)
+    traced = jit_train_step(config.model, optimizer, config.step, partitioner).trace(state, batch, seed)
     flops = count_flops(traced.jaxpr.jaxpr)
     try:
         compiled = traced.lower().compile()
@@ -163,11 +134,11 @@ def forecast(setting: Setting, partitioner: Partitioner, chip: Chip) -> Forecast
             raise
         peak, limit = (float(found[i]) * 2.0 ** {'K': 10, 'M': 20, 'G': 30}[found[i + 1]] for i in (1, 3))
         refused = f'needs {peak / GIB:.1f} of {limit / GIB:.2f} GiB'
-        return Forecast(setting, partitioner, held, kept, read, peak, flops, {}, time.perf_counter() - began, refused)
+        return Forecast(config, partitioner, held, kept, read, peak, flops, {}, time.perf_counter() - began, refused)
     peak = peak_bytes(compiled.memory_analysis(), partitioner.platform)
     refused = f'needs {peak / GIB:.1f} of {chip.memory:.2f} GiB' if peak > chip.memory * GIB else ''
     moved, seconds = traffic(compiled.as_text()), time.perf_counter() - began
-    return Forecast(setting, partitioner, held, kept, read, peak, flops, moved, seconds, refused)
+    return Forecast(config, partitioner, held, kept, read, peak, flops, moved, seconds, refused)
 
 
 def peak_bytes(memory: Any, platform: str) -> int:
@@ -201,26 +172,24 @@ def _programs(params: Mapping[str, Any]) -> Iterator[jax.extend.core.Jaxpr]:
             yield jaxpr
 
 
-def candidates(setting: Setting, devices: Sequence[jax.Device]) -> Iterator[tuple[Setting, Partitioner]]:
+def candidates(config: TrainConfig, devices: Sequence[jax.Device]) -> Iterator[tuple[TrainConfig, Partitioner]]:
     """List meshes and remat policies worth a try: parameters split over `data` too, as they need the least memory so."""
     for remat in REMAT_POLICIES:
-        config = dataclasses.replace(setting.config, remat_policy=remat)
         for model in (2**i for i in range(len(devices).bit_length())):
             data, rest = divmod(len(devices), model)
-            if rest or config.num_heads % model or setting.batch_size % data:
+            if rest or config.model.num_heads % model or config.data.batch_size % data:
                 continue
-            placed = make_partitioner(num_partitions=model, parameter_partitioning_dims=2, devices=devices)
-            yield dataclasses.replace(setting, config=config), placed
+            mesh = MeshConfig(num_partitions=model, parameter_partitioning_dims=2)
+            yield config.replace(**{'model.remat_policy': remat, 'mesh': mesh}), make_partitioner(mesh, devices)
 
 
-def search(setting: Setting, devices: Sequence[jax.Device], chip: Chip, say: Callable[[str], None]) -> list[Forecast]:
+def search(config: TrainConfig, devices: Sequence[jax.Device], chip: Chip, say: Callable[[str], None]) -> list[Forecast]:
     """Compile all candidates, each with as few microbatches as fit; return those that fit, the quickest by `ideal_seconds` first."""
     found = []
-    for candidate, partitioner in candidates(setting, devices):
-        most = candidate.batch_size // partitioner.data_size
+    for candidate, partitioner in candidates(config, devices):
+        most = candidate.data.batch_size // partitioner.data_size
         for microbatches in (2**i for i in range(most.bit_length()) if most % 2**i == 0):
-            tried = dataclasses.replace(candidate, step=dataclasses.replace(candidate.step, microbatches=microbatches))
-            result = forecast(tried, partitioner, chip)
+            result = forecast(candidate.replace(**{'step.microbatches': microbatches}), partitioner, chip)
             say(f'{named(result)}: {result.refused or written(result.peak)}')
             if not result.refused:
                 found.append(result)
@@ -231,7 +200,7 @@ def search(setting: Setting, devices: Sequence[jax.Device], chip: Chip, say: Cal
 def named(result: Forecast) -> str:
     """Name what a candidate differs in."""
     mesh = f'{result.partitioner.data_size} x {result.partitioner.model_size}'
-    step, policy = result.setting.step, result.setting.config.remat_policy
+    step, policy = result.config.step, result.config.model.remat_policy
     return f'mesh {mesh} (data x model), remat {policy}, {step.microbatches} microbatch{"es" * (step.microbatches > 1)}'
 
 
@@ -255,8 +224,8 @@ def details(result: Forecast, chip: Chip) -> Table:
         table.add_row(f'{kind} ({moved.count:,})', written(moved.ring_bytes))
     table.add_row('sent by each chip in a step', written(result.ring_bytes))
     table.add_section()
-    setting = result.setting
-    model = train_step_flops(setting.config, setting.batch_size, setting.inputs, setting.targets)
+    data = result.config.data
+    model = train_step_flops(result.config.model, data.batch_size, *batches.check_lengths(data.feature_lengths))
     table.add_row('FLOPs of the model, a step', f'{model:.3g}')
     table.add_row('FLOPs with what is computed again', f'{result.flops:.3g}')
     table.add_row('FLOPs a chip', f'{result.flops / result.partitioner.mesh.size:.3g}')
@@ -271,31 +240,32 @@ def ranking(results: Sequence[Forecast], chip: Chip) -> Table:
     for heading in ('data x model', 'remat', 'microbatches', 'peak', 'sent', 'FLOPs a chip', 'ideal step'):
         table.add_column(heading, justify='left' if heading == 'remat' else 'right')
     for result in results:
-        placed, setting = result.partitioner, result.setting
-        settings = (f'{placed.data_size} x {placed.model_size}', setting.config.remat_policy, f'{setting.step.microbatches}')
+        placed, config = result.partitioner, result.config
+        settings = (f'{placed.data_size} x {placed.model_size}', config.model.remat_policy, f'{config.step.microbatches}')
         needs = (written(result.peak), written(result.ring_bytes), f'{result.flops / placed.mesh.size:.3g}')
         table.add_row(*settings, *needs, f'{1e3 * result.ideal_seconds(chip):.3g} ms')
     return table
 
 
-def compile_ahead(topology: str, try_all: bool = False) -> list[Forecast]:
-    """Compile the train step of the gin file for a topology, and print what each chip would need.
+def compile_ahead(config: TrainConfig, topology: str, try_all: bool = False) -> list[Forecast]:
+    """Compile a run's train step for a topology, and print what each chip would need.
 
     Args:
+        config: the run's; on a machine without those chips.
         topology: see `topology_devices`.
-        try_all: try meshes, remat policies and microbatches instead of the gin file's, and rank those that fit.
+        try_all: try meshes, remat policies and microbatches instead of the run's, and rank those that fit.
 
     Raises:
         ValueError: the step does not fit; says by how much, and what may help.
     """
     jax.config.update('jax_platforms', 'cpu')  # whatever accelerator is here is not what the step is compiled for
     chip, devices = topology_devices(topology)
-    setting, console = setting_of_run(), Console()
+    console = Console()
     if devices[0].platform == 'cpu':
         console.print('GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so the peak is too high')
     with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn(), console=console, transient=True) as progress:
         progress.add_task(f'compiling for {topology}')
-        found = search(setting, devices, chip, console.print) if try_all else [forecast(setting, make_partitioner(devices=devices), chip)]
+        found = search(config, devices, chip, console.print) if try_all else [forecast(config, make_partitioner(config.mesh, devices), chip)]
     if try_all:
         if not found:
             raise ValueError(f'nothing fits {topology}: take more chips, a smaller BATCH_SIZE, or shorter TASK_FEATURE_LENGTHS')

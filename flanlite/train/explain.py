@@ -9,11 +9,12 @@ from jax.sharding import PartitionSpec
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.mesh.partitioning import Partitioner, is_axes, parameter_name
+from flanlite.mesh.partitioning import Partitioner, is_axes, join_processes, make_partitioner, parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import patterns
-from flanlite.train.optimizers import Optimizer
+from flanlite.train.config import TrainConfig
+from flanlite.train.optimizers import Optimizer, make_optimizer
 from flanlite.train.step import abstract_state
 
 WIDE = 200  # columns, where the output is no terminal
@@ -43,10 +44,15 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
     return table
 
 
-def show(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> None:
-    """Print the table."""
-    console = Console(file=sys.stdout)
-    (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(explain(config, optimizer, partitioner))
+def show(config: TrainConfig) -> None:
+    """Print the table of a run, in the first process; nothing is trained."""
+    join_processes()
+    partitioner = make_partitioner(config.mesh)
+    partitioner.check_heads(config.model.num_heads)
+    optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
+    if jax.process_index() == 0:
+        console = Console(file=sys.stdout)
+        (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(explain(config.model, optimizer, partitioner))
 
 
 def bytes_of(leaf: jax.ShapeDtypeStruct) -> int:

@@ -1,15 +1,19 @@
-"""Adafactor as T5X runs it, AdamW, and what holds for any optimizer: frozen parameters."""
+"""Adafactor as T5X runs it, AdamW, and what holds for any optimizer: frozen parameters, a moving average.
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+An optimizer's settings are a value (`Adafactor`, `AdamW`) with a method `build`; `make_optimizer` makes of it what the train step uses.
+"""
 
-import gin
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
 import jax
 import jax.numpy as jnp
 import optax
 
+from flanlite.config import value
 from flanlite.train import patterns
-from flanlite.train.schedules import Schedule, kept
+from flanlite.train.schedules import Schedule
 
 NORM_SCALES = ('.*scale',)
 
@@ -30,6 +34,31 @@ class Optimizer(NamedTuple):
     ema_decay: float | None = None
 
 
+class OptimizerConfig(Protocol):
+    """The settings of an optimizer: `Adafactor`, `AdamW`, or a value of your own with this method."""
+
+    def build(self) -> Optimizer:
+        """Make the optimizer."""
+
+
+@functools.lru_cache
+def make_optimizer(config: OptimizerConfig | Optimizer, frozen: tuple[str, ...] = (), ema_decay: float | None = None) -> Optimizer:
+    """Make an optimizer of its settings; equal ones give the same object, by which compiled steps are found again.
+
+    Args:
+        config: the settings, or an optimizer made by hand of optax's parts.
+        frozen: patterns of parameters to leave as they are.
+        ema_decay: of a moving average of the parameters; None keeps none.
+    """
+    built = config if isinstance(config, Optimizer) else config.build()
+    return average(freeze(built, frozen), ema_decay)
+
+
+def as_schedule(learning_rate: float | Schedule) -> Schedule:
+    """Return a learning rate as a function of the step."""
+    return learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
+
+
 def average(optimizer: Optimizer, decay: float | None) -> Optimizer:
     """Keep a moving average of the parameters, of decay 0.999 for example; None keeps none."""
     if decay is not None and not 0.0 < decay < 1.0:
@@ -42,7 +71,6 @@ def moved(ema: Any, params: Any, decay: float | None) -> Any:
     return None if decay is None else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
 
 
-@kept
 def freeze(optimizer: Optimizer, frozen: Sequence[str]) -> Optimizer:
     """Leave parameters whose names match a pattern as they are, without memory for them in the optimizer's state."""
     if not frozen:
@@ -136,27 +164,8 @@ def scale_by_parameter(least: float, greatest: float | None) -> optax.GradientTr
     return optax.stateless_with_tree_map(scale)
 
 
-@gin.configurable
-@kept
-def adafactor(
-    learning_rate: Schedule | float,
-    factored: bool = True,
-    multiply_by_parameter_scale: bool = True,
-    beta1: float | None = None,
-    decay_rate: float = 0.8,
-    step_offset: int = 0,
-    clipping_threshold: float | None = 1.0,
-    weight_decay_rate: float | None = None,
-    min_dim_size_to_factor: int = 128,
-    epsilon1: float = 1e-30,
-    epsilon2: float = 1e-3,
-    weight_decay_rate_lr_exponent: float | None = None,
-    global_norm_clip_threshold: float | None = None,
-    max_parameter_scale: float | None = None,
-    *,
-    weight_decay_exclude: Sequence[str] = (),
-    factor_small_layers: bool = False,
-) -> Optimizer:
+@value
+class Adafactor:
     """Adafactor as `t5x.adafactor.Adafactor` runs it, argument by argument (Shazeer and Stern 2018); a layer of a stack fares as if apart.
 
     Args:
@@ -178,39 +187,51 @@ def adafactor(
         factor_small_layers: factor the kernels of the layers whatever their size, as T5X does in its scanned networks and only there; at
             sizes of 128 and more it makes no difference.
     """
-    schedule = learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
-    moments = optax.scale_by_factored_rms(factored, decay_rate, step_offset, min_dim_size_to_factor, epsilon1)
-    of_layers = factor_kernels(decay_rate, step_offset, epsilon1) if factor_small_layers and factored else moments
-    scale = []
-    if clipping_threshold is not None:
-        scale.append(optax.clip_by_block_rms(clipping_threshold))
-    if multiply_by_parameter_scale:
-        scale.append(scale_by_parameter(epsilon2, max_parameter_scale))
 
-    steps = [per_layer(optax.chain(moments, *scale), optax.chain(of_layers, *scale)), optax.scale_by_schedule(schedule)]
-    if global_norm_clip_threshold is not None:
-        steps.insert(0, optax.clip_by_global_norm(global_norm_clip_threshold))
-    if beta1 is not None:
-        steps.append(optax.ema(beta1, debias=False))
-    if weight_decay_rate_lr_exponent is not None:
-        factor = 1.0 if weight_decay_rate is None else weight_decay_rate
-        steps.append(decay_weights(lambda step: factor * schedule(step) ** weight_decay_rate_lr_exponent, weight_decay_exclude))
-    elif weight_decay_rate is not None:
-        steps.append(decay_weights(weight_decay_rate, weight_decay_exclude))
-    return Optimizer(optax.chain(*steps, optax.scale(-1.0)), schedule)
+    learning_rate: float | Callable
+    factored: bool = True
+    multiply_by_parameter_scale: bool = True
+    beta1: float | None = None
+    decay_rate: float = 0.8
+    step_offset: int = 0
+    clipping_threshold: float | None = 1.0
+    weight_decay_rate: float | None = None
+    min_dim_size_to_factor: int = 128
+    epsilon1: float = 1e-30
+    epsilon2: float = 1e-3
+    weight_decay_rate_lr_exponent: float | None = None
+    global_norm_clip_threshold: float | None = None
+    max_parameter_scale: float | None = None
+    weight_decay_exclude: tuple[str, ...] = ()
+    factor_small_layers: bool = False
+
+    def build(self) -> Optimizer:
+        """Make the optimizer."""
+        schedule = as_schedule(self.learning_rate)
+        decay = (self.decay_rate, self.step_offset)
+        moments = optax.scale_by_factored_rms(self.factored, *decay, self.min_dim_size_to_factor, self.epsilon1)
+        of_layers = factor_kernels(*decay, self.epsilon1) if self.factor_small_layers and self.factored else moments
+        scale = []
+        if self.clipping_threshold is not None:
+            scale.append(optax.clip_by_block_rms(self.clipping_threshold))
+        if self.multiply_by_parameter_scale:
+            scale.append(scale_by_parameter(self.epsilon2, self.max_parameter_scale))
+
+        steps = [per_layer(optax.chain(moments, *scale), optax.chain(of_layers, *scale)), optax.scale_by_schedule(schedule)]
+        if self.global_norm_clip_threshold is not None:
+            steps.insert(0, optax.clip_by_global_norm(self.global_norm_clip_threshold))
+        if self.beta1 is not None:
+            steps.append(optax.ema(self.beta1, debias=False))
+        if self.weight_decay_rate_lr_exponent is not None:
+            factor, power = 1.0 if self.weight_decay_rate is None else self.weight_decay_rate, self.weight_decay_rate_lr_exponent
+            steps.append(decay_weights(lambda step: factor * schedule(step) ** power, self.weight_decay_exclude))
+        elif self.weight_decay_rate is not None:
+            steps.append(decay_weights(self.weight_decay_rate, self.weight_decay_exclude))
+        return Optimizer(optax.chain(*steps, optax.scale(-1.0)), schedule)
 
 
-@gin.configurable
-@kept
-def adamw(
-    learning_rate: Schedule | float,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    global_norm_clip_threshold: float | None = None,
-    weight_decay_exclude: Sequence[str] = NORM_SCALES,
-) -> Optimizer:
+@value
+class AdamW:
     """AdamW (Loshchilov and Hutter 2019).
 
     Args:
@@ -222,10 +243,24 @@ def adamw(
         global_norm_clip_threshold: greatest norm of all gradients together.
         weight_decay_exclude: patterns of parameters that do not decay.
     """
-    schedule = learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
-    steps = [optax.scale_by_adam(b1, b2, eps), optax.scale_by_learning_rate(schedule)]
-    if weight_decay:
-        steps.insert(1, decay_weights(weight_decay, weight_decay_exclude))
-    if global_norm_clip_threshold is not None:
-        steps.insert(0, optax.clip_by_global_norm(global_norm_clip_threshold))
-    return Optimizer(optax.chain(*steps), schedule)
+
+    learning_rate: float | Callable
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    global_norm_clip_threshold: float | None = None
+    weight_decay_exclude: tuple[str, ...] = NORM_SCALES
+
+    def build(self) -> Optimizer:
+        """Make the optimizer."""
+        schedule = as_schedule(self.learning_rate)
+        steps = [optax.scale_by_adam(self.b1, self.b2, self.eps), optax.scale_by_learning_rate(schedule)]
+        if self.weight_decay:
+            steps.insert(1, decay_weights(self.weight_decay, self.weight_decay_exclude))
+        if self.global_norm_clip_threshold is not None:
+            steps.insert(0, optax.clip_by_global_norm(self.global_norm_clip_threshold))
+        return Optimizer(optax.chain(*steps), schedule)
+
+
+GIN_NAMES = {'adafactor': Adafactor, 'adamw': AdamW}  # as gin files call them

@@ -83,7 +83,7 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
         return ours.checkpoints.restore(ours.step, abstract, config).state
     other = _find_released(path) if path.suffix != SUFFIX else None
     if other is None or other.state is None:
-        raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or train.restore_optimizer=False')
+        raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or TrainConfig.restore_optimizer=False')
     moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
     params = place(other.params, config, shardings, dataclasses.asdict(other.config), path)

@@ -7,14 +7,27 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import gin
 import jax
 
 FOLDER = 'profile'
 WARM = 3  # steps that a run takes before a trace: the first compiles, and the next wait for it
 
 
-@gin.configurable
+def parse_steps(steps: str | int, train_steps: int) -> tuple[int | None, int]:
+    """Read which steps are to be traced: 'A-B' are the steps from A to B, (A, B); 'N' are N steps of a warm run, (None, N).
+
+    Raises:
+        ValueError: `steps` is neither, or the steps lie beyond the run's last.
+    """
+    found = re.fullmatch(r'(?:(\d+)-)?(\d+)', str(steps))
+    if not found:
+        raise ValueError(f"profile_steps is {steps!r}; expected a number of steps, '5', or the first and last of them, '100-105'")
+    first, last = found[1] and int(found[1]), int(found[2])
+    if first is not None and not 1 <= first <= last <= train_steps:
+        raise ValueError(f'profile_steps is {steps!r}; expected the first and the last of some steps from 1 to {train_steps}')
+    return first, last
+
+
 class Profiler:
     """Traces steps into the run's folder; without `steps`, or where the run goes on from behind the first of them, does nothing.
 
@@ -22,10 +35,7 @@ class Profiler:
         model_dir: the run's folder.
         start_step: the step that the run goes on from.
         train_steps: the run's last step.
-        steps: 'A-B' traces the steps from A to B, 'N' traces N steps as soon as the run is warm.
-
-    Raises:
-        ValueError: steps that are none, or that lie behind the run's last.
+        steps: for `parse_steps`; None traces nothing.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], start_step: int, train_steps: int, steps: str | int | None = None) -> None:
@@ -34,15 +44,9 @@ class Profiler:
         self._tracing = False
         if steps is None:
             return
-        found = re.fullmatch(r'(?:(\d+)-)?(\d+)', str(steps))
-        if not found:
-            raise ValueError(f"profile_steps is {steps!r}; expected a number of steps, '5', or the first and last of them, '100-105'")
-        self._last = int(found[2])
-        self._first = int(found[1]) if found[1] else start_step + WARM + 1
-        if not found[1]:
-            self._last = min(self._first + self._last - 1, train_steps)
-        elif not 1 <= self._first <= self._last <= train_steps:
-            raise ValueError(f'profile_steps is {steps!r}; expected the first and the last of some steps from 1 to {train_steps}')
+        first, last = parse_steps(steps, train_steps)
+        self._first = start_step + WARM + 1 if first is None else first
+        self._last = min(self._first + last - 1, train_steps) if first is None else last
 
     def __enter__(self) -> 'Profiler':
         return self

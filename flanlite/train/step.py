@@ -1,15 +1,14 @@
 """The train step: pure functions of state and batch, and their compiled forms on a mesh."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import gin
 import jax
 import jax.numpy as jnp
 import optax
 
+from flanlite.config import value
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
@@ -24,8 +23,7 @@ Sums = dict[str, jax.Array]
 COMPILED = 8  # how many compiled steps a process keeps: a sweep of runs of one shape needs one
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class StepConfig:
     """How a batch becomes a gradient.
 

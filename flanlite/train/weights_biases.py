@@ -1,6 +1,5 @@
 """Weights & Biases, where a run asks for it: the records of metrics.jsonl, under one run there however often the run here is stopped."""
 
-import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -8,13 +7,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import gin
+from flanlite.config import value
 
 RUN_ID = 'wandb_id'  # the file in the run's folder that holds the name of the run there
 
 
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
+@value
 class WandbConfig:
     """Where on Weights & Biases a run is logged; needs `pip install 'flanlite[wandb]'`. WANDB_MODE=offline keeps it in the run's folder.
 

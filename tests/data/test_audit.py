@@ -121,5 +121,5 @@ def test_wnli_holds_the_winograd_schemas(monkeypatch):
     worst = found.worst()[0]
     assert (worst.trained, worst.held_out, worst.affected(), found.searched['wsc273']) == ('wnli', 'wsc273', 267, 273)
     assert not any(pair.trained == 'imdb_reviews' for pair in found.pairs.values())
-    strict = mixtures.resolve('flan2021', held_out='coreference', lineage='strict')
+    strict = mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out='coreference', lineage='strict'))
     assert 'wnli' not in [entry.task for entry in strict.entries]

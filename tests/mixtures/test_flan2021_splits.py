@@ -60,12 +60,12 @@ INTRA = {
 
 
 def rates(name, **options):
-    mixture = mixtures.resolve(name, **options)
+    mixture = mixtures.resolve(mixtures.MixtureConfig(name, **options))
     return mixtures.rates(mixture, mixtures.published(mixture))
 
 
 def tasks(name, **options):
-    return [entry.task for entry in mixtures.resolve(name, **options).entries]
+    return [entry.task for entry in mixtures.resolve(mixtures.MixtureConfig(name, **options)).entries]
 
 
 def test_recorded_sizes():
@@ -146,7 +146,7 @@ def test_diversity_ablation():
     ],
 )
 def test_lineage(held_out, shared):
-    warned, strict, off = (mixtures.resolve('flan2021', held_out=held_out, lineage=lineage) for lineage in ('warn', 'strict', 'off'))
+    warned, strict, off = (mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out=held_out, lineage=lineage)) for lineage in ('warn', 'strict', 'off'))
     assert set(warned.shared) == set(strict.shared) == shared and not off.shared
     assert {entry.task for entry in warned.entries} - {entry.task for entry in strict.entries} == shared
     assert warned.entries == off.entries

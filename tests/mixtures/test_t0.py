@@ -159,7 +159,7 @@ def test_splits_of_the_branch_with_rows(prompts, request):
 @pytest.mark.parametrize('prompts', [True, False])
 def test_shares(without_promptsource, prompts):
     """The rule of mixing gives the shares of T0's release, or those that its authors meant."""
-    rates = mixtures.rates(mixtures.resolve('t0', prompts=prompts), COUNTS)
+    rates = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('t0', prompts=prompts)), COUNTS)
     total = sum(rates.values())
     assert {name: round(100 * rates[name] / total, 1) for name in SHARES} == {name: share[not prompts] for name, share in SHARES.items()}
     if prompts:
@@ -173,7 +173,7 @@ def test_shares(without_promptsource, prompts):
 @pytest.mark.parametrize('prompts', [True, False])
 def test_shares_of_single_prompts(with_promptsource, prompts):
     """Where each prompt is a task, a data set's tasks share what it would have as one; each has the rate of T0's release."""
-    mixture = mixtures.resolve('t0', prompts=prompts)
+    mixture = mixtures.resolve(mixtures.MixtureConfig('t0', prompts=prompts))
     assert len(mixture.entries) == 313
     rates = mixtures.rates(mixture, dict.fromkeys([entry.task for entry in mixture.entries], 100))  # however many are cached
     intended = sum(min(COUNTS[name], 500_000) for name in groups.listed(groups.GROUPS))

@@ -18,13 +18,13 @@ import toy
 
 from flanlite.cli import gin_config
 from flanlite.mesh.partitioning import Partitioner
+from flanlite.train.config import TrainConfig
 from flanlite.train import journal, parameters, run
 from flanlite.train.meter import NonFiniteLoss
 
 STEPS = 12
 EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')
 QUICK = '--xla_backend_optimization_level=0'  # compiles sooner
-EVERY_STEP = {'BINDINGS': 'CheckpointConfig.every_steps = 1'}
 
 
 @pytest.fixture(scope='module')
@@ -68,12 +68,13 @@ def test_a_run_leaves_all_that_is_needed_to_know_it(whole):
     manifest = json.loads((whole.model_dir / 'manifest.json').read_text())
     assert manifest['tasks']['toy_order']['num_examples'] == 300 and manifest['tasks']['toy_order']['rate'] == 300
     assert manifest['vocabulary']['name'] == 'bytes' and manifest['feature_lengths'] == toy.LENGTHS and manifest['skipped'] == {}
-    assert (whole.model_dir / 'config.gin').exists() and list(whole.model_dir.glob('events.*'))
+    assert TrainConfig.load(whole.model_dir) == toy.settings(whole.model_dir, STEPS, eval_every_steps=8, eval_batches=2)
+    assert list(whole.model_dir.glob('events.*'))
 
 
 def test_a_done_run_returns_at_once(whole, capsys):
     began = time.monotonic()
-    again = toy.train(whole.model_dir, STEPS, mixture_or_task_name='needs no data')
+    again = toy.train(whole.model_dir, STEPS, mixture='needs no data')
     assert time.monotonic() - began < 5 and again.metrics['loss'] == whole.metrics['loss']
     assert f'already at step {STEPS}' in capsys.readouterr().out
 
@@ -89,7 +90,7 @@ def test_train_save_resume_gives_the_same_run(whole, tmp_path):
 
 def test_killed_while_saving_the_same_command_gives_the_same_run(whole, tmp_path):
     """Also without TensorFlow, from start to resumption."""
-    process = start(tmp_path, STEPS, variables=EVERY_STEP)
+    process = start(tmp_path, STEPS, every_steps=1)
     saving = tmp_path / 'checkpoints'
     wait_for(lambda: len(list(saving.glob('[0-9]'))) >= 1 and any(not folder.name.isdigit() for folder in saving.iterdir()), process)
     process.kill()
@@ -98,7 +99,7 @@ def test_killed_while_saving_the_same_command_gives_the_same_run(whole, tmp_path
     assert reached < STEPS
     with (tmp_path / 'metrics.jsonl').open('a') as file:
         file.write('{"step": 99, "lo')  # as a kill in the middle of a line leaves it
-    process = start(tmp_path, STEPS, variables=EVERY_STEP)
+    process = start(tmp_path, STEPS, every_steps=1)
     output = process.communicate()[0]
     assert process.returncode == 0 and f'goes on from step {reached}' in output, output
     assert_same_run(tmp_path, whole.model_dir)
@@ -141,17 +142,16 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
 def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     """One process of eight devices in two slices, then two processes of two devices, then one device: as if nothing had happened."""
 
-    def go_on(steps, processes, devices, bindings):
-        variables = {'XLA_FLAGS': f'{QUICK} --xla_force_host_platform_device_count={devices}', 'BINDINGS': bindings}
+    def go_on(steps, processes, devices, **settings):
+        variables = {'XLA_FLAGS': f'{QUICK} --xla_force_host_platform_device_count={devices}'}
         numbers = toy.process_variables(processes) if processes > 1 else [{}]
-        started = [start(tmp_path, steps, variables=variables | each) for each in numbers]
+        started = [start(tmp_path, steps, variables=variables | each, **settings) for each in numbers]
         outputs = [process.communicate()[0] for process in started]
         assert not any(process.returncode for process in started), outputs
         return json.loads((tmp_path / 'manifest.json').read_text())['mesh']
 
-    fully_sharded = 'make_partitioner.parameter_partitioning_dims = 2'
-    meshes = [go_on(4, 1, 8, f'make_partitioner.num_partitions = 2; make_partitioner.num_slices = 2; {fully_sharded}')]
-    meshes.append(go_on(8, 2, 2, fully_sharded))
+    meshes = [go_on(4, 1, 8, num_partitions=2, num_slices=2, parameter_partitioning_dims=2)]
+    meshes.append(go_on(8, 2, 2, parameter_partitioning_dims=2))
     assert meshes == [{'dcn': 2, 'data': 2, 'model': 2}, {'dcn': 1, 'data': 4, 'model': 1}]
     toy.train(tmp_path, STEPS)
     assert_close(tmp_path, whole.model_dir, STEPS)
@@ -192,28 +192,36 @@ def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
         toy.train(tmp_path, 2)
 
 
-def test_gin_gives_the_same_run_and_its_resolved_file_again(whole, tmp_path, capsys):
+def test_gin_python_and_saved_settings_give_the_same_run(whole, tmp_path):
+    """Nothing below the command line reads gin: what it holds then changes nothing."""
     fields = [f'T5Config.{name}={value!r}' for name, value in dataclasses.asdict(toy.CONFIG).items()]
     macros = [f'TASK_FEATURE_LENGTHS={toy.LENGTHS}', 'TRAIN_STEPS=2', 'BATCH_SIZE=8', 'MIXTURE_OR_TASK_NAME=toy', f'MODEL_DIR={tmp_path}']
-    others = ['train.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'train.log_every_steps=2']
+    others = ['TrainConfig.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'RecordsConfig.log_every_steps=2', 'MODEL=@T5Config()']
     try:
         gin_config.load(['gin/train.gin'], [*fields, *macros, *others])
-        run.train()
-        assert training_records(tmp_path) == training_records(whole.model_dir)[:1]
+        config, text = gin_config.build('train'), gin_config.resolved()
+        assert config == toy.settings(tmp_path, 2)
+        gin_config.load([], ['StepConfig.microbatches=3', 'adamw.learning_rate=1'])
+        run.train(config, gin=text)
+        assert (tmp_path / 'config.gin').read_text() == text
         gin_config.load([str(tmp_path / 'config.gin')])
-        assert run.train().step == 2 and 'already at step 2' in capsys.readouterr().out
-        gin_config.load(['gin/runs/finetune.gin'], ['INITIAL_CHECKPOINT_PATH=/somewhere'])
+        assert gin_config.build('train') == config
     finally:
         gin.clear_config()
+    assert training_records(tmp_path) == training_records(whole.model_dir)[:1]
+    saved = TrainConfig.load(tmp_path)
+    assert saved == config
+    run.train(saved.replace(model_dir=str(tmp_path / 'again')))
+    assert training_records(tmp_path / 'again') == training_records(tmp_path)
 
 
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [
-        ({'config': dataclasses.replace(toy.CONFIG, vocab_size=128)}, ['vocab_size is 128', '384 ids']),
+        ({'model': dataclasses.replace(toy.CONFIG, vocab_size=128)}, ['vocab_size is 128', '384 ids']),
         ({'batch_size': 0}, ['BATCH_SIZE is 0']),
-        ({'mixture_or_task_name': 'tyo'}, ["'tyo'", 'toy']),
-        ({'task_feature_lengths': {'inputs': 8}}, ['inputs', 'targets']),
+        ({'mixture': 'tyo'}, ["'tyo'", 'toy']),
+        ({'feature_lengths': {'inputs': 8}}, ['inputs', 'targets']),
         ({'held_out': 'nil'}, ['nil', 'nli']),
     ],
 )
@@ -225,16 +233,11 @@ def test_bad_settings_are_refused_before_anything_expensive(settings, words, tmp
 
 def test_what_is_asked_for_beside_training(tmp_path):
     """Frozen parameters, a moving average, norms by module, a trace; stopped in between, the same numbers."""
-    settings = {'frozen': ['encoder/.*'], 'ema_decay': 0.9, 'eval_every_steps': 8, 'eval_batches': 2}
-    try:
-        gin.parse_config(['StepConfig.norms_depth = 2', 'Profiler.steps = "5-6"'])
-        toy.train(tmp_path / 'whole', 8, **settings)
-        gin.bind_parameter('Profiler.steps', None)
-        toy.train(tmp_path / 'stopped', 4, **settings | {'eval_every_steps': None})
-        frozen = parameters.load_run(tmp_path / 'stopped').params['encoder']
-        toy.train(tmp_path / 'stopped', 8, **settings)
-    finally:
-        gin.clear_config()
+    settings = {'frozen': ['encoder/.*'], 'ema_decay': 0.9, 'eval_every_steps': 8, 'eval_batches': 2, 'norms_depth': 2}
+    toy.train(tmp_path / 'whole', 8, **settings, profile_steps='5-6')
+    toy.train(tmp_path / 'stopped', 4, **settings | {'eval_every_steps': None})
+    frozen = parameters.load_run(tmp_path / 'stopped').params['encoder']
+    toy.train(tmp_path / 'stopped', 8, **settings)
     runs = [parameters.load_run(tmp_path / name) for name in ('whole/ema', 'stopped/ema', 'whole', 'stopped/checkpoints/8/ema')]
     for other in (runs[1], runs[3]):
         jax.tree.map(np.testing.assert_array_equal, runs[0].params, other.params)
@@ -245,7 +248,7 @@ def test_what_is_asked_for_beside_training(tmp_path):
     assert last['gradient_norm/encoder/layers'] == 0 < last['gradient_norm/decoder/layers'] < last['parameter_norm/decoder/layers']
     assert last['eval_ema_loss'] != last['eval_loss'] and records[-1]['step'] == 8
     assert list(tmp_path.glob('whole/profile/**/perfetto_trace.json.gz'))
-    with pytest.raises(ValueError, match=r'holds a moving average.*train\.ema_decay'):
+    with pytest.raises(ValueError, match=r'holds a moving average.*TrainConfig\.ema_decay'):
         toy.train(tmp_path / 'stopped', 9, frozen=['encoder/.*'])
 
 

@@ -1,5 +1,5 @@
 """A collection of two made-up data sets in bytes and a tiny model, for runs that take seconds; also a command of its own, for tests
-that need another process: `python toy.py MODEL_DIR STEPS [JSON of train's arguments]`."""
+that need another process: `python toy.py MODEL_DIR STEPS [JSON of changed settings]`."""
 
 import json
 import os
@@ -11,11 +11,14 @@ if os.environ.get('BLOCK_TENSORFLOW'):
 
 import numpy as np
 
+from flanlite.data.config import DataConfig
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.model.t5 import T5Config
-from flanlite.train import optimizers, run
+from flanlite.train import run
+from flanlite.train.config import RecordsConfig, TrainConfig
+from flanlite.train.optimizers import AdamW
 
 LENGTHS = {'inputs': 48, 'targets': 8}
 CONFIG = T5Config(
@@ -47,12 +50,30 @@ COLLECTION = Collection(
 specs.register(COLLECTION)
 
 
-def train(model_dir, train_steps, **settings):
-    settings = {
-        'mixture_or_task_name': 'toy', 'task_feature_lengths': LENGTHS, 'batch_size': 8, 'config': CONFIG, 'log_every_steps': 2,
-        'optimizer': optimizers.adamw(learning_rate=1e-2),
-    } | settings  # fmt: skip
-    return run.train(str(model_dir), train_steps=train_steps, **settings)
+# Where in a run's settings a test's short name stands.
+PLACES = {
+    name: f'{part}.{name}'
+    for part, names in {
+        'records': ('log_every_steps', 'eval_every_steps', 'eval_batches', 'profile_steps'),
+        'data': ('batch_size', 'feature_lengths'),
+        'checkpoints': ('every_steps', 'keep_last', 'keep_best'),
+        'mesh': ('num_partitions', 'num_slices', 'parameter_partitioning_dims'),
+        'step': ('microbatches', 'norms_depth'),
+    }.items()
+    for name in names
+} | {'mixture': 'data.mixture.name', 'held_out': 'data.mixture.held_out'}
+
+
+def settings(model_dir, train_steps, **changes):
+    """Make the settings of a run that takes seconds, with changes by the names of `PLACES` or of TrainConfig."""
+    made = TrainConfig(
+        str(model_dir), DataConfig('toy', LENGTHS, 8), AdamW(1e-2), train_steps, CONFIG, records=RecordsConfig(log_every_steps=2)
+    )
+    return made.replace(**{PLACES.get(name, name): new for name, new in changes.items()})
+
+
+def train(model_dir, train_steps, **changes):
+    return run.train(settings(model_dir, train_steps, **changes))
 
 
 def process_variables(count=2):
@@ -65,9 +86,5 @@ def process_variables(count=2):
 
 
 if __name__ == '__main__':
-    import gin
-
-    for binding in os.environ.get('BINDINGS', '').split(';'):
-        gin.parse_config(binding)
     more = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     print(train(sys.argv[1], int(sys.argv[2]), **more))

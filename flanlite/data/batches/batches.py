@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 
 from flanlite.data.batches import packing, prefix_lm, shuffling
@@ -171,7 +170,6 @@ class TrainBatches:
         self._source[0].close()
 
 
-@gin.configurable(denylist=['splits', 'rates', 'feature_lengths', 'batch_size', 'seed', 'converter', 'host_rows'])
 def train_iterator(
     splits: Sequence[CachedSplit],
     rates: Sequence[float],

@@ -11,9 +11,9 @@ from flanlite import config
 from flanlite.data.cache import builds, on_beam, remote, workers
 from flanlite.data.cache.builds import Request
 from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import drop_list
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.progress import CONSOLE, BuildProgress
@@ -49,48 +49,18 @@ class CacheReport:
         return {name: {'inputs': int(inputs), 'targets': int(targets)} for name, (inputs, targets) in counts.items()}
 
 
-def ensure(
-    names: Sequence[str],
-    *,
-    split: str,
-    vocabulary: str | vocabularies.Vocabulary,
-    cache_dir: str | os.PathLike | None = None,
-    data_dir: str | os.PathLike | None = None,
-    style: str = 'instructions',
-    renderings: int | str = 1,
-    max_examples: int | Mapping[str, int | None] | None = None,
-    templates: int | None = None,
-    shots: Shots | None = None,
-    drop: str | os.PathLike | None = None,
-    fail_fast: bool = False,
-    rebuild: bool = False,
-    processes: int | None = None,
-    beam_flags: Sequence[str] = (),
-) -> CacheReport:
+def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:  # noqa: B008 (frozen)
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
-
-    Args:
-        names: data sets, plain texts or registered SeqIO tasks.
-        split: train, validation or test.
-        vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        cache_dir: where caches lie, a folder or a URL such as `gs://bucket/cache`; by default FLANLITE_CACHE_DIR, or flanlite's part of
-            the user's cache folder.
-        data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
-        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
-        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
-        max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
-        templates: reads only so many of each data set's templates, the first ones; by default all.
-        shots: sets few-shot exemplars before each example; plain text has none.
-        drop: a file that lists training rows to leave out, as an audit writes it; of other splits nothing is.
-        fail_fast: raise at the first task that fails, instead of skipping it.
-        rebuild: build again what is there.
-        processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
-        beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are built here all the same.
 
     Raises:
         ValueError: an unknown name, split or style; an unreadable `drop`; a damaged cache; with `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
+    split, renderings, style, max_examples, templates, shots, drop = (
+        view.split, view.renderings, view.style, view.max_examples, view.templates, view.shots, view.drop)
+    cache_dir, data_dir, processes, fail_fast, rebuild, beam_flags = (
+        options.cache_dir, options.data_dir, options.processes, options.fail_fast, options.rebuild, options.beam_flags)
+    vocabulary = view.vocabulary
     check(names, split, renderings, style, max_examples, processes)
     vocabulary = vocabularies.load(vocabulary)
     root, url = cache_folder(cache_dir), cache_url(cache_dir)

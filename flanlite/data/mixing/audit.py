@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import rendering
 from flanlite.data.specs import clusters, sources, specs
 from flanlite.progress import BuildProgress
@@ -122,25 +124,29 @@ def row_words(value: Any) -> Iterator[list[str]]:
             yield from row_words(item)
 
 
-def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_rows: int | None = None) -> Audit:
+def search(
+    mixture: MixtureConfig | str, ngram: int = NGRAM, max_rows: int | None = None, data_dir: str | os.PathLike | None = None
+) -> Audit:
     """Search what a mixture trains on for text of what it holds out.
 
     Args:
-        mixture: a name for `mixtures.resolve`, which holds something out or comes with `held_out`.
-        held_out: a cluster, or another split.
+        mixture: settings or a name for `mixtures.resolve`, which hold something out.
         ngram: how many words a shared run has.
         max_rows: at most so many rows of each data set.
+        data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: nothing is held out, or nothing of it can be read.
     """
     if ngram < 1:
         raise ValueError(f'got ngram={ngram}; expected a number above 0')
-    mixed = mixtures.resolve(mixture, held_out=held_out)
+    mixed = mixtures.resolve(mixture)
     if not mixed.held_out:
-        raise ValueError(f'the mixture {mixture!r} holds nothing out; name a cluster with --held_out')
+        raise ValueError(f'the mixture {mixed.name!r} holds nothing out; name a cluster with --held_out')
     audit, text = Audit(mixed, ngram), HeldOutText(ngram)
-    members = {spec.name: spec for spec in mixed.collection.specs}
+    members = {
+        spec.name: dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir)) for spec in mixed.collection.specs
+    }
     test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
         for task in test:

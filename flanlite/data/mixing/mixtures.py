@@ -10,9 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import gin
-
-from flanlite import config
+from flanlite.config import closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering.fewshot import Shots
@@ -99,26 +97,9 @@ class Mixture:
         return [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.'] if named else []
 
 
-@gin.configurable(name_or_fn='mixture', denylist=['name', 'held_out'])
-def resolve(
-    name: str,
-    *,
-    held_out: str | None = None,
-    scheme: str = 'proportional',
-    max_examples: int | str | None = OWN,
-    max_rate: int | str | None = OWN,
-    temperature: float = 1.0,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    lineage: str = 'warn',
-    budget: int | None = None,
-    epochs: float = 1.0,
-    prompts: bool = True,
-    templates_per_task: int | None = None,
-    shots: int | str = 0,
-    drop: str | None = None,
-) -> Mixture:
-    """Find a mixture by name.
+@value
+class MixtureConfig:
+    """Which tasks train together, and how they are weighed.
 
     Args:
         name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<split>` (see `clusters.splits`), one of these two with
@@ -138,26 +119,76 @@ def resolve(
         epochs: for `unimax`, how often an example is read at most.
         prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
         templates_per_task: how many of its templates each data set trains with, the first ones; by default all.
-        shots: how many exemplars of its own training data stand before each example, in training as in evaluation; see `fewshot.Shots`.
+        shots: how many exemplars of its own training data stand before each example, in training as in evaluation; a number, or `Shots`.
         drop: a file that lists training examples to leave out, as `flanlite audit --output` writes it.
 
     Raises:
-        ValueError: a name, cluster, scheme or cap that does not exist, or a mixture that nothing is left of.
+        ValueError: a scheme, cap or number that cannot be.
     """
+
+    name: str
+    held_out: str | None = None
+    scheme: str = 'proportional'
+    max_examples: int | str | None = OWN
+    max_rate: int | str | None = OWN
+    temperature: float = 1.0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    lineage: str = 'warn'
+    budget: int | None = None
+    epochs: float = 1.0
+    prompts: bool = True
+    templates_per_task: int | None = None
+    shots: Shots | int | str = 0
+    drop: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shots, Shots):
+            object.__setattr__(self, 'shots', Shots(self.shots))
+        for kind, given, valid in (('scheme', self.scheme, SCHEMES), ('lineage', self.lineage, clusters.LINEAGE)):
+            if given not in valid:
+                raise ValueError(f'unknown {kind} {given!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
+        if self.scheme == 'unimax' and not (self.budget and self.budget > 0 and self.epochs > 0):
+            raise ValueError(
+                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: the examples that the run reads, '
+                'and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
+            )
+        for cap, given in (('max_examples', self.max_examples), ('max_rate', self.max_rate)):
+            if given not in (OWN, None) and (isinstance(given, str) or given <= 0):
+                raise ValueError(f"got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the collection's own")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f'got temperature={self.temperature!r}; expected a number above 0')
+        if self.templates_per_task is not None and self.templates_per_task < 1:
+            raise ValueError(f'got templates_per_task={self.templates_per_task!r}; expected a number from 1, or None for all')
+
+
+def resolve(config: MixtureConfig | str) -> Mixture:
+    """Find a mixture.
+
+    Args:
+        config: its settings, or its name alone.
+
+    Raises:
+        ValueError: a name or cluster that does not exist, or a mixture that nothing is left of.
+    """
+    if isinstance(config, str):
+        config = MixtureConfig(config)
+    name = config.name
     bare_name, templates_in_name = naming.templates_in_name(name)
-    templates_per_task, few_shot = templates_in_name or templates_per_task, Shots(shots)
-    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs, templates_per_task)
+    templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
     found = naming.find(bare_name)
-    if not found.collection and (few_shot.changes_inputs() or templates_per_task):
-        raise ValueError(f"{name!r} is SeqIO's: got {shots=}, {templates_per_task=}; only flanlite's own data sets can be asked so")
-    held_out = found.holding_out(held_out)
-    entries = [entry if prompts else count_once(entry) for entry in entries_of(found, max_examples, max_rate)]
-    entries, removed, shared = hold_out(select(entries, name, include, exclude), found.collection, held_out, lineage)
+    if not found.collection and (shots.changes_inputs() or templates_per_task):
+        asked = f'shots={shots.number!r}, {templates_per_task=}'
+        raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
+    held_out = found.holding_out(config.held_out)
+    entries = [entry if config.prompts else count_once(entry) for entry in entries_of(found, config.max_examples, config.max_rate)]
+    entries, removed, shared = hold_out(select(entries, name, config.include, config.exclude), found.collection, held_out, config.lineage)
     if not entries:
-        raise ValueError(f'no task of the mixture {name!r} is left with {held_out=}, {include=}, {exclude=}, {lineage=}; leave out less')
+        left_out = f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}'
+        raise ValueError(f'no task of the mixture {name!r} is left with {left_out}; leave out less')
     mixture = Mixture(
-        name, tuple(entries), found.collection, held_out, removed, scheme, temperature, lineage, shared, budget, epochs, templates_per_task,
-        few_shot if few_shot.changes_inputs() else None, drop,
+        name, tuple(entries), found.collection, held_out, removed, config.scheme, config.temperature, config.lineage, shared, config.budget,
+        config.epochs, templates_per_task, shots if shots.changes_inputs() else None, config.drop,
     )  # fmt: skip
     for note in mixture.notes():
         say_once(f'{name}: {note[0].lower()}{note[1:]}')
@@ -195,34 +226,6 @@ def listed(names: Sequence[str]) -> str:
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
-def check(
-    scheme: str,
-    max_examples: int | str | None,
-    max_rate: int | str | None,
-    temperature: float,
-    lineage: str,
-    budget: int | None,
-    epochs: float,
-    templates_per_task: int | None,
-) -> None:
-    """Refuse settings that cannot be."""
-    for kind, value, valid in (('scheme', scheme, SCHEMES), ('lineage', lineage, clusters.LINEAGE)):
-        if value not in valid:
-            raise ValueError(f'unknown {kind} {value!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
-    if scheme == 'unimax' and not (budget and budget > 0 and epochs > 0):
-        raise ValueError(
-            f'got budget={budget!r}, epochs={epochs!r} for unimax; expected numbers above 0: the examples that the run reads, and how '
-            'often it may read each (gin: mixture.budget, mixture.epochs)'
-        )
-    for cap, value in (('max_examples', max_examples), ('max_rate', max_rate)):
-        if value not in (OWN, None) and (isinstance(value, str) or value <= 0):
-            raise ValueError(f'got {cap}={value!r}; expected a number above 0, None for no cap, or {OWN!r} for what the collection sets')
-    if not 0 < temperature < math.inf:
-        raise ValueError(f'got temperature={temperature!r}; expected a number above 0')
-    if templates_per_task is not None and templates_per_task < 1:
-        raise ValueError(f'got templates_per_task={templates_per_task!r}; expected a number from 1, or None for all')
-
-
 def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
     """Make a data set's entry; its own caps come before those asked for, and those before the collection's. A cap on the rate that the
     collection gives this data set comes before all.
@@ -245,7 +248,7 @@ def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude:
     tasks = [entry.task for entry in entries]
     for pattern in (*include, *exclude):
         if not fnmatch.filter(tasks, pattern):
-            close = config.closest(pattern, tasks)
+            close = closest(pattern, tasks)
             raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}')
 
     def matches(task: str, patterns: Sequence[str]) -> bool:
@@ -288,7 +291,7 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
     except (TypeError, LookupError, AssertionError) as error:
         raise ValueError(
             f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: {error}; mend its rate "
-            "function, or set mixture.scheme = 'equal'"
+            "function, or set MixtureConfig.scheme = 'equal'"
         ) from error
     finally:
         for task in unknown:

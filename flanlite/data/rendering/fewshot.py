@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import gin
 import numpy as np
 
+from flanlite.config import value
 from flanlite.data.specs import templates
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens.vocabularies import Vocabulary
@@ -35,8 +35,7 @@ FORMS = {
 }
 
 
-@gin.configurable(name_or_fn='few_shot', denylist=['number'])
-@dataclasses.dataclass(frozen=True)
+@value
 class Shots:
     """How many exemplars are set before an example, and how.
 
@@ -60,9 +59,9 @@ class Shots:
         if self.number != MULTI and (not isinstance(self.number, int) or self.number < 0):
             raise ValueError(f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or {MULTI!r}')
         if self.budget is not None and self.budget < 1:
-            raise ValueError(f'got few_shot.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs')
+            raise ValueError(f'got Shots.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs')
         if self.form not in FORMS:
-            raise ValueError(f'unknown few_shot.form {self.form!r}; expected one of {", ".join(FORMS)}')
+            raise ValueError(f'unknown Shots.form {self.form!r}; expected one of {", ".join(FORMS)}')
 
     @property
     def most(self) -> int:

@@ -19,6 +19,7 @@ from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
 
 DIRECTORY = 'PROMPTSOURCE_DIR'
+CHOSEN: dict[str, str | os.PathLike] = {}  # what `use_folder` was told
 FILE = 'templates.yaml'
 SEPARATOR = '|||'
 PROTECTED = '\ue000'  # stands for a separator in a row's own text while a prompt is rendered; a character of private use
@@ -166,6 +167,16 @@ def applies(row: Row) -> Any:
     return row['inputs'] != ''
 
 
+def use_folder(directory: str | os.PathLike) -> None:
+    """Take a promptsource for this process in place of PROMPTSOURCE_DIR's, before a collection that reads prompts is imported.
+
+    Raises:
+        ValueError: the folder holds no prompts.
+    """
+    find_folder(directory)
+    CHOSEN[DIRECTORY] = directory
+
+
 def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | None:
     """Return the folder with `<data set>/[<configuration>/]templates.yaml`, or None where there is no promptsource.
 
@@ -175,7 +186,7 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
     Raises:
         ValueError: the folder that was named holds no such files.
     """
-    named = directory or os.environ.get(DIRECTORY)
+    named = directory or CHOSEN.get(DIRECTORY) or os.environ.get(DIRECTORY)
     package = None if named else importlib.util.find_spec('promptsource')  # finds it without importing what it needs
     for root in [named] if named else (package and package.submodule_search_locations) or ():
         root = pathlib.Path(root).expanduser()

@@ -34,6 +34,7 @@ class Vocabulary:
 
     Args:
         name: the name or path that `load` took.
+        data_dir: the folder of local data, in which T5's vocabulary is looked for too; by default that of FLANLITE_DATA_DIR.
         extra_ids: how many sentinels stand at the end of the vocabulary.
         input_eos: whether inputs end with EOS, as targets always do.
     """
@@ -191,12 +192,13 @@ class ByteVocabulary(Vocabulary):
 
 
 @gin.configurable('vocabulary', denylist=['name'])
-def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
+def load(name: str | Vocabulary, extra_ids: int | None = None, *, data_dir: str | None = None) -> Vocabulary:
     """Load a vocabulary by name or path.
 
     Args:
         name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
             behind it, inputs do not end with EOS (as in T0), only targets do.
+        data_dir: the folder of local data, in which T5's vocabulary is looked for too; by default that of FLANLITE_DATA_DIR.
         extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
             number in the name, `bytes:extra_ids=7`, comes first.
 
@@ -214,7 +216,7 @@ def load(name: str | Vocabulary, extra_ids: int | None = None) -> Vocabulary:
     name = full_name(kind, count, input_eos)
     if kind == 'bytes':
         return ByteVocabulary(name, count, input_eos)
-    return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind))
+    return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind, data_dir))
 
 
 def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
@@ -239,13 +241,13 @@ def name_of_seqio(feature: Any) -> str:
     raise ValueError(f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary')
 
 
-def find_model(name: str) -> str:
+def find_model(name: str, data_dir: str | None) -> str:
     """Find a vocabulary's model file, or say how to get it."""
     if name == 'pocket':
         return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
     if name == 't5':
         candidates = [os.environ.get('FLANLITE_T5_VOCAB')]
-        if data_dir := os.environ.get('FLANLITE_DATA_DIR'):
+        if data_dir := data_dir or os.environ.get('FLANLITE_DATA_DIR'):
             candidates.append(str(pathlib.Path(data_dir) / 'vocab' / T5_FILE))
         for path in candidates:
             if path and pathlib.Path(path).is_file():

@@ -1,0 +1,26 @@
+"""The cached splits of a mixture that `cache` and `show` work on."""
+
+import argparse
+from typing import Any
+
+from flanlite.cli import gin_config
+from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, view_of
+from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import Vocabulary
+
+
+def vocabulary_of(args: argparse.Namespace, mixture: Mixture) -> Vocabulary:
+    """Load the vocabulary that a flag or gin file names, else the mixture's own."""
+    name = args.vocabulary or gin_config.macro('VOCABULARY', None) or mixture.vocabulary
+    return vocabularies.load(name, data_dir=args.data_dir)
+
+
+def ensure(args: argparse.Namespace, mixture: Mixture, split: str, **options: Any) -> cache.CacheReport:
+    """Build what the cache lacks of a mixture's split: of the tasks that have it, as training or evaluation reads them."""
+    view = view_of(mixture, split, vocabulary_of(args, mixture), gin_config.macro('TASK_FEATURE_LENGTHS', None))
+    named = [entry.task for entry in mixture.entries]
+    tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
+    return cache.ensure(tasks, view, BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options))

@@ -1,0 +1,180 @@
+"""What a command is: its name, flags and function, all in one file of its own; and the flags that several commands share."""
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+GROUPS = ('Look at data', 'Train', 'Evaluate', 'Shell')
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of a command.
+
+    Args:
+        name: without the dashes.
+        help: one line.
+        kind: of its value; `bool` for a flag without one.
+        metavar: what stands for the value in the help.
+        binds: the gin macro or parameters that the flag is short for, where the command reads gin files.
+        field: the field of a TrainConfig that it changes, where the settings come from a file of JSON.
+        complete: what a shell completes it with: `mixture`, `gin_file`, `file`, or one of several words.
+    """
+
+    name: str
+    help: str
+    kind: Callable[[str], Any] = str
+    metavar: str | None = None
+    binds: tuple[str, ...] = ()
+    field: str | None = None
+    complete: str | tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Args:
+        name: what is typed.
+        group: one of `GROUPS`, under which `flanlite --help` lists it.
+        help: one line.
+        run: does it; imports what it needs itself, so that the other commands start quickly.
+        flags: its own flags.
+        example: a gin file for it, where it cannot run without one.
+    """
+
+    name: str
+    group: str
+    help: str
+    run: Callable[[argparse.Namespace], None]
+    flags: tuple[Flag, ...] = ()
+    example: str | None = None
+
+
+def whole_or_text(text: str) -> int | str:
+    """Read a number, or leave a text as it is."""
+    return int(text) if text.isdecimal() else text
+
+
+GIN_FILE = Flag('gin_file', 'a gin file; may repeat, later ones win', metavar='FILE', complete='gin_file')
+CONFIG = Flag('config', "settings that a run saved, in place of gin files: a run's folder, or its config.json", metavar='FILE', complete='file')
+COMMON = (
+    GIN_FILE,
+    Flag('gin_search_paths', 'folders to look for gin files in, with commas', metavar='PATHS', complete='file'),
+    Flag('import', 'a module of yours to load; may repeat', metavar='MODULE'),
+    Flag('data_dir', 'a folder with <dataset>/<split>.jsonl[.gz]; by default FLANLITE_DATA_DIR', metavar='DIR',
+         binds=('DataConfig.data_dir', 'EvalConfig.data_dir'), field='data.data_dir', complete='file'),
+    Flag('cache_dir', 'the folder of the token cache; by default FLANLITE_CACHE_DIR', metavar='DIR',
+         binds=('DataConfig.cache_dir', 'EvalConfig.cache_dir'), field='data.cache_dir', complete='file'),
+    Flag('promptsource_dir', "a checkout of promptsource, for t0's own prompts; by default PROMPTSOURCE_DIR", metavar='DIR', complete='file'),
+    Flag('debug', 'show the traceback of an error', bool),
+)  # fmt: skip
+
+MIXTURE = Flag(
+    'mixture', 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
+    binds=('MIXTURE_OR_TASK_NAME',), field='data.mixture.name', complete='mixture',
+)  # fmt: skip
+MODEL_DIR = Flag(
+    'model_dir', 'the folder for checkpoints, metrics and reports', metavar='DIR', binds=('MODEL_DIR',), field='model_dir', complete='file'
+)
+LINEAGE = Flag(
+    'lineage', 'strict drops training data that shares a corpus with held-out data, warn names it, off follows the paper',
+    binds=('MixtureConfig.lineage',), field='data.mixture.lineage', complete=('strict', 'warn', 'off'),
+)  # fmt: skip
+SHOTS = Flag(
+    'shots', 'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16', whole_or_text,
+    binds=('Shots.number',), field='data.mixture.shots.number',
+)  # fmt: skip
+DROP = Flag(
+    'drop', 'a file that lists training examples to leave out, as audit writes it with --output', metavar='FILE',
+    binds=('MixtureConfig.drop',), field='data.mixture.drop', complete='file',
+)  # fmt: skip
+VOCABULARY = Flag(
+    'vocabulary', 'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of inputs',
+    binds=('VOCABULARY',), field='data.vocabulary', complete='file',
+)  # fmt: skip
+CHECKPOINT = Flag(
+    'checkpoint', 'a run folder or one of its checkpoints (/ema: their average), a parameter file, a T5X checkpoint, a Hugging Face folder',
+    metavar='PATH', complete='file',
+)  # fmt: skip
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Keep the flags that the user gave; the rest is the functions' to decide."""
+    return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Import the user's modules, which register data sets or SeqIO tasks; the working folder is searched too, last."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if args.promptsource_dir:
+        from flanlite.data.rendering import promptsource
+
+        promptsource.use_folder(args.promptsource_dir)
+    for name in getattr(args, 'import'):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH') from error
+
+
+def read_gin(args: argparse.Namespace, unused: Sequence[str] = ()) -> None:
+    """Parse the gin files and overrides of a command, its flags that are short for bindings among them.
+
+    Args:
+        args: the command's.
+        unused: macros that the command does not read, which so need no value.
+    """
+    from flanlite.cli import gin_config
+
+    mixtures_only = not args.gin_file and not args.bindings
+    bindings = [f'{macro}=None' for macro in unused]
+    macros = list(unused)
+    for flag in (*COMMON, *args.command.flags):
+        if (chosen := getattr(args, flag.name, None)) is not None and flag.binds:
+            bound = [name for name in flag.binds if '.' in name or args.gin_file]
+            bound = [name for name in bound if name.startswith(('MixtureConfig.', 'Shots.'))] if mixtures_only else bound
+            bindings += [f'{name}={chosen!r}' for name in bound]
+            macros += [name for name in bound if '.' not in name]
+            bindings += ['MixtureConfig.shots=@Shots()'] * (flag.name == 'shots')
+    search_paths = [path for path in args.gin_search_paths.split(',') if path]
+    gin_config.load(args.gin_file, [*bindings, *args.bindings], search_paths, macros, getattr(args, 'import'), mixtures_only)
+
+
+def read_run(args: argparse.Namespace, unused: Sequence[str] = (), build: str = 'train') -> tuple[Any, str | None]:
+    """Make the settings of a run from gin files, or from those that a run saved; return them with the gin text, where there is one."""
+    from flanlite.cli import gin_config
+
+    if args.config:
+        if args.gin_file or args.bindings:
+            raise ValueError('got --config and gin files or --gin flags; expected one of them: saved settings are whole')
+        return from_saved(args, build), None
+    if not args.gin_file:
+        raise ValueError(f'{args.command.name} needs a gin file; for example flanlite {args.command.name} --gin_file={args.command.example}')
+    read_gin(args, unused)
+    return gin_config.build(build), gin_config.resolved()
+
+
+def from_saved(args: argparse.Namespace, build: str) -> Any:
+    """Read saved settings, and change what flags change."""
+    from flanlite.eval.loco import SweepConfig
+    from flanlite.train.config import TrainConfig
+
+    config = (SweepConfig if build == 'loco' else TrainConfig).load(args.config)
+    fields = {flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field}
+    changed = {field: new for field, new in fields.items() if new is not None}
+    return config.replace(**{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()})
+
+
+def mixture_of(args: argparse.Namespace) -> Any:
+    """Resolve the mixture that a command is asked for by --mixture, or by its gin files."""
+    from flanlite.cli import gin_config
+    from flanlite.data.mixing import mixtures
+
+    name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME')
+    return mixtures.resolve(gin_config.build('MixtureConfig', name=name))

@@ -1,0 +1,5 @@
+"""The console that commands print tables to."""
+
+from rich.console import Console
+
+CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)  # a file or pipe has no width

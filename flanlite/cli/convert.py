@@ -1,0 +1,34 @@
+"""`flanlite convert`."""
+
+import argparse
+
+from flanlite.cli import command
+from flanlite.cli.command import CHECKPOINT, VOCABULARY, Command, Flag
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write a checkpoint in another format."""
+    from flanlite.cli import gin_config
+
+    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    for flag in ('checkpoint', 'output'):
+        if not getattr(args, flag):
+            raise ValueError(f'convert needs --{flag}=PATH')
+    config = gin_config.macro('MODEL') if args.gin_file else None
+    from flanlite.train import parameters
+
+    parameters.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags)))
+
+
+COMMAND = Command(
+    'convert',
+    'Train',
+    "Write a checkpoint of ours, T5X's or Hugging Face's as a Hugging Face folder, or as one safetensors file.",
+    run,
+    (
+        CHECKPOINT,
+        Flag('output', 'the folder or file to write', metavar='PATH', complete='file'),
+        Flag('form', 'huggingface (a folder; the default) or safetensors (one file, for flanlite)', complete=('huggingface', 'safetensors')),
+        VOCABULARY,
+    ),
+)

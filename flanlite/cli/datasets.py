@@ -1,0 +1,123 @@
+"""`flanlite datasets`, which reads no data and imports neither TensorFlow nor JAX."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from flanlite.cli.command import MIXTURE, Command, Flag
+from flanlite.cli.console import CONSOLE
+from flanlite.data.mixing import mixtures, naming
+from flanlite.data.specs import sources, specs
+
+MARKDOWN_ONLY = ('splits', 'rate')  # columns of data sets that a terminal has no room for
+PAGE = (
+    'Made by `flanlite datasets --format=markdown > docs/datasets.md`; `flanlite datasets` prints most of it in a terminal.',
+    'Below the built-in collections stand those made beside them, with what they add.',
+    '',
+    '- *splits*: which of the source serve to train, validate and test, as TFDS writes slices.',
+    '- *train, validation, test*: the examples in these, as published, before any cap or filter; empty where it is not recorded.',
+    '- *download*: manual where files have to be asked for or fetched by hand first; `tfds build` says which, and where they go.',
+    '- *rate*: what the two caps make of it; a share is a rate over the sum.',
+    '- *templates*: how many, and how many of them turn the task around.',
+    '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
+)
+WIDE = 230  # columns of the table of data sets in a file or pipe
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what is recorded of a mixture's data sets, or of every collection's."""
+    datasets(args.mixture, args.format or 'table')
+
+
+def datasets(mixture: str | None = None, format: str = 'table') -> None:
+    """Print what is recorded of a mixture's data sets, or of every collection's."""
+    if format not in ('table', 'markdown'):
+        raise ValueError(f'unknown format {format!r}; expected table or markdown')
+    tables = dataset_tables(mixture)
+    if format == 'markdown':
+        print(markdown(tables), end='')
+        return
+    for name, rows in tables.items():
+        table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
+        for heading in rows[0]:
+            if heading not in MARKDOWN_ONLY:
+                table.add_column(heading, overflow='fold', no_wrap=heading == 'data set')
+        for row in rows:
+            table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
+        (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
+
+
+def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
+    """Describe the data sets of a mixture, or of every built-in collection and then of each other what no table before it has."""
+    if mixture:
+        return {mixture: list(dataset_rows(mixtures.resolve(mixture)))}
+    tables: dict[str, list[dict[str, str]]] = {}
+    for name in naming.import_collections():
+        shown = {row['data set'] for rows in tables.values() for row in rows} if name not in naming.builtin_names() else ()
+        if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
+            tables[name] = rows
+    return tables
+
+
+def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
+    """Describe each data set of a mixture, a column a key."""
+    counts = mixtures.published(mixed)
+    rates = mixtures.rates(mixed, counts) if mixed.scheme != 'unimax' else {}
+    for entry in mixed.entries:
+        spec = specs.find_spec(entry.task)
+        if spec is None:
+            raise ValueError(f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one of its data sets')
+        shown = getattr(spec, 'templates', ())
+        source = getattr(spec.source, 'source', spec.source)
+        name, _, version = sources.label(source).partition(':')
+        inverted = sum(template.inverted for template in shown)
+        yield {
+            'data set': spec.name,
+            'cluster': spec.cluster or 'plain text',
+            'source': name,
+            'version': version or getattr(source, 'revision', None) or '',
+            'download': download(source),
+            'splits': ', '.join(spec.splits.get(split) or '-' for split in specs.SPLITS),
+            'train': number(counts.get(spec.name)),
+            'validation': number(getattr(spec, 'validation_examples', None)),
+            'test': number(getattr(spec, 'test_examples', None)),
+            'max_examples': number(entry.max_examples),
+            'max_rate': number(entry.max_rate),
+            'rate': number(rates.get(spec.name)),
+            'templates': f'{len(shown)}, {inverted} inverted' if inverted else f'{len(shown)}',
+            'licence': spec.licence,
+            'lineage': ', '.join(spec.lineage),
+        }
+
+
+def number(value: float | None) -> str:
+    """Write a number in a table's cell."""
+    return '' if value is None else f'{value:,.0f}'
+
+
+def download(source: object) -> str:
+    """Say how a source's data comes to the machine."""
+    kinds = ((sources.InMemory, 'made by a function'), (sources.JsonLines, 'files in the data folder'))
+    kind = next((said for kind, said in kinds if isinstance(source, kind)), 'automatic')
+    return 'manual' if getattr(source, 'manual', False) else kind
+
+
+def markdown(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """Write the page of the data sets, a table for each mixture."""
+    lines = ['# Data sets', '', *PAGE]
+    for name, rows in tables.items():
+        lines += ['', f'## {name}', '', f'| {" | ".join(rows[0])} |', f'|{"---|" * len(rows[0])}']
+        lines += [f'| {" | ".join(cell.replace("|", " ") for cell in row.values())} |' for row in rows]
+    return '\n'.join([*lines, ''])
+
+
+COMMAND = Command(
+    'datasets',
+    'Look at data',
+    'List data sets: cluster, source, licence, counts, caps, rates, templates, lineage.',
+    run,
+    (MIXTURE, Flag('format', 'table or markdown', complete=('table', 'markdown'))),
+)

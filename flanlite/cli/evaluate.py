@@ -1,0 +1,41 @@
+"""`flanlite eval`."""
+
+import argparse
+
+from flanlite.cli import command
+from flanlite.cli.command import CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate a checkpoint."""
+    from flanlite.cli import gin_config
+
+    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
+        raise ValueError('eval needs a model; give one with --checkpoint=PATH')
+    mixture = gin_config.build('MixtureConfig', name=args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
+    flags = command.given(args, 'checkpoint', 'split', 'output', 'style', 'max_rows', 'vocabulary')
+    config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
+    from flanlite.eval import evaluate
+
+    evaluate.evaluate(config)
+
+
+COMMAND = Command(
+    'eval',
+    'Evaluate',
+    'Evaluate a checkpoint on a mixture, per template.',
+    run,
+    (
+        CHECKPOINT,
+        MIXTURE,
+        Flag('split', 'train, validation or test', complete=('train', 'validation', 'test')),
+        Flag('output', 'the folder for the results', metavar='DIR', complete='file'),
+        Flag(
+            'style', 'instructions, baseline (plain prompts) or fields (no words of a template)', complete=('instructions', 'baseline', 'fields')
+        ),
+        Flag('max_rows', 'at most so many rows of each data set', int),
+        SHOTS,
+        VOCABULARY,
+    ),
+)

@@ -1,0 +1,34 @@
+"""`flanlite infer`."""
+
+import argparse
+
+from flanlite.cli import command
+from flanlite.cli.command import CHECKPOINT, VOCABULARY, Command, Flag
+
+
+def run(args: argparse.Namespace) -> None:
+    """Answer the lines of a file."""
+    from flanlite.cli import gin_config
+
+    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    flags = command.given(args, *(flag.name for flag in COMMAND.flags))
+    from flanlite.eval import infer
+
+    infer.infer(**flags, model_changes=gin_config.model_fields())
+
+
+COMMAND = Command(
+    'infer',
+    'Evaluate',
+    'Answer each line of a file: JSONL or plain text in, JSONL out.',
+    run,
+    (
+        CHECKPOINT,
+        Flag('input', 'a .jsonl file with "inputs", or plain text, a line each; - for standard input', metavar='FILE', complete='file'),
+        Flag('output', 'the file to write; by default standard output', metavar='FILE', complete='file'),
+        Flag('max_length', 'the longest answer, in tokens', int),
+        Flag('beams', 'beam search with so many beams; 1 is greedy', int),
+        Flag('temperature', 'above 0, samples instead', float),
+        VOCABULARY,
+    ),
+)

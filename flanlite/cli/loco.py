@@ -1,0 +1,33 @@
+"""`flanlite loco`."""
+
+import argparse
+
+from flanlite.cli import command
+from flanlite.cli.command import CONFIG, DROP, LINEAGE, MIXTURE, MODEL_DIR, SHOTS, VOCABULARY, Command, Flag
+
+
+def run(args: argparse.Namespace) -> None:
+    """Hold out one cluster after the other."""
+    config, gin = command.read_run(args, build='loco')
+    from flanlite.eval import loco
+
+    loco.loco(config if args.only is None else config.replace(held_out=args.only), gin)
+
+
+COMMAND = Command(
+    'loco',
+    'Evaluate',
+    'Hold out one cluster at a time: tune, evaluate zero-shot, compare, report.',
+    run,
+    (
+        CONFIG,
+        Flag('only', 'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue and diversity_*'),
+        MIXTURE,
+        MODEL_DIR,
+        VOCABULARY,
+        LINEAGE,
+        SHOTS,
+        DROP,
+    ),
+    example='gin/runs/pocket.gin',
+)

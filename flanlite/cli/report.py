@@ -1,0 +1,26 @@
+"""`flanlite report`."""
+
+import argparse
+
+from flanlite.cli.command import Command, Flag
+
+
+def run(args: argparse.Namespace) -> None:
+    """Merge the folders of a sweep."""
+    from flanlite.eval import loco
+
+    if not args.model_dir:
+        raise ValueError('report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]')
+    loco.merge(args.model_dir.split(','), args.output)
+
+
+COMMAND = Command(
+    'report',
+    'Evaluate',
+    'Merge what jobs with a cluster each left in one or several folders, and write the report again.',
+    run,
+    (
+        Flag('model_dir', 'the folder of a sweep, or several with commas', metavar='DIRS', complete='file'),
+        Flag('output', 'the folder for the merged results', metavar='DIR', complete='file'),
+    ),
+)

@@ -1,0 +1,73 @@
+"""`flanlite show`."""
+
+import argparse
+
+from rich.table import Table
+from rich.text import Text
+
+from flanlite.cli import command
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.console import CONSOLE
+from flanlite.data.cache.cache import CacheReport
+from flanlite.data.tokens.vocabularies import Vocabulary
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a mixture's tasks with counts, caps, rates and shares, SeqIO's with their metrics, then rendered examples with their tokens."""
+    from flanlite.cli import cached as cached_splits
+    from flanlite.data.mixing import mixtures
+    from flanlite.data.rendering import fewshot
+    from flanlite.data.specs import specs
+    from flanlite.eval import seqio_metrics
+
+    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    mixed = command.mixture_of(args)
+    report = cached_splits.ensure(args, mixed, 'train')
+    if not report.splits:
+        raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
+    counts = {name: cached.num_examples for name, cached in report.splits.items()}
+    rates = mixtures.rates(mixed, counts)
+    total = sum(rates.values())
+    table = Table(title=f'{mixed.name}: {len(counts)} tasks, total rate {total:,.0f}')
+    for heading in ('cluster', 'task'):
+        table.add_column(heading)
+    for heading in ('examples', 'max_examples', 'max_rate', 'rate', 'share %'):
+        table.add_column(heading, justify='right')
+    for entry in mixed.entries:
+        if entry.task in counts:
+            caps = [f'{cap:,}' if cap else '-' for cap in (entry.max_examples, entry.max_rate)]
+            numbers = [f'{counts[entry.task]:,}', *caps, f'{rates[entry.task]:,.0f}', f'{100 * rates[entry.task] / total:.2f}']
+            table.add_row(entry.cluster or '', entry.task, *numbers)
+    CONSOLE.print(table)
+    for entry in mixed.entries:
+        if entry.task in counts and specs.find_spec(entry.task) is None:
+            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.describe(entry.task)}'))
+    if mixed.held_out:
+        CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
+    if mixed.shots:
+        CONSOLE.print(fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()}))
+    for name, reason in report.skipped.items():
+        CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
+    print_examples(report, cached_splits.vocabulary_of(args, mixed), 1 if args.examples is None else args.examples)
+
+
+def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> None:
+    """Print the first examples of each task: template, text and token ids."""
+    for name, cached in report.splits.items():
+        for index in range(min(count, cached.num_examples)):
+            example = cached.read(index)
+            exemplars = f', exemplars: {example.shots}' if cached.manifest['shots'] else ''
+            CONSOLE.rule(f'{name}: row {example.row}, template {example.template}{exemplars}', align='left')
+            for part, tokens in (('inputs', example.inputs), ('targets', example.targets)):
+                CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
+                CONSOLE.print(Text(vocabulary.decode(tokens)))
+                CONSOLE.print(Text(' '.join(str(token) for token in tokens), style='dim'))
+
+
+COMMAND = Command(
+    'show',
+    'Look at data',
+    "Print a mixture's tasks, counts, caps, rates and shares, and rendered examples with their tokens.",
+    run,
+    (MIXTURE, VOCABULARY, Flag('examples', 'how many rendered examples to print for each task', int), LINEAGE, SHOTS, DROP),
+)

@@ -1,0 +1,111 @@
+"""A training run as a value: `TrainConfig` holds all that decides it."""
+
+import pathlib
+
+from flanlite.config import load, value
+from flanlite.data.config import DataConfig
+from flanlite.mesh.partitioning import MeshConfig
+from flanlite.model.models import ModelConfig
+from flanlite.model.t5 import T5Config
+from flanlite.train import profiler
+from flanlite.train.checkpoints import CheckpointConfig
+from flanlite.train.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
+from flanlite.train.step import StepConfig
+from flanlite.train.weights_biases import WandbConfig
+
+FILE = 'config.json'  # in a run's folder
+
+
+@value
+class RecordsConfig:
+    """What a run measures and writes down on its way; decides nothing of what is trained.
+
+    Args:
+        log_every_steps: steps that a record in metrics.jsonl is of.
+        eval_every_steps: how often the loss on the validation split is computed; never by default.
+        eval_batches: how many batches of it.
+        profile_steps: 'A-B' traces the steps from A to B, 'N' traces N steps as soon as the run is warm; None traces none.
+        wandb: where on Weights & Biases the records go, too.
+    """
+
+    log_every_steps: int = 10
+    eval_every_steps: int | None = None
+    eval_batches: int = 8
+    profile_steps: str | int | None = None
+    wandb: WandbConfig = WandbConfig()
+
+    def __post_init__(self) -> None:
+        for name in ('log_every_steps', 'eval_every_steps', 'eval_batches'):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f'RecordsConfig.{name} is {getattr(self, name)}, expected at least 1')
+
+
+@value
+class TrainConfig:
+    """All that decides a training run.
+
+    Args:
+        model_dir: the run's folder; see `flanlite.train.run.train`.
+        data: the mixture, and how it becomes batches.
+        optimizer: `Adafactor`, `AdamW`, or another value with a method `build`.
+        train_steps: the last step.
+        model: the model's config.
+        initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are drawn.
+        restore_optimizer: take that checkpoint's optimizer state and step, too, and go on to `train_steps` from there, as T5X does.
+        frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as 'encoder/.*'.
+        ema_decay: of a moving average of the parameters, kept and evaluated beside them; for example 0.999.
+        seed: of parameters, dropout and the order of the data.
+        step: how a batch becomes a gradient.
+        mesh: the devices.
+        checkpoints: when the run saves, and what it keeps.
+        records: what it writes down.
+
+    Raises:
+        ValueError: settings that contradict each other.
+    """
+
+    model_dir: str
+    data: DataConfig
+    optimizer: OptimizerConfig | Optimizer
+    train_steps: int
+    model: ModelConfig = T5Config()
+    initial_checkpoint_path: str | None = None
+    restore_optimizer: bool = False
+    frozen: tuple[str, ...] = ()
+    ema_decay: float | None = None
+    seed: int = 0
+    step: StepConfig = StepConfig()
+    mesh: MeshConfig = MeshConfig()
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    records: RecordsConfig = RecordsConfig()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, Optimizer) and not callable(getattr(self.optimizer, 'build', None)):
+            known = ', '.join(kind.__name__ for kind in (Adafactor, AdamW))
+            raise ValueError(f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method build()')
+        if self.train_steps < 1:
+            raise ValueError(f'TRAIN_STEPS is {self.train_steps}, expected at least 1')
+        if self.restore_optimizer and not self.initial_checkpoint_path:
+            raise ValueError('TrainConfig.restore_optimizer needs a checkpoint to take it from: set INITIAL_CHECKPOINT_PATH')
+        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
+            raise ValueError(f'TrainConfig.ema_decay is {self.ema_decay}, expected a number between 0 and 1, such as 0.999')
+        if self.data.batch_size % self.step.microbatches:
+            raise ValueError(
+                f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is {self.step.microbatches}'
+            )
+        self.checkpoints.check_metric(evaluates=self.records.eval_every_steps is not None)
+        if self.records.profile_steps is not None:
+            profiler.parse_steps(self.records.profile_steps, self.train_steps)
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> 'TrainConfig':
+        """Read the settings of a run from its folder, or from a file that holds them.
+
+        Raises:
+            ValueError: there are none, or they are not those of a run, or of another version.
+        """
+        path = pathlib.Path(path)
+        found = load(path / FILE if path.is_dir() else path)
+        if not isinstance(found, cls):
+            raise ValueError(f'{path} holds a {type(found).__name__}; expected the settings of a training run, a TrainConfig')
+        return found
