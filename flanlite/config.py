@@ -19,12 +19,13 @@ import numbers
 import pathlib
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
 TYPE = 'type'  # the key of a saved value that names its class
+FILE = 'config.json'  # in a run's folder
 FUNCTION = 'function'  # the key of a saved function, as module:name
 OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
 
@@ -161,21 +162,21 @@ def fits(item: object, annotation: Any) -> bool:
     return True
 
 
-def differences(before: Any, after: Any, path: str = '') -> Iterator[tuple[str, Any, Any]]:
-    """Yield where two values differ: the path of a field such as `train.data.batch_size`, and what it is in each.
+def to_lines(item: Any, path: str = '') -> dict[str, str]:
+    """Write a value as lines, `train.data.batch_size = 8`: a dictionary from each field's path to its value as JSON.
 
     Args:
-        before: a value, or one as `to_json` gives it.
-        after: another.
-        path: that of both, where they are parts of others.
+        item: the value.
+        path: where it stands, if it is a part of another.
     """
-    before, after = to_json(before), to_json(after)
-    if isinstance(before, dict) and isinstance(after, dict) and before.get(TYPE) == after.get(TYPE):
-        for name in before | after:
-            found = (before.get(name, 'not set'), after.get(name, 'not set'))
-            yield from differences(*found, f'{path}.{name}' if path else name)
-    elif before != after:
-        yield path, before, after
+    item = to_json(item)
+    if not isinstance(item, dict) or FUNCTION in item:
+        return {path: json.dumps(item)}
+    return {
+        field: line
+        for name, part in item.items()
+        for field, line in to_lines(part, f'{path}.{name}' if path else name).items()
+    }
 
 
 def to_json(item: Any) -> Any:
@@ -245,6 +246,19 @@ def load(path: str | pathlib.Path) -> Any:
         return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
     except (OSError, ValueError) as error:
         raise ValueError(f'cannot read settings from {path}: {error}') from error
+
+
+def load_as(kind: type[T], path: str | pathlib.Path) -> T:
+    """Read a value of a class from a file, or from the `config.json` of a run's folder.
+
+    Raises:
+        ValueError: there is none, or it is of another class or version.
+    """
+    path = pathlib.Path(path)
+    found = load(path / FILE if path.is_dir() else path)
+    if not isinstance(found, kind):
+        raise ValueError(f'{path} holds a {type(found).__name__}; expected a {kind.__name__}')
+    return found
 
 
 def closest(name: str, valid: Iterable[str]) -> str:

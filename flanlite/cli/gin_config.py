@@ -49,7 +49,7 @@ def register() -> None:
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
-    from flanlite.eval.loco import SweepConfig
+    from flanlite.eval.systems import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model import kinds
     from flanlite.train import optimizers, schedules

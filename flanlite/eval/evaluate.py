@@ -4,87 +4,122 @@ import json
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
-import gin
 import jax
 
-from flanlite.cli import gin_config
+from flanlite.config import FrozenDict, value
+from flanlite.data.batches import batches
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
-from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import seqio_metrics, splits
-from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.evaluator import Evaluator, ScoringConfig, samples
+from flanlite.eval.systems import settings_text
 from flanlite.mesh import partitioning
-from flanlite.model import kinds
+from flanlite.mesh.partitioning import MeshConfig
 from flanlite.report import report, results, tables
-from flanlite.report.results import Piece
+from flanlite.report.results import Result
 from flanlite.train import checkpoints, parameters
 
 
-@gin.configurable
-def evaluate_checkpoint(
-    checkpoint: str | None = None,
-    mixture: str | None = None,
-    split: str = 'test',
-    output: str | None = None,
-    *,
-    vocabulary: str | None = None,
-    feature_lengths: Mapping[str, int] | None = None,
-    style: str = 'instructions',
-    max_rows: int | None = None,
-) -> Piece:
-    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
+@value
+class EvalConfig:
+    """All that decides an evaluation of a checkpoint.
 
     Args:
-        checkpoint: for `parameters.load_params`; its config is its own, but for what gin sets, such as `T5Config.dtype`.
-        mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
+        checkpoint: for `parameters.load_run`; its config is its own, but for `model_changes`.
+        mixture: the mixture's settings, or its name alone.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot` behind it and such.
         vocabulary: by default the one that the model was trained with.
         feature_lengths: longer inputs are cut, and answers end there; by default as in training.
         style: see `specs.STYLES`.
         max_rows: at most so many rows of each task.
+        model_changes: fields of the model's config to replace, such as {'dtype': 'float32'}.
+        scoring: how the model is asked.
+        mesh: the devices.
+        data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
+        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR.
 
     Raises:
-        ValueError: a checkpoint, mixture or split that does not exist, or a mixture of which no task can be read.
+        ValueError: a split or style that does not exist, or a number that cannot be.
     """
-    if not checkpoint:
-        raise ValueError('eval needs a model; give one with --checkpoint=PATH')
-    partitioning.join_processes()
-    partitioning.keep_compiled(cache.cache_folder() / 'jax')
-    mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
-    names, failed = scorable(mixed)
-    run = parameters.load_run(checkpoint, **kinds.set_by_gin())
-    vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
-    run.config.check_vocabulary(vocabulary.name, vocabulary.size)
-    lengths = feature_lengths or run.feature_lengths
-    shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
-    opened = splits.open_splits(names, split, vocabulary, style=style, max_rows=max_rows, shots=shots)
-    if not opened.splits:
-        raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
 
-    evaluator = Evaluator(opened.splits, vocabulary, lengths)
+    checkpoint: str
+    mixture: MixtureConfig | str
+    split: str = 'test'
+    output: str | None = None
+    vocabulary: str | None = None
+    feature_lengths: Mapping[str, int] | None = None
+    style: str = 'instructions'
+    max_rows: int | None = None
+    model_changes: Mapping[str, Any] = FrozenDict()
+    scoring: ScoringConfig = ScoringConfig()
+    mesh: MeshConfig = MeshConfig()
+    data_dir: str | None = None
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mixture, str):
+            object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
+        if self.split not in specs.SPLITS:
+            raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
+        if self.style not in specs.STYLES:
+            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ValueError(f'EvalConfig.max_rows is {self.max_rows}, expected at least 1')
+        if self.feature_lengths is not None:
+            batches.check_lengths(self.feature_lengths)
+
+    def build_options(self) -> BuildOptions:
+        """Return how the cache is built."""
+        return BuildOptions(cache_dir=self.cache_dir, data_dir=self.data_dir)
+
+
+def evaluate(config: EvalConfig) -> Result:
+    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
+
+    Raises:
+        ValueError: a checkpoint or mixture that does not exist, or a mixture of which no task can be read.
+    """
+    partitioning.join_processes()
+    partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
+    mixed = mixtures.resolve(config.mixture)
+    names, failed = scorable(mixed)
+    checkpoint = config.checkpoint
+    run = parameters.load_run(checkpoint, **config.model_changes)
+    vocabulary = vocabularies.load(run.vocabulary_or(config.vocabulary, checkpoint), data_dir=config.data_dir)
+    run.config.check_vocabulary(vocabulary.name, vocabulary.size)
+    lengths = config.feature_lengths or run.feature_lengths
+    view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows)
+    opened = splits.open_splits(names, view, config.build_options())
+    if not opened.splits:
+        raise ValueError(f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above')
+
+    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring)
     start = time.monotonic()
-    scores = evaluator.run(run.config, run.params, skip=failed.__setitem__)
+    scores = evaluator.run(run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__)
     if not scores:
         raise ValueError('; '.join(failed.values()))
     seen = trained_on(checkpoint)
-    piece = results.piece(
+    result = results.make_result(
         scores,
         {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
-        run=pathlib.Path(checkpoint).name, model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
-        trained=seen, split=split, skipped=opened.skipped | failed,
+        run=pathlib.Path(checkpoint).name, system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        trained=seen, split=config.split, skipped=opened.skipped | failed,
         notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
-        settings=gin_config.resolved(), environment=splits.environment(),
+        settings=settings_text(config), environment=splits.environment(),
     )  # fmt: skip
     if jax.process_index() == 0:
-        kind = f'{split}-{shots.number}shot' if shots else split
-        publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), piece, mixed.name)
-    return piece
+        kind = f'{config.split}-{view.shots.number}shot' if view.shots else config.split
+        publish(pathlib.Path(config.output) if config.output else default_output(checkpoint, mixed.name, kind), result, mixed.name)
+    return result
 
 
 def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
@@ -96,11 +131,11 @@ def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
     return names, failed
 
 
-def publish(folder: pathlib.Path, piece: Piece, mixture: str) -> None:
+def publish(folder: pathlib.Path, result: Result, mixture: str) -> None:
     """Write results and report to a folder, and print a table."""
-    results.save(folder, piece)
-    report.build(folder, f'{mixture}: {piece.model}')
-    tables.print_tasks(piece)
+    results.save(folder, result)
+    report.build(folder, f'{mixture}: {result.system}')
+    tables.print_tasks(result)
     print(f'wrote {folder}/report.html, report.md and results.json')
 
 

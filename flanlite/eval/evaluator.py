@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import gin
 import jax
 import numpy as np
 
+from flanlite.config import value
 from flanlite.data.cache.cached import CachedSplit
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
@@ -27,7 +27,23 @@ FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection 
 DEFAULT_TARGET_LENGTH = 64
 
 
-@gin.configurable
+@value
+class ScoringConfig:
+    """How a model is asked.
+
+    Args:
+        decoding: how answers are generated; by default greedily, as long as the targets in training.
+        tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+    """
+
+    decoding: Decoding | None = None
+    tokens_per_batch: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.tokens_per_batch < 1:
+            raise ValueError(f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1')
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
     """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by a SeqIO task's own metrics.
@@ -35,16 +51,14 @@ class Evaluator:
     Args:
         splits: the cached split of each task.
         vocabulary: that of the splits.
-        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing.
-        decoding: how answers are generated; by default greedily, up to `targets` of `feature_lengths`.
-        tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing. Answers are as long as `targets`.
+        config: how a model is asked.
     """
 
     splits: Mapping[str, CachedSplit]
     vocabulary: Vocabulary
     feature_lengths: Mapping[str, int] | None = None
-    decoding: Decoding | None = None
-    tokens_per_batch: int = 4096
+    config: ScoringConfig = ScoringConfig()
 
     def run(
         self,
@@ -81,7 +95,7 @@ class Evaluator:
         self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
     ) -> TaskScores | OwnScores:
         """Score a model on one task."""
-        own = seqio_metrics.find(name)
+        own = seqio_metrics.get_seqio_task(name)
         examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
         model = (config, params, partitioner)
@@ -99,7 +113,7 @@ class Evaluator:
         """Predict the most probable option of each example."""
         questions = [Question(example.inputs, example.option_tokens) for example in examples]
         with progress_bar(f'ranking {name}', sum(len(question.options) for question in questions), 'options') as advance:
-            scores = rank.score(*model, questions, self.tokens_per_batch, advance)
+            scores = rank.score(*model, questions, self.config.tokens_per_batch, advance)
         return [example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)]
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
@@ -109,10 +123,10 @@ class Evaluator:
     def decoded(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
         """Decode an answer to each example."""
         length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
-        settings = self.decoding or Decoding(max_length=length)
+        settings = self.config.decoding or Decoding(max_length=length)
         inputs = [example.inputs for example in examples]
         with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
-            return generate.generate(*model, inputs, settings, self.tokens_per_batch, advance)
+            return generate.generate(*model, inputs, settings, self.config.tokens_per_batch, advance)
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
         """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they need."""
@@ -126,7 +140,7 @@ class Evaluator:
         longest = None if self.feature_lengths is None else self.feature_lengths['targets']
         questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
         with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
-            return np.concatenate(rank.score(*model, questions, self.tokens_per_batch, advance))
+            return np.concatenate(rank.score(*model, questions, self.config.tokens_per_batch, advance))
 
     def cut_notes(self) -> list[str]:
         """Say how many inputs are longer than what the model reads."""

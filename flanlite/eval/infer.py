@@ -5,19 +5,15 @@ import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
-
-import gin
 
 from flanlite.data.cache import cache
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.mesh import partitioning
-from flanlite.model import kinds
 
 
-@gin.configurable
 def infer(
     checkpoint: str | None = None,
     input: str = '-',
@@ -27,6 +23,7 @@ def infer(
     temperature: float = 0.0,
     vocabulary: str | None = None,
     lines_at_a_time: int = 512,
+    model_changes: Mapping[str, Any] | None = None,
 ) -> int:
     """Answer every line of a file and return how many there were.
 
@@ -41,6 +38,7 @@ def infer(
         beams: beam search with that many beams; 1 is greedy.
         temperature: above 0, samples instead.
         vocabulary: by default the one that the model was trained with.
+        model_changes: fields of the model's config to replace, such as {'dtype': 'float32'}.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
@@ -61,7 +59,7 @@ def infer(
     with opened(input, 'r') as source, opened(output, 'w') as sink:
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
-        model = load(checkpoint, vocabulary, **kinds.set_by_gin())
+        model = load(checkpoint, vocabulary, **(model_changes or {}))
         while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False) + '\n')

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flanlite.cli import gin_config
 from flanlite.data.batches import batches
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
@@ -15,7 +14,7 @@ from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
-from flanlite.model import kinds, models
+from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import losses, parameters
 
@@ -173,7 +172,7 @@ def load(
     path: str,
     vocabulary: str | None = None,
     partitioner: Partitioner | None = None,
-    config: ModelConfig | str | None = None,
+    config: ModelConfig | None = None,
     **config_changes: Any,
 ) -> Model:
     """Load a model to score, rank and generate with.
@@ -183,16 +182,12 @@ def load(
             a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with, where that is known.
         partitioner: the mesh; by default all devices.
-        config: the model's, or a gin file that says it; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated
-            MLP is taken for T5 1.1's.
+        config: the model's; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated MLP is taken for T5 1.1's.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
         ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be asked for.
     """
-    if isinstance(config, str):
-        gin_config.load([config])
-        config = kinds.model()
     run = parameters.load_run(path, config, **config_changes)
     name = vocabulary or run.vocabulary
     return Model(run.config, run.params, vocabularies.load(name) if name else None, partitioner)

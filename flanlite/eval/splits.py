@@ -1,4 +1,4 @@
-"""Which cached splits an evaluation reads, and on what machine it runs."""
+"""The cached splits that an evaluation reads, and the machine that it runs on."""
 
 import dataclasses
 import importlib.metadata
@@ -9,10 +9,9 @@ import jax
 
 from flanlite.data.cache import cache
 from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
-from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
-from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.version import __version__
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
@@ -20,40 +19,35 @@ FALLBACK = {'test': 'validation'}  # where a data set has no test split with lab
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """Cached splits by task, why the other tasks have none, and what a reader should know."""
+    """The evaluation splits of some tasks.
+
+    Args:
+        splits: the cached split of each task that could be read.
+        skipped: the reason for each task that could not.
+        notes: what a reader should know, a sentence each.
+    """
 
     splits: dict[str, CachedSplit]
     skipped: dict[str, str]
     notes: tuple[str, ...] = ()
 
     def merge(self, other: 'Opened') -> 'Opened':
-        """Put other tasks beside these."""
+        """Return these and other tasks together."""
         return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
 
 
-def open_splits(
-    names: Sequence[str],
-    split: str,
-    vocabulary: Vocabulary,
-    *,
-    style: str = 'instructions',
-    max_rows: int | None = None,
-    shots: Shots | None = None,
-) -> Opened:
-    """Open tasks' evaluation splits, every row with every template that is not turned around; builds what is not cached.
+def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> Opened:
+    """Open tasks' evaluation splits, every row with every template that is not turned around; build what is not cached.
 
     Args:
         names: the tasks.
-        split: train, validation or test; a task without a readable test split is scored on its validation split, which is noted.
-        vocabulary: the vocabulary of the model.
-        style: see `specs.STYLES`.
-        max_rows: at most so many rows of each task.
-        shots: the few-shot exemplars before each example.
+        view: what their examples look like; a task without a readable test split is scored on its validation split, which is noted.
+        options: how the cache is built.
     """
-    options = {'vocabulary': vocabulary, 'style': style, 'renderings': 'all', 'max_examples': max_rows, 'shots': shots}
+    split = view.split
     lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
-    first = cache.ensure([name for name in names if name not in lacking], split=split, **options)
-    second = cache.ensure([*lacking, *first.skipped], split=FALLBACK[split], **options) if split in FALLBACK else cache.CacheReport({}, {})
+    first = cache.ensure([name for name in names if name not in lacking], view, options)
+    second = cache.ensure([*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options) if split in FALLBACK else cache.CacheReport({}, {})
     opened = first.splits | second.splits
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
     note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'
@@ -63,7 +57,13 @@ def open_splits(
 
 
 def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
-    """Say how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; nothing where that is not known."""
+    """Return the level of generalization of a task, one of `clusters.LEVELS`; empty where it is not known what was trained on.
+
+    Args:
+        task: the task's name.
+        cluster: the task's cluster.
+        trained: the tasks that were trained on, by cluster.
+    """
     if not trained:
         return ''
     if any(task in names for names in trained.values()):
@@ -72,13 +72,13 @@ def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) 
 
 
 def has_split(name: str, split: str) -> bool:
-    """Whether a data set names a split; of foreign tasks it is not known before they are read."""
+    """Return whether a data set names a split; a foreign task may have any, which only reading it shows."""
     spec = specs.find_spec(name)
     return spec is None or spec.splits.get(split) is not None
 
 
 def environment() -> dict[str, str]:
-    """Describe what an evaluation runs on."""
+    """Return the devices, machine and package versions of an evaluation, by name."""
     devices = jax.devices()
     packages = ('jax', 'flax', 'optax', 'grain', 'numpy')
     return {

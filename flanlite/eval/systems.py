@@ -1,4 +1,4 @@
-"""The models that a held-out cluster is scored with: tuned, tuned without instructions, untuned, and rules without a model."""
+"""The compared systems: tuned, tuned without instructions, untuned, and rules without a model; each gives a `Result`."""
 
 import dataclasses
 import functools
@@ -10,107 +10,164 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.cli import gin_config
+from flanlite.config import closest, load_as, to_lines, value
 from flanlite.data.cache import cache
 from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.view import View, view_of
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import clusters, specs
+from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import baselines, splits
-from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.evaluator import Evaluator, ScoringConfig, samples
 from flanlite.eval.splits import Opened
+from flanlite.mesh.partitioning import make_partitioner
 from flanlite.model import models
-from flanlite.model.models import ModelConfig
 from flanlite.report import results
-from flanlite.report.results import Piece
+from flanlite.report.results import SYSTEMS, Result
 from flanlite.report.scores import TaskScores
 from flanlite.train import parameters
 from flanlite.train import run as training
+from flanlite.train.config import TrainConfig
 
-STYLES = {'tuned': 'instructions', 'ablation': 'fields'}  # how what a model is tuned on reads
+STYLES = {'tuned': 'instructions', 'no_instructions': 'fields'}  # of the training examples, see `specs.STYLES`
 DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)
+
+
+@value
+class SweepConfig:
+    """All that decides a sweep: what is tuned, what is held out one after the other, and what is compared.
+
+    Args:
+        train: how the tuned systems are trained; `model_dir` is the sweep's folder, and `data.mixture` a collection.
+        held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names may be separated by commas.
+            Other hold-outs may stand there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates,
+            `superglue_4templates`.
+        systems: which of `results.SYSTEMS` to compare.
+        max_rows: at most so many rows of each data set are scored; by default all.
+        seen: how many data sets that the model was tuned on are scored too, each from another cluster.
+        scoring: how a model is asked.
+
+    Raises:
+        ValueError: an unknown system, or settings that contradict each other.
+    """
+
+    train: TrainConfig
+    held_out: str | tuple[str, ...] = 'all'
+    systems: tuple[str, ...] = tuple(SYSTEMS)
+    max_rows: int | None = None
+    seen: int = 0
+    scoring: ScoringConfig = ScoringConfig()
+
+    def __post_init__(self) -> None:
+        if unknown := [system for system in self.systems if system not in SYSTEMS]:
+            raise ValueError(f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are {", ".join(SYSTEMS)}')
+        if (self.max_rows is not None and self.max_rows < 1) or self.seen < 0:
+            raise ValueError(f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data sets or more')
+        if self.train.data.mixture.held_out:
+            raise ValueError(
+                f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected nothing: name it in held_out'
+            )
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> 'SweepConfig':
+        """Read the settings of a sweep from its folder, or from a file that holds them; a `ValueError` where there are none."""
+        return load_as(cls, path)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What all held-out clusters have in common.
+    """A sweep with what its settings name: the collection, and the vocabulary of its model."""
 
-    Args:
-        folder: where runs and results lie: `<folder>/<cluster>/<model>/`.
-        collection: whose clusters are held out.
-        config: the model's.
-        vocabulary: the model's.
-        feature_lengths: tokens that a model reads and writes at most.
-        initial_checkpoint_path: the model before tuning; None for a random one.
-        seed: of a random model, and of tuning.
-        max_rows: at most so many rows of each data set are scored.
-        seen: how many data sets that the model was tuned on are scored too, each from another cluster.
-        shots: the few-shot exemplars before each example, in tuning as in scoring; None for none.
-    """
-
-    folder: pathlib.Path
+    config: SweepConfig
     collection: specs.Collection
-    config: ModelConfig
     vocabulary: Vocabulary
-    feature_lengths: Mapping[str, int]
-    initial_checkpoint_path: str | None = None
-    seed: int = 0
-    max_rows: int | None = None
-    seen: int = 0
-    shots: Shots | None = None
+
+    @classmethod
+    def open(cls, config: SweepConfig) -> 'Sweep':
+        """Find what the settings name.
+
+        Raises:
+            ValueError: the mixture is no collection, or there is no such vocabulary.
+        """
+        data = config.train.data
+        collection = mixtures.resolve(data.mixture).collection
+        if collection is None or data.mixture.name != collection.name:
+            raise ValueError(f'{data.mixture.name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
+        return cls(config, collection, vocabularies.load(data.vocabulary or collection.vocabulary, data_dir=data.data_dir))
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder of runs and results: `<folder>/<held_out>/<system>/`."""
+        return pathlib.Path(self.config.train.model_dir)
 
     @functools.cached_property
     def base_params(self) -> models.Params:
-        """Load the model before tuning, or draw it."""
-        if self.initial_checkpoint_path:
-            return parameters.load_params(self.initial_checkpoint_path, self.config)
-        return jax.jit(models.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
+        """The parameters of the model before tuning: loaded, or random."""
+        train = self.config.train
+        if train.initial_checkpoint_path:
+            return parameters.load_params(train.initial_checkpoint_path, train.model)
+        return jax.jit(models.init_params, static_argnums=0)(train.model, jax.random.key(train.seed))
 
-    def tasks(self, cluster: str) -> tuple[str, ...]:
-        """Name the data sets of a cluster, or those that another split holds out."""
-        return clusters.find_split(naming.templates_in_name(cluster)[0], self.collection.specs).test
+    def tasks(self, held_out: str) -> tuple[str, ...]:
+        """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""
+        return clusters.get_hold_out(naming.templates_in_name(held_out)[0], self.collection.specs).test
 
-    def mixture(self, cluster: str) -> Mixture:
-        """Resolve what is tuned on with a cluster, or what another split names, held out."""
-        return mixtures.resolve(naming.name_without(self.collection, cluster))
+    def mixture(self, held_out: str) -> MixtureConfig:
+        """Return the mixture to tune on while a cluster, or another hold-out's data sets, are held out."""
+        return self.config.train.data.mixture.replace(name=naming.name_without(self.collection, held_out))
+
+    def open_splits(self, tasks: Sequence[str], split: str = 'test', **changes: Any) -> Opened:
+        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for `changes` of the view."""
+        data = self.config.train.data
+        view = view_of(mixtures.resolve(data.mixture), split, self.vocabulary, data.feature_lengths, max_rows=self.config.max_rows)
+        return splits.open_splits(tasks, dataclasses.replace(view, **changes), data.build_options())
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """One held-out cluster, or other split: what is tuned on without it, and its evaluation splits."""
+class OpenedHoldOut:
+    """One hold-out of a sweep, with its data.
+
+    Args:
+        sweep: the sweep.
+        name: the held-out cluster's name, or another hold-out's, with a number of templates behind it where it has one.
+        mixture: the data sets to tune on.
+        test: the evaluation splits of what is held out.
+    """
 
     sweep: Sweep
-    cluster: str
+    name: str
     mixture: Mixture
     test: Opened
 
     @classmethod
-    def open(cls, sweep: Sweep, cluster: str) -> 'HeldOut':
-        """Open a cluster's data; builds what is not cached."""
-        return cls(sweep, cluster, sweep.mixture(cluster), sweep_splits(sweep, sweep.tasks(cluster)))
+    def open(cls, sweep: Sweep, name: str) -> 'OpenedHoldOut':
+        """Open the data of a hold-out; build what is not cached."""
+        return cls(sweep, name, mixtures.resolve(sweep.mixture(name)), sweep.open_splits(sweep.tasks(name)))
 
     def seen(self) -> Opened:
-        """Open splits of data sets that are tuned on, one from each of the first clusters."""
+        """Open evaluation splits of data sets that are tuned on: as many as the sweep says, one from each of the first clusters."""
         first = {entry.cluster: entry.task for entry in reversed(self.mixture.entries) if entry.cluster}
-        chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][: self.sweep.seen]
-        return sweep_splits(self.sweep, chosen) if chosen else Opened({}, {})
+        chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][: self.sweep.config.seen]
+        return self.sweep.open_splits(chosen) if chosen else Opened({}, {})
 
     def run(self, scored: Mapping[str, CachedSplit], params: models.Params, template: Mapping[str, int] | None = None) -> 'Outcome':
-        """Score parameters on splits."""
-        evaluator = Evaluator(scored, self.sweep.vocabulary, self.sweep.feature_lengths)
-        scores = evaluator.run(self.sweep.config, params, template=template)
+        """Score parameters on evaluation splits.
+
+        Args:
+            scored: the split of each task.
+            params: the model's parameters.
+            template: the only template to read of each task; None reads all.
+        """
+        config = self.sweep.config
+        evaluator = Evaluator(scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring)
+        scores = evaluator.run(config.train.model, params, make_partitioner(config.train.mesh), template=template)
         return Outcome(scores, {}, evaluator.cut_notes(), samples(scores, scored, self.sweep.vocabulary))
 
 
-def sweep_splits(sweep: Sweep, tasks: Sequence[str], split: str = 'test', **options: Any) -> Opened:
-    """Open splits with the sweep's vocabulary, cap on rows and exemplars."""
-    return splits.open_splits(tasks, split, sweep.vocabulary, **{'max_rows': sweep.max_rows, 'shots': sweep.shots} | options)
-
-
 class Outcome(NamedTuple):
-    """A model's scores, why some tasks have none, what to note, and samples of its answers."""
+    """What a system scored, as `Result` has it: scores, reasons of skipped tasks, notes, samples, training data sets, seconds."""
 
     scores: dict[str, TaskScores]
     skipped: dict[str, str]
@@ -120,76 +177,83 @@ class Outcome(NamedTuple):
     seconds: Mapping[str, float] = {}
 
 
-def score_piece(held: HeldOut, model: str) -> Piece:
-    """Score one model with one cluster held out; tunes it first where it is a tuned one."""
+def score_system(held: OpenedHoldOut, system: str) -> Result:
+    """Score one system on one hold-out; tune it first where it is a tuned one.
+
+    Args:
+        held: the hold-out.
+        system: a key of `results.SYSTEMS`.
+    """
     start = time.monotonic()
-    unreadable = Outcome({}, {}, [f'No data set that {held.cluster} holds out could be read.'])
-    outcome = SCORERS[model](held) if held.test.splits else unreadable
+    unreadable = Outcome({}, {}, [f'No data set that {held.name} holds out could be read.'])
+    outcome = SCORERS[system](held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
     tuned_on = by_cluster(held.mixture.entries)
     named = {spec.name: spec.cluster or '' for spec in held.sweep.collection.specs}
     places = {task: (cluster, splits.level(task, cluster, tuned_on)) for task, cluster in named.items()}
-    return results.piece(
+    return results.make_result(
         outcome.scores,
         places,
         run=held.sweep.folder.name,
-        model=model,
-        held_out_cluster=held.cluster,
+        system=system,
+        held_out=held.name,
         removed=held.mixture.removed,
         trained=outcome.trained,
         skipped=held.test.skipped | outcome.skipped,
         notes=(*held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
-        settings=gin_config.resolved(),
+        settings=settings_text(held.sweep.config),
         environment=splits.environment(),
     )
 
 
+def settings_text(config: Any) -> str:
+    """Write settings as text, a field a line, as results keep them."""
+    return '\n'.join(f'{field} = {line}' for field, line in to_lines(config).items())
+
+
 def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
-    """List tasks by cluster."""
+    """Return the names of tasks by cluster."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         found.setdefault(entry.cluster or '', []).append(entry.task)
     return found
 
 
-def score_tuned(held: HeldOut, model: str) -> Outcome:
-    """Tune without the cluster, with or without instructions, and score with instructions."""
+def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
+    """Tune without what is held out, in the style that `STYLES` has for the system, and score with instructions."""
     sweep = held.sweep
     start = time.monotonic()
-    folder = sweep.folder / held.cluster / model
-    training.train(
-        model_dir=str(folder), mixture_or_task_name=held.mixture.name, style=STYLES[model],
-        task_feature_lengths=sweep.feature_lengths, config=sweep.config, vocabulary=sweep.vocabulary.name,
-        initial_checkpoint_path=sweep.initial_checkpoint_path, seed=sweep.seed,
-    )  # fmt: skip
+    folder = sweep.folder / held.name / system
+    tuned = {'model_dir': str(folder), 'data.mixture': sweep.mixture(held.name), 'data.style': STYLES[system]}
+    training.train(sweep.config.train.replace(**tuned))
     seconds = {'train': time.monotonic() - start}
     manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
     trained = by_cluster([entry for entry in held.mixture.entries if entry.task in manifest['tasks']])
     seen = held.seen()
-    outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config))
+    outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config.train.model))
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
     notes = [*held.mixture.notes(), *outcome.notes]
     return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
 
 
-def score_untuned(held: HeldOut) -> Outcome:
+def score_untuned(held: OpenedHoldOut) -> Outcome:
     """Score the model before tuning, with instructions."""
     outcome = held.run(held.test.splits | held.seen().splits, held.sweep.base_params)
-    random = [] if held.sweep.initial_checkpoint_path else ['No initial checkpoint was given: the untuned model is a random one.']
+    random = [] if held.sweep.config.train.initial_checkpoint_path else ['No initial checkpoint was given: the untuned model is a random one.']
     return outcome._replace(notes=[*outcome.notes, *random])
 
 
-def score_untuned_plain(held: HeldOut) -> Outcome:
-    """Score the model before tuning with each data set's best plain prompt, chosen on validation rows."""
+def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
+    """Score the model before tuning, with the plain prompt of each data set that is best on validation rows."""
     sweep = held.sweep
     bare = [task for task in held.test.splits if not specs.find_spec(task).baselines]
     dev, test = Opened({}, {}), Opened({}, {})
     for style, tasks in (('baseline', [task for task in held.test.splits if task not in bare]), ('fields', bare)):
         if tasks:
-            dev = dev.merge(sweep_splits(sweep, tasks, 'validation', style=style, max_rows=DEV_ROWS))
-            test = test.merge(sweep_splits(sweep, tasks, style=style))
+            dev = dev.merge(sweep.open_splits(tasks, 'validation', style=style, max_examples=DEV_ROWS))
+            test = test.merge(sweep.open_splits(tasks, style=style))
     chosen = {task: split.read(0).template for task, split in test.splits.items()}
     chosen |= {task: scores.best_template() for task, scores in held.run(dev.splits, sweep.base_params).scores.items()}
     outcome = held.run(test.splits, sweep.base_params, chosen)
@@ -201,12 +265,13 @@ def score_untuned_plain(held: HeldOut) -> Outcome:
     return outcome._replace(skipped=test.skipped, notes=[*outcome.notes, *notes])
 
 
-def score_majority(held: HeldOut) -> Outcome:
-    """Score the commonest training answer."""
+def score_majority(held: OpenedHoldOut) -> Outcome:
+    """Score the most frequent training answer of each data set."""
     vocabulary = held.sweep.vocabulary
-    caps = {entry.task: entry.max_examples for entry in mixtures.resolve(held.sweep.collection.name).entries}
+    data = held.sweep.config.train.data
+    caps = {entry.task: entry.max_examples for entry in mixtures.resolve(data.mixture).entries}
     has_train = [task for task in held.test.splits if specs.find_spec(task).splits.train]
-    train = cache.ensure(has_train, split='train', vocabulary=vocabulary, style='fields', max_examples=caps)
+    train = cache.ensure(has_train, View('train', vocabulary, 'fields', max_examples=caps), data.build_options())
     skipped = {task: 'it has no training answers' for task in held.test.splits if task not in has_train} | train.skipped
     scores = {
         task: baselines.majority(task, held.test.splits[task], baselines.training_answers(split, vocabulary), vocabulary)
@@ -215,10 +280,10 @@ def score_majority(held: HeldOut) -> Outcome:
     return Outcome(scores, skipped)
 
 
-def score_chance(held: HeldOut) -> Outcome:
-    """Score a random option; where there are no options, a copy of the input."""
+def score_chance(held: OpenedHoldOut) -> Outcome:
+    """Score a random option, or a copy of the input where there are no options."""
     open_ended = [task for task, split in held.test.splits.items() if not split.read(0).options]
-    bare = sweep_splits(held.sweep, open_ended, style='fields', shots=None)
+    bare = held.sweep.open_splits(open_ended, style='fields', shots=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)
         for task, split in held.test.splits.items()
@@ -227,11 +292,11 @@ def score_chance(held: HeldOut) -> Outcome:
     return Outcome(scores, bare.skipped)
 
 
-SCORERS: dict[str, Callable[[HeldOut], Outcome]] = {
+SCORERS: dict[str, Callable[[OpenedHoldOut], Outcome]] = {
     'majority': score_majority,
     'chance': score_chance,
     'untuned': score_untuned,
     'untuned_plain': score_untuned_plain,
-    'tuned': functools.partial(score_tuned, model='tuned'),
-    'ablation': functools.partial(score_tuned, model='ablation'),
+    'tuned': functools.partial(score_tuned, system='tuned'),
+    'no_instructions': functools.partial(score_tuned, system='no_instructions'),
 }

@@ -232,7 +232,7 @@ class MeshConfig:
         )
 
 
-def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.Device] | None = None) -> Partitioner:  # noqa: B008 (frozen)
+def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.Device] | None = None) -> Partitioner:
     """Make the mesh over all devices of all processes.
 
     Args:

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from flanlite.config import load, value
+from flanlite.config import load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model.models import ModelConfig
@@ -12,8 +12,6 @@ from flanlite.train.checkpoints import CheckpointConfig
 from flanlite.train.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
 from flanlite.train.step import StepConfig
 from flanlite.train.weights_biases import WandbConfig
-
-FILE = 'config.json'  # in a run's folder
 
 
 @value
@@ -104,8 +102,4 @@ class TrainConfig:
         Raises:
             ValueError: there are none, or they are not those of a run, or of another version.
         """
-        path = pathlib.Path(path)
-        found = load(path / FILE if path.is_dir() else path)
-        if not isinstance(found, cls):
-            raise ValueError(f'{path} holds a {type(found).__name__}; expected the settings of a training run, a TrainConfig')
-        return found
+        return load_as(cls, path)

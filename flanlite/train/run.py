@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flanlite.config import to_json
+from flanlite.config import FILE, to_json
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View, view_of
@@ -24,7 +24,7 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.train.begin import begin, run_seed
 from flanlite.train.checkpoints import Checkpoints
-from flanlite.train.config import FILE, TrainConfig
+from flanlite.train.config import TrainConfig
 from flanlite.train.interrupts import Interrupts
 from flanlite.train.journal import Journal, read_metrics, write_whole
 from flanlite.train.meter import Meter

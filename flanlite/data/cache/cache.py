@@ -49,7 +49,7 @@ class CacheReport:
         return {name: {'inputs': int(inputs), 'targets': int(targets)} for name, (inputs, targets) in counts.items()}
 
 
-def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:  # noqa: B008 (frozen)
+def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
 
     Raises:
