@@ -111,8 +111,7 @@ def test_memory_grows_with_the_length_and_not_its_square():
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_blockwise_logits_are_t5xs(monkeypatch, kind):
     use(monkeypatch, 'blockwise')
-    outputs = t5x_fixtures.load('unscanned_outputs')
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    outputs, params = t5x_fixtures.outputs(), t5x_fixtures.params()
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
     config = t5.T5Config(**{**t5x_fixtures.CONFIG.__dict__, 'attention': 'blockwise'})
     logits_BTV = jax.jit(lambda params: models.bind(config, params)(batch))(params)

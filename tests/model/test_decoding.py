@@ -13,16 +13,9 @@ CONFIG = t5x_fixtures.CONFIG
 LENGTH = 12
 
 
-@functools.lru_cache
 def trained():
     """Return T5X's trained parameters and a batch to decode."""
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
-    return params, t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), 'unpacked/batch')
-
-
-@pytest.fixture(scope='module')
-def outputs():
-    return t5x_fixtures.load('unscanned_outputs')
+    return t5x_fixtures.params(), t5x_fixtures.under(t5x_fixtures.outputs(), 'unpacked/batch')
 
 
 def decode(search, rows=slice(None), config=CONFIG, params=None):
@@ -37,9 +30,9 @@ def decode(search, rows=slice(None), config=CONFIG, params=None):
     return jax.tree.map(np.asarray, run(params, batch['encoder_input_tokens'][rows]))
 
 
-def test_greedy_tokens_are_t5xs_and_scores_their_log_probabilities(outputs):
+def test_greedy_tokens_are_t5xs_and_scores_their_log_probabilities():
     tokens_BT, scores_B = decode(decoding.greedy)
-    np.testing.assert_array_equal(tokens_BT, outputs['unpacked/greedy_tokens'][:, 0])
+    np.testing.assert_array_equal(tokens_BT, t5x_fixtures.outputs()['unpacked/greedy_tokens'][:, 0])
     params, batch = trained()
     again = dict(batch, decoder_target_tokens=tokens_BT, decoder_input_tokens=np.pad(tokens_BT, ((0, 0), (1, 0)))[:, :-1])
     log_probs_BTV = jax.nn.log_softmax(jax.jit(lambda params: models.bind(CONFIG, params)(again))(params))
@@ -48,7 +41,8 @@ def test_greedy_tokens_are_t5xs_and_scores_their_log_probabilities(outputs):
 
 
 @pytest.mark.parametrize('name, settings', [('beam1', {'num_beams': 1}), ('beam4', {}), ('beam4_alpha0', {'alpha': 0.0})])
-def test_beams_are_t5xs(outputs, name, settings):
+def test_beams_are_t5xs(name, settings):
+    outputs = t5x_fixtures.outputs()
     tokens_BNT, scores_BN = decode(functools.partial(decoding.beam_search, **settings))
     np.testing.assert_array_equal(tokens_BNT[:, ::-1], outputs[f'unpacked/{name}_tokens'], err_msg='T5X lists the best beam last')
     np.testing.assert_allclose(scores_BN[:, ::-1], outputs[f'unpacked/{name}_scores'], rtol=1e-5, atol=1e-5)

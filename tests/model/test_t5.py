@@ -56,23 +56,26 @@ def batch_of(rows, source=12, target=6, seed=0):
 
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_logits_are_t5xs(kind):
-    outputs = t5x_fixtures.load('unscanned_outputs')
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
+    outputs = t5x_fixtures.outputs()
     batch = t5x_fixtures.under(outputs, f'{kind}/batch')
-    logits_BTV = logits_of(t5x_fixtures.CONFIG, params, batch)
+    logits_BTV = logits_of(t5x_fixtures.CONFIG, t5x_fixtures.params(), batch)
     real_BT = batch['decoder_loss_weights'] > 0
     np.testing.assert_allclose(logits_BTV[real_BT], outputs[f'{kind}/logits'][real_BT], atol=2e-5, rtol=1e-5)
-    if kind == 'unpacked':
-        encoded_BSD = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params).encode(batch))(params)
-        real_BS = batch['encoder_input_tokens'] > 0
-        np.testing.assert_allclose(encoded_BSD[real_BS], outputs['unpacked/encoded'][real_BS], atol=2e-5, rtol=1e-5)
+
+
+def test_what_the_encoder_gives_is_t5xs():
+    outputs = t5x_fixtures.outputs()
+    batch = t5x_fixtures.under(outputs, 'unpacked/batch')
+    encoded_BSD = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params).encode(batch))(t5x_fixtures.params())
+    real_BS = batch['encoder_input_tokens'] > 0
+    np.testing.assert_allclose(encoded_BSD[real_BS], outputs['unpacked/encoded'][real_BS], atol=2e-5, rtol=1e-5)
 
 
 def test_scalable_t5s_parameters_run():
     config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=True)
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('scanned_params'), 'params'))
-    batch = t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), 'unpacked/batch')
-    sums = losses.loss_sums(logits_of(config, params, batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
+    batch = t5x_fixtures.under(t5x_fixtures.outputs(), 'unpacked/batch')
+    logits_BTV = logits_of(config, t5x_fixtures.params('scanned'), batch)
+    sums = losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])
     assert sums['loss'] / sums['weight_sum'] < 0.75 * np.log(config.vocab_size), 'a trained model should do better than chance'
 
 

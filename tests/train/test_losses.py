@@ -57,41 +57,64 @@ def test_sums_leave_out_what_has_no_weight():
         np.testing.assert_allclose(sums[name], (np.asarray(value_BT) * weights_BT).sum(), rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize('kind', ['unpacked', 'packed'])
-def test_loss_gradients_and_scores_are_t5xs(kind):
-    outputs = t5x_fixtures.load('unscanned_outputs')
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
-    batch = t5x_fixtures.under(outputs, f'{kind}/batch')
+@functools.cache
+def trained(kind, z_loss):
+    """Compute what T5X did: the loss, its gradient, and the scores of the targets; and find T5X's outputs for that kind of batch."""
+    outputs = t5x_fixtures.under(t5x_fixtures.outputs(), kind)
+    batch = t5x_fixtures.under(outputs, 'batch')
     targets_BT, weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
 
-    def loss(params, z_loss):
+    def loss(params):
         logits_BTV = models.bind(t5x_fixtures.CONFIG, params)(batch)
         sums = losses.loss_sums(logits_BTV, targets_BT, weights_BT, z_loss)
-        return sums['loss'], (sums, losses.target_log_likelihoods(logits_BTV, targets_BT, weights_BT))
+        return sums['loss'], (sums, losses.target_log_likelihoods(logits_BTV, targets_BT, weights_BT), logits_BTV)
 
-    gradient = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
-    for z_loss, name in ((0.0, 'z0'), (1e-4, 'z1e-4')):
-        grads, (sums, scores_B) = gradient(params, z_loss)
-        np.testing.assert_allclose(scores_B, outputs[f'{kind}/score_batch'], rtol=1e-5)
-        np.testing.assert_allclose(sums['loss'], outputs[f'{kind}/loss_{name}'], rtol=1e-6)
-        np.testing.assert_allclose(sums['z_loss'], outputs[f'{kind}/metric_z_loss_{name}'], rtol=1e-5)
-        expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{kind}/grads_{name}'))
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5), grads, expected)
-        norm = np.sqrt(sum(np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(grads)))
-        np.testing.assert_allclose(norm, outputs[f'{kind}/grad_global_norm_{name}'], rtol=1e-6)
+    grads, (sums, scores_B, logits_BTV) = jax.jit(jax.grad(loss, has_aux=True))(t5x_fixtures.params())
+    return outputs, batch, logits_BTV, sums, scores_B, grads
+
+
+Z_LOSSES = pytest.mark.parametrize('z_loss, name', [(0.0, 'z0'), (1e-4, 'z1e-4')], ids=['z0', 'z1e-4'])
+KINDS = pytest.mark.parametrize('kind', ['unpacked', 'packed'])
+
+
+@KINDS
+@Z_LOSSES
+@pytest.mark.parametrize('sum_name, theirs, rtol', [('loss', 'loss', 1e-6), ('z_loss', 'metric_z_loss', 1e-5)], ids=['loss', 'z-loss'])
+def test_losses_are_t5xs(kind, z_loss, name, sum_name, theirs, rtol):
+    outputs, _, _, sums, *_ = trained(kind, z_loss)
+    np.testing.assert_allclose(sums[sum_name], outputs[f'{theirs}_{name}'], rtol=rtol)
+
+
+@KINDS
+@Z_LOSSES
+def test_gradients_are_t5xs(kind, z_loss, name):
+    outputs, *_, grads = trained(kind, z_loss)
+    t5x_fixtures.assert_close(grads, t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'grads_{name}')), rtol=1e-4, atol=2e-5)
+
+
+@KINDS
+@Z_LOSSES
+def test_the_norm_of_all_gradients_is_t5xs(kind, z_loss, name):
+    outputs, *_, grads = trained(kind, z_loss)
+    norm = np.sqrt(sum(np.square(x, dtype=np.float64).sum() for x in jax.tree.leaves(grads)))
+    np.testing.assert_allclose(norm, outputs[f'grad_global_norm_{name}'], rtol=1e-6)
+
+
+@KINDS
+@Z_LOSSES
+def test_scores_of_targets_are_t5xs_whatever_the_z_loss(kind, z_loss, name):
+    outputs, *_, scores_B, _ = trained(kind, z_loss)
+    np.testing.assert_allclose(scores_B, outputs['score_batch'], rtol=1e-5)
 
 
 @pytest.mark.parametrize('factor', losses.NORMALIZING_FACTORS)
-@pytest.mark.parametrize('kind', ['unpacked', 'packed'])
+@KINDS
 def test_normalised_losses_are_t5xs(kind, factor):
-    outputs = t5x_fixtures.load('unscanned_outputs')
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load('unscanned_params'), 'params'))
-    batch = t5x_fixtures.under(outputs, f'{kind}/batch')
-    logits_BTV = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params)(batch))(params)
+    outputs, batch, logits_BTV, *_ = trained(kind, 1e-4)
     weights_BT, divisor = losses.normalization(factor, batch)
     targets_BT, loss_weights_BT = batch['decoder_target_tokens'], batch['decoder_loss_weights']
     sums = losses.loss_sums(logits_BTV, targets_BT, loss_weights_BT, 1e-4, objective_weights_BT=weights_BT)
-    np.testing.assert_allclose(sums['objective'] / divisor, outputs[f'{kind}/loss_z1e-4_{factor}'], rtol=1e-6)
+    np.testing.assert_allclose(sums['objective'] / divisor, outputs[f'loss_z1e-4_{factor}'], rtol=1e-6)
 
 
 def test_each_sequence_of_a_packed_row_counts_alike():

@@ -16,7 +16,7 @@ CONFIG = t5x_fixtures.CONFIG
 @functools.lru_cache
 def gradient(kind):
     """Compile T5X's loss on one of its batches, once for all variants."""
-    batch = t5x_fixtures.under(t5x_fixtures.load('unscanned_outputs'), f'{kind}/batch')
+    batch = t5x_fixtures.under(t5x_fixtures.outputs(), f'{kind}/batch')
 
     def loss(params):
         logits_BTV = models.bind(CONFIG, params)(batch)
@@ -28,16 +28,13 @@ def gradient(kind):
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 @pytest.mark.parametrize('variant, settings', [('fresh_default', {}), ('fresh_min8', {'min_dim_size_to_factor': 8}), ('resumed', {})])
 def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
-    start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
+    outputs, params = t5x_fixtures.outputs(), t5x_fixtures.params()
     optimizer = optimizers.adafactor(1e-3, **settings)
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(start, 'params'))
     state = jax.eval_shape(optimizer.transform.init, params)
     if variant == 'resumed':
-        step = int(start['step'])
-        state = t5x_fixtures.adafactor_state(t5x_fixtures.under(start, 'state'), step, state)
+        step, state = t5x_fixtures.STEP, t5x_fixtures.state(state)
     else:
-        step = 0
-        state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+        step, state = 0, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
 
     @jax.jit
     def update(grads, state, params):
@@ -48,23 +45,22 @@ def test_three_steps_of_adafactor_are_t5xs(kind, variant, settings):
         params, state = update(gradient(kind)(params), state, params)
     name = f'{kind}/adafactor3_{variant}'
     expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{name}/params'))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), params, expected)
+    t5x_fixtures.assert_close(params, expected, rtol=1e-5, atol=1e-6)
     expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(outputs, f'{name}/state'), step + 3, state)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), state, expected)
+    t5x_fixtures.assert_close(state, expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 def test_a_step_in_two_microbatches_is_t5xs(kind):
-    start, outputs = t5x_fixtures.load('unscanned_params'), t5x_fixtures.load('unscanned_outputs')
-    optimizer, number = optimizers.adafactor(1e-3), int(start['step'])
-    params = t5x_fixtures.from_t5x(t5x_fixtures.under(start, 'params'))
-    shapes = jax.eval_shape(optimizer.transform.init, params)
-    before = step.TrainState(np.int32(number), params, t5x_fixtures.adafactor_state(t5x_fixtures.under(start, 'state'), number, shapes))
+    outputs, params = t5x_fixtures.outputs(), t5x_fixtures.params()
+    optimizer = optimizers.adafactor(1e-3)
+    state = t5x_fixtures.state(jax.eval_shape(optimizer.transform.init, params))
+    before = step.TrainState(np.int32(t5x_fixtures.STEP), params, state)
     settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
     train_step = jax.jit(functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings))
     after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
     expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), after.params, expected)
+    t5x_fixtures.assert_close(after.params, expected, rtol=1e-5, atol=1e-6)
 
 
 def stacked_case():

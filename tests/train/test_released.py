@@ -1,6 +1,7 @@
 """Checkpoints of T5X's and Hugging Face's: read and written without their libraries, to the same numbers."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -27,7 +28,7 @@ VARIANTS = {
     't5 1.0': dataclasses.replace(SMALL, mlp_activations=('relu',), logits_via_embedding=True),
     'gelu by itself': dataclasses.replace(SMALL, mlp_activations=('gelu',), logits_via_embedding=True),
 }
-KINDS = {'unscanned_t5x_legacy': 'unscanned', 'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned'}
+KINDS = {'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned', 'unscanned_t5x_legacy': 'unscanned'}  # the last if at hand
 
 
 def drawn(config, seed=0):
@@ -41,37 +42,56 @@ def written(folder, config, seed=0, **options):
     return folder
 
 
+def config_of(folder):
+    return dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=KINDS[folder] == 'scanned')
+
+
+@pytest.mark.parametrize('folder', KINDS)
+def test_arrays_of_t5x_checkpoints_are_read_to_the_bit(folder):
+    expected = dict(line.split() for line in t5x_fixtures.stored()[f'digests/{KINDS[folder]}'])
+    got = {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in t5x_fixtures.read(folder).items()}
+    assert got == expected
+
+
 @pytest.mark.parametrize('folder', KINDS)
 def test_t5x_checkpoints_give_t5xs_parameters(folder):
-    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.load(f'{KINDS[folder]}_params'), 'params'))
-    config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=KINDS[folder] == 'scanned')
-    for path in (t5x_fixtures.ROOT / folder, t5x_fixtures.ROOT / folder / 'checkpoint_400'):
+    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.read(folder), 'params'))
+    for path in (t5x_fixtures.checkpoint(folder), t5x_fixtures.checkpoint(folder) / 'checkpoint_400'):
         run = parameters.load_run(path)
-        assert (dataclasses.replace(run.config, dropout_rate=0.0), run.step) == (config, 400)
+        assert dataclasses.replace(run.config, dropout_rate=0.0) == config_of(folder), path
+        assert run.step == 400, path
         jax.tree.map(np.testing.assert_array_equal, run.params, expected)
 
 
-@pytest.mark.parametrize('folder', KINDS)
-def test_t5x_checkpoints_give_t5xs_optimizer_state(folder):
-    arrays, scanned = t5x_fixtures.load(f'{KINDS[folder]}_params'), KINDS[folder] == 'scanned'
-    config = dataclasses.replace(t5x_fixtures.CONFIG, relpos_bias_per_layer=scanned)
+@pytest.fixture(params=KINDS)
+def resumed(request):
+    """A T5X checkpoint's name, and the state that it gives an optimizer with a moving average."""
+    config, scanned = config_of(request.param), KINDS[request.param] == 'scanned'
     optimizer = optimizers.average(optimizers.adafactor(1e-3, factor_small_layers=scanned), 0.9)
     abstract = step.abstract_state(config, optimizer, partitioning.make_partitioner())
-    state = parameters.load_state(t5x_fixtures.ROOT / folder, config, abstract)
-    expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(arrays, 'state'), 400, abstract.opt_state)
-    jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
-    jax.tree.map(np.testing.assert_array_equal, state.params, t5x_fixtures.from_t5x(t5x_fixtures.under(arrays, 'params')))
+    return request.param, parameters.load_state(t5x_fixtures.checkpoint(request.param), config, abstract)
+
+
+def test_training_goes_on_from_t5xs_step_and_parameters(resumed):
+    folder, state = resumed
+    assert int(state.step) == 400
+    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.read(folder), 'params'))
+    jax.tree.map(np.testing.assert_array_equal, state.params, expected)
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
-    assert int(state.step) == 400 and any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100)
 
 
-def test_a_t5x_checkpoint_can_be_tuned_and_asked(tmp_path):
-    t5x_fixtures.load('unscanned_params')
-    config = dataclasses.replace(t5x_fixtures.CONFIG, dropout_rate=0.1)
-    params = parameters.load_params(t5x_fixtures.ROOT / 'unscanned_t5x_legacy', config)
-    assert params['decoder']['logits_dense']['kernel'].shape == (16, 128)
+def test_training_goes_on_from_t5xs_optimizer_state(resumed):
+    folder, state = resumed
+    expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(t5x_fixtures.read(folder), 'state'), 400, state.opt_state)
+    jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
+    assert any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100), 'all moments are zero'
+
+
+def test_a_t5x_checkpoint_can_be_tuned_with_dropout_and_not_with_another_vocabulary():
+    path, config = t5x_fixtures.checkpoint('scanned_t5x_legacy'), dataclasses.replace(config_of('scanned_t5x_legacy'), dropout_rate=0.1)
+    assert parameters.load_params(path, config)['decoder']['logits_dense']['kernel'].shape == (16, 128)
     with pytest.raises(ValueError, match=r'\(16, 128\).*\(16, 256\).*T5Config.vocab_size = 128'):
-        parameters.load_params(t5x_fixtures.ROOT / 'unscanned_t5x_legacy', dataclasses.replace(config, vocab_size=256))
+        parameters.load_params(path, dataclasses.replace(config, vocab_size=256))
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
