@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flanlite.mesh.partitioning import Axes, Partitioner
 
 RESIDUAL = ('batch', 'residual_length', 'embed')  # between the blocks, and what is kept of a layer for the backward pass
-WHOLE = ('batch', 'length', None)  # what a block multiplies with its share of the weights
-LENT = ('joined_kv', 'batch', 'length', None)  # a copy of it for each part of the model
+GATHERED = ('batch', 'length', None)  # what a block multiplies with its share of the weights
+MODEL_COPIES = ('joined_kv', 'batch', 'length', None)  # a copy of it for each part of the model
 
 _rules: contextvars.ContextVar[Partitioner | None] = contextvars.ContextVar('activation_rules', default=None)
 
@@ -50,7 +50,7 @@ def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
 reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambda before, after, _, grad: (constrain(grad, before),))
 
 
-def lend(x_BSD: jax.Array) -> jax.Array:
+def broadcast_over_model(x_BSD: jax.Array) -> jax.Array:
     """Give each part of the model a copy, x_MBSD, of what all layers read; each has it whole anyway.
 
     Gradients of the copies add up over the layers where they are, and the parts' sums are summed and scattered once, not in every layer.
@@ -58,11 +58,11 @@ def lend(x_BSD: jax.Array) -> jax.Array:
     rules = _rules.get()
     if rules is None or (parts := rules.mesh.shape['model']) == 1:
         return x_BSD
-    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), LENT)
+    return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), MODEL_COPIES)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def gather(param: jax.Array, axes: Axes) -> jax.Array:
+def gather_param(param: jax.Array, axes: Axes) -> jax.Array:
     """Take a parameter whole in its width, as it is multiplied with, and scatter its gradient to where it lies between steps."""
     return constrain(param, tuple(None if axis == 'embed' else axis for axis in axes))
 
@@ -71,8 +71,8 @@ def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
     if (rules := _rules.get()) is None:
         return (grad,)
     if axes[-1] == 'embed':  # turned, since TPUs do not scatter narrow pieces of the last axis, but sum it everywhere
-        return (rules.store(grad.T, axes[::-1]).T,)
-    return (rules.store(grad, axes),)
+        return (rules.constrain_to_storage(grad.T, axes[::-1]).T,)
+    return (rules.constrain_to_storage(grad, axes),)
 
 
-gather.defvjp(lambda param, axes: (gather(param, axes), None), _scatter)
+gather_param.defvjp(lambda param, axes: (gather_param(param, axes), None), _scatter)

@@ -46,7 +46,8 @@ def standard_logical_axis_rules(
     Args:
         activation_partitioning_dims: 1 shards activations over `data` by batch only; 2 shards their `embed` over `model` too.
         parameter_partitioning_dims: 1 shards parameters over `model` only, so that a step begins by gathering what lies over `data`
-            between steps (see `Partitioner.stored`); 2 shards their `embed` over `data` too, and each layer gathers its own, as in ZeRO-3.
+            between steps (see `Partitioner.storage_sharding`); 2 shards their `embed` over `data` too, and each layer gathers its own,
+            as in ZeRO-3.
         additional_rules: (logical axis, mesh axis, several of them, or None) pairs that go before the standard ones.
     """
     dims = (activation_partitioning_dims, parameter_partitioning_dims)
@@ -102,7 +103,7 @@ class Partitioner:
         """Return the sharding of an array with these logical axes."""
         return NamedSharding(self.mesh, self.spec(axes))
 
-    def stored(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
+    def storage_sharding(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
         """Return where a parameter lies between steps, with its gradient and the optimizer's arrays: `embed` over `data`, by any rules.
 
         An axis that does not divide stays whole, unless the rules split it.
@@ -136,9 +137,9 @@ class Partitioner:
         fits = (axis if size % n == 0 else None for size, axis, n in zip(x.shape, placed, ways, strict=True))
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(*fits)))
 
-    def store(self, x: jax.Array, axes: Axes) -> jax.Array:
+    def constrain_to_storage(self, x: jax.Array, axes: Axes) -> jax.Array:
         """Constrain a parameter or its gradient to where it lies between steps, inside jit."""
-        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.stored(x.shape, axes))
+        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.storage_sharding(x.shape, axes))
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
         """Refuse parameters of which an axis does not divide over the mesh, naming the parameter and the remedy."""

@@ -28,7 +28,7 @@ def set_by_gin() -> dict[str, Any]:
     return gin.get_bindings(type(model()) if gin.get_bindings(model) else T5Config)
 
 
-def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
+def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
     """Replace fields of a config; a `ValueError` where it has no such field."""
     fields = [field.name for field in dataclasses.fields(config)]
     if unknown := [name for name in changes if name not in fields]:
@@ -36,7 +36,7 @@ def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
     return dataclasses.replace(config, **changes)
 
 
-def from_fields(fields: Mapping[str, Any]) -> ModelConfig:
+def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
     """Make the config that was saved as a dict: its fields tell which kind it is of."""
     for kind in KINDS:
         if set(fields) <= {field.name for field in dataclasses.fields(kind)}:
