@@ -125,11 +125,11 @@ def under(flat: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 def from_t5x(flat: dict[str, np.ndarray]) -> dict:
     """Bring T5X's parameters, `{'encoder/layers_0/mlp/wo/kernel': array}`, into ours, in memory."""
-    stacked = interop.stack_layers({path: lazy.held(np.asarray(value, np.float32)) for path, value in flat.items()})
-    return traverse_util.unflatten_dict({path: value.whole() for path, value in stacked.items()}, sep='/')
+    stacked = interop.stack_layers({path: lazy.from_numpy(np.asarray(value, np.float32)) for path, value in flat.items()})
+    return traverse_util.unflatten_dict({path: value.to_numpy() for path, value in stacked.items()}, sep='/')
 
 
 def adafactor_state(flat: dict[str, np.ndarray], step: int, template: object) -> object:
     """Bring T5X's Adafactor state into ours, in memory."""
-    lazies = interop.adafactor_state({name: lazy.held(value) for name, value in flat.items()}, step, template)
-    return jax.tree.map(lambda array: array.whole(), lazies)
+    lazies = interop.adafactor_state({name: lazy.from_numpy(value) for name, value in flat.items()}, step, template)
+    return jax.tree.map(lambda array: array.to_numpy(), lazies)

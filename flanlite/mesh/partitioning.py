@@ -1,6 +1,19 @@
-"""The mesh, the rules that say which logical axis lies on which mesh axis, and the way of host arrays onto the devices.
+"""The mesh, the rules that map logical axes to mesh axes, and the transfer of host arrays to devices.
 
 Nothing here knows a model: parameters and activations come with the names of their axes (`embed`, `heads`, `mlp`, ...), as in T5X.
+
+A parameter has two shardings:
+
+    `Partitioner.spec`
+        The rules' own: where layers compute with it.
+    `Partitioner.storage_sharding`
+        Between steps, for the parameter, its gradient and the optimizer's arrays. If the rules do not use `data` for a parameter, its
+        `embed` axis is split over `data` here.
+
+With 1-D parameters T5X keeps all weights and optimizer state of a part of the model on every device of the `data` axis, and all-reduces
+gradients. Here a step gathers the weights once, in the dtype that they are multiplied in, and reduce-scatters the gradients, as ZeRO-2
+does. This sends as many bytes as the all-reduce, and the state takes 1/data of the memory. With 2-D parameters (ZeRO-3) both shardings
+are the same, and each layer gathers its own weights (`activations.gather_param`). docs/pods.md has figures beside T5X's.
 """
 
 import dataclasses
@@ -24,14 +37,15 @@ Axes = tuple[str | None, ...]
 MeshAxes = str | tuple[str, ...] | None
 Rules = tuple[tuple[str, MeshAxes], ...]
 
-MESH_AXES = ('dcn', 'data', 'model')  # slices, which a slower network joins; within each, as T5X has them
+MESH_AXES = ('dcn', 'data', 'model')  # `dcn` counts slices, joined by a slower network; `data` and `model` are T5X's axes within a slice
 PROCESS_VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 
-# The rules as T5X has them (t5x.partitioning.standard_logical_axis_rules). Earlier rules win, and a mesh axis is used once a tensor.
-# Only the batch lies over several slices: each has all parameters, and what they exchange is the gradient, once a step.
+# T5X's rules (t5x.partitioning.standard_logical_axis_rules), and `residual_length` (see `activations`). Earlier rules win, and a tensor
+# uses each mesh axis once. Only the batch is split over slices: every slice has all parameters, and slices exchange gradients only,
+# once a step.
 SHARDED = (('batch', ('dcn', 'data')), *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')))
 REPLICATED = (('kv', None), ('length', None), ('layers', None), ('relpos_buckets', None))
-EMBED = {  # by (activation dims, parameter dims): where the residual stream's axis goes
+EMBED = {  # by (activation dims, parameter dims): the mesh axes of `embed`
     (1, 1): (('embed', None),),
     (2, 1): (('embed', 'model'),),
     (1, 2): (('embed', 'data'),),
@@ -47,8 +61,13 @@ def standard_logical_axis_rules(
     Args:
         activation_partitioning_dims: 1 shards activations over `data` by batch only; 2 shards their `embed` over `model` too.
         parameter_partitioning_dims: 1 shards parameters over `model` only, so that a step begins by gathering what lies over `data`
-            between steps (see `Partitioner.stored`); 2 shards their `embed` over `data` too, and each layer gathers its own, as in ZeRO-3.
-        additional_rules: (logical axis, mesh axis, several of them, or None) pairs that go before the standard ones.
+            between steps (see `Partitioner.storage_sharding`); 2 shards their `embed` over `data` too, and each layer gathers its own,
+            as in ZeRO-3.
+        additional_rules: pairs (logical axis, mesh axis) that go before the standard rules; instead of one mesh axis, a pair may have
+            several, or None.
+
+    Raises:
+        ValueError: dims other than 1 and 2, or a rule that names an axis which the mesh does not have.
     """
     dims = (activation_partitioning_dims, parameter_partitioning_dims)
     if dims not in EMBED:
@@ -62,33 +81,47 @@ def standard_logical_axis_rules(
 
 @dataclasses.dataclass(frozen=True)
 class Partitioner:
-    """A mesh with axes `dcn`, `data` and `model`, and the rules that place logical axes on it; hashable, to find compiled steps by."""
+    """A mesh with axes `dcn`, `data` and `model`, and the rules that place logical axes on it.
+
+    It is hashable, so that compiled steps are cached by it.
+
+    Args:
+        mesh: of `MESH_AXES`.
+        rules: (logical axis, mesh axis or axes) pairs, the most important first; see `standard_logical_axis_rules`.
+    """
 
     mesh: Mesh
     rules: Rules
 
     @property
     def data_size(self) -> int:
-        """How many ways the batch is split."""
+        """Number of parts that the batch is split into."""
         return self.mesh.shape['dcn'] * self.mesh.shape['data']
 
     @property
     def model_size(self) -> int:
-        """How many ways the model is split."""
+        """Number of parts that the model is split into."""
         return self.mesh.shape['model']
 
     @property
     def replicated(self) -> NamedSharding:
-        """The sharding of what every device holds whole."""
+        """Sharding of an array that every device holds whole."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
     def batch(self) -> NamedSharding:
-        """The sharding of a batch's arrays: by rows, over `dcn` and `data`."""
+        """Sharding of a batch's arrays: rows over `dcn` and `data`."""
         return NamedSharding(self.mesh, PartitionSpec(('dcn', 'data')))
 
     def spec(self, axes: Axes) -> PartitionSpec:
-        """Place logical axes on mesh axes, by the first rule that fits and whose mesh axis is still free."""
+        """Map logical axes to mesh axes, each by the first rule for it whose mesh axes are still free.
+
+        Rules are tried in their order, not in the order of the axes (as in T5X): in ('embed', 'mlp') the rule for `mlp` takes `model`
+        before a rule for `embed` may.
+
+        Raises:
+            ValueError: a logical axis that no rule names.
+        """
         known = {name for name, _ in self.rules}
         if unknown := [name for name in axes if name is not None and name not in known]:
             raise ValueError(f'no rule for the logical axis {unknown[0]!r}; the rules have {", ".join(sorted(known))}')
@@ -103,10 +136,15 @@ class Partitioner:
         """Return the sharding of an array with these logical axes."""
         return NamedSharding(self.mesh, self.spec(axes))
 
-    def stored(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
-        """Return where a parameter lies between steps, with its gradient and the optimizer's arrays: `embed` over `data`, by any rules.
+    def storage_sharding(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
+        """Return the sharding of a parameter between steps, which its gradient and the optimizer's arrays share.
 
-        An axis that does not divide stays whole, unless the rules split it.
+        It is the rules' sharding, with `embed` split over `data` where the rules leave both free. If the size of `embed` is no multiple of
+        the size of `data`, that axis stays whole. See the module's docstring for why this differs from `spec`.
+
+        Args:
+            shape: of the parameter.
+            axes: its logical axes.
         """
         placed, ways = list(self.spec(axes)), self.mesh.shape['data']
         used = {name for axis in placed for name in mesh_axes(axis)}
@@ -117,19 +155,16 @@ class Partitioner:
         return NamedSharding(self.mesh, PartitionSpec(*placed))
 
     def shardings(self, logical_axes: Any) -> Any:
-        """Return the shardings of a tree of logical axes."""
+        """Return the sharding of every leaf of a tree of logical axes."""
         return jax.tree.map(self.sharding, logical_axes, is_leaf=is_axes)
 
     @property
     def platform(self) -> str:
-        """Of the mesh's devices, which need not be this process's: 'cpu', 'gpu' or 'tpu'."""
+        """Platform of the mesh's devices, 'cpu', 'gpu' or 'tpu'; the devices need not be attached to this process."""
         return self.mesh.devices.flat[0].platform
 
     def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain an activation's sharding inside jit, for `flanlite.model.layers.activation_rules`.
-
-        An axis that does not divide over the mesh is left whole.
-        """
+        """Constrain an activation's sharding to the rules' own, inside jit; an axis that does not divide over the mesh stays whole."""
         if self.mesh.size == 1:
             return x
         placed = self.spec(axes)
@@ -137,12 +172,17 @@ class Partitioner:
         fits = (axis if size % n == 0 else None for size, axis, n in zip(x.shape, placed, ways, strict=True))
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(*fits)))
 
-    def store(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain a parameter or its gradient to where it lies between steps, inside jit."""
-        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.stored(x.shape, axes))
+    def constrain_to_storage(self, x: jax.Array, axes: Axes) -> jax.Array:
+        """Constrain a parameter or its gradient to its storage sharding, inside jit."""
+        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.storage_sharding(x.shape, axes))
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
-        """Refuse parameters of which an axis does not divide over the mesh, naming the parameter and the remedy."""
+        """Raise a `ValueError` if an axis of a parameter does not divide over the mesh; name the parameter and the remedy.
+
+        Args:
+            shapes: tree of parameters or of their `jax.ShapeDtypeStruct`s.
+            logical_axes: tree of their logical axes.
+        """
 
         def check(path: Any, leaf: Any, axes: Axes) -> None:
             for size, name, mesh_axis in zip(leaf.shape, axes, self.spec(axes), strict=True):
@@ -156,7 +196,7 @@ class Partitioner:
         jax.tree_util.tree_map_with_path(check, shapes, logical_axes)
 
     def check_heads(self, num_heads: int) -> None:
-        """Refuse a number of attention heads that the model axis would cut through."""
+        """Raise a `ValueError` if the heads do not divide over `model`: a head lies on one device."""
         if num_heads % self.model_size:
             raise ValueError(
                 f'{num_heads} attention heads do not divide over {self.model_size} model partitions; '
@@ -164,7 +204,7 @@ class Partitioner:
             )
 
     def check_batch(self, batch_size: int, microbatches: int = 1) -> None:
-        """Refuse a batch that does not divide into microbatches, or a microbatch that does not divide over the data axis."""
+        """Raise a `ValueError` if a batch does not divide into microbatches, or a microbatch does not divide over the data axis."""
         if batch_size < 1:
             raise ValueError(f'BATCH_SIZE is {batch_size}, expected at least 1')
         unit = self.data_size * microbatches
@@ -176,12 +216,16 @@ class Partitioner:
             )
 
     def host_rows(self, num_rows: int) -> np.ndarray:
-        """List which of a batch's rows this process's devices hold, ascending; where processes split a model, they hold the same ones."""
+        """List the rows of a batch that this process's devices hold, ascending. Processes that share one copy of the model share rows."""
         held = self.batch.addressable_devices_indices_map((num_rows,)).values()
         return np.unique(np.concatenate([np.arange(num_rows)[index] for index in held]))
 
     def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-        """Put this host's rows of a batch, those of `host_rows`, onto its devices, as its share of global arrays."""
+        """Make global arrays of a batch from this host's rows of it.
+
+        Args:
+            batch: arrays [rows, ...] with the rows that `host_rows` lists, in its order.
+        """
         held = len(self.host_rows(self.data_size))
 
         def put(array: np.ndarray) -> jax.Array:
@@ -198,7 +242,7 @@ class Partitioner:
         return {name: put(array) for name, array in batch.items()}
 
     def replicate(self, value: np.ndarray) -> jax.Array:
-        """Put a value that all processes have onto every device."""
+        """Put a value that is the same in all processes onto every device."""
         return jax.make_array_from_process_local_data(self.replicated, value)
 
 
@@ -207,9 +251,10 @@ class MeshConfig:
     """How the devices are laid out, and how parameters and activations are split over them.
 
     Args:
-        num_partitions: over how many devices one copy of the model is split; the rest of the devices split the batch.
-        mesh_shape: (data, model) sizes of a slice instead; their product may be smaller than its number of devices, on a single process.
-        num_slices: how many groups of devices a slower network joins (TPU slices, nodes of GPUs); by default, what the devices say.
+        num_partitions: number of devices that one copy of the model is split over; the rest of the devices split the batch.
+        mesh_shape: (data, model) sizes of a slice, instead of `num_partitions`. In a single process their product may be smaller than the
+            number of devices.
+        num_slices: number of groups of devices that a slower network joins (TPU slices, nodes of GPUs); by default, as the devices report.
         activation_partitioning_dims: see `standard_logical_axis_rules`.
         parameter_partitioning_dims: see `standard_logical_axis_rules`.
         additional_rules: see `standard_logical_axis_rules`.
@@ -258,7 +303,11 @@ def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.De
 
 
 def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[list[jax.Device]]:
-    """Part devices by the slice that they say they are in; into equal runs of them, where another number is asked for."""
+    """Group devices by the slice that they report; for another `num_slices`, cut that order into equal runs.
+
+    Raises:
+        ValueError: the devices do not divide into so many slices, or TPUs report another number of slices.
+    """
     numbers = [getattr(device, 'slice_index', None) or 0 for device in devices]
     found = len(set(numbers))
     count = found if num_slices is None else num_slices
@@ -271,10 +320,13 @@ def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[
 
 
 def join_processes() -> None:
-    """Join the other processes of this run, where there are any; call it before anything else touches the devices.
+    """Join the other processes of this run, if there are any. Call it before anything else uses the devices.
 
-    The environment variables FLANLITE_COORDINATOR (host:port), FLANLITE_NUM_PROCESSES and FLANLITE_PROCESS_ID say it by hand, with all
-    local devices in each process; without them, JAX looks for a cluster that it knows (TPU pod, Slurm, Open MPI, Kubernetes).
+    The environment variables FLANLITE_COORDINATOR (host:port), FLANLITE_NUM_PROCESSES and FLANLITE_PROCESS_ID set up the processes by hand,
+    each with all its local devices. Without them, JAX looks for a cluster that it knows (TPU pod, Slurm, Open MPI, Kubernetes).
+
+    Raises:
+        ValueError: only some of the environment variables are set, or one of them makes no sense.
     """
     if jax.distributed.is_initialized():
         return
@@ -295,30 +347,31 @@ def join_processes() -> None:
     except ValueError as error:
         if 'coordinator_address' not in str(error):
             raise
-    except RuntimeError as error:  # in a notebook, say, where JAX has computed before: one process, then
+    except RuntimeError as error:  # JAX has computed before, for example in a notebook: this is one process, then
         if 'must be called before' not in str(error):
             raise
 
 
 def mesh_axes(rule: MeshAxes) -> tuple[str, ...]:
-    """List the mesh axes of a rule: none, one or several."""
+    """Return the mesh axes of a rule as a tuple."""
     return (rule,) if isinstance(rule, str) else rule or ()
 
 
 def is_axes(leaf: Any) -> bool:
-    """Tell a tuple of logical axis names, a leaf, from a tuple that is a node of a tree."""
+    """Tell whether a value is a tuple of logical axis names, which is a leaf of a tree and not one of its nodes."""
     return isinstance(leaf, tuple) and all(name is None or isinstance(name, str) for name in leaf)
 
 
 def parameter_name(path: Sequence[Any]) -> str:
-    """Write a tree path as T5X writes a parameter's name: `encoder/layers/mlp/wi_0/kernel`."""
+    """Format a tree path as T5X formats a parameter's name: `encoder/layers/mlp/wi_0/kernel`."""
     return '/'.join(str(getattr(key, 'key', getattr(key, 'name', getattr(key, 'idx', key)))) for key in path)
 
 
 def keep_compiled(folder: str | os.PathLike[str]) -> None:
-    """Keep compiled programs in a folder, so that the next process with the same ones starts in a second; JAX's own setting goes before.
+    """Keep compiled programs in a folder, so that the next process with the same programs need not compile them.
 
-    Programs for CPUs use what the CPU has, so each kind of machine gets a folder of its own: one home may serve many.
+    JAX's own setting of a cache folder, if there is one, takes precedence. Programs for CPUs use the instructions of the CPU that they were
+    compiled on, so each kind of CPU gets a folder of its own: machines of several kinds may share a home folder.
     """
     if jax.config.jax_compilation_cache_dir is not None:
         return
@@ -326,11 +379,11 @@ def keep_compiled(folder: str | os.PathLike[str]) -> None:
     if kind == 'cpu':
         kind += '-' + hashlib.sha256(cpu_features().encode()).hexdigest()[:12]
     jax.config.update('jax_compilation_cache_dir', os.path.join(folder, kind))
-    compilation_cache.reset_cache()  # JAX looks at the setting once only, at the first compilation
+    compilation_cache.reset_cache()  # JAX reads the setting only once, at the first compilation
 
 
 def cpu_features() -> str:
-    """Describe the CPU by what programs compiled for it may use."""
+    """Describe the CPU's instruction set, as far as compiled programs depend on it."""
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as lines:
             return platform.machine() + ''.join(sorted({line for line in lines if line.startswith(('flags', 'Features', 'model name'))}))

@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 
 from flanlite.mesh.activations import constrain
-from flanlite.model.attention.attention import KeysValues, attention, attention_over
+from flanlite.model.attention.attention import KeysValues, attention, attention_over_parts
 from flanlite.model.layers import PRODUCT, Linear, dropout
 from flanlite.model.models import ModelConfig
 
@@ -39,7 +39,7 @@ class Attention(nnx.Module):
         out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
-    def over(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+    def over_parts(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
         """Attend to keys and values that lie in several places, without dropout."""
-        out_BTHK = attention_over(self._heads(self.query(x_BTD)), parts)
+        out_BTHK = attention_over_parts(self._heads(self.query(x_BTD)), parts)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))

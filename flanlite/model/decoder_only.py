@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
-from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, reshard
+from flanlite.mesh.activations import GATHERED, RESIDUAL, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, prepare_bias, segment_mask, segments_of
 from flanlite.model.attention.blocks import spread_bias
 from flanlite.model.blocks import Attention
@@ -76,22 +76,22 @@ class DecoderOnlyLayer(nnx.Module):
         keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, [(T, H, 1), (1, D), (1, self.config.mlp_dim), (1, D)])
         if self.config.relpos_bias_per_layer:
             bias = self.relpos_bias(T)
-        h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, WHOLE)
+        h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
         keys_values = self.self_attention.keys_values(h_BTD)
         seen = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT, 'kv_prefix_BS': prefix_BT, 'causal': True}
         h_BTD = self.self_attention(h_BTD, keys_values, keep_source, bias=bias, **seen)
         return self._add(x_BTD, h_BTD, keeps), keys_values
 
-    def go_on(self, x_BTD: jax.Array, parts: Callable[[tuple[jax.Array, jax.Array]], Sequence[KeysValues]]) -> jax.Array:
+    def extend(self, x_BTD: jax.Array, parts: Callable[[tuple[jax.Array, jax.Array]], Sequence[KeysValues]]) -> jax.Array:
         """Run further positions of rows; `parts` adds to their own keys and values those that were kept."""
-        h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, WHOLE)
-        return self._add(x_BTD, self.self_attention.over(h_BTD, parts(self.self_attention.keys_values(h_BTD))), [None] * 3)
+        h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
+        return self._add(x_BTD, self.self_attention.over_parts(h_BTD, parts(self.self_attention.keys_values(h_BTD))), [None] * 3)
 
     def _add(self, x_BTD: jax.Array, attended_BTD: jax.Array, keeps: Sequence[jax.Array | None]) -> jax.Array:
         rate = self.config.dropout_rate
-        x_BTD = x_BTD + dropout(reshard(attended_BTD, WHOLE, RESIDUAL), keeps[0], rate)
-        h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, WHOLE), keeps[1])
-        return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[2], rate)
+        x_BTD = x_BTD + dropout(reshard(attended_BTD, GATHERED, RESIDUAL), keeps[0], rate)
+        h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, GATHERED), keeps[1])
+        return x_BTD + dropout(reshard(h_BTD, GATHERED, RESIDUAL), keeps[2], rate)
 
 
 class Decoder(nnx.Module):
@@ -115,15 +115,15 @@ class Decoder(nnx.Module):
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         x_BTD = constrain(dropout(self.token_embedder(tokens_BT), keep_in, config.dropout_rate), RESIDUAL)
-        x_BTD, _ = self._run(x_BTD, segments_BT, prefix_BT, layer_keys, keeps_keys=False)
+        x_BTD, _ = self._run_layers(x_BTD, segments_BT, prefix_BT, layer_keys, keeps_keys=False)
         return self._logits(x_BTD, keep_out)
 
-    def read(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Compute the keys and values of inputs in all layers, key_LBSHK and value_LBSHK."""
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
-        return self._run(self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True)[1]
+        return self._run_layers(self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True)[1]
 
-    def _run(
+    def _run_layers(
         self, x_BTD: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, layer_keys: jax.Array | None, *, keeps_keys: bool
     ) -> tuple[jax.Array, Any]:
         T, per_layer = x_BTD.shape[1], self.config.relpos_bias_per_layer
@@ -135,7 +135,7 @@ class Decoder(nnx.Module):
 
         return scan(step, self.layers, x_BTD, layer_keys, self.config.remat_policy)
 
-    def go_on(self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
+    def extend(self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
         """Compute logits_PTV of rows that each go on after the prefix `source_P` says, whose last token is their first."""
         (P, T), S = tokens_PT.shape, prefix.segments_BS.shape[1]
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] > 0)[:, None], (P, T, S))
@@ -149,7 +149,7 @@ class Decoder(nnx.Module):
                 source = KeysValues(kept[0][source_P], kept[1][source_P], seen_PTS, bias_HTX[:, :, :S])
                 return [source, KeysValues(*own, own_PTT, bias_HTX[:, :, S:])]
 
-            return layer.go_on(x_PTD, parts), None
+            return layer.extend(x_PTD, parts), None
 
         x_PTD, _ = scan(step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSHK, prefix.value_LBSHK))
         return self._logits(x_PTD)
@@ -163,23 +163,23 @@ class Decoder(nnx.Module):
 
         def step(layer: DecoderOnlyLayer, carry: tuple[jax.Array, DecodingCache], x: Any) -> tuple[tuple[jax.Array, DecodingCache], None]:
             x_B1D, cache = carry
-            number, *kept = x
+            layer_index, *kept = x
             bias_H1X = _bias_rows(layer.relpos_bias(S + T), S + cache.index, 1) if shared_H1X is None else shared_H1X
 
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
                 nonlocal cache
-                cache = cache.write(number, *own)
+                cache = cache.write(layer_index, *own)
                 source = KeysValues(*kept, source_B1S, bias_H1X[:, :, :S])
-                return [source, KeysValues(*cache.read(number), seen_B1T, bias_H1X[:, :, S:])]
+                return [source, KeysValues(*cache.read(layer_index), seen_B1T, bias_H1X[:, :, S:])]
 
-            return (layer.go_on(x_B1D, parts), cache), None
+            return (layer.extend(x_B1D, parts), cache), None
 
         xs = (jnp.arange(self.config.num_layers), cache.source_key_LBSHK, cache.source_value_LBSHK)
         (x_B1D, cache), _ = scan(step, self.layers, (self.token_embedder(tokens_B[:, None]), cache), xs)
         return self._logits(x_B1D)[:, 0], cache._replace(index=cache.index + 1)
 
     def _logits(self, x_BTD: jax.Array, keep: jax.Array | None = None) -> jax.Array:
-        x_BTD = reshard(dropout(self.decoder_norm(x_BTD), keep, self.config.dropout_rate), RESIDUAL, WHOLE)
+        x_BTD = reshard(dropout(self.decoder_norm(x_BTD), keep, self.config.dropout_rate), RESIDUAL, GATHERED)
         tied = self.config.logits_via_embedding
         logits_BTV = self.token_embedder.attend(x_BTD) if tied else self.logits_dense(x_BTD)
         return constrain(logits_BTV, ('batch', 'length', 'vocab'))
@@ -211,14 +211,14 @@ class DecoderOnly(nnx.Module):
         return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, dropout_key)
 
     def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        """Compute logits_PTV at every token of options; see `models.Model`."""
-        prefix = self._read(inputs_BS)
+        """Compute logits_PTV at every token of options; see `models.Network`."""
+        prefix = self._prefill(inputs_BS)
         tokens_PT = jnp.concatenate([prefix.last_B[source_P][:, None], options_PT[:, :-1]], axis=1)
-        return self.decoder.go_on(tokens_PT, segments_of(options_PT, None), prefix, source_P)
+        return self.decoder.extend(tokens_PT, segments_of(options_PT, None), prefix, source_P)
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
         """Read inputs, one a row, and make the cache for up to `max_length` tokens after each."""
-        prefix = self._read(inputs_BS)
+        prefix = self._prefill(inputs_BS)
         L, B, _, H, K = prefix.key_LBSHK.shape
         empty_LBTHK = jnp.zeros((L, B, max_length, H, K), prefix.key_LBSHK.dtype)
         return DecodingCache(jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTHK, empty_LBTHK, *prefix[2:])
@@ -227,12 +227,12 @@ class DecoderOnly(nnx.Module):
         """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
         return self.decoder.decode_step(tokens_B, cache)
 
-    def _read(self, inputs_BS: jax.Array) -> Prefix:
+    def _prefill(self, inputs_BS: jax.Array) -> Prefix:
         """Read inputs moved to the end of their rows, behind the token 0 that begins each."""
         S = inputs_BS.shape[1]
         place_BX = jnp.arange(S + 1)[None] - (S - jnp.sum(inputs_BS > 0, axis=1, keepdims=True))
         begun_BX = jnp.pad(inputs_BS, ((0, 0), (1, 0)))
         tokens_BX = jnp.where(place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0)
         segments_BX = (place_BX >= 0).astype(jnp.int32)
-        keys_values = self.decoder.read(tokens_BX, segments_BX)
+        keys_values = self.decoder.prefill(tokens_BX, segments_BX)
         return Prefix(tokens_BX[:, -1], segments_BX[:, :-1], *(x[:, :, :-1] for x in keys_values))

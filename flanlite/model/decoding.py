@@ -98,80 +98,80 @@ def _decode(
 
 
 class _Beams(NamedTuple):
-    """Hypotheses of each row, N beams in descending order of score."""
+    """Hypotheses of each row, W beams in descending order of score."""
 
-    live_scores_BN: jax.Array  # log-probabilities
-    live_tokens_BNT: jax.Array
-    done_scores_BN: jax.Array  # normalised by length
-    done_tokens_BNT: jax.Array
-    done_BN: jax.Array  # whether a finished hypothesis fills the place
+    live_scores_BW: jax.Array  # log-probabilities
+    live_tokens_BWT: jax.Array
+    done_scores_BW: jax.Array  # normalised by length
+    done_tokens_BWT: jax.Array
+    done_BW: jax.Array  # whether a finished hypothesis fills the place
 
 
 def _penalty(length: jax.Array | int, alpha: float) -> jax.Array:
     return jnp.power((5.0 + length) / 6.0, alpha)
 
 
-def _best(scores_BM: jax.Array, n: int, *others: jax.Array) -> list[jax.Array]:
-    """Take the n best of M hypotheses: their scores, their places, and of each other array what lies there."""
-    top_BN, places_BN = jax.lax.top_k(scores_BM, n)
-    gathered = [jnp.take_along_axis(x, places_BN.reshape(places_BN.shape + (1,) * (x.ndim - 2)), axis=1) for x in others]
-    return [top_BN, places_BN, *gathered]
+def _best(scores_BC: jax.Array, n: int, *others: jax.Array) -> list[jax.Array]:
+    """Take the n best of C hypotheses: their scores, their places, and of each other array what lies there."""
+    top_BW, places_BW = jax.lax.top_k(scores_BC, n)
+    gathered = [jnp.take_along_axis(x, places_BW.reshape(places_BW.shape + (1,) * (x.ndim - 2)), axis=1) for x in others]
+    return [top_BW, places_BW, *gathered]
 
 
 def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: float = 0.6, eos_id: int = EOS) -> Decoded:
-    """Search for the most probable sequences as t5x.decoding.beam_search does, best first: tokens_BNT and scores_BN.
+    """Search for the most probable sequences as t5x.decoding.beam_search does, best first: tokens_BWT and scores_BW.
 
     Finished hypotheses compete by log-probability / ((5 + length) / 6)^alpha; a row in which none finished returns its unfinished ones,
-    scored by plain log-probability. Each step weighs 2N continuations, so that N stay alive if N of them end.
+    scored by plain log-probability. Each step weighs 2W continuations, so that W stay alive if W of them end.
 
     Args:
         step: see the module.
         cache: from `start_decoding`, one row a source.
-        num_beams: hypotheses kept and returned, N.
+        num_beams: hypotheses kept and returned, W.
         alpha: weight of the length; 0 compares plain log-probabilities.
         eos_id: the token that ends a hypothesis.
     """
     B, T = cache.key_LBTHK.shape[1:3]
-    N = num_beams
-    rows_B1 = jnp.arange(B)[:, None] * N
+    W = num_beams
+    rows_B1 = jnp.arange(B)[:, None] * W
 
     def can_improve(state: tuple) -> jax.Array:
         i, _, beams, _ = state
-        best_live_B = beams.live_scores_BN[:, 0] / _penalty(T + 1, alpha)  # T + 1, the first token fed included, as T5X counts
-        worst_done_B = jnp.where(jnp.all(beams.done_BN, axis=1), beams.done_scores_BN[:, -1], UNREACHABLE)
+        best_live_B = beams.live_scores_BW[:, 0] / _penalty(T + 1, alpha)  # T + 1, the first token fed included, as T5X counts
+        worst_done_B = jnp.where(jnp.all(beams.done_BW, axis=1), beams.done_scores_BW[:, -1], UNREACHABLE)
         return (i < T) & ~jnp.all(worst_done_B > best_live_B)
 
     def body(state: tuple) -> tuple:
-        i, last_BN, beams, cache = state
-        logits_XV, cache = step(last_BN.reshape(B * N), cache)
+        i, last_BW, beams, cache = state
+        logits_XV, cache = step(last_BW.reshape(B * W), cache)
         V = logits_XV.shape[-1]
-        scores_BNV = jax.nn.log_softmax(logits_XV).reshape(B, N, V) + beams.live_scores_BN[..., None]
-        scores_BM, places_BM = jax.lax.top_k(scores_BNV.reshape(B, N * V), 2 * N)
-        parents_BM, next_BM = places_BM // V, (places_BM % V).astype(jnp.int32)
-        tokens_BMT = jnp.take_along_axis(beams.live_tokens_BNT, parents_BM[..., None], axis=1)
-        tokens_BMT = jax.lax.dynamic_update_slice(tokens_BMT, next_BM[..., None], (0, 0, i))
-        ended_BM = next_BM == eos_id
+        scores_BWV = jax.nn.log_softmax(logits_XV).reshape(B, W, V) + beams.live_scores_BW[..., None]
+        scores_BC, places_BC = jax.lax.top_k(scores_BWV.reshape(B, W * V), 2 * W)
+        parents_BC, next_BC = places_BC // V, (places_BC % V).astype(jnp.int32)
+        tokens_BCT = jnp.take_along_axis(beams.live_tokens_BWT, parents_BC[..., None], axis=1)
+        tokens_BCT = jax.lax.dynamic_update_slice(tokens_BCT, next_BC[..., None], (0, 0, i))
+        ended_BC = next_BC == eos_id
 
-        live_scores_BM = jnp.where(ended_BM, UNREACHABLE + scores_BM, scores_BM)
-        live_scores_BN, _, parents_BN, last_BN, live_tokens_BNT = _best(live_scores_BM, N, parents_BM, next_BM, tokens_BMT)
-        cache = cache.take((rows_B1 + parents_BN).reshape(B * N))
+        live_scores_BC = jnp.where(ended_BC, UNREACHABLE + scores_BC, scores_BC)
+        live_scores_BW, _, parents_BW, last_BW, live_tokens_BWT = _best(live_scores_BC, W, parents_BC, next_BC, tokens_BCT)
+        cache = cache.reorder((rows_B1 + parents_BW).reshape(B * W))
 
-        done_scores_BM = jnp.where(ended_BM, scores_BM / _penalty(i + 1, alpha), UNREACHABLE)
+        done_scores_BC = jnp.where(ended_BC, scores_BC / _penalty(i + 1, alpha), UNREACHABLE)
         candidates = (
-            jnp.concatenate([beams.done_scores_BN, done_scores_BM], axis=1),
-            N,
-            jnp.concatenate([beams.done_tokens_BNT, tokens_BMT], axis=1),
-            jnp.concatenate([beams.done_BN, ended_BM], axis=1),
+            jnp.concatenate([beams.done_scores_BW, done_scores_BC], axis=1),
+            W,
+            jnp.concatenate([beams.done_tokens_BWT, tokens_BCT], axis=1),
+            jnp.concatenate([beams.done_BW, ended_BC], axis=1),
         )
-        done_scores_BN, _, done_tokens_BNT, done_BN = _best(*candidates)
-        return i + 1, last_BN, _Beams(live_scores_BN, live_tokens_BNT, done_scores_BN, done_tokens_BNT, done_BN), cache
+        done_scores_BW, _, done_tokens_BWT, done_BW = _best(*candidates)
+        return i + 1, last_BW, _Beams(live_scores_BW, live_tokens_BWT, done_scores_BW, done_tokens_BWT, done_BW), cache
 
-    empty_BNT = jnp.zeros((B, N, T), jnp.int32)
-    first_BN = jnp.broadcast_to(jnp.where(jnp.arange(N) == 0, 0.0, UNREACHABLE)[None], (B, N))  # all beams begin alike: only one counts
-    beams = _Beams(first_BN, empty_BNT, jnp.full((B, N), UNREACHABLE), empty_BNT, jnp.zeros((B, N), bool))
-    cache = cache.repeat(N)
-    start = (jnp.int32(0), cache.first_B.reshape(B, N), beams, cache)
+    empty_BWT = jnp.zeros((B, W, T), jnp.int32)
+    first_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) == 0, 0.0, UNREACHABLE)[None], (B, W))  # all beams begin alike: only one counts
+    beams = _Beams(first_BW, empty_BWT, jnp.full((B, W), UNREACHABLE), empty_BWT, jnp.zeros((B, W), bool))
+    cache = cache.repeat(W)
+    start = (jnp.int32(0), cache.first_B.reshape(B, W), beams, cache)
     beams = jax.lax.while_loop(can_improve, body, start)[2]
-    any_done_B = jnp.any(beams.done_BN, axis=1)
-    tokens_BNT = jnp.where(any_done_B[:, None, None], beams.done_tokens_BNT, beams.live_tokens_BNT)
-    return Decoded(tokens_BNT, jnp.where(any_done_B[:, None], beams.done_scores_BN, beams.live_scores_BN))
+    any_done_B = jnp.any(beams.done_BW, axis=1)
+    tokens_BWT = jnp.where(any_done_B[:, None, None], beams.done_tokens_BWT, beams.live_tokens_BWT)
+    return Decoded(tokens_BWT, jnp.where(any_done_B[:, None], beams.done_scores_BW, beams.live_scores_BW))

@@ -11,7 +11,7 @@ from flanlite.model.t5 import T5Config
 KINDS = (T5Config, DecoderOnlyConfig)
 
 
-def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
+def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
     """Replace fields of a config; a `ValueError` where it has no such field."""
     fields = [field.name for field in dataclasses.fields(config)]
     if unknown := [name for name in changes if name not in fields]:
@@ -19,7 +19,7 @@ def changed(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
     return dataclasses.replace(config, **changes)
 
 
-def from_fields(fields: Mapping[str, Any]) -> ModelConfig:
+def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
     """Make the config that was saved as a dict: its fields tell which kind it is of."""
     for kind in KINDS:
         if set(fields) <= {field.name for field in dataclasses.fields(kind)}:

@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from flanlite.mesh.activations import LENT, RESIDUAL, Axes, constrain, current_rules, gather
+from flanlite.mesh.activations import MODEL_COPIES, RESIDUAL, Axes, constrain, current_rules, gather_param
 
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
@@ -29,7 +29,7 @@ MAX_DISTANCE = 128
 PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # what remat policies save
 
 
-def keep_gathered(x_BTD: jax.Array) -> jax.Array:
+def save_gathered(x_BTD: jax.Array) -> jax.Array:
     """Let remat policies save what was gathered for a block as they do products, where parameters are whole: to gather again is traffic."""
     rules = current_rules()
     whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
@@ -48,12 +48,12 @@ def cast(param: jax.Array, dtype: str) -> jax.Array:
 
 
 @jax.custom_vjp
-def together(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+def gradient_barrier(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return both, with their gradients computed at one time: a kernel's alone could come late, and keep alive what it is computed from."""
     return x, kernel
 
 
-together.defvjp(lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads))
+gradient_barrier.defvjp(lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads))
 
 
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
@@ -65,8 +65,8 @@ def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequenc
     if key is None or rate == 0.0:
         return [None] * len(shapes)
     sizes = [math.prod(shape) for shape in shapes]
-    keep_BN = constrain(jax.random.bernoulli(key, 1.0 - rate, (rows, sum(sizes))), ('batch', None))
-    pieces = jnp.split(keep_BN, np.cumsum(sizes)[:-1], axis=1)
+    keep_BX = constrain(jax.random.bernoulli(key, 1.0 - rate, (rows, sum(sizes))), ('batch', None))
+    pieces = jnp.split(keep_BX, np.cumsum(sizes)[:-1], axis=1)
     return [piece.reshape(rows, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
@@ -103,9 +103,9 @@ class Linear(nnx.Module):
         if (rules := current_rules()) and rules.mesh.size > 1:
             # Where kernels are split over the data axis too, a layer's are gathered once a pass, in `dtype`, and their gradients
             # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
-            kernel = gather(kernel, self.axes)
+            kernel = gather_param(kernel, self.axes)
             if x.ndim == 4:  # lent to the parts of the model: each multiplies its own copy with its columns
-                specs = rules.spec(LENT), rules.spec((None, 'joined_kv'))
+                specs = rules.spec(MODEL_COPIES), rules.spec((None, 'joined_kv'))
                 multiply = jax.shard_map(
                     lambda x_1BSD, kernel_DJ: x_1BSD[0] @ kernel_DJ,
                     mesh=rules.mesh,
@@ -125,7 +125,7 @@ class Logits(Linear):
         super().__init__((embed, vocab), ('embed', 'vocab'), 'float32', rngs)
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return super()._multiply(*together(x, kernel))
+        return super()._multiply(*gradient_barrier(x, kernel))
 
 
 class LayerNorm(nnx.Module):
@@ -156,7 +156,7 @@ class MLP(nnx.Module):
         return ['wi'] if len(self.activations) == 1 else [f'wi_{i}' for i in range(len(self.activations))]
 
     def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
-        x_BTD = keep_gathered(x_BTD)
+        x_BTD = save_gathered(x_BTD)
         branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
         h_BTF = functools.reduce(operator.mul, branches)
         h_BTF = constrain(dropout(h_BTF, keep_B1F, self.dropout_rate), ('batch', 'length', 'mlp'))
@@ -173,12 +173,12 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         # Whole in its width, else XLA gathers the rows over all devices, not the table.
-        table_VD = gather(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
+        table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
         return constrain(table_VD[tokens_BT], RESIDUAL)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
         """Compute tied logits in float32, scaled by 1/sqrt(D)."""
-        table_VD = gather(self.embedding[...], ('vocab', 'embed'))
+        table_VD = gather_param(self.embedding[...], ('vocab', 'embed'))
         return x_BTD.astype(jnp.float32) @ table_VD.T / math.sqrt(x_BTD.shape[-1])
 
 

@@ -32,7 +32,7 @@ REMAT_POLICIES = {
 }
 
 
-class Model(Protocol):
+class Network(Protocol):
     """What a config builds."""
 
     def __call__(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
@@ -112,7 +112,7 @@ class ModelConfig:
                 f'expected at least that, such as {-(-size // 128) * 128}'
             )
 
-    def build(self, rngs: nnx.Rngs) -> Model:
+    def build(self, rngs: nnx.Rngs) -> Network:
         """Make the module, with parameters drawn from `rngs`."""
         raise NotImplementedError
 
@@ -132,13 +132,13 @@ def abstract_params(config: ModelConfig) -> Params:
 
 
 def bind(config: ModelConfig, params: Params) -> Any:
-    """Make the module that computes with these parameters, a `Model`; cheap, and meant to be called inside `jit`."""
+    """Make the module that computes with these parameters, a `Network`; cheap, and meant to be called inside `jit`."""
     graphdef, state = _abstract(config)
     check_params(config, params)
     return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
 
 
-def whole(config: ModelConfig, params: Params) -> Params:
+def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
     """Bring parameters from where they lie between steps to where the layers compute with them, in the dtype that they do so in.
 
     That is once a step, and of those that the rules keep whole over `data`; where the rules split them, each layer gathers its own.
@@ -148,9 +148,9 @@ def whole(config: ModelConfig, params: Params) -> Params:
     dtypes = {path: param.get_metadata().get('computed_in') for path, param in nnx.to_flat_state(_abstract(config)[1])}
 
     def bring(x: jax.Array, axes: Axes, dtype: str | None) -> jax.Array:
-        if rules.stored(x.shape, axes).spec == rules.spec(axes):
+        if rules.storage_sharding(x.shape, axes).spec == rules.spec(axes):
             return x
-        return rules.constrain(rules.store(x.astype(dtype or x.dtype), axes), axes)
+        return rules.constrain(rules.constrain_to_storage(x.astype(dtype or x.dtype), axes), axes)
 
     return jax.tree.map(bring, params, logical_axes(config), nnx.to_pure_dict(nnx.from_flat_state(dtypes)))
 

@@ -30,7 +30,7 @@ def scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: 
 
     def body(carry: Any, layer: tuple[Any, Any, Any]) -> tuple[Any, Any]:
         params, slots, x = layer
-        params = [param if slot is None else lead_gradient(param, slot) for param, slot in zip(params, slots, strict=True)]
+        params = [param if slot is None else redirect_gradient(param, slot) for param, slot in zip(params, slots, strict=True)]
         return step(nnx.merge(graphdef, jax.tree.unflatten(tree, params)), carry, x)
 
     if remat_policy != 'none':
@@ -39,12 +39,12 @@ def scan(step: Callable, layers: nnx.Module, carry: Any, xs: Any, remat_policy: 
 
 
 @jax.custom_vjp
-def lead_gradient(param: jax.Array, slot: jax.Array) -> jax.Array:
+def redirect_gradient(param: jax.Array, slot: jax.Array) -> jax.Array:
     """Return the parameter, and let its gradient be that of the slot, in the slot's dtype."""
     return param
 
 
-lead_gradient.defvjp(lambda param, slot: (param, slot[:0]), lambda like_slot, grad: (None, grad.astype(like_slot.dtype)))
+redirect_gradient.defvjp(lambda param, slot: (param, slot[:0]), lambda like_slot, grad: (None, grad.astype(like_slot.dtype)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

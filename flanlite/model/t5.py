@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
-from flanlite.mesh.activations import RESIDUAL, WHOLE, constrain, lend, reshard
+from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of
 from flanlite.model.attention.blocks import spread_bias
 from flanlite.model.blocks import Attention
@@ -73,13 +73,13 @@ class EncoderLayer(nnx.Module):
         if config.relpos_bias_per_layer:
             bias = self.relpos_bias(S)
 
-        h_BSD = reshard(self.pre_attention_layer_norm(x_BSD), RESIDUAL, WHOLE)
+        h_BSD = reshard(self.pre_attention_layer_norm(x_BSD), RESIDUAL, GATHERED)
         segments = {'q_segments_BT': segments_BS, 'kv_segments_BS': segments_BS}
         h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias=bias)
-        x_BSD = x_BSD + dropout(reshard(h_BSD, WHOLE, RESIDUAL), keep_attended, rate)
+        x_BSD = x_BSD + dropout(reshard(h_BSD, GATHERED, RESIDUAL), keep_attended, rate)
 
-        h_BSD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BSD), RESIDUAL, WHOLE), keep_mlp)
-        return x_BSD + dropout(reshard(h_BSD, WHOLE, RESIDUAL), keep_out, rate)
+        h_BSD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BSD), RESIDUAL, GATHERED), keep_mlp)
+        return x_BSD + dropout(reshard(h_BSD, GATHERED, RESIDUAL), keep_out, rate)
 
 
 class DecoderLayer(nnx.Module):
@@ -121,12 +121,17 @@ class DecoderLayer(nnx.Module):
             keys_values = self.encoder_decoder_attention.keys_values(encoded)
             return self.encoder_decoder_attention(h_BTD, keys_values, keep_source, **segments)
 
-        return self._blocks(x_BTD, attend_self, attend_source, keeps)
+        return self._sublayers(x_BTD, attend_self, attend_source, keeps)
 
     def decode_step(
-        self, x_B1D: jax.Array, cache: DecodingCache, number: jax.Array, source: tuple[jax.Array, jax.Array], bias_HTT: jax.Array | None
+        self,
+        x_B1D: jax.Array,
+        cache: DecodingCache,
+        layer_index: jax.Array,
+        source: tuple[jax.Array, jax.Array],
+        bias_HTT: jax.Array | None,
     ) -> tuple[jax.Array, DecodingCache]:
-        """Run one position as layer `number` of the stack, with what earlier positions and the source left in the cache."""
+        """Run one position as layer `layer_index` of the stack, with what earlier positions and the source left in the cache."""
         B, T = cache.key_LBTHK.shape[1:3]
         if self.config.relpos_bias_per_layer:
             bias_HTT = spread_bias(self.relpos_bias(T), T)
@@ -136,25 +141,25 @@ class DecoderLayer(nnx.Module):
 
         def attend_self(h_B1D: jax.Array) -> jax.Array:
             nonlocal cache
-            cache = cache.write(number, *self.self_attention.keys_values(h_B1D))
-            return self.self_attention(h_B1D, cache.read(number), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T)
+            cache = cache.write(layer_index, *self.self_attention.keys_values(h_B1D))
+            return self.self_attention(h_B1D, cache.read(layer_index), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T)
 
         def attend_source(h_B1D: jax.Array) -> jax.Array:
             return self.encoder_decoder_attention(h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS)
 
-        x_B1D = self._blocks(x_B1D, attend_self, attend_source, [None] * 4)
+        x_B1D = self._sublayers(x_B1D, attend_self, attend_source, [None] * 4)
         return x_B1D, cache
 
-    def _blocks(
+    def _sublayers(
         self, x_BTD: jax.Array, attend_self: Callable, attend_source: Callable, keeps: Sequence[jax.Array | None]
     ) -> jax.Array:
         rate = self.config.dropout_rate
-        h_BTD = attend_self(reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, WHOLE))
-        x_BTD = x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[0], rate)
-        h_BTD = attend_source(reshard(self.pre_cross_attention_layer_norm(x_BTD), RESIDUAL, WHOLE))
-        x_BTD = x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[1], rate)
-        h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, WHOLE), keeps[2])
-        return x_BTD + dropout(reshard(h_BTD, WHOLE, RESIDUAL), keeps[3], rate)
+        h_BTD = attend_self(reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED))
+        x_BTD = x_BTD + dropout(reshard(h_BTD, GATHERED, RESIDUAL), keeps[0], rate)
+        h_BTD = attend_source(reshard(self.pre_cross_attention_layer_norm(x_BTD), RESIDUAL, GATHERED))
+        x_BTD = x_BTD + dropout(reshard(h_BTD, GATHERED, RESIDUAL), keeps[1], rate)
+        h_BTD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BTD), RESIDUAL, GATHERED), keeps[2])
+        return x_BTD + dropout(reshard(h_BTD, GATHERED, RESIDUAL), keeps[3], rate)
 
 
 class Encoder(nnx.Module):
@@ -179,7 +184,7 @@ class Encoder(nnx.Module):
 
         x_BSD = constrain(dropout(x_BSD, keep_in, config.dropout_rate), RESIDUAL)
         x_BSD, _ = scan(step, self.layers, x_BSD, layer_keys, config.remat_policy)
-        return reshard(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
+        return reshard(dropout(self.encoder_norm(x_BSD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)
 
 
 class Decoder(nnx.Module):
@@ -211,12 +216,12 @@ class Decoder(nnx.Module):
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key), None
 
-        encoded = lend(encoded_BSD)
+        encoded = broadcast_over_model(encoded_BSD)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         x_BTD, _ = scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
-        return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, WHOLE)
+        return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)
 
-    def start(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
+    def start_decoding(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
         """Compute the source's keys and values for all layers and make room for `max_length` positions."""
 
         def step(layer: DecoderLayer, carry: None, x: None) -> tuple[None, tuple[jax.Array, jax.Array]]:
@@ -234,8 +239,8 @@ class Decoder(nnx.Module):
         bias_HTT = None if self.config.relpos_bias_per_layer else spread_bias(self.relpos_bias(T), T)
 
         def step(layer: DecoderLayer, carry: tuple[jax.Array, DecodingCache], x: Any) -> tuple[tuple[jax.Array, DecodingCache], None]:
-            number, *source = x
-            x_B1D, running = layer.decode_step(carry[0], carry[1], number, tuple(source), bias_HTT)
+            layer_index, *source = x
+            x_B1D, running = layer.decode_step(carry[0], carry[1], layer_index, tuple(source), bias_HTT)
             return (x_B1D, running), None
 
         xs = (jnp.arange(self.config.num_decoder_layers), cache.source_key_LBSHK, cache.source_value_LBSHK)
@@ -276,7 +281,7 @@ class T5(nnx.Module):
         return self._logits(self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key))
 
     def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        """Compute logits_PTV at every token of options; see `models.Model`."""
+        """Compute logits_PTV at every token of options; see `models.Network`."""
         encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS})
         pairs = {
             'encoder_input_tokens': inputs_BS[source_P],
@@ -287,7 +292,7 @@ class T5(nnx.Module):
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
         """Encode inputs, one a row, and make the cache for up to `max_length` target positions."""
-        return self.decoder.start(self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length)
+        return self.decoder.start_decoding(self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""

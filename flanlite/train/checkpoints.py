@@ -158,7 +158,7 @@ class Checkpoints:
         found = self._shapes(step)
         check_shapes(found['params'], abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
         optimizer = {'step': abstract.step, 'state': abstract.opt_state}
-        if found['optimizer'] != shapes(optimizer):
+        if found['optimizer'] != shapes_by_name(optimizer):
             raise ValueError(
                 f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run began with, '
                 f'or begin a new run from its parameters: another MODEL_DIR, and INITIAL_CHECKPOINT_PATH={self.path}/{step}'
@@ -166,13 +166,13 @@ class Checkpoints:
         if self._has_average(step) != (abstract.ema is not None):
             kept = 'a' if self._has_average(step) else 'no'
             raise ValueError(f'{self.path}/{step} holds {kept} moving average of the parameters; set TrainConfig.ema_decay as the run began with')
-        averaged = {} if abstract.ema is None else {EMA: onto(abstract.ema)}
+        averaged = {} if abstract.ema is None else {EMA: restore_args(abstract.ema)}
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
                 **averaged,
-                params=onto(abstract.params),
-                optimizer=onto(optimizer),
+                params=restore_args(abstract.params),
+                optimizer=restore_args(optimizer),
                 position=ocp.args.JsonRestore(),
             ),
         )
@@ -186,7 +186,7 @@ class Checkpoints:
             raise ValueError(f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}')
         abstract = abstract_params(config, shardings)
         check_shapes(self._shapes(step)[item], abstract, config, self.manifest(step).get('model'), f'{self.path}/{step}')
-        return self._manager.restore(step, args=ocp.args.Composite(**{item: onto(abstract)}))[item]
+        return self._manager.restore(step, args=ocp.args.Composite(**{item: restore_args(abstract)}))[item]
 
     def manifest(self, step: int) -> dict[str, Any]:
         """Read a checkpoint's manifest."""
@@ -218,7 +218,7 @@ class Checkpoints:
         return (self.path / str(step) / EMA).is_dir()
 
     def _shapes(self, step: int) -> dict[str, dict[str, tuple[int, ...]]]:
-        return {name: shapes(item.tree) for name, item in self._manager.item_metadata(step).items() if item is not None}
+        return {name: shapes_by_name(item.tree) for name, item in self._manager.item_metadata(step).items() if item is not None}
 
 
 def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:
@@ -233,12 +233,12 @@ def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> Non
         ) from error
 
 
-def onto(abstract: Tree) -> ocp.args.PyTreeRestore:
+def restore_args(abstract: Tree) -> ocp.args.PyTreeRestore:
     """Ask for arrays of these shapes and types, where these lie."""
     return ocp.args.PyTreeRestore(abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
 
 
-def shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+def shapes_by_name(tree: Tree) -> dict[str, tuple[int, ...]]:
     """List the shapes of a tree's arrays by name."""
     return {parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
@@ -256,7 +256,7 @@ def check_shapes(
     found: Mapping[str, tuple[int, ...]], wanted: Tree, config: ModelConfig, saved_config: Mapping[str, Any] | None, source: str
 ) -> None:
     """Refuse parameters that do not fit the model, naming the first that does not, both shapes, and what to set."""
-    expected = shapes(wanted)
+    expected = shapes_by_name(wanted)
     if dict(found) == expected:
         return
     name = next(name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name))
@@ -282,7 +282,7 @@ ARCHITECTURE = (
 )  # fmt: skip
 
 
-class Found(NamedTuple):
+class FoundCheckpoint(NamedTuple):
     """A checkpoint of a run, and which of its items a path means: `params` or `ema`."""
 
     checkpoints: Checkpoints
@@ -290,7 +290,7 @@ class Found(NamedTuple):
     item: str
 
 
-def find(path: pathlib.Path) -> Found | None:
+def find_checkpoint(path: pathlib.Path) -> FoundCheckpoint | None:
     """Find the checkpoint that a path means: a run's last one, or the one that the path names; None where there is none.
 
     With `/ema` behind it, a path means the moving average of the parameters.
@@ -303,5 +303,5 @@ def find(path: pathlib.Path) -> Found | None:
         checkpoints = Checkpoints(model_dir)
         step = step if step is not None else checkpoints.latest_step()
         if step is not None and (checkpoints.path / str(step)).is_dir():
-            return Found(checkpoints, step, item)
+            return FoundCheckpoint(checkpoints, step, item)
     return None

@@ -32,7 +32,8 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
     table.add_column('bytes a device', justify='right')
     for (path, leaf), names, stays in zip(jax.tree.leaves_with_path(state.params), axes, frozen, strict=True):
         name = parameter_name(path) + ' (frozen)' * stays
-        table.add_row(name, listed(leaf.shape), leaf.dtype.name, listed(names), written(leaf.sharding.spec), f'{bytes_of(leaf):,}')
+        spec = format_spec(leaf.sharding.spec)
+        table.add_row(name, format_tuple(leaf.shape), leaf.dtype.name, format_tuple(names), spec, f'{bytes_of(leaf):,}')
     table.add_section()
     sums = {'parameters': state.params, 'optimizer state': state.opt_state, 'moving average': state.ema}
     for name, tree in sums.items():
@@ -60,11 +61,11 @@ def bytes_of(leaf: jax.ShapeDtypeStruct) -> int:
     return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
 
 
-def listed(values: tuple[Any, ...]) -> str:
+def format_tuple(values: tuple[Any, ...]) -> str:
     """Write a tuple without quotes."""
     return f'({", ".join(map(str, values))})'
 
 
-def written(spec: PartitionSpec) -> str:
+def format_spec(spec: PartitionSpec) -> str:
     """Write a PartitionSpec, shortly."""
-    return f'P{listed(tuple(spec))}'
+    return f'P{format_tuple(tuple(spec))}'

@@ -13,7 +13,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.train import lazy
 from flanlite.train.lazy import LazyArray
 
-Lazies = dict[str, LazyArray]
+LazyArrays = dict[str, LazyArray]
 
 # T5X's two networks name their layers `encoder/layers_3/...` (t5) and, stacked on axis 1, `encoder/encoder/...` (scalable_t5).
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
@@ -66,13 +66,13 @@ HF_MLPS = {
 }
 
 
-def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
+def stack_layers(flat: Mapping[str, LazyArray]) -> LazyArrays:
     """Bring the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network, `decoder/layers_0/mlp/wo/kernel`, into our layout.
 
     scalable_t5, with scanned layers or without, has a relative position bias in each: its parameters fit a config with
     `relpos_bias_per_layer`.
     """
-    params: Lazies = {}
+    params: LazyArrays = {}
     unscanned: dict[str, dict[int, LazyArray]] = {}
     for path, value in flat.items():
         if match := UNSCANNED_LAYER.match(path):
@@ -80,7 +80,7 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
             unscanned.setdefault(f'{stack}/layers/{name}', {})[int(number)] = value
         elif match := SCANNED_LAYER.match(path):
             stack, name = match.groups()
-            params[f'{stack}/layers/{name}'] = _join_heads(name, lazy.moved_first(value, SCAN_AXIS))
+            params[f'{stack}/layers/{name}'] = _join_heads(name, lazy.move_axis_first(value, SCAN_AXIS))
         else:
             params[path] = value
     for path, layers in unscanned.items():
@@ -88,7 +88,7 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> Lazies:
             raise ValueError(f'{path} has layers {sorted(layers)}; expected each of 0 to {max(layers)}')
         if odd := [number for number in sorted(layers) if layers[number].shape != layers[0].shape]:
             raise ValueError(f'{path} is {layers[odd[0]].shape} in layer {odd[0]}, and {layers[0].shape} in layer 0; expected one shape')
-        params[path] = _join_heads(path, lazy.stacked([layers[number] for number in range(len(layers))]))
+        params[path] = _join_heads(path, lazy.stack([layers[number] for number in range(len(layers))]))
     return params
 
 
@@ -96,16 +96,16 @@ def _join_heads(name: str, value: LazyArray) -> LazyArray:
     """Join heads and head dimension, which scalable_t5 keeps apart in the kernels of attention."""
     if len(value.shape) < 4:
         return value
-    return lazy.joined(value, 1 if name.endswith('out/kernel') else 2)
+    return lazy.merge_axes(value, 1 if name.endswith('out/kernel') else 2)
 
 
-def from_huggingface(tensors: Mapping[str, LazyArray]) -> Lazies:
+def from_huggingface(tensors: Mapping[str, LazyArray]) -> LazyArrays:
     """Bring a T5 of Hugging Face's, `encoder.block.0.layer.0.SelfAttention.q.weight`, into our layout.
 
     Raises:
         ValueError: a tensor that no T5 has.
     """
-    flat: Lazies = {}
+    flat: LazyArrays = {}
     per_layer = any(HF_BIAS in name and '.block.0.' not in name for name in tensors)  # UMT5
     embedding = next((name for name in HF_EMBEDDINGS if name in tensors), None)
     for name, value in tensors.items():
@@ -114,12 +114,12 @@ def from_huggingface(tensors: Mapping[str, LazyArray]) -> Lazies:
         if name == embedding:
             flat[HF_TOP['shared.weight']] = value
         elif name in HF_TOP:
-            flat[HF_TOP[name]] = lazy.transposed(value) if name.startswith('lm_head') else value
+            flat[HF_TOP[name]] = lazy.transpose(value) if name.startswith('lm_head') else value
         elif match := HF_BLOCK.match(name):
             stack, number, rest = match.groups()
             path = _t5x_name(stack, rest, name)
             path = f'{stack}/{path}' if rest == HF_BIAS and not per_layer else f'{stack}/layers_{number}/{path}'
-            flat[path] = value if path.endswith('scale') else lazy.transposed(value)
+            flat[path] = value if path.endswith('scale') else lazy.transpose(value)
         else:
             raise ValueError(f'{name} is no parameter of a T5; expected a T5, Flan-T5, mT5, ByT5 or UMT5')
     return stack_layers(flat)
@@ -135,28 +135,28 @@ def _t5x_name(stack: str, rest: str, name: str) -> str:
     return f'{table[module]}/{HF_KERNELS[kernel]}/kernel'
 
 
-def to_huggingface(params: Mapping[str, LazyArray]) -> Lazies:
+def to_huggingface(params: Mapping[str, LazyArray]) -> LazyArrays:
     """Name our parameters, `encoder/layers/mlp/wo/kernel`, as Hugging Face's T5 does, a tensor a layer."""
-    tensors: Lazies = {}
+    tensors: LazyArrays = {}
     top = {path: name for name, path in HF_TOP.items()}
     kernels = {ours: theirs for theirs, ours in HF_KERNELS.items()}
     for path, value in params.items():
         stack, _, rest = path.partition('/')
         if path in top:
-            tensors[top[path]] = lazy.transposed(value) if path.endswith('kernel') else value
+            tensors[top[path]] = lazy.transpose(value) if path.endswith('kernel') else value
         elif rest.startswith('relpos_bias'):
-            tensors[f'{stack}.block.0.layer.{HF_BIAS}.weight'] = lazy.transposed(value)
+            tensors[f'{stack}.block.0.layer.{HF_BIAS}.weight'] = lazy.transpose(value)
         else:
             module, _, last = rest.removeprefix('layers/').partition('/')
             names = {ours: theirs for theirs, ours in HF_LAYER[stack].items()}
             inner = names.get(f'{module}/{last}') or f'{names[module]}.{kernels[last.removesuffix("/kernel")]}'
             for number in range(value.shape[0]):
-                one = lazy.layer(value, number)
-                tensors[f'{stack}.block.{number}.layer.{inner}.weight'] = one if last == 'scale' else lazy.transposed(one)
+                one = lazy.take_layer(value, number)
+                tensors[f'{stack}.block.{number}.layer.{inner}.weight'] = one if last == 'scale' else lazy.transpose(one)
     return tensors
 
 
-def config_of(params: Mapping[str, LazyArray]) -> ModelConfig:
+def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
     """Read a model's sizes off its parameters' shapes, all of which they state; a gated MLP is taken for T5 1.1's.
 
     A decoder alone is taken for a prefix LM: its parameters are a causal one's, too.
@@ -285,14 +285,14 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
     def fill(path: tuple[Any, ...], leaf: Any) -> LazyArray:
         names = [getattr(key, 'name', getattr(key, 'key', None)) for key in path]
         if names[-1] == 'count':
-            return lazy.held(np.full(leaf.shape, step, leaf.dtype))
+            return lazy.from_numpy(np.full(leaf.shape, step, leaf.dtype))
         start = next((i for i, name in enumerate(names) if name in T5X_SLOTS), None)
         if start is None:
             raise ValueError("T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or restore_optimizer=False")
         slot, name = T5X_SLOTS[names[start]], '/'.join(names[start + 1 :])
         value = moments.get(f'{slot}/{name}')
         if value is None and leaf.shape[-1] == 1 and slot != 'm':  # what stands in a parameter that is factored, or is not, for the other
-            return lazy.held(np.zeros(leaf.shape, leaf.dtype))
+            return lazy.from_numpy(np.zeros(leaf.shape, leaf.dtype))
         if value is None or value.shape != leaf.shape:
             found = 'is missing' if value is None else f'has the shape {value.shape}'
             raise ValueError(
@@ -304,10 +304,10 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
     return jax.tree.map_with_path(fill, template)
 
 
-def _moments(flat: Mapping[str, LazyArray]) -> Lazies:
+def _moments(flat: Mapping[str, LazyArray]) -> LazyArrays:
     """Stack T5X's moments as our parameters are, `{'v_row/encoder/layers/mlp/wo/kernel': array}`, without its placeholders."""
-    slots: dict[str, Lazies] = {slot: {} for slot in T5X_SLOTS.values()}
-    moments: Lazies = {}
+    slots: dict[str, LazyArrays] = {slot: {} for slot in T5X_SLOTS.values()}
+    moments: LazyArrays = {}
     for path, value in flat.items():
         name, _, slot = path.rpartition('/')
         scanned = SCANNED_LAYER.match(name)
@@ -331,8 +331,8 @@ def _scanned_factor(name: str, slot: str, value: LazyArray, flat: Mapping[str, L
     embed_last = name.endswith(('out/kernel', 'wo/kernel'))
     embed, layers = flat[f'{name}/v_row'].shape[:: -1 if embed_last else 1]
     rest = int(np.prod(flat[f'{name}/v_col'].shape)) // layers
-    value = lazy.moved_first(value, 1 if (slot == 'v_row') != embed_last else 0)
+    value = lazy.move_axis_first(value, 1 if (slot == 'v_row') != embed_last else 0)
     if len(value.shape) == 3:
-        value = lazy.joined(value, 1)
+        value = lazy.merge_axes(value, 1)
     smaller = int(np.argsort((rest, embed) if embed_last else (embed, rest))[-2])
     return (slot if smaller == int(embed_last) else {'v_row': 'v_col', 'v_col': 'v_row'}[slot]), value

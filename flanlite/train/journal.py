@@ -112,7 +112,7 @@ class Journal:
             self._show(record)
 
     def _show(self, record: Mapping[str, Any]) -> None:
-        text = describe(record, self._train_steps)
+        text = record_line(record, self._train_steps)
         if self._console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False)
@@ -129,7 +129,7 @@ class Journal:
             self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
 
 
-def describe(record: Mapping[str, Any], train_steps: int) -> str:
+def record_line(record: Mapping[str, Any], train_steps: int) -> str:
     """Write a training record as one line."""
     fills = [f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record]
     parts = [

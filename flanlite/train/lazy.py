@@ -20,17 +20,17 @@ class LazyArray:
     shape: tuple[int, ...]
     read: Callable[[Index], np.ndarray]
 
-    def whole(self) -> np.ndarray:
+    def to_numpy(self) -> np.ndarray:
         """Read all of it."""
         return self.read((slice(None),) * len(self.shape))
 
 
-def held(value: np.ndarray) -> LazyArray:
+def from_numpy(value: np.ndarray) -> LazyArray:
     """Wrap an array that is in memory."""
     return LazyArray(tuple(value.shape), lambda index: np.asarray(value[index]))
 
 
-def stacked(layers: Sequence[LazyArray]) -> LazyArray:
+def stack(layers: Sequence[LazyArray]) -> LazyArray:
     """Stack arrays of one shape on a new first axis."""
 
     def read(index: Index) -> np.ndarray:
@@ -39,12 +39,12 @@ def stacked(layers: Sequence[LazyArray]) -> LazyArray:
     return LazyArray((len(layers), *layers[0].shape), read)
 
 
-def transposed(array: LazyArray) -> LazyArray:
+def transpose(array: LazyArray) -> LazyArray:
     """Reverse the axes."""
     return LazyArray(array.shape[::-1], lambda index: array.read(index[::-1]).T)
 
 
-def moved_first(array: LazyArray, axis: int) -> LazyArray:
+def move_axis_first(array: LazyArray, axis: int) -> LazyArray:
     """Move an axis to the front."""
     shape = list(array.shape)
     first = shape.pop(axis)
@@ -57,7 +57,7 @@ def moved_first(array: LazyArray, axis: int) -> LazyArray:
     return LazyArray((first, *shape), read)
 
 
-def joined(array: LazyArray, axis: int) -> LazyArray:
+def merge_axes(array: LazyArray, axis: int) -> LazyArray:
     """Join an axis with the one after it."""
     shape = array.shape
     size = shape[axis] * shape[axis + 1]
@@ -70,6 +70,6 @@ def joined(array: LazyArray, axis: int) -> LazyArray:
     return LazyArray((*shape[:axis], size, *shape[axis + 2 :]), read)
 
 
-def layer(array: LazyArray, number: int) -> LazyArray:
+def take_layer(array: LazyArray, number: int) -> LazyArray:
     """Take one entry of the first axis, which is gone then."""
     return LazyArray(array.shape[1:], lambda index: array.read((slice(number, number + 1), *index))[0])

@@ -75,8 +75,8 @@ def normalization(factor: float | str, batch: Mapping[str, jax.Array]) -> tuple[
     if factor == 'AVERAGE_PER_SEQUENCE':
         if 'decoder_segment_ids' in batch:
             segments_BT = batch['decoder_segment_ids']
-            same_BTT = segments_BT[:, :, None] == segments_BT[:, None, :]
-            totals_BT = jnp.einsum('BTU,BU->BT', same_BTT.astype(jnp.float32), weights_BT)
+            same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
+            totals_BT = jnp.einsum('BTS,BS->BT', same_BTS.astype(jnp.float32), weights_BT)
         else:
             totals_BT = jnp.sum(weights_BT, axis=-1, keepdims=True)
         weights_BT = jnp.where(weights_BT > 0.0, weights_BT / jnp.maximum(totals_BT, 1e-30), 0.0)

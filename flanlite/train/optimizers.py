@@ -66,7 +66,7 @@ def average(optimizer: Optimizer, decay: float | None) -> Optimizer:
     return optimizer._replace(ema_decay=decay)
 
 
-def moved(ema: Any, params: Any, decay: float | None) -> Any:
+def update_ema(ema: Any, params: Any, decay: float | None) -> Any:
     """Move an average of parameters towards the newest ones; None, which is no average, stays."""
     return None if decay is None else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
 

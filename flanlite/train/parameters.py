@@ -62,9 +62,9 @@ def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tr
     if ours := _find_run(path):
         return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item)
     if path.suffix == SUFFIX:
-        return place(dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path)
+        return place_params(dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path)
     other = _find_released(path)
-    return place(other.params, config, shardings, dataclasses.asdict(other.config), path)
+    return place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
 
 
 def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
@@ -86,8 +86,8 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
         raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or TrainConfig.restore_optimizer=False')
     moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-    params = place(other.params, config, shardings, dataclasses.asdict(other.config), path)
-    step = place_array(lazy.held(np.int32(other.step)), abstract.step)
+    params = place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
+    step = place_array(lazy.from_numpy(np.int32(other.step)), abstract.step)
     ema = None if abstract.ema is None else jax.tree.map(jnp.copy, params)
     return TrainState(step, params, jax.tree.map(place_array, moments, abstract.opt_state), ema)
 
@@ -103,20 +103,20 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
     path = locate(path)
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
-        config = kinds.changed(config or kinds.from_fields(manifest['model']), config_changes)
+        config = kinds.replace_fields(config or kinds.config_from_fields(manifest['model']), config_changes)
         params = ours.checkpoints.restore_params(ours.step, config, item=ours.item)
         return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], ours.step)
     if path.suffix == SUFFIX:
         found = file_metadata(path)
-        config = kinds.changed(config or kinds.from_fields(found['config']), config_changes)
+        config = kinds.replace_fields(config or kinds.config_from_fields(found['config']), config_changes)
         return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
     other = _find_released(path)
-    config = kinds.changed(config or other.config, config_changes)
-    params = place(other.params, config, None, dataclasses.asdict(other.config), path)
+    config = kinds.replace_fields(config or other.config, config_changes)
+    params = place_params(other.params, config, None, dataclasses.asdict(other.config), path)
     return Run(config, params, other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None), FLAN_LENGTHS, other.step)
 
 
-def place(
+def place_params(
     arrays: Mapping[str, LazyArray], config: ModelConfig, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
 ) -> Tree:
     """Put a model's parameters, by our names, where they belong; refuses those of another shape."""
@@ -180,7 +180,7 @@ def convert(
         run = load_run(path, config)
         config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
         described = config
-        arrays = {key: lazy.held(value) for key, value in traverse_util.flatten_dict(run.params, sep='/').items()}
+        arrays = {key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(run.params, sep='/').items()}
     else:
         other = _find_released(path)
         config, name, step, lengths, described = config or other.config, other.vocabulary, other.step, FLAN_LENGTHS, other.config
@@ -193,7 +193,7 @@ def convert(
     if form == 'huggingface':
         released.write_huggingface(output, config, arrays, loaded)
     else:
-        tree = traverse_util.unflatten_dict({key: array.whole() for key, array in arrays.items()}, sep='/')
+        tree = traverse_util.unflatten_dict({key: array.to_numpy() for key, array in arrays.items()}, sep='/')
         save_params(output, tree, config, dtype='float32', metadata={'vocabulary': name, 'feature_lengths': lengths, 'step': step})
     print(f'wrote {output}' + ('' if name else f', without a tokenizer: {path} comes with none; --vocabulary names one'))
 
@@ -218,12 +218,12 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
     return {name: json.loads(text) for name, text in found.items()}
 
 
-def _find_run(path: pathlib.Path) -> checkpoints.Found | None:
-    return None if path.suffix == SUFFIX else checkpoints.find(path)
+def _find_run(path: pathlib.Path) -> checkpoints.FoundCheckpoint | None:
+    return None if path.suffix == SUFFIX else checkpoints.find_checkpoint(path)
 
 
 def _find_released(path: pathlib.Path) -> released.Released:
-    found = released.find(path)
+    found = released.open_released(path)
     if found is None:
         ours = f'a run folder with {checkpoints.FOLDER}/STEP, one of these steps, a {SUFFIX} file'
         raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}')

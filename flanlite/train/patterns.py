@@ -15,7 +15,7 @@ Tree = Any
 
 def matching(tree: Tree, patterns: Sequence[str]) -> Tree:
     """Say of each parameter whether a pattern matches its name."""
-    expressions = [compiled(pattern) for pattern in patterns]
+    expressions = [compile_pattern(pattern) for pattern in patterns]
     return jax.tree.map_with_path(lambda path, _: any(each.fullmatch(parameter_name(path)) for each in expressions), tree)
 
 
@@ -24,12 +24,12 @@ def check(tree: Tree, patterns: Sequence[str]) -> None:
     held = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))  # what is masked is a parameter, too
     names = [parameter_name(path) for path, _ in held]
     for pattern in patterns:
-        if not any(compiled(pattern).fullmatch(name) for name in names):
+        if not any(compile_pattern(pattern).fullmatch(name) for name in names):
             hint = config.closest(pattern, names) or f'the parameters are {", ".join(names[:3])} ... '
             raise ValueError(f'the pattern {pattern!r} matches no parameter; {hint}a pattern stands for whole names, as in encoder/.*')
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a pattern; what is no regular expression is a `ValueError`."""
     try:
         return re.compile(pattern)

@@ -22,7 +22,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.train import interop, lazy
-from flanlite.train.interop import Lazies
+from flanlite.train.interop import LazyArrays
 from flanlite.train.lazy import Index, LazyArray
 
 CONFIG_FILE = 'config.json'
@@ -49,13 +49,13 @@ class Released(NamedTuple):
     """
 
     config: ModelConfig
-    params: Lazies
+    params: LazyArrays
     vocabulary: str | None
     step: int
-    state: Callable[[], Lazies] | None = None
+    state: Callable[[], LazyArrays] | None = None
 
 
-def find(path: pathlib.Path) -> Released | None:
+def open_released(path: pathlib.Path) -> Released | None:
     """Open a checkpoint of T5X's or Hugging Face's; None where there is none at `path`.
 
     Args:
@@ -84,7 +84,7 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
     params = interop.stack_layers(target)
     number = path.name.removeprefix('checkpoint_')
     step = int(number) if number.isdigit() else 0
-    return Released(interop.config_of(params), params, None, step, lambda: dict(arrays('state/param_states')))
+    return Released(interop.infer_config(params), params, None, step, lambda: dict(arrays('state/param_states')))
 
 
 def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
@@ -105,7 +105,7 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
             for name, child in node.items():
                 yield from walk(f'{prefix}/{name}' if prefix else name, child)
         elif isinstance(node, np.ndarray):
-            yield prefix, lazy.held(node)
+            yield prefix, lazy.from_numpy(node)
 
     for name in part.split('/'):
         tree = tree.get(name, {})
@@ -155,7 +155,7 @@ def read_huggingface(path: pathlib.Path) -> Released:
     if config.logits_via_embedding:
         params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding twice
     elif 'token_embedder/embedding' in params:  # and some only once, where it serves for the logits too, unscaled
-        params.setdefault('decoder/logits_dense/kernel', lazy.transposed(params['token_embedder/embedding']))
+        params.setdefault('decoder/logits_dense/kernel', lazy.transpose(params['token_embedder/embedding']))
     return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
 
 
@@ -231,7 +231,7 @@ def write_huggingface(
         filled += size
     names = [SHARD.format(f'-{number:05}-of-{len(shards):05}' if len(shards) > 1 else '') for number in range(1, len(shards) + 1)]
     for file, members in zip(names, shards, strict=True):
-        values = {name: np.ascontiguousarray(tensors[name].whole(), np.float32) for name in members}
+        values = {name: np.ascontiguousarray(tensors[name].to_numpy(), np.float32) for name in members}
         save_file(values, path / file, {'format': 'pt'})
     if len(shards) > 1:
         total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())

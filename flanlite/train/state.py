@@ -48,11 +48,11 @@ def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner
         keys = parameter_name(path).split('/')
         for start in range(len(keys)):
             if found := params.get('/'.join(keys[start:])):
-                return partitioner.stored(leaf.shape, reduced_axes(leaf.shape, *found))
+                return partitioner.storage_sharding(leaf.shape, reduced_axes(leaf.shape, *found))
         return partitioner.replicated
 
     opt_state = jax.tree_util.tree_map_with_path(beside_parameter, abstract.opt_state)
-    placed = jax.tree.map(lambda leaf, axes: partitioner.stored(leaf.shape, axes), abstract.params, logical_axes)
+    placed = jax.tree.map(lambda leaf, axes: partitioner.storage_sharding(leaf.shape, axes), abstract.params, logical_axes)
     return TrainState(partitioner.replicated, placed, opt_state, placed if abstract.ema is not None else None)
 
 

@@ -76,7 +76,7 @@ def train_step(
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
         return _loss(optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings)
 
-    weights = models.whole(config, train_state.params)
+    weights = models.prepare_for_compute(config, train_state.params)
 
     def gradient(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
         grads, others = jax.grad(loss, has_aux=True)(weights, *data)
@@ -100,12 +100,12 @@ def train_step(
     if settings.norms_depth:
         sums |= norms.by_module(grads, settings.norms_depth, 'gradient_norm')
         sums |= norms.by_module(params, settings.norms_depth, 'parameter_norm')
-    return TrainState(train_state.step + 1, params, opt_state, optimizers.moved(train_state.ema, params, optimizer.ema_decay)), sums
+    return TrainState(train_state.step + 1, params, opt_state, optimizers.update_ema(train_state.ema, params, optimizer.ema_decay)), sums
 
 
 def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
     """Sum the loss and accuracy of a batch, without dropout."""
-    return _loss(models.whole(config, params), batch, None, config=config, settings=settings)[1][0]
+    return _loss(models.prepare_for_compute(config, params), batch, None, config=config, settings=settings)[1][0]
 
 
 def _loss(

@@ -81,7 +81,7 @@ def test_cache_repeats_and_reorders_rows():
     def run(cache):
         repeated = cache.repeat(2)
         written = repeated.write(jnp.int32(1), jnp.full((4, 1, 1, 2), -1.0), jnp.arange(8.0).reshape(4, 1, 1, 2))
-        return repeated, written, written.read(1), written.take(jnp.asarray([1, 1, 2, 2]))
+        return repeated, written, written.read(1), written.reorder(jnp.asarray([1, 1, 2, 2]))
 
     repeated, written, (_, value_BTHK), taken = jax.tree.map(np.asarray, run(cache))
     assert repeated.key_LBTHK.shape == (L, 4, 3, 1, 2)

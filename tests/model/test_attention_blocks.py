@@ -121,7 +121,7 @@ def test_blockwise_logits_are_t5xs(monkeypatch, kind):
 
 def chosen(platform, name, length):
     with activations.activation_rules(types.SimpleNamespace(platform=platform)):
-        return attention_module.choose(name, length, length)
+        return attention_module.choose_implementation(name, length, length)
 
 
 def test_choice_is_by_platform_and_size():

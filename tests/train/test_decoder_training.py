@@ -87,7 +87,7 @@ def test_a_model_of_the_other_kind_is_refused(whole, tmp_path):
     with pytest.raises(ValueError, match='of the kind that it was trained as, not a T5Config'):
         parameters.load_params(whole, toy.CONFIG)
     with pytest.raises(ValueError, match='expected the fields of a T5Config or DecoderOnlyConfig'):
-        kinds.from_fields({'vocab_size': 8, 'experts': 4})
+        kinds.config_from_fields({'vocab_size': 8, 'experts': 4})
 
 
 def batch_of(seed):

@@ -66,7 +66,7 @@ def test_t5xs_decoder_alone_is_read(per_layer):
             flat |= {name.replace('/layers/', f'/layers_{i}/'): np.full(shape.shape[1:], i, np.float32) for i in range(3)}
         else:
             flat[name] = np.zeros(shape.shape, np.float32)
-    assert interop.config_of(interop.stack_layers({name: lazy.held(value) for name, value in flat.items()})) == config
+    assert interop.infer_config(interop.stack_layers({name: lazy.from_numpy(value) for name, value in flat.items()})) == config
     params = t5x_fixtures.from_t5x(flat)
     models.check_params(config, params)
     np.testing.assert_array_equal(params['decoder']['layers']['mlp']['wo']['kernel'][:, 0, 0], [0, 1, 2])

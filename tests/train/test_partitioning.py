@@ -54,9 +54,9 @@ def test_rules_place_axes_as_t5x_does(dims, axes, expected):
     ],
 )
 def test_between_steps_parameters_lie_over_data_too(dims, shape, axes, expected):
-    assert partitioner_of(*dims).stored(shape, axes).spec == PartitionSpec(*expected)
+    assert partitioner_of(*dims).storage_sharding(shape, axes).spec == PartitionSpec(*expected)
     alone = partitioner_of(*dims, data=1)  # whose steps have nothing to gather
-    assert alone.stored(shape, axes).spec == alone.spec(axes)
+    assert alone.storage_sharding(shape, axes).spec == alone.spec(axes)
 
 
 def test_additional_rules_go_first():

@@ -34,7 +34,7 @@ KINDS = {'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned', 'u
 def drawn(config, seed=0):
     flat = traverse_util.flatten_dict(models.init_params(config, jax.random.key(seed)), sep='/')
     random = np.random.default_rng(seed)
-    return {name: lazy.held(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
+    return {name: lazy.from_numpy(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
 
 
 def written(folder, config, seed=0, **options):
@@ -102,7 +102,7 @@ def test_a_hugging_face_folder_gives_back_the_model(tmp_path, variant, shard_byt
     assert (folder / released.INDEX_FILE).exists() == (shard_bytes == 1_000)
     run = parameters.load_run(folder)
     assert run.config == config
-    expected = {name: value.whole() for name, value in drawn(config).items()}
+    expected = {name: value.to_numpy() for name, value in drawn(config).items()}
     got = traverse_util.flatten_dict(run.params, sep='/')
     assert set(got) == set(expected)
     for name, value in expected.items():
@@ -151,12 +151,12 @@ def test_relatives_of_t5_are_read(tmp_path, kind):
     params = drawn(config)
     described = json.loads((folder / 'config.json').read_text())
     (folder / 'config.json').write_text(json.dumps(described | {'model_type': kind, 'tie_word_embeddings': True}))
-    tensors = {name: value.whole().copy() for name, value in interop.to_huggingface(params).items()}
+    tensors = {name: value.to_numpy().copy() for name, value in interop.to_huggingface(params).items()}
     safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
     run = parameters.load_run(folder)
     assert run.config == config
     for name, value in traverse_util.flatten_dict(run.params, sep='/').items():
-        np.testing.assert_array_equal(value, params[name].whole(), err_msg=name)
+        np.testing.assert_array_equal(value, params[name].to_numpy(), err_msg=name)
 
 
 @pytest.mark.parametrize('kind', ['t5', 'mt5'])
@@ -213,7 +213,7 @@ def test_each_device_reads_its_part(tmp_path):
         reads.append(index)
         return np.arange(32.0).reshape(8, 4)[index]
 
-    stacked = lazy.stacked([lazy.LazyArray((8, 4), read), lazy.LazyArray((8, 4), read)])
+    stacked = lazy.stack([lazy.LazyArray((8, 4), read), lazy.LazyArray((8, 4), read)])
     np.testing.assert_array_equal(stacked.read((slice(1, 2), slice(2, 4), slice(None))), [np.arange(32.0).reshape(8, 4)[2:4]])
     assert reads == [(slice(2, 4), slice(None))]
 
@@ -227,11 +227,11 @@ def test_each_device_reads_its_part(tmp_path):
 def test_lazy_axes():
     array = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     index = (slice(0, 1), slice(1, 3), slice(1, 4), slice(2, 5))
-    np.testing.assert_array_equal(lazy.moved_first(lazy.held(array), 1).read(index), np.moveaxis(array, 1, 0)[index])
-    np.testing.assert_array_equal(lazy.transposed(lazy.held(array)).read(index[::-1]), array.T[index[::-1]])
+    np.testing.assert_array_equal(lazy.move_axis_first(lazy.from_numpy(array), 1).read(index), np.moveaxis(array, 1, 0)[index])
+    np.testing.assert_array_equal(lazy.transpose(lazy.from_numpy(array)).read(index[::-1]), array.T[index[::-1]])
     whole = array.reshape(2, 12, 5)
-    np.testing.assert_array_equal(lazy.joined(lazy.held(array), 1).read((slice(1, 2), slice(2, 9), slice(None))), whole[1:2, 2:9])
-    np.testing.assert_array_equal(lazy.layer(lazy.held(array), 1).read(index[1:]), array[1][index[1:]])
+    np.testing.assert_array_equal(lazy.merge_axes(lazy.from_numpy(array), 1).read((slice(1, 2), slice(2, 9), slice(None))), whole[1:2, 2:9])
+    np.testing.assert_array_equal(lazy.take_layer(lazy.from_numpy(array), 1).read(index[1:]), array[1][index[1:]])
 
 
 def test_what_cannot_be_read_says_why(tmp_path):

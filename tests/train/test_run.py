@@ -18,8 +18,8 @@ import toy
 
 from flanlite.cli import gin_config
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.train.config import TrainConfig
 from flanlite.train import journal, parameters, run
+from flanlite.train.config import TrainConfig
 from flanlite.train.meter import NonFiniteLoss
 
 STEPS = 12

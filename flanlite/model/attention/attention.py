@@ -55,7 +55,7 @@ def attention(
         ValueError: an unknown implementation, or one that does not run on the platform; a bias of other lengths.
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
-    chosen = choose(implementation, T, S)
+    chosen = choose_implementation(implementation, T, S)
     if chosen in ('xla', 'cudnn'):
         mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
         attend = _plain if chosen == 'xla' else _cudnn
@@ -67,7 +67,7 @@ def attention(
     return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
 
 
-def choose(implementation: str, targets: int, sources: int) -> str:
+def choose_implementation(implementation: str, targets: int, sources: int) -> str:
     """Choose how to attend on the platform that will run what is being traced.
 
     One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' leaves it where scores are large enough for
@@ -96,7 +96,7 @@ def _platform() -> str:
 
 def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
     """Spread the bias of self-attention once for all layers of a stack, where each would spread it otherwise."""
-    return spread_bias(bias_HN, length) if choose(implementation, length, length) in ('xla', 'cudnn') else bias_HN
+    return spread_bias(bias_HN, length) if choose_implementation(implementation, length, length) in ('xla', 'cudnn') else bias_HN
 
 
 def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
@@ -160,7 +160,7 @@ class KeysValues(NamedTuple):
     bias_HTS: jax.Array
 
 
-def attention_over(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+def attention_over_parts(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
     """Attend as `attention` does to keys that lie in several places, which need not be copied to one; every query must see one of them."""
 
     def part_logits(part: KeysValues) -> jax.Array:
@@ -184,23 +184,23 @@ class DecodingCache(NamedTuple):
     source_key_LBSHK: jax.Array
     source_value_LBSHK: jax.Array
 
-    def write(self, number: jax.Array, key_B1HK: jax.Array, value_B1HK: jax.Array) -> 'DecodingCache':
+    def write(self, layer_index: jax.Array, key_B1HK: jax.Array, value_B1HK: jax.Array) -> 'DecodingCache':
         """Write the keys and values of one layer at the next position."""
-        start = (number, 0, self.index, 0, 0)
+        start = (layer_index, 0, self.index, 0, 0)
         key_LBTHK = jax.lax.dynamic_update_slice(self.key_LBTHK, key_B1HK[None], start)
         value_LBTHK = jax.lax.dynamic_update_slice(self.value_LBTHK, value_B1HK[None], start)
         return self._replace(key_LBTHK=key_LBTHK, value_LBTHK=value_LBTHK)
 
-    def read(self, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def read(self, layer_index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Read key_BTHK and value_BTHK of one layer."""
-        return tuple(jax.lax.dynamic_index_in_dim(x, number, keepdims=False) for x in (self.key_LBTHK, self.value_LBTHK))
+        return tuple(jax.lax.dynamic_index_in_dim(x, layer_index, keepdims=False) for x in (self.key_LBTHK, self.value_LBTHK))
 
     def repeat(self, n: int) -> 'DecodingCache':
         """Repeat each row n times, for n continuations of each source."""
         rows = [jnp.repeat(x, n, axis=0) for x in (self.first_B, self.source_segments_BS)]
         return DecodingCache(self.index, *rows, *(jnp.repeat(x, n, axis=1) for x in self[3:]))
 
-    def take(self, rows_B: jax.Array) -> 'DecodingCache':
+    def reorder(self, rows_B: jax.Array) -> 'DecodingCache':
         """Let row i continue row `rows_B[i]`, which must be of the same source: its keys and values stay where they are."""
         return self._replace(key_LBTHK=self.key_LBTHK[:, rows_B], value_LBTHK=self.value_LBTHK[:, rows_B])
 

@@ -90,7 +90,7 @@ def backward(
     row = pl.BlockSpec((1, 1, 1, bt), lambda h, b, j, i, _: (b, h, 0, i))
     keys = pl.BlockSpec((1, 1, K, bs), lambda h, b, j, i, _: (b, h, 0, j))
     has_bias = inputs.bias_HN is not None
-    dq_BHKT, dk_BHKS, dv_BHKS, dbias_HRN = pl.pallas_call(
+    dq_BHKT, dk_BHKS, dv_BHKS, dbias_H8N = pl.pallas_call(
         functools.partial(_backward_kernel, grid),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=1,
@@ -127,8 +127,8 @@ def backward(
     )
     dbias_HN = None
     if has_bias:
-        padded_HRN = jnp.pad(dbias_HRN, ((0, 0), (0, 0), (0, ROWS)))
-        dbias_HN = sum(padded_HRN[:, r, r : r + T + S] for r in range(ROWS))[:, ::-1]
+        padded_H8N = jnp.pad(dbias_H8N, ((0, 0), (0, 0), (0, ROWS)))
+        dbias_HN = sum(padded_H8N[:, r, r : r + T + S] for r in range(ROWS))[:, ::-1]
     return Gradients(*(x.swapaxes(2, 3) for x in (dq_BHKT, dk_BHKS, dv_BHKS)), dbias_HN)
 
 
@@ -181,12 +181,12 @@ KERNELS = Kernels(forward, backward)
 def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
     """Transpose the inputs for the kernels, and order biases by query position minus key position."""
     q_BHKT, k_BHKS, v_BHKS = (x.swapaxes(2, 3) for x in inputs[:3])
-    bias_HRN = None
+    bias_H8N = None
     if inputs.bias_HN is not None:
         n = inputs.bias_HN.shape[1]
         padded_HN = jnp.pad(inputs.bias_HN[:, ::-1], ((0, 0), (ROWS, 0)))
-        bias_HRN = jnp.stack([padded_HN[:, ROWS - r : ROWS - r + n] for r in range(ROWS)], axis=1)
-    return q_BHKT, k_BHKS, v_BHKS, inputs.q_segments_BT[:, None], inputs.kv_segments_BS[..., None], inputs.first_BS[..., None], bias_HRN
+        bias_H8N = jnp.stack([padded_HN[:, ROWS - r : ROWS - r + n] for r in range(ROWS)], axis=1)
+    return q_BHKT, k_BHKS, v_BHKS, inputs.q_segments_BT[:, None], inputs.kv_segments_BS[..., None], inputs.first_BS[..., None], bias_H8N
 
 
 def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[pl.BlockSpec | None]:
@@ -225,11 +225,11 @@ def _window(i: jax.Array, j: jax.Array, bt: int, bs: int, num_sources: int) -> p
     return pl.ds(pl.multiple_of(i * bt + (num_sources - 1 - j) * bs, 128), bt + bs)
 
 
-def _spread_diagonals(x_RN: jax.Array, bs: int) -> jax.Array:
+def _spread_diagonals(x_8N: jax.Array, bs: int) -> jax.Array:
     """Spread `ROWS` rows of biases to a tile of `bs` rows, doubling them: the lower half is the upper moved right."""
-    while x_RN.shape[0] < bs:
-        x_RN = jnp.concatenate([x_RN, pltpu.roll(x_RN, x_RN.shape[0], axis=1)], axis=0)
-    return x_RN[:, bs:]
+    while x_8N.shape[0] < bs:
+        x_8N = jnp.concatenate([x_8N, pltpu.roll(x_8N, x_8N.shape[0], axis=1)], axis=0)
+    return x_8N[:, bs:]
 
 
 def _sum_diagonals(x_ST: jax.Array) -> jax.Array:
