@@ -11,6 +11,7 @@ from flanlite.data.rendering import promptsource, rendering
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.metrics import metrics
 from flanlite.mixtures.t0 import groups
 
 FILE = """\
@@ -140,6 +141,13 @@ def test_a_prompt_is_a_data_set(folder, monkeypatch):
     tally = rendering.Tally()
     assert [item.targets for item in rendering.render(other, 'train', tally=tally)] == ['5 m'] and tally.filtered == {'keep': 1}
     assert spec.fingerprint() != other.fingerprint() and spec.family == 'harbours'
+
+
+def test_metrics_of_prompts_are_checked(folder, monkeypatch):
+    assert set(promptsource.METRICS.values()) <= set(metrics.METRICS)
+    monkeypatch.setitem(promptsource.METRICS, 'Accuracy', 'acuracy')
+    with pytest.raises(ValueError, match="data set 'harbours_skerry_Open_or_not_': unknown metric 'acuracy'; did you mean accuracy"):
+        promptsource.data_set(source(prompts(folder)['Open, or not?']), 'sentiment')
 
 
 def test_what_is_missing_is_named(folder, monkeypatch):
