@@ -78,7 +78,7 @@ class Shots:
         return dataclasses.replace(self, budget=min(filter(None, (self.budget, length)), default=BUDGET))
 
 
-def sample(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
+def sample_pool(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
     """Keep a random `POOL` of (number, row) pairs, in random order; holds no more of them in memory."""
     draw = random.Random(seed)
     return [(number, row) for _, number, row in heapq.nsmallest(POOL, ((draw.random(), number, row) for number, row in rows))]

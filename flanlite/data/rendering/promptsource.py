@@ -135,7 +135,7 @@ class PromptSource:
         return f'{self.source.version()} {fingerprints.of(self.prompt)}'
 
 
-def data_set(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec:
+def make_spec(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec:
     """Make the data set of one prompt.
 
     Args:
@@ -187,7 +187,7 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
     return None
 
 
-def keys(folder: pathlib.Path) -> list[tuple[str, str | None]]:
+def list_data_sets(folder: pathlib.Path) -> list[tuple[str, str | None]]:
     """List the data sets of a folder of prompts, with their configurations: (data set, configuration or None)."""
     found = []
     for file in sorted(folder.rglob(FILE)):
@@ -199,7 +199,7 @@ def keys(folder: pathlib.Path) -> list[tuple[str, str | None]]:
 
 
 @functools.cache
-def read(folder: pathlib.Path, name: str, config: str | None = None) -> tuple[Prompt, ...]:
+def read_prompts(folder: pathlib.Path, name: str, config: str | None = None) -> tuple[Prompt, ...]:
     """Read a data set's prompts, sorted by name.
 
     Raises:

@@ -87,7 +87,7 @@ def open_exemplars(
         raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
     rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)
     pool = []
-    for row, raw in fewshot.sample(((row, raw) for row, _, raw in rows), shots.seed):
+    for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
             pool.append((row, spec.example(raw)['texts']))
     return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')

@@ -20,11 +20,11 @@ def of(*values: Any) -> str:
     functions count by name only. Module-level lists and dictionaries count when their name is in capitals, as a constant's is.
     """
     seen: dict[int, tuple[int, Any]] = {}
-    text = '\x00'.join(describe(value, seen) for value in values)
+    text = '\x00'.join(canonical_text(value, seen) for value in values)
     return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
 
 
-def describe(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
+def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     """Describe a value in text that is the same in every process and differs where the value does.
 
     Functions and classes are described where they are met first, and numbered in `seen`, which also keeps them alive, so that no id
@@ -33,36 +33,36 @@ def describe(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     if isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, list | tuple):
-        return f'[{",".join(describe(item, seen) for item in value)}]'
+        return f'[{",".join(canonical_text(item, seen) for item in value)}]'
     if isinstance(value, set | frozenset):
-        return f'{{{",".join(sorted(describe(item, {}) for item in value))}}}'
+        return f'{{{",".join(sorted(canonical_text(item, {}) for item in value))}}}'
     if isinstance(value, dict):
-        return f'{{{",".join(f"{describe(key, seen)}:{describe(item, seen)}" for key, item in value.items())}}}'
+        return f'{{{",".join(f"{canonical_text(key, seen)}:{canonical_text(item, seen)}" for key, item in value.items())}}}'
     if isinstance(value, re.Pattern):
         return repr((value.pattern, value.flags))
     if isinstance(value, types.MethodType):
-        return describe([value.__self__, value.__func__], seen)
+        return canonical_text([value.__self__, value.__func__], seen)
     if isinstance(value, functools.partial):
-        return describe([value.func, value.args, value.keywords], seen)
+        return canonical_text([value.func, value.args, value.keywords], seen)
     if id(value) in seen:
         return f'#{seen[id(value)][0]}'
     seen[id(value)] = (len(seen), value)
     if isinstance(value, types.FunctionType):
-        return describe_function(value, seen)
+        return function_text(value, seen)
     if hasattr(value, '__wrapped__'):  # a function behind a decorator such as functools.cache
-        return describe(value.__wrapped__, seen)
+        return canonical_text(value.__wrapped__, seen)
     if isinstance(value, type):
-        return describe_class(value, seen)
+        return class_text(value, seen)
     if dataclasses.is_dataclass(value):
         fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
-        return f'{type(value).__qualname__}{describe(fields, seen)}'
+        return f'{type(value).__qualname__}{canonical_text(fields, seen)}'
     if followed(type(value).__module__):
         attributes = sorted(getattr(value, '__dict__', {}).items())
-        return describe([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
+        return canonical_text([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
     return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
 
 
-def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
+def function_text(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
     """Describe a function: its code, defaults and captured values, and whatever its code names."""
     if not followed(function.__module__):
         return f'<{function.__module__}.{function.__qualname__}>'
@@ -72,16 +72,16 @@ def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, A
     for code in codes:
         parts += [code.co_code, code.co_names, [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]]
     names = {name for code in codes for name in code.co_names}
-    return f'({",".join(describe(part, seen) for part in parts + named_values(function.__globals__, names))})'
+    return f'({",".join(canonical_text(part, seen) for part in parts + named_values(function.__globals__, names))})'
 
 
-def describe_class(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
+def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
     """Describe a class by its name and, where it is followed, its methods and constants."""
     if not followed(cls.__module__):
         return f'<{cls.__module__}.{cls.__qualname__}>'
     members = [getattr(member, '__func__', getattr(member, 'fget', member)) for member in vars(cls).values()]
     counted = [member for member in members if isinstance(member, PLAIN + (types.FunctionType, tuple))]
-    return f'{cls.__qualname__}{describe(counted, seen)}'
+    return f'{cls.__qualname__}{canonical_text(counted, seen)}'
 
 
 def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:

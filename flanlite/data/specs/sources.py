@@ -111,7 +111,7 @@ class Tfds:
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows in TFDS's order; `split` may be a slice as TFDS takes them."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         return self.read(split) if local is self else local.rows(split)
 
     def read(self, split: str) -> Iterator[Row]:
@@ -146,7 +146,7 @@ class Tfds:
 
     def version(self) -> str:
         """Name TFDS's version, or identify the files that stand in for it."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         return f'tfds {self.name}' if local is self else local.version()
 
 
@@ -172,7 +172,7 @@ class HuggingFace:
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows in the hub's order; `split` may be a slice."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         return self.read(split) if local is self else local.rows(split)
 
     def read(self, split: str) -> Iterator[Row]:
@@ -193,7 +193,7 @@ class HuggingFace:
 
     def version(self) -> str:
         """Name the revision, or identify the files that stand in for it."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         name = ' '.join(filter(None, ('huggingface', self.name, self.config, self.revision)))
         return name if local is self else local.version()
 
@@ -227,7 +227,7 @@ class InMemory:
         return f'{self.name} {fingerprints.of(self.function)}'
 
 
-def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
+def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
     """Return the JSON lines that stand in for a source in the data folder, else the source.
 
     Args:
@@ -248,7 +248,7 @@ def at_hand(source: Any) -> bool:
     """Say whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
     another, its `source`, is where that one is.
     """
-    source = resolve(getattr(source, 'source', source))
+    source = prefer_data_folder(getattr(source, 'source', source))
     if isinstance(source, Tfds):
         prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
@@ -257,7 +257,7 @@ def at_hand(source: Any) -> bool:
 
 def has_rows(source: Any, split: str) -> bool:
     """Say whether a folder's file for a split is there and has rows; what is read from elsewhere is not asked."""
-    if not isinstance(resolve(getattr(source, 'source', source)), JsonLines):
+    if not isinstance(prefer_data_folder(getattr(source, 'source', source)), JsonLines):
         return True
     try:
         return next(iter(source.rows(split)), None) is not None
@@ -299,7 +299,7 @@ def slice_bound(bound: str, count: int) -> int:
 
 def count_rows(source: Any, split: str) -> int | None:
     """Count a split's rows where that is quick; a source of another kind gives None."""
-    source = resolve(source)
+    source = prefer_data_folder(source)
     if isinstance(source, Tfds):
         import tensorflow_datasets as tfds
 
