@@ -146,7 +146,7 @@ def resolve(
     """
     bare_name, templates_in_name = naming.templates_in_name(name)
     templates_per_task, few_shot = templates_in_name or templates_per_task, Shots(shots)
-    check_settings(scheme, max_examples, max_rate, temperature, lineage, budget, epochs, templates_per_task)
+    check(scheme, max_examples, max_rate, temperature, lineage, budget, epochs, templates_per_task)
     found = naming.resolve_name(bare_name)
     if not found.collection and (few_shot.changes_inputs() or templates_per_task):
         raise ValueError(f"{name!r} is SeqIO's: got {shots=}, {templates_per_task=}; only flanlite's own data sets can be asked so")
@@ -195,7 +195,7 @@ def listed(names: Sequence[str]) -> str:
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
-def check_settings(
+def check(
     scheme: str,
     max_examples: int | str | None,
     max_rate: int | str | None,

@@ -29,7 +29,7 @@ CLUSTERS = (
     'question_classification',
 )
 
-# The twelve clusters of the paper (FLAN, figure 3), by those of its release.
+# The twelve clusters of the paper (FLAN, figure 3), each with the clusters of its release that it consists of.
 PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     'natural language inference': ('nli',),
     'commonsense': ('commonsense',),
@@ -47,7 +47,7 @@ PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# When the key is held out, the values leave the training mixture too (FLAN, section 2.2 and its release's task splits).
+# When the cluster on the left is held out, those on the right leave the training mixture too (FLAN, section 2.2, and its release's splits).
 OVERLAPS: dict[str, tuple[str, ...]] = {
     'reading_comprehension': ('reading_comprehension_commonsense',),
     'commonsense': ('reading_comprehension_commonsense',),
@@ -68,21 +68,21 @@ DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
-# What becomes of training data that descends from the same corpus as held-out data: it is dropped, named, or not looked at.
+# What to do with training data that descends from the same corpus as held-out data: drop it, name it, or ignore it.
 LINEAGE = ('strict', 'warn', 'off')
 
-# How far an evaluated data set lies from the training mixture (OPT-IML, section 2.3), the farthest first.
+# How far an evaluated data set is from the training mixture (OPT-IML, section 2.3), the farthest first.
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
 
 
 def check_cluster(cluster: str) -> None:
-    """Refuse what is no cluster, with the closest valid names."""
+    """Raise a `ValueError` where a name is not a cluster; the message has the closest valid names."""
     if cluster not in CLUSTERS:
         raise ValueError(f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are {", ".join(CLUSTERS)}')
 
 
 class Member(Protocol):
-    """What a split has to know of a data set; see `specs.DatasetSpec`. Plain text has no cluster, and always trains."""
+    """What a split needs to know of a data set; see `specs.DatasetSpec`. Plain text has no cluster, and is always trained on."""
 
     name: str
     cluster: str | None
@@ -126,12 +126,12 @@ def find_split(name: str, members: Sequence[Member]) -> Split:
 
 
 def without(test: Collection[str], members: Sequence[Member]) -> tuple[str, ...]:
-    """Name the data sets that can train and are not held out."""
+    """Return the names of the data sets that have training data and are not held out."""
     return tuple(member.name for member in members if member.splits.train and member.name not in test)
 
 
 def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
-    """List the data sets that can train by cluster, in the collection's order."""
+    """Return the names of the data sets that have training data, by cluster, in the collection's order."""
     found: dict[str, list[str]] = {}
     for member in members:
         if member.cluster and member.splits.train:
@@ -167,7 +167,7 @@ def intra_cluster(members: Sequence[Member]) -> Iterator[Split]:
 
 
 def family_of(member: Member) -> str:
-    """Return the family, by default the data set's own name."""
+    """Return a data set's family, which is its own name by default."""
     return getattr(member, 'family', '') or member.name
 
 
@@ -199,10 +199,10 @@ def diversity(members: Sequence[Member]) -> Iterator[Split]:
 
 
 def shared_corpora(members: Sequence[Member], train: Collection[str], test: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Name the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out data sets}}.
+    """Return the corpora that training data sets share with held-out ones: {data set: {corpus: held-out data sets}}.
 
-    What all data sets of a collection descend from is passed over, as the world that the pocket collection tells of: without it there
-    would be nothing to train on.
+    A corpus that all data sets of the collection descend from is ignored, such as the invented world of the pocket collection: if it
+    counted, nothing would be left to train on.
     """
     common = set.intersection(*(set(member.lineage) for member in members if member.cluster))
     held: dict[str, list[str]] = {}

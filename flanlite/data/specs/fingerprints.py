@@ -1,4 +1,8 @@
-"""Fingerprints of values and of code, so that a cache notices when what made it was edited."""
+"""Fingerprints of values and of code. A cache stores one, and is rebuilt when the code or settings that made it were edited.
+
+A function is hashed by its compiled code, since its source may not be at hand (in a notebook, say), and comments should not count. Its
+docstring does count, as one of its constants.
+"""
 
 import dataclasses
 import functools
@@ -14,10 +18,14 @@ INSTALLED = ('site-packages', 'dist-packages')
 
 
 def of(*values: Any) -> str:
-    """Hash values; functions count by their code, constants and captured values, and so do the functions they call.
+    """Hash values. A function counts by its code, constants, defaults and captured values, and by the functions that it calls.
 
-    Followed are the functions, classes and constants that the code names, within flanlite and outside installed packages: a library's
-    functions count by name only. Module-level lists and dictionaries count when their name is in capitals, as a constant's is.
+    The functions, classes and constants that the code names are followed into flanlite and the user's own modules. Functions of the
+    standard library and of installed packages count by their name only. Lists and dictionaries of a module count if their name is in
+    capitals, as the name of a constant is: others may be caches that change while the program runs.
+
+    Returns:
+        16 hexadecimal digits, the same in every process.
     """
     seen: dict[int, tuple[int, Any]] = {}
     text = '\x00'.join(canonical_text(value, seen) for value in values)
@@ -25,10 +33,11 @@ def of(*values: Any) -> str:
 
 
 def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a value in text that is the same in every process and differs where the value does.
+    """Return a text for a value that is the same in every process, and differs where the value differs.
 
-    Functions and classes are described where they are met first, and numbered in `seen`, which also keeps them alive, so that no id
-    comes twice. Equal constants may or may not be one object, so they are always described in full.
+    A function or class is written in full where it is met first, and as its number in `seen` after that, so that functions that call each
+    other come to an end. `seen` also holds the object itself: otherwise it might be freed, and another one get the same id. Constants are
+    always written in full, since Python decides whether equal constants are one object.
     """
     if isinstance(value, PLAIN):
         return repr(value)
@@ -63,7 +72,7 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
 
 
 def function_text(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a function: its code, defaults and captured values, and whatever its code names."""
+    """Return a function's text: its code, defaults and captured values, and the values that its code names."""
     if not followed(function.__module__):
         return f'<{function.__module__}.{function.__qualname__}>'
     parts = [function.__defaults__, function.__kwdefaults__]
@@ -76,7 +85,7 @@ def function_text(function: types.FunctionType, seen: dict[int, tuple[int, Any]]
 
 
 def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a class by its name and, where it is followed, its methods and constants."""
+    """Return a class's text: its name and, where its module is followed, its methods and constants."""
     if not followed(cls.__module__):
         return f'<{cls.__module__}.{cls.__qualname__}>'
     members = [getattr(member, '__func__', getattr(member, 'fget', member)) for member in vars(cls).values()]
@@ -85,7 +94,11 @@ def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
 
 
 def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
-    """Collect what names stand for in a module: functions, classes, constants, and the same of modules named there."""
+    """Return the values that names have in a module: functions, classes, constants, and those of the modules that are named there.
+
+    Of a module (`text` in `text.concat`) only the attributes that the code names too are taken. Which attribute belongs to which module is
+    not in the compiled code, so a few too many may count, which costs a rebuild at worst.
+    """
     values = []
     for name in sorted(names & set(namespace)):
         value = namespace[name]
@@ -98,13 +111,13 @@ def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
 
 
 def nested_codes(code: types.CodeType) -> list[types.CodeType]:
-    """List a code object and those of the functions, lambdas and comprehensions inside it."""
+    """Return a code object and those of the functions, lambdas and comprehensions inside it."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return [code] + [nested for constant in inner for nested in nested_codes(constant)]
 
 
 def cell_filled(cell: types.CellType) -> bool:
-    """Say whether a captured variable has a value yet."""
+    """Return whether a captured variable has a value yet; a function that calls itself is captured before it has one."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -114,7 +127,7 @@ def cell_filled(cell: types.CellType) -> bool:
 
 @functools.cache
 def followed(module: str) -> bool:
-    """Say whether a module's code counts: flanlite's and the user's own, not the standard library's and installed packages'."""
+    """Return whether a module's code counts: that of flanlite and the user does, the standard library and installed packages do not."""
     package = module.partition('.')[0]
     if package == 'flanlite':
         return True
