@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flanlite.metrics import metrics
+from flanlite.metrics.metric import ratio
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -140,7 +141,7 @@ class Summary:
 def nanmean(values: np.ndarray, axis: int) -> np.ndarray:
     """Return the mean without nan values; nan where all are nan, without a warning."""
     valid = ~np.isnan(values)
-    return metrics.ratio(np.where(valid, values, 0.0).sum(axis), valid.sum(axis))
+    return ratio(np.where(valid, values, 0.0).sum(axis), valid.sum(axis))
 
 
 def percentiles(values: np.ndarray, places: Sequence[float]) -> list[float]:

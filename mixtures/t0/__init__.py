@@ -61,9 +61,9 @@ def members(name: str) -> tuple[DatasetSpec, ...]:
     source = HuggingFace(groups.HUB[listed.hub], config, revision=groups.REVISIONS.get(listed.hub))
     splits = Splits(*groups.SPLITS.get(name, ('train', 'validation', None)))
     settings = {'splits': splits, 'lineage': like.lineage, 'train_examples': listed.train or None}
-    prompts = promptsource.read(PROMPTS, listed.hub, listed.config)
+    prompts = promptsource.read_prompts(PROMPTS, listed.hub, listed.config)
     sources = [promptsource.PromptSource(source, prompt, groups.RENAMED.get(listed.hub, ())) for prompt in prompts]
-    made = [promptsource.data_set(source, like.cluster, licence=like.licence, link=like.link, **settings) for source in sources]
+    made = [promptsource.make_spec(source, like.cluster, licence=like.licence, link=like.link, **settings) for source in sources]
     if listed.hub == 'anli':  # whose rounds are splits of one data set at the hub
         made = [dataclasses.replace(task, name=f'{task.name}_{name.rpartition("_")[2]}') for task in made]
     return tuple(task for task in made if task.name not in groups.LEFT_OUT)
@@ -82,7 +82,7 @@ def counted(name: str) -> Prompted:
     listed = groups.LISTED[name]
     if PROMPTS is None:
         return Prompted(listed.train, listed.prompts)
-    prompts = len(promptsource.read(PROMPTS, listed.hub, listed.config))
+    prompts = len(promptsource.read_prompts(PROMPTS, listed.hub, listed.config))
     return Prompted(listed.train, prompts, tasks=prompts)
 
 

@@ -29,7 +29,7 @@ class Whole:
         """Read all rows; the only split is `test`."""
         if split != 'test':
             raise ValueError(f'{self.source.config} of BIG-bench is for evaluation only: got the split {split!r}, expected test')
-        local = sources.resolve(self.source)
+        local = sources.prefer_data_folder(self.source)
         return local.rows('train+validation' if local is self.source else 'test')
 
     def version(self) -> str:

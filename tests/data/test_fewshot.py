@@ -119,11 +119,11 @@ def test_the_form_of_the_release():
 
 def test_a_sample_is_random_and_small(monkeypatch):
     monkeypatch.setattr(fewshot, 'POOL', 50)
-    found = fewshot.sample(((number, str(number)) for number in range(1_000)), seed=3)
+    found = fewshot.sample_pool(((number, str(number)) for number in range(1_000)), seed=3)
     numbers = [number for number, _ in found]
     assert len(set(numbers)) == 50 and numbers != sorted(numbers) and 350 < np.mean(numbers) < 650
-    assert found == fewshot.sample(((number, str(number)) for number in range(1_000)), seed=3)
-    assert found != fewshot.sample(((number, str(number)) for number in range(1_000)), seed=4)
+    assert found == fewshot.sample_pool(((number, str(number)) for number in range(1_000)), seed=3)
+    assert found != fewshot.sample_pool(((number, str(number)) for number in range(1_000)), seed=4)
 
 
 @pytest.fixture

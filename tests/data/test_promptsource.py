@@ -11,6 +11,7 @@ from flanlite.data.rendering import promptsource, rendering
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.metrics import metrics
 from flanlite.mixtures.t0 import groups
 
 FILE = """\
@@ -56,7 +57,7 @@ def folder(tmp_path):
 
 
 def prompts(folder):
-    return {prompt.name: prompt for prompt in promptsource.read(folder, 'harbours', 'skerry')}
+    return {prompt.name: prompt for prompt in promptsource.read_prompts(folder, 'harbours', 'skerry')}
 
 
 def source(prompt, rows=ROWS, **changes):
@@ -67,7 +68,7 @@ def test_folders_are_found(folder, tmp_path, monkeypatch):
     assert folder == tmp_path / 'promptsource' / 'templates'
     assert promptsource.find_folder(tmp_path / 'promptsource') == promptsource.find_folder(folder) == folder
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path))
-    assert promptsource.find_folder() == folder and promptsource.keys(folder) == [('harbours', 'skerry')]
+    assert promptsource.find_folder() == folder and promptsource.list_data_sets(folder) == [('harbours', 'skerry')]
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path / 'nowhere'))
     with pytest.raises(ValueError, match=r'no templates.yaml of promptsource in .*nowhere.*expected a checkout'):
         promptsource.find_folder()
@@ -89,7 +90,7 @@ def test_prompts_are_read(folder):
     assert [prompt.original_task for prompt in found.values()] == [True, False]
     assert found['a depth'].columns() == {'depth', 'name'}
     with pytest.raises(ValueError, match='no prompts for lakes'):
-        promptsource.read(folder, 'lakes')
+        promptsource.read_prompts(folder, 'lakes')
 
 
 def test_prompts_are_rendered(folder):
@@ -123,14 +124,14 @@ def test_the_sandbox_holds(folder):
 
 def test_a_prompt_is_a_data_set(folder, monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    spec = promptsource.data_set(source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    spec = promptsource.make_spec(source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test'))
     specs.register(specs.Collection('harbours', (spec,), vocabulary='bytes'))
     assert list(specs.lint(spec, spec.source.rows('train'), count=1)) == []
     (first, _) = rendering.render(spec, 'train')
     assert (first.inputs, first.targets) == ('Harbour: Old ||| New. Is it closed or open?', 'open')
     (example, _) = rendering.examples(spec, 'test', vocabularies.load('bytes'), renderings='all')
     assert example.options == ('closed', 'open')
-    other = promptsource.data_set(source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    other = promptsource.make_spec(source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test'))
     specs.register(specs.Collection('depths', (other,), vocabulary='bytes'))
     for each, count in ((spec, 2), (other, 1)):
         seqio_way = tasks.task(each.name).get_dataset(sequence_length=None, split='train', shuffle=False).as_numpy_iterator()
@@ -142,11 +143,18 @@ def test_a_prompt_is_a_data_set(folder, monkeypatch):
     assert spec.fingerprint() != other.fingerprint() and spec.family == 'harbours'
 
 
+def test_metrics_of_prompts_are_checked(folder, monkeypatch):
+    assert set(promptsource.METRICS.values()) <= set(metrics.METRICS)
+    monkeypatch.setitem(promptsource.METRICS, 'Accuracy', 'acuracy')
+    with pytest.raises(ValueError, match="data set 'harbours_skerry_Open_or_not_': unknown metric 'acuracy'; did you mean accuracy"):
+        promptsource.make_spec(source(prompts(folder)['Open, or not?']), 'sentiment')
+
+
 def test_what_is_missing_is_named(folder, monkeypatch):
     (folder / 'rivers').mkdir()
     (folder / 'rivers' / 'templates.yaml').write_text('templates: [1]')
     with pytest.raises(ValueError, match='is no file of prompts'):
-        promptsource.read(folder, 'rivers')
+        promptsource.read_prompts(folder, 'rivers')
     for module in ('yaml', 'jinja2', 'jinja2.sandbox'):
         monkeypatch.setitem(sys.modules, module, None)
     promptsource.environment.cache_clear()
@@ -261,8 +269,8 @@ def test_every_prompt_of_a_checkout(capsys):
     pytest.importorskip('jinja2')
     folder = promptsource.find_folder(CHECKOUT)
     counts, failed = collections.Counter(), []
-    for name, config in promptsource.keys(folder):
-        for prompt in promptsource.read(folder, name, config):
+    for name, config in promptsource.list_data_sets(folder):
+        for prompt in promptsource.read_prompts(folder, name, config):
             outcome = attempt(prompt)
             counts[outcome if outcome in ('rendered', 'skipped') else 'failed'] += 1
             if outcome not in ('rendered', 'skipped'):

@@ -48,15 +48,15 @@ def test_a_local_folder_stands_in_for_tfds(tmp_path, monkeypatch):
     write(tmp_path / 'super_glue_rte', 'train')
     write(tmp_path / 'elsewhere', 'validation', ROWS[:4], packed=True)
     source, other = Tfds('super_glue/rte:1.0.2'), Tfds('glue/rte:2.0.0', folder='elsewhere')
-    assert sources.resolve(source) is source
-    assert isinstance(sources.resolve(source, tmp_path), JsonLines)
+    assert sources.prefer_data_folder(source) is source
+    assert isinstance(sources.prefer_data_folder(source, tmp_path), JsonLines)
     assert source.version() == 'tfds super_glue/rte:1.0.2'
     monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
     assert [row['id'] for row in source.rows('train[:-8]')] == [0, 1]
     assert [row['id'] for row in other.rows('validation_matched')] == [0, 1, 2, 3]
     assert source.version().startswith('jsonl super_glue_rte ')
     assert [row['id'] for row in JsonLines('elsewhere').rows('validation[3:]')] == [3]
-    assert sources.resolve(HuggingFace('allenai/social_i_qa', 'plain', folder='elsewhere')).folder == str(tmp_path / 'elsewhere')
+    assert sources.prefer_data_folder(HuggingFace('allenai/social_i_qa', 'plain', folder='elsewhere')).folder == str(tmp_path / 'elsewhere')
     assert HuggingFace('allenai/social_i_qa', 'plain').local_name() == 'allenai_social_i_qa_plain'
 
 

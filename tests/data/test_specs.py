@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 from toy_specs import TEMPLATES, choices, colours, prose
@@ -55,13 +56,58 @@ def test_styles():
         spec.style_templates('plain')
 
 
-def test_unknown_cluster_and_objective():
-    with pytest.raises(ValueError, match='did you mean nli'):
-        colours(cluster='nlii')
-    with pytest.raises(ValueError, match='expected span_corruption or prefix_lm'):
-        prose(objective='mlm')
-    with pytest.raises(ValueError, match='no templates'):
-        colours(templates=())
+@pytest.mark.parametrize('change, said', [
+    ({'name': ''}, "got the name ''; expected letters, digits"),
+    ({'name': 'a/b'}, "got the name 'a/b'"), ({'name': 'a*'}, 'got the name'), ({'name': 'a b'}, 'got the name'),
+    ({'cluster': 'nlii'}, "unknown cluster 'nlii'; did you mean nli"),
+    ({'metric': 'acuracy'}, "unknown metric 'acuracy'; did you mean accuracy.*the metrics are accuracy, accuracy_f1,.* rouge"),
+    ({'metric': ''}, "unknown metric ''; the metrics are"),
+    ({'options': ('a', 'b', 'a')}, r"got options=\('a', 'b', 'a'\); expected different texts, but 'a' is there 2 times"),
+    ({'options': 'yes'}, "got options='yes'; expected a tuple of texts"), ({'options': ('a', ' ')}, 'got options=.*not empty'),
+    ({'lineage': 'BNC'}, "got lineage='BNC'; expected a tuple of texts"),
+    ({'max_examples': 0}, 'got max_examples=0; expected a number from 1'), ({'max_rate': -1}, 'got max_rate=-1; expected a number from 1'),
+    ({'train_examples': -5}, 'got train_examples=-5; expected a number from 0'),
+    ({'templates': ()}, 'it has no templates; expected at least one'),
+    ({'templates': Template('{question}')}, r'got templates=Template.*; expected a tuple of Template\(...\)'),
+    ({'baselines': ('{question}',)}, r'got baselines=.*; expected a tuple of Template\(...\)'),
+])  # fmt: skip
+def test_settings_of_a_data_set_that_cannot_be(change, said):
+    with pytest.raises(ValueError, match=f'^data set {re.escape(repr(change.get("name", "toy_colours")))}: {said}'):
+        colours(**change)
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'name': 'a+b'}, 'got the name'), ({'objective': 'mlm'}, "unknown objective 'mlm'; expected span_corruption or prefix_lm"),
+    ({'length': 1}, 'got length=1; expected a number from 2'), ({'corruptions': 0}, 'got corruptions=0; expected a number from 1'),
+    ({'density': 1.0}, 'got density=1.0; expected a share'), ({'mean_span': 0.0}, 'got mean_span=0.0; expected a number of tokens above 0'),
+    ({'longest_target': 0}, 'got longest_target=0'), ({'max_rate': 0}, 'got max_rate=0'), ({'lineage': 'web'}, "got lineage='web'"),
+])  # fmt: skip
+def test_settings_of_a_text_that_cannot_be(change, said):
+    with pytest.raises(ValueError, match=f'^text .*: {said}'):
+        prose(**change)
+
+
+@pytest.mark.parametrize('split', ['', 'train[:-200', 'train]', 'train+', '[:5]', 5])
+def test_splits_that_cannot_be(split):
+    with pytest.raises(ValueError, match=f'got the test split {re.escape(repr(split))}; expected None or such as'):
+        specs.Splits(test=split)
+
+
+def test_splits_that_can_be():
+    specs.Splits('train[:-200]+extra', 'train[10%:](pct1_dropremainder)', 'validation[:50%] + test')
+    with pytest.raises(ValueError, match='got no split at all'):
+        specs.Splits(None, None, None)
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'name': 'a b'}, 'got the name'), ({'max_examples': 0}, 'got max_examples=0'),
+    ({'max_rates': {'toy_colours': 0}}, 'got toy_colours=0'),
+    ({'max_rates': {'toy_colour': 5}}, "max_rates has 'toy_colour'; did you mean toy_colours.*its data sets are toy_colours"),
+    ({'prompted': {'other': specs.Prompted(1, 1)}}, "prompted has 'other'; its data sets are toy_colours"),
+])  # fmt: skip
+def test_settings_of_a_collection_that_cannot_be(change, said):
+    with pytest.raises(ValueError, match=f'^collection .*: {said}'):
+        Collection(**({'name': 'toy', 'specs': (colours(),)} | change))
 
 
 def test_registry():
@@ -123,7 +169,7 @@ def test_lint_of_rows():
 
     assert "row 0: the field 'question' is empty" in faults(fields=lambda row: {'question': ' ', 'answer': 1})
     assert 'row 0 cannot be read: KeyError' in faults(fields=lambda row: {'question': row['missing'], 'answer': 1})
-    assert 'two options are the same' in faults(options=('red', 'red'))
+    assert 'two options are the same' in faults(fields=lambda row: {'question': 'q', 'options': ['red', 'red'], 'answer': 1})
     assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
     assert '1 of 2 templates show the options' in '/'.join(specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows))
     told = faults(options=(), baselines=(), fields=lambda row: {'question': 'q', 'answer': 'of asking'})

@@ -16,8 +16,16 @@ def test_missing_field_is_named():
 
 @pytest.mark.parametrize('text', ['{a', '{a.b}', '{0}', '{}', '{a!r}', '{a:>3}'])
 def test_bad_places_are_refused(text):
-    with pytest.raises(ValueError, match='template'):
-        templates.fill(text, {'a': ''})
+    for make in (lambda: templates.fill(text, {'a': ''}), lambda: Template(text), lambda: Template('{a}', text)):
+        with pytest.raises(ValueError, match='template'):
+            make()
+
+
+def test_templates_without_a_field_are_refused():
+    with pytest.raises(ValueError, match=r"inputs without a field: 'What\?'; expected at least one, such as \{premise\}"):
+        Template('What?')
+    with pytest.raises(ValueError, match=r"targets without a field: 'yes'; expected at least one, such as \{answer\}"):
+        Template('{a}', 'yes')
 
 
 def test_options_block():
@@ -27,8 +35,7 @@ def test_options_block():
 FAULTS = {
     'expected 10': (),
     "names the field 'c'": (Template('{a} {c}'),),
-    'without a field: ': (Template('{a}', 'yes'),),
-    'inputs without a field': (Template('What?'),),
+
     'shows its own target {answer}': (Template('{a} {answer}'),),
     'not marked inverted': (Template('{answer}', '{a}'),),
     'templates 0 and 1 have nearly the same wording': (Template('Say {a}'), Template('say  {a} ')),

@@ -140,7 +140,7 @@ def test_tensorflow_agrees():
 @pytest.mark.parametrize('name', SPECS)
 def test_real_rows(name):
     """The first rows of every split that the data folder has render with every template."""
-    source = sources.resolve(SPECS[name].source, DATA)
+    source = sources.prefer_data_folder(SPECS[name].source, DATA)
     if not isinstance(source, sources.JsonLines):
         pytest.skip(f'{DATA} has no {name}')
     for split in source.files():

@@ -331,7 +331,7 @@ def test_tensorflow_agrees():
 def test_real_rows(name, monkeypatch):
     """The first rows of every split that the data folder has render with every template."""
     monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
-    source = sources.resolve(getattr(ALL[name].source, 'source', ALL[name].source))
+    source = sources.prefer_data_folder(getattr(ALL[name].source, 'source', ALL[name].source))
     if not isinstance(source, sources.JsonLines):
         pytest.skip(f'{DATA} has no {name}')
     for split in source.files():
@@ -344,7 +344,7 @@ def test_prompts_of_a_checkout_fit_the_rows_of_the_hub():
     pytest.importorskip('jinja2')
     folder, rendered, skipped = promptsource.find_folder(CHECKOUT), 0, 0
     for name, listed in groups.LISTED.items():
-        prompts = promptsource.read(folder, listed.hub, listed.config)
+        prompts = promptsource.read_prompts(folder, listed.hub, listed.config)
         assert len(prompts) == listed.prompts, f'{name}: the table says {listed.prompts} prompts'
         for prompt in prompts:
             rows = sources.InMemory(lambda split, name=name: [t0_rows.HUB[name]], name=name)

@@ -100,7 +100,7 @@ def test_mocked_rows_render(name, mocked):
     assert len(examples) == ROWS and None not in examples
     shown = (*spec.templates, *spec.baselines, spec.bare_template())
     assert len(shown) <= ROWS
-    rendered = tasks.render(dataset, spec=spec, shown=shown, rendering=0).as_numpy_iterator()
+    rendered = tasks.render_tensors(dataset, spec=spec, shown=shown, rendering=0).as_numpy_iterator()
     for place, (example, found) in enumerate(zip(examples, rendered, strict=True)):
         template = shown[place % len(shown)]
         for part in ('inputs', 'targets'):

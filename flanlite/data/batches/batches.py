@@ -40,7 +40,7 @@ class Order:
         self._phases, self._seeds = np.array(hashes) / 2**32, np.array(hashes, np.uint64) << np.uint64(32)
         self._sizes = np.array([split.num_examples for split in self.splits])
 
-    def describe(self) -> str:
+    def identity(self) -> str:
         """Name all that decides the order."""
         tasks = [(split.name, split.num_examples, float(share).hex()) for split, share in zip(self.splits, self._shares, strict=True)]
         return json.dumps([self.seed, self.window, tasks])
@@ -77,7 +77,7 @@ class RowReader:
         self._order, self._capacity, self._pack, self._converter = order, capacity, pack, CONVERTERS[converter]
         self._batch_size = batch_size
         self._mine = frozenset(host_rows)
-        self._identity = f'{zlib.crc32(f"{order.describe()}/{capacity}/{pack}/{converter}".encode()):08x}'
+        self._identity = f'{zlib.crc32(f"{order.identity()}/{capacity}/{pack}/{converter}".encode()):08x}'
         self._window, self._row = 0, 0
         self._planned: list[list[Tokens] | None] | None = None
 

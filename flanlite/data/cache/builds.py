@@ -76,7 +76,7 @@ class Request:
         """Say for the manifest what decides the records. It travels with the request: code that was sent elsewhere may hash differently."""
         spec, vocabulary = self.spec, self.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
-        more = (self.shots, fewshot.Exemplars, fewshot.sample) if self.shots else ()
+        more = (self.shots, fewshot.Exemplars, fewshot.sample_pool) if self.shots else ()
         more += (sorted(self.dropped), self.max_examples) if self.dropped else ()  # the first part of more rows may be others
         return {
             'name': self.name,

@@ -101,7 +101,7 @@ def spec_at_hand(name: str, data_dir: str | os.PathLike | None, templates: int |
     """Find a spec, its source resolved and its templates cut to the first ones; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
     if spec is not None:
-        spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+        spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
     if templates and isinstance(spec, specs.DatasetSpec):
         spec = dataclasses.replace(spec, templates=spec.templates[:templates])
     return spec

@@ -103,7 +103,7 @@ class HeldOutText:
         """Hash each run of words, in order."""
         return map(hash, zip(*(itertools.islice(words, start, None) for start in range(self.ngram)), strict=False))
 
-    def find(self, value: Any) -> Iterator[tuple[str, str, set[tuple[str, int]]]]:
+    def shared_with(self, value: Any) -> Iterator[tuple[str, str, set[tuple[str, int]]]]:
         """Yield what a row shares: how, the shared words, and the held-out (data set, row)s that have them."""
         for words in row_words(value):
             text = ' '.join(words)
@@ -150,18 +150,18 @@ def search(
     test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
         for task in test:
-            for row, value in read(audit, members[task], ('test', 'validation'), max_rows, progress):
+            for row, value in read_rows(audit, members[task], ('test', 'validation'), max_rows, progress):
                 text.add(task, row, value)
         if not text.texts:
             raise ValueError(f'nothing of {mixed.held_out} could be read: {"; ".join(audit.skipped.values())}')
         for entry in mixed.entries:
             limit = min(filter(None, (entry.max_examples, max_rows)), default=None)
-            for row, value in read(audit, members[entry.task], ('train',), limit, progress):
-                note(audit, entry.task, row, text.find(value))
+            for row, value in read_rows(audit, members[entry.task], ('train',), limit, progress):
+                note_shared(audit, entry.task, row, text.shared_with(value))
     return audit
 
 
-def read(
+def read_rows(
     audit: Audit, spec: specs.Spec, splits: tuple[str, ...], limit: int | None, progress: BuildProgress
 ) -> Iterator[tuple[int, specs.Row]]:
     """Read the rows of the first split that can be read, as training or evaluation does; where none can, note why."""
@@ -183,7 +183,7 @@ def read(
     progress.advance(0, task=True)
 
 
-def note(audit: Audit, task: str, row: int, found: Iterator[tuple[str, str, set[tuple[str, int]]]]) -> None:
+def note_shared(audit: Audit, task: str, row: int, found: Iterator[tuple[str, str, set[tuple[str, int]]]]) -> None:
     """Enter what a training row shares."""
     for how, text, owners in found:
         for held_out, held_row in owners:

@@ -176,7 +176,7 @@ def resolve(config: MixtureConfig | str) -> Mixture:
     name = config.name
     bare_name, templates_in_name = naming.templates_in_name(name)
     templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
-    found = naming.find(bare_name)
+    found = naming.resolve_name(bare_name)
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'
         raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")

@@ -41,7 +41,7 @@ class Found(NamedTuple):
         return held_out
 
 
-def find(name: str) -> Found:
+def resolve_name(name: str) -> Found:
     """Find what a name stands for.
 
     Names are looked up among what is registered, then in the built-in collections, which are imported only as far as needed.

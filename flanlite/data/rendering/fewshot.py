@@ -1,4 +1,4 @@
-"""Few-shot inputs: before an example stand others of its data set, as many as a budget of tokens holds (FLAN, section 4.4)."""
+"""Few-shot inputs: other examples of the data set come before an example, as many as a budget of tokens holds (FLAN, section 4.4)."""
 
 import dataclasses
 import heapq
@@ -16,17 +16,17 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 MULTI = 'multi'  # as many exemplars as fit, up to MOST
 MOST = 16
 BUDGET = 960  # FLAN's: rows of 1,024 less 64
-READ = 30_000  # training rows that exemplars are drawn from: FLAN's cap
-POOL = 5_000  # of which so many are kept, at random
-SPARE = 50  # rows drawn beyond those that are wanted, since some may be the example itself
+READ = 30_000  # exemplars are drawn from this many training rows: FLAN's cap
+POOL = 5_000  # of these, so many random rows are kept in memory
+SPARE = 50  # rows drawn in addition, since some may be the example itself, or equal to it
 
 
 class Form(NamedTuple):
-    """How exemplars and the example are written, one behind the other."""
+    """Texts that join exemplars and the example, with places for inputs and targets."""
 
-    exemplar: str
-    example: str
-    alone: str  # an example without exemplars
+    exemplar: str  # one exemplar
+    example: str  # the example after exemplars
+    alone: str  # the example without exemplars
 
 
 FORMS = {
@@ -65,33 +65,36 @@ class Shots:
 
     @property
     def most(self) -> int:
-        """Count the exemplars that are drawn."""
+        """Return the greatest number of exemplars."""
         return MOST if self.number == MULTI else self.number
 
     def changes_inputs(self) -> bool:
-        """Say whether inputs differ from what a template alone gives."""
+        """Return whether inputs differ from those that a template alone gives."""
         return bool(self.most) or FORMS[self.form].alone != '{inputs}'
 
     def within(self, length: int | None) -> 'Shots':
-        """Set the budget to the length of inputs, unless it is smaller: what is cut at the end of inputs would be the example."""
+        """Return these settings with a budget of at most the length of inputs, in tokens.
+
+        Longer inputs would be cut at their end, which is where the example is.
+        """
         return dataclasses.replace(self, budget=min(filter(None, (self.budget, length)), default=BUDGET))
 
 
-def sample(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
-    """Keep a random `POOL` of (number, row) pairs, in random order; holds no more of them in memory."""
+def sample_pool(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
+    """Return `POOL` random pairs (number, row) in random order, without holding more in memory."""
     draw = random.Random(seed)
     return [(number, row) for _, number, row in heapq.nsmallest(POOL, ((draw.random(), number, row) for number, row in rows))]
 
 
 class Exemplars:
-    """Sets exemplars before the rendered examples of a split.
+    """Puts exemplars before the rendered examples of a split.
 
     Args:
-        shots: how many, within a budget.
-        pool: training rows to draw from: (number, text fields).
-        shown: the templates; exemplars are rendered by the example's own.
+        shots: the number of exemplars, and their budget in tokens.
+        pool: the training rows to draw from: (row number, text fields).
+        shown: the templates; exemplars are rendered with the template of their example.
         vocabulary: counts tokens.
-        train: whether the split is the training split, so that an example's own number is never drawn.
+        train: whether the split is the training split; an example is then never its own exemplar.
     """
 
     def __init__(
@@ -99,10 +102,13 @@ class Exemplars:
     ) -> None:
         self.shots, self.pool, self.shown, self.vocabulary, self.train = shots, pool, shown, vocabulary, train
         self.form = FORMS[shots.form]
-        self.lengths: dict[tuple[int, int], int] = {}  # tokens of an exemplar, by its place in the pool and its template
+        self.lengths: dict[tuple[int, int], int] = {}  # an exemplar's number of tokens, by its place in the pool and its template
 
     def prompt(self, chunk: Sequence[Any]) -> list[Any]:
-        """Write exemplars before rendered examples, the first drawn ones whose tokens fit together, and note how many."""
+        """Put exemplars before rendered examples, and store their number in `shots`.
+
+        Drawn exemplars are added in order until one does not fit into the budget, together with the example itself.
+        """
         drawn = [self.draw(item) for item in chunk]
         texts = {(place, item.template): text for item, found in zip(chunk, drawn, strict=True) for place, text in found}
         missing = [key for key in texts if key not in self.lengths]
@@ -122,8 +128,9 @@ class Exemplars:
         return prompted
 
     def draw(self, item: Any) -> list[tuple[int, str]]:
-        """Draw exemplars for an example, the same whatever its template: (place in the pool, text). Neither the example itself nor one
-        that reads the same is among them.
+        """Draw exemplars for an example: a list of (place in the pool, text).
+
+        The draw depends on the seed and the row, not on the template. The example itself is never drawn, nor one that reads the same.
         """
         draw = random.Random(f'{self.shots.seed}/{self.train}/{item.row}')
         template, found = self.shown[item.template], []
@@ -132,21 +139,22 @@ class Exemplars:
                 break
             row, fields = self.pool[place]
             inputs, targets = templates.fill(template.inputs, fields), templates.fill(template.targets, fields)
-            same = inputs == item.inputs and (not template.inverted or targets == item.targets)  # turned around, the answer is the input
+            # The inputs of an inverted template may be just the answer, which many rows share; then the targets must be equal too.
+            same = inputs == item.inputs and (not template.inverted or targets == item.targets)
             if not same and not (self.train and row == item.row):
                 found.append((place, templates.fill(self.form.exemplar, {'inputs': inputs, 'targets': targets})))
         return found
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of texts."""
+        """Return the number of tokens of each text, without EOS."""
         return [len(ids) for ids in self.vocabulary.encode_batch(texts)]
 
 
 def kept_note(manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say in a sentence what was asked for and, of the tasks where not all exemplars fit, how many did; nothing without tasks.
+    """Return a sentence for the report: the number of exemplars asked for, and how many fit in tasks where not all did.
 
     Args:
-        manifests: what the manifest of each task's cached split says of `shots`.
+        manifests: the entry `shots` in the manifest of each task's cached split. Without tasks the sentence is empty.
     """
     if not manifests:
         return ''

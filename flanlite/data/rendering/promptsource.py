@@ -1,7 +1,7 @@
-"""Promptsource's prompts, read at run time from a copy that the user has: Jinja in a sandbox, each prompt a data set. None are kept here.
+"""Promptsource's prompts, read at run time from the user's own copy, and rendered by Jinja in a sandbox. Each prompt is a data set.
 
-A prompt is a template for inputs and targets, with `|||` between, over the columns of a data set of the Hugging Face hub. As in T0's
-release, what renders to no inputs or no targets is no example of that prompt.
+A prompt is a Jinja template of inputs and targets, with `|||` between them, over the columns of a data set of the Hugging Face hub. As in
+T0's release, a row whose inputs or targets render to nothing is not an example of that prompt. flanlite contains none of the prompts.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ DIRECTORY = 'PROMPTSOURCE_DIR'
 CHOSEN: dict[str, str | os.PathLike] = {}  # what `use_folder` was told
 FILE = 'templates.yaml'
 SEPARATOR = '|||'
-PROTECTED = '\ue000'  # stands for a separator in a row's own text while a prompt is rendered; a character of private use
+PROTECTED = '\ue000'  # replaces a separator in a row's own text while a prompt is rendered; a character of Unicode's private use area
 CHOICES = 'answer_choices'
-POSITION = 'position_'  # the variable that tells the filter `choice` which row it is
+POSITION = 'position_'  # the variable from which the filter `choice` knows the row
 REMEDY = 'install flanlite[t0], that is jinja2 and pyyaml'
-# What promptsource calls a metric, and what it is here; others are left to `accuracy`.
+# Promptsource's names of metrics, and ours. A prompt with other metrics only is scored by `accuracy`.
 METRICS = {
     'Accuracy': 'accuracy',
     'BLEU': 'bleu',
@@ -40,7 +40,7 @@ METRICS = {
 
 
 class MissingPackageError(ImportError, ValueError):
-    """A package that only promptsource's prompts need is not installed."""
+    """Raised where a package is missing that only promptsource's prompts need."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Prompt:
     """One prompt of promptsource.
 
     Args:
-        data_set: the data set it is for, as promptsource names it.
+        data_set: promptsource's name of the data set that it is for.
         config: the data set's configuration, where it has several.
-        name: its name, unique for the data set.
+        name: its name, unique in the data set.
         jinja: the template of inputs and targets.
-        choices: the template of the answer options, with `|||` between; None where any text may be the answer.
-        original_task: whether it asks for what the data set was made for. T0 evaluates these only.
+        choices: the template of the answer options, with `|||` between them; None where any text may be the answer.
+        original_task: whether it asks for what the data set was made for; T0 is evaluated on these prompts only.
         metrics: promptsource's names of the metrics.
     """
 
@@ -66,23 +66,23 @@ class Prompt:
     metrics: tuple[str, ...] = ()
 
     def task(self) -> str:
-        """Name the task as T0's release does."""
+        """Return the task's name in T0's release."""
         return re.sub(r'[^\w.]+', '_', '_'.join(filter(None, (self.data_set, self.config, self.name))))
 
     def metric(self) -> str:
-        """Name the metric as `flanlite.metrics.metrics` does."""
+        """Return the name of the metric in `flanlite.metrics.metrics.METRICS`."""
         return next((METRICS[name] for name in self.metrics if name in METRICS), 'accuracy')
 
     def columns(self) -> set[str]:
-        """Name the columns of a row that the prompt reads."""
+        """Return the names of the row's columns that the prompt reads."""
         return read_columns(self.jinja) | (read_columns(self.choices) if self.choices else set())
 
     def render(self, row: Row, position: int = 0) -> dict[str, Any] | None:
-        """Render a row to `inputs`, `targets` and `options`; None where the prompt does not apply to it.
+        """Render a row to `inputs`, `targets` and `options`; None where the prompt does not apply to the row.
 
         Args:
-            row: the data set's row, as the hub has it.
-            position: the row's index, which decides what the prompt's random choices are.
+            row: the data set's row, in the hub's form.
+            position: the row's index, which decides the prompt's random choices.
         """
         variables = {name.replace('-', '_'): protect(value) for name, value in row.items()} | {POSITION: f'{position}/{self.name}'}
         options = pieces(compiled(self.choices).render(variables)) if self.choices else []
@@ -96,12 +96,12 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True)
 class PromptSource:
-    """A data set's rows as one prompt renders them.
+    """A data set's rows, rendered by one prompt.
 
     Args:
-        source: where the rows come from, in the hub's shape.
+        source: where the rows come from, in the hub's form.
         prompt: the prompt.
-        renamed: columns that the source and the prompt call by different names, (the source's, the prompt's).
+        renamed: pairs (name of a column in the source, its name in the prompt), where these differ.
     """
 
     source: Any
@@ -110,11 +110,11 @@ class PromptSource:
 
     @property
     def name(self) -> str:
-        """Name the source in the manifest."""
+        """Return the source's name for the manifest."""
         return f'{self.source.name} {self.prompt.name}'
 
     def rows(self, split: str) -> Iterator[Row]:
-        """Render a split's rows; those that the prompt does not apply to are empty."""
+        """Render a split's rows; where the prompt does not apply to a row, its inputs and targets are empty."""
         names = dict(self.renamed)
         for position, found in enumerate(self.source.rows(split)):
             row = {names.get(name, name): value for name, value in found.items()} if names else found
@@ -123,7 +123,7 @@ class PromptSource:
             yield self.prompt.render(row, position) or {'inputs': '', 'targets': '', 'options': []}
 
     def check(self, row: Row) -> None:
-        """Refuse rows that lack a column, which Jinja would pass over in silence."""
+        """Raise a `ValueError` where a row lacks a column that the prompt reads; Jinja would render it as nothing."""
         missing = self.prompt.columns() - {name.replace('-', '_') for name in row}
         if missing:
             raise ValueError(
@@ -132,11 +132,11 @@ class PromptSource:
             )
 
     def version(self) -> str:
-        """Say which data and which wording this is."""
+        """Return a text that identifies the data and the prompt's wording."""
         return f'{self.source.version()} {fingerprints.of(self.prompt)}'
 
 
-def data_set(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec:
+def make_spec(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec:
     """Make the data set of one prompt.
 
     Args:
@@ -158,12 +158,12 @@ def data_set(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec
 
 
 def fields(row: Row) -> dict[str, Any]:
-    """Turn a rendered row into fields."""
+    """Turn a rendered row into the fields of the template `{prompt}`."""
     return {'prompt': row['inputs'], 'answer': row['targets'], 'options': row['options']}
 
 
 def applies(row: Row) -> Any:
-    """Say whether the prompt had something to say to a row."""
+    """Return whether the prompt applied to a row."""
     return row['inputs'] != ''
 
 
@@ -181,10 +181,10 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
     """Return the folder with `<data set>/[<configuration>/]templates.yaml`, or None where there is no promptsource.
 
     Args:
-        directory: a checkout, its package or its templates; by default the variable PROMPTSOURCE_DIR, else an installed promptsource.
+        directory: a checkout, its package or its templates; by default that of PROMPTSOURCE_DIR, else the installed promptsource.
 
     Raises:
-        ValueError: the folder that was named holds no such files.
+        ValueError: the given folder has no such files.
     """
     named = directory or CHOSEN.get(DIRECTORY) or os.environ.get(DIRECTORY)
     package = None if named else importlib.util.find_spec('promptsource')  # finds it without importing what it needs
@@ -198,8 +198,8 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
     return None
 
 
-def keys(folder: pathlib.Path) -> list[tuple[str, str | None]]:
-    """List the data sets of a folder of prompts, with their configurations: (data set, configuration or None)."""
+def list_data_sets(folder: pathlib.Path) -> list[tuple[str, str | None]]:
+    """Return the data sets of a folder of prompts, each with its configuration or None."""
     found = []
     for file in sorted(folder.rglob(FILE)):
         head = re.search(r'^dataset: *(\S+)', file.read_text(encoding='utf-8'), re.MULTILINE)
@@ -210,11 +210,11 @@ def keys(folder: pathlib.Path) -> list[tuple[str, str | None]]:
 
 
 @functools.cache
-def read(folder: pathlib.Path, name: str, config: str | None = None) -> tuple[Prompt, ...]:
+def read_prompts(folder: pathlib.Path, name: str, config: str | None = None) -> tuple[Prompt, ...]:
     """Read a data set's prompts, sorted by name.
 
     Raises:
-        ValueError: there are none, or the file is not in promptsource's form.
+        ValueError: there are none, or the file does not have promptsource's form.
     """
     file = folder / name / (config or '') / FILE
     try:
@@ -230,14 +230,19 @@ def read(folder: pathlib.Path, name: str, config: str | None = None) -> tuple[Pr
 
 
 def made_prompt(name: str, config: str | None, entry: Mapping[str, Any]) -> Prompt:
-    """Make a prompt of what the file says."""
+    """Make a prompt from its entry in the file."""
     about = entry.get('metadata') or {}
     original = bool(about.get('original_task'))
     return Prompt(name, config, entry['name'], entry['jinja'], entry.get(CHOICES) or None, original, tuple(about.get('metrics') or ()))
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML whose tags `!Template` and `!TemplateMetadata` stand for plain mappings; no other objects are made."""
+    """Parse YAML in which the tags `!Template` and `!TemplateMetadata` mark plain mappings; no other objects are made.
+
+    Raises:
+        MissingPackageError: pyyaml is not installed.
+        ValueError: the text does not parse.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -254,7 +259,13 @@ def parse_yaml(text: str) -> Any:
 
 @functools.cache
 def environment() -> Any:
-    """Make the sandbox that prompts are rendered in, with the functions and filters that promptsource gives them."""
+    """Make the sandbox in which prompts are rendered, with promptsource's functions and filters.
+
+    Promptsource's filter `choice` is random; here it is a function of the row and the prompt, so that a rebuilt cache is the same.
+
+    Raises:
+        MissingPackageError: jinja2 is not installed.
+    """
     try:
         import jinja2.sandbox
     except ImportError as error:
@@ -272,7 +283,7 @@ def environment() -> Any:
 
 
 def most_frequent(texts: Iterable[Any]) -> list[Any]:
-    """Return those that occur most often, in their order."""
+    """Return the texts that occur most often, in their order."""
     counts: dict[Any, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
@@ -281,20 +292,20 @@ def most_frequent(texts: Iterable[Any]) -> list[Any]:
 
 @functools.cache
 def compiled(jinja: str) -> Any:
-    """Compile a template once."""
+    """Compile a template once per process."""
     return environment().from_string(jinja)
 
 
 @functools.cache
 def read_columns(jinja: str) -> set[str]:
-    """Name the variables that a template reads from the row."""
+    """Return the names of the variables that a template reads from the row."""
     import jinja2.meta
 
     return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {CHOICES, *environment().globals}
 
 
 def protect(value: Any) -> Any:
-    """Hide separators in a row's own text."""
+    """Replace the separators in a row's own text, so that the rendered text is split only where the prompt has one."""
     if isinstance(value, str):
         return value.replace(SEPARATOR, PROTECTED) if SEPARATOR in value else value
     if isinstance(value, Mapping):
@@ -303,5 +314,5 @@ def protect(value: Any) -> Any:
 
 
 def pieces(rendered: str) -> list[str]:
-    """Split what was rendered at the separators, and show those of the row again."""
+    """Split rendered text at the prompt's separators, and restore those of the row."""
     return [piece.strip().replace(PROTECTED, SEPARATOR) for piece in rendered.split(SEPARATOR)]

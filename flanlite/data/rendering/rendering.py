@@ -1,4 +1,4 @@
-"""What a data set's rows become, natively: templates filled and tokenised, or plain text with spans hidden. No TensorFlow."""
+"""From a data set's rows to examples, natively: fill templates and tokenise, or hide spans of plain text. No TensorFlow."""
 
 import collections
 import concurrent.futures
@@ -16,10 +16,10 @@ from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary
 
-SAMPLE_SEED = 0  # evaluation splits are stored in this seed's random order, since many files are sorted by label
-CHUNK = 500  # examples that go through the vocabulary together
-LISTED = 'listed to be dropped'  # why rows were dropped that an audit had written down
-THREADS = 2  # more do not pay beside the one that reads and renders
+SAMPLE_SEED = 0  # of the random order in which evaluation splits are stored
+CHUNK = 500  # examples that are tokenised together
+LISTED = 'listed to be dropped'  # the reason that is counted for rows on a drop list
+THREADS = 2  # tokenise; more are not faster, since one thread reads and renders
 
 
 class Rendered(NamedTuple):
@@ -36,21 +36,21 @@ class Rendered(NamedTuple):
 
 
 class Tally:
-    """What became of the rows that were read."""
+    """Counts of the rows that were read, used and dropped."""
 
     def __init__(self) -> None:
         self.read = 0  # rows read
         self.used = 0  # rows, or pieces of text, that gave examples
-        self.filtered: dict[str, int] = {}  # why rows were dropped -> how many
+        self.filtered: dict[str, int] = {}  # number of dropped rows by reason
         self.truncated = False  # whether the limit left rows unread
-        self.exemplars: collections.Counter[int] = collections.Counter()  # how many few-shot exemplars fit -> examples
+        self.exemplars: collections.Counter[int] = collections.Counter()  # number of examples by number of few-shot exemplars in them
 
     def drop(self, reason: str) -> None:
         """Count a dropped row."""
         self.filtered[reason] = self.filtered.get(reason, 0) + 1
 
     def reached(self, limit: int | None) -> bool:
-        """Say whether so many rows were used; what a list drops is not made up for by rows from behind the limit."""
+        """Return whether a limit on rows is reached. Rows on a drop list count, so that no rows beyond the limit take their place."""
         return limit is not None and self.used + self.filtered.get(LISTED, 0) >= limit
 
 
@@ -66,7 +66,19 @@ def examples(
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Example]:
-    """Make the examples of a data set or plain text; see `render` and `denoise`. Threads tokenise while rows are read and rendered."""
+    """Make the examples of a data set or plain text; threads tokenise while rows are read and rendered.
+
+    Args:
+        spec: the data set or text.
+        split: train, validation or test.
+        vocabulary: gives the tokens.
+        style: as in `render`.
+        renderings: as in `render` and `denoise`.
+        limit: as in `render` and `denoise`.
+        shots: adds few-shot exemplars to the inputs; by default there are none. Plain text never has any.
+        dropped: the indices of rows to leave out.
+        tally: counts the rows.
+    """
     tally = tally or Tally()
     if isinstance(spec, TextSpec):
         yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
@@ -87,16 +99,24 @@ def open_exemplars(
         raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
     rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)
     pool = []
-    for row, raw in fewshot.sample(((row, raw) for row, _, raw in rows), shots.seed):
+    for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
             pool.append((row, spec.example(raw)['texts']))
     return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
 
 
 def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[int] = ()) -> Iterator[tuple[int, int, specs.Row]]:
-    """Yield (index among all rows, index among kept rows, row); evaluation splits in a random order, always the same one.
+    """Yield (index among all rows, index among kept rows, row).
 
-    Rows with an index in `dropped` leave a gap: the others keep their indices, and so their templates.
+    Training rows come in the source's order. Rows of the other splits come in a fixed random order: many files are sorted by label, and
+    reading only the first rows of an evaluation split must give a random sample. Rows in `dropped` leave a gap: the other rows keep their
+    indices, and therefore their templates.
+
+    Args:
+        spec: the data set or text.
+        split: train, validation or test.
+        tally: counts the rows that are read and dropped.
+        dropped: the indices of rows to leave out.
     """
 
     def kept() -> Iterator[tuple[int, int, specs.Row]]:
@@ -118,7 +138,7 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[in
         return kept()
     rows = list(kept())
     order = sample_order(len(rows)).tolist()
-    if group := getattr(spec, 'group', None):  # rows of a group stand together, so that a limit cuts one group at most
+    if group := getattr(spec, 'group', None):  # rows of a group follow each other, so that a limit splits at most one group
         groups: dict[Any, list[int]] = {}
         for place in order:
             groups.setdefault(group(rows[place][2]), []).append(place)
@@ -128,7 +148,7 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[in
 
 @contextlib.contextmanager
 def located(spec: specs.Spec, split: str, index: int, row: specs.Row) -> Iterator[None]:
-    """Name the row, and what it holds, in an error that a data set's functions raise."""
+    """Add the row's place, and its fields with their types, to errors that a data set's functions raise."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -137,12 +157,16 @@ def located(spec: specs.Spec, split: str, index: int, row: specs.Row) -> Iterato
 
 
 def sample_order(count: int) -> np.ndarray:
-    """Return the order in which an evaluation split's rows are stored, so that its first are a random sample: int[count]."""
+    """Return the order in which an evaluation split's rows are stored, int[count]; its first rows are a random sample of all."""
     return np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(count)
 
 
 def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tuple[Sequence[templates.Template], list[int]]:
-    """Return a style's templates and the indices of those that take part: all of them, or all that are not inverted in evaluation."""
+    """Return a style's templates, and the indices of those to use: all, or with `renderings='all'` those that are not inverted.
+
+    Raises:
+        ValueError: there is no template to use.
+    """
     shown = spec.style_templates(style)
     indices = [index for index, template in enumerate(shown) if renderings != 'all' or not template.inverted]
     if not indices:
@@ -151,7 +175,7 @@ def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tu
 
 
 def examples_per_row(spec: specs.Spec, split: str, style: str, renderings: int | str) -> int:
-    """Count the examples that one row, or one piece of text, gives."""
+    """Return the number of examples that one row, or one piece of text, gives."""
     if isinstance(spec, TextSpec):
         return (1 if renderings == 'all' else renderings) * (spec.corruptions if split == 'train' else 1)
     indices = template_indices(spec, style, renderings)[1]
@@ -168,16 +192,21 @@ def render(
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Rendered]:
-    """Render a data set's rows natively, in order: kept row i gets the templates i, i + 1, ... modulo their number.
+    """Fill a data set's templates, row by row: kept row i gets the templates i, i + 1, ... modulo their number.
+
+    With one rendering this is FLAN's rule (its release cycles through a data set's templates).
 
     Args:
         spec: the data set.
-        split: train, validation or test; the latter two keep options and answers.
-        style: instructions, baseline or fields.
-        renderings: how many templates a row gets; `all` gives it every one that is not inverted.
-        limit: stop after so many rows.
-        dropped: leaves out the rows with these indices.
+        split: train, validation or test; examples of the latter two have options and answers.
+        style: `instructions`, `baseline` or `fields`; see `DatasetSpec.style_templates`.
+        renderings: how many templates each row is rendered with; `all` means every one that is not inverted, as evaluation needs.
+        limit: stop after this many rows.
+        dropped: the indices of rows to leave out.
         tally: counts the rows.
+
+    Raises:
+        ValueError: a row cannot be rendered, or the style has no templates.
     """
     tally = tally or Tally()
     shown, indices = template_indices(spec, style, renderings)
@@ -208,16 +237,16 @@ def denoise(
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Example]:
-    """Turn plain text into examples of its objective, natively: each piece of text hidden or cut anew for each rendering.
+    """Turn plain text into examples of its objective; every rendering of a piece hides other spans, or cuts it at another place.
 
     Args:
         spec: the text.
         split: train, validation or test.
         vocabulary: gives the tokens and, for span corruption, the sentinels.
-        renderings: how many times each piece is read, on top of the spec's own `corruptions` in training.
-        limit: stop after so many pieces.
-        dropped: leaves out the rows with these indices.
-        tally: counts the rows.
+        renderings: how many examples each piece gives, times the spec's own `corruptions` in training.
+        limit: stop after this many pieces.
+        dropped: the indices of rows to leave out.
+        tally: counts the rows, and as used the pieces.
     """
     tally = tally or Tally()
     count = examples_per_row(spec, split, 'instructions', renderings)
@@ -241,7 +270,14 @@ def denoise(
 def objective(
     spec: TextSpec, tokens: Sequence[int], vocabulary: Vocabulary, place: tuple[int, ...]
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Apply a text's objective to the tokens of one piece."""
+    """Apply a text's objective to the tokens of one piece; return inputs and targets, without EOS.
+
+    Args:
+        spec: the text.
+        tokens: the tokens of the piece.
+        vocabulary: gives the sentinels.
+        place: (row, start of the piece, rendering), which decides the random choices.
+    """
     random = denoising.generator(spec.seed, spec.name, *place)
     if spec.objective == 'prefix_lm':
         return denoising.prefix_lm(tokens, random, longest=spec.longest_target)
@@ -251,7 +287,7 @@ def objective(
 
 
 def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
-    """Turn rendered examples into tokens, with EOS (in inputs, as the vocabulary says); each text that occurs is tokenised once."""
+    """Turn rendered examples into tokens with EOS (inputs only if the vocabulary says so); equal texts are tokenised once."""
     texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
     end = None if vocabulary.input_eos else -1
@@ -262,14 +298,18 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
 
 
 def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
-    """Group items into lists of a size."""
+    """Group items into lists of `size`; the last may be shorter."""
     remaining = iter(items)
     while chunk := list(itertools.islice(remaining, size)):
         yield chunk
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Apply a function to items in threads, in order and only a little ahead: SentencePiece lets Python go on meanwhile."""
+    """Apply a function to items in threads, and yield the results in order.
+
+    Only one item more than there are workers is in work, so that little memory is held. Threads are enough here, since SentencePiece
+    releases Python's lock while it encodes.
+    """
     remaining = iter(items)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))

@@ -53,7 +53,7 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
             except sources.MissingDataError as error:
                 mixtures.say_once(f'left out of what SeqIO has of {collection.name}: {error}')
         trained = [name for name in names if 'train' in seqio.TaskRegistry.get(names[name]).splits]
-        rates = {names[name]: rate(members[name], collection) for name in trained}
+        rates = {names[name]: task_rate(members[name], collection) for name in trained}
         lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
             mixtures.say_once(f'no training data in the data folder, and so left out of training in SeqIO: {mixtures.listed(lacking)}')
@@ -92,16 +92,16 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     return spec.name if first is sharing[0] else f'{first.name}_{spec.name}'
 
 
-def rate(spec: DatasetSpec, collection: Collection) -> float | Callable[[Any], float]:
+def task_rate(spec: DatasetSpec, collection: Collection) -> float | Callable[[Any], float]:
     """Return a data set's rate; where its size is not on record, a function that counts."""
     entry = mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
-    return lambda task: mixtures.weigh(entry, count(spec), 1.0)
+    return lambda task: mixtures.weigh(entry, count_training_rows(spec), 1.0)
 
 
 @functools.cache
-def count(spec: DatasetSpec) -> int:
+def count_training_rows(spec: DatasetSpec) -> int:
     """Count the training examples of a data set by reading it."""
     return sum(1 for row in spec.source.rows(spec.splits.train) if spec.keep is None or spec.keep(row))
 

@@ -59,7 +59,7 @@ def task(
         source=seqio_source(spec, max_examples),
         output_features={'inputs': inputs, 'targets': targets},
         preprocessors=[
-            functools.partial(render, spec=spec, shown=shown, rendering=rendering),
+            functools.partial(render_tensors, spec=spec, shown=shown, rendering=rendering),
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
@@ -89,7 +89,7 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
     if not splits:
         label = sources.label(spec.source)
         raise sources.MissingDataError(f'data set {spec.name!r} has no rows: {label}; expected its splits in the folder FLANLITE_DATA_DIR')
-    from_tfds = isinstance(sources.resolve(spec.source), sources.Tfds)
+    from_tfds = isinstance(sources.prefer_data_folder(spec.source), sources.Tfds)
     if from_tfds and max_examples is None:
         return seqio.TfdsDataSource(spec.source.name, splits=splits)
 
@@ -184,7 +184,7 @@ def leaves(values: Any) -> Iterator[Any]:
         yield values
 
 
-def render(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template], rendering: int) -> Any:
+def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template], rendering: int) -> Any:
     """Fill templates in a `tf.data` graph: the kept row i gets the template i + rendering, modulo their number."""
     import tensorflow as tf
 

@@ -29,7 +29,7 @@ CLUSTERS = (
     'question_classification',
 )
 
-# The twelve clusters of the paper (FLAN, figure 3), by those of its release.
+# The twelve clusters of the paper (FLAN, figure 3), each with the clusters of its release that it consists of.
 PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     'natural language inference': ('nli',),
     'commonsense': ('commonsense',),
@@ -47,7 +47,7 @@ PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# When the key is held out, the values leave the training mixture too (FLAN, section 2.2 and its release's task splits).
+# When the cluster on the left is held out, those on the right leave the training mixture too (FLAN, section 2.2, and its release's splits).
 OVERLAPS: dict[str, tuple[str, ...]] = {
     'reading_comprehension': ('reading_comprehension_commonsense',),
     'commonsense': ('reading_comprehension_commonsense',),
@@ -68,10 +68,10 @@ DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
-# What becomes of training data that descends from the same corpus as held-out data: it is dropped, named, or not looked at.
+# What to do with training data that descends from the same corpus as held-out data: drop it, name it, or ignore it.
 LINEAGE = ('strict', 'warn', 'off')
 
-# How far an evaluated data set lies from the training mixture (OPT-IML, section 2.3), the farthest first.
+# How far an evaluated data set is from the training mixture (OPT-IML, section 2.3), the farthest first.
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
 
 

@@ -1,4 +1,7 @@
-"""T5's objectives on plain text, in numpy: span corruption and prefix language modelling. Random, and the same for the same place."""
+"""T5's objectives on plain text, in numpy: span corruption and prefix language modelling.
+
+The choices are random, and a function of the seed, task, row, piece and rendering, so that a rebuilt cache is the same.
+"""
 
 import itertools
 import operator
@@ -11,14 +14,27 @@ OBJECTIVES = ('span_corruption', 'prefix_lm')
 
 
 def generator(seed: int, task: str, *place: int) -> np.random.Generator:
-    """Make the random numbers of one place: a task's row, a piece of it, a rendering."""
+    """Return the random generator of one place: (row, start of a piece, rendering) of a task."""
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(task.encode()), *place]))
 
 
 def noise_mask(length: int, density: float, mean_span: float, random: np.random.Generator, roll: bool = False) -> list[bool]:
-    """Choose the tokens to hide, as T5's `random_spans_noise_mask` does: kept and hidden spans in turn, a kept one first.
+    """Choose the tokens to hide, as T5's `random_spans_noise_mask` does: kept and hidden spans alternate, starting with a kept one.
 
     Source: Raffel et al. 2020, section 3.1.4, and t5/data/preprocessors.py.
+
+    Args:
+        length: the number of tokens.
+        density: the share of tokens to hide.
+        mean_span: the mean length of a hidden span.
+        random: the random numbers to use.
+        roll: rotate the mask by a random offset.
+
+    Returns:
+        For each token, whether it is hidden.
+
+    Raises:
+        ValueError: there are fewer than 2 tokens.
     """
     if length < 2:
         raise ValueError(f'a text of {length} tokens is too short to hide a span of; expected 2 or more')
@@ -33,7 +49,7 @@ def noise_mask(length: int, density: float, mean_span: float, random: np.random.
 
 
 def segment(items: int, segments: int, random: np.random.Generator) -> list[int]:
-    """Cut a number of items into so many segments of at least one, each way as likely; return their lengths."""
+    """Cut items into segments of at least one item, every way to cut being as likely; return the lengths of the segments."""
     cuts = [0, *sorted((random.permutation(items - 1)[: segments - 1] + 1).tolist()), items]
     return [stop - start for start, stop in itertools.pairwise(cuts)]
 
@@ -47,21 +63,21 @@ def span_corruption(
     mean_span: float = 3.0,
     roll: bool = False,
 ) -> tuple[list[int], list[int]]:
-    """Hide spans: the inputs have a sentinel in each one's place, the targets each sentinel and what it hides.
+    """Hide spans: in the inputs a sentinel replaces each span, and the targets have each sentinel followed by its span.
 
     Args:
-        tokens: 2 or more, without EOS.
+        tokens: 2 or more ids, without EOS.
         random: the random numbers to use.
-        sentinels: the sentinels' ids in the order of their use.
+        sentinels: the ids of the sentinels in the order of their use.
         density: the share of tokens to hide.
-        mean_span: the mean length of a hidden span.
-        roll: turn the choice of tokens round by a random offset. Without it, as in T5, a text always ends with a hidden span.
+        mean_span: the mean length of a hidden span, in tokens.
+        roll: rotate the choice of tokens by a random offset. Without it, as in T5, a text always ends with a hidden span.
 
     Returns:
-        inputs and targets, without EOS.
+        Inputs and targets, without EOS.
 
     Raises:
-        ValueError: there are more spans than sentinels.
+        ValueError: there are fewer than 2 tokens, or more spans than sentinels.
     """
     mask = noise_mask(len(tokens), density, mean_span, random, roll)
     remaining = iter(sentinels)
@@ -82,12 +98,18 @@ def span_corruption(
 def prefix_lm(
     tokens: Sequence[int], random: np.random.Generator, *, longest: int | None = None
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Cut a text at a random place: the inputs are what stands before, the targets the rest; neither is empty.
+    """Cut a text at a random place into inputs and targets, neither of them empty.
 
     Args:
-        tokens: 2 or more, without EOS.
+        tokens: 2 or more ids, without EOS.
         random: the random numbers to use.
-        longest: the targets' greatest number of tokens; by default any place is as likely.
+        longest: the greatest number of tokens in the targets; by default there is no limit.
+
+    Returns:
+        Inputs and targets, without EOS.
+
+    Raises:
+        ValueError: there are fewer than 2 tokens.
     """
     if len(tokens) < 2:
         raise ValueError(f'a text of {len(tokens)} tokens cannot be cut in two; expected 2 or more')

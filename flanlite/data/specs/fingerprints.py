@@ -1,4 +1,8 @@
-"""Fingerprints of values and of code, so that a cache notices when what made it was edited."""
+"""Fingerprints of values and of code. A cache stores one, and is rebuilt when the code or settings that made it were edited.
+
+A function is hashed by its compiled code, since its source may not be at hand (in a notebook, say), and comments should not count. Its
+docstring does count, as one of its constants.
+"""
 
 import dataclasses
 import functools
@@ -14,56 +18,61 @@ INSTALLED = ('site-packages', 'dist-packages')
 
 
 def of(*values: Any) -> str:
-    """Hash values; functions count by their code, constants and captured values, and so do the functions they call.
+    """Hash values. A function counts by its code, constants, defaults and captured values, and by the functions that it calls.
 
-    Followed are the functions, classes and constants that the code names, within flanlite and outside installed packages: a library's
-    functions count by name only. Module-level lists and dictionaries count when their name is in capitals, as a constant's is.
+    The functions, classes and constants that the code names are followed into flanlite and the user's own modules. Functions of the
+    standard library and of installed packages count by their name only. Lists and dictionaries of a module count if their name is in
+    capitals, as the name of a constant is: others may be caches that change while the program runs.
+
+    Returns:
+        16 hexadecimal digits, the same in every process.
     """
     seen: dict[int, tuple[int, Any]] = {}
-    text = '\x00'.join(describe(value, seen) for value in values)
+    text = '\x00'.join(canonical_text(value, seen) for value in values)
     return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
 
 
-def describe(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a value in text that is the same in every process and differs where the value does.
+def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
+    """Return a text for a value that is the same in every process, and differs where the value differs.
 
-    Functions and classes are described where they are met first, and numbered in `seen`, which also keeps them alive, so that no id
-    comes twice. Equal constants may or may not be one object, so they are always described in full.
+    A function or class is written in full where it is met first, and as its number in `seen` after that, so that functions that call each
+    other come to an end. `seen` also holds the object itself: otherwise it might be freed, and another one get the same id. Constants are
+    always written in full, since Python decides whether equal constants are one object.
     """
     if isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, list | tuple):
-        return f'[{",".join(describe(item, seen) for item in value)}]'
+        return f'[{",".join(canonical_text(item, seen) for item in value)}]'
     if isinstance(value, set | frozenset):
-        return f'{{{",".join(sorted(describe(item, {}) for item in value))}}}'
+        return f'{{{",".join(sorted(canonical_text(item, {}) for item in value))}}}'
     if isinstance(value, dict):
-        return f'{{{",".join(f"{describe(key, seen)}:{describe(item, seen)}" for key, item in value.items())}}}'
+        return f'{{{",".join(f"{canonical_text(key, seen)}:{canonical_text(item, seen)}" for key, item in value.items())}}}'
     if isinstance(value, re.Pattern):
         return repr((value.pattern, value.flags))
     if isinstance(value, types.MethodType):
-        return describe([value.__self__, value.__func__], seen)
+        return canonical_text([value.__self__, value.__func__], seen)
     if isinstance(value, functools.partial):
-        return describe([value.func, value.args, value.keywords], seen)
+        return canonical_text([value.func, value.args, value.keywords], seen)
     if id(value) in seen:
         return f'#{seen[id(value)][0]}'
     seen[id(value)] = (len(seen), value)
     if isinstance(value, types.FunctionType):
-        return describe_function(value, seen)
+        return function_text(value, seen)
     if hasattr(value, '__wrapped__'):  # a function behind a decorator such as functools.cache
-        return describe(value.__wrapped__, seen)
+        return canonical_text(value.__wrapped__, seen)
     if isinstance(value, type):
-        return describe_class(value, seen)
+        return class_text(value, seen)
     if dataclasses.is_dataclass(value):
         fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
-        return f'{type(value).__qualname__}{describe(fields, seen)}'
+        return f'{type(value).__qualname__}{canonical_text(fields, seen)}'
     if followed(type(value).__module__):
         attributes = sorted(getattr(value, '__dict__', {}).items())
-        return describe([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
+        return canonical_text([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
     return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
 
 
-def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a function: its code, defaults and captured values, and whatever its code names."""
+def function_text(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
+    """Return a function's text: its code, defaults and captured values, and the values that its code names."""
     if not followed(function.__module__):
         return f'<{function.__module__}.{function.__qualname__}>'
     parts = [function.__defaults__, function.__kwdefaults__]
@@ -72,20 +81,24 @@ def describe_function(function: types.FunctionType, seen: dict[int, tuple[int, A
     for code in codes:
         parts += [code.co_code, code.co_names, [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]]
     names = {name for code in codes for name in code.co_names}
-    return f'({",".join(describe(part, seen) for part in parts + named_values(function.__globals__, names))})'
+    return f'({",".join(canonical_text(part, seen) for part in parts + named_values(function.__globals__, names))})'
 
 
-def describe_class(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
-    """Describe a class by its name and, where it is followed, its methods and constants."""
+def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
+    """Return a class's text: its name and, where its module is followed, its methods and constants."""
     if not followed(cls.__module__):
         return f'<{cls.__module__}.{cls.__qualname__}>'
     members = [getattr(member, '__func__', getattr(member, 'fget', member)) for member in vars(cls).values()]
     counted = [member for member in members if isinstance(member, PLAIN + (types.FunctionType, tuple))]
-    return f'{cls.__qualname__}{describe(counted, seen)}'
+    return f'{cls.__qualname__}{canonical_text(counted, seen)}'
 
 
 def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
-    """Collect what names stand for in a module: functions, classes, constants, and the same of modules named there."""
+    """Return the values that names have in a module: functions, classes, constants, and those of the modules that are named there.
+
+    Of a module (`text` in `text.concat`) only the attributes that the code names too are taken. Which attribute belongs to which module is
+    not in the compiled code, so a few too many may count, which costs a rebuild at worst.
+    """
     values = []
     for name in sorted(names & set(namespace)):
         value = namespace[name]
@@ -98,13 +111,13 @@ def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
 
 
 def nested_codes(code: types.CodeType) -> list[types.CodeType]:
-    """List a code object and those of the functions, lambdas and comprehensions inside it."""
+    """Return a code object and those of the functions, lambdas and comprehensions inside it."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return [code] + [nested for constant in inner for nested in nested_codes(constant)]
 
 
 def cell_filled(cell: types.CellType) -> bool:
-    """Say whether a captured variable has a value yet."""
+    """Return whether a captured variable has a value yet; a function that calls itself is captured before it has one."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -114,7 +127,7 @@ def cell_filled(cell: types.CellType) -> bool:
 
 @functools.cache
 def followed(module: str) -> bool:
-    """Say whether a module's code counts: flanlite's and the user's own, not the standard library's and installed packages'."""
+    """Return whether a module's code counts: that of flanlite and the user does, the standard library and installed packages do not."""
     package = module.partition('.')[0]
     if package == 'flanlite':
         return True

@@ -1,6 +1,6 @@
-"""Where rows come from: TFDS, Hugging Face, a folder of JSON lines, or a function. Rows are plain Python: dictionaries of str, int, list.
+"""Sources of rows: TFDS, Hugging Face, a folder of JSON lines, or a function. Rows are plain Python: dictionaries of str, int, list.
 
-Where the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read in place of TFDS or Hugging Face.
+If the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read instead of TFDS or Hugging Face.
 """
 
 import contextlib
@@ -25,27 +25,33 @@ Row = dict[str, Any]
 SUFFIXES = ('.jsonl', '.jsonl.gz')
 SLICE = re.compile(r'(?P<split>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?')
 TFDS_HOST = 'https://storage.googleapis.com'  # TFDS's own, for builders that do not list what they download
-EDGE = 4096  # bytes of a compressed file's ends that identify it: the last ones hold its content's checksum
+EDGE = 4096  # bytes at each end of a compressed file that identify it: the last ones hold the checksum of its content
 
 
 class MissingDataError(FileNotFoundError, ValueError):
-    """A data set or split is not at hand; the message says how to get it."""
+    """Raised where a data set or split is not available; the message says how to get it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
-    """A folder with `<split>.jsonl` or `<split>.jsonl.gz` files, a row a line. `train` also serves as `train_xl`, where that is not there.
+    """A folder with files `<split>.jsonl` or `<split>.jsonl.gz`, one row per line.
+
+    A split without a file, such as `train_xl`, is read from the file of its first word, `train`.
 
     Args:
         folder: an absolute path, or one below the data folder.
-        renamed: pairs of a split that is asked for and the one that serves as it here.
+        renamed: pairs (split that is asked for, split that is read instead).
     """
 
     folder: str
     renamed: tuple[tuple[str, str], ...] = ()
 
     def path(self) -> pathlib.Path:
-        """Return the folder, or say where it should be."""
+        """Return the folder.
+
+        Raises:
+            MissingDataError: there is no such folder.
+        """
         path = pathlib.Path(self.folder).expanduser()
         found = path if path.is_absolute() else data_folder(None, self.folder)
         if found is None or not found.is_dir():
@@ -56,7 +62,7 @@ class JsonLines:
         return found
 
     def files(self) -> dict[str, pathlib.Path]:
-        """Map each split to its file."""
+        """Return the file of each split."""
         found = {}
         for suffix in SUFFIXES:
             found |= {file.name.removesuffix(suffix): file for file in sorted(self.path().glob(f'*{suffix}'))}
@@ -67,7 +73,12 @@ class JsonLines:
         return sliced(self.read, dict(self.renamed).get(split, split))
 
     def read(self, split: str) -> Iterator[Row]:
-        """Read all rows of one file."""
+        """Read all rows of one split.
+
+        Raises:
+            MissingDataError: there is no file for the split.
+            ValueError: the file is damaged, or a line is not a JSON object.
+        """
         files = self.files()
         file = files.get(split) or files.get(split.partition('_')[0])  # TFDS has train_xl, validation_matched and the like
         if file is None:
@@ -82,7 +93,7 @@ class JsonLines:
             raise ValueError(f'{file} is damaged ({error}); get it again') from error
 
     def version(self) -> str:
-        """Identify the files by their content: a plain file by its hash, a compressed one by its size and its ends (with its checksum)."""
+        """Identify the files by their content: a plain file by its hash, a compressed one by its size and its ends (see `EDGE`)."""
         files = sorted(self.files().items())
         described = [f'{split}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}' for split, file in files]
         described += ['='.join(pair) for pair in self.renamed]
@@ -94,10 +105,10 @@ class Tfds:
     """A data set of TensorFlow Datasets.
 
     Args:
-        name: with its configuration and version, such as `super_glue/rte:1.0.2`.
-        folder: its name in the data folder; by default the name without version, `/` written as `_`.
-        manual: whether TFDS needs files that one has to ask for or fetch by hand.
-        folder_splits: pairs of a split and the one that serves as it in that folder, where that is cut in another way.
+        name: its name with configuration and version, such as `super_glue/rte:1.0.2`.
+        folder: the name of its folder in the data folder; by default `name` without the version, with `_` for `/`.
+        manual: whether TFDS needs files that the user has to ask for or fetch by hand.
+        folder_splits: pairs (split, split that is read instead), for a data folder that has the data set in other splits.
     """
 
     name: str
@@ -106,16 +117,20 @@ class Tfds:
     folder_splits: tuple[tuple[str, str], ...] = ()
 
     def local_name(self) -> str:
-        """Name its folder in the data folder."""
+        """Return the name of its folder in the data folder."""
         return self.folder or self.name.partition(':')[0].replace('/', '_')
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows in TFDS's order; `split` may be a slice as TFDS takes them."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         return self.read(split) if local is self else local.rows(split)
 
     def read(self, split: str) -> Iterator[Row]:
-        """Read a split through TFDS as plain Python."""
+        """Read a split through TFDS as plain Python.
+
+        Raises:
+            MissingDataError: the data set cannot be prepared or read.
+        """
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
@@ -128,7 +143,11 @@ class Tfds:
             ) from error
 
     def dataset(self, split: str) -> Any:
-        """Open a split as a `tf.data.Dataset` in TFDS's order; TFDS prepares the data set on first use."""
+        """Open a split as a `tf.data.Dataset` in TFDS's order; TFDS prepares the data set on first use.
+
+        Raises:
+            MissingDataError: the data set cannot be prepared or read.
+        """
         import tensorflow_datasets as tfds  # imports TensorFlow
 
         try:
@@ -145,8 +164,8 @@ class Tfds:
             ) from error
 
     def version(self) -> str:
-        """Name TFDS's version, or identify the files that stand in for it."""
-        local = resolve(self)
+        """Return the name with TFDS's version, or the version of the files that replace it."""
+        local = prefer_data_folder(self)
         return f'tfds {self.name}' if local is self else local.version()
 
 
@@ -157,8 +176,8 @@ class HuggingFace:
     Args:
         name: the repository, such as `allenai/social_i_qa`.
         config: its configuration, where it has several.
-        revision: a commit or tag; pin it, since only its name is in the cache's fingerprint.
-        folder: its name in the data folder; by default the name, `/` written as `_`.
+        revision: a commit or tag. Pin it: only this name is in the cache's fingerprint, so changed data behind it would not be noticed.
+        folder: the name of its folder in the data folder; by default `name` and `config`, with `_` for `/`.
     """
 
     name: str
@@ -167,16 +186,21 @@ class HuggingFace:
     folder: str | None = None
 
     def local_name(self) -> str:
-        """Name its folder in the data folder."""
+        """Return the name of its folder in the data folder."""
         return self.folder or '_'.join(filter(None, (self.name, self.config))).replace('/', '_')
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows in the hub's order; `split` may be a slice."""
-        local = resolve(self)
+        local = prefer_data_folder(self)
         return self.read(split) if local is self else local.rows(split)
 
     def read(self, split: str) -> Iterator[Row]:
-        """Read a split through `datasets`, which downloads it on first use."""
+        """Read a split through `datasets`, which downloads it on first use.
+
+        Raises:
+            ImportError: `datasets` is not installed.
+            MissingDataError: the data set cannot be read.
+        """
         try:
             import datasets
         except ImportError as error:
@@ -192,8 +216,8 @@ class HuggingFace:
         return iter(dataset)
 
     def version(self) -> str:
-        """Name the revision, or identify the files that stand in for it."""
-        local = resolve(self)
+        """Return the name with the revision, or the version of the files that replace it."""
+        local = prefer_data_folder(self)
         name = ' '.join(filter(None, ('huggingface', self.name, self.config, self.revision)))
         return name if local is self else local.version()
 
@@ -203,8 +227,8 @@ class InMemory:
     """Rows that a function makes.
 
     Args:
-        function: takes the name of a split, returns its rows in a fixed order, or raises KeyError where there is no such split.
-        name: what the manifest calls the source.
+        function: takes the name of a split and returns its rows in a fixed order; it raises KeyError where there is no such split.
+        name: the source's name in the manifest.
     """
 
     function: Callable[[str], Iterable[Row]]
@@ -215,7 +239,11 @@ class InMemory:
         return sliced(self.read, split)
 
     def read(self, split: str) -> Iterator[Row]:
-        """Make all rows of one split."""
+        """Make all rows of one split.
+
+        Raises:
+            MissingDataError: the function has no such split.
+        """
         try:
             rows = self.function(split)
         except KeyError as error:
@@ -227,12 +255,12 @@ class InMemory:
         return f'{self.name} {fingerprints.of(self.function)}'
 
 
-def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
-    """Return the JSON lines that stand in for a source in the data folder, else the source.
+def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
+    """Return the JSON lines that replace a source in the data folder, or the source itself where the folder has none.
 
     Args:
         source: any source.
-        data_dir: the data folder; by default FLANLITE_DATA_DIR.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
     """
     if isinstance(source, Tfds | HuggingFace):
         folder = data_folder(data_dir, source.local_name())
@@ -245,10 +273,11 @@ def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
 
 
 def at_hand(source: Any) -> bool:
-    """Say whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
-    another, its `source`, is where that one is.
+    """Return whether rows can be read without the network: from a file or function, or from data that TFDS prepared before.
+
+    For a source that wraps another one, in its attribute `source`, that one decides.
     """
-    source = resolve(getattr(source, 'source', source))
+    source = prefer_data_folder(getattr(source, 'source', source))
     if isinstance(source, Tfds):
         prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
@@ -256,8 +285,8 @@ def at_hand(source: Any) -> bool:
 
 
 def has_rows(source: Any, split: str) -> bool:
-    """Say whether a folder's file for a split is there and has rows; what is read from elsewhere is not asked."""
-    if not isinstance(resolve(getattr(source, 'source', source)), JsonLines):
+    """Return whether a folder of JSON lines has rows of a split; True for sources of other kinds, which are not opened."""
+    if not isinstance(prefer_data_folder(getattr(source, 'source', source)), JsonLines):
         return True
     try:
         return next(iter(source.rows(split)), None) is not None
@@ -266,19 +295,27 @@ def has_rows(source: Any, split: str) -> bool:
 
 
 def label(source: Any) -> str:
-    """Name a source in the manifest."""
+    """Return a source's name for the manifest: its kind, name and configuration."""
     name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
     return ' '.join(filter(None, (type(source).__name__, name, getattr(source, 'config', None))))
 
 
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:
-    """Return the absolute path of a data set's place in the data folder; None where no data folder is named."""
+    """Return the absolute path that a data set has in the data folder, or None where no data folder is set."""
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
     return (pathlib.Path(root).expanduser() / name).absolute() if root else None
 
 
 def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
-    """Read `name`, `name[start:stop]` (numbers or percents, from the end where negative), or several joined with `+`."""
+    """Read `name`, `name[start:stop]` (rows or percents, counted from the end where negative), or several of these joined with `+`.
+
+    Args:
+        read: reads all rows of a split. It is called twice where a bound depends on the number of rows.
+        split: the splits to read.
+
+    Raises:
+        ValueError: `split` does not parse.
+    """
     for part in split.split('+'):
         found = SLICE.fullmatch(part.strip())
         if found is None:
@@ -292,14 +329,14 @@ def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
 
 
 def slice_bound(bound: str, count: int) -> int:
-    """Turn a slice's bound into a row index, percents rounded as TFDS does."""
+    """Return the row index of a slice's bound; percents are rounded to the closest row, as in TFDS."""
     number = round(int(bound[:-1]) * count / 100) if bound.endswith('%') else int(bound)
     return min(max(number + count if number < 0 else number, 0), count)
 
 
 def count_rows(source: Any, split: str) -> int | None:
-    """Count a split's rows where that is quick; a source of another kind gives None."""
-    source = resolve(source)
+    """Count a split's rows; None for kinds of source that cannot be counted quickly."""
+    source = prefer_data_folder(source)
     if isinstance(source, Tfds):
         import tensorflow_datasets as tfds
 
@@ -308,9 +345,12 @@ def count_rows(source: Any, split: str) -> int | None:
 
 
 def check_reachable(urls: Iterable[str]) -> None:
-    """Refuse at once what lies on hosts of which none is found: without a network TFDS tries each address for minutes.
+    """Raise an error at once where no host of some addresses can be looked up: without a network, TFDS tries each for minutes.
 
-    Behind a proxy nothing is checked, since names are for the proxy to find.
+    Behind a proxy nothing is checked, since the proxy looks names up.
+
+    Raises:
+        ConnectionError: no host was found.
     """
     hosts = sorted({urllib.parse.urlsplit(url).hostname for url in urls} - {None})
     if urllib.request.getproxies():
@@ -324,7 +364,11 @@ def check_reachable(urls: Iterable[str]) -> None:
 
 
 def parse_row(line: str, where: str) -> Row:
-    """Parse one line; what is no JSON object is a `ValueError` that says where it stands."""
+    """Parse one line of JSON.
+
+    Raises:
+        ValueError: the line is not a JSON object; the message has its place, `where`.
+    """
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -336,8 +380,8 @@ def parse_row(line: str, where: str) -> Row:
 
 @functools.cache
 def file_identity(file: pathlib.Path, size: int, modified: int) -> str:
-    """Hash a file's content; of a compressed one, its size and ends. Kept as long as size and time of change stay."""
-    del modified  # only keys the cache
+    """Hash a file's content or, for a compressed file, its size and ends; the hash is kept until size or time of change differ."""
+    del modified  # only a part of the cache's key
     with file.open('rb') as content:
         if file.suffix != '.gz':
             return hashlib.file_digest(content, 'blake2b').hexdigest()[:16]
@@ -347,7 +391,7 @@ def file_identity(file: pathlib.Path, size: int, modified: int) -> str:
 
 
 def to_python(value: Any) -> Any:
-    """Turn what TFDS gives into plain Python: bytes to str, arrays to lists, numpy scalars to numbers."""
+    """Convert values from TFDS to plain Python: bytes to str, arrays to lists, numpy scalars to numbers."""
     if isinstance(value, dict):
         return {key: to_python(item) for key, item in value.items()}
     if hasattr(value, 'tolist'):

@@ -5,35 +5,51 @@ import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from flanlite.data.specs import clusters, denoising, fingerprints, templates
+from flanlite import config
+from flanlite.data.specs import checks, clusters, denoising, fingerprints, templates
 from flanlite.data.specs.templates import Template
+from flanlite.metrics import metrics
 
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
-TELLING = 8  # characters from which an answer that stands in a template's words is no accident
+TELLING = 8  # an answer of this many characters or more is not among a template's words by accident
 STYLES = ('instructions', 'baseline', 'fields')
 
 
 class Source(Protocol):
-    """Where a data set's rows come from; see `flanlite.data.specs.sources` for those there are."""
+    """The interface of a data set's source of rows; the sources that exist are in `flanlite.data.specs.sources`."""
 
     def rows(self, split: str) -> Iterable[Row]:
         """Read a split's rows in their fixed order; `split` may be a slice such as `train[:-200]`."""
 
     def version(self) -> str:
-        """Say which data this is, for the manifest and to notice that it changed."""
+        """Return a text that identifies the data: it goes into the manifest, and a changed text makes a cache stale."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Which of the source's splits serve to train, validate and test; slices as in TFDS, None where there is none."""
+    """The source's splits to train, validate and test with: names or slices as in TFDS, or None where there is none.
+
+    Raises:
+        ValueError: a split does not parse, or all are None.
+    """
 
     train: str | None = 'train'
     validation: str | None = 'validation'
     test: str | None = 'test'
 
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            checks.check_split(split, getattr(self, split))
+        if self.train is self.validation is self.test is None:
+            raise ValueError(f'got no split at all; expected at least one of {", ".join(SPLITS)}')
+
     def get(self, split: str) -> str | None:
-        """Return the source's split for `train`, `validation` or `test`."""
+        """Return the source's split for `train`, `validation` or `test`, or None where there is none.
+
+        Raises:
+            ValueError: the split is none of these three.
+        """
         if split not in SPLITS:
             raise ValueError(f'unknown split {split!r}; expected one of {", ".join(SPLITS)}')
         return getattr(self, split)
@@ -41,33 +57,36 @@ class Splits:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """One data set: its source, the fields its templates use, its answers, its metric and where it belongs.
+    """One data set: its source, the fields of its templates, its answers, its metric and its cluster.
 
-    `fields` and `keep` are written once and run twice: on Python rows when the cache is built, and on TensorFlow tensors inside a
-    `seqio.Task`. So they index the row and call functions of `flanlite.data.specs.text`, and do nothing else with the values.
+    `fields` and `keep` are written once and run in two ways: on Python rows when the cache is built, and on TensorFlow tensors inside a
+    `seqio.Task`. Therefore they only index the row and call functions of `flanlite.data.specs.text`.
 
     Args:
         name: unique among all collections; also the name of the SeqIO task.
         cluster: one of `clusters.CLUSTERS`.
         source: where the rows come from.
-        fields: turns a row into the templates' fields. `answer` is an index into the options or a text; `options` (a list of texts)
-            gives a row options of its own; `answers` (a list of texts) names all texts that count as right, where there are several.
-        templates: ten `Template`s.
+        fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the options. `options` (a list of
+            texts) gives a row its own options. `answers` (a list of texts) holds all texts that count as right, where there are several.
+        templates: `Template`s, ten for FLAN.
         metric: a name in `flanlite.metrics.metrics.METRICS`.
-        options: the answer options where all rows share them.
-        keep: which rows to use.
-        group: what rows have in common that are right only together, for metrics that ask for it, such as MultiRC's question.
-        splits: which of the source's splits serve to train, validate and test.
+        options: the answer options, where all rows have the same.
+        keep: a function from a row to whether it is used; by default all rows are.
+        group: a function from a row to its group, for metrics that score groups as a whole: MultiRC's question, for example.
+        splits: the source's splits to train, validate and test with.
         baselines: plain prompts without instructions, for the comparison with an untuned model.
-        family: data sets of one family never straddle a held-out-task split (ANLI's rounds, say); by default the name.
+        family: data sets of the same family are held out together, such as ANLI's rounds; by default the name.
         lineage: the corpora that the text descends from.
-        licence: as the publisher words it, in short.
+        licence: the publisher's terms, in short.
         link: the data set's page.
         max_examples: overrides the collection's cap on training examples.
         max_rate: overrides the collection's cap on the mixing rate.
-        train_examples: how many training examples the publisher's data gives, before any cap; None where it is not known.
-        validation_examples: likewise, as `splits` cuts them, before `keep`.
-        test_examples: likewise.
+        train_examples: the number of training examples in the publisher's data, before any cap; None where it is not known.
+        validation_examples: the same of the validation split, as `splits` cuts it, before `keep`.
+        test_examples: the same of the test split.
+
+    Raises:
+        ValueError: a setting cannot be; the message names the data set, the value and what was expected.
     """
 
     name: str
@@ -92,12 +111,27 @@ class DatasetSpec:
     test_examples: int | None = None
 
     def __post_init__(self) -> None:
-        clusters.check_cluster(self.cluster)
-        if not self.templates:
-            raise ValueError(f'data set {self.name!r} has no templates')
+        with checks.prefix_errors('data set', self.name):
+            checks.check_name(self.name)
+            clusters.check_cluster(self.cluster)
+            metrics.get_metric(self.metric)
+            checks.check_texts('options', self.options)
+            checks.check_texts('lineage', self.lineage)
+            checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
+            sizes = {f'{split}_examples': getattr(self, f'{split}_examples') for split in SPLITS}
+            checks.check_numbers(0, **sizes)
+            for kind, given in (('templates', self.templates), ('baselines', self.baselines)):
+                if not isinstance(given, tuple) or not all(isinstance(template, Template) for template in given):
+                    raise ValueError(f'got {kind}={given!r}; expected a tuple of Template(...)')
+            if not self.templates:
+                raise ValueError('it has no templates; expected at least one')
 
     def example(self, row: Row) -> dict[str, Any] | None:
-        """Turn a row into text fields, with `options` and `answers` as tuples and the hash of its group; None where `keep` drops it."""
+        """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None where `keep` drops the row.
+
+        Raises:
+            ValueError: the fields have no answer, an answer that is not an option, or values that are not texts or integers.
+        """
         if self.keep is not None and not self.keep(row):
             return None
         fields = dict(self.fields(row))
@@ -108,7 +142,7 @@ class DatasetSpec:
         if isinstance(answer, numbers.Integral) and 0 <= answer < len(options):
             answer = options[answer]
         if not isinstance(answer, str) or (options and answer not in options):
-            raise ValueError(f'data set {self.name!r}: the answer {answer!r} is none of the options {options}, nor the index of one')
+            raise ValueError(f'data set {self.name!r}: the answer {answer!r} is none of the options {options}, and not the index of one')
         answers = self.several_texts('answers', fields.pop('answers', ())) or (answer,)
         texts = {name: value if isinstance(value, str) else self.integer_text(name, value) for name, value in fields.items()}
         texts['answer'] = answer
@@ -118,13 +152,21 @@ class DatasetSpec:
         return {'texts': texts, 'options': options, 'answers': answers, 'group': group}
 
     def several_texts(self, name: str, values: Any) -> tuple[str, ...]:
-        """Take the texts of a list; a lone text would be taken for its letters, so it is refused, as is what else is no list of texts."""
+        """Return a list of texts as a tuple.
+
+        Raises:
+            ValueError: it is something else. A lone text is refused too, since it would be read letter by letter.
+        """
         if values is None or isinstance(values, str) or not all(isinstance(value, str) for value in values):
             raise ValueError(f'data set {self.name!r}: the {name} are {values!r}; expected a list of texts')
         return tuple(values)
 
     def integer_text(self, name: str, value: Any) -> str:
-        """Write an integer field as text; other kinds would read differently in TensorFlow, so they are refused."""
+        """Return an integer field as text.
+
+        Raises:
+            ValueError: it is not an integer. TensorFlow would write other types, such as floats, in another way than Python does.
+        """
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(
                 f'data set {self.name!r}: the field {name!r} is a {type(value).__name__}, {value!r}; expected a text or an integer: '
@@ -133,7 +175,14 @@ class DatasetSpec:
         return str(value)
 
     def style_templates(self, style: str) -> tuple[Template, ...]:
-        """Return the templates of a style: `instructions` (the ten), `baseline` (plain prompts), `fields` (bare fields, no words)."""
+        """Return the templates of a style.
+
+        Args:
+            style: `instructions` for the templates, `baseline` for the plain prompts, `fields` for the fields without any words.
+
+        Raises:
+            ValueError: there is no such style.
+        """
         if style == 'instructions':
             return self.templates
         if style == 'baseline':
@@ -143,7 +192,7 @@ class DatasetSpec:
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
 
     def bare_template(self) -> Template:
-        """Make the ablation's template: the fields that the instructions show, a line each, and no instruction (FLAN, section 4.3)."""
+        """Make the template of FLAN's ablation without instructions (section 4.3): the fields that the instructions show, one per line."""
         shown: dict[str, None] = {}
         for template in self.templates:
             if not template.inverted:
@@ -151,7 +200,7 @@ class DatasetSpec:
         return Template('\n'.join(f'{{{field}}}' for field in shown))
 
     def fingerprint(self) -> str:
-        """Hash what decides the rendered text (functions by their code), so that a stale cache is noticed."""
+        """Hash all that decides the rendered text, functions by their code, so that a stale cache is noticed."""
         grouped = (self.group,) if self.group else ()
         code = (self.fields, self.keep, *grouped)
         return fingerprints.of(self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version())
@@ -164,19 +213,25 @@ class TextSpec:
     Args:
         name: unique among all collections.
         source: where the rows come from.
-        text: turns a row into its text.
+        text: a function from a row to its text.
         objective: `span_corruption` (Raffel et al. 2020) or `prefix_lm`.
-        keep: which rows to use.
-        splits: which of the source's splits serve to train, validate and test.
-        length: longer texts are cut into pieces of so many tokens; what is left of fewer than 2 is dropped.
+        keep: a function from a row to whether it is used; by default all rows are.
+        splits: the source's splits to train, validate and test with.
+        length: longer texts are cut into pieces of this many tokens; a remaining piece of fewer than 2 tokens is dropped.
         density: the share of tokens that span corruption hides.
-        mean_span: the mean length of a hidden span.
-        roll: hide spans anywhere; without it, as in T5, the last tokens are always hidden, which matters in short texts.
-        longest_target: the most tokens that prefix_lm leaves for the targets; by default it cuts anywhere.
-        corruptions: how many times each text stands in the training data, hidden or cut anew each time.
-        seed: what the random choices depend on, besides the task, row and rendering.
+        mean_span: the mean length of a hidden span, in tokens.
+        roll: hide spans anywhere. Without it, as in T5, the last tokens are always hidden, which matters in short texts.
+        longest_target: the greatest number of tokens in the targets of prefix_lm; by default it cuts anywhere.
+        corruptions: how many times each text is in the training data, each time with other spans hidden or another cut.
+        seed: decides the random choices, together with the task, row and rendering.
+        lineage: the corpora that the text descends from.
+        licence: the publisher's terms, in short.
+        link: the data set's page.
         max_examples: overrides the collection's cap on training examples.
         max_rate: overrides the collection's cap on the mixing rate.
+
+    Raises:
+        ValueError: a setting cannot be; the message names the text, the value and what was expected.
     """
 
     name: str
@@ -200,16 +255,21 @@ class TextSpec:
     cluster: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        if self.objective not in denoising.OBJECTIVES:
-            raise ValueError(f'text {self.name!r}: unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}')
-        if self.length < 2 or self.corruptions < 1 or not 0 < self.density < 1:
-            raise ValueError(
-                f'text {self.name!r}: got length {self.length}, corruptions {self.corruptions}, density {self.density}; '
-                'expected at least 2, at least 1, and between 0 and 1'
-            )
+        with checks.prefix_errors('text', self.name):
+            checks.check_name(self.name)
+            if self.objective not in denoising.OBJECTIVES:
+                raise ValueError(f'unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}')
+            if not 0 < self.density < 1:
+                raise ValueError(f'got density={self.density!r}; expected a share between 0 and 1')
+            if not self.mean_span > 0:
+                raise ValueError(f'got mean_span={self.mean_span!r}; expected a number of tokens above 0')
+            checks.check_numbers(2, length=self.length)
+            checks.check_numbers(1, corruptions=self.corruptions, longest_target=self.longest_target)
+            checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
+            checks.check_texts('lineage', self.lineage)
 
     def fingerprint(self) -> str:
-        """Hash what decides the tokens, so that a stale cache is noticed."""
+        """Hash all that decides the tokens, so that a stale cache is noticed."""
         shape = (self.objective, self.length, self.density, self.mean_span, self.roll, self.longest_target, self.corruptions, self.seed)
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
@@ -219,7 +279,11 @@ Spec = DatasetSpec | TextSpec
 
 
 def source_split(spec: Spec, split: str) -> str:
-    """Return the source's split for ours, or say which the data set has."""
+    """Return the source's split that a data set uses as `train`, `validation` or `test`.
+
+    Raises:
+        ValueError: it has none; the message names those that it has.
+    """
     found = spec.splits.get(split)
     if found is None:
         there = [name for name in SPLITS if spec.splits.get(name)]
@@ -228,12 +292,12 @@ def source_split(spec: Spec, split: str) -> str:
 
 
 class Prompted(NamedTuple):
-    """What T0's rule of mixing counts of a task.
+    """A task's numbers in T0's mixing rule, which counts a data set's examples once for each of its prompts.
 
     Args:
-        examples: how many training examples its data set has on record, whatever is cached of them.
-        prompts: how many prompts the data set has, each of which counts all examples; beyond the cap on the rate they share the cap.
-        tasks: how many tasks stand for the data set, and share its rate.
+        examples: the data set's training examples on record, no matter how many are cached.
+        prompts: the data set's prompts. Each counts all examples; where these exceed the cap on the rate, the prompts share the cap.
+        tasks: the number of tasks that the data set was made into; they share its rate.
     """
 
     examples: int
@@ -241,7 +305,7 @@ class Prompted(NamedTuple):
     tasks: int = 1
 
     def rate(self, max_examples: int | None, max_rate: int | None) -> float:
-        """Return the task's rate, as T0's release has it."""
+        """Return the task's mixing rate as T0's release computes it (`tasks.py`)."""
         examples = min(self.examples, max_examples or self.examples)
         each = examples if max_rate is None or examples <= max_rate else max_rate // self.prompts
         return each * self.prompts / self.tasks
@@ -252,14 +316,17 @@ class Collection:
     """Data sets that belong together, with FLAN's two caps and the vocabulary they are meant for.
 
     Args:
-        name: the collection's and its mixture's name.
-        specs: its data sets, plain texts among them.
+        name: the name of the collection, and of the mixture of all its data sets.
+        specs: its data sets and plain texts.
         vocabulary: a name or path for `flanlite.data.tokens.vocabularies.load`.
         max_examples: truncates each data set's training data (FLAN: 30,000); None for no cap.
         max_rate: clips each data set's mixing rate (FLAN: 3,000); None for no cap.
-        max_rates: clips the rates of single data sets, by name, in place of what the data set itself sets.
-        prompted: what T0's rule of mixing counts, by task; these tasks are weighed by it.
-        templates: how many templates each of its data sets should have at least.
+        max_rates: clips the rates of single data sets, by name; it overrides the data set's own `max_rate`.
+        prompted: numbers for T0's mixing rule, by task; the rates of these tasks follow that rule.
+        templates: the smallest number of templates that each of its data sets should have.
+
+    Raises:
+        ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data set of the collection.
     """
 
     name: str
@@ -271,8 +338,19 @@ class Collection:
     prompted: Mapping[str, Prompted] = dataclasses.field(default_factory=dict, hash=False)
     templates: int = 10
 
+    def __post_init__(self) -> None:
+        with checks.prefix_errors('collection', self.name):
+            checks.check_name(self.name)
+            checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate, **self.max_rates)
+            names = [spec.name for spec in self.specs]
+            for setting in ('max_rates', 'prompted'):
+                for name in getattr(self, setting):
+                    if name not in names:
+                        close = config.closest(name, names)
+                        raise ValueError(f'{setting} has {name!r}; {close}its data sets are {", ".join(names)}')
+
     def clusters(self) -> tuple[str, ...]:
-        """Name the clusters that have a data set here, in `clusters.CLUSTERS`'s order."""
+        """Return the names of the clusters that have a data set here, in the order of `clusters.CLUSTERS`."""
         present = {spec.cluster for spec in self.specs if spec.cluster}
         return tuple(cluster for cluster in clusters.CLUSTERS if cluster in present)
 
@@ -281,7 +359,11 @@ COLLECTIONS: dict[str, Collection] = {}
 
 
 def register(collection: Collection) -> None:
-    """Make a collection known by name; registering an equal one again is harmless, another of the same name an error."""
+    """Make a collection known by its name. Registering the same one again changes nothing.
+
+    Raises:
+        ValueError: another collection has the name, or another data set has the name of one of its data sets.
+    """
     if COLLECTIONS.get(collection.name, collection) is not collection:
         raise ValueError(f'a collection named {collection.name!r} is registered already')
     taken = {spec.name: (other.name, spec) for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
@@ -294,12 +376,18 @@ def register(collection: Collection) -> None:
 
 
 def find_spec(name: str) -> Spec | None:
-    """Return the registered data set of that name, or None."""
+    """Return the registered data set or text of a name, or None."""
     return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)
 
 
 def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[str]:
-    """Yield one line for each fault in a data set: in its templates, at least `count`, and in what its first rows make of them."""
+    """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows become.
+
+    Args:
+        spec: the data set.
+        rows: some of its rows.
+        count: the smallest number of templates that it should have.
+    """
     fields: dict[str, None] = {}
     faults: dict[str, str] = {}
     for place, row in enumerate(rows):
@@ -328,7 +416,7 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
 
 
 def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of one example: nothing to read or to answer, the same option twice, a template that tells the answer."""
+    """Yield the faults of one example: an empty field, the same option twice, a template whose own words contain the answer."""
     texts, options = example['texts'], example['options']
     shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
     for name in sorted(shown & set(texts)):

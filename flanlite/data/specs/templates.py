@@ -1,4 +1,4 @@
-"""Templates: text with `{field}` places, filled from one example; and the lint that every collection must pass."""
+"""Templates: texts with `{field}` places that are filled from one example; and the lint that every collection must pass."""
 
 import dataclasses
 import difflib
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 OPTIONS_FIELD = 'options_'  # the place where a template shows the answer options, as a block
 OPTIONS_HEADER = 'OPTIONS:'
 MOST_INVERTED = 3  # templates of a data set that may be turned around
-ALIKE = 0.75  # the share of words in common from which two wordings count as one
+ALIKE = 0.75  # two wordings count as one from this share of common words on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,25 +20,39 @@ class Template:
     Args:
         inputs: what the model reads, with `{field}` places; `{options_}` shows the answer options. Double a brace to mean itself.
         targets: what the model must write, with `{field}` places.
-        inverted: whether the task is turned around: the targets are not (only) the answer. Such templates train but are not evaluated.
+        inverted: whether the task is turned around, so that the targets are not (only) the answer. Such templates are used in training and
+            not in evaluation.
+
+    Raises:
+        ValueError: a text does not parse, or names no field, so that it would be the same for every row.
     """
 
     inputs: str
     targets: str = '{answer}'
     inverted: bool = False
 
+    def __post_init__(self) -> None:
+        for part, example in (('inputs', 'premise'), ('targets', 'answer')):
+            text = getattr(self, part)
+            if all(field is None for _, field in parse(text)):
+                raise ValueError(f'template has {part} without a field: {text!r}; expected at least one, such as {{{example}}}')
+
     def fields(self) -> tuple[str, ...]:
-        """Name the fields that the template needs, inputs first."""
+        """Return the names of the fields that the template needs, those of the inputs first."""
         return tuple(dict.fromkeys(field for _, field in parse(self.inputs) + parse(self.targets) if field is not None))
 
 
 @functools.cache
 def parse(text: str) -> tuple[tuple[str, str | None], ...]:
-    """Split a template's text into (literal, field) pairs; the field is None behind the last literal."""
+    """Split a template's text into (literal, field) pairs; the field is None after the last literal.
+
+    Raises:
+        ValueError: a brace is not closed, or a place is not a plain field name.
+    """
     try:
         pieces = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise ValueError(f'template {text!r} does not parse: {error}; write {{{{ and }}}} for braces that stand for themselves') from error
+        raise ValueError(f'template {text!r} does not parse: {error}; double a brace, {{{{ or }}}}, to mean the character') from error
     for _, field, format_spec, conversion in pieces:
         if field is not None and (not field.isidentifier() or format_spec or conversion):
             raise ValueError(f'template {text!r} has the place {{{field}}}; expected a plain field name such as {{premise}}')
@@ -46,7 +60,11 @@ def parse(text: str) -> tuple[tuple[str, str | None], ...]:
 
 
 def fill(text: str, fields: Mapping[str, str]) -> str:
-    """Fill a template's text; a missing field is a `ValueError` that names it and the fields there are."""
+    """Fill a template's text.
+
+    Raises:
+        ValueError: a field is missing; the message names it and the fields that are given.
+    """
     parts = []
     for literal, field in parse(text):
         parts.append(literal)
@@ -58,17 +76,17 @@ def fill(text: str, fields: Mapping[str, str]) -> str:
 
 
 def options_block(options: Sequence[str]) -> str:
-    """Show options as FLAN does: a header, then one line an option."""
+    """Return the options as FLAN shows them: a header, then one option per line."""
     return '\n'.join([OPTIONS_HEADER, *('- ' + option for option in options)])
 
 
 def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 10) -> Iterator[str]:
-    """Yield one line for each fault in a data set's templates; the rules are FLAN's (paper, section 2.1) and common sense.
+    """Yield one line for each fault in a data set's templates; the rules are those of FLAN (paper, section 2.1), and common sense.
 
     Args:
         templates: the data set's templates.
-        fields: the names its examples have (with `options_` where it has options).
-        count: how many templates a data set should have at least.
+        fields: the fields that its examples have, with `options_` where it has options.
+        count: the smallest number of templates that a data set should have.
     """
     if len(templates) < count:
         yield f'has {len(templates)} templates, expected {count} or more, as its Collection(templates=...) says'
@@ -81,10 +99,7 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
                 yield f'template {index} names the field {field!r}; the data set has {sorted(fields)}'
         input_fields = {field for _, field in parse(template.inputs) if field is not None}
         target_fields = {field for _, field in parse(template.targets) if field is not None}
-        if not target_fields:
-            yield f'template {index} has targets without a field: {template.targets!r}'
-        if not input_fields:
-            yield f'template {index} has inputs without a field'
+
         for field in sorted(input_fields & target_fields):
             yield f'template {index} shows its own target {{{field}}} in the inputs'
         if 'answer' not in target_fields and not template.inverted:
@@ -95,6 +110,9 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
 
 
 def likeness(one: str, other: str) -> float:
-    """Say what share of their own words two texts have in common, in the same order; without words of their own, of their places."""
+    """Return the share of words that two templates' texts have in common, in the same order, from 0 to 1.
+
+    Fields do not count as words, except in a text that has no words besides.
+    """
     words = [re.findall(r'\w+', ' '.join(literal for literal, _ in parse(text)).lower()) or text.split() for text in (one, other)]
     return difflib.SequenceMatcher(None, *words, autojunk=False).ratio()

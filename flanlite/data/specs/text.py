@@ -1,7 +1,9 @@
-"""Small functions on text that work alike on Python values and on TensorFlow tensors, for `DatasetSpec.fields` and `keep`.
+"""Small functions on text that work on Python values and on TensorFlow tensors alike, for `DatasetSpec.fields` and `keep`.
 
-A data set's field map is written once and runs twice: natively on the rows of a cache build, and inside a `seqio.Task`'s graph. Indexing
-a row (`row['premise']`), comparing values (`row['label'] >= 0`) and arithmetic work on both by themselves; the rest is here.
+A data set's functions are written once and run in two ways: on the Python rows of a cache build, and on tensors in the graph of a
+`seqio.Task`. A tensor in a graph has no value yet, so `if`, f-strings and methods of `str` do not work on it. Indexing a row
+(`row['premise']`), comparing values (`row['label'] >= 0`) and arithmetic work on both. For everything else there is a function here, which
+looks at its arguments and computes in Python or in TensorFlow. Both ways must give the same text, to the byte.
 """
 
 import re
@@ -11,14 +13,14 @@ from typing import Any
 
 Text = Any  # a str, or a scalar string tensor
 Number = Any  # an int, float or bool, or a scalar tensor
-Texts = Any  # a sequence of texts, or a string tensor with one axis more
+Texts = Any  # a sequence of texts, or a string tensor with one more axis
 
 ENTITIES = (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('#151', '—'), ('nbsp', ' '), ('amp', '&'))
 
 
 def tensorflow(*values: Any) -> Any:
-    """Return TensorFlow where a value is, or holds, a tensor, else None; never imports it."""
-    tf = sys.modules.get('tensorflow')
+    """Return the module TensorFlow if a value is a tensor or a list that holds one, else None."""
+    tf = sys.modules.get('tensorflow')  # not imported here: without TensorFlow there are no tensors
     if tf is None:
         return None
     for value in values:
@@ -28,13 +30,13 @@ def tensorflow(*values: Any) -> Any:
 
 
 def concat(*parts: Text) -> Text:
-    """Write texts one after another."""
+    """Join texts without a separator."""
     tf = tensorflow(*parts)
     return tf.strings.join(list(parts)) if tf else ''.join(parts)
 
 
 def join(parts: Texts, separator: str = ' ') -> Text:
-    """Join texts with a separator; of nested texts, the innermost (and get one level less)."""
+    """Join texts with a separator; of nested lists of texts, join the innermost, which leaves one level less."""
     tf = tensorflow(parts)
     if tf:
         parts = tf.stack(list(parts)) if isinstance(parts, list | tuple) else parts
@@ -45,7 +47,7 @@ def join(parts: Texts, separator: str = ' ') -> Text:
 
 
 def collect(*parts: Text | Texts) -> Texts:
-    """Put texts, and sequences of texts, into one sequence, without empty ones."""
+    """Return texts and sequences of texts as one sequence, without the empty texts."""
     tf = tensorflow(*parts)
     if tf:
         texts = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
@@ -54,7 +56,7 @@ def collect(*parts: Text | Texts) -> Texts:
 
 
 def numbered(parts: Texts) -> Text:
-    """Write texts on a line each, numbered from 1."""
+    """Return texts as numbered lines, from 1."""
     tf = tensorflow(parts)
     if tf:
         texts = tf.convert_to_tensor(parts)
@@ -63,12 +65,15 @@ def numbered(parts: Texts) -> Text:
 
 
 def pluck(values: Any, name: str) -> Texts:
-    """Take one field of each of several records."""
+    """Return one field of each of several records.
+
+    In TFDS's tensors such records are a record of lists, in Python rows they may be a list of records.
+    """
     return values[name] if tensorflow(*values.values() if isinstance(values, dict) else ()) else [value[name] or '' for value in values]
 
 
 def paired(first: Texts, second: Texts, separator: str) -> Texts:
-    """Join each text of one sequence to the one at its place in another."""
+    """Join the texts of two sequences pair by pair."""
     tf = tensorflow(first, second)
     if tf:
         return tf.strings.join([first, second], separator=separator)
@@ -82,7 +87,7 @@ def split(value: Text, separator: str) -> Texts:
 
 
 def part(value: Text, start: Number, stop: Number | None = None) -> Text:
-    """Cut a text, or each of several, from one character to another, by default to its end, as Python counts characters."""
+    """Return the characters of a text, or of each of several, from `start` up to `stop` (by default the end), counted as in Python."""
     tf = tensorflow(value, start, stop)
     if tf:
         start = tf.cast(start, tf.int32)
@@ -98,49 +103,52 @@ def replace(value: Text, old: str, new: str) -> Text:
 
 
 def plain_quotes(value: Text) -> Text:
-    """Write the quotation marks of tokenised corpora, `` and '', as plain ones."""
+    """Replace the quotation marks of tokenised corpora, `` and '', by plain ones."""
     return replace(replace(value, '``', '"'), "''", '"')
 
 
 def unescape(value: Text) -> Text:
-    """Write HTML's names of characters as the characters, also where damage put a space for the ampersand, and drop tags."""
+    """Replace HTML's character references by the characters, and drop tags.
+
+    Damaged references, which have a space instead of the ampersand, are replaced too.
+    """
     for name, character in ENTITIES:
         value = replace(replace(value, f'&{name};', character), f' {name};', character)
     return substitute(value, '<[A-Za-z/][^<>]*>', '')
 
 
 def substitute(value: Text, pattern: str, new: str) -> Text:
-    r"""Replace every match of a pattern in the syntax that `re` and RE2 share (no look-around; `\1` names a group)."""
+    r"""Replace every match of a pattern; the syntax is what `re` and RE2 share (no look-around; `\1` is a group)."""
     tf = tensorflow(value)
     return tf.strings.regex_replace(value, pattern, new) if tf else re.sub(pattern, new, value)
 
 
 def lower(value: Text) -> Text:
-    """Write a text in small letters."""
+    """Return a text in lower case."""
     tf = tensorflow(value)
     return tf.strings.lower(value, encoding='utf-8') if tf else value.lower()
 
 
 def strip(value: Text) -> Text:
-    """Drop spaces and line ends around a text."""
+    """Drop ASCII white space at both ends of a text; this is what TensorFlow drops."""
     tf = tensorflow(value)
     return tf.strings.strip(value) if tf else value.strip(' \t\n\r\f\v')
 
 
 def contains(value: Text, part: str) -> Number:
-    """Say whether a text holds another."""
+    """Return whether a text contains another."""
     tf = tensorflow(value)
     return tf.strings.regex_full_match(value, f'(?s).*{quote(part)}.*') if tf else part in value
 
 
 def matches(value: Text, pattern: str) -> Number:
-    """Say whether a whole text matches a pattern (in the syntax that `re` and RE2 share)."""
+    """Return whether a whole text matches a pattern; the syntax is what `re` and RE2 share."""
     tf = tensorflow(value)
     return tf.strings.regex_full_match(value, pattern) if tf else re.fullmatch(pattern, value) is not None
 
 
 def length(value: Any) -> Number:
-    """Count a text's characters, or a sequence's elements."""
+    """Return the number of characters of a text, or of elements of a sequence."""
     tf = tensorflow(value)
     if not tf:
         return len(value)
@@ -150,7 +158,7 @@ def length(value: Any) -> Number:
 
 
 def string(value: Number) -> Text:
-    """Write an integer as text; a text stays as it is."""
+    """Return an integer as text; a text is returned as it is."""
     tf = tensorflow(value)
     if tf:
         return value if value.dtype == tf.string else tf.strings.as_string(value)
@@ -158,19 +166,22 @@ def string(value: Number) -> Text:
 
 
 def decimal(value: Number, places: int = 1) -> Text:
-    """Write a number with that many decimal places."""
+    """Return a number as text with a number of decimal places."""
     tf = tensorflow(value)
     return tf.strings.as_string(value, precision=places) if tf else f'{value:.{places}f}'
 
 
 def rounded(value: Number) -> Number:
-    """Round to the nearest integer, halves to the even one."""
+    """Round to the nearest integer; a half is rounded to the even one."""
     tf = tensorflow(value)
     return tf.cast(tf.round(value), tf.int32) if tf else round(value)
 
 
 def index(texts: Sequence[Text], value: Text) -> Number:
-    """Return where a text stands among texts (the first place; the last index where it is in none)."""
+    """Return the first index of a text among texts.
+
+    Where it is not among them, Python raises a ValueError, and a tensor gives the last index.
+    """
     tf = tensorflow(texts, value)
     if tf:
         texts = tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts
@@ -179,7 +190,7 @@ def index(texts: Sequence[Text], value: Text) -> Number:
 
 
 def choose(place: Number, texts: Sequence[Text]) -> Text:
-    """Take the text at an index; True takes the second, False the first."""
+    """Return the text at an index; False is the index 0, True the index 1."""
     tf = tensorflow(place, texts)
     if tf:
         return tf.gather(tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts, tf.cast(place, tf.int32))
@@ -187,34 +198,34 @@ def choose(place: Number, texts: Sequence[Text]) -> Text:
 
 
 def every(*conditions: Number) -> Number:
-    """Say whether all conditions hold."""
+    """Return whether all conditions hold."""
     tf = tensorflow(*conditions)
     return tf.reduce_all([tf.cast(condition, tf.bool) for condition in conditions]) if tf else all(conditions)
 
 
 def some(*conditions: Number) -> Number:
-    """Say whether one of the conditions holds."""
+    """Return whether at least one of the conditions holds."""
     tf = tensorflow(*conditions)
     return tf.reduce_any([tf.cast(condition, tf.bool) for condition in conditions]) if tf else any(conditions)
 
 
 def negate(condition: Number) -> Number:
-    """Say whether a condition does not hold."""
+    """Return whether a condition does not hold."""
     tf = tensorflow(condition)
     return tf.logical_not(condition) if tf else not condition
 
 
 def among(value: Any, values: Sequence[Any]) -> Number:
-    """Say whether a value is one of several."""
+    """Return whether a value is one of several."""
     tf = tensorflow(value, values)
     return tf.reduce_any(tf.equal(value, tf.convert_to_tensor(values))) if tf else value in values
 
 
 def quote(part: str) -> str:
-    """Quote a text for use in an RE2 pattern."""
+    """Escape a text for use in an RE2 pattern."""
     return re.sub(r'([^\w\s])', r'\\\1', part, flags=re.ASCII) if part.isascii() else ''.join(quote_one(letter) for letter in part)
 
 
 def quote_one(letter: str) -> str:
-    """Quote one letter for RE2, which takes a backslash before ASCII punctuation only."""
+    """Escape one letter for RE2, which accepts a backslash before ASCII punctuation only."""
     return '\\' + letter if letter.isascii() and not letter.isalnum() and not letter.isspace() and letter != '_' else letter

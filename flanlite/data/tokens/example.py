@@ -1,4 +1,4 @@
-"""One example as token ids, and what evaluation needs to know of it."""
+"""One example as token ids: `Tokens`, all that training reads, and `Example`, which adds what evaluation needs."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,22 +6,24 @@ from typing import Any
 
 import numpy as np
 
+Tokens = tuple[np.ndarray, np.ndarray]  # inputs int32[S] and targets int32[T]
+
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One rendered, tokenised example, and what evaluation needs to know of it.
+    """One rendered, tokenised example, with what evaluation needs to know of it.
 
     Args:
-        inputs: int32[S] token ids, with EOS.
+        inputs: int32[S] token ids, with EOS if the vocabulary says so.
         targets: int32[T] token ids, with EOS.
-        row: the row's index in its data set's split.
-        template: the index of the template that rendered it.
-        options: the answer options' texts.
-        option_tokens: each option's token ids, with EOS.
+        row: the index of the row in its data set's split.
+        template: the index of the template that rendered the row; of plain text, the number of the rendering.
+        options: the texts of the answer options.
+        option_tokens: the token ids of each option, with EOS.
         answers: all texts that count as right.
-        group: what rows that are right only together have in common; empty where each counts alone.
-        shots: how many few-shot exemplars stand in the inputs.
-        fields: what a SeqIO task's example has beside inputs and targets, for its own postprocessor: bytes, numbers, arrays, dictionaries.
+        group: the hash of the group that the row is scored with; empty where each row is scored alone.
+        shots: the number of few-shot exemplars in the inputs.
+        fields: the other fields of a SeqIO task's example, for the task's own postprocessor: bytes, numbers, arrays, dictionaries.
     """
 
     inputs: np.ndarray
@@ -34,6 +36,3 @@ class Example:
     group: str = ''
     shots: int = 0
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-Tokens = tuple[np.ndarray, np.ndarray]

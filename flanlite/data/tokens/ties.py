@@ -1,4 +1,4 @@
-"""Which of several equally probable segmentations a text gets, where SentencePiece's releases differ. No TensorFlow."""
+"""Ties between equally probable segmentations of a text, which SentencePiece's releases break differently. No TensorFlow."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -6,22 +6,24 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import sentencepiece
 
-SPACE = '\u2581'
-UNKNOWN_PENALTY = 10.0  # an unknown character's log-probability lies this far below the least of a piece
-USER_DEFINED = -0.1  # what counts for a piece that is always one token
+SPACE = '\u2581'  # how SentencePiece writes a space
+UNKNOWN_PENALTY = 10.0  # the log-probability of an unknown character is this much below the least of all pieces
+USER_DEFINED = -0.1  # the score of a user-defined piece, which is always one token
 
 
 class TieBreaker:
-    """Takes, of a text's equally probable segmentations, the one that TensorFlow Text takes, and with it SeqIO and T5X.
+    """Chooses between equally probable segmentations as TensorFlow Text does, and therefore as SeqIO and T5X do.
 
-    In a unigram model `?` `???` is as probable as `???` `?`, and rounding decides. TensorFlow Text's SentencePiece keeps sums of
-    log-probabilities in float32 but compares a new one before it is rounded; from 0.2.2 on SentencePiece rounds it first. Such ties
-    are of neighbours that can change places (`ab == ba`, so both repeat one string). They are found by table, and the words that have
-    them are gone through again with the older arithmetic (SentencePiece 0.1.96, `Model::EncodeOptimized`). Of 269,212 texts of FLAN's
-    data sets four stay otherwise, keys of a hundred letters and digits in which unlike pieces come out equal.
+    In a unigram model `?` `???` is as probable as `???` `?`, and rounding decides. The SentencePiece inside TensorFlow Text keeps sums of
+    log-probabilities in float32, but compares a new sum before it is rounded. SentencePiece 0.2.2 and later round it first.
+
+    Ties occur between neighbouring pieces that can change places without changing the text. If `ab == ba`, both strings repeat one shorter
+    string, their root. So pieces are looked up in a table of roots, and words with two neighbours of one root are segmented again with the
+    older arithmetic (SentencePiece 0.1.96, `Model::EncodeOptimized`). Of 269,212 texts of FLAN's data sets, four still differ: keys of a
+    hundred letters and digits, in which pieces of different roots have the same sum.
 
     Args:
-        processor: the tokenizer; what one that is not of a unigram model says is left as it is.
+        processor: the tokenizer; the ids of one whose model is not a unigram model stay as they are.
     """
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
@@ -31,18 +33,23 @@ class TieBreaker:
         apart = zip(*(test(ids) for test in tests), strict=True)
         self.ids = {piece: i for i, piece, special in zip(ids, processor.id_to_piece(ids), apart, strict=True) if not any(special)}
         scores = dict(zip(self.ids, processor.get_score(list(self.ids.values())), strict=True))
-        normal = [score for score in scores.values() if score < 0]  # a user-defined piece has 0, and none of its own
-        self.is_unigram = any(score % 1 for score in normal)  # in a BPE model it is a merge's rank
+        normal = [score for score in scores.values() if score < 0]  # a user-defined piece has the score 0
+        self.is_unigram = any(score % 1 for score in normal)  # in a BPE model scores are the ranks of merges, which are whole numbers
         self.unknown = rounded(min(normal, default=0.0) - UNKNOWN_PENALTY)
         self.scores = {piece: score if score < 0 else USER_DEFINED for piece, score in scores.items()}
         self.longest = max(map(len, self.ids), default=0)
         roots: dict[str, int] = {}
-        self.roots = -1 - np.arange(len(ids))  # what a piece repeats; no two of the others have it in common
-        for piece, i in self.ids.items():
+        self.roots = -1 - np.arange(len(ids))  # the number of each piece's root; control pieces get numbers of their own, which never tie
+        for piece, i in self.ids.items():  # a text's root ends where the text is found in its own double again
             self.roots[i] = roots.setdefault(piece[: (piece + piece).find(piece, 1)], len(roots))
 
     def mend(self, texts: Sequence[str], encoded: list[np.ndarray]) -> list[np.ndarray]:
-        """Return the ids of texts with ties broken anew; `encoded` is what the tokenizer made of them, with EOS behind each."""
+        """Return the ids of texts with their ties broken again.
+
+        Args:
+            texts: the texts.
+            encoded: the tokenizer's ids of each text, with EOS at the end.
+        """
         if not self.is_unigram or not encoded:
             return encoded
         flat = np.concatenate(encoded)
@@ -67,7 +74,7 @@ class TieBreaker:
         return ids
 
     def words(self, text: str) -> Iterator[tuple[list[int], list[str]]]:
-        """Part a text's pieces where no piece reaches across: before a space, and on both sides of what is unknown."""
+        """Yield a text's words as (ids, pieces), cut where no piece can reach across: before a space, and around unknown pieces."""
         word: list[int] = []
         pieces: list[str] = []
         for i, piece in zip(self.processor.encode(text), self.processor.encode(text, out_type=str), strict=True):
@@ -80,14 +87,22 @@ class TieBreaker:
             yield word, pieces
 
     def characters(self, piece: str, i: int) -> int:
-        """Count the characters of an unknown piece, which may be several; of those in bytes, the first byte stands for all."""
+        """Return how many unknown characters a piece adds to the sum: all of an unknown piece; of a character in bytes, the first byte."""
         if self.processor.is_byte(i):
             return int(int(piece[3:5], 16) & 0xC0 != 0x80)
         return len(piece)
 
     def best_path(self, word: str, total: float) -> tuple[list[int], float]:
-        """Find a word's pieces, and the sum of all up to its end, by Viterbi's algorithm; `total` is the sum up to its start."""
-        ends = [(total, 0, 0)] + [None] * len(word)  # of each place: the greatest sum there, its last piece's start and id
+        """Find a word's best pieces by Viterbi's algorithm.
+
+        Args:
+            word: the word.
+            total: the sum of log-probabilities of the text before it; it matters, since it decides how sums are rounded.
+
+        Returns:
+            The ids of the pieces, and the sum at the end of the word.
+        """
+        ends = [(total, 0, 0)] + [None] * len(word)  # for each place: the greatest sum there, and the start and id of its last piece
         for start, character in enumerate(word):
             steps = [(word[start:stop], stop) for stop in range(start + 1, min(start + self.longest, len(word)) + 1)]
             found = [(self.scores[piece], self.ids[piece], stop) for piece, stop in steps if piece in self.ids]
@@ -95,7 +110,7 @@ class TieBreaker:
                 found.append((self.unknown, self.processor.unk_id(), start + 1))
             for score, i, stop in found:
                 there = ends[start][0] + score
-                if ends[stop] is None or there > ends[stop][0]:  # not rounded yet
+                if ends[stop] is None or there > ends[stop][0]:  # `there` is compared before it is rounded; this breaks the ties
                     ends[stop] = rounded(there), start, i
         ids, stop = [], len(word)
         while stop:

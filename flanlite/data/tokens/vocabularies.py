@@ -19,18 +19,18 @@ from flanlite.data.tokens import ties
 PAD_ID = 0
 EOS_ID = 1
 UNK_ID = 2
-USER_DEFINED = 4  # SentencePiece's type of a piece that is always one token
+USER_DEFINED = 4  # SentencePiece's number for the type of piece that is always one token
 NAMES = ('pocket', 't5', 'bytes')
 EXTRA_IDS = {'pocket': 32, 't5': 100, 'bytes': 125}  # T5's and ByT5's own numbers; a small model can spare few embeddings
 USUAL_EXTRA_IDS = 100  # of other models
 T5_FILE = 't5_sentencepiece.model'
-NO_INPUT_EOS = ':no_input_eos'  # behind a vocabulary's name: inputs do not end with EOS
-SENTINELS = ':extra_ids='  # before it, where there are not as many as usual
+NO_INPUT_EOS = ':no_input_eos'  # at the end of a vocabulary's name: inputs do not end with EOS
+SENTINELS = ':extra_ids='  # before that, where the number of sentinels is not the usual one
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What turns text into token ids and back.
+    """A vocabulary turns text into token ids and back; its subclasses do the work.
 
     Args:
         name: the name or path that `load` took.
@@ -49,11 +49,15 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """Count the ids, sentinels included."""
+        """Return the number of ids, sentinels included."""
         raise NotImplementedError
 
     def sentinel(self, index: int) -> int:
-        """Return the id of a sentinel: the first is the vocabulary's last id, the next the one before, as in T5."""
+        """Return the id of a sentinel: the vocabulary's last id is the first sentinel, the one before it the second, as in T5.
+
+        Raises:
+            ValueError: there are fewer sentinels.
+        """
         if not 0 <= index < self.extra_ids:
             raise ValueError(f'vocabulary {self.name!r} has {self.extra_ids} sentinels, no index {index}')
         return self.size - 1 - index
@@ -71,7 +75,7 @@ class Vocabulary:
         return [np.array([*ids, EOS_ID], np.int32) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn token ids into text: up to the first EOS, without padding."""
+        """Turn token ids into text; padding is dropped, and all from the first EOS on."""
         kept = []
         for token in map(int, ids):
             if token == EOS_ID:
@@ -93,12 +97,15 @@ class Vocabulary:
         raise NotImplementedError
 
     def has_ids_of(self, other: Any) -> bool:
-        """Whether a SeqIO vocabulary's ids mean the same here; it may have no sentinels, since those stand behind all else."""
+        """Return whether the ids of a SeqIO vocabulary mean the same here.
+
+        SeqIO's vocabulary may lack the sentinels: these come after all other ids and change none of them.
+        """
         same = self if other.extra_ids else dataclasses.replace(self, extra_ids=0)
         return same.equals(other)
 
     def equals(self, other: Any) -> bool:
-        """Whether SeqIO's vocabulary is this one."""
+        """Return whether SeqIO's vocabulary is this one."""
         return self.to_seqio() == other
 
 
@@ -136,12 +143,12 @@ class SentencePieceVocabulary(Vocabulary):
         return [ids[:-1].tolist() for ids in self.encode_arrays(texts)]
 
     def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Turn texts into int32 arrays of token ids that end with EOS, the same that TensorFlow Text and so SeqIO make."""
+        """Turn texts into int32 arrays of token ids that end with EOS; they equal those of TensorFlow Text, and so of SeqIO."""
         encoded = self.processor.encode_as_numpy(list(texts), add_eos=True)
         return load_tie_breaker(self.path, self.extra_ids).mend(texts, encoded)
 
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids into text; ids beyond the vocabulary (padded embeddings) are unknown pieces."""
+        """Turn token ids into text; ids beyond the vocabulary, which padded embeddings have, count as unknown pieces."""
         size = self.size
         return self.processor.decode([token if token < size else UNK_ID for token in ids])
 
@@ -156,13 +163,13 @@ class SentencePieceVocabulary(Vocabulary):
         return seqio_vocabulary.SharedSentencePieceVocabulary(self.path, extra_ids=self.extra_ids)
 
     def equals(self, other: Any) -> bool:
-        """Whether SeqIO's vocabulary is this one, from whichever file."""
+        """Return whether SeqIO's vocabulary is this one, no matter from which file it was loaded."""
         return getattr(other, 'sp_model', None) == self.to_seqio().sp_model
 
 
 @dataclasses.dataclass(frozen=True)
 class ByteVocabulary(Vocabulary):
-    """UTF-8 bytes, as ByT5 has them: a byte b is the id b + 3."""
+    """UTF-8 bytes as in ByT5: the byte b has the id b + 3."""
 
     OFFSET = 3  # pad, eos, unk
     BYTES = 256
@@ -177,11 +184,11 @@ class ByteVocabulary(Vocabulary):
         return [[byte + self.OFFSET for byte in text.encode()] for text in texts]
 
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids into text; what is no byte, and bytes that are no UTF-8, are passed over."""
+        """Turn token ids into text; ids that are not bytes, and bytes that are not valid UTF-8, are left out."""
         return bytes(i - self.OFFSET for i in ids if self.OFFSET <= i < self.OFFSET + self.BYTES).decode(errors='ignore')
 
     def fingerprint(self) -> str:
-        """Name the scheme and the number of sentinels."""
+        """Return a name for the scheme and the number of sentinels."""
         return f'bytes{self.extra_ids}' + ('' if self.input_eos else NO_INPUT_EOS)
 
     def to_seqio(self) -> Any:
@@ -220,16 +227,16 @@ def load(name: str | Vocabulary, extra_ids: int | None = None, *, data_dir: str 
 
 
 def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
-    """Write all of a vocabulary into its name, for `load`; what is as usual is left out."""
+    """Return the name from which `load` makes a vocabulary again; settings that are usual are left out."""
     sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
     return kind + sentinels + ('' if input_eos else NO_INPUT_EOS)
 
 
 def name_of_seqio(feature: Any) -> str:
-    """Name the vocabulary of a SeqIO task's feature; where it has no sentinels, the one that is equal but for them.
+    """Return the name of the vocabulary of a SeqIO task's feature; one without sentinels gets the usual number.
 
     Raises:
-        ValueError: it is of a kind that flanlite does not have.
+        ValueError: flanlite has no vocabulary of its kind.
     """
     import seqio
 
@@ -264,7 +271,7 @@ def find_model(name: str, data_dir: str | None) -> str:
 
 @functools.cache
 def load_processor(path: str, extra_ids: int) -> tuple[sentencepiece.SentencePieceProcessor, str]:
-    """Load a tokenizer once a process, with its fingerprint."""
+    """Load a tokenizer, and compute its fingerprint, once per process."""
     try:
         model = pathlib.Path(path).read_bytes()
         sentinels = b''.join(sentinel_piece(index) for index in reversed(range(extra_ids)))
@@ -276,12 +283,16 @@ def load_processor(path: str, extra_ids: int) -> tuple[sentencepiece.SentencePie
 
 @functools.cache
 def load_tie_breaker(path: str, extra_ids: int) -> ties.TieBreaker:
-    """Make a tokenizer's tie-breaker once a process, where it first encodes."""
+    """Make the tie-breaker of a tokenizer once per process, when the tokenizer first encodes."""
     return ties.TieBreaker(load_processor(path, extra_ids)[0])
 
 
 def sentinel_piece(index: int) -> bytes:
-    """Make a sentinel's entry in a serialized SentencePiece model; appended to the model's bytes, it is its last piece."""
+    """Return the bytes of a sentinel in a serialized SentencePiece model.
+
+    The model is a protocol buffer, where bytes of a repeated field that are appended are one more element: the sentinel becomes the last
+    piece. Its fields are the name (1), the score (2) and the type (3).
+    """
     name = f'\u2581<extra_id_{index}>'.encode()
     piece = b'\x0a' + bytes([len(name)]) + name + b'\x15' + struct.pack('<f', 0.0) + b'\x18' + bytes([USER_DEFINED])
     return b'\x0a' + bytes([len(piece)]) + piece

@@ -1,0 +1,112 @@
+"""Metrics that compare texts: exact match and token F1, ROUGE, BLEU, edit distance.
+
+The packages that compute ROUGE and BLEU are imported when the first text is scored.
+"""
+
+import functools
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from flanlite.metrics.metric import ratio
+
+BLEU_ORDER = 4  # the longest n-grams that BLEU counts
+ROUGE_TYPES = ('rougeL', 'rouge1', 'rouge2')
+PUNCTUATION = str.maketrans('', '', string.punctuation + '‘’´`“”')
+
+
+def normalize(text: str) -> str:
+    """Convert to lower case and drop punctuation, articles and extra white space, as the scorers of SQuAD and TriviaQA do."""
+    text = text.lower().translate(PUNCTUATION)
+    return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
+
+
+def token_f1(prediction: str, answer: str) -> float:
+    """Return the F1 of two texts' normalised words, from 0 to 1, as SQuAD's scorer computes it."""
+    predicted, expected = normalize(prediction).split(), normalize(answer).split()
+    if not predicted or not expected:
+        return float(predicted == expected)
+    shared = sum((Counter(predicted) & Counter(expected)).values())
+    return 2 * shared / (len(predicted) + len(expected))
+
+
+def count_match_and_f1(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
+    """Return (exact match after normalisation, token F1, 1), both the best over the answers."""
+    match = float(normalize(prediction) in {normalize(answer) for answer in answers})
+    return match, max((token_f1(prediction, answer) for answer in answers), default=0.0), 1.0
+
+
+def count_f1_and_match(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
+    """Return the counts of `count_match_and_f1` with F1 first."""
+    match, f1, one = count_match_and_f1(prediction, answers)
+    return f1, match, one
+
+
+@functools.cache
+def rouge_scorer() -> object:
+    """Make the ROUGE scorer once per process; its package takes a second to import."""
+    from rouge_score import rouge_scorer as rouge
+
+    return rouge.RougeScorer(ROUGE_TYPES)
+
+
+def count_rouge(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+    """Return the F-measures of `ROUGE_TYPES`, each the best over the references, then 1; words are not stemmed."""
+    per_answer = [rouge_scorer().score(answer, prediction) for answer in answers]
+    return *(max((scores[name].fmeasure for scores in per_answer), default=0.0) for name in ROUGE_TYPES), 1.0
+
+
+@functools.cache
+def bleu_scorer() -> object:
+    """Make sacrebleu's default BLEU (13a tokens) once per process."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(effective_order=True)
+
+
+def count_bleu(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+    """Return the matching n-grams and all n-grams, by order, and the lengths of prediction and reference; zeros without an answer."""
+    if not answers:
+        return (0.0,) * (2 * BLEU_ORDER + 2)
+    score = bleu_scorer().sentence_score(prediction, list(answers))
+    return *score.counts, *score.totals, score.sys_len, score.ref_len
+
+
+def corpus_bleu(sums_K: np.ndarray) -> np.ndarray:
+    """Return corpus BLEU from sums [..., K] as sacrebleu computes it: [..., 1].
+
+    Orders of n-grams that match nothing are smoothed exponentially, and the brevity penalty applies.
+    """
+    correct, total = sums_K[..., :BLEU_ORDER], sums_K[..., BLEU_ORDER : 2 * BLEU_ORDER]
+    system, reference = sums_K[..., -2], sums_K[..., -1]
+    missed = (correct == 0) & (total > 0)
+    smoothed = np.where(missed, 0.5 ** np.cumsum(missed, axis=-1), correct)
+    logs = np.log(np.maximum(ratio(smoothed, total), 1e-300))
+    penalty = np.where(system >= reference, 1.0, np.exp(np.minimum(0.0, 1 - ratio(reference, system))))
+    scored = (total > 0).all(axis=-1) & (correct > 0).any(axis=-1)
+    bleu = 100 * penalty * np.exp(np.where(scored[..., None], logs, 0.0).mean(axis=-1))
+    return np.where(reference > 0, np.where(scored, bleu, 0.0), np.nan)[..., None]
+
+
+def edit_distance(first: str, second: str) -> int:
+    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters between two texts.
+
+    The table is filled a row at a time. Insertions run along the row; subtracting a ramp turns that recursion into a running minimum, which
+    numpy computes at once.
+    """
+    ids = np.array([ord(character) for character in second], np.int64)
+    ramp = np.arange(len(second) + 1)
+    row = ramp.copy()
+    for index, character in enumerate(first):
+        best = np.minimum(row[1:] + 1, row[:-1] + (ids != ord(character)))
+        row = np.minimum.accumulate(np.concatenate([[index + 1], best]) - ramp) + ramp
+    return int(row[-1])
+
+
+def count_similarity(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
+    """Return (edit similarity, exact copy, 1), both the best over the answers; similarity is 1 - distance / the longer length."""
+    similarities = [1 - edit_distance(prediction, answer) / max(len(prediction), len(answer), 1) for answer in answers]
+    return max(similarities, default=0.0), float(prediction in answers), 1.0
