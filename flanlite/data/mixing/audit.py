@@ -145,7 +145,7 @@ def search(
         raise ValueError(f'the mixture {mixed.name!r} holds nothing out; name a cluster with --held_out')
     audit, text = Audit(mixed, ngram), HeldOutText(ngram)
     members = {
-        spec.name: dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir)) for spec in mixed.collection.specs
+        spec.name: dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)) for spec in mixed.collection.specs
     }
     test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
