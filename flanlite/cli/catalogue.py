@@ -133,7 +133,7 @@ def show(mixture: str | None = None, vocabulary: str | None = None, examples: in
     CONSOLE.print(table)
     for entry in mixed.entries:
         if entry.task in counts and specs.find_spec(entry.task) is None:
-            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.describe(entry.task)}'))
+            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.metrics_line(entry.task)}'))
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
     if mixed.shots:
@@ -249,7 +249,7 @@ def audit(
 
     Args:
         mixture: a name for `mixtures.resolve`; by default the gin macro MIXTURE_OR_TASK_NAME.
-        held_out: a cluster, or another split; by default what the mixture's name holds out.
+        held_out: a cluster, or another hold-out; by default what the mixture's name holds out.
         ngram: how many words a shared run has.
         max_rows: at most so many rows of each data set.
         output: a JSONL file for the training examples that share text, a line each.

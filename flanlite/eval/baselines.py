@@ -1,4 +1,4 @@
-"""Baselines without a model: the commonest training answer, and chance."""
+"""Baselines without a model: the most frequent training answer, and chance."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,13 +15,25 @@ TRAINING_ANSWERS = 5_000
 
 
 def training_answers(train: CachedSplit, vocabulary: Vocabulary) -> list[str]:
-    """Read answers from a training split of bare fields, whose targets are the answers: evenly spread, since many files are sorted."""
+    """Return at most `TRAINING_ANSWERS` answers, evenly spread over a training split, since many files are sorted.
+
+    Args:
+        train: the training split in the style `fields`, whose targets are the bare answers.
+        vocabulary: that of the split.
+    """
     indices = np.unique(np.linspace(0, train.num_examples - 1, TRAINING_ANSWERS).astype(int))
     return [vocabulary.decode(train.read(index).targets) for index in indices.tolist()]
 
 
 def majority(name: str, test: CachedSplit, answers: Sequence[str], vocabulary: Vocabulary) -> TaskScores:
-    """Score the rule that always gives the commonest of some answers; rows whose options lack it count as chance."""
+    """Score the rule that always gives the most frequent answer; a row whose options lack it counts as chance.
+
+    Args:
+        name: the task.
+        test: its evaluation split.
+        answers: training answers.
+        vocabulary: that of the split.
+    """
     texts, counts = np.unique(np.array(answers, dtype=object), return_counts=True)
     commonest = str(texts[np.argmax(counts)])
 
@@ -32,12 +44,12 @@ def majority(name: str, test: CachedSplit, answers: Sequence[str], vocabulary: V
 
 
 def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: Vocabulary) -> TaskScores:
-    """Score a random option (the expected score), or a copy of the input's bare fields where there are no options.
+    """Score a random option (its expected score), or, where there are no options, a copy of the input's bare fields.
 
     Args:
         name: the task.
         test: its evaluation split.
-        bare: the same rows without a template's words; needed where there are no options.
+        bare: the same rows in the style `fields`; needed where there are no options.
         vocabulary: that of both splits.
     """
     copies = {example.row: vocabulary.decode(example.inputs) for example in bare.examples()} if bare else {}
@@ -47,7 +59,7 @@ def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: V
 def by_rule(
     name: str, method: str, test: CachedSplit, vocabulary: Vocabulary, rule: Callable[[Example], Sequence[str]]
 ) -> TaskScores:
-    """Score a rule that reads no template: each row counts the mean over the texts that the rule gives."""
+    """Score a rule that reads no template; the counts of a row are the mean over the texts that the rule gives for it."""
     examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
     metric = metric_of(name, examples)
     found = metrics.get_metric(metric)

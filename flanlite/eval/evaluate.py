@@ -19,7 +19,7 @@ from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.mesh import partitioning
 from flanlite.model import kinds
 from flanlite.report import report, results, tables
-from flanlite.report.results import Piece
+from flanlite.report.results import Result
 from flanlite.train import checkpoints, parameters
 
 
@@ -34,7 +34,7 @@ def evaluate_checkpoint(
     feature_lengths: Mapping[str, int] | None = None,
     style: str = 'instructions',
     max_rows: int | None = None,
-) -> Piece:
+) -> Result:
     """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
 
     Args:
@@ -71,10 +71,10 @@ def evaluate_checkpoint(
     if not scores:
         raise ValueError('; '.join(failed.values()))
     seen = trained_on(checkpoint)
-    piece = results.piece(
+    result = results.make_result(
         scores,
         {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
-        run=pathlib.Path(checkpoint).name, model=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        run=pathlib.Path(checkpoint).name, system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
         trained=seen, split=split, skipped=opened.skipped | failed,
         notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(samples(scores, opened.splits, vocabulary)),
@@ -83,8 +83,8 @@ def evaluate_checkpoint(
     )  # fmt: skip
     if jax.process_index() == 0:
         kind = f'{split}-{shots.number}shot' if shots else split
-        publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), piece, mixed.name)
-    return piece
+        publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), result, mixed.name)
+    return result
 
 
 def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
@@ -96,11 +96,11 @@ def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
     return names, failed
 
 
-def publish(folder: pathlib.Path, piece: Piece, mixture: str) -> None:
+def publish(folder: pathlib.Path, result: Result, mixture: str) -> None:
     """Write results and report to a folder, and print a table."""
-    results.save(folder, piece)
-    report.build(folder, f'{mixture}: {piece.model}')
-    tables.print_tasks(piece)
+    results.save(folder, result)
+    report.build(folder, f'{mixture}: {result.system}')
+    tables.print_tasks(result)
     print(f'wrote {folder}/report.html, report.md and results.json')
 
 

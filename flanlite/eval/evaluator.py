@@ -81,7 +81,7 @@ class Evaluator:
         self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
     ) -> TaskScores | OwnScores:
         """Score a model on one task."""
-        own = seqio_metrics.find(name)
+        own = seqio_metrics.get_seqio_task(name)
         examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
         model = (config, params, partitioner)

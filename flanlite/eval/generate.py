@@ -27,7 +27,7 @@ class Decoding:
         temperature: divides the logits when sampling; 0 is greedy.
         top_k: sample among the k most probable tokens; 0 for all.
         top_p: sample among the most probable tokens that together have this probability; 0 for all.
-        alpha: beam search's weight of the length.
+        alpha: the length penalty of beam search.
         seed: of sampling.
     """
 
@@ -47,7 +47,15 @@ class Decoding:
 
 
 def decode(params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding) -> jax.Array:
-    """Decode tokens_BT for a batch of inputs."""
+    """Decode a batch of inputs: tokens_BT, int32, padded with 0.
+
+    Args:
+        params: the model's parameters.
+        inputs_BS: token ids, padded with 0.
+        key: of sampling.
+        config: the model's.
+        settings: greedy, beams or sampling.
+    """
     model = models.bind(config, params)
     cache = model.start_decoding(inputs_BS, settings.max_length)
     if settings.beams > 1:
@@ -58,7 +66,7 @@ def decode(params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, confi
 
 @functools.lru_cache
 def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
-    """Compile `decode` on the mesh; equal arguments give the same compiled function again."""
+    """Return `decode` jitted on the mesh; equal arguments return the same function, so that nothing is compiled twice."""
 
     def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
         with activations.activation_rules(partitioner):
@@ -77,16 +85,16 @@ def generate(
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda rows: None,
 ) -> list[np.ndarray]:
-    """Decode an answer to every input: int32 token ids, with EOS where the answer ended.
+    """Decode an answer to every input: int32 token ids of its own length, with EOS unless it was cut at `max_length`.
 
     Args:
         config: the model's.
-        params: its parameters, placed as the partitioner has them.
+        params: its parameters, placed on the mesh.
         partitioner: the mesh; every process must give the same inputs.
         inputs: token ids with EOS; the order does not matter for speed.
         settings: greedy, beams or sampling.
-        tokens_per_batch: padded tokens of a batch, about; beams count as rows.
-        advance: told the number of inputs answered after each batch.
+        tokens_per_batch: approximate number of tokens in a batch, padding included; beams count as rows.
+        advance: called after each batch with its number of inputs.
     """
     compiled = jit_decode(config, settings, partitioner)
     answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(inputs)
@@ -97,7 +105,7 @@ def generate(
     for S, longer in zip(shapes, [*shapes[1:], None], strict=True):
         B = max(1, tokens_per_batch // ((S + settings.max_length) * settings.beams) // unit) * unit
         numbers = groups[S]
-        if len(numbers) < B / 2 and longer:  # too few to compile a shape for: they go with longer ones
+        if len(numbers) < B / 2 and longer:  # too few to compile a shape for: they join longer ones
             groups[longer].extend(numbers)
             continue
         for start in range(0, len(numbers), B):
@@ -105,7 +113,7 @@ def generate(
             inputs_BS = np.zeros((B, S), np.int32)
             for row, number in enumerate(rows):
                 inputs_BS[row, : len(inputs[number])] = inputs[number]
-            inputs_BS[len(rows) :] = inputs_BS[0]  # so that no row of padding keeps the batch from ending
+            inputs_BS[len(rows) :] = inputs_BS[0]  # an empty row might never end, and keep the batch decoding
             key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
             tokens_BT = np.asarray(compiled(params, *place_rows(partitioner, inputs_BS), key))
             for number, tokens in zip(rows, tokens_BT, strict=False):

@@ -17,20 +17,21 @@ from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import specs
-from flanlite.data.specs.clusters import find_split
+from flanlite.data.specs.clusters import get_hold_out
 from flanlite.data.tokens import vocabularies
-from flanlite.eval.systems import HeldOut, Sweep, score_piece
+from flanlite.eval.systems import OpenedHoldOut, Sweep, score_system
 from flanlite.mesh import partitioning
 from flanlite.model import kinds
 from flanlite.model.models import ModelConfig
 from flanlite.progress import duration
 from flanlite.report import report, results, tables
-from flanlite.report.results import MODELS
+from flanlite.report.results import SYSTEMS
 from flanlite.report.tables import Report
 from flanlite.train import journal
 
-COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'ablation': 10.0}  # guesses, to begin with
-NOT_SETTINGS = ('MODEL_DIR', 'loco.only', 'loco.clusters', 'loco.model_dir')  # may differ between results that are merged
+# Guesses, to begin with.
+COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'no_instructions': 10.0}
+NOT_SETTINGS = ('MODEL_DIR', 'loco.only', 'loco.held_out', 'loco.model_dir')  # may differ between results that are merged
 BINDING = re.compile(r'^([\w./]+) = (.*(?:\n[ \t]+.*|\n[\])}].*)*)', re.MULTILINE)
 
 
@@ -40,9 +41,9 @@ def loco(
     mixture: str,
     task_feature_lengths: Mapping[str, int],
     *,
-    clusters: str | Sequence[str] = 'all',
+    held_out: str | Sequence[str] = 'all',
     only: str | Sequence[str] | None = None,
-    models: Sequence[str] = tuple(MODELS),
+    systems: Sequence[str] = tuple(SYSTEMS),
     config: ModelConfig | None = None,
     vocabulary: str | None = None,
     initial_checkpoint_path: str | None = None,
@@ -56,13 +57,13 @@ def loco(
     lie in the same folder.
 
     Args:
-        model_dir: the sweep's folder: a run for each cluster and tuned model, results.json, report.md and report.html.
+        model_dir: the sweep's folder: a run for each hold-out and tuned system, results.json, report.md and report.html.
         mixture: a collection.
         task_feature_lengths: tokens that a model reads and writes, {'inputs': S, 'targets': T}.
-        clusters: which clusters are held out, one after the other; 'all' for every one of the collection. Other splits of it may stand
-            there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
-        only: overrides `clusters`; several names may be separated by commas.
-        models: which of `results.MODELS` to compare.
+        held_out: what is held out, one after the other: names of clusters, or 'all' for every one of the collection. Other hold-outs may
+            stand there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
+        only: overrides `held_out`; several names may be separated by commas.
+        systems: which of `results.SYSTEMS` to compare.
         config: the model; by default what gin says, see `kinds.model`.
         vocabulary: a name for `vocabularies.load`; by default the collection's.
         initial_checkpoint_path: the model before tuning; a random one without.
@@ -71,8 +72,8 @@ def loco(
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
 
     Raises:
-        ValueError: an unknown collection, cluster or model, a checkpoint that does not fit, or results of other settings in the folder;
-            all before anything is trained.
+        ValueError: an unknown collection, hold-out or system, a checkpoint that does not fit, or results of other settings or of an
+            earlier version in the folder; all before anything is trained.
     """
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder() / 'jax')
@@ -81,9 +82,9 @@ def loco(
     if collection is None or mixture != collection.name:
         raise ValueError(f'{mixture!r} is no collection; the collections are {", ".join(naming.collection_names())}')
     batches.check_lengths(task_feature_lengths)
-    held_out = choose_clusters(only if only is not None else clusters, collection)
-    if unknown := [model for model in models if model not in MODELS]:
-        raise ValueError(f'unknown model {unknown[0]!r}; the compared models are {", ".join(MODELS)}')
+    chosen = choose_held_out(only if only is not None else held_out, collection)
+    if unknown := [system for system in systems if system not in SYSTEMS]:
+        raise ValueError(f'unknown system {unknown[0]!r}; the compared systems are {", ".join(SYSTEMS)}')
     sweep = Sweep(
         pathlib.Path(model_dir), collection, config or kinds.model(), vocabularies.load(vocabulary or collection.vocabulary),
         dict(task_feature_lengths), initial_checkpoint_path, seed, max_rows, seen,
@@ -91,53 +92,53 @@ def loco(
     )  # fmt: skip
     check_settings(sweep.folder, gin_config.resolved())
     _ = sweep.base_params  # a checkpoint that does not fit fails here
-    plan = [(cluster, model) for cluster in held_out for model in sorted(models, key=list(COSTS).index)]
+    plan = [(name, system) for name in chosen for system in sorted(systems, key=list(COSTS).index)]
     return score_all(sweep, plan)
 
 
 def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
-    """Score the pieces of a plan, (held-out cluster, model), that are not there yet, and write the report after each."""
-    waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.PIECE).is_file()]
-    held_out = ', '.join(dict.fromkeys(cluster for cluster, _ in plan))
-    say(f'{sweep.collection.name}: holding out {held_out}; {len(plan)} pieces, {len(plan) - len(waiting)} done; in {sweep.folder}')
+    """Score what a plan of (held out, system) has no results of yet, and write the report after each."""
+    waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.RESULT).is_file()]
+    names = ', '.join(dict.fromkeys(held_out for held_out, _ in plan))
+    say(f'{sweep.collection.name}: holding out {names}; {len(plan)} results, {len(plan) - len(waiting)} done; in {sweep.folder}')
     clock = Clock(waiting)
-    opened = functools.lru_cache(maxsize=1)(functools.partial(HeldOut.open, sweep))
-    for cluster, model in waiting:
-        say(f'{clock.status()}  {cluster} held out: {MODELS[model][0]}')
-        piece = score_piece(opened(cluster), model)
-        clock.done(model)
+    opened = functools.lru_cache(maxsize=1)(functools.partial(OpenedHoldOut.open, sweep))
+    for held_out, system in waiting:
+        say(f'{clock.status()}  {held_out} held out: {SYSTEMS[system][0]}')
+        result = score_system(opened(held_out), system)
+        clock.done(system)
         if jax.process_index() == 0:
-            results.save(sweep.folder / cluster / model, piece)
+            results.save(sweep.folder / held_out / system, result)
             publish(sweep)
         if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(f'{cluster}/{model}')  # no process reads the folder before the piece is there
+            multihost_utils.sync_global_devices(f'{held_out}/{system}')  # no process reads the folder before the result is there
     built = tables.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
     say(f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and results.json')
     return built
 
 
 def merge(folders: Sequence[str], output: str | None = None) -> Report:
-    """Report the results of one or several folders of a sweep, such as jobs with a cluster each leave behind.
+    """Report the results of one or several folders of a sweep, such as jobs with a hold-out each leave behind.
 
     Args:
         folders: where `loco` wrote; of several, with the same settings.
         output: the folder for the merged results; needed for several folders. It may be one of them.
 
     Raises:
-        ValueError: no results, results of different settings, or two folders with the same cluster and model.
+        ValueError: no results, results of different settings or of an earlier version, or two folders with the same hold-out and system.
     """
     if len(folders) > 1 and not output:
         raise ValueError(f'{len(folders)} folders are to be merged; name the folder for the result with --output=FOLDER')
     target = pathlib.Path(output or folders[0])
     for folder in map(pathlib.Path, folders):
-        if not tables.piece_paths(folder):
-            raise ValueError(f'{folder} holds no results ({results.PIECE}); expected a folder that flanlite loco wrote')
+        if not results.result_paths(folder):
+            raise ValueError(f'{folder} holds no results ({results.RESULT}); expected a folder that flanlite loco wrote')
         if folder.resolve() == target.resolve():
             continue
-        check_settings(target, results.load(tables.piece_paths(folder)[0]).settings)
-        for path in tables.piece_paths(folder):
+        check_settings(target, results.load(results.result_paths(folder)[0]).settings)
+        for path in results.result_paths(folder):
             copied = target / path.parent.relative_to(folder)
-            if (copied / results.PIECE).is_file() and (copied / results.PIECE).read_bytes() != path.read_bytes():
+            if (copied / results.RESULT).is_file() and (copied / results.RESULT).read_bytes() != path.read_bytes():
                 raise ValueError(f'{folder} and {target} both have results of {path.parent.relative_to(folder)}; merge only one of them')
             copied.mkdir(parents=True, exist_ok=True)
             if (path.parent / journal.METRICS).is_file():
@@ -168,18 +169,18 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def choose_clusters(wanted: str | Sequence[str], collection: specs.Collection) -> list[str]:
-    """Read which clusters, or other splits, are to be held out, in the order given; an unknown one is a `ValueError`."""
+def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -> list[str]:
+    """Return the names of the clusters, or other hold-outs, that are wanted, in the order given; an unknown one is a `ValueError`."""
     names = [name.strip() for name in wanted.split(',')] if isinstance(wanted, str) else list(wanted)
     names = [name for name in names if name]
     if not names:
         raise ValueError(f'no cluster to hold out; the clusters of {collection.name} are {", ".join(collection.clusters())}, or all')
     if 'all' in names:
         return list(collection.clusters())
-    others = naming.other_splits(collection)
-    chosen = [split for name in names for split in fnmatch.filter(others, name) or [name]]
+    others = naming.other_hold_outs(collection)
+    chosen = [found for name in names for found in fnmatch.filter(others, name) or [name]]
     for name in chosen:
-        find_split(naming.templates_in_name(name)[0], collection.specs)
+        get_hold_out(naming.templates_in_name(name)[0], collection.specs)
     return list(dict.fromkeys(chosen))
 
 
@@ -190,7 +191,7 @@ def bindings(settings: str) -> dict[str, str]:
 
 def check_settings(folder: pathlib.Path, settings: str) -> None:
     """Refuse to go on in a folder whose results were made with other settings."""
-    for path in tables.piece_paths(folder):
+    for path in results.result_paths(folder):
         before, now = bindings(results.load(path).settings), bindings(settings)
         if differing := [name for name in before | now if before.get(name) != now.get(name)]:
             name = differing[0]
@@ -202,31 +203,31 @@ def check_settings(folder: pathlib.Path, settings: str) -> None:
 
 
 class Clock:
-    """Guesses how long the waiting pieces take, from those that are done."""
+    """Guesses how long the waiting results take, from those that are done."""
 
     def __init__(self, waiting: Sequence[tuple[str, str]]) -> None:
-        self.models = [model for _, model in waiting]
+        self.systems = [system for _, system in waiting]
         self.spent: dict[str, list[float]] = {}
         self.start = self.last = time.monotonic()
         self.count = 0
 
-    def done(self, model: str) -> None:
-        """Note that the next piece is done."""
+    def done(self, system: str) -> None:
+        """Note that the next result is done."""
         now = time.monotonic()
-        self.spent.setdefault(model, []).append(now - self.last)
+        self.spent.setdefault(system, []).append(now - self.last)
         self.last, self.count = now, self.count + 1
 
     def seconds_left(self) -> float | None:
-        """Guess what the rest takes: as long as like pieces took, or in proportion to the costs; None before the first."""
+        """Estimate the rest: each system takes as long as before, a new one in proportion to its cost; None while too little is done."""
         spent = sum(map(sum, self.spent.values()))
-        cost = sum(COSTS[model] * len(times) for model, times in self.spent.items())
-        if cost < min(COSTS['untuned_plain'], 0.5 * sum(COSTS[model] for model in self.models)):
+        cost = sum(COSTS[system] * len(times) for system, times in self.spent.items())
+        if cost < min(COSTS['untuned_plain'], 0.5 * sum(COSTS[system] for system in self.systems)):
             return None
-        means = {model: sum(times) / len(times) for model, times in self.spent.items()}
-        return sum(means.get(model, COSTS[model] * spent / cost) for model in self.models[self.count :])
+        means = {system: sum(times) / len(times) for system, times in self.spent.items()}
+        return sum(means.get(system, COSTS[system] * spent / cost) for system in self.systems[self.count :])
 
     def status(self) -> str:
-        """Write which piece is next, the time spent and the time left."""
+        """Return which result is next, the time spent and the time left, as text."""
         left = self.seconds_left()
         rest = '' if left is None else f', about {duration(left)} left'
-        return f'[{self.count + 1}/{len(self.models)}, {duration(time.monotonic() - self.start)} elapsed{rest}]'
+        return f'[{self.count + 1}/{len(self.systems)}, {duration(time.monotonic() - self.start)} elapsed{rest}]'

@@ -1,8 +1,8 @@
 """Rank classification: the log-probability of every answer option, given the input; the best one is the prediction.
 
-An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as FLAN and T0 rank. Each
-input is read once for all its options. Lengths are rounded up to few sizes, so that few shapes are compiled, once for all models of
-one configuration.
+An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as in FLAN and T0. Each
+input is encoded once for all its options. Lengths are rounded up to a few sizes, so that few shapes are compiled; all models of one
+configuration share them.
 """
 
 import functools
@@ -18,8 +18,8 @@ from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.train import losses
 
-SHARES = (1, 2, 3, 4, 6, 8, 16)  # options an input; a batch has as many times more options than inputs
-MIN_LENGTHS = (16, 4)  # to which inputs and options are padded at least
+SHARES = (1, 2, 3, 4, 6, 8, 16)  # the possible ratios of options to inputs in a batch
+MIN_LENGTHS = (16, 4)  # the shortest padded lengths of inputs and options
 
 
 class Question(NamedTuple):
@@ -30,22 +30,29 @@ class Question(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Inputs, options, which input each option belongs to, and where each option's score goes."""
+    """A batch of B inputs and P options.
+
+    Args:
+        inputs_BS: token ids, padded with 0.
+        source_P: the row of `inputs_BS` that each option belongs to.
+        options_PT: token ids, padded with 0.
+        places: (question, option) of each option that is no padding, as indices.
+    """
 
     inputs_BS: np.ndarray
     source_P: np.ndarray
     options_PT: np.ndarray
-    places: list[tuple[int, int]]  # (question, option)
+    places: list[tuple[int, int]]
 
 
 def log_probs(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array, *, config: ModelConfig) -> jax.Array:
-    """Score each option given its input: scores_P.
+    """Return the log-probability of each option given its input: scores_P, float32.
 
     Args:
         params: the model's parameters.
-        inputs_BS: tokens, padded by 0.
-        source_P: the row of its input for each option.
-        options_PT: tokens, padded by 0.
+        inputs_BS: token ids, padded with 0.
+        source_P: the row of `inputs_BS` that each option belongs to.
+        options_PT: token ids, padded with 0.
         config: the model's.
     """
     logits_PTV = models.bind(config, params).option_logits(inputs_BS, source_P, options_PT)
@@ -54,7 +61,7 @@ def log_probs(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, 
 
 @functools.lru_cache
 def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[..., jax.Array]:
-    """Compile `log_probs` on the mesh; equal arguments give the same compiled function again."""
+    """Return `log_probs` jitted on the mesh; equal arguments return the same function, so that nothing is compiled twice."""
 
     def score(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
         with activations.activation_rules(partitioner):
@@ -65,7 +72,7 @@ def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[...
 
 
 def length_bucket(length: int, least: int = MIN_LENGTHS[0]) -> int:
-    """Round a length up to a power of two, or to one and a half times one from 48 on."""
+    """Round a length up to the next of 16, 32, 48, 64, 96, 128, ...: powers of two, and from 48 on also 1.5 times a power of two."""
     power = max(least, 1 << max(length - 1, 0).bit_length())
     return power * 3 // 4 if power >= 64 and length <= power * 3 // 4 else power
 
@@ -78,15 +85,15 @@ def score(
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda options: None,
 ) -> list[np.ndarray]:
-    """Score every option of every question: a float32 array of log-probabilities for each question.
+    """Return the log-probabilities of every option: float32[number of options] for each question.
 
     Args:
         config: the model's.
-        params: its parameters, placed as the partitioner has them.
+        params: its parameters, placed on the mesh.
         partitioner: the mesh; every process must ask the same questions.
         questions: inputs and options; the order does not matter for speed.
-        tokens_per_batch: padded tokens of a batch, about.
-        advance: told the number of options scored after each batch.
+        tokens_per_batch: approximate number of tokens in a batch, padding included.
+        advance: called after each batch with its number of options.
     """
     compiled = jit_log_probs(config, partitioner)
     scores = [np.zeros(len(question.options), np.float32) for question in questions]
@@ -108,18 +115,18 @@ def score(
 
 
 def place_rows(partitioner: Partitioner, *arrays: np.ndarray) -> list[jax.Array]:
-    """Put global arrays onto the mesh, split by rows; every process has them whole and places its share."""
+    """Place arrays onto the mesh, sharded by rows; every process has the whole arrays and places its own rows."""
     share = {str(number): array[partitioner.host_rows(len(array))] for number, array in enumerate(arrays)}
     return list(partitioner.place(share).values())
 
 
 def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int = 1) -> Iterator[Batch]:
-    """Group questions of like lengths and numbers of options into batches of few shapes.
+    """Group questions of similar lengths and numbers of options into batches of few shapes.
 
     Args:
         questions: inputs and options.
-        tokens_per_batch: padded tokens of a batch, about.
-        multiple: of what the numbers of inputs and options must be a multiple.
+        tokens_per_batch: approximate number of tokens in a batch, padding included.
+        multiple: the numbers of inputs and options are multiples of this.
     """
     groups: dict[tuple[int, int, int], list[int]] = {}
     for number, question in enumerate(questions):
@@ -132,14 +139,14 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
     for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
         numbers = groups[share, T, S]
-        if len(numbers) < B / 2 and following[:2] == (share, T):  # too few to compile a shape for: they go with longer ones
+        if len(numbers) < B / 2 and following[:2] == (share, T):  # too few to compile a shape for: they join longer ones
             groups[following].extend(numbers)
         else:
             yield from _fill(questions, numbers, (B, S), (B * share, T))
 
 
 def _fill(questions: Sequence[Question], numbers: Sequence[int], inputs: tuple[int, int], options: tuple[int, int]) -> Iterator[Batch]:
-    """Fill batches of one shape; a question with more options than fit goes on in the next batch."""
+    """Yield batches of one shape; a question with more options than fit continues in the next batch."""
     empty = functools.partial(_empty, inputs, options)
     batch, rows = empty(), 0
     for number in numbers:

@@ -1,4 +1,4 @@
-"""A SeqIO task's own metrics, given what SeqIO's Evaluator gives them: postprocessed texts, or the targets' log-probabilities."""
+"""A SeqIO task's own metrics, called as SeqIO's Evaluator calls them: on postprocessed texts, or the targets' log-probabilities."""
 
 import contextlib
 import functools
@@ -23,7 +23,14 @@ class MetricError(ValueError):
 
 
 class OwnMetric(NamedTuple):
-    """One of a task's metrics: its name, which output it needs, and the function or the `seqio.metrics` object."""
+    """One of a task's metrics.
+
+    Args:
+        name: the function's name, or the object's class.
+        needs: the model output that it is computed from, by SeqIO's name: a key of `NEEDS`.
+        measure: the function, or the `seqio.metrics` object.
+        is_object: whether it is an object.
+    """
 
     name: str
     needs: str
@@ -31,9 +38,13 @@ class OwnMetric(NamedTuple):
     is_object: bool = False
 
 
-def find(name: str) -> Any | None:
-    """Return the SeqIO task of a name if it has metrics of its own; data sets of flanlite's collections are none of SeqIO's."""
-    seqio: Any = sys.modules.get('seqio')  # who did not import it registered nothing with it
+def get_seqio_task(name: str) -> Any | None:
+    """Return the SeqIO task of a name if it has metrics of its own, else None; a data set of flanlite's collections is no such task.
+
+    Raises:
+        MetricError: the metrics cannot be used; see `metrics_of`.
+    """
+    seqio: Any = sys.modules.get('seqio')  # unless it was imported, nothing is registered
     if seqio is None or specs.find_spec(name) or name not in seqio.TaskRegistry.names():
         return None
     task = seqio.TaskRegistry.get(name)
@@ -67,33 +78,33 @@ def metrics_of(task: Any) -> list[OwnMetric]:
 
 
 def faults(names: Iterable[str]) -> dict[str, str]:
-    """Say of which tasks the metrics cannot be used, and why, before anything is computed."""
+    """Return the tasks whose metrics cannot be used, with the reasons; computes no metric."""
     found = {}
     for name in names:
         try:
-            find(name)
+            get_seqio_task(name)
         except MetricError as error:
             found[name] = str(error)
     return found
 
 
 def name_of(function: Any) -> str:
-    """Name a function, or a metric object by its class."""
+    """Return the name of a function, or of a metric object's class."""
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, '__name__', type(function).__name__)
 
 
 def in_line(error: Exception) -> str:
-    """Write an error's message in a line."""
+    """Return an error's message as one line."""
     return ' '.join(str(error).split())
 
 
-def describe(name: str) -> str:
-    """Say what a SeqIO task is scored with."""
+def metrics_line(name: str) -> str:
+    """Return a line that says what a SeqIO task is scored with, or why it cannot be."""
     if fault := faults([name]):
         return fault[name]
-    task = find(name)
+    task = get_seqio_task(name)
     if task is None:
         return 'no metrics of its own; accuracy where its examples have options, else exact match'
     listed = ', '.join(f'{metric.name} (of {NEEDS[metric.needs]})' for metric in metrics_of(task))
@@ -101,22 +112,22 @@ def describe(name: str) -> str:
 
 
 def notes(scores: Iterable[TaskScores | OwnScores]) -> list[str]:
-    """Say which scores are in units of their own."""
+    """Return a note that names the tasks whose scores are in units of their own; none where all are percent."""
     own = [scored.task for scored in scores if isinstance(scored, OwnScores)]
     return [f'The scores of {", ".join(own)} are those of the SeqIO task\'s own metrics, in their own units.'] if own else []
 
 
 def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] | None, log_probs: np.ndarray | None) -> OwnScores:
-    """Compute a task's metrics, over its examples in the order of their rows, which is SeqIO's.
+    """Compute a task's metrics over its examples, in the order of their rows as SeqIO does.
 
     Args:
         task: the SeqIO task.
-        examples: from the cache; their fields are what the postprocessor sees.
-        tokens: the decoded answer to each, where a metric needs them.
-        log_probs: float32[N], of the targets, where a metric needs them.
+        examples: N examples from the cache; the postprocessor sees their fields.
+        tokens: the token ids of the N answers; None where no metric needs predictions.
+        log_probs: float32[N], of the targets; None where no metric needs scores.
 
     Raises:
-        MetricError: the postprocessor or a metric fails, or gives no number.
+        MetricError: the postprocessor or a metric fails, a metric gives no number, or two give the same name.
     """
     rows = np.array([example.row for example in examples], np.int64)
     order = np.argsort(rows, kind='stable')
@@ -150,14 +161,14 @@ def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] |
 
 
 def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:
-    """Return the target as it was before it was tokenised, or decode it."""
+    """Return the target's text: as it was before tokenisation where the example has that, else decoded."""
     text = example.get('targets_pretokenized')
     text = vocabulary.decode(example['targets'].tolist()) if text is None else text
     return text.decode('utf-8') if isinstance(text, bytes) else text
 
 
 def postprocess(task: Any, texts: Sequence[str], examples: Sequence[Mapping[str, Any]], *, is_target: bool) -> list[Any]:
-    """Apply a task's postprocessor, if it has one."""
+    """Apply a task's postprocessor to each text; without one the texts are returned as they are."""
     with blamed(task, 'postprocess_fn', task.postprocessor, f'; the cache has the fields {", ".join(examples[0])} of its examples'):
         pairs = zip(texts, examples, strict=True)
         return [task.postprocess_fn(text, example=dict(example), is_target=is_target) for text, example in pairs]
@@ -165,7 +176,7 @@ def postprocess(task: Any, texts: Sequence[str], examples: Sequence[Mapping[str,
 
 @contextlib.contextmanager
 def blamed(task: Any, kind: str, function: Any, more: str = '') -> Iterator[None]:
-    """Say in a line which of a task's functions failed."""
+    """Turn an error of a user's function into a `MetricError` of one line that names the function and the task."""
     try:
         yield
     except Exception as error:  # whatever the user's function raises
@@ -174,7 +185,7 @@ def blamed(task: Any, kind: str, function: Any, more: str = '') -> Iterator[None
 
 
 def padded(tokens: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack answers of any lengths, padded by 0."""
+    """Stack N answers of different lengths into int32[N, longest], padded with 0."""
     stacked = np.zeros((len(tokens), max(map(len, tokens))), np.int32)
     for row, ids in zip(stacked, tokens, strict=True):
         row[: len(ids)] = ids
@@ -184,14 +195,17 @@ def padded(tokens: Sequence[np.ndarray]) -> np.ndarray:
 def measure(
     task: Any, metric: OwnMetric, given: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], outputs: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """Compute one metric; what it gives beside numbers, such as texts and histograms, is left out.
+    """Compute one metric, and keep the numbers that it gives; texts and histograms are left out.
 
     Args:
         task: the SeqIO task.
         metric: the metric.
-        given: the arguments of functions by name.
-        examples: those of objects, with the model's `outputs`.
-        outputs: by SeqIO's names.
+        given: the arguments of metric functions, by name.
+        examples: the examples, for metric objects.
+        outputs: the model's outputs by SeqIO's names, for metric objects.
+
+    Raises:
+        MetricError: the metric fails, or gives no number.
     """
     with blamed(task, 'metric', metric.measure):
         if not metric.is_object:
@@ -212,12 +226,12 @@ def measure(
 
 
 def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
-    """Call a metric function."""
+    """Call a metric function with the targets and the output that it needs."""
     return metric.measure(**{name: given[name] for name in ('targets', NEEDS[metric.needs])})
 
 
 def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.ndarray:
-    """Compute a headline on examples drawn with replacement, float64[RESAMPLES]; nothing where the function cannot do with some draws."""
+    """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where a draw makes it fail."""
     random, count = np.random.default_rng(0), len(given['targets'])
     values = []
     for _ in range(RESAMPLES):

@@ -1,4 +1,4 @@
-"""Which cached splits an evaluation reads, and on what machine it runs."""
+"""The cached splits that an evaluation reads, and the machine that it runs on."""
 
 import dataclasses
 import importlib.metadata
@@ -20,14 +20,20 @@ FALLBACK = {'test': 'validation'}  # where a data set has no test split with lab
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """Cached splits by task, why the other tasks have none, and what a reader should know."""
+    """The evaluation splits of some tasks.
+
+    Args:
+        splits: the cached split of each task that could be read.
+        skipped: the reason for each task that could not.
+        notes: what a reader should know, a sentence each.
+    """
 
     splits: dict[str, CachedSplit]
     skipped: dict[str, str]
     notes: tuple[str, ...] = ()
 
     def merge(self, other: 'Opened') -> 'Opened':
-        """Put other tasks beside these."""
+        """Return these and other tasks together."""
         return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
 
 
@@ -40,7 +46,7 @@ def open_splits(
     max_rows: int | None = None,
     shots: Shots | None = None,
 ) -> Opened:
-    """Open tasks' evaluation splits, every row with every template that is not turned around; builds what is not cached.
+    """Open the evaluation splits of tasks, every row with every template that is not inverted; build what is not cached.
 
     Args:
         names: the tasks.
@@ -63,7 +69,13 @@ def open_splits(
 
 
 def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
-    """Say how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; nothing where that is not known."""
+    """Return the level of generalization of a task, one of `clusters.LEVELS`; empty where it is not known what was trained on.
+
+    Args:
+        task: the task's name.
+        cluster: the task's cluster.
+        trained: the tasks that were trained on, by cluster.
+    """
     if not trained:
         return ''
     if any(task in names for names in trained.values()):
@@ -72,13 +84,13 @@ def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) 
 
 
 def has_split(name: str, split: str) -> bool:
-    """Whether a data set names a split; of foreign tasks it is not known before they are read."""
+    """Return whether a data set names a split; a foreign task may have any, which only reading it shows."""
     spec = specs.find_spec(name)
     return spec is None or spec.splits.get(split) is not None
 
 
 def environment() -> dict[str, str]:
-    """Describe what an evaluation runs on."""
+    """Return the devices, machine and package versions of an evaluation, by name."""
     devices = jax.devices()
     packages = ('jax', 'flax', 'optax', 'grain', 'numpy')
     return {

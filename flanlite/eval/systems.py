@@ -1,4 +1,4 @@
-"""The models that a held-out cluster is scored with: tuned, tuned without instructions, untuned, and rules without a model."""
+"""The compared systems: tuned, tuned without instructions, untuned, and rules without a model; each gives a `Result`."""
 
 import dataclasses
 import functools
@@ -24,30 +24,30 @@ from flanlite.eval.splits import Opened
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.report import results
-from flanlite.report.results import Piece
+from flanlite.report.results import Result
 from flanlite.report.scores import TaskScores
 from flanlite.train import parameters
 from flanlite.train import run as training
 
-STYLES = {'tuned': 'instructions', 'ablation': 'fields'}  # how what a model is tuned on reads
+STYLES = {'tuned': 'instructions', 'no_instructions': 'fields'}  # of the training examples, see `specs.STYLES`
 DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What all held-out clusters have in common.
+    """What all results of a sweep have in common.
 
     Args:
-        folder: where runs and results lie: `<folder>/<cluster>/<model>/`.
-        collection: whose clusters are held out.
+        folder: where runs and results lie: `<folder>/<held_out>/<system>/`.
+        collection: the data sets, some of which are held out.
         config: the model's.
         vocabulary: the model's.
-        feature_lengths: tokens that a model reads and writes at most.
+        feature_lengths: the most tokens that the model reads and writes, {'inputs': S, 'targets': T}.
         initial_checkpoint_path: the model before tuning; None for a random one.
-        seed: of a random model, and of tuning.
+        seed: seeds a random model, and tuning.
         max_rows: at most so many rows of each data set are scored.
-        seen: how many data sets that the model was tuned on are scored too, each from another cluster.
-        shots: the few-shot exemplars before each example, in tuning as in scoring; None for none.
+        seen: the number of data sets that are scored although they are tuned on, each from another cluster.
+        shots: the exemplars before each example, in tuning and in scoring; None for none.
     """
 
     folder: pathlib.Path
@@ -63,54 +63,67 @@ class Sweep:
 
     @functools.cached_property
     def base_params(self) -> models.Params:
-        """Load the model before tuning, or draw it."""
+        """The parameters of the model before tuning: loaded, or random."""
         if self.initial_checkpoint_path:
             return parameters.load_params(self.initial_checkpoint_path, self.config)
         return jax.jit(models.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
 
-    def tasks(self, cluster: str) -> tuple[str, ...]:
-        """Name the data sets of a cluster, or those that another split holds out."""
-        return clusters.find_split(naming.templates_in_name(cluster)[0], self.collection.specs).test
+    def tasks(self, held_out: str) -> tuple[str, ...]:
+        """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""
+        return clusters.get_hold_out(naming.templates_in_name(held_out)[0], self.collection.specs).test
 
-    def mixture(self, cluster: str) -> Mixture:
-        """Resolve what is tuned on with a cluster, or what another split names, held out."""
-        return mixtures.resolve(naming.name_without(self.collection, cluster))
+    def mixture(self, held_out: str) -> Mixture:
+        """Return the mixture to tune on while a cluster, or another hold-out's data sets, are held out."""
+        return mixtures.resolve(naming.name_without(self.collection, held_out))
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """One held-out cluster, or other split: what is tuned on without it, and its evaluation splits."""
+class OpenedHoldOut:
+    """One hold-out of a sweep, with its data.
+
+    Args:
+        sweep: the sweep.
+        name: the held-out cluster's name, or another hold-out's, with a number of templates behind it where it has one.
+        mixture: the data sets to tune on.
+        test: the evaluation splits of what is held out.
+    """
 
     sweep: Sweep
-    cluster: str
+    name: str
     mixture: Mixture
     test: Opened
 
     @classmethod
-    def open(cls, sweep: Sweep, cluster: str) -> 'HeldOut':
-        """Open a cluster's data; builds what is not cached."""
-        return cls(sweep, cluster, sweep.mixture(cluster), sweep_splits(sweep, sweep.tasks(cluster)))
+    def open(cls, sweep: Sweep, name: str) -> 'OpenedHoldOut':
+        """Open the data of a hold-out; build what is not cached."""
+        return cls(sweep, name, sweep.mixture(name), sweep_splits(sweep, sweep.tasks(name)))
 
     def seen(self) -> Opened:
-        """Open splits of data sets that are tuned on, one from each of the first clusters."""
+        """Open evaluation splits of data sets that are tuned on: `sweep.seen` of them, one from each of the first clusters."""
         first = {entry.cluster: entry.task for entry in reversed(self.mixture.entries) if entry.cluster}
         chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][: self.sweep.seen]
         return sweep_splits(self.sweep, chosen) if chosen else Opened({}, {})
 
     def run(self, scored: Mapping[str, CachedSplit], params: models.Params, template: Mapping[str, int] | None = None) -> 'Outcome':
-        """Score parameters on splits."""
+        """Score parameters on evaluation splits.
+
+        Args:
+            scored: the split of each task.
+            params: the model's parameters.
+            template: the only template to read of each task; None reads all.
+        """
         evaluator = Evaluator(scored, self.sweep.vocabulary, self.sweep.feature_lengths)
         scores = evaluator.run(self.sweep.config, params, template=template)
         return Outcome(scores, {}, evaluator.cut_notes(), samples(scores, scored, self.sweep.vocabulary))
 
 
 def sweep_splits(sweep: Sweep, tasks: Sequence[str], split: str = 'test', **options: Any) -> Opened:
-    """Open splits with the sweep's vocabulary, cap on rows and exemplars."""
+    """Open evaluation splits with the sweep's vocabulary, cap on rows and exemplars; `options` for `splits.open_splits` override."""
     return splits.open_splits(tasks, split, sweep.vocabulary, **{'max_rows': sweep.max_rows, 'shots': sweep.shots} | options)
 
 
 class Outcome(NamedTuple):
-    """A model's scores, why some tasks have none, what to note, and samples of its answers."""
+    """What a system scored, as `Result` has it: scores, reasons of skipped tasks, notes, samples, training data sets, seconds."""
 
     scores: dict[str, TaskScores]
     skipped: dict[str, str]
@@ -120,21 +133,26 @@ class Outcome(NamedTuple):
     seconds: Mapping[str, float] = {}
 
 
-def score_piece(held: HeldOut, model: str) -> Piece:
-    """Score one model with one cluster held out; tunes it first where it is a tuned one."""
+def score_system(held: OpenedHoldOut, system: str) -> Result:
+    """Score one system on one hold-out; tune it first where it is a tuned one.
+
+    Args:
+        held: the hold-out.
+        system: a key of `results.SYSTEMS`.
+    """
     start = time.monotonic()
-    unreadable = Outcome({}, {}, [f'No data set that {held.cluster} holds out could be read.'])
-    outcome = SCORERS[model](held) if held.test.splits else unreadable
+    unreadable = Outcome({}, {}, [f'No data set that {held.name} holds out could be read.'])
+    outcome = SCORERS[system](held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
     tuned_on = by_cluster(held.mixture.entries)
     named = {spec.name: spec.cluster or '' for spec in held.sweep.collection.specs}
     places = {task: (cluster, splits.level(task, cluster, tuned_on)) for task, cluster in named.items()}
-    return results.piece(
+    return results.make_result(
         outcome.scores,
         places,
         run=held.sweep.folder.name,
-        model=model,
-        held_out_cluster=held.cluster,
+        system=system,
+        held_out=held.name,
         removed=held.mixture.removed,
         trained=outcome.trained,
         skipped=held.test.skipped | outcome.skipped,
@@ -147,20 +165,20 @@ def score_piece(held: HeldOut, model: str) -> Piece:
 
 
 def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
-    """List tasks by cluster."""
+    """Return the names of tasks by cluster."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         found.setdefault(entry.cluster or '', []).append(entry.task)
     return found
 
 
-def score_tuned(held: HeldOut, model: str) -> Outcome:
-    """Tune without the cluster, with or without instructions, and score with instructions."""
+def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
+    """Tune without what is held out, in the style that `STYLES` has for the system, and score with instructions."""
     sweep = held.sweep
     start = time.monotonic()
-    folder = sweep.folder / held.cluster / model
+    folder = sweep.folder / held.name / system
     training.train(
-        model_dir=str(folder), mixture_or_task_name=held.mixture.name, style=STYLES[model],
+        model_dir=str(folder), mixture_or_task_name=held.mixture.name, style=STYLES[system],
         task_feature_lengths=sweep.feature_lengths, config=sweep.config, vocabulary=sweep.vocabulary.name,
         initial_checkpoint_path=sweep.initial_checkpoint_path, seed=sweep.seed,
     )  # fmt: skip
@@ -174,15 +192,15 @@ def score_tuned(held: HeldOut, model: str) -> Outcome:
     return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
 
 
-def score_untuned(held: HeldOut) -> Outcome:
+def score_untuned(held: OpenedHoldOut) -> Outcome:
     """Score the model before tuning, with instructions."""
     outcome = held.run(held.test.splits | held.seen().splits, held.sweep.base_params)
     random = [] if held.sweep.initial_checkpoint_path else ['No initial checkpoint was given: the untuned model is a random one.']
     return outcome._replace(notes=[*outcome.notes, *random])
 
 
-def score_untuned_plain(held: HeldOut) -> Outcome:
-    """Score the model before tuning with each data set's best plain prompt, chosen on validation rows."""
+def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
+    """Score the model before tuning, with the plain prompt of each data set that is best on validation rows."""
     sweep = held.sweep
     bare = [task for task in held.test.splits if not specs.find_spec(task).baselines]
     dev, test = Opened({}, {}), Opened({}, {})
@@ -201,8 +219,8 @@ def score_untuned_plain(held: HeldOut) -> Outcome:
     return outcome._replace(skipped=test.skipped, notes=[*outcome.notes, *notes])
 
 
-def score_majority(held: HeldOut) -> Outcome:
-    """Score the commonest training answer."""
+def score_majority(held: OpenedHoldOut) -> Outcome:
+    """Score the most frequent training answer of each data set."""
     vocabulary = held.sweep.vocabulary
     caps = {entry.task: entry.max_examples for entry in mixtures.resolve(held.sweep.collection.name).entries}
     has_train = [task for task in held.test.splits if specs.find_spec(task).splits.train]
@@ -215,8 +233,8 @@ def score_majority(held: HeldOut) -> Outcome:
     return Outcome(scores, skipped)
 
 
-def score_chance(held: HeldOut) -> Outcome:
-    """Score a random option; where there are no options, a copy of the input."""
+def score_chance(held: OpenedHoldOut) -> Outcome:
+    """Score a random option, or a copy of the input where there are no options."""
     open_ended = [task for task, split in held.test.splits.items() if not split.read(0).options]
     bare = sweep_splits(held.sweep, open_ended, style='fields', shots=None)
     scores = {
@@ -227,11 +245,11 @@ def score_chance(held: HeldOut) -> Outcome:
     return Outcome(scores, bare.skipped)
 
 
-SCORERS: dict[str, Callable[[HeldOut], Outcome]] = {
+SCORERS: dict[str, Callable[[OpenedHoldOut], Outcome]] = {
     'majority': score_majority,
     'chance': score_chance,
     'untuned': score_untuned,
     'untuned_plain': score_untuned_plain,
-    'tuned': functools.partial(score_tuned, model='tuned'),
-    'ablation': functools.partial(score_tuned, model='ablation'),
+    'tuned': functools.partial(score_tuned, system='tuned'),
+    'no_instructions': functools.partial(score_tuned, system='no_instructions'),
 }

@@ -1,4 +1,4 @@
-"""Pieces: what one model scored in one setting, kept as JSON, written whole or not at all, and flattened into rows."""
+"""What the compared systems scored: one `Result` for each system and hold-out, kept as JSON and flattened into rows."""
 
 import dataclasses
 import json
@@ -10,14 +10,15 @@ from typing import Any
 
 from flanlite.report.scores import OwnScores, Summary, TaskScores, summarize, summarize_group
 
-PIECE = 'piece.json'
+RESULT = 'result.json'
+FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
 HELD_IN = 'held_in'
 
-# The compared models in the order of the tables: (short label, what it is).
-MODELS: dict[str, tuple[str, str]] = {
+# The compared systems in the order of the tables: (short label, what it is).
+SYSTEMS: dict[str, tuple[str, str]] = {
     'tuned': ('Tuned', 'instruction-tuned on the other clusters, asked with instructions'),
-    'ablation': ('No instructions', 'tuned on the same data without instructions (bare fields), asked with instructions'),
+    'no_instructions': ('No instructions', 'tuned on the same data without instructions (bare fields), asked with instructions'),
     'untuned': ('Untuned', 'the model before tuning, asked with instructions'),
     'untuned_plain': ('Untuned, plain', 'the model before tuning, asked with its best plain prompt (chosen on the validation split)'),
     'majority': ('Majority', 'always the commonest training answer'),
@@ -27,7 +28,19 @@ MODELS: dict[str, tuple[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class TaskResult:
-    """One task's scores: each template's, and their summary."""
+    """The scores of one task: those of each template, and their summary.
+
+    Args:
+        task: the task's name.
+        cluster: the task's cluster; empty where it has none.
+        level: one of `clusters.LEVELS`; empty where it is not known what the system trained on.
+        metric: the name of the metric, or the names of a SeqIO task's own metrics.
+        method: `rank`, `generate`, `score`, or the name of a baseline without a model.
+        num_rows: the number of distinct rows of the data set that were scored.
+        templates: one entry a template, {'template': index, or None where no template is read, 'n': number of examples,
+            'scores': {name: percent}}.
+        summary: over the templates, of the first score.
+    """
 
     task: str
     cluster: str
@@ -35,39 +48,39 @@ class TaskResult:
     metric: str
     method: str
     num_rows: int
-    templates: tuple[dict[str, Any], ...]  # {'template': index or None, 'n': examples, 'scores': {metric: percent}}
+    templates: tuple[dict[str, Any], ...]
     summary: Summary
 
     @property
     def headline(self) -> str:
-        """Name the score that the summary is of."""
+        """Return the name of the score that the summary is of."""
         return next(iter(self.templates[0]['scores']))
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
-    """What one model scored with one cluster held out (or on one mixture, with none).
+class Result:
+    """What one system scored with one thing held out, or on a mixture with nothing held out.
 
     Args:
         run: the run's name.
-        model: a key of `MODELS`, or a checkpoint's name.
-        held_out_cluster: the cluster that the model did not train on, or the split, such as `intra_3`; None where nothing was held out.
-        removed: the clusters that left training because they overlap with it.
-        trained: the data sets that the model was tuned on, by cluster.
-        split: the split that was scored.
-        tasks: each task's scores.
-        groups: for each level of generalization, and for all that was held out, the summary over the tasks.
-        skipped: tasks that gave no score, and why.
+        system: a key of `SYSTEMS`, or a checkpoint's name.
+        held_out: the name of what was held out: a cluster, or another hold-out such as `intra_3`; None for nothing.
+        removed: the clusters that left training because they overlap with the held-out one.
+        trained: the data sets that the system was tuned on, by cluster.
+        split: the split that was scored: train, validation or test.
+        tasks: the scores of each task.
+        groups: the summary over the tasks of each level of generalization, and over all that was held out (`HELD_OUT`).
+        skipped: the reason for each task that has no scores.
         notes: what a reader should know, a sentence each.
-        samples: a few questions with the model's answers.
-        seconds: what training and scoring took.
+        samples: a few questions with the system's answers.
+        seconds: the time that training and scoring took.
         settings: the configuration in force, as gin text.
         environment: versions and devices, by name.
     """
 
     run: str
-    model: str
-    held_out_cluster: str | None = None
+    system: str
+    held_out: str | None = None
     removed: tuple[str, ...] = ()
     trained: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     split: str = 'test'
@@ -81,18 +94,18 @@ class Piece:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Flatten into a row for each task, template and metric."""
+        """Yield a flat dictionary for each task, template and metric; all have the same keys, and plain values."""
         for task in self.tasks:
             for template in task.templates:
                 for metric, value in template['scores'].items():
                     yield {
-                        'run': self.run, 'model': self.model, 'held_out_cluster': self.held_out_cluster, 'level': task.level,
-                        'task': task.task, 'template': template['template'], 'metric': metric, 'value': value, 'n': template['n'],
+                        'run': self.run, 'system': self.system, 'held_out': self.held_out, 'level': task.level, 'task': task.task,
+                        'template': template['template'], 'metric': metric, 'value': value, 'n': template['n'],
                     }  # fmt: skip
 
 
 def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> TaskResult:
-    """Summarize a task's scores."""
+    """Summarize the scores of one task."""
     counts = {int(t): int((scores.templates == t).sum()) for t in scores.templates}
     templates = tuple(
         {'template': None if index < 0 else index, 'n': counts[index], 'scores': named}
@@ -102,13 +115,13 @@ def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> Tas
     return TaskResult(scores.task, cluster, level, scores.metric, scores.method, num_rows, templates, summarize(scores))
 
 
-def piece(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **described: Any) -> Piece:
-    """Make a piece of the tasks' scores.
+def make_result(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **fields: Any) -> Result:
+    """Summarize the tasks' scores, each alone and by level of generalization.
 
     Args:
         scores: the scores of each task.
-        places: each task's (cluster, level).
-        **described: the other fields of `Piece`.
+        places: the (cluster, level) of each task.
+        **fields: the other fields of `Result`.
     """
     tasks = tuple(task_result(scores[name], *places[name]) for name in scores)
     members: dict[str, list[str]] = {}
@@ -117,11 +130,11 @@ def piece(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tup
             members.setdefault(group, []).append(task.task)
     summaries = {names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())}
     groups = {group: summaries[tuple(names)] for group, names in members.items()}
-    return Piece(tasks=tasks, groups=groups, **described)
+    return Result(tasks=tasks, groups=groups, **fields)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically: a reader sees the old content or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
     unfinished.write_text(text, encoding='utf-8')
@@ -129,12 +142,12 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def to_json(value: object) -> str:
-    """Write JSON; a score of nothing (nan) becomes null."""
+    """Return a value as JSON; nan, the score of nothing, becomes null."""
     return json.dumps(without_nan(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def without_nan(value: Any) -> Any:
-    """Replace nan by None, at any depth."""
+    """Return a value with None in place of nan, at any depth."""
     if isinstance(value, Mapping):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -142,16 +155,34 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def save(folder: pathlib.Path, result: Piece) -> None:
-    """Write a piece into its folder."""
-    write_text(folder / PIECE, to_json(dataclasses.asdict(result)))
+def save(folder: pathlib.Path, result: Result) -> None:
+    """Write a result into its folder."""
+    write_text(folder / RESULT, to_json(dataclasses.asdict(result)))
 
 
-def load(path: pathlib.Path) -> Piece:
-    """Read a piece back.
+def result_paths(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List the result files of an evaluation (one, in the folder) or of a sweep (`<held_out>/<system>/`).
 
     Raises:
-        ValueError: the file is no piece of this version.
+        ValueError: the folder holds results of an earlier version.
+    """
+    own = folder / RESULT
+    if own.is_file():
+        return [own]
+    for former in (folder / FORMER_RESULT, *sorted(folder.glob(f'*/*/{FORMER_RESULT}'))):
+        if former.is_file():
+            raise ValueError(
+                f'{former} was written by an earlier version of flanlite; expected {RESULT}; choose another MODEL_DIR, '
+                f'or remove the results in {folder}'
+            )
+    return sorted(folder.glob(f'*/*/{RESULT}'))
+
+
+def load(path: pathlib.Path) -> Result:
+    """Read a result.
+
+    Raises:
+        ValueError: the file holds no result of this version.
     """
     try:
         fields = json.loads(path.read_text(encoding='utf-8'))
@@ -159,11 +190,11 @@ def load(path: pathlib.Path) -> Piece:
             task.update(templates=tuple(task['templates']), summary=read_summary(task['summary']))
         fields['tasks'] = tuple(TaskResult(**task) for task in fields['tasks'])
         fields['groups'] = {level: read_summary(summary) for level, summary in fields['groups'].items()}
-        return Piece(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
+        return Result(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{path} holds no readable result ({error}); remove it and run the same command again') from error
 
 
 def read_summary(fields: Mapping[str, float | None]) -> Summary:
-    """Read a summary back; null is nan."""
+    """Return the summary that JSON fields hold; null is nan."""
     return Summary(**{name: math.nan if value is None else value for name, value in fields.items()})

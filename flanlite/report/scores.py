@@ -1,4 +1,4 @@
-"""One model's scores on one task: per template, over templates, and with a bootstrap interval over the task's rows."""
+"""The scores of one system on one task: by template, over the templates, and with a bootstrap interval over the task's rows."""
 
 import dataclasses
 import zlib
@@ -14,15 +14,15 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class TaskScores:
-    """What one model answered to one task's examples, and what a metric counted in each answer.
+    """The answers of one system to the N examples of one task, and what the metric counted in each answer.
 
     Args:
         task: the task's name.
         metric: a name in `metrics.METRICS`.
         method: `rank`, `generate`, or the rule of a baseline without a model.
         rows: int[N], the row of the data set that each example renders.
-        templates: int[N], the template that rendered it; -1 where a baseline reads no template.
-        counts: float64[N, K], what the metric counted.
+        templates: int[N], the template that rendered it; -1 for a baseline that reads no template.
+        counts: float64[N, K], the K counts of the metric; see `metrics.Metric`.
         predictions: the N answers as text.
     """
 
@@ -35,12 +35,12 @@ class TaskScores:
     predictions: tuple[str, ...] = ()
 
     def template_scores(self) -> dict[int, dict[str, float]]:
-        """Score each template alone."""
+        """Return the scores of each template alone: {template: {name: percent}}."""
         metric = metrics.get_metric(self.metric)
         return {int(t): metric.scores(self.counts[self.templates == t].sum(axis=0)) for t in np.unique(self.templates)}
 
     def sums(self) -> np.ndarray:
-        """Lay the counts out by row and template: float64[R, P, K], zero where a row lacks a template."""
+        """Return the counts by row and template, float64[R, P, K]; they are zero where a row lacks a template."""
         row_ids, row = np.unique(self.rows, return_inverse=True)
         template_ids, template = np.unique(self.templates, return_inverse=True)
         sums_RPK = np.zeros((len(row_ids), len(template_ids), self.counts.shape[1]))
@@ -48,19 +48,19 @@ class TaskScores:
         return sums_RPK
 
     def best_template(self) -> int:
-        """Name the template with the best headline score."""
+        """Return the template with the best headline score."""
         scores = self.template_scores()
         return max(scores, key=lambda template: np.nan_to_num(scores[template][self.headline], nan=-np.inf))
 
     @property
     def headline(self) -> str:
-        """Name the score that is summarized."""
+        """Return the name of the score that is summarized."""
         return metrics.get_metric(self.metric).names[0]
 
     def resampled_means(self, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-        """Draw the rows with replacement, again and again: the headline's mean over templates in each draw, float64[resamples].
+        """Return the headline score, averaged over the templates, of repeated draws of the rows with replacement: float64[resamples].
 
-        All templates of a row are drawn together, so the interval speaks of other rows, not of other wordings.
+        All templates of a row are drawn together: the spread is that of other rows, not of other wordings.
         """
         sums_RPK = self.sums()
         rows, templates, count = sums_RPK.shape
@@ -72,15 +72,15 @@ class TaskScores:
 
 @dataclasses.dataclass(frozen=True)
 class OwnScores:
-    """What a SeqIO task's own metrics say of one model, in their own units. They see all examples at once and know of no templates.
+    """The scores of one system by a SeqIO task's own metrics, in their own units. These read all examples at once, and no templates.
 
     Args:
         task: the task's name.
         metric: the names of its metrics.
         method: `generate`, `score` or both.
-        rows: int[N], the row of each example.
+        rows: int[N], the row of the data set that each example renders.
         values: each score by its name; the first is the headline.
-        resampled: float64[S], the headline on examples drawn with replacement; none where that was not to be had.
+        resampled: float64[S], the headline on examples drawn with replacement; float64[0] where it could not be computed.
         predictions: the N answers as text, before they were postprocessed.
     """
 
@@ -94,29 +94,38 @@ class OwnScores:
 
     @property
     def templates(self) -> np.ndarray:
-        """Return -1 for each example, as where no template is read."""
+        """Return int[N] of -1: no template is read."""
         return np.full(len(self.rows), -1)
 
     @property
     def headline(self) -> str:
-        """Name the score that is summarized."""
+        """Return the name of the score that is summarized."""
         return next(iter(self.values))
 
     def template_scores(self) -> dict[int, dict[str, float]]:
-        """Give the scores as those of no template."""
+        """Return the scores under -1, the index of no template."""
         return {-1: self.values}
 
     def resampled_means(self, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-        """Repeat what was resampled, float64[resamples]; nan where nothing was."""
-        del seed  # it was drawn when the metrics were at hand
+        """Return `resampled`, repeated to float64[resamples]; nan where it is empty."""
+        del seed  # `seqio_metrics.score` has drawn already, since only it can compute the metrics
         return np.resize(self.resampled, resamples) if len(self.resampled) else np.full(resamples, np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A headline score over the templates: their mean, spread (nan of one) and quartiles, and a 95% interval over the rows.
+    """A headline score, summarized; nan where there is no number.
 
-    For a group of tasks each number is the mean of the tasks' numbers, and the interval that of the mean.
+    Of a group of tasks, each number but the interval is the mean of the tasks' numbers, and the interval is that of the mean.
+
+    Args:
+        mean: over the templates.
+        sd: the standard deviation over the templates; nan with one template.
+        median: over the templates.
+        q1: the first quartile over the templates.
+        q3: the third quartile over the templates.
+        low: the lower end of the 95% interval over the rows.
+        high: its upper end.
     """
 
     mean: float
@@ -129,18 +138,18 @@ class Summary:
 
 
 def nanmean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Average what is no nan; nan where nothing is left, without a warning."""
+    """Return the mean without nan values; nan where all are nan, without a warning."""
     valid = ~np.isnan(values)
     return metrics.ratio(np.where(valid, values, 0.0).sum(axis), valid.sum(axis))
 
 
 def percentiles(values: np.ndarray, places: Sequence[float]) -> list[float]:
-    """Return percentiles of what is no nan; nan where nothing is left, without a warning."""
+    """Return percentiles without nan values; nan where all are nan, without a warning."""
     return [float(found) for found in np.nanpercentile(values, places)] if np.isfinite(values).any() else [np.nan] * len(places)
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """Return the percentile interval of resampled scores."""
+    """Return the (low, high) percentile interval of resampled scores that covers `CONFIDENCE`."""
     tail = 50 * (1 - CONFIDENCE)
     return tuple(percentiles(samples, [tail, 100 - tail]))
 
@@ -154,7 +163,7 @@ def summarize(scores: TaskScores | OwnScores, resamples: int = RESAMPLES, seed: 
 
 
 def summarize_group(group: Sequence[TaskScores | OwnScores], resamples: int = RESAMPLES, seed: int = 0) -> Summary:
-    """Average tasks, each with equal weight; the interval is that of the average, each task's rows drawn on their own."""
+    """Average the summaries of tasks with equal weights; the interval is that of the average, with each task's rows drawn independently."""
     each = [dataclasses.astuple(summarize(scores, resamples, seed)) for scores in group]
     mean, sd, median, q1, q3, _, _ = np.mean(each, axis=0).tolist()
     low, high = interval(np.mean([scores.resampled_means(resamples, seed) for scores in group], axis=0))

@@ -127,7 +127,7 @@ def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_ro
 
     Args:
         mixture: a name for `mixtures.resolve`, which holds something out or comes with `held_out`.
-        held_out: a cluster, or another split.
+        held_out: a cluster, or another hold-out.
         ngram: how many words a shared run has.
         max_rows: at most so many rows of each data set.
 
@@ -141,7 +141,7 @@ def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_ro
         raise ValueError(f'the mixture {mixture!r} holds nothing out; name a cluster with --held_out')
     audit, text = Audit(mixed, ngram), HeldOutText(ngram)
     members = {spec.name: spec for spec in mixed.collection.specs}
-    test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
+    test = clusters.get_hold_out(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
         for task in test:
             for row, value in read(audit, members[task], ('test', 'validation'), max_rows, progress):

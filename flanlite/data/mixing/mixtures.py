@@ -52,7 +52,7 @@ class Mixture:
         name: the name that was resolved.
         entries: the tasks.
         collection: the collection they come from; None for SeqIO's tasks and mixtures.
-        held_out: the cluster that was left out, or another split's name.
+        held_out: the cluster that was left out, or another hold-out's name.
         removed: the clusters that left together with it.
         scheme: one of `SCHEMES`.
         temperature: as in T5.
@@ -121,10 +121,10 @@ def resolve(
     """Find a mixture by name.
 
     Args:
-        name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<split>` (see `clusters.splits`), one of these two with
+        name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<hold-out>` (see `clusters.hold_outs`), one of these two with
             `_eval` for what is held out, a data set, or a registered SeqIO task or mixture. `_4templates` behind it is short for
             `templates_per_task`.
-        held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another split.
+        held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another hold-out.
         scheme: `proportional` to the numbers of examples, `equal`, or `unimax` (Chung et al. 2023): as equal as `epochs` allows. SeqIO's
             mixtures keep their own rates where it is `proportional`.
         max_examples: truncates each data set's training data; 'own' for the collection's cap, None for none. A data set's own cap stays.
@@ -175,13 +175,13 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
 def hold_out(
     entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
 ) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
-    """Keep what a split trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
+    """Keep what a hold-out trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
     if not held_out:
         return list(entries), (), {}
-    split = clusters.find_split(held_out, collection.specs)
-    kept = [entry for entry in entries if entry.task in split.train]
-    shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], split.test)
-    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], split.removed, shared
+    found = clusters.get_hold_out(held_out, collection.specs)
+    kept = [entry for entry in entries if entry.task in found.train]
+    shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
+    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], found.removed, shared
 
 
 @functools.cache

@@ -23,7 +23,7 @@ class Found(NamedTuple):
         name: the name.
         collection: the collection that it belongs to; None for SeqIO's tasks and mixtures.
         data_sets: which of that collection's data sets are meant.
-        in_name: the cluster, or other split, that the name holds out.
+        in_name: the cluster, or other hold-out, that the name has.
     """
 
     name: str
@@ -57,7 +57,7 @@ def find(name: str) -> Found:
     if name in seqio_names():
         return Found(name, None)
     known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
-    known += [name_without(collection, split) for collection in specs.COLLECTIONS.values() for split in clusters.splits(collection.specs)]
+    known += [name_without(collection, name) for collection in specs.COLLECTIONS.values() for name in clusters.hold_outs(collection.specs)]
     raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name, known)}{valid_names()}')
 
 
@@ -67,10 +67,10 @@ def find_in_collection(name: str) -> Found | None:
         if name == collection.name:
             return Found(name, collection, collection.specs)
         found = re.fullmatch(rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?', name)
-        if found and (found['cluster'] or found['held_out'] in other_splits(collection)):
+        if found and (found['cluster'] or found['held_out'] in other_hold_outs(collection)):
             if not found['unseen']:
                 return Found(name, collection, collection.specs, found['held_out'])
-            test = clusters.find_split(found['held_out'], collection.specs).test
+            test = clusters.get_hold_out(found['held_out'], collection.specs).test
             return Found(name, collection, tuple(spec for spec in collection.specs if spec.name in test))
     return None
 
@@ -82,13 +82,13 @@ def templates_in_name(name: str) -> tuple[str, int | None]:
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
-    """Name the mixture of a collection without a cluster, or with another split's data sets held out."""
+    """Return the name of a collection's mixture with a cluster, or another hold-out's data sets, held out."""
     return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
 
 
-def other_splits(collection: specs.Collection) -> list[str]:
-    """Name a collection's splits that hold out something else than a cluster."""
-    return [split for split in clusters.splits(collection.specs) if split not in clusters.CLUSTERS]
+def other_hold_outs(collection: specs.Collection) -> list[str]:
+    """Return the names of a collection's hold-outs that are not clusters."""
+    return [name for name in clusters.hold_outs(collection.specs) if name not in clusters.CLUSTERS]
 
 
 def builtin_names() -> list[str]:

@@ -16,8 +16,8 @@ from flanlite.data.tokens import vocabularies
 
 
 def register(*collections: Collection, vocabulary: str | None = None, at_hand: bool | None = None) -> list[str]:
-    """Add collections to SeqIO's registry: each as a mixture, `<name>_held_out_<cluster>`, `<name>_intra_3` and all other splits of
-    `clusters.splits`, and these with `_eval` for what is held out.
+    """Add collections to SeqIO's registry: each as a mixture, `<name>_held_out_<cluster>`, `<name>_intra_3` and all other hold-outs
+    of `clusters.hold_outs`, and these with `_eval` for what is held out.
 
     Tasks have the data sets' names; where an earlier collection has the same data set with other tokens or another cap, as FLAN 2021 has
     T0's, the collection's name stands before it. Rates are the collection's, from the sizes on record, else counted when they are asked
@@ -117,9 +117,9 @@ def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mappin
         return {names[name]: 1.0 for name in members if name in names}
 
     made = {collection.name: trained(names) or evaluated(names)}
-    for split in clusters.splits(collection.specs).values():
-        name = naming.name_without(collection, split.name)
-        made |= {name: trained(split.train), f'{name}{naming.UNSEEN}': evaluated(split.test)}
+    for hold_out in clusters.hold_outs(collection.specs).values():
+        name = naming.name_without(collection, hold_out.name)
+        made |= {name: trained(hold_out.train), f'{name}{naming.UNSEEN}': evaluated(hold_out.test)}
     made = {name: members for name, members in made.items() if members}
     for name, members in made.items():
         if name not in seqio.MixtureRegistry.names():

@@ -1,4 +1,4 @@
-"""Task clusters: names, overlaps, what may be held out, shared corpora, levels of generalization. Tables to check against the paper."""
+"""Task clusters: names, overlaps, hold-outs, shared corpora, levels of generalization. Tables to check against the paper."""
 
 import dataclasses
 import random
@@ -56,8 +56,8 @@ OVERLAPS: dict[str, tuple[str, ...]] = {
     'nli': ('paraphrase',),
 }
 
-# What else FLAN's release holds out, by the same draws (its task splits, section 4 of the paper).
-INTRA_SPLITS = 10
+# What else FLAN's release holds out, by the same draws (what it calls task splits; section 4 of the paper).
+INTRA_HOLD_OUTS = 10
 SUPERGLUE = ('bool_q', 'cb', 'copa', 'multirc', 'record', 'rte', 'wic', 'wsc')
 SUPERGLUE_TRAIN = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55)  # how many data sets train
 SUPERGLUE_SEED = 42
@@ -76,13 +76,17 @@ LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
 
 
 def check_cluster(cluster: str) -> None:
-    """Refuse what is no cluster, with the closest valid names."""
+    """Check that a name is a cluster's.
+
+    Raises:
+        ValueError: it is not; the message names the closest valid ones.
+    """
     if cluster not in CLUSTERS:
         raise ValueError(f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are {", ".join(CLUSTERS)}')
 
 
 class Member(Protocol):
-    """What a split has to know of a data set; see `specs.DatasetSpec`. Plain text has no cluster, and always trains."""
+    """The fields of a data set that a hold-out depends on; see `specs.DatasetSpec`. Plain text has no cluster, and always trains."""
 
     name: str
     cluster: str | None
@@ -91,14 +95,14 @@ class Member(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Which data sets train, and which are held out.
+class HoldOut:
+    """The data sets that train and those that are held out.
 
     Args:
-        name: the held-out cluster, or such as `intra_3`, `superglue` or `diversity_4`.
+        name: the held-out cluster's name, or a name such as `intra_3`, `superglue` or `diversity_4`.
         train: the data sets to train on, in the collection's order.
         test: the data sets that are held out.
-        removed: the clusters that leave training together with a held-out one.
+        removed: the clusters that leave training because they overlap with the held-out one.
     """
 
     name: str
@@ -107,31 +111,39 @@ class Split:
     removed: tuple[str, ...] = ()
 
 
-def splits(members: Sequence[Member]) -> dict[str, Split]:
-    """Make every split that a collection's data sets allow, by name: each cluster held out, and what else FLAN's release has."""
+def hold_outs(members: Sequence[Member]) -> dict[str, HoldOut]:
+    """Return all hold-outs that a collection's data sets allow, by name: one for each cluster, and those of FLAN's ablations."""
     makers = (held_out_clusters, intra_cluster, superglue, diversity)
-    return {split.name: split for maker in makers for split in maker(members) if split.test}
+    return {found.name: found for maker in makers for found in maker(members) if found.test}
 
 
-def find_split(name: str, members: Sequence[Member]) -> Split:
-    """Return a split by its name, or raise a `ValueError` with the closest valid names."""
-    found = splits(members)
+def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
+    """Return the hold-out of a name.
+
+    Args:
+        name: a cluster, or such as `intra_3`, `superglue` or `diversity_4`.
+        members: the data sets of a collection.
+
+    Raises:
+        ValueError: the data sets allow no such hold-out; the message names the closest valid ones.
+    """
+    found = hold_outs(members)
     if name not in found:
         present = {member.cluster for member in members}
         hint = config.closest(name, found)
         others = [other for other in found if other not in present]
-        more = f'; other splits are {others[0]} to {others[-1]}' if others else ''
+        more = f'; other hold-outs are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(f'unknown cluster {name!r}; {hint}the clusters are {", ".join(c for c in CLUSTERS if c in present)}{more}')
     return found[name]
 
 
 def without(test: Collection[str], members: Sequence[Member]) -> tuple[str, ...]:
-    """Name the data sets that can train and are not held out."""
+    """Return the names of the data sets that can train and are not held out."""
     return tuple(member.name for member in members if member.splits.train and member.name not in test)
 
 
 def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
-    """List the data sets that can train by cluster, in the collection's order."""
+    """Return the names of the data sets that can train, by cluster, in the collection's order."""
     found: dict[str, list[str]] = {}
     for member in members:
         if member.cluster and member.splits.train:
@@ -139,18 +151,21 @@ def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
     return found
 
 
-def held_out_clusters(members: Sequence[Member]) -> Iterator[Split]:
-    """Hold out one cluster, and keep those that overlap with it from training."""
+def held_out_clusters(members: Sequence[Member]) -> Iterator[HoldOut]:
+    """Yield a hold-out for each cluster; the clusters that overlap with it do not train either."""
     present = {member.cluster for member in members}
     for cluster in CLUSTERS:
         removed = tuple(other for other in OVERLAPS.get(cluster, ()) if other in present)
         gone = [member.name for member in members if member.cluster in (cluster, *removed)]
         test = tuple(member.name for member in members if member.cluster == cluster)
-        yield Split(cluster, without(gone, members), test, removed)
+        yield HoldOut(cluster, without(gone, members), test, removed)
 
 
-def intra_cluster(members: Sequence[Member]) -> Iterator[Split]:
-    """Hold out one family of each cluster that has several, each time the next of a permutation that the cluster's place seeds."""
+def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:
+    """Yield hold-outs of one family of data sets from each cluster that has several.
+
+    The next hold-out takes the next family of a permutation, whose seed is the cluster's place in the collection.
+    """
     families: dict[str, dict[str, list[str]]] = {}
     for member in members:
         if member.cluster and member.splits.train:
@@ -161,30 +176,30 @@ def intra_cluster(members: Sequence[Member]) -> Iterator[Split]:
         ranked = sorted(cluster, key=lambda family: family if family in collapsed else '')  # collapsed ones stand behind, by name
         order = np.random.RandomState(place).permutation(len(cluster))
         turns += [[cluster[ranked[turn]] for turn in order]] if len(cluster) > 1 else []
-    for index in range(INTRA_SPLITS):
+    for index in range(INTRA_HOLD_OUTS):
         test = tuple(name for cluster in turns for name in cluster[index % len(cluster)])
-        yield Split(f'intra_{index}', without(test, members), test)
+        yield HoldOut(f'intra_{index}', without(test, members), test)
 
 
 def family_of(member: Member) -> str:
-    """Return the family, by default the data set's own name."""
+    """Return the family of a data set, by default its own name."""
     return getattr(member, 'family', '') or member.name
 
 
-def superglue(members: Sequence[Member]) -> Iterator[Split]:
-    """Hold out SuperGLUE's eight data sets; train on all others, or on so many of them."""
+def superglue(members: Sequence[Member]) -> Iterator[HoldOut]:
+    """Yield hold-outs of SuperGLUE's eight data sets, with all others or a number of them to train on."""
     test = tuple(member.name for member in members if member.name in SUPERGLUE)
     shuffled = [name for names in by_cluster(members).values() for name in names]
     random.Random(SUPERGLUE_SEED).shuffle(shuffled)
     drawn = [name for name in shuffled if name not in test]
-    yield Split('superglue', without(test, members), test)
+    yield HoldOut('superglue', without(test, members), test)
     for count in SUPERGLUE_TRAIN:
         if count < len(drawn):
-            yield Split(f'superglue_{count}', tuple(drawn[:count]), test)
+            yield HoldOut(f'superglue_{count}', tuple(drawn[:count]), test)
 
 
-def diversity(members: Sequence[Member]) -> Iterator[Split]:
-    """Hold out three clusters; train on the first few of seven others, on all their data sets or on a limited number."""
+def diversity(members: Sequence[Member]) -> Iterator[HoldOut]:
+    """Yield hold-outs of three clusters, with the first few of seven others to train on: all their data sets, or a limited number."""
     found = by_cluster(members)
     if not {*DIVERSITY_TEST, *DIVERSITY_TRAIN} <= set(found):
         return
@@ -192,17 +207,22 @@ def diversity(members: Sequence[Member]) -> Iterator[Split]:
     for count in range(1, len(DIVERSITY_TRAIN) + 1):
         trained = [names for cluster, names in found.items() if cluster in DIVERSITY_TRAIN[:count]]
         in_turn = [names[i] for i in range(max(map(len, trained))) for names in trained if i < len(names)]
-        yield Split(f'diversity_{count}', tuple(name for names in trained for name in names), test)
-        yield Split(f'diversity_{count}_limit_{DIVERSITY_LIMIT}', tuple(in_turn[:DIVERSITY_LIMIT]), test)
+        yield HoldOut(f'diversity_{count}', tuple(name for names in trained for name in names), test)
+        yield HoldOut(f'diversity_{count}_limit_{DIVERSITY_LIMIT}', tuple(in_turn[:DIVERSITY_LIMIT]), test)
     for each in DIVERSITY_EACH:
-        yield Split(f'diversity_{count}_each_{each}', tuple(name for names in trained for name in names[:each]), test)
+        yield HoldOut(f'diversity_{count}_each_{each}', tuple(name for names in trained for name in names[:each]), test)
 
 
 def shared_corpora(members: Sequence[Member], train: Collection[str], test: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Name the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out data sets}}.
+    """Return the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out data sets}}.
 
-    What all data sets of a collection descend from is passed over, as the world that the pocket collection tells of: without it there
-    would be nothing to train on.
+    A corpus that all data sets of a collection descend from does not count, such as the world that the pocket collection tells of:
+    otherwise there would be nothing to train on.
+
+    Args:
+        members: all data sets of the collection.
+        train: the names of those to train on.
+        test: the names of those that are held out.
     """
     common = set.intersection(*(set(member.lineage) for member in members if member.cluster))
     held: dict[str, list[str]] = {}
