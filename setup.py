@@ -18,7 +18,7 @@ setuptools.setup(
     python_requires='>=3.11,<3.14',
     packages=FLANLITE + MIXTURES + ['flanlite.gin'],
     package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
-    package_data={'flanlite.report': ['*.css'], 'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
+    package_data={'flanlite.report': ['*.css', '*.html'], 'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
     entry_points={'console_scripts': ['flanlite = flanlite.cli.main:main']},
     install_requires=[
         'array-record>=0.8.1,<0.9',
@@ -29,6 +29,7 @@ setuptools.setup(
         'grain>=0.2.18,<0.3',
         'importlib-resources>=6,<8',  # some builders of TFDS import it and do not ask for it
         'jax>=0.10.2,<0.13',
+        'jinja2>=3.1,<4',
         'msgpack>=1.1,<2',
         'numpy>=2.1,<3',
         'optax>=0.2.8,<0.3',
@@ -46,13 +47,12 @@ setuptools.setup(
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
-        't0': ['jinja2>=3.1,<4', 'pyyaml>=6,<7'],
+        't0': ['pyyaml>=6,<7'],
         'wandb': ['wandb>=0.31,<0.32'],
         'beam': ['apache-beam>=2.70,<3', 'sentencepiece<0.2.3'],  # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [
-            'jinja2>=3.1,<4',
             'pytest>=9,<10',
             'pyyaml>=6,<7',
             'ruff>=0.17,<0.18',

@@ -1,4 +1,4 @@
-"""A wheel installed into an empty place, away from the checkout, carries gin files, mixtures and their assets, and runs."""
+"""A wheel installed into an empty place, away from the checkout, carries gin files, mixtures and their assets, the page of the report, and runs."""
 
 import pathlib
 import subprocess
@@ -31,7 +31,8 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_gin_files_and_assets(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assets = {f'mixtures/pocket/assets/{name}' for name in ('pocket.model', 'base.safetensors')}
-    assert {f'flanlite/{name}' for name in assets | {'gin/runs/pocket.gin', 'gin/models/pocket.gin'}} <= names
+    files = {'gin/runs/pocket.gin', 'gin/models/pocket.gin', 'report/report.html', 'report/report.css'}
+    assert {f'flanlite/{name}' for name in assets | files} <= names
     assert not [name for name in names if name.startswith(('gin/', 'tests/', 'mixtures/'))]
 
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     CONSOLE.print(table)
     for entry in mixed.entries:
         if entry.task in counts and specs.find_spec(entry.task) is None:
-            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.describe(entry.task)}'))
+            CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.metrics_line(entry.task)}'))
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
     if mixed.shots:

@@ -231,7 +231,7 @@ def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
 
 
 def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.ndarray:
-    """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where the function fails on a draw."""
+    """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where a draw makes it fail."""
     random, count = np.random.default_rng(0), len(given['targets'])
     values = []
     for _ in range(RESAMPLES):

@@ -1,26 +1,37 @@
-"""All pieces below a folder -> results.json (flat rows), report.md, and report.html: one file with its own plots, light or dark."""
+"""All results below a folder -> results.json (flat rows), report.md, and report.html: one file with its own plots, light or dark."""
 
-import html
 import math
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jinja2
 
 from flanlite.report import figures, results, tables
-from flanlite.report.results import HELD_IN, HELD_OUT, MODELS, Piece
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS
 from flanlite.report.tables import Report, label
 
-STYLE_SHEET = pathlib.Path(__file__).with_name('report.css')
+FOLDER = pathlib.Path(__file__).parent
+LABEL_LENGTH = 17  # characters that fit beside a plot
+
+
+class Plot(NamedTuple):
+    """A plot with its heading, the metric it shows, and, where several share it without labels, the systems that it shows."""
+
+    heading: str
+    metric: str
+    drawing: str
+    systems: tuple[str, ...] = ()
 
 
 def build(folder: str | pathlib.Path, title: str = '') -> Report:
-    """Merge all pieces below a folder into its results.json, report.md and report.html.
+    """Collect all results below a folder, and write its results.json, report.md and report.html.
 
     Args:
-        folder: a run's folder; the pieces may come from several jobs.
+        folder: a run's or a sweep's folder; the results may come from several jobs.
         title: the report's heading; by default the run's name.
 
     Raises:
-        ValueError: there is no piece, or one is unreadable.
+        ValueError: there is no result, or one is unreadable or of an earlier version.
     """
     folder = pathlib.Path(folder)
     report = tables.collect(folder, title)
@@ -31,268 +42,135 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
 
 
 def html_page(report: Report) -> str:
-    """Write the whole page."""
-    sections = [header(report)]
-    if report.held_out():
-        sections += [held_out_cards(report), held_out_plots(report), headline_table(report), *extra_tables(report)]
-    else:
-        sections += [task_bars(report)]
-    sections += [template_plots(report), task_tables(report), training_curves(report), samples(report), skipped(report), method(report)]
-    title = html.escape(report.title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{title}</title>\n<style>\n{STYLE_SHEET.read_text(encoding="utf-8")}</style>\n</head>\n<body>\n<main>\n{"".join(sections)}\n</main>\n</body>\n</html>\n'
-    )
-
-
-def section(heading: str, *parts: str) -> str:
-    """Write a section, or nothing where all its parts are empty."""
-    return f'\n<section>\n<h2>{html.escape(heading)}</h2>\n{"".join(parts)}\n</section>' if any(parts) else ''
-
-
-def paragraph(sentence: str, kind: str = 'soft') -> str:
-    """Write a paragraph."""
-    return f'<p class="{kind}">{html.escape(sentence)}</p>'
-
-
-def card(*parts: str) -> str:
-    """Write a card."""
-    return f'<div class="card">{"".join(parts)}</div>'
-
-
-def grid(cards: Iterable[str]) -> str:
-    """Set cards side by side, as many as fit; nothing without cards."""
-    joined = '\n'.join(cards)
-    return f'<div class="grid">\n{joined}\n</div>' if joined else ''
-
-
-def colour(model: str) -> str:
-    """Return a model's CSS class; a checkpoint that is none of the compared models has the tuned one's colour."""
-    return f'm-{model if model in MODELS else "tuned"}'
-
-
-def swatch(model: str) -> str:
-    """Draw a model's colour."""
-    return f'<span class="swatch {colour(model)}"></span>'
-
-
-def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], models: Mapping[str, str] | None = None) -> str:
-    """Write a table in a card; equal cells below each other are written once, and a model's name gets its colour."""
-    head = ''.join(f'<th>{html.escape(heading)}</th>' for heading in headings)
-    body, above = [], ['\x00'] * len(headings)
-    for row in rows:
-        cells = []
-        for index, cell in enumerate(row):
-            repeated = index < 2 and row[: index + 1] == above[: index + 1] and headings[index] in ('held out', 'data set', 'level')
-            mark = swatch(models[cell]) if models and headings[index] == 'model' and cell in models else ''
-            kind = ' class="text"' if headings[index] == 'reason' else ''
-            cells.append(f'<td{kind}>{"" if repeated else mark + html.escape(cell)}</td>')
-        body.append(f'<tr class="{"" if row[0] == above[0] else "first"}">{"".join(cells)}</tr>')
-        above = list(row)
-    return f'<div class="card wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-
-
-def header(report: Report) -> str:
-    """Open the page: title, and what was done."""
-    first = report.pieces[0]
-    clusters = report.held_out()
-    if clusters:
-        kind = 'without having seen its kind of task' if tables.only_clusters(report) else 'which they had not seen'
-        lead = (
-            f'Leave one {"cluster" if tables.only_clusters(report) else "split"} out. Each one below was kept out of instruction tuning, '
-            f'together with the clusters that overlap with it; the models then answered its {first.split} data, {kind}.'
-        )
-    else:
-        lead = f'{label(first.model)} on {first.split} data, each data set with each of its templates.'
-    seconds = sum(piece.seconds.get(part, 0.0) for piece in report.pieces for part in piece.seconds)
-    about = [f'run {first.run}', f'{len(report.rows()):,} scores', f'{seconds / 60:.1f} minutes of tuning and scoring']
-    about += [first.environment['device']] if 'device' in first.environment else []
-    about += [f'{name} {first.environment[name]}' for name in ('flanlite', 'jax') if name in first.environment]
-    lead = ' '.join([lead, *tables.overall(report)])
-    return f'<header><h1>{html.escape(report.title)}</h1>{paragraph(lead, "")}{paragraph(" · ".join(about), "meta")}</header>'
-
-
-def held_out_cards(report: Report) -> str:
-    """Say for each cluster what left training with it, and how the tuned model did."""
-    cards = []
-    for cluster in report.held_out():
-        models = report.of(cluster)
-        described = next((piece for piece in models.values() if piece.trained), next(iter(models.values())))
-        parts = [f'<h3>{html.escape(cluster)}</h3>']
-        if 'tuned' in models and HELD_OUT in models['tuned'].groups:
-            summary = models['tuned'].groups[HELD_OUT]
-            mean, low, high = (figures.number(value) for value in (summary.mean, summary.low, summary.high))
-            parts.append(f'<div class="score"><b class="m-tuned">{mean}</b><span>{low} to {high}</span></div>')
-        parts += [comparison(said) for said in tables.verdict(models)]
-        gone = ''.join(f'<span class="tag gone">{html.escape(name)}</span>' for name in (cluster, *described.removed))
-        why = 'Held out, and removed with it because they overlap' if described.removed else 'Held out; nothing else had to be removed'
-        parts.append(f'<p class="soft">{why}:<br>{gone}</p>')
-        if described.trained:
-            data_sets = sum(len(names) for names in described.trained.values())
-            stayed = ''.join(
-                f'<span class="tag" title="{html.escape(", ".join(names))}">{html.escape(name)}</span>'
-                for name, names in described.trained.items()
-            )
-            parts.append(f'<p class="soft">Tuned on {data_sets} data sets of {len(described.trained)} clusters:<br>{stayed}</p>')
-        cards.append(card(*parts))
-    return section('What was held out', grid(cards))
-
-
-def comparison(said: tables.Comparison) -> str:
-    """Write how the tuned model compares with a rival."""
-    good = ' yes' if said.apart and said.gain >= 0 else ''
-    tag = f'<span class="tag{good}">intervals {"apart" if said.apart else "overlap"}</span>'
-    return f'<p>{html.escape(said.sentence())} {tag}</p>'
-
-
-def held_out_plots(report: Report) -> str:
-    """Draw a bar for each model on each held-out cluster."""
-    cards = []
-    for cluster in report.held_out():
-        models = {model: piece for model, piece in report.of(cluster).items() if HELD_OUT in piece.groups}
-        rows = [
-            figures.Bar(colour(model), label(model), group.mean, group.low, group.high)
-            for model, group in ((model, piece.groups[HELD_OUT]) for model, piece in models.items())
-        ]
-        if rows:
-            measured = dict.fromkeys(task.headline for piece in models.values() for task in piece.tasks if task.level != HELD_IN)
-            plot = figures.bars(f'{cluster} held out: mean score of each model', rows, chance_of(models))
-            cards.append(card(f'<h3>{html.escape(cluster)} <span class="soft">· {html.escape(", ".join(measured))}</span></h3>', plot))
-    legend = ''.join(
-        f'<li>{swatch(model)}<span><b>{html.escape(name)}</b>: {html.escape(meaning)}</span></li>'
-        for model, (name, meaning) in MODELS.items() if any(piece.model == model for piece in report.pieces)
+    """Return the whole page: `report.html`, filled."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    caption = paragraph('Mean over templates and data sets; the line through each bar\'s end is the 95% interval.')
-    return section('Scores on what was held out', caption, grid(cards), f'<ul class="legend">{legend}</ul>')
+    environment.filters |= {'label': label, 'colour': colour}
+    return environment.get_template('report.html').render(page(report))
 
 
-def chance_of(models: Mapping[str, Piece]) -> float:
-    """Return chance's mean on the held-out cluster, nan where it has none."""
-    return models['chance'].groups[HELD_OUT].mean if 'chance' in models and HELD_OUT in models['chance'].groups else math.nan
+def page(report: Report) -> dict[str, Any]:
+    """Return the values that the page shows, by the names that `report.html` has for them."""
+    sections = [(held_out, tables.task_rows(report.of(held_out))) for held_out in report.sections()]
+    present = {result.system for result in report.results}
+    return {
+        'title': report.title,
+        'first': report.results[0],
+        'about': about(report),
+        'overall': tables.overall(report),
+        'only_clusters': tables.only_clusters(report),
+        'hold_outs': [hold_out_card(report, held_out) for held_out in report.held_out()],
+        'score_plots': hold_out_bars(report) if report.held_out() else task_bars(report),
+        'systems': {system: described for system, described in SYSTEMS.items() if system in present},
+        'colours': {label(system): colour(system) for system in present},
+        'headline': (tables.HEADLINE_HEADINGS, tables.headline_rows(report)),
+        'extra_tables': tables.extra_tables(report),
+        'template_plots': template_boxes(report),
+        'task_tables': [(held_out, tables.TASK_HEADINGS, rows) for held_out, rows in sections if rows],
+        'curve_plots': training_curves(report),
+        'questions': questions(report),
+        'skipped': (tables.SKIPPED_HEADINGS, tables.skipped_rows(report)),
+        'method': (*tables.METHOD, *tables.notes(report)),
+    }
 
 
-def model_colours(report: Report) -> dict[str, str]:
-    """Map the models' labels back to their names."""
-    return {label(piece.model): piece.model for piece in report.pieces}
+def colour(system: str) -> str:
+    """Return the CSS class of a system's colour; a checkpoint that is none of `SYSTEMS` has the colour of the tuned one."""
+    return f'm-{system if system in SYSTEMS else "tuned"}'
 
 
-def headline_table(report: Report) -> str:
-    """Write the headline table."""
-    rows = tables.headline_rows(report)
-    return html_table(['held out', 'model', *tables.SUMMARY_HEADINGS], rows, model_colours(report)) if rows else ''
+def about(report: Report) -> list[str]:
+    """Return facts of the run: name, number of scores, time, device and versions."""
+    first = report.results[0]
+    seconds = sum(sum(result.seconds.values()) for result in report.results)
+    facts = [f'run {first.run}', f'{len(report.rows()):,} scores', f'{seconds / 60:.1f} minutes of tuning and scoring']
+    facts += [first.environment['device']] if 'device' in first.environment else []
+    return facts + [f'{name} {first.environment[name]}' for name in ('flanlite', 'jax') if name in first.environment]
 
 
-def extra_tables(report: Report) -> list[str]:
-    """Write the tables that only some sweeps have."""
-    colours = model_colours(report)
-    return [section(heading, html_table(headings, rows, colours)) for heading, headings, rows in tables.extra_tables(report)]
+def hold_out_card(report: Report, held_out: str) -> dict[str, Any]:
+    """Return what left training with a hold-out, what stayed, and how the tuned model compares with its rivals."""
+    systems = report.of(held_out)
+    result = tables.trained_result(systems)
+    tuned = systems['tuned'].groups.get(HELD_OUT) if 'tuned' in systems else None
+    score = [figures.number(value) for value in (tuned.mean, tuned.low, tuned.high)] if tuned else []
+    return {'name': held_out, 'score': score, 'verdict': tables.verdict(systems), 'removed': result.removed, 'trained': result.trained}
 
 
-def task_bars(report: Report) -> str:
-    """Draw a bar for each task where nothing was held out."""
-    cards = []
-    for piece in report.pieces:
+def hold_out_bars(report: Report) -> list[Plot]:
+    """Draw a plot for each hold-out, with a bar for each system."""
+    plots = []
+    for held_out in report.held_out():
+        scored = {system: result for system, result in report.of(held_out).items() if HELD_OUT in result.groups}
+        groups = {system: result.groups[HELD_OUT] for system, result in scored.items()}
+        bars = [figures.Bar(colour(system), label(system), group.mean, group.low, group.high) for system, group in groups.items()]
+        metrics = dict.fromkeys(task.headline for result in scored.values() for task in result.tasks if task.level != HELD_IN)
+        chance = groups['chance'].mean if 'chance' in groups else math.nan
+        if bars:
+            drawing = figures.bars(f'{held_out} held out: mean score of each system', bars, chance)
+            plots.append(Plot(held_out, ', '.join(metrics), drawing))
+    return plots
+
+
+def task_bars(report: Report) -> list[Plot]:
+    """Draw a plot for each metric, with a bar for each task, where nothing was held out."""
+    plots = []
+    for result in report.results:
         by_metric: dict[str, list[figures.Bar]] = {}
-        for task in piece.tasks:
-            summary = task.summary
-            bar = figures.Bar(colour(piece.model), shorten(task.task), summary.mean, summary.low, summary.high)
+        for task in result.tasks:
+            bar = figures.Bar(colour(result.system), shorten(task.task), task.summary.mean, task.summary.low, task.summary.high)
             by_metric.setdefault(task.headline, []).append(bar)
-        for metric, rows in by_metric.items():
-            cards.append(card(f'<h3>{html.escape(label(piece.model))} · {html.escape(metric)}</h3>', figures.bars(metric, rows)))
-    return section('Scores', grid(cards))
+        plots += [Plot(f'{label(result.system)} · {metric}', '', figures.bars(metric, bars)) for metric, bars in by_metric.items()]
+    return plots
 
 
-def shorten(name: str, length: int = 17) -> str:
+def shorten(name: str) -> str:
     """Shorten a label to what fits beside a plot."""
-    return name if len(name) <= length else name[: length - 1] + '…'
+    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + '…'
 
 
-def template_plots(report: Report) -> str:
-    """Draw each data set's scores over its templates, a box for each model that reads templates."""
-    cards = []
-    for cluster in dict.fromkeys(piece.held_out_cluster for piece in report.pieces):
-        models = report.of(cluster)
-        names = dict.fromkeys(task.task for piece in models.values() for task in piece.tasks if not cluster or task.level != HELD_IN)
+def template_boxes(report: Report) -> list[Plot]:
+    """Draw a plot for each data set, with a box over its templates for each system that reads templates."""
+    plots = []
+    for held_out in report.sections():
+        systems = report.of(held_out)
+        names = dict.fromkeys(task.task for result in systems.values() for task in result.tasks if not held_out or task.level != HELD_IN)
         for name in names:
-            found = {model: task for model, piece in models.items() for task in piece.tasks if task.task == name}
-            rows = []
-            for model, task in found.items():
-                points = [(f'template {entry["template"]}', entry['scores'][task.headline]) for entry in task.templates]
-                if any(entry['template'] is not None for entry in task.templates):
-                    values = [(place, math.nan if value is None else value) for place, value in points]
-                    rows.append(figures.Box(colour(model), label(model) if cluster else shorten(label(model)), values))
-            if rows:
-                headline = next(iter(found.values())).headline
-                chance = found['chance'].summary.mean if 'chance' in found else math.nan
-                title = f'<h3>{html.escape(name)} <span class="soft">· {html.escape(headline)}</span></h3>'
-                cards.append(card(title, figures.boxes(f'{name}: {headline} over templates', rows, chance)))
-    caption = paragraph('A dot is a template; box: quartiles; line and number: median; whiskers: extremes; dashed: chance or copy.')
-    return section('How much the wording matters', caption, grid(cards)) if cards else ''
+            tasks = {system: task for system, result in systems.items() for task in result.tasks if task.task == name}
+            boxes = []
+            for system, task in tasks.items():
+                scores = [(entry['template'], entry['scores'][task.headline]) for entry in task.templates]
+                points = [(f'template {template}', math.nan if score is None else score) for template, score in scores]
+                if any(template is not None for template, _ in scores):
+                    boxes.append(figures.Box(colour(system), label(system) if held_out else shorten(label(system)), points))
+            if boxes:
+                headline = next(iter(tasks.values())).headline
+                chance = tasks['chance'].summary.mean if 'chance' in tasks else math.nan
+                plots.append(Plot(name, headline, figures.boxes(f'{name}: {headline} over templates', boxes, chance)))
+    return plots
 
 
-def task_tables(report: Report) -> str:
-    """Write every data set's numbers, folded away."""
-    parts = []
-    for cluster in dict.fromkeys(piece.held_out_cluster for piece in report.pieces):
-        rows = tables.task_rows(report.of(cluster))
-        if rows:
-            heading = f'with {cluster} held out' if cluster else 'all data sets'
-            table = html_table(tables.TASK_HEADINGS, rows, model_colours(report))
-            shown = '' if cluster else ' open'
-            parts.append(f'<details{shown}><summary>{html.escape(heading)}: {len(rows)} rows</summary>{table}</details>')
-    return section('Every data set', *parts)
-
-
-def training_curves(report: Report) -> str:
-    """Draw loss and accuracy over the steps of what was trained."""
-    cards = []
-    for cluster in dict.fromkeys(cluster for cluster, _ in report.curves):
-        there = sorted((model for other, model in report.curves if other == cluster), key=tables.model_order)
-        trained = {model: report.curves[cluster, model] for model in there}
+def training_curves(report: Report) -> list[Plot]:
+    """Draw loss and accuracy over the training steps, a plot for each hold-out."""
+    plots = []
+    for held_out in dict.fromkeys(held_out for held_out, _ in report.curves):
+        systems = sorted((system for other, system in report.curves if other == held_out), key=tables.system_order)
+        trained = {system: report.curves[held_out, system] for system in systems}
         for metric in tables.CURVES:
-            rows = [figures.Curve(colour(model), label(model), curves[metric]) for model, curves in trained.items() if metric in curves]
-            plot = figures.curves(f'{metric} over training steps', rows) if rows else ''
-            if plot:
-                names = ''.join(f' <span class="tag">{swatch(model)} {html.escape(label(model))}</span>' for model in trained)
-                heading = f'{cluster} held out · {metric}' if cluster else metric
-                cards.append(card(f'<h3>{html.escape(heading)}</h3>{names if len(trained) > 1 else ""}', plot))
-    return section('Training', grid(cards))
+            curves = [figures.Curve(colour(system), label(system), found[metric]) for system, found in trained.items() if metric in found]
+            if drawing := figures.curves(f'{metric} over training steps', curves):
+                heading = f'{held_out} held out · {metric}' if held_out else metric
+                plots.append(Plot(heading, '', drawing, tuple(trained) if len(trained) > 1 else ()))
+    return plots
 
 
-def samples(report: Report) -> str:
-    """Show a few questions with what the models answered."""
-    questions: dict[tuple[str, str, int, int], dict[str, object]] = {}
-    for piece in report.pieces:
-        for sample in piece.samples:
-            key = (piece.held_out_cluster or '', sample['task'], sample['row'], sample['template'])
-            questions.setdefault(key, {'sample': sample, 'answers': {}})['answers'][piece.model] = sample['prediction']
-    cards = []
-    for (_, task, row, template), question in questions.items():
-        sample, answers = question['sample'], question['answers']
-        lines = ''.join(
-            f'<div class="answer">{swatch(model)}<b>{html.escape(label(model))}</b><span>{html.escape(answer)}'
-            f'{" ✓" if answer.strip() in sample["answers"] else ""}</span></div>'
-            for model, answer in answers.items()
-        )
-        right = f'<div class="answer"><b>Right answer</b><span>{html.escape(" | ".join(sample["answers"]))}</span></div>'
-        title = f'<h3>{html.escape(task)} <span class="soft">· row {row}, template {template}</span></h3>'
-        cards.append(card(title, f'<pre>{html.escape(sample["inputs"])}</pre><div class="answers">{right}{lines}</div>'))
-    return section('What the models were asked, and answered', grid(cards))
-
-
-def skipped(report: Report) -> str:
-    """List what gave no score, and why."""
-    rows = tables.skipped_rows(report)
-    if not rows:
-        return section('Skipped', paragraph('Nothing was skipped.'))
-    return section('Skipped', html_table(['held out', 'data set', 'models', 'reason'], rows))
-
-
-def method(report: Report) -> str:
-    """Close the page: how the numbers were made, environment, configuration."""
-    sentences = ''.join(paragraph(sentence) for sentence in (*tables.METHOD, *tables.notes(report)))
-    first = report.pieces[0]
-    environment = html_table(['environment', ''], [list(entry) for entry in first.environment.items()]) if first.environment else ''
-    settings = f'<details><summary>Configuration in force</summary>{card(f"<pre>{html.escape(first.settings.strip())}</pre>")}</details>'
-    return section('How the numbers were made', sentences, environment, settings if first.settings else '')
+def questions(report: Report) -> list[dict[str, Any]]:
+    """Return the sample questions, each with the predictions of all systems that were asked it, by system."""
+    asked: dict[tuple[str, str, int, int], dict[str, Any]] = {}
+    for result in report.results:
+        for sample in result.samples:
+            key = (result.held_out or '', sample['task'], sample['row'], sample['template'])
+            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = sample['prediction']
+    return list(asked.values())

@@ -1,4 +1,4 @@
-"""Clusters and splits on a toy collection; those of FLAN 2021 are held in tests/mixtures/test_flan2021_splits.py."""
+"""Clusters and hold-outs on a toy collection; those of FLAN 2021 are held in tests/mixtures/test_flan2021_splits.py."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from flanlite.data.specs.specs import Splits
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """As much of a data set as a split looks at."""
+    """The fields of a data set that a hold-out depends on."""
 
     name: str
     cluster: str | None
@@ -49,25 +49,25 @@ def test_the_papers_twelve_clusters():
 
 
 def test_held_out_cluster():
-    split = clusters.find_split('nli', TOY)
-    assert split.train == ('text', 'sums', 'stars', 'moods') and split.removed == ('paraphrase',)
-    assert split.test == ('round_1', 'round_2', 'claims', 'schemas')
-    assert clusters.find_split('math', TOY).train == ('text', 'stars', 'moods', 'round_1', 'round_2', 'claims', 'twins')
+    found = clusters.get_hold_out('nli', TOY)
+    assert found.train == ('text', 'sums', 'stars', 'moods') and found.removed == ('paraphrase',)
+    assert found.test == ('round_1', 'round_2', 'claims', 'schemas')
+    assert clusters.get_hold_out('math', TOY).train == ('text', 'stars', 'moods', 'round_1', 'round_2', 'claims', 'twins')
 
 
-def test_intra_cluster_splits_keep_families_together():
-    splits = [clusters.find_split(f'intra_{index}', TOY) for index in range(clusters.INTRA_SPLITS)]
-    for split in splits:
-        assert sorted(split.train + split.test) == sorted(member.name for member in TOY if member.splits.train)
-        assert ('round_1' in split.test) == ('round_2' in split.test) != ('claims' in split.test)
-        assert ('stars' in split.test) != ('moods' in split.test)
-        assert {'text', 'sums', 'twins'} <= set(split.train)
-    assert {name for split in splits[:2] for name in split.test} == {'stars', 'moods', 'round_1', 'round_2', 'claims'}
+def test_intra_cluster_hold_outs_keep_families_together():
+    hold_outs = [clusters.get_hold_out(f'intra_{index}', TOY) for index in range(clusters.INTRA_HOLD_OUTS)]
+    for found in hold_outs:
+        assert sorted(found.train + found.test) == sorted(member.name for member in TOY if member.splits.train)
+        assert ('round_1' in found.test) == ('round_2' in found.test) != ('claims' in found.test)
+        assert ('stars' in found.test) != ('moods' in found.test)
+        assert {'text', 'sums', 'twins'} <= set(found.train)
+    assert {name for found in hold_outs[:2] for name in found.test} == {'stars', 'moods', 'round_1', 'round_2', 'claims'}
 
 
-def test_splits_that_a_collection_does_not_allow():
-    assert set(clusters.splits(TOY)) == {'nli', 'sentiment', 'paraphrase', 'math'} | {f'intra_{index}' for index in range(10)}
-    assert set(clusters.splits(TOY[:2])) == {'math'}
+def test_hold_outs_that_a_collection_does_not_allow():
+    assert set(clusters.hold_outs(TOY)) == {'nli', 'sentiment', 'paraphrase', 'math'} | {f'intra_{index}' for index in range(10)}
+    assert set(clusters.hold_outs(TOY[:2])) == {'math'}
 
 
 def test_shared_corpora():
@@ -82,4 +82,4 @@ def test_unknown_names_get_a_hint():
     with pytest.raises(ValueError, match='did you mean paraphrase'):
         clusters.check_cluster('paraphrases')
     with pytest.raises(ValueError, match=r'did you mean intra_1.*the clusters are nli, paraphrase.*intra_0 to intra_9'):
-        clusters.find_split('intra_11', TOY)
+        clusters.get_hold_out('intra_11', TOY)

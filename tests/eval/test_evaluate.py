@@ -121,8 +121,8 @@ def test_evaluate_checkpoint_writes_a_report(tmp_path):
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    piece = evaluate.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
-    assert [task.num_rows for task in piece.tasks] == [4, 4, 4, 4]
+    result = evaluate.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    assert [task.num_rows for task in result.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert {row['task'] for row in rows} == {spec.name for spec in toy.COLLECTION.specs}
     assert 'toyeval' in (tmp_path / 'out' / 'report.html').read_text()

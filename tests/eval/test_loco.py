@@ -7,7 +7,7 @@ import pytest
 import toyeval as toy
 
 from flanlite.cli import gin_config
-from flanlite.eval import loco, systems
+from flanlite.eval import loco
 from flanlite.mixtures import flan2021
 from flanlite.report import results
 from flanlite.train import optimizers  # noqa: F401 (gin configures it below)
@@ -29,19 +29,19 @@ def done(tmp_path_factory):
     return folder, sweep(folder, 'math', seen=1)
 
 
-def test_every_model_is_scored_on_the_held_out_cluster(done):
+def test_every_system_is_scored_on_the_held_out_cluster(done):
     folder, report = done
-    models = report.of('math')
-    assert list(models) == list(results.MODELS)
-    assert {task.task for task in models['tuned'].tasks} == {'toyeval_parity', 'toyeval_pick', 'toyeval_order'}
-    levels = {task.task: task.level for task in models['tuned'].tasks}
+    systems = report.of('math')
+    assert list(systems) == list(results.SYSTEMS)
+    assert {task.task for task in systems['tuned'].tasks} == {'toyeval_parity', 'toyeval_pick', 'toyeval_order'}
+    levels = {task.task: task.level for task in systems['tuned'].tasks}
     assert levels == {'toyeval_parity': 'held_out_cluster', 'toyeval_pick': 'held_out_cluster', 'toyeval_order': 'held_in'}
-    assert models['tuned'].trained == {'nli': ['toyeval_order'], 'translation': ['toyeval_copy']}
-    parity = models['tuned'].tasks[0]
+    assert systems['tuned'].trained == {'nli': ['toyeval_order'], 'translation': ['toyeval_copy']}
+    parity = systems['tuned'].tasks[0]
     assert [template['template'] for template in parity.templates] == [0, 1, 2]  # the turned-around one is not scored
     assert parity.num_rows == 12
     rows = json.loads((folder / 'results.json').read_text())
-    assert {row['model'] for row in rows} == set(results.MODELS)
+    assert {row['system'] for row in rows} == set(results.SYSTEMS)
     assert (folder / 'report.html').is_file() and (folder / 'report.md').is_file()
 
 
@@ -52,33 +52,33 @@ def test_one_plain_prompt_is_chosen_or_the_bare_fields(done):
 
 
 def test_baselines(done):
-    models = done[1].of('math')
+    systems = done[1].of('math')
     tests = toy.rows('test')
-    chance = {task.task: task.summary.mean for task in models['chance'].tasks}
+    chance = {task.task: task.summary.mean for task in systems['chance'].tasks}
     assert chance['toyeval_parity'] == pytest.approx(50)
     assert chance['toyeval_pick'] == pytest.approx(100 / 3)
     commonest = int(np.mean([row['a'] % 2 for row in toy.rows('train')]) > 0.5)
-    majority = {task.task: task.summary.mean for task in models['majority'].tasks}
+    majority = {task.task: task.summary.mean for task in systems['majority'].tasks}
     assert majority['toyeval_parity'] == pytest.approx(100 * np.mean([row['a'] % 2 == commonest for row in tests]))
 
 
 def test_missing_test_split_and_random_base_are_noted(done):
-    notes = ' '.join(note for piece in done[1].pieces for note in piece.notes)
+    notes = ' '.join(note for result in done[1].results for note in result.notes)
     assert 'validation split' in notes and 'toyeval_pick' in notes
     assert 'the untuned model is a random one' in notes
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):
     folder, _ = done
-    before = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.PIECE}')}
-    (folder / 'math' / 'chance' / results.PIECE).unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.RESULT}')}
+    (folder / 'math' / 'chance' / results.RESULT).unlink()
     scored = []
-    score_piece = systems.score_piece
-    monkeypatch.setattr(loco, 'score_piece', lambda held, model: scored.append(model) or score_piece(held, model))
+    score_system = loco.score_system
+    monkeypatch.setattr(loco, 'score_system', lambda held, system: scored.append(system) or score_system(held, system))
     report = sweep(folder, 'math', seen=1)
     assert scored == ['chance']
-    assert list(report.of('math')) == list(results.MODELS)
-    after = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.PIECE}')}
+    assert list(report.of('math')) == list(results.SYSTEMS)
+    after = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.RESULT}')}
     assert {path.parent.name for path in after if after[path] != before[path]} == {'chance'}
 
 
@@ -89,7 +89,7 @@ def test_other_settings_are_refused(done):
 
 def test_clusters_merge_and_overlaps_are_removed(done):
     folder, _ = done
-    report = sweep(folder, 'translation', models=('majority', 'chance'))
+    report = sweep(folder, 'translation', systems=('majority', 'chance'))
     assert report.held_out() == ['math', 'translation']
     chance = report.of('translation')['chance'].tasks[0]
     assert (chance.method, chance.headline) == ('chance', 'exact_match')  # a copy of "a b" is never b
@@ -101,7 +101,7 @@ def test_clusters_merge_and_overlaps_are_removed(done):
         ('mathh', {}, 'unknown cluster .*did you mean math'),
         ('sentiment', {}, 'unknown cluster .* nli, translation, math'),
         ('', {}, 'no cluster to hold out'),
-        ('nli', {'models': ('tund',)}, 'unknown model .*tuned'),
+        ('nli', {'systems': ('tund',)}, 'unknown system .*tuned'),
         ('nli', {'initial_checkpoint_path': '/nowhere'}, 'no checkpoint at /nowhere'),
     ],
 )
@@ -112,8 +112,8 @@ def test_bad_input_fails_before_anything_starts(tmp_path, only, more, message):
 
 
 def test_all_and_several_clusters():
-    assert loco.choose_clusters('all', toy.COLLECTION) == list(toy.COLLECTION.clusters())
-    assert loco.choose_clusters('math, nli', toy.COLLECTION) == ['math', 'nli']
+    assert loco.choose_held_out('all', toy.COLLECTION) == list(toy.COLLECTION.clusters())
+    assert loco.choose_held_out('math, nli', toy.COLLECTION) == ['math', 'nli']
 
 
 def test_clock_guesses_from_what_is_done(monkeypatch):
@@ -121,9 +121,9 @@ def test_clock_guesses_from_what_is_done(monkeypatch):
     monkeypatch.setattr(loco.time, 'monotonic', lambda: now[0])
     clock = loco.Clock([('a', 'untuned'), ('a', 'tuned'), ('b', 'untuned'), ('b', 'tuned')])
     assert clock.seconds_left() is None
-    for model, seconds in (('untuned', 5), ('tuned', 60)):
+    for system, seconds in (('untuned', 5), ('tuned', 60)):
         now[0] += seconds
-        clock.done(model)
+        clock.done(system)
     assert clock.seconds_left() == pytest.approx(65)
     assert clock.status() == '[3/4, 1:05 elapsed, about 1:05 left]'
 
@@ -135,16 +135,16 @@ def test_importing_needs_no_tensorflow():
 
 def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     one, _ = done
-    sweep(tmp_path / 'two', 'nli', models=('majority', 'chance'), seen=1)
+    sweep(tmp_path / 'two', 'nli', systems=('majority', 'chance'), seen=1)
     with pytest.raises(ValueError, match='--output'):
         loco.merge([str(one), str(tmp_path / 'two')])
     merged = loco.merge([str(one), str(tmp_path / 'two')], str(tmp_path / 'all'))
     assert {'math', 'nli'} <= set(merged.held_out())  # other tests have added to the first folder
     assert merged.of('math')['tuned'] == done[1].of('math')['tuned']
     assert (tmp_path / 'all' / 'report.html').is_file() and 'report.html' in capsys.readouterr().out
-    assert loco.merge([str(tmp_path / 'all')]).pieces == merged.pieces
+    assert loco.merge([str(tmp_path / 'all')]).results == merged.results
     other = tmp_path / 'other'
-    sweep(other, 'nli', ['train.batch_size=4'], models=('majority',))
+    sweep(other, 'nli', ['train.batch_size=4'], systems=('majority',))
     with pytest.raises(ValueError, match=r'results of other settings: train.batch_size was 8, now it is 4'):
         loco.merge([str(other)], str(tmp_path / 'all'))
     with pytest.raises(ValueError, match='holds no results'):
@@ -152,7 +152,7 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
 
 
 def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
-    report = sweep(tmp_path, 'intra_0,intra_0_1templates', models=('tuned', 'chance'), seen=3)
+    report = sweep(tmp_path, 'intra_0,intra_0_1templates', systems=('tuned', 'chance'), seen=3)
     assert report.held_out() == ['intra_0', 'intra_0_1templates']
     tuned = report.of('intra_0')['tuned']
     levels = {task.task: (task.cluster, task.level) for task in tuned.tasks}
@@ -162,7 +162,7 @@ def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
     assert tuned.groups['held_out'] == tuned.groups['held_out_task'] and tuned.groups['held_in'] != tuned.groups['held_out']
     assert len(tuned.trained['math']) == 1 and not held & set(tuned.trained['math'])
     rows = json.loads((tmp_path / 'results.json').read_text())
-    assert {(row['held_out_cluster'], row['level']) for row in rows if row['task'] in held} == {
+    assert {(row['held_out'], row['level']) for row in rows if row['task'] in held} == {
         ('intra_0', 'held_out_task'), ('intra_0_1templates', 'held_out_task'),
     }  # fmt: skip
     manifest = json.loads((tmp_path / 'intra_0_1templates' / 'tuned' / 'manifest.json').read_text())
@@ -177,18 +177,18 @@ def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
     lengths = {'inputs': 120, 'targets': 8}
     gin_config.load([], [*SETTINGS, 'mixture.shots=2'])
     asked = ('tuned', 'untuned_plain', 'chance')
-    models = loco.loco(str(tmp_path), 'toyeval', lengths, only='translation', config=toy.CONFIG, models=asked).of('translation')
-    assert all(len(sample['inputs'].split('Answer:')) == 4 for model in ('tuned', 'untuned_plain') for sample in models[model].samples)
+    systems = loco.loco(str(tmp_path), 'toyeval', lengths, only='translation', config=toy.CONFIG, systems=asked).of('translation')
+    assert all(len(sample['inputs'].split('Answer:')) == 4 for system in ('tuned', 'untuned_plain') for sample in systems[system].samples)
     manifest = json.loads((tmp_path / 'translation' / 'tuned' / 'manifest.json').read_text())
     kept = manifest['tasks']['toyeval_order']['shots']
     assert (kept['number'], kept['budget'], kept['kept']) == (2, 120, {'2': 40})
-    assert any('own training data before each example: 2.' in note for note in models['tuned'].notes)
-    assert models['chance'].tasks[0].summary.mean == 0, 'a copy of the bare fields, not of exemplars'
+    assert any('own training data before each example: 2.' in note for note in systems['tuned'].notes)
+    assert systems['chance'].tasks[0].summary.mean == 0, 'a copy of the bare fields, not of exemplars'
 
 
-def test_splits_by_pattern():
-    assert loco.choose_clusters('intra_[01], nli', toy.COLLECTION) == ['intra_0', 'intra_1', 'nli']
-    assert loco.choose_clusters('math_4templates', toy.COLLECTION) == ['math_4templates']
-    assert loco.choose_clusters('diversity_?', flan2021.COLLECTION) == [f'diversity_{count}' for count in range(1, 8)]
-    with pytest.raises(ValueError, match=r'unknown cluster .diversity_1.*other splits are intra_0 to intra_9'):
-        loco.choose_clusters('diversity_1', toy.COLLECTION)
+def test_hold_outs_by_pattern():
+    assert loco.choose_held_out('intra_[01], nli', toy.COLLECTION) == ['intra_0', 'intra_1', 'nli']
+    assert loco.choose_held_out('math_4templates', toy.COLLECTION) == ['math_4templates']
+    assert loco.choose_held_out('diversity_?', flan2021.COLLECTION) == [f'diversity_{count}' for count in range(1, 8)]
+    with pytest.raises(ValueError, match=r'unknown cluster .diversity_1.*other hold-outs are intra_0 to intra_9'):
+        loco.choose_held_out('diversity_1', toy.COLLECTION)

@@ -9,7 +9,7 @@ from flanlite.report import figures, report, results, tables
 from flanlite.report.scores import TaskScores
 
 VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
-CHANCES = {'tuned': 0.8, 'ablation': 0.55, 'untuned': 0.5, 'untuned_plain': 0.5, 'majority': 0.5, 'chance': 0.5}
+CHANCES = {'tuned': 0.8, 'no_instructions': 0.55, 'untuned': 0.5, 'untuned_plain': 0.5, 'majority': 0.5, 'chance': 0.5}
 
 
 def task_scores(task, chance, templates, seed):
@@ -22,20 +22,20 @@ def task_scores(task, chance, templates, seed):
 
 def write_sweep(folder):
     for cluster, tasks in {'nli': ('a', 'b'), 'sentiment': ('c',)}.items():
-        for model, chance in CHANCES.items():
-            templates = 5 if model in ('tuned', 'ablation', 'untuned') else 1
+        for system, chance in CHANCES.items():
+            templates = 5 if system in ('tuned', 'no_instructions', 'untuned') else 1
             scores = {task: task_scores(task, chance, templates, seed) for seed, task in enumerate(tasks)}
             sample = {
                 'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['yes'], 'prediction': 'yes',
             }  # fmt: skip
             skipped = {'broken': 'template 3 | names no field'} if cluster == 'nli' else {}
-            piece = results.piece(
-                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, run='r', model=model, held_out_cluster=cluster,
-                removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if model == 'tuned' else {},
-                skipped=skipped, samples=(sample,) if model == 'tuned' else (),
+            result = results.make_result(
+                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, run='r', system=system, held_out=cluster,
+                removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if system == 'tuned' else {},
+                skipped=skipped, samples=(sample,) if system == 'tuned' else (),
                 settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
             )  # fmt: skip
-            results.save(folder / cluster / model, piece)
+            results.save(folder / cluster / system, result)
         lines = [json.dumps({'step': step, 'loss': 3 / step, 'accuracy': step / 20}) for step in range(1, 20)]
         (folder / cluster / 'tuned' / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 20, "lo']))
 
@@ -80,11 +80,11 @@ def parse(page):
 
 def test_rows_are_flat(sweep):
     rows = json.loads((sweep / 'results.json').read_text())
-    assert len(rows) == 3 * (3 * 5 + 3)  # three tasks; three models of five templates, three without
+    assert len(rows) == 3 * (3 * 5 + 3)  # three tasks; three systems of five templates, three without
     assert all(
-        set(row) == {'run', 'model', 'held_out_cluster', 'level', 'task', 'template', 'metric', 'value', 'n'} for row in rows
+        set(row) == {'run', 'system', 'held_out', 'level', 'task', 'template', 'metric', 'value', 'n'} for row in rows
     )
-    row = next(row for row in rows if row['task'] == 'a' and row['model'] == 'tuned' and row['template'] == 2)
+    row = next(row for row in rows if row['task'] == 'a' and row['system'] == 'tuned' and row['template'] == 2)
     expected = task_scores('a', 0.8, 5, 0)
     assert row['value'] == pytest.approx(100 * expected.counts[expected.templates == 2, 0].mean())
     assert row['n'] == 80
@@ -124,17 +124,17 @@ def test_verdict_compares_with_the_best_rival(sweep):
     assert untuned.sentence().endswith('points above the untuned model with the same instructions')
 
 
-def test_pieces_survive_a_round_trip(sweep):
-    path = sweep / 'nli' / 'chance' / results.PIECE
-    piece = results.load(path)
-    assert math.isnan(piece.tasks[0].summary.sd)  # of one template there is no spread
-    results.save(sweep / 'copy', piece)
-    assert (sweep / 'copy' / results.PIECE).read_text() == path.read_text()
+def test_results_survive_a_round_trip(sweep):
+    path = sweep / 'nli' / 'chance' / results.RESULT
+    result = results.load(path)
+    assert math.isnan(result.tasks[0].summary.sd)  # of one template there is no spread
+    results.save(sweep / 'copy', result)
+    assert (sweep / 'copy' / results.RESULT).read_text() == path.read_text()
 
 
-def test_unreadable_piece_is_named(tmp_path):
-    (tmp_path / results.PIECE).write_text('{"run": ')
-    with pytest.raises(ValueError, match=r'piece.json holds no readable result'):
+def test_unreadable_result_is_named(tmp_path):
+    (tmp_path / results.RESULT).write_text('{"run": ')
+    with pytest.raises(ValueError, match=r'result.json holds no readable result'):
         tables.collect(tmp_path)
     with pytest.raises(ValueError, match='no results'):
         tables.collect(tmp_path / 'empty')
@@ -144,33 +144,33 @@ def test_unreadable_piece_is_named(tmp_path):
 def test_headline_fits_a_terminal(tmp_path, capsys, monkeypatch, clusters):
     monkeypatch.setenv('COLUMNS', '80')
     for cluster in clusters:
-        for model, chance in (CHANCES | {'untuned_plain': 1.0}).items():
+        for system, chance in (CHANCES | {'untuned_plain': 1.0}).items():
             scores, places = {'a': task_scores('a', chance, 1, 0)}, {'a': (cluster, 'held_out_cluster')}
-            results.save(tmp_path / cluster / model, results.piece(scores, places, run='r', model=model, held_out_cluster=cluster))
+            results.save(tmp_path / cluster / system, results.make_result(scores, places, run='r', system=system, held_out=cluster))
     tables.print_headline(report.build(tmp_path, 'toy'))
     printed = capsys.readouterr().out
     assert printed.count('100.0-100.0') == len(clusters) and '…' not in printed
     assert max(map(len, printed.splitlines())) <= 80
 
 
-def test_splits_stand_in_the_order_of_their_numbers(tmp_path):
+def test_hold_outs_stand_in_the_order_of_their_numbers(tmp_path):
     names = ['nli', 'superglue', 'superglue_1templates', 'superglue_5', 'superglue_10', 'superglue_10templates']
     for name in names:
         scores, places = {'a': task_scores('a', 0.5, 1, 0)}, {'a': ('nli', 'held_out_cluster')}
-        results.save(tmp_path / name / 'tuned', results.piece(scores, places, run='r', model='tuned', held_out_cluster=name))
+        results.save(tmp_path / name / 'tuned', results.make_result(scores, places, run='r', system='tuned', held_out=name))
     assert tables.collect(tmp_path).held_out() == names
 
 
-def test_report_of_one_model(tmp_path):
-    piece = results.piece({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', model='mine at step 3')
-    results.save(tmp_path, piece)
+def test_report_of_one_system(tmp_path):
+    result = results.make_result({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', system='mine at step 3')
+    results.save(tmp_path, result)
     report.build(tmp_path)
     parser = parse((tmp_path / 'report.html').read_text())
     assert [tag for tag, _ in parser.seen].count('svg') == 2
 
 
-def test_report_of_a_piece_without_tasks(tmp_path):
-    results.save(tmp_path, results.piece({}, {}, run='r', model='tuned', held_out_cluster='nli', skipped={'a': 'gone'}))
+def test_report_of_a_result_without_tasks(tmp_path):
+    results.save(tmp_path, results.make_result({}, {}, run='r', system='tuned', held_out='nli', skipped={'a': 'gone'}))
     report.build(tmp_path)
     parse((tmp_path / 'report.html').read_text())
     assert json.loads((tmp_path / 'results.json').read_text()) == []

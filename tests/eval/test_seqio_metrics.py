@@ -196,13 +196,13 @@ def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, c
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    piece = evaluate.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
+    result = evaluate.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert [(row['task'], row['template'], row['metric'], row['n']) for row in rows] == [
         ('theirs', None, name, COUNT) for name in ('alike', 'in_order', 'likely')
     ]
-    assert set(piece.skipped) == {'faulty', 'odd'} and "metric 'broken'" in piece.skipped['faulty']
-    assert piece.tasks[0].headline == 'alike' and 'in their own units' in piece.notes[-1]
+    assert set(result.skipped) == {'faulty', 'odd'} and "metric 'broken'" in result.skipped['faulty']
+    assert result.tasks[0].headline == 'alike' and 'in their own units' in result.notes[-1]
     assert "skipped faulty: the metric 'broken'" in capsys.readouterr().out
     with pytest.raises(ValueError, match="task 'odd' cannot be called"):
         evaluate.evaluate_checkpoint('no/such/checkpoint', 'odd')
@@ -212,7 +212,7 @@ def test_show_says_the_metrics(capsys):
     add('theirs')
     add('plain', metric_fns=())
     seqio.MixtureRegistry.add('both', ['theirs', 'plain'], default_rate=1)
-    assert seqio_metrics.find('plain') is None, 'it is scored by exact match, as before'
+    assert seqio_metrics.get_seqio_task('plain') is None, 'it is scored by exact match, as before'
     catalogue.show('both', examples=0)
     shown = capsys.readouterr().out
     assert 'theirs: metrics alike (of predictions), likely (of scores); postprocess_fn postprocess' in shown

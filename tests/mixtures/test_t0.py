@@ -128,7 +128,7 @@ def test_sweep_never_trains_on_held_out_groups():
     try:
         collection = mixtures.resolve(gin_config.macro('MIXTURE_OR_TASK_NAME')).collection
         scored = set()
-        for cluster in loco.choose_clusters(gin.query_parameter('loco.clusters'), collection):
+        for cluster in loco.choose_held_out(gin.query_parameter('loco.held_out'), collection):
             scored |= {spec.name for spec in collection.specs if spec.cluster == cluster}
             trained = {entry.task for entry in mixtures.resolve(f't0_loco_held_out_{cluster}').entries}
             assert len(trained) > 25 and not trained & never
