@@ -157,7 +157,7 @@ def fits(item: object, annotation: Any) -> bool:
         return all(fits(name, inner[0]) and fits(each, inner[1]) for name, each in item.items()) if inner else True
     if kind is Callable:
         return callable(item)
-    if isinstance(kind, type) and not getattr(kind, '_is_protocol', False):
+    if kind is not Any and isinstance(kind, type) and not getattr(kind, '_is_protocol', False):
         return isinstance(item, kind)
     return True
 
