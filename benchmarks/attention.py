@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 
 from flanlite.mesh import activations, partitioning
 from flanlite.model.attention import attention, blocks
-from flanlite.train import compile as ahead
+from flanlite.training import compile as ahead
 
 SHAPES = '1x8x512x512x64,1x8x256x256x64c,1x8x2048x2048x64'
 TPU_SHAPES = '4x16x1024x1024x64,4x16x256x256x64c,4x16x256x1024x64,4x16x4096x4096x64'

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
-from flanlite.train import compile as ahead
-from flanlite.train import optimizers
-from flanlite.train.step import StepConfig
+from flanlite.training import compile as ahead
+from flanlite.training import optimizers
+from flanlite.training.step import StepConfig
 
 
 class Row(NamedTuple):

@@ -247,7 +247,7 @@ def train(options, arguments):
 
     from flanlite.cli import main as cli
     from flanlite.model import flops
-    from flanlite.train import checkpoints, run
+    from flanlite.training import checkpoints, run
 
     def compiled(config, optimizer, settings, partitioner):
         computed = flops.train_step_flops(config, BATCH_SIZE, *LENGTHS.values())

@@ -13,7 +13,7 @@ import pytest
 from flax import traverse_util
 
 from flanlite.model.t5 import T5Config
-from flanlite.train import interop, lazy, released
+from flanlite.training import interop, lazy, released
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 SHARED = pathlib.Path(os.environ.get('FLANLITE_SHARED', pathlib.Path(__file__).parents[2] / 'shared')) / 'fixtures'  # what is not shipped

@@ -163,7 +163,7 @@ def read_run(args: argparse.Namespace, unused: Sequence[str] = (), build: str = 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
     from flanlite.eval.systems import SweepConfig
-    from flanlite.train.config import TrainConfig
+    from flanlite.training.config import TrainConfig
 
     config = (SweepConfig if build == 'loco' else TrainConfig).load(args.config)
     fields = {flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field}

@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> None:
         if not getattr(args, flag):
             raise ValueError(f'convert needs --{flag}=PATH')
     config = gin_config.macro('MODEL') if args.gin_file else None
-    from flanlite.train import parameters
+    from flanlite.training import parameters
 
     parameters.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags)))
 

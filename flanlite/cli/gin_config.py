@@ -52,11 +52,11 @@ def register() -> None:
     from flanlite.eval.systems import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model import kinds
-    from flanlite.train import optimizers, schedules
-    from flanlite.train.checkpoints import CheckpointConfig
-    from flanlite.train.config import RecordsConfig, TrainConfig
-    from flanlite.train.step import StepConfig
-    from flanlite.train.weights_biases import WandbConfig
+    from flanlite.training import optimizers, schedules
+    from flanlite.training.checkpoints import CheckpointConfig
+    from flanlite.training.config import RecordsConfig, TrainConfig
+    from flanlite.training.step import StepConfig
+    from flanlite.training.weights_biases import WandbConfig
 
     runs = (TrainConfig, SweepConfig, EvalConfig)
     parts = (DataConfig, StepConfig, MeshConfig, CheckpointConfig, RecordsConfig, WandbConfig, ScoringConfig, Decoding)

@@ -10,11 +10,11 @@ def run(args: argparse.Namespace) -> None:
     """Train, or only tell where the parameters would lie."""
     config, gin = command.read_run(args)
     if args.explain:
-        from flanlite.train import explain
+        from flanlite.training import explain
 
         explain.show(config)
         return
-    from flanlite.train import run as training
+    from flanlite.training import run as training
 
     training.train(config, gin)
 

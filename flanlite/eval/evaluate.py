@@ -23,7 +23,7 @@ from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
-from flanlite.train import checkpoints, parameters
+from flanlite.training import checkpoints, parameters
 
 
 @value

@@ -16,7 +16,7 @@ from flanlite.eval.rank import Question
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train import losses, parameters
+from flanlite.training import losses, parameters
 
 
 class Ranking(NamedTuple):

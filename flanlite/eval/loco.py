@@ -22,8 +22,8 @@ from flanlite.progress import duration
 from flanlite.report import report, results, tables
 from flanlite.report.results import SYSTEMS
 from flanlite.report.tables import Report
-from flanlite.train import journal
-from flanlite.train.run import GIN_FILE
+from flanlite.training import journal
+from flanlite.training.run import GIN_FILE
 
 # Guesses, to begin with.
 COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'no_instructions': 10.0}

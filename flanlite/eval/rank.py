@@ -16,7 +16,7 @@ from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train import losses
+from flanlite.training import losses
 
 SHARES = (1, 2, 3, 4, 6, 8, 16)  # the possible ratios of options to inputs in a batch
 MIN_LENGTHS = (16, 4)  # the shortest padded lengths of inputs and options

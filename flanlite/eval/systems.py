@@ -27,9 +27,9 @@ from flanlite.model import models
 from flanlite.report import results
 from flanlite.report.results import SYSTEMS, Result
 from flanlite.report.scores import TaskScores
-from flanlite.train import parameters
-from flanlite.train import run as training
-from flanlite.train.config import TrainConfig
+from flanlite.training import parameters
+from flanlite.training import run as training
+from flanlite.training.config import TrainConfig
 
 STYLES = {'tuned': 'instructions', 'no_instructions': 'fields'}  # of the training examples, see `specs.STYLES`
 DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)

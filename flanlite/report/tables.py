@@ -16,7 +16,7 @@ from flanlite.report import results
 from flanlite.report.figures import number
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result
 from flanlite.report.scores import Summary
-from flanlite.train.journal import read_metrics
+from flanlite.training.journal import read_metrics
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
 CURVES = ('loss', 'accuracy')

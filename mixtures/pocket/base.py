@@ -9,7 +9,7 @@ PATH = pathlib.Path(__file__).parent / 'assets' / 'base.safetensors'
 
 def ship(model_dir: str, path: pathlib.Path = PATH) -> None:
     """Write the parameters of a run's last checkpoint in bfloat16, with what a later run must know of them."""
-    from flanlite.train import parameters
+    from flanlite.training import parameters
 
     run = parameters.load_run(model_dir)
     manifest = json.loads((pathlib.Path(model_dir) / 'manifest.json').read_text(encoding='utf-8'))

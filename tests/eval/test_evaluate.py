@@ -17,7 +17,7 @@ from flanlite.eval import baselines, evaluate, evaluator, rank, splits
 from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.mixtures import flan2021
-from flanlite.train import parameters
+from flanlite.training import parameters
 
 VOCABULARY = vocabularies.load('bytes')
 

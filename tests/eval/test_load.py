@@ -10,7 +10,7 @@ import toyeval as toy
 import flanlite
 from flanlite.eval import infer as infer_module
 from flanlite.eval.infer import infer
-from flanlite.train import parameters
+from flanlite.training import parameters
 
 TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
 

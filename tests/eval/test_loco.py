@@ -10,7 +10,7 @@ from flanlite.cli import gin_config
 from flanlite.eval import loco
 from flanlite.mixtures import flan2021
 from flanlite.report import results
-from flanlite.train import optimizers  # noqa: F401 (gin configures it below)
+from flanlite.training import optimizers  # noqa: F401 (gin configures it below)
 
 SETTINGS = [
     'train.train_steps=2', 'train.batch_size=8', 'train.optimizer=@adafactor()', 'adafactor.learning_rate=0.01',

@@ -15,7 +15,7 @@ from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.report.scores import summarize
-from flanlite.train import parameters
+from flanlite.training import parameters
 
 seqio = pytest.importorskip('seqio')
 tf = pytest.importorskip('tensorflow')

@@ -24,8 +24,8 @@ def clean_gin():
 @pytest.mark.parametrize('run', RUNS)
 def test_run_files_parse(run):
     import flanlite.eval.loco
-    import flanlite.train.optimizers
-    import flanlite.train.run  # noqa: F401
+    import flanlite.training.optimizers
+    import flanlite.training.run  # noqa: F401
     from flanlite.model.t5 import T5Config
 
     gin_config.load([f'gin/runs/{run}.gin'])
@@ -35,9 +35,9 @@ def test_run_files_parse(run):
 
 
 def test_base_fits_the_model():
-    import flanlite.train.run  # noqa: F401
+    import flanlite.training.run  # noqa: F401
     from flanlite.model.t5 import T5Config
-    from flanlite.train import parameters
+    from flanlite.training import parameters
 
     gin_config.load(['gin/models/pocket.gin'])
     assert base.PATH.stat().st_size < 4_000_000

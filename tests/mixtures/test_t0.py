@@ -121,7 +121,7 @@ def test_collections(without_promptsource):
 def test_sweep_never_trains_on_held_out_groups():
     """With gin/runs/t0.gin, each group is scored, and what is tuned on without it has none of the four groups."""
     from flanlite.eval import loco
-    from flanlite.train import run  # noqa: F401  what the file configures
+    from flanlite.training import run  # noqa: F401  what the file configures
 
     never = set(groups.listed(groups.HELD_OUT))
     gin_config.load(['gin/runs/t0.gin'])

@@ -11,7 +11,7 @@ import pytest
 from flanlite.data.batches import prefix_lm
 from flanlite.model import decoding, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
-from flanlite.train import losses
+from flanlite.training import losses
 
 CONFIG = DecoderOnlyConfig(
     vocab_size=64, emb_dim=16, num_heads=2, num_layers=3, head_dim=8, mlp_dim=32, dropout_rate=0.1, dtype='float32', remat_policy='none'

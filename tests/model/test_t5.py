@@ -13,8 +13,8 @@ from jax.sharding import AbstractMesh, PartitionSpec
 
 from flanlite.mesh import activations
 from flanlite.model import blocks, layers, models, t5
-from flanlite.train import losses
-from flanlite.train.compile import count_flops
+from flanlite.training import losses
+from flanlite.training.compile import count_flops
 
 CONFIG = t5.T5Config(
     vocab_size=64, emb_dim=16, num_heads=2, num_encoder_layers=2, num_decoder_layers=3, head_dim=8, mlp_dim=32,

@@ -10,8 +10,8 @@ import numpy as np
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.t5 import T5Config
-from flanlite.train import lazy
-from flanlite.train.lazy import LazyArray
+from flanlite.training import lazy
+from flanlite.training.lazy import LazyArray
 
 LazyArrays = dict[str, LazyArray]
 

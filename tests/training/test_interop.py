@@ -7,7 +7,7 @@ import t5x_fixtures
 
 from flanlite.model import models, t5
 from flanlite.model.decoder_only import DecoderOnlyConfig
-from flanlite.train import interop, lazy, optimizers
+from flanlite.training import interop, lazy, optimizers
 
 CONFIG = t5.T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=3, mlp_dim=12, dtype='float32'

@@ -13,9 +13,9 @@ from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train import losses, norms, optimizers, state
-from flanlite.train.optimizers import Optimizer
-from flanlite.train.state import TrainState
+from flanlite.training import losses, norms, optimizers, state
+from flanlite.training.optimizers import Optimizer
+from flanlite.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]

@@ -15,9 +15,9 @@ import pytest
 from flanlite.mesh import partitioning
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
-from flanlite.train import parameters, state, step
-from flanlite.train.checkpoints import CheckpointConfig, Checkpoints
-from flanlite.train.optimizers import Optimizer
+from flanlite.training import parameters, state, step
+from flanlite.training.checkpoints import CheckpointConfig, Checkpoints
+from flanlite.training.optimizers import Optimizer
 
 CONFIG = T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=2, num_decoder_layers=1, head_dim=4, mlp_dim=16, dtype='float32'

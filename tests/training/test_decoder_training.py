@@ -18,8 +18,8 @@ from flanlite.data.batches import prefix_lm
 from flanlite.mesh import partitioning
 from flanlite.model import kinds
 from flanlite.model.decoder_only import DecoderOnlyConfig
-from flanlite.train import journal, optimizers, parameters, step
-from flanlite.train.step import StepConfig
+from flanlite.training import journal, optimizers, parameters, step
+from flanlite.training.step import StepConfig
 
 STEPS = 4
 CONFIG = DecoderOnlyConfig(

@@ -19,7 +19,7 @@ from flanlite.config import value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train.state import TrainState
+from flanlite.training.state import TrainState
 
 # Orbax warns of every checkpoint that is opened to be read only, which is what is asked for.
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
@@ -134,7 +134,7 @@ class Checkpoints:
             position: where the data stands.
             unlogged: the sums that no record in metrics.jsonl holds yet.
             config: the run's settings, as JSON holds them.
-            manifest: see `flanlite.train.run`.
+            manifest: see `flanlite.training.run`.
             metrics: what `best_metric` chooses from.
         """
         averaged = {} if train_state.ema is None else {EMA: ocp.args.PyTreeSave(train_state.ema)}

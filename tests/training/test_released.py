@@ -17,7 +17,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.mesh import partitioning
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
-from flanlite.train import interop, lazy, optimizers, parameters, released, step
+from flanlite.training import interop, lazy, optimizers, parameters, released, step
 
 SMALL = T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=4, mlp_dim=16, dropout_rate=0.0,

@@ -18,10 +18,10 @@ from flanlite.data.tokens import vocabularies
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
 from flanlite.model.models import ModelConfig
-from flanlite.train import checkpoints, interop, lazy, released
-from flanlite.train.checkpoints import Tree, abstract_params, check_shapes
-from flanlite.train.lazy import LazyArray
-from flanlite.train.state import TrainState
+from flanlite.training import checkpoints, interop, lazy, released
+from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
+from flanlite.training.lazy import LazyArray
+from flanlite.training.state import TrainState
 
 SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors')

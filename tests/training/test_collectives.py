@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flanlite.train.collectives import traffic
+from flanlite.training.collectives import traffic
 
 PROGRAM = """HloModule step
 
@@ -65,7 +65,7 @@ def test_a_compiled_loop_of_sums_is_counted_as_often_as_it_runs():
     script = """
 import json, jax, jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec as P
-from flanlite.train.collectives import traffic
+from flanlite.training.collectives import traffic
 mesh = jax.make_mesh((4,), ('model',), axis_types=(jax.sharding.AxisType.Auto,))
 put = lambda *spec: NamedSharding(mesh, P(*spec))
 def step(x, weights):

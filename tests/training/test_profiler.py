@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flanlite.train.profiler import Profiler
+from flanlite.training.profiler import Profiler
 
 
 def traced(folder, start, last, steps, monkeypatch):

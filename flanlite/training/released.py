@@ -21,9 +21,9 @@ from safetensors.numpy import save_file
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
-from flanlite.train import interop, lazy
-from flanlite.train.interop import LazyArrays
-from flanlite.train.lazy import Index, LazyArray
+from flanlite.training import interop, lazy
+from flanlite.training.interop import LazyArrays
+from flanlite.training.lazy import Index, LazyArray
 
 CONFIG_FILE = 'config.json'
 INDEX_FILE = 'model.safetensors.index.json'

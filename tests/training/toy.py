@@ -16,9 +16,9 @@ from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.model.t5 import T5Config
-from flanlite.train import run
-from flanlite.train.config import RecordsConfig, TrainConfig
-from flanlite.train.optimizers import AdamW
+from flanlite.training import run
+from flanlite.training.config import RecordsConfig, TrainConfig
+from flanlite.training.optimizers import AdamW
 
 LENGTHS = {'inputs': 48, 'targets': 8}
 CONFIG = T5Config(

@@ -5,7 +5,7 @@ from jax.sharding import AbstractMesh
 from rich.console import Console
 
 from flanlite.mesh.partitioning import MESH_AXES, Partitioner, standard_logical_axis_rules
-from flanlite.train import explain, optimizers
+from flanlite.training import explain, optimizers
 
 
 def printed(optimizer, mesh_shape, dims):

@@ -18,9 +18,9 @@ import toy
 
 from flanlite.cli import gin_config
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.train import journal, parameters, run
-from flanlite.train.config import TrainConfig
-from flanlite.train.meter import NonFiniteLoss
+from flanlite.training import journal, parameters, run
+from flanlite.training.config import TrainConfig
+from flanlite.training.meter import NonFiniteLoss
 
 STEPS = 12
 EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')

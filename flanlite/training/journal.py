@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from flanlite.train.weights_biases import WandbLog
+from flanlite.training.weights_biases import WandbLog
 
 METRICS = 'metrics.jsonl'
 SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal

@@ -12,10 +12,10 @@ from rich.table import Table
 from flanlite.mesh.partitioning import Partitioner, is_axes, join_processes, make_partitioner, parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
-from flanlite.train import patterns
-from flanlite.train.config import TrainConfig
-from flanlite.train.optimizers import Optimizer, make_optimizer
-from flanlite.train.step import abstract_state
+from flanlite.training import patterns
+from flanlite.training.config import TrainConfig
+from flanlite.training.optimizers import Optimizer, make_optimizer
+from flanlite.training.step import abstract_state
 
 WIDE = 200  # columns, where the output is no terminal
 

@@ -7,11 +7,11 @@ from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.t5 import T5Config
-from flanlite.train import profiler
-from flanlite.train.checkpoints import CheckpointConfig
-from flanlite.train.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
-from flanlite.train.step import StepConfig
-from flanlite.train.weights_biases import WandbConfig
+from flanlite.training import profiler
+from flanlite.training.checkpoints import CheckpointConfig
+from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
+from flanlite.training.step import StepConfig
+from flanlite.training.weights_biases import WandbConfig
 
 
 @value
@@ -43,7 +43,7 @@ class TrainConfig:
     """All that decides a training run.
 
     Args:
-        model_dir: the run's folder; see `flanlite.train.run.train`.
+        model_dir: the run's folder; see `flanlite.training.run.train`.
         data: the mixture, and how it becomes batches.
         optimizer: `Adafactor`, `AdamW`, or another value with a method `build`.
         train_steps: the last step.

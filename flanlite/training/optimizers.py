@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from flanlite.config import value
-from flanlite.train import patterns
-from flanlite.train.schedules import Schedule
+from flanlite.training import patterns
+from flanlite.training.schedules import Schedule
 
 NORM_SCALES = ('.*scale',)
 

@@ -14,8 +14,8 @@ import pytest
 
 from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
-from flanlite.train import optimizers, step
-from flanlite.train.step import StepConfig
+from flanlite.training import optimizers, step
+from flanlite.training.step import StepConfig
 
 CONFIG = T5Config(
     vocab_size=64, emb_dim=16, num_heads=8, num_encoder_layers=1, num_decoder_layers=1, head_dim=4, mlp_dim=32, dropout_rate=0.0,

@@ -7,7 +7,7 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import models
-from flanlite.train import losses
+from flanlite.training import losses
 
 pytestmark = pytest.mark.smoke
 

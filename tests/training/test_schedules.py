@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from flanlite.cli import gin_config
-from flanlite.train import optimizers, schedules
+from flanlite.training import optimizers, schedules
 
 t5x = schedules.create_learning_rate_scheduler
 

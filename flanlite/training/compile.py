@@ -21,11 +21,11 @@ from flanlite.data.batches import batches
 from flanlite.mesh.partitioning import MeshConfig, Partitioner, make_partitioner
 from flanlite.model.flops import PEAKS, train_step_flops
 from flanlite.model.models import REMAT_POLICIES
-from flanlite.train.collectives import Traffic, traffic
-from flanlite.train.config import TrainConfig
-from flanlite.train.explain import bytes_of
-from flanlite.train.optimizers import make_optimizer
-from flanlite.train.step import abstract_state, jit_train_step
+from flanlite.training.collectives import Traffic, traffic
+from flanlite.training.config import TrainConfig
+from flanlite.training.explain import bytes_of
+from flanlite.training.optimizers import make_optimizer
+from flanlite.training.step import abstract_state, jit_train_step
 
 GIB = 2.0**30
 # The compiler would ask the cloud where it is, and lock the TPU that it takes to be here.

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import pytest
 
-from flanlite.train.meter import Meter
+from flanlite.training.meter import Meter
 
 NAMES = ('loss', 'z_loss', 'accuracy', 'weight_sum', 'gradient_norm', 'learning_rate', 'encoder_tokens', 'decoder_tokens')
 

@@ -6,7 +6,7 @@ import gin
 import pytest
 import toy
 
-from flanlite.train import weights_biases
+from flanlite.training import weights_biases
 
 
 def test_without_the_package_it_is_refused_with_the_remedy(monkeypatch):

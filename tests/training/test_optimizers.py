@@ -8,7 +8,7 @@ import pytest
 import t5x_fixtures
 
 from flanlite.model import models
-from flanlite.train import losses, optimizers, step
+from flanlite.training import losses, optimizers, step
 
 CONFIG = t5x_fixtures.CONFIG
 

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.train.checkpoints import Checkpoints, Restored
-from flanlite.train.config import TrainConfig
-from flanlite.train.optimizers import Optimizer
-from flanlite.train.parameters import load_params, load_state
-from flanlite.train.step import abstract_state, jit_create, jit_init
+from flanlite.training.checkpoints import Checkpoints, Restored
+from flanlite.training.config import TrainConfig
+from flanlite.training.optimizers import Optimizer
+from flanlite.training.parameters import load_params, load_state
+from flanlite.training.step import abstract_state, jit_create, jit_init
 
 
 def begin(checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, partitioner: Partitioner) -> Restored:

@@ -22,17 +22,17 @@ from flanlite.data.tokens import vocabularies
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.flops import ideal_seconds, train_step_flops
-from flanlite.train.begin import begin, run_seed
-from flanlite.train.checkpoints import Checkpoints
-from flanlite.train.config import TrainConfig
-from flanlite.train.interrupts import Interrupts
-from flanlite.train.journal import Journal, read_metrics, write_whole
-from flanlite.train.meter import Meter
-from flanlite.train.optimizers import make_optimizer
-from flanlite.train.profiler import Profiler
-from flanlite.train.state import TrainState
-from flanlite.train.step import jit_eval_step, jit_train_step
-from flanlite.train.weights_biases import WandbLog
+from flanlite.training.begin import begin, run_seed
+from flanlite.training.checkpoints import Checkpoints
+from flanlite.training.config import TrainConfig
+from flanlite.training.interrupts import Interrupts
+from flanlite.training.journal import Journal, read_metrics, write_whole
+from flanlite.training.meter import Meter
+from flanlite.training.optimizers import make_optimizer
+from flanlite.training.profiler import Profiler
+from flanlite.training.state import TrainState
+from flanlite.training.step import jit_eval_step, jit_train_step
+from flanlite.training.weights_biases import WandbLog
 from flanlite.version import __version__
 
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flanlite.train import compile as ahead
-from flanlite.train import run  # noqa: F401 - what gin configures
+from flanlite.training import compile as ahead
+from flanlite.training import run  # noqa: F401 - what gin configures
 
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='libtpu, the TPU compiler, is not installed')
 
@@ -17,8 +17,8 @@ SCRIPT = """
 import json
 import sys
 from flanlite.model.t5 import T5Config
-from flanlite.mesh import partitioning; from flanlite.train import compile as ahead, optimizers
-from flanlite.train.step import StepConfig
+from flanlite.mesh import partitioning; from flanlite.training import compile as ahead, optimizers
+from flanlite.training.step import StepConfig
 
 sizes = {'vocab_size': 256, 'emb_dim': 32, 'num_heads': 4, 'head_dim': 8, 'mlp_dim': 64}
 config = T5Config(**sizes, num_encoder_layers=3, num_decoder_layers=2, remat_policy=sys.argv[2])
