@@ -1,10 +1,102 @@
-"""Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned T5 loop and leave-one-cluster-out evaluation."""
+"""Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned T5 loop and leave-one-cluster-out evaluation.
+
+Define a data set, and look at it:
+
+    DatasetSpec, Template, Splits, Collection, register     a data set in one place, and its collection
+    JsonLines, Tfds, HuggingFace, InMemory                  where its rows come from
+    examples, batches, texts                                rendered examples, packed batches, and the texts in these
+
+Train:
+
+    train(TrainConfig(...))                                 all that decides a run is one value, which prints, compares and saves
+    DataConfig, MixtureConfig, Shots                        what it trains on
+    T5Config, DecoderOnlyConfig                             the model
+    Adafactor, AdamW, LinearSchedule, ...                   the optimizer and its learning rate
+    StepConfig, MeshConfig, CheckpointConfig, RecordsConfig loss, devices, checkpoints, records
+    from_gin('gin/runs/pocket_train.gin')                   the same values from gin files
+
+Evaluate:
+
+    evaluate(...)                                           a checkpoint on a mixture, or a model on a list of examples
+    loco(SweepConfig(...))                                  leave one cluster out: tune, score, compare, report
+    load('runs/pocket_train')                               a model to rank, score and generate with
+
+`pandas.DataFrame(result.rows())` makes a table of any result. The command line does the same from gin files: `flanlite --help`.
+docs/python.md walks through all of it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from flanlite.version import __version__ as __version__
 
+if TYPE_CHECKING:  # type checkers and editors read these; at run time a name is imported when it is first asked for
+    from flanlite.api import evaluate, from_gin
+    from flanlite.data.config import DataConfig
+    from flanlite.data.mixing.mixtures import MixtureConfig
+    from flanlite.data.preview import batches, examples, texts
+    from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
+    from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
+    from flanlite.data.specs.templates import Template
+    from flanlite.eval.evaluate import EvalConfig
+    from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.generate import Decoding
+    from flanlite.eval.load import Model, load
+    from flanlite.eval.loco import loco
+    from flanlite.eval.systems import SweepConfig
+    from flanlite.mesh.partitioning import MeshConfig
+    from flanlite.model.decoder_only import DecoderOnlyConfig
+    from flanlite.model.t5 import T5Config
+    from flanlite.training.checkpoints import CheckpointConfig
+    from flanlite.training.config import RecordsConfig, TrainConfig
+    from flanlite.training.optimizers import Adafactor, AdamW, Optimizer
+    from flanlite.training.run import train
+    from flanlite.training.schedules import ConstantSchedule, CosineSchedule, FactorSchedule, LinearSchedule, RsqrtSchedule
+    from flanlite.training.step import StepConfig
+    from flanlite.training.weights_biases import WandbConfig
 
-def load(path: str, **options: object) -> object:
-    """Load a run folder or checkpoint as a model to score, rank and generate with; see `flanlite.eval.load.load`."""
-    from flanlite.eval.load import load as load_model  # JAX is imported only when a model is asked for
+# Where each public name is, which keeps `import flanlite` from importing JAX. A test holds it equal to the imports above.
+HOMES = {
+    name: module
+    for module, names in {
+        'api': ('evaluate', 'from_gin'),
+        'data.config': ('DataConfig',),
+        'data.mixing.mixtures': ('MixtureConfig',),
+        'data.preview': ('batches', 'examples', 'texts'),
+        'data.rendering.fewshot': ('Shots',),
+        'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
+        'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
+        'data.specs.templates': ('Template',),
+        'eval.evaluate': ('EvalConfig',),
+        'eval.evaluator': ('ScoringConfig',),
+        'eval.generate': ('Decoding',),
+        'eval.load': ('Model', 'load'),
+        'eval.loco': ('loco',),
+        'eval.systems': ('SweepConfig',),
+        'mesh.partitioning': ('MeshConfig',),
+        'model.decoder_only': ('DecoderOnlyConfig',),
+        'model.t5': ('T5Config',),
+        'training.checkpoints': ('CheckpointConfig',),
+        'training.config': ('RecordsConfig', 'TrainConfig'),
+        'training.optimizers': ('AdamW', 'Adafactor', 'Optimizer'),
+        'training.run': ('train',),
+        'training.schedules': ('ConstantSchedule', 'CosineSchedule', 'FactorSchedule', 'LinearSchedule', 'RsqrtSchedule'),
+        'training.step': ('StepConfig',),
+        'training.weights_biases': ('WandbConfig',),
+    }.items()
+    for name in names
+}
+__all__ = sorted(HOMES)  # noqa: PLE0605
 
-    return load_model(path, **options)
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        from flanlite.config import closest
+
+        raise AttributeError(f'flanlite has no {name!r}; {closest(name, HOMES)}help(flanlite) lists what it has')
+    return getattr(importlib.import_module(f'flanlite.{HOMES[name]}'), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

@@ -8,6 +8,7 @@ from rich.text import Text
 from flanlite.cli import command
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
+from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.tokens.vocabularies import Vocabulary
 
@@ -53,15 +54,13 @@ def run(args: argparse.Namespace) -> None:
 
 def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> None:
     """Print the first examples of each task: template, text and token ids."""
-    for name, cached in report.splits.items():
-        for index in range(min(count, cached.num_examples)):
-            example = cached.read(index)
-            exemplars = f', exemplars: {example.shots}' if cached.manifest['shots'] else ''
-            CONSOLE.rule(f'{name}: row {example.row}, template {example.template}{exemplars}', align='left')
-            for part, tokens in (('inputs', example.inputs), ('targets', example.targets)):
-                CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
-                CONSOLE.print(Text(vocabulary.decode(tokens)))
-                CONSOLE.print(Text(' '.join(str(token) for token in tokens), style='dim'))
+    for example in preview.rendered(report, vocabulary, count):
+        exemplars = f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
+        CONSOLE.rule(f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}', align='left')
+        for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
+            CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
+            CONSOLE.print(Text(example[part]))
+            CONSOLE.print(Text(' '.join(str(token) for token in tokens), style='dim'))
 
 
 COMMAND = Command(

@@ -3,7 +3,7 @@
 import json
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +16,10 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
-from flanlite.eval.evaluator import Evaluator, ScoringConfig, samples
+from flanlite.eval.evaluator import FOREIGN_METRIC, Evaluator, ScoringConfig, samples, score_task
+from flanlite.eval.load import Model
 from flanlite.eval.systems import settings_text
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
@@ -120,6 +122,61 @@ def evaluate(config: EvalConfig) -> Result:
         kind = f'{config.split}-{view.shots.number}shot' if view.shots else config.split
         publish(pathlib.Path(config.output) if config.output else default_output(checkpoint, mixed.name, kind), result, mixed.name)
     return result
+
+
+def evaluate_examples(
+    model: Model, examples: Sequence[Mapping[str, Any]], metric: str | None = None, name: str = 'examples', scoring: ScoringConfig = ScoringConfig()
+) -> Result:
+    """Score a loaded model on examples of one's own: by rank where all have options, else by generating.
+
+    Args:
+        model: what `flanlite.load` returned.
+        examples: dictionaries with `inputs`, a text; `answers`, the texts that count as right, or `targets`, the only one; and `options`,
+            a list of texts to choose from, in all of them or in none.
+        metric: a name in `metrics.METRICS`; by default `accuracy` with options, else `exact_match`.
+        name: what the results call these examples.
+        scoring: how the model is asked.
+
+    Returns:
+        Scores, an interval and samples, as those of one task; `result.rows()` is a table.
+
+    Raises:
+        ValueError: no examples, or one that lacks a text; the message says which.
+    """
+    made = [example_of(model, number, example) for number, example in enumerate(examples)]
+    ranked = {bool(example.options) for example in made}
+    if len(ranked) != 1:
+        raise ValueError('got some examples with options and some without, or none at all; expected options in all or in none')
+    evaluator = Evaluator({}, model.vocabulary, None, scoring)
+    if ranked == {True}:
+        predictions = evaluator.ranked(name, made, model.config, model.params, model.partitioner)
+    else:
+        predictions = evaluator.generated(name, made, model.config, model.params, model.partitioner)
+    metric = metric or ('accuracy' if ranked == {True} else FOREIGN_METRIC)
+    start = time.monotonic()
+    scores = score_task(name, 'rank' if ranked == {True} else 'generate', made, predictions, model.vocabulary, templates=False, metric=metric)
+    shown = [
+        {'task': name, 'row': number, 'template': -1, 'inputs': example['inputs'], 'answers': list(made[number].answers), 'prediction': prediction}
+        for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+    ]
+    return results.make_result(
+        {name: scores}, {name: ('', '')}, run='', system='model', samples=tuple(shown),
+        seconds={'score': time.monotonic() - start}, environment=splits.environment(),
+    )  # fmt: skip
+
+
+def example_of(model: Model, number: int, example: Mapping[str, Any]) -> Example:
+    """Tokenise one of a user's examples; a `ValueError` that names it where it lacks a text."""
+    options, answers = example.get('options', ()), example.get('answers', [example['targets']] if 'targets' in example else None)
+    for key, texts in (('inputs', [example.get('inputs')]), ('options', options), ('answers', answers)):
+        if texts is None or isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f'example {number} has {key} {example.get(key)!r}; expected a text "inputs", and lists of texts "answers" and "options"')
+    if not answers:
+        raise ValueError(f'example {number} has no answers; expected at least one in "answers", or a text "targets"')
+    tokens = model.encode([answers[0], *options])
+    return Example(
+        model.encode_inputs([example['inputs']])[0], tokens[0], number, -1, tuple(options), tuple(tokens[1:]), tuple(answers)
+    )
 
 
 def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:

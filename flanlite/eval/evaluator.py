@@ -172,10 +172,16 @@ def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
 
 
 def score_task(
-    name: str, method: str, examples: Sequence[Example], predictions: Sequence[str], vocabulary: Vocabulary, templates: bool = True
+    name: str,
+    method: str,
+    examples: Sequence[Example],
+    predictions: Sequence[str],
+    vocabulary: Vocabulary,
+    templates: bool = True,
+    metric: str | None = None,
 ) -> TaskScores:
-    """Count what a task's metric counts in each prediction."""
-    metric = metric_of(name, examples)
+    """Count what a metric, by default the task's own, counts in each prediction."""
+    metric = metric or metric_of(name, examples)
     answers = [answers_of(example, vocabulary) for example in examples]
     counts = metrics.get_metric(metric).counts(predictions, answers, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))

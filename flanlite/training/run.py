@@ -6,19 +6,14 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from flanlite.config import FILE, to_json
-from flanlite.data.batches import batches
 from flanlite.data.cache import cache
-from flanlite.data.cache.view import View, view_of
-from flanlite.data.config import DataConfig
-from flanlite.data.mixing import mixtures
-from flanlite.data.tokens import vocabularies
+from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.flops import ideal_seconds, train_step_flops
@@ -35,7 +30,6 @@ from flanlite.training.step import jit_eval_step, jit_train_step
 from flanlite.training.weights_biases import WandbLog
 from flanlite.version import __version__
 
-HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
 GIN_FILE = 'config.gin'
 
 
@@ -94,8 +88,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Data.
         data = data.build()
-        stream = stack.enter_context(contextlib.closing(data.batches(partitioner, position)))
-        evaluate = data.evaluator(config, partitioner) if records.eval_every_steps else None
+        stream = stack.enter_context(contextlib.closing(data.batches(partitioner.host_rows(config.data.batch_size), position)))
+        evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
 
         # What is written beside the checkpoints.
         settings = to_json(config)
@@ -168,110 +162,17 @@ def last_record(model_dir: pathlib.Path) -> dict[str, Any]:
     return merged
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """What a run trains on: its mixture and vocabulary and, once `build` was called, its tasks' cached splits and rates."""
+def evaluator(data: TrainingData, config: TrainConfig, partitioner: Partitioner) -> Callable[[TrainState], dict[str, float]]:
+    """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
+    held = data.validation_batches(config.records.eval_batches, partitioner.host_rows(config.data.batch_size))
+    eval_step = jit_eval_step(config.model, config.step, partitioner)
 
-    config: DataConfig
-    seed: int
-    converter: str
-    mixture: mixtures.Mixture
-    vocabulary: vocabularies.Vocabulary
-    cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
-    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    def means(params: Any, label: str) -> dict[str, float]:
+        sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in held]
+        weights = math.fsum(float(each['weight_sum']) for each in sums)
+        return {label + name: math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
 
-    @classmethod
-    def resolve(cls, config: DataConfig, seed: int, converter: str) -> 'TrainingData':
-        """Find the mixture and the vocabulary; reads no data."""
-        mixture = mixtures.resolve(config.mixture)
-        return cls(config, seed, converter, mixture, vocabularies.load(config.vocabulary or mixture.vocabulary, data_dir=config.data_dir))
+    def evaluate(state: TrainState) -> dict[str, float]:
+        return means(state.params, 'eval_') | (means(state.ema, 'eval_ema_') if state.ema is not None else {})
 
-    @property
-    def lengths(self) -> tuple[int, int]:
-        """Return the lengths of inputs and targets."""
-        return batches.check_lengths(self.config.feature_lengths)
-
-    def build(self) -> 'TrainingData':
-        """Build what the cache lacks, and weigh the tasks."""
-        tasks = [entry.task for entry in self.mixture.entries]
-        cached = cache.ensure(tasks, self.view('train'), self.config.build_options())
-        if not cached.splits:
-            reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
-            raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
-        rates = mixtures.rates(self.mixture, {task: split.num_examples for task, split in cached.splits.items()})
-        return dataclasses.replace(self, cached=cached, rates=rates)
-
-    def view(self, split: str) -> View:
-        """Return what examples of a split look like."""
-        return view_of(self.mixture, split, self.vocabulary, self.config.feature_lengths, self.config.style)
-
-    def hint(self, say: Callable[[str], None]) -> None:
-        """Tell how well these lengths fill the rows, and which would fill them better, where that is much."""
-        if 'encoder' not in self.capacity():
-            return  # rows that hold both need no balance
-        splits, lengths = list(self.cached.splits.values()), self.config.feature_lengths
-        now, better = batches.hint_shape(splits, [self.rates[split.name] for split in splits], lengths, window=HINT_WINDOW)
-        if better.encoder_fill + better.decoder_fill > now.encoder_fill + now.decoder_fill + 0.1:
-            shape = {'inputs': lengths['inputs'], 'targets': better.targets}
-            say(
-                f'these lengths fill {now.encoder_fill:.2f} of the encoder and {now.decoder_fill:.2f} of the decoder; '
-                f'TASK_FEATURE_LENGTHS={shape} would fill {better.encoder_fill:.2f} and {better.decoder_fill:.2f}'
-            )
-
-    def capacity(self) -> dict[str, int]:
-        """Count the tokens that a batch has room for, by side."""
-        room = batches.CONVERTERS[self.converter].room(self.lengths)
-        return {side: self.config.batch_size * tokens for side, tokens in room.items()}
-
-    def batches(self, partitioner: Partitioner, position: Mapping[str, Any] | None = None) -> Any:
-        """Open this process's share of the endless training batches, at a position or the beginning."""
-        stream = self._iterator(self.cached, partitioner, self.seed, self.config.prefetch)
-        if position:
-            stream.set_state(position)
-        return stream
-
-    def _iterator(self, cached: cache.CacheReport, partitioner: Partitioner, seed: int, prefetch: int) -> Any:
-        config = self.config
-        return batches.train_iterator(
-            list(cached.splits.values()), [self.rates[task] for task in cached.splits], feature_lengths=config.feature_lengths,
-            batch_size=config.batch_size, seed=seed, converter=self.converter, pack=config.pack, window=config.window,
-            host_rows=partitioner.host_rows(config.batch_size), prefetch=prefetch,
-        )  # fmt: skip
-
-    def evaluator(self, config: TrainConfig, partitioner: Partitioner) -> Callable[[TrainState], dict[str, float]]:
-        """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
-        num_batches = config.records.eval_batches
-        limits = {'max_examples': self.config.batch_size * num_batches, 'templates': self.mixture.templates_per_task}
-        view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
-        cached = cache.ensure(list(self.rates), view, self.config.build_options())
-        iterator = self._iterator(cached, partitioner, seed=0, prefetch=0)
-        held = [next(iterator) for _ in range(num_batches)]
-        eval_step = jit_eval_step(config.model, config.step, partitioner)
-
-        def means(params: Any, label: str) -> dict[str, float]:
-            sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in held]
-            weights = math.fsum(float(each['weight_sum']) for each in sums)
-            return {label + name: math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
-
-        def evaluate(state: TrainState) -> dict[str, float]:
-            return means(state.params, 'eval_') | (means(state.ema, 'eval_ema_') if state.ema is not None else {})
-
-        return evaluate
-
-    def manifest(self) -> dict[str, Any]:
-        """Describe the data for the manifest: sources, versions, counts, caps, rates, what is cut, and what was skipped and why."""
-        cached = self.cached.to_json()
-        tasks = {}
-        for entry in self.mixture.entries:
-            if entry.task in self.rates:
-                longer = self.cached.splits[entry.task].lengths > np.array(self.lengths)
-                cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
-                own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
-                tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
-        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared', 'templates_per_task', 'drop')
-        mixture = {name: getattr(self.mixture, name) for name in recorded}
-        described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
-        return {
-            'mixture': mixture, 'style': self.config.style, 'vocabulary': described, 'feature_lengths': self.config.feature_lengths,
-            'batch_size': self.config.batch_size, 'seed': self.seed, 'tasks': tasks, 'skipped': cached['skipped'],
-        }  # fmt: skip
+    return evaluate
