@@ -14,6 +14,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jinja2
+import jinja2.meta
+import jinja2.sandbox
+
 from flanlite.data.specs import fingerprints
 from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
@@ -24,7 +28,6 @@ SEPARATOR = '|||'
 PROTECTED = '\ue000'  # stands for a separator in a row's own text while a prompt is rendered; a character of private use
 CHOICES = 'answer_choices'
 POSITION = 'position_'  # the variable that tells the filter `choice` which row it is
-REMEDY = 'install flanlite[t0], that is jinja2 and pyyaml'
 # What promptsource calls a metric, and what it is here; others are left to `accuracy`.
 METRICS = {
     'Accuracy': 'accuracy',
@@ -230,7 +233,7 @@ def parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise MissingPackageError(f"promptsource's files are YAML; {REMEDY}") from error
+        raise MissingPackageError("promptsource's files are YAML; install flanlite[t0], that is pyyaml") from error
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
     loader = type('Loader', (base,), {})
     for tag in ('!Template', '!TemplateMetadata'):
@@ -244,11 +247,6 @@ def parse_yaml(text: str) -> Any:
 @functools.cache
 def environment() -> Any:
     """Make the sandbox that prompts are rendered in, with the functions and filters that promptsource gives them."""
-    try:
-        import jinja2.sandbox
-    except ImportError as error:
-        raise MissingPackageError(f"promptsource's prompts are Jinja templates; {REMEDY}") from error
-
     @jinja2.pass_context
     def choice(context: Any, texts: Sequence[Any]) -> Any:
         texts = list(texts)
@@ -277,8 +275,6 @@ def compiled(jinja: str) -> Any:
 @functools.cache
 def read_columns(jinja: str) -> set[str]:
     """Name the variables that a template reads from the row."""
-    import jinja2.meta
-
     return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {CHOICES, *environment().globals}
 
 

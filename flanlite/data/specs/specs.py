@@ -59,7 +59,7 @@ class DatasetSpec:
         group: what rows have in common that are right only together, for metrics that ask for it, such as MultiRC's question.
         splits: which of the source's splits serve to train, validate and test.
         baselines: plain prompts without instructions, for the comparison with an untuned model.
-        family: data sets of one family never straddle a held-out-task split (ANLI's rounds, say); by default the name.
+        family: data sets of one family are held out together (ANLI's rounds, say); by default the name.
         lineage: the corpora that the text descends from.
         licence: as the publisher words it, in short.
         link: the data set's page.
@@ -143,7 +143,7 @@ class DatasetSpec:
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
 
     def bare_template(self) -> Template:
-        """Make the ablation's template: the fields that the instructions show, a line each, and no instruction (FLAN, section 4.3)."""
+        """Return the template without instructions: the fields that the instructions show, a line each (FLAN, section 4.3)."""
         shown: dict[str, None] = {}
         for template in self.templates:
             if not template.inverted:
