@@ -18,7 +18,12 @@ setuptools.setup(
     python_requires='>=3.11,<3.14',
     packages=FLANLITE + MIXTURES + ['flanlite.gin'],
     package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
-    package_data={'flanlite': ['py.typed'], 'flanlite.report': ['*.css', '*.html'], 'flanlite.gin': ['*.gin', '*/*.gin'], 'flanlite.mixtures': ['*/assets/*', '*/assets/*/*']},
+    package_data={
+        'flanlite': ['py.typed'],
+        'flanlite.report': ['*.css', '*.html'],
+        'flanlite.gin': ['*.gin', '*/*.gin'],
+        'flanlite.mixtures': ['*/assets/*', '*/assets/*/*'],
+    },
     entry_points={'console_scripts': ['flanlite = flanlite.cli.main:main']},
     install_requires=[
         'array-record>=0.8.1,<0.9',

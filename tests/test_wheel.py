@@ -1,4 +1,4 @@
-"""A wheel installed into an empty place, away from the checkout, carries gin files, mixtures and their assets, the page of the report, and runs."""
+"""A wheel installed into an empty place, away from the checkout, carries gin files, assets and the report's page, and runs."""
 
 import pathlib
 import subprocess

@@ -1,6 +1,6 @@
 """Plots as inline SVG: bars with intervals, boxes over templates, curves over steps. Colours are the page's CSS classes.
 
-Each plot is drawn at a phone's width, so that it stays legible there; a page sets several side by side where there is room.
+Each plot is as wide as a phone's screen, so that it is legible there; a page sets several side by side where there is room.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ CURVE_POINTS = 240
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """One bar: a CSS colour class, its label, the value and its interval."""
+    """One bar of a plot: a CSS colour class, its label, the value and the ends of its interval (nan without one)."""
 
     colour: str
     label: str
@@ -49,7 +49,7 @@ class Curve:
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Choose about `count` round numbers that enclose a range."""
+    """Return about `count` evenly spaced round numbers that enclose a range."""
     span = max(high - low, 1e-9)
     rough = span / count
     magnitude = 10.0 ** math.floor(math.log10(rough))
@@ -60,46 +60,51 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def score_ticks(values: Sequence[float]) -> list[float]:
-    """Choose the axis of scores: from 0 to what is needed, of percent at most 100; or below 0 where a correlation is."""
+    """Return the ticks of an axis for scores: from 0, or from below where a correlation is negative, and at most to 100 for percent."""
     finite = [value for value in values if math.isfinite(value)]
     highest = max([1.0, *finite])
     return ticks(min(0.0, *finite), min(highest * 1.02, max(100.0, highest))) if finite else ticks(0, 100)
 
 
 def number(value: float) -> str:
-    """Write a score with one decimal; nothing measured is a dash."""
+    """Return a score with one decimal; a dash where it is not finite."""
     return f'{value:.1f}' if math.isfinite(value) else '–'
 
 
 def tick_label(value: float) -> str:
-    """Write a tick short: 1500 is 1.5k."""
+    """Return the label of a tick; 1500 becomes 1.5k."""
     return f'{value / 1000:g}k' if abs(value) >= 1000 else f'{value:g}'
 
 
 def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
-    """Wrap the parts of a plot; the title is what a screen reader says."""
+    """Return the SVG of a plot with its parts; the title is for screen readers."""
     name = html.escape(title)
     body = '\n'.join(parts)
     return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">\n{body}\n</svg>'
 
 
 def text(x: float, y: float, label: str, kind: str = '', anchor: str = 'start') -> str:
-    """Write a text."""
+    """Return a text at a place, escaped."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{html.escape(label)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    """Draw a line."""
+    """Return a line between two places."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
 
 
 def hover(label: str, *parts: str) -> str:
-    """Group shapes that share a tooltip."""
+    """Return shapes grouped under one tooltip."""
     return f'<g class="mark"><title>{html.escape(label)}</title>{"".join(parts)}</g>'
 
 
 class ScoreAxis:
-    """The horizontal axis that bars and boxes share."""
+    """The horizontal axis of scores, for bars and boxes.
+
+    Args:
+        values: all that is drawn; the ticks enclose it.
+        rows: the number of rows above the axis.
+    """
 
     def __init__(self, values: Sequence[float], rows: int) -> None:
         self.ticks = score_ticks(values)
@@ -108,12 +113,12 @@ class ScoreAxis:
         self.height = self.bottom + AXIS
 
     def x(self, value: float) -> float:
-        """Place a score."""
+        """Return the horizontal place of a score; scores beyond the axis stand at its ends."""
         share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
         return self.left + min(max(share, 0.0), 1.0) * (self.right - self.left)
 
     def parts(self) -> list[str]:
-        """Draw the grid and the tick labels."""
+        """Return the grid lines and the tick labels."""
         drawn = []
         for tick in self.ticks:
             drawn.append(line(self.x(tick), 2, self.x(tick), self.bottom, 'zero' if tick == 0 else 'grid'))
@@ -125,9 +130,9 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
     """Draw horizontal bars with their intervals.
 
     Args:
-        title: says what is shown.
+        title: for screen readers.
         rows: the bars from top to bottom.
-        reference: where to draw a dashed line; nan for none.
+        reference: the score where a dashed line stands; nan for none.
     """
     axis = ScoreAxis([reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))], len(rows))
     parts = axis.parts()
@@ -153,7 +158,7 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
 
 
 def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
-    """Draw a box plot: quartiles, whiskers to the extremes, and each point; arguments as `bars`."""
+    """Draw a box plot: quartiles, whiskers to the extremes, and each point; for the arguments see `bars`."""
     axis = ScoreAxis([reference, *(value for box in rows for _, value in box.points)], len(rows))
     parts = axis.parts()
     if math.isfinite(reference):
@@ -184,14 +189,14 @@ def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
 
 
 def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Average neighbours until at most `CURVE_POINTS` points are left."""
+    """Return at most `CURVE_POINTS` points: averages of neighbours, without those that are not finite."""
     finite = np.array([point for point in points if math.isfinite(point[1])], np.float64).reshape(-1, 2)
     neighbours = np.array_split(finite, min(CURVE_POINTS, max(len(finite), 1)))
     return [tuple(points.mean(axis=0).tolist()) for points in neighbours if len(points)]
 
 
 def curves(title: str, rows: Sequence[Curve]) -> str:
-    """Draw curves over steps, labelled at their ends."""
+    """Draw curves over steps, each with a tooltip of its last value; empty where there are no points."""
     drawn = [(row, thin(row.points)) for row in rows]
     drawn = [(row, points) for row, points in drawn if points]
     if not drawn:

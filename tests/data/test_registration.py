@@ -60,7 +60,7 @@ def test_mixtures_give_the_tokens_of_the_cache(tmp_path, shuffle):
     assert len(examples('toy_held_out_nli_eval', 'test')) == 10
 
 
-def test_other_splits_are_mixtures_too():
+def test_other_hold_outs_are_mixtures_too():
     names = registration.register(toy(data_sets=(colours('a'), colours('b'), choices())))
     assert {'toy_intra_0', 'toy_intra_0_eval', 'toy_held_out_nli'} < set(names)
     held = set(rates('toy_intra_0_eval'))
@@ -184,7 +184,7 @@ def test_pocket_registers_by_an_import():
         'print(len(names), len(seqio.get_mixture_or_task("pocket_held_out_nli").tasks))'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == ['45', '21'], 'the collection, and a pair for each of 12 clusters and 10 intra-cluster splits'
+    assert done.stdout.split()[-2:] == ['45', '21'], 'the collection, and a pair for each of 12 clusters and 10 intra-cluster hold-outs'
 
 
 FINETUNE = """

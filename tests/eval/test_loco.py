@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -80,6 +81,16 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     assert list(report.of('math')) == list(results.SYSTEMS)
     after = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.RESULT}')}
     assert {path.parent.name for path in after if after[path] != before[path]} == {'chance'}
+
+
+def test_results_of_an_earlier_version_are_refused(tmp_path):
+    former = tmp_path / 'math' / 'ablation' / 'piece.json'
+    former.parent.mkdir(parents=True)
+    former.write_text('{}')
+    for attempt in (lambda: sweep(tmp_path, 'nli'), lambda: loco.merge([str(tmp_path)])):
+        with pytest.raises(ValueError, match=f'^{re.escape(str(former))} was written by an earlier version'):
+            attempt()
+    assert [path for path in tmp_path.rglob('*') if path.is_file()] == [former], 'nothing was begun'
 
 
 def test_other_settings_are_refused(done):

@@ -1,6 +1,7 @@
 import html.parser
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +91,19 @@ def test_rows_are_flat(sweep):
     assert row['n'] == 80
 
 
+def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
+    """So that `pandas.DataFrame(report.rows())` takes them as they are."""
+    rows = tables.collect(sweep).rows()
+    made = results.make_result({'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', system='mine')
+    types = {
+        'run': str, 'system': str, 'held_out': str | None, 'level': str, 'task': str, 'template': int | None, 'metric': str, 'value': float,
+        'n': int,
+    }  # fmt: skip
+    for row in (*rows, *made.rows()):
+        assert list(row) == list(types)
+        assert all(isinstance(row[name], kind) and type(row[name]).__module__ == 'builtins' for name, kind in types.items())
+
+
 def test_page_is_whole_and_self_contained(sweep):
     page = (sweep / 'report.html').read_text()
     parser = parse(page)
@@ -138,6 +152,17 @@ def test_unreadable_result_is_named(tmp_path):
         tables.collect(tmp_path)
     with pytest.raises(ValueError, match='no results'):
         tables.collect(tmp_path / 'empty')
+
+
+@pytest.mark.parametrize('place', ['', 'nli/tuned'])
+def test_results_of_an_earlier_version_are_refused(tmp_path, place):
+    former = tmp_path / place / 'piece.json'
+    former.parent.mkdir(parents=True, exist_ok=True)
+    former.write_text('{}')
+    results.save(tmp_path / 'math' / 'tuned', results.make_result({}, {}, run='r', system='tuned', held_out='math'))
+    remedy = 'expected result.json; choose another MODEL_DIR, or remove the results'
+    with pytest.raises(ValueError, match=f'^{re.escape(str(former))} was written by an earlier version of flanlite; {remedy}'):
+        report.build(tmp_path)
 
 
 @pytest.mark.parametrize('clusters', [('sentiment', 'nli'), ('nli', 'struct_to_text', 'question_classification', 'word_sense')])

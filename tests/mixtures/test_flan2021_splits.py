@@ -1,4 +1,4 @@
-"""FLAN 2021's splits, rates and presets against the paper and its release, from the recorded train sizes: no data is read."""
+"""FLAN 2021's hold-outs, rates and presets against the paper and its release, from the recorded train sizes: no data is read."""
 
 import collections
 import itertools
@@ -42,7 +42,7 @@ SHARES = {
     'question_classification': 1.6,
 }  # fmt: skip
 
-# What the release's own code holds out in its intra-cluster splits, for three of the ten.
+# What the release's own code holds out in its intra-cluster hold-outs, for three of the ten.
 INTRA = {
     'intra_0': {
         'gigaword', 'dart', 'openbookqa', 'natural_questions', 'glue_mrpc', 'imdb_reviews', 'true_case', 'story_cloze',
@@ -100,7 +100,7 @@ def test_total_rate_and_shares():
     assert {cluster: round(100 * total / 188_330, 1) for cluster, total in totals.items()} == SHARES
 
 
-def test_intra_cluster_splits():
+def test_intra_cluster_hold_outs():
     trained = {name for name, spec in SPECS.items() if spec.splits.train}
     alone = {'math_dataset', 'wic', 'cola', 'trec'}
     for index in range(10):

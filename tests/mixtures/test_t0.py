@@ -341,7 +341,6 @@ def test_real_rows(name, monkeypatch):
 @pytest.mark.skipif(not CHECKOUT, reason='PROMPTSOURCE_DIR names no checkout of promptsource')
 def test_prompts_of_a_checkout_fit_the_rows_of_the_hub():
     """Every prompt of T0's data sets finds the columns that it reads; nearly all have something to say to our rows."""
-    pytest.importorskip('jinja2')
     folder, rendered, skipped = promptsource.find_folder(CHECKOUT), 0, 0
     for name, listed in groups.LISTED.items():
         prompts = promptsource.read_prompts(folder, listed.hub, listed.config)

@@ -14,6 +14,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jinja2
+import jinja2.meta
+import jinja2.sandbox
+
 from flanlite.data.specs import fingerprints
 from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
@@ -25,7 +29,6 @@ SEPARATOR = '|||'
 PROTECTED = '\ue000'  # replaces a separator in a row's own text while a prompt is rendered; a character of Unicode's private use area
 CHOICES = 'answer_choices'
 POSITION = 'position_'  # the variable from which the filter `choice` knows the row
-REMEDY = 'install flanlite[t0], that is jinja2 and pyyaml'
 # Promptsource's names of metrics, and ours. A prompt with other metrics only is scored by `accuracy`.
 METRICS = {
     'Accuracy': 'accuracy',
@@ -246,7 +249,7 @@ def parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise MissingPackageError(f"promptsource's files are YAML; {REMEDY}") from error
+        raise MissingPackageError("promptsource's files are YAML; install flanlite[t0], that is pyyaml") from error
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
     loader = type('Loader', (base,), {})
     for tag in ('!Template', '!TemplateMetadata'):
@@ -262,15 +265,7 @@ def environment() -> Any:
     """Make the sandbox in which prompts are rendered, with promptsource's functions and filters.
 
     Promptsource's filter `choice` is random; here it is a function of the row and the prompt, so that a rebuilt cache is the same.
-
-    Raises:
-        MissingPackageError: jinja2 is not installed.
     """
-    try:
-        import jinja2.sandbox
-    except ImportError as error:
-        raise MissingPackageError(f"promptsource's prompts are Jinja templates; {REMEDY}") from error
-
     @jinja2.pass_context
     def choice(context: Any, texts: Sequence[Any]) -> Any:
         texts = list(texts)
@@ -299,8 +294,6 @@ def compiled(jinja: str) -> Any:
 @functools.cache
 def read_columns(jinja: str) -> set[str]:
     """Return the names of the variables that a template reads from the row."""
-    import jinja2.meta
-
     return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {CHOICES, *environment().globals}
 
 
