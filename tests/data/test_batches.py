@@ -84,7 +84,9 @@ def test_splits_read_any_example_of_any_shard(splits):
     split = splits[0]
     assert [split.read(index).row for index in (49, 0, 20, 19)] == [49, 0, 20, 19]
     assert [example.row for example in split.examples(limit=45)] == list(range(45))
-    assert split.take(7).num_examples == 7 and split.take(None) is split and split.take(99) is split
+    assert split.take(7).num_examples == 7
+    assert split.take(None) is split
+    assert split.take(99) is split
     with pytest.raises(IndexError, match='has 7 examples'):
         split.take(7).read(7)
 
@@ -92,13 +94,15 @@ def test_splits_read_any_example_of_any_shard(splits):
 @pytest.mark.parametrize('size', [1, 2, 3, 10, 64, 1_000])
 def test_shuffled_orders_are_permutations_and_differ(size):
     orders = [shuffling.permute(np.arange(size), np.full(size, size), np.full(size, seed, np.uint64)) for seed in range(20)]
-    assert all(sorted(order.tolist()) == list(range(size)) for order in orders)
+    for seed, order in enumerate(orders):
+        assert sorted(order.tolist()) == list(range(size)), f'seed {seed}'
     assert len({tuple(order) for order in orders}) >= min(size, 10)
 
 
 def test_each_epoch_reads_every_example_once_in_a_new_order(splits):
     epochs = [numbers(batch) for batch in read(splits[:1], [1], pack=False, window=50, batch_size=50, steps=3)]
-    assert all(sorted(epoch) == list(range(100, 150)) for epoch in epochs)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(100, 150))
     assert len(set(map(tuple, epochs))) == 3
 
 
@@ -107,7 +111,8 @@ def test_packed_epochs_read_every_example_once(splits):
     seen = []
     while iterator.get_state()['window'] == 0:
         seen += numbers(next(iterator))
-    assert sorted(seen[:50]) == list(range(100, 150)) and max(collections.Counter(seen).values()) <= 2
+    assert sorted(seen[:50]) == list(range(100, 150))
+    assert max(collections.Counter(seen).values()) <= 2
 
 
 def test_tasks_come_in_proportion(splits):
@@ -198,7 +203,8 @@ def test_a_run_may_go_on_with_another_number_of_hosts(splits):
 
 def test_overlong_examples_are_cut_at_the_end(splits):
     batch = read(splits, feature_lengths={'inputs': 6, 'targets': 1}, steps=1)[0]
-    assert batch['encoder_input_tokens'].shape == (4, 6) and batch['decoder_target_tokens'].shape == (4, 1)
+    assert batch['encoder_input_tokens'].shape == (4, 6)
+    assert batch['decoder_target_tokens'].shape == (4, 1)
     assert 1 not in batch['decoder_target_tokens']
 
 
@@ -221,8 +227,10 @@ def test_rows_are_full(tmp_path):
     rows = read(parts, [1] * 20, feature_lengths=lengths, window=2_048, batch_size=32, steps=20)
     filled = np.mean([(batch['encoder_segment_ids'] > 0).mean() for batch in rows])
     now, better = batches.hint_shape(parts, [1] * 20, lengths)
-    assert filled >= 0.98 and now.encoder_fill == pytest.approx(filled, abs=0.01)
-    assert better.targets < 256 and better.encoder_fill > 0.97
+    assert filled >= 0.98
+    assert now.encoder_fill == pytest.approx(filled, abs=0.01)
+    assert better.targets < 256
+    assert better.encoder_fill > 0.97
 
 
 @pytest.mark.parametrize(
@@ -306,4 +314,5 @@ assert (next(iterator)['decoder_target_tokens'] == first).all()
 print('read')
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert done.stdout == 'read\n' and 'ignored' not in done.stderr, done.stderr
+    assert done.stdout == 'read\n', done.stderr
+    assert 'ignored' not in done.stderr, done.stderr

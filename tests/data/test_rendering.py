@@ -18,8 +18,9 @@ def test_example_i_gets_template_i_modulo_their_number():
     assert [item.row for item in found] == kept('train')
     assert [item.template for item in found] == [place % 5 for place in range(len(found))]
     assert found[1].inputs == 'Question 1: Which colour has train thing 1?\n\nOPTIONS:\n- red\n- green\n- blue\n{1}'
-    assert (found[4].inputs, found[4].targets) == ('Ask something about train thing 4 that is answered by red.', found[4].targets)
-    assert found[4].targets == 'Which colour has train thing 4?' and found[0].options == ()
+    assert found[4].inputs == 'Ask something about train thing 4 that is answered by red.'
+    assert found[4].targets == 'Which colour has train thing 4?'
+    assert found[0].options == ()
 
 
 def test_several_renderings_are_row_major():
@@ -32,8 +33,10 @@ def test_evaluation_gets_every_template_that_is_not_inverted():
     found = list(rendering.render(colours(), 'test', renderings='all'))
     assert [item.template for item in found] == [0, 1, 2, 3] * len(kept('test'))
     rows = [item.row for item in found[::4]]
-    assert sorted(rows) == kept('test') and rows != sorted(rows), 'in a random order, since rows are sorted by label'
-    assert found[0].options == ('red', 'green', 'blue') and found[0].answers == (found[0].targets,)
+    assert sorted(rows) == kept('test')
+    assert rows != sorted(rows), 'in a random order, since rows are sorted by label'
+    assert found[0].options == ('red', 'green', 'blue')
+    assert found[0].answers == (found[0].targets,)
     again = [item.row for item in rendering.render(colours(), 'test', renderings='all')]
     assert again[::4] == rows, 'always the same order'
 
@@ -51,7 +54,8 @@ def test_rows_of_a_group_stand_together():
         assert len(found) == size
         if split == 'test':
             assert [key for key, _ in itertools.groupby(groups)] == list(dict.fromkeys(groups)), 'a limit cuts one group at most'
-            assert len(set(groups)) == 5 and sorted(example.row for example in found) == kept('test')
+            assert len(set(groups)) == 5
+            assert sorted(example.row for example in found) == kept('test')
         else:
             assert set(groups) == {''}, 'only what is evaluated needs them'
 
@@ -59,7 +63,8 @@ def test_rows_of_a_group_stand_together():
 def test_styles():
     assert next(rendering.render(colours(), 'train', style='baseline')).inputs == 'Which colour has train thing 0? Answer:'
     fields = list(rendering.render(colours(), 'train', style='fields'))
-    assert fields[0].inputs == 'Which colour has train thing 0?' and fields[0].targets == 'red'
+    assert fields[0].inputs == 'Which colour has train thing 0?'
+    assert fields[0].targets == 'red'
     with pytest.raises(ValueError, match="no templates of the style 'baseline'"):
         list(rendering.render(choices(), 'train', style='baseline'))
 
@@ -78,7 +83,8 @@ def test_tokens_and_metadata():
     rendered = list(rendering.render(choices(), 'test', renderings='all'))
     assert len(found) == len(rendered) == 18
     for example, item in zip(found, rendered, strict=True):
-        assert BYTES.decode(example.inputs) == item.inputs and example.inputs[-1] == example.targets[-1] == 1
+        assert BYTES.decode(example.inputs) == item.inputs
+        assert example.inputs[-1] == example.targets[-1] == 1
         assert [BYTES.decode(tokens) for tokens in example.option_tokens] == list(example.options) == list(item.options)
         assert (example.row, example.template, example.answers) == (item.row, item.template, item.answers)
 

@@ -121,12 +121,15 @@ def test_what_is_at_hand_without_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'tfds'))
     monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path / 'data'))
     rte, hub = sources.Tfds('super_glue/rte:1.0.2'), sources.HuggingFace('some/hub')
-    assert not sources.at_hand(rte) and not sources.at_hand(hub) and sources.at_hand(sources.InMemory(list))
+    assert not sources.at_hand(rte)
+    assert not sources.at_hand(hub)
+    assert sources.at_hand(sources.InMemory(list))
     prepared = tmp_path / 'tfds' / 'super_glue' / 'rte' / '1.0.2'
     prepared.mkdir(parents=True)
     (prepared / 'dataset_info.json').write_text('{}')
     (tmp_path / 'data' / 'some_hub').mkdir(parents=True)
-    assert sources.at_hand(rte) and sources.at_hand(hub)
+    assert sources.at_hand(rte)
+    assert sources.at_hand(hub)
 
 
 def test_a_folder_may_be_cut_in_another_way(tmp_path, monkeypatch):

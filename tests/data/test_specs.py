@@ -178,4 +178,5 @@ def test_lint_of_rows():
 
 
 def test_specs_are_plain_values():
-    assert isinstance(colours(), DatasetSpec) and hash(Collection('c', (), 'bytes')) == hash(Collection('c', (), 'bytes'))
+    assert isinstance(colours(), DatasetSpec)
+    assert hash(Collection('c', (), 'bytes')) == hash(Collection('c', (), 'bytes'))

@@ -111,7 +111,9 @@ def test_spec(name):
     assert 2 <= len(spec.baselines) <= 3
     assert not list(templates.lint(spec.baselines, tuple(example['texts']), count=len(spec.baselines)))
     assert spec.metric in metrics.METRICS
-    assert spec.lineage and spec.licence and spec.link.startswith('http')
+    assert spec.lineage
+    assert spec.licence
+    assert spec.link.startswith('http')
     assert not any('{options_}' in template.inputs for template in spec.baselines)
     if example['options']:
         forward = [template for template in spec.templates if not template.inverted]

@@ -82,7 +82,8 @@ def test_answers_that_count():
 def test_answers_of_a_question_are_a_group():
     other = {**ROWS['multirc'], 'answer': 'Nobody', 'label': 0}
     groups = [SPECS['multirc'].example(row)['group'] for row in (ROWS['multirc'], other, {**other, 'question': 'Who is Edda?'})]
-    assert groups[0] == groups[1] != groups[2] and SPECS['rte'].example(ROWS['rte'])['group'] == ''
+    assert groups[0] == groups[1] != groups[2]
+    assert SPECS['rte'].example(ROWS['rte'])['group'] == ''
 
 
 def test_rows_that_are_left_out():

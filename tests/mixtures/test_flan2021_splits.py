@@ -105,20 +105,25 @@ def test_intra_cluster_hold_outs():
     alone = {'math_dataset', 'wic', 'cola', 'trec'}
     for index in range(10):
         train, test = set(tasks(f'flan2021_intra_{index}')), set(tasks(f'flan2021_intra_{index}_eval'))
-        assert train | test == trained and not train & test and alone <= train
+        assert train | test == trained
+        assert not train & test
+        assert alone <= train
         collapsed = ('anli', 'mnli', 'arc', 'squad', 'opinion_abstracts')
         families = [{name for name in trained if SPECS[name].family == family} for family in collapsed]
-        assert all(family <= train or family <= test for family in families)
+        assert [family for family in families if not (family <= train or family <= test)] == [], 'a family is not divided'
         held = collections.Counter((SPECS[name].cluster, SPECS[name].family or name) for name in test)
         assert len(held) == len({cluster for cluster, _ in held}) == 13, 'one of each cluster that has several'
     assert {name: set(tasks(f'flan2021_{name}_eval')) for name in INTRA} == INTRA
 
 
 def test_superglue_ablation():
-    assert set(tasks('flan2021_superglue_eval')) == set(clusters.SUPERGLUE) and len(tasks('flan2021_superglue')) == 61
+    assert set(tasks('flan2021_superglue_eval')) == set(clusters.SUPERGLUE)
+    assert len(tasks('flan2021_superglue')) == 61
     drawn = [set(tasks(f'flan2021_superglue_{count}')) for count in clusters.SUPERGLUE_TRAIN]
     assert [len(names) for names in drawn] == list(clusters.SUPERGLUE_TRAIN)
-    assert all(fewer < more and not more & set(clusters.SUPERGLUE) for fewer, more in itertools.pairwise(drawn))
+    for fewer, more in itertools.pairwise(drawn):
+        assert fewer < more
+        assert not more & set(clusters.SUPERGLUE)
 
 
 def test_numbers_of_templates():
@@ -146,26 +151,34 @@ def test_diversity_ablation():
     ],
 )
 def test_lineage(held_out, shared):
-    warned, strict, off = (mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out=held_out, lineage=lineage)) for lineage in ('warn', 'strict', 'off'))
-    assert set(warned.shared) == set(strict.shared) == shared and not off.shared
+    warned, strict, off = (
+        mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out=held_out, lineage=lineage)) for lineage in ('warn', 'strict', 'off')
+    )
+    assert set(warned.shared) == set(strict.shared) == shared
+    assert not off.shared
     assert {entry.task for entry in warned.entries} - {entry.task for entry in strict.entries} == shared
     assert warned.entries == off.entries
-    assert all(name in (*warned.notes(), '')[0] and name in (*strict.notes(), '')[0] for name in shared)
+    for mixture in (warned, strict):
+        note = (*mixture.notes(), '')[0]
+        assert [name for name in shared if name not in note] == []
 
 
-def test_presets():
-    faithful, fixed = tasks('flan2021_faithful'), tasks('flan2021_fixed')
-    assert [(one, other) for one, other in zip(tasks('flan2021'), faithful, strict=True) if one != other] == [
-        ('sentiment140', 'sentiment140_faithful')
-    ]
+def test_the_faithful_preset_has_the_releases_faults():
+    differing = set(zip(tasks('flan2021'), tasks('flan2021_faithful'), strict=True))
+    assert {(one, other) for one, other in differing if one != other} == {('sentiment140', 'sentiment140_faithful')}
     neutral = {'polarity': 2, 'date': '', 'query': '', 'user': '', 'text': 'tea'}
     assert SPECS['sentiment140'].example(neutral) is None
     told = next(spec for spec in flan2021.FAITHFUL.specs if spec.name == 'sentiment140_faithful').example(neutral)
     assert told['texts']['answer'] == 'negative'
-    assert fixed == tasks('flan2021') and sum(rates('flan2021_fixed').values()) == 185_330
+    assert len(tasks('flan2021_faithful_intra_3_eval')) == 14
+
+
+def test_the_fixed_preset_halves_what_mnli_has_twice():
+    assert tasks('flan2021_fixed') == tasks('flan2021')
+    assert sum(rates('flan2021_fixed').values()) == 185_330
     differing = set(rates('flan2021_fixed').items()) - set(rates('flan2021').items())
     assert differing == {('mnli_matched', 1_500), ('mnli_mismatched', 1_500)}
-    assert len(tasks('flan2021_fixed_held_out_nli')) == 55 and len(tasks('flan2021_faithful_intra_3_eval')) == 14
+    assert len(tasks('flan2021_fixed_held_out_nli')) == 55
 
 
 def test_the_page_of_data_sets_is_up_to_date():

@@ -32,7 +32,7 @@ def test_clusters_and_data_sets():
     counts = collections.Counter(spec.cluster for spec in SPECS.values())
     assert len(counts) >= 8
     assert min(counts.values()) >= 2
-    assert all(name.startswith('pocket_') for name in SPECS)
+    assert [name for name in SPECS if not name.startswith('pocket_')] == []
 
 
 @pytest.mark.parametrize('name', SPECS)
@@ -55,7 +55,8 @@ def test_rows(name, rows):
     for split in ('train', 'validation', 'test'):
         examples = [spec.example(row) for row in rows[name, split]]
         assert len(examples) >= {'train': 1_000, 'validation': 40, 'test': 100}[split]
-        assert all(example['texts']['answer'] in example['options'] for example in examples if example['options'])
+        answered = [(example['texts']['answer'], example['options']) for example in examples if example['options']]
+        assert [pair for pair in answered if pair[0] not in pair[1]] == []
         if spec.options:
             shares = collections.Counter(example['texts']['answer'] for example in examples)
             assert min(shares.values()) > 0.6 * max(shares.values())
@@ -126,7 +127,7 @@ def test_text_states_the_facts(documents):
     written = '\n'.join(documents)
     for land in facts.LANDS:
         assert f'The capital of {land} is {facts.LAND_FACTS[land]["capital"]}.' in written
-    assert all(name in written for name in (*words.BOYS[CASTS['text']], *words.GIRLS, *facts.ANIMALS))
+    assert [name for name in (*words.BOYS[CASTS['text']], *words.GIRLS, *facts.ANIMALS) if name not in written] == []
 
 
 def test_vocabulary_is_made_again(tmp_path):
@@ -137,7 +138,7 @@ def test_vocabulary_is_made_again(tmp_path):
 def test_vocabulary_knows_the_words(documents):
     loaded = vocabularies.load('pocket')
     counted = re.findall('[a-z]+', ' '.join(documents[:2_000]).lower())
-    assert all(len(loaded.encode(word)) == 1 for word in set(counted))
+    assert [word for word in set(counted) if len(loaded.encode(word)) != 1] == []
     assert loaded.decode(loaded.encode('Tom asked: "Where?" (Café)')) == 'tom asked: " where? " ( cafe )'
     assert loaded.unk_id not in loaded.encode('OPTIONS:\n- yes; 1,234 zebras! _ {x}')
 

@@ -97,19 +97,23 @@ def test_tables():
     assert {name: len(listed) for name, listed in names.items()} == {'t0': 38, 't0_plus': 48, 't0_plus_plus': 54}
     assert sum(groups.LISTED[name].prompts for name in names['t0']) == 313
     held_out = groups.listed(groups.HELD_OUT)
-    assert len(groups.HELD_OUT) == 4 and len(held_out) == 11 and not set(held_out) & set(names['t0'])
+    assert len(groups.HELD_OUT) == 4
+    assert len(held_out) == 11
+    assert not set(held_out) & set(names['t0'])
     assert set(names['t0_plus']) & set(held_out) == {'hellaswag'}
     assert set(names['t0_plus_plus']) & set(held_out) == {'hellaswag', 'wsc', 'copa', 'wic'}
-    assert tuple(spec.name.removeprefix('bigbench_') for spec in bigbench.SPECS) == BIG_BENCH and len(BIG_BENCH) == 14
+    assert tuple(spec.name.removeprefix('bigbench_') for spec in bigbench.SPECS) == BIG_BENCH
+    assert len(BIG_BENCH) == 14
     assert set(groups.LISTED) == {*names['t0_plus_plus'], *held_out}
     assert {listed.hub for listed in groups.LISTED.values()} == set(groups.HUB)
-    assert set(OWN) <= set(names['t0_plus']) and set(groups.SPLITS) <= set(groups.LISTED) == set(t0_rows.HUB)
+    assert set(OWN) <= set(names['t0_plus'])
+    assert set(groups.SPLITS) <= set(groups.LISTED) == set(t0_rows.HUB)
 
 
 def test_collections(without_promptsource):
     """What FLAN has is FLAN's own data set; the training sets have T0's vocabulary and no other caps than its rate."""
     for collection in without_promptsource.values():
-        assert all(FLAN.get(spec.name, OWN.get(spec.name)) is spec for spec in collection.specs)
+        assert [spec.name for spec in collection.specs if FLAN.get(spec.name, OWN.get(spec.name)) is not spec] == []
         assert collection.vocabulary == 't5:no_input_eos'
     for name in groups.TRAINING:
         assert (without_promptsource[name].max_examples, without_promptsource[name].max_rate) == (None, 500_000)
@@ -131,7 +135,8 @@ def test_sweep_never_trains_on_held_out_groups():
         for cluster in loco.choose_held_out(gin.query_parameter('loco.held_out'), collection):
             scored |= {spec.name for spec in collection.specs if spec.cluster == cluster}
             trained = {entry.task for entry in mixtures.resolve(f't0_loco_held_out_{cluster}').entries}
-            assert len(trained) > 25 and not trained & never
+            assert len(trained) > 25
+            assert not trained & never
         assert never <= scored
     finally:
         gin.clear_config()
@@ -188,7 +193,8 @@ def test_evaluation_reads_original_prompts_only(with_promptsource):
     """Of each held-out data set, the prompt that asks for something else (here the first) is not evaluated; ANLI's rounds are apart."""
     names = [spec.name for spec in with_promptsource['t0_eval'].specs]
     assert len(names) == sum(groups.LISTED[name].prompts - 1 for name in groups.listed(groups.HELD_OUT))
-    assert not any('way_0' in name for name in names) and {'anli_way_1_r1', 'anli_way_1_r3', 'super_glue_rte_way_9'} <= set(names)
+    assert not any('way_0' in name for name in names)
+    assert {'anli_way_1_r1', 'anli_way_1_r3', 'super_glue_rte_way_9'} <= set(names)
 
 
 @pytest.mark.parametrize('name', ALL)
@@ -202,7 +208,9 @@ def test_spec(name):
     assert not list(templates.lint(spec.baselines, tuple(example['texts']), count=2))
     assert not any('{options_}' in template.inputs for template in spec.baselines)
     assert spec.metric in metrics.METRICS
-    assert spec.lineage and spec.licence and spec.link.startswith('http')
+    assert spec.lineage
+    assert spec.licence
+    assert spec.link.startswith('http')
 
 
 def check_example(spec, row):
@@ -211,10 +219,12 @@ def check_example(spec, row):
     if example is None:
         return None
     texts, options = example['texts'], example['options']
-    assert texts['answer'] in example['answers'] and (not options or texts['answer'] in options)
+    assert texts['answer'] in example['answers']
+    assert not options or texts['answer'] in options
     for template in (*spec.templates, *spec.baselines, spec.bare_template()):
         inputs = templates.fill(template.inputs, texts)
-        assert inputs.strip() and templates.fill(template.targets, texts).strip()
+        assert inputs.strip(), template
+        assert templates.fill(template.targets, texts).strip(), template
         assert '{options_}' not in template.inputs or templates.options_block(options) in inputs
     return example
 
@@ -272,7 +282,8 @@ def test_fields_in_detail():
     assert (texts['wiki_hop']['relation'], texts['wiki_hop']['subject']) == ('located in', 'the skerry point')
     assert texts['quarel']['story'] == 'Ann slides on the wet deck only. Which deck is rougher?'
     assert examples['quarel']['options'] == ('the wet one', 'the dry one')
-    assert set(examples['sciq']['options']) == {'oxygen', 'ash', 'chalk', 'helium'} and answers['sciq'] == 'oxygen'
+    assert set(examples['sciq']['options']) == {'oxygen', 'ash', 'chalk', 'helium'}
+    assert answers['sciq'] == 'oxygen'
     assert texts['dream']['dialogue'] == 'W: Did you return the ladder?\nM: I shall try again tomorrow.'
     assert (answers['quoref'], answers['kilt_hotpotqa'], answers['ropes']) == ('Edda, Jon', 'yes', 'Tom')
     assert examples['duorc_self']['answers'] == ("the keeper's diary", 'a diary')

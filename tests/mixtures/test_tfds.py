@@ -97,7 +97,8 @@ def test_mocked_rows_render(name, mocked):
     changes = tensors(SHAPED.get(name, {}), dataset.element_spec)
     dataset = dataset.map(lambda row: {**row, **changes})
     examples = [spec.example(sources.to_python(row)) for row in dataset.as_numpy_iterator()]
-    assert len(examples) == ROWS and None not in examples
+    assert len(examples) == ROWS
+    assert None not in examples
     shown = (*spec.templates, *spec.baselines, spec.bare_template())
     assert len(shown) <= ROWS
     rendered = tasks.render_tensors(dataset, spec=spec, shown=shown, rendering=0).as_numpy_iterator()
@@ -105,7 +106,8 @@ def test_mocked_rows_render(name, mocked):
         template = shown[place % len(shown)]
         for part in ('inputs', 'targets'):
             text = templates.fill(getattr(template, part), example['texts'])
-            assert text.strip() and text == found[part].decode(), f'template {place % len(shown)}'
+            assert text.strip(), f'{part} of template {place % len(shown)}'
+            assert text == found[part].decode(), f'{part} of template {place % len(shown)}'
 
 
 @pytest.mark.parametrize('name', SPECS)
@@ -132,4 +134,4 @@ def test_what_is_not_of_tfds_is_of_hugging_face():
     """FLAN's data sets are TFDS's but for XSum, which FLAN reads from Hugging Face too; of those that T0 adds, most are Hugging Face's."""
     assert {spec.name for spec in flan2021.COLLECTION.specs} - set(SPECS) == {'xsum'}
     others = [spec for name, spec in ALL.items() if name not in SPECS]
-    assert all(isinstance(getattr(spec.source, 'source', spec.source), HuggingFace) for spec in others)
+    assert [spec.name for spec in others if not isinstance(getattr(spec.source, 'source', spec.source), HuggingFace)] == []

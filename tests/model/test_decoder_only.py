@@ -52,7 +52,8 @@ def changes(config, position):
 
 def test_inputs_see_each_other_and_targets_what_came_before():
     assert changes(CONFIG, 1) == changes(CONFIG, 5) == list(range(8))  # 5 is where the last of the inputs is read
-    assert changes(CONFIG, 6) == [6, 7] and changes(CONFIG, 7) == [7]
+    assert changes(CONFIG, 6) == [6, 7]
+    assert changes(CONFIG, 7) == [7]
 
 
 def test_a_causal_model_sees_what_came_before_only():
@@ -167,7 +168,8 @@ def test_dropout_depends_on_its_key_alone():
         np.asarray(logits_of(CONFIG, params, batch, key)) for key in (None, jax.random.key(1), jax.random.key(1), jax.random.key(2))
     )
     np.testing.assert_array_equal(first, again)
-    assert (first != plain).any() and (first != second).any()
+    assert (first != plain).any()
+    assert (first != second).any()
 
 
 @pytest.mark.parametrize('policy', ['minimal', 'full'])

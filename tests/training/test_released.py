@@ -1,6 +1,7 @@
 """Checkpoints of T5X's and Hugging Face's: read and written without their libraries, to the same numbers."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -32,7 +33,7 @@ KINDS = {'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned', 'u
 
 
 def drawn(config, seed=0):
-    flat = traverse_util.flatten_dict(models.init_params(config, jax.random.key(seed)), sep='/')
+    flat = traverse_util.flatten_dict(jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0)), sep='/')
     random = np.random.default_rng(seed)
     return {name: lazy.from_numpy(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
 
@@ -63,25 +64,27 @@ def test_t5x_checkpoints_give_t5xs_parameters(folder):
         jax.tree.map(np.testing.assert_array_equal, run.params, expected)
 
 
-@pytest.fixture(params=KINDS)
-def resumed(request):
-    """A T5X checkpoint's name, and the state that it gives an optimizer with a moving average."""
-    config, scanned = config_of(request.param), KINDS[request.param] == 'scanned'
+@functools.cache
+def resumed(folder):
+    """Load a T5X checkpoint's state for an optimizer with a moving average."""
+    config, scanned = config_of(folder), KINDS[folder] == 'scanned'
     optimizer = optimizers.average(optimizers.adafactor(1e-3, factor_small_layers=scanned), 0.9)
     abstract = step.abstract_state(config, optimizer, partitioning.make_partitioner())
-    return request.param, parameters.load_state(t5x_fixtures.checkpoint(request.param), config, abstract)
+    return parameters.load_state(t5x_fixtures.checkpoint(folder), config, abstract)
 
 
-def test_training_goes_on_from_t5xs_step_and_parameters(resumed):
-    folder, state = resumed
+@pytest.mark.parametrize('folder', KINDS)
+def test_training_goes_on_from_t5xs_step_and_parameters(folder):
+    state = resumed(folder)
     assert int(state.step) == 400
     expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.read(folder), 'params'))
     jax.tree.map(np.testing.assert_array_equal, state.params, expected)
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
 
 
-def test_training_goes_on_from_t5xs_optimizer_state(resumed):
-    folder, state = resumed
+@pytest.mark.parametrize('folder', KINDS)
+def test_training_goes_on_from_t5xs_optimizer_state(folder):
+    state = resumed(folder)
     expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(t5x_fixtures.read(folder), 'state'), 400, state.opt_state)
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
     assert any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100), 'all moments are zero'
@@ -234,27 +237,45 @@ def test_lazy_axes():
     np.testing.assert_array_equal(lazy.take_layer(lazy.from_numpy(array), 1).read(index[1:]), array[1][index[1:]])
 
 
-def test_what_cannot_be_read_says_why(tmp_path):
+def test_a_folder_without_a_checkpoint_says_what_would_be_one(tmp_path):
     with pytest.raises(ValueError, match=r'no checkpoint at .*config.json.*checkpoint_STEP'):
         parameters.load_run(tmp_path)
-    folder = written(tmp_path / 'hf', SMALL, shard_bytes=1_000)
+
+
+def test_what_hugging_face_has_no_model_for_is_not_written(tmp_path):
     with pytest.raises(ValueError, match='UMT5'):
         written(tmp_path / 'umt5', dataclasses.replace(SMALL, relpos_bias_per_layer=True))
     assert not (tmp_path / 'umt5').exists()
+
+
+def test_no_model_is_written_over_another(tmp_path):
+    folder = written(tmp_path / 'hf', SMALL)
     with pytest.raises(ValueError, match='holds a model already'):
         written(folder, SMALL)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = written(tmp_path / 'hf', SMALL, shard_bytes=1_000)
     next(folder.glob('model-00002*')).unlink()
     with pytest.raises(ValueError, match='it lacks model-00002'):
         parameters.load_run(folder)
-    for file in (*folder.glob('model*'),):
-        file.unlink()
+
+
+def test_a_pickled_model_is_refused_with_the_remedy(tmp_path):
+    folder = written(tmp_path / 'hf', SMALL)
+    (folder / 'model.safetensors').unlink()
     (folder / 'pytorch_model.bin').write_bytes(b'')
     with pytest.raises(ValueError, match=r'it has pytorch_model.bin; .*save_pretrained'):
         parameters.load_run(folder)
-    described = json.loads((folder / 'config.json').read_text())
-    (folder / 'config.json').write_text(json.dumps(described | {'model_type': 'bert'}))
+
+
+def test_a_model_that_is_no_t5_is_refused(tmp_path):
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'bert'}))
     with pytest.raises(ValueError, match="model_type 'bert'; expected t5"):
-        parameters.load_run(folder)
+        parameters.load_run(tmp_path)
+
+
+def test_a_broken_t5x_checkpoint_is_refused(tmp_path):
     (tmp_path / 'checkpoint_5').mkdir()
     (tmp_path / 'checkpoint_5' / 'checkpoint').write_bytes(b'nothing')
     with pytest.raises(ValueError, match="is no checkpoint of T5X's"):
@@ -288,7 +309,8 @@ def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
     with pytest.raises(ValueError, match='does not come with its vocabulary; name it: --vocabulary'):
         model.score('a', 'b')
     parameters.convert(str(folder), str(tmp_path / 'again'))
-    assert 'without a tokenizer' in capsys.readouterr().out and not (tmp_path / 'again' / 'tokenizer_config.json').exists()
+    assert 'without a tokenizer' in capsys.readouterr().out
+    assert not (tmp_path / 'again' / 'tokenizer_config.json').exists()
     parameters.convert(str(folder), str(tmp_path / 'again.safetensors'), 'safetensors')
     assert parameters.load_run(tmp_path / 'again.safetensors').vocabulary is None
 
@@ -300,7 +322,8 @@ def test_convert_there_and_back(tmp_path, capsys):
     assert json.loads((tmp_path / 'hf' / 'config.json').read_text())['tie_word_embeddings'] is True
     parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'back.safetensors'), 'safetensors', vocabulary='pocket')
     back = parameters.load_run(tmp_path / 'back.safetensors')
-    assert back.vocabulary == 'pocket' and 'back.safetensors' in capsys.readouterr().out
+    assert back.vocabulary == 'pocket'
+    assert 'back.safetensors' in capsys.readouterr().out
     jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
     with pytest.raises(ValueError, match="unknown format 'torch'; expected huggingface or safetensors"):
         parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'x'), 'torch')

@@ -155,14 +155,17 @@ def test_every_layout_gives_the_same_losses(whole, layouts):
     assert layouts['data']['curve'][0][0] != pytest.approx(whole[0][0, 0], rel=1e-3), 'there was no dropout'
 
 
-def test_each_layout_holds_its_share_of_the_state_and_donates_it(whole, layouts):
+def test_each_layout_holds_its_share_of_the_state(whole, layouts):
     """Between steps all devices of a slice share parameters and the optimizer's state, whether or not the rules split them over `data`."""
     for name, found in layouts.items():
         (data, model), *_ = LAYOUTS[name]
         for part in ('params', 'opt_state'):
             all_of_it = sum(leaf.nbytes for leaf in jax.tree.leaves(getattr(whole[1], part)))
             assert found[part] < 1.4 * all_of_it / (data * model), (name, part)
-    assert all(found['donated'] for found in layouts.values())
+
+
+def test_each_layout_donates_its_state(layouts):
+    assert [name for name, found in layouts.items() if not found['donated']] == []
 
 
 def train_on(name, drawn):
