@@ -1,4 +1,4 @@
-"""What the model families share above single layers."""
+"""Blocks that the model families share: attention with its projections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,14 @@ from flanlite.model.models import ModelConfig
 
 
 class Attention(nnx.Module):
-    """Multi-head attention with T5's initialisation, which folds the 1/sqrt(K) scale into the query's kernel."""
+    """Multi-head attention with T5's initialisation, which folds the factor 1/sqrt(K) into the query's kernel.
+
+    Args:
+        config: the model's.
+        rngs: source of the kernels' first values.
+        saves_source: whether remat policies save the products of keys and values; a decoder's keys and values of the source are large, and
+            cheap to compute again.
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
@@ -28,18 +35,26 @@ class Attention(nnx.Module):
         return constrain(x_BTHK, ('batch', 'length', 'heads', 'kv'))
 
     def keys_values(self, x_BSD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute k_BSHK and v_BSHK, which decoding keeps."""
+        """Compute k_BSHK and v_BSHK. Decoding keeps them in its cache."""
         return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
 
     def __call__(
         self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], keep_BSH1: jax.Array | None = None, **options: Any
     ) -> jax.Array:
+        """Attend from x_BTD to keys and values.
+
+        Args:
+            x_BTD: the queries' input, normed.
+            keys_values: from `keys_values`.
+            keep_BSH1: mask of dropout.
+            options: segments, bias and causality, for `attention.attention`.
+        """
         k_BSHK, v_BSHK = keys_values
-        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head: its value, then
+        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head; that is to drop its value
         out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
     def over_parts(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
-        """Attend to keys and values that lie in several places, without dropout."""
+        """Attend from x_BTD to keys and values that lie in several arrays, without dropout; see `attention.attention_over_parts`."""
         out_BTHK = attention_over_parts(self._heads(self.query(x_BTD)), parts)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))

@@ -1,7 +1,12 @@
-"""A decoder alone, in T5's style, with the parameter names of T5X's decoder_only: inputs and targets are one sequence.
+"""A decoder-only T5, with the parameter names of t5x.examples.decoder_only: inputs and targets are one sequence.
 
-The inputs are a prefix that is seen whole (a prefix LM), or one position after the other as the targets are (a causal LM). Either way the
-input's last token is what the first target is predicted from.
+In a prefix LM the inputs see each other in both directions; in a causal LM every position sees earlier ones only. In both, the network
+predicts the first target from the last input token.
+
+Ranking and decoding read the inputs once: `Decoder.prefill` computes the keys and values of all inputs but the last token, and options or
+decoded tokens attend to these (`Decoder.extend`, `Decoder.decode_step`). Inputs are moved to the end of their rows first, so that the
+distance between an input and a later token does not depend on the padding. In the names below X is the sequence of S inputs and T later
+tokens.
 """
 
 import functools
@@ -24,11 +29,13 @@ from flanlite.model.stacks import scan, split_keys, stack
 
 @value
 class DecoderOnlyConfig(ModelConfig):
-    """Sizes and variants of a decoder alone, under T5X's names (t5x.examples.decoder_only.network); beside those of every model:
+    """Sizes and variants of a decoder-only model, under T5X's names (t5x.examples.decoder_only.network).
 
     Args:
-        num_layers: layers.
-        prefix_lm: whether the inputs see each other whole; else every position sees the earlier ones only.
+        num_layers: number of layers.
+        prefix_lm: whether inputs see each other in both directions; otherwise every position sees earlier ones only.
+
+    The other fields are those of every model; see `models.ModelConfig`.
     """
 
     converter: ClassVar[str] = 'prefix_lm'
@@ -37,27 +44,27 @@ class DecoderOnlyConfig(ModelConfig):
     prefix_lm: bool = True
 
     def build(self, rngs: nnx.Rngs) -> 'DecoderOnly':
-        """Make the module."""
+        """Make the network, with parameters drawn from `rngs`."""
         return DecoderOnly(self, rngs)
 
     def multiply_adds(self, inputs: int, targets: int) -> float:
-        """Count the multiply-adds of a row; see `models.ModelConfig`."""
+        """Count the multiply-adds of a row's forward pass; see `models.ModelConfig.multiply_adds`."""
         D, J, T = self.emb_dim, self.num_heads * self.head_dim, inputs + targets
         layer = T * (4 * D * J + (len(self.mlp_activations) + 1) * D * self.mlp_dim) + 2 * T * T * J
         return self.num_layers * layer + T * D * self.vocab_size
 
 
 class Prefix(NamedTuple):
-    """What is kept of inputs that were read, all but their last tokens: these are fed first. Inputs end at the same place in every row."""
+    """Keys and values of inputs without their last tokens. The inputs of all rows end at position S - 1."""
 
-    last_B: jax.Array
-    segments_BS: jax.Array
+    last_B: jax.Array  # the last tokens, which are fed first when options or decoded tokens follow
+    segments_BS: jax.Array  # 1 for inputs, 0 for the padding before them
     key_LBSHK: jax.Array
     value_LBSHK: jax.Array
 
 
 class DecoderOnlyLayer(nnx.Module):
-    """Self-attention and MLP, each on a normed input and added to the residual stream."""
+    """A pre-norm layer: self-attention and MLP, each added to the residual stream."""
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -71,7 +78,18 @@ class DecoderOnlyLayer(nnx.Module):
     def __call__(
         self, x_BTD: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, bias: jax.Array | None, key: jax.Array | None
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Run whole rows; beside the output, return the keys and values."""
+        """Compute the layer's output for whole rows.
+
+        Args:
+            x_BTD: the residual stream.
+            segments_BT: segment of each position; 0 is padding.
+            prefix_BT: True at positions that all of their segment see; None in a causal LM.
+            bias: the stack's, from `prepare_bias`; None if each layer has its own.
+            key: turns dropout on.
+
+        Returns:
+            x_BTD, and the keys and values of self-attention.
+        """
         (B, T, D), H = x_BTD.shape, self.config.num_heads
         keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, [(T, H, 1), (1, D), (1, self.config.mlp_dim), (1, D)])
         if self.config.relpos_bias_per_layer:
@@ -83,7 +101,12 @@ class DecoderOnlyLayer(nnx.Module):
         return self._add(x_BTD, h_BTD, keeps), keys_values
 
     def extend(self, x_BTD: jax.Array, parts: Callable[[tuple[jax.Array, jax.Array]], Sequence[KeysValues]]) -> jax.Array:
-        """Run further positions of rows; `parts` adds to their own keys and values those that were kept."""
+        """Compute the layer's output at positions after a prefix.
+
+        Args:
+            x_BTD: the residual stream at these positions.
+            parts: from the keys and values of these positions, all that they attend to, the prefix's included.
+        """
         h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
         return self._add(x_BTD, self.self_attention.over_parts(h_BTD, parts(self.self_attention.keys_values(h_BTD))), [None] * 3)
 
@@ -95,7 +118,10 @@ class DecoderOnlyLayer(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Embeddings, a stack of layers with one relative position bias for all, a norm, and the logits where they are not tied."""
+    """Embeddings, a stack of layers, a norm, and the logits' kernel where it is not tied.
+
+    The layers share one relative position bias unless each has its own.
+    """
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -110,7 +136,14 @@ class Decoder(nnx.Module):
     def __call__(
         self, tokens_BT: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, key: jax.Array | None = None
     ) -> jax.Array:
-        """Compute logits_BTV of whole rows."""
+        """Compute logits_BTV of whole rows.
+
+        Args:
+            tokens_BT: input tokens of the network, the targets moved on by one position.
+            segments_BT: segment of each position; 0 is padding.
+            prefix_BT: True at positions that all of their segment see; None in a causal LM.
+            key: turns dropout on.
+        """
         config, (B, _), D = self.config, tokens_BT.shape, self.config.emb_dim
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
@@ -119,7 +152,7 @@ class Decoder(nnx.Module):
         return self._logits(x_BTD, keep_out)
 
     def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute the keys and values of inputs in all layers, key_LBSHK and value_LBSHK."""
+        """Compute the keys and values of inputs in all layers: key_LBSHK and value_LBSHK."""
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
         return self._run_layers(self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True)[1]
 
@@ -136,7 +169,14 @@ class Decoder(nnx.Module):
         return scan(step, self.layers, x_BTD, layer_keys, self.config.remat_policy)
 
     def extend(self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
-        """Compute logits_PTV of rows that each go on after the prefix `source_P` says, whose last token is their first."""
+        """Compute logits_PTV of token rows that continue prefixes.
+
+        Args:
+            tokens_PT: the first is the last token of the prefix.
+            segments_PT: 1 for tokens, 0 for padding.
+            prefix: from `prefill`, one row for each input.
+            source_P: for each row of tokens the row of its prefix.
+        """
         (P, T), S = tokens_PT.shape, prefix.segments_BS.shape[1]
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] > 0)[:, None], (P, T, S))
         own_PTT = segment_mask(segments_PT, segments_PT, causal=True)
@@ -155,7 +195,10 @@ class Decoder(nnx.Module):
         return self._logits(x_PTD)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Compute logits_BV of the next position; the cache is carried whole, so that XLA updates it in place."""
+        """Compute logits_BV of the next position.
+
+        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in place.
+        """
         (B, T), S = cache.key_LBTHK.shape[1:3], cache.source_segments_BS.shape[1]
         source_B1S = (cache.source_segments_BS > 0)[:, None]
         seen_B1T = jnp.broadcast_to((jnp.arange(T) <= cache.index)[None, None], (B, 1, T))
@@ -186,13 +229,17 @@ class Decoder(nnx.Module):
 
 
 def _bias_rows(bias_HN: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
-    """Spread the bias of `count` query positions, from `first` on, on all key positions: bias_HTS, S = N / 2."""
+    """Compute bias_HTS of `count` query positions, beginning with `first`, and all N / 2 key positions.
+
+    bias_HN holds the distances of N / 2 queries and as many keys. A query at position p uses the N / 2 entries that begin with its distance
+    to key 0, which stands at N / 2 - 1 - p. So the rows from `first` on need the window that begins N / 2 - first - count entries in.
+    """
     length = bias_HN.shape[1] // 2
     return spread_bias(jax.lax.dynamic_slice_in_dim(bias_HN, length - first - count, length + count, axis=1), count)
 
 
 class DecoderOnly(nnx.Module):
-    """A language model of inputs and targets end to end; called on a batch with SeqIO's keys it gives logits."""
+    """The network of a `DecoderOnlyConfig`; see `models.Network`."""
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -202,8 +249,8 @@ class DecoderOnly(nnx.Module):
         """Compute logits_BTV in float32.
 
         Args:
-            batch: `decoder_input_tokens`, `decoder_target_tokens`, for a prefix LM `decoder_causal_attention`, which is 1 at the positions
-                that all of their example see, and for packed rows `decoder_segment_ids`; 0 pads.
+            batch: `decoder_input_tokens`, `decoder_target_tokens`, for a prefix LM `decoder_causal_attention`, which is 1 at positions
+                that their whole example sees, and for packed rows `decoder_segment_ids`, all [rows, length]; 0 is padding.
             dropout_key: turns dropout on.
         """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
@@ -211,25 +258,25 @@ class DecoderOnly(nnx.Module):
         return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, dropout_key)
 
     def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        """Compute logits_PTV at every token of options; see `models.Network`."""
+        """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
         prefix = self._prefill(inputs_BS)
         tokens_PT = jnp.concatenate([prefix.last_B[source_P][:, None], options_PT[:, :-1]], axis=1)
         return self.decoder.extend(tokens_PT, segments_of(options_PT, None), prefix, source_P)
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Read inputs, one a row, and make the cache for up to `max_length` tokens after each."""
+        """Read inputs_BS and make the cache for `max_length` tokens after each; see `models.Network.start_decoding`."""
         prefix = self._prefill(inputs_BS)
         L, B, _, H, K = prefix.key_LBSHK.shape
         empty_LBTHK = jnp.zeros((L, B, max_length, H, K), prefix.key_LBSHK.dtype)
         return DecodingCache(jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTHK, empty_LBTHK, *prefix[2:])
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
+        """Feed one token a row and compute logits_BV of the position after it; see `models.Network.decode_step`."""
         return self.decoder.decode_step(tokens_B, cache)
 
     def _prefill(self, inputs_BS: jax.Array) -> Prefix:
-        """Read inputs moved to the end of their rows, behind the token 0 that begins each."""
-        S = inputs_BS.shape[1]
+        """Compute the prefixes of inputs: each is the token 0, which begins every sequence, and the input, moved to the end of the row."""
+        S = inputs_BS.shape[1]  # X is S + 1 here
         place_BX = jnp.arange(S + 1)[None] - (S - jnp.sum(inputs_BS > 0, axis=1, keepdims=True))
         begun_BX = jnp.pad(inputs_BS, ((0, 0), (1, 0)))
         tokens_BX = jnp.where(place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0)

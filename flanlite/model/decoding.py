@@ -1,7 +1,7 @@
-"""Greedy decoding, sampling and beam search over a step function, one token a row at a time.
+"""Greedy decoding, sampling and beam search over a step function that decodes one token of each row.
 
-A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a model's `decode_step`; the first is fed `cache.first_B`. All loops stop
-as soon as no row can change any more.
+A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a network's `decode_step`. The first step gets `cache.first_B`. Every loop
+stops as soon as no row can change any more. In beam search X is B x W: the cache has a row for each beam.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,27 @@ from flanlite.model.attention.attention import DecodingCache
 Step = Callable[[jax.Array, DecodingCache], tuple[jax.Array, DecodingCache]]
 
 EOS = 1
-UNREACHABLE = -1e7
+UNREACHABLE = -1e7  # log-probability of what is excluded (t5x.decoding.NEG_INF)
 
 
 class Decoded(NamedTuple):
-    """Tokens of each row, ended by EOS where it fits and padded by 0, and their scores."""
+    """Decoded tokens, each row ended by EOS unless it was cut off, and padded by 0; and their scores."""
 
     tokens: jax.Array
     scores: jax.Array
 
 
 def greedy(step: Step, cache: DecodingCache, eos_id: int = EOS) -> Decoded:
-    """Take the most probable token at each position: tokens_BT, and their summed log-probabilities scores_B."""
+    """Take the most probable token at each position.
+
+    Args:
+        step: see the module's docstring.
+        cache: from `start_decoding`.
+        eos_id: the token that ends a row.
+
+    Returns:
+        tokens_BT, and scores_B: the summed log-probabilities of each row's tokens.
+    """
     return _decode(step, cache, lambda logits_BV, _: jnp.argmax(logits_BV, axis=-1), jax.random.key(0), eos_id)
 
 
@@ -40,16 +49,22 @@ def temperature_sample(
     top_p: float = 0.0,
     eos_id: int = EOS,
 ) -> Decoded:
-    """Sample each token: tokens_BT, and their summed log-probabilities under the model, scores_B.
+    """Sample each token.
 
     Args:
-        step: see the module.
+        step: see the module's docstring.
         cache: from `start_decoding`; `cache.repeat(n)` gives n samples a source.
         key: randomness.
-        temperature: divides the logits; 0 is greedy.
+        temperature: divides the logits; 0 is greedy decoding.
         top_k: sample among the k most probable tokens; 0 for all.
-        top_p: sample among the most probable tokens that together reach this probability; 0 for all.
+        top_p: sample among the fewest most probable tokens whose probabilities sum to at least this; 0 for all.
         eos_id: the token that ends a row.
+
+    Returns:
+        tokens_BT, and scores_B: the summed log-probabilities of each row's tokens before temperature, `top_k` and `top_p`.
+
+    Raises:
+        ValueError: both `top_k` and `top_p`, or a negative temperature.
     """
     if top_k and top_p:
         raise ValueError(f'got top_k={top_k} and top_p={top_p}; give one of them, the other 0')
@@ -76,7 +91,7 @@ def temperature_sample(
 def _decode(
     step: Step, cache: DecodingCache, pick: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, eos_id: int
 ) -> Decoded:
-    """Decode every row until each has ended."""
+    """Decode until every row has ended; `pick(logits_BV, key)` chooses the next tokens."""
     B, T = cache.key_LBTHK.shape[1:3]
 
     def unfinished(state: tuple) -> jax.Array:
@@ -98,13 +113,13 @@ def _decode(
 
 
 class _Beams(NamedTuple):
-    """Hypotheses of each row, W beams in descending order of score."""
+    """Hypotheses of each row, unfinished (live) and finished (done), each in descending order of score."""
 
     live_scores_BW: jax.Array  # log-probabilities
     live_tokens_BWT: jax.Array
     done_scores_BW: jax.Array  # normalised by length
     done_tokens_BWT: jax.Array
-    done_BW: jax.Array  # whether a finished hypothesis fills the place
+    done_BW: jax.Array  # whether there is a finished hypothesis in this place
 
 
 def _penalty(length: jax.Array | int, alpha: float) -> jax.Array:
@@ -112,24 +127,28 @@ def _penalty(length: jax.Array | int, alpha: float) -> jax.Array:
 
 
 def _best(scores_BC: jax.Array, n: int, *others: jax.Array) -> list[jax.Array]:
-    """Take the n best of C hypotheses: their scores, their places, and of each other array what lies there."""
+    """Take the n best of C hypotheses: return their scores, their places, and the entries of the other arrays at these places."""
     top_BW, places_BW = jax.lax.top_k(scores_BC, n)
     gathered = [jnp.take_along_axis(x, places_BW.reshape(places_BW.shape + (1,) * (x.ndim - 2)), axis=1) for x in others]
     return [top_BW, places_BW, *gathered]
 
 
 def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: float = 0.6, eos_id: int = EOS) -> Decoded:
-    """Search for the most probable sequences as t5x.decoding.beam_search does, best first: tokens_BWT and scores_BW.
+    """Search for the most probable sequences as t5x.decoding.beam_search does.
 
-    Finished hypotheses compete by log-probability / ((5 + length) / 6)^alpha; a row in which none finished returns its unfinished ones,
-    scored by plain log-probability. Each step weighs 2W continuations, so that W stay alive if W of them end.
+    Finished hypotheses are compared by log-probability / ((5 + length) / 6)^alpha. A row without a finished hypothesis returns its
+    unfinished ones, with their log-probabilities as scores. Each step considers the 2 W best continuations, so that W stay alive even if
+    W of them end.
 
     Args:
-        step: see the module.
+        step: see the module's docstring.
         cache: from `start_decoding`, one row a source.
-        num_beams: hypotheses kept and returned, W.
-        alpha: weight of the length; 0 compares plain log-probabilities.
+        num_beams: number W of hypotheses kept and returned.
+        alpha: exponent of the length penalty; 0 compares log-probabilities.
         eos_id: the token that ends a hypothesis.
+
+    Returns:
+        tokens_BWT and scores_BW, the best hypothesis first.
     """
     B, T = cache.key_LBTHK.shape[1:3]
     W = num_beams
@@ -137,7 +156,7 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
 
     def can_improve(state: tuple) -> jax.Array:
         i, _, beams, _ = state
-        best_live_B = beams.live_scores_BW[:, 0] / _penalty(T + 1, alpha)  # T + 1, the first token fed included, as T5X counts
+        best_live_B = beams.live_scores_BW[:, 0] / _penalty(T + 1, alpha)  # T + 1: T5X counts the first token fed as well
         worst_done_B = jnp.where(jnp.all(beams.done_BW, axis=1), beams.done_scores_BW[:, -1], UNREACHABLE)
         return (i < T) & ~jnp.all(worst_done_B > best_live_B)
 
@@ -167,7 +186,7 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
         return i + 1, last_BW, _Beams(live_scores_BW, live_tokens_BWT, done_scores_BW, done_tokens_BWT, done_BW), cache
 
     empty_BWT = jnp.zeros((B, W, T), jnp.int32)
-    first_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) == 0, 0.0, UNREACHABLE)[None], (B, W))  # all beams begin alike: only one counts
+    first_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) == 0, 0.0, UNREACHABLE)[None], (B, W))  # all beams begin equal, so only one counts
     beams = _Beams(first_BW, empty_BWT, jnp.full((B, W), UNREACHABLE), empty_BWT, jnp.zeros((B, W), bool))
     cache = cache.repeat(W)
     start = (jnp.int32(0), cache.first_B.reshape(B, W), beams, cache)

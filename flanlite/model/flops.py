@@ -1,4 +1,4 @@
-"""How much a train step computes, and how fast devices can: what a model's FLOP utilisation (MFU) is the quotient of."""
+"""FLOPs of a train step, and peak FLOP/s of devices: their quotient is the ideal time, and its share of the real time is the MFU."""
 
 from flanlite.model.models import ModelConfig
 
@@ -18,29 +18,35 @@ PEAKS = {
 
 
 def peak_flops(device_kind: str) -> float | None:
-    """Look up a device's peak by the name that JAX has for it; None where it is not known, as for CPUs and the slower H100 for PCIe."""
+    """Return a device's peak bfloat16 FLOP/s by JAX's name of its kind; None if it is not known, as for CPUs and the PCIe H100."""
     words = device_kind.replace('-', ' ').split()  # 'NVIDIA A100-SXM4-80GB', but 'TPU v4'
     gpu = next((word for word in words if word in PEAKS and 'PCIe' not in words), None)
     return PEAKS.get(gpu or device_kind)
 
 
 def ideal_seconds(flops: float, device_kind: str, devices: int) -> float | None:
-    """Say how long so much takes devices at their peak; None where that is not known."""
+    """Compute the seconds that FLOPs take on devices at their peak; None if the peak is not known.
+
+    Args:
+        flops: on all devices together.
+        device_kind: JAX's name of the kind.
+        devices: number of devices.
+    """
     peak = peak_flops(device_kind)
     return None if peak is None else flops / (peak * devices)
 
 
 def train_step_flops(config: ModelConfig, batch_size: int, inputs: int, targets: int) -> float:
-    """Count a train step's floating-point operations: two for each multiply-add of every matrix product, forward and twice that backward.
+    """Count a train step's floating-point operations as PaLM does (Chowdhery et al. 2022, appendix B).
 
-    This is 6 x parameters x tokens, but for the embedding, which multiplies nothing, and for the decoder's products with the encoder's
-    output; with attention's scores and sums over values, whole rows of them, as PaLM's appendix B counts. Padding counts, which
-    is computed too; recomputation (`remat_policy`), softmax, norms and the optimizer do not.
+    A multiply-add of a matrix product counts as two operations in the forward pass and four in the backward pass. In a decoder this is
+    6 x parameters x tokens, plus attention's products, for whole rows even where a mask hides a part; embedding a token multiplies nothing
+    and counts as 0. Padding is computed, and counts. Recomputation (`remat_policy`), softmax, norms and the optimizer do not count.
 
     Args:
         config: the model's.
-        batch_size: rows.
-        inputs: tokens of inputs in a row.
-        targets: tokens of targets in a row.
+        batch_size: rows of the batch.
+        inputs: length of a row's inputs, padding included.
+        targets: length of a row's targets, padding included.
     """
     return 3.0 * 2.0 * batch_size * config.multiply_adds(inputs, targets)

@@ -1,4 +1,4 @@
-"""The kinds of models there are, and how their configs are changed and read back."""
+"""The model families, and how their configs are changed and read back."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ KINDS = (T5Config, DecoderOnlyConfig)
 
 
 def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
-    """Replace fields of a config; a `ValueError` where it has no such field."""
+    """Replace fields of a config; raise a `ValueError` if it has no such field."""
     fields = [field.name for field in dataclasses.fields(config)]
     if unknown := [name for name in changes if name not in fields]:
         raise ValueError(f'the model is a {type(config).__name__}, which has no {", ".join(unknown)}; expected some of {", ".join(fields)}')
@@ -20,7 +20,11 @@ def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConf
 
 
 def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
-    """Make the config that was saved as a dict: its fields tell which kind it is of."""
+    """Make a config from a dict of its fields, which tell the model family.
+
+    Raises:
+        ValueError: no family has all these fields.
+    """
     for kind in KINDS:
         if set(fields) <= {field.name for field in dataclasses.fields(kind)}:
             return kind(**fields)

@@ -1,13 +1,30 @@
 """The parts of a T5 layer: projections, norms, MLP, embeddings, relative positions, dropout.
 
-Axis legend, used in the names of arrays throughout the model (`x_BTD`):
-    B batch    S source (key) length    T target (query) length
-    D embedding    H heads    K head dimension    J heads x head dimension    F MLP    V vocabulary
-    L layers    R relative-position buckets
+The name of an array ends with a letter for each of its axes (`x_BTD`), in model, mesh, train and eval:
 
-Logical axis names of parameters: vocab, embed, mlp, heads, joined_kv, relpos_buckets, layers; of activations also batch, length, and
-residual_length: the residual stream may be split along its length where attention and MLP are split by heads and width.
-Initialisation follows t5x.examples.t5.layers.
+    B  batch rows
+    S  source length: the keys of attention, or the inputs
+    T  target length: the queries of attention, or the targets
+    D  embedding, the width of the residual stream
+    H  attention heads
+    K  dimension of a head
+    J  heads x dimension of a head, joined
+    F  width of the MLP
+    V  vocabulary
+    L  layers of a stack
+    R  buckets of relative positions
+    N  distances between a query and a key, key position minus query position: T + S of them (see `attention.blocks.spread_bias`)
+    M  devices of the mesh axis `model`, one copy of an array for each
+    P  pairs of an input and an option
+    W  beams of a search
+    C  candidates among which a beam search chooses, 2 W
+    X  any other axis: a comment or the line itself says which
+    1, 8  an axis of that size
+
+einsum strings use the same letters.
+
+Logical axes of parameters are vocab, embed, mlp, heads, joined_kv, relpos_buckets and layers; activations also have batch, length and
+residual_length (see `mesh.activations`). Initialisation follows t5x.examples.t5.layers.
 """
 
 import functools
@@ -26,20 +43,25 @@ from flanlite.mesh.activations import MODEL_COPIES, RESIDUAL, Axes, constrain, c
 ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
-PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # what remat policies save
+PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # names of arrays, by which remat policies save them
 
 
 def save_gathered(x_BTD: jax.Array) -> jax.Array:
-    """Let remat policies save what was gathered for a block as they do products, where parameters are whole: to gather again is traffic."""
+    """Name a block's gathered input, so that remat policies save it with the products; only where a mesh has 1-D parameters.
+
+    Otherwise the backward pass would gather the input again over `model`. With 1-D parameters the step has memory to spare for it (see the
+    storage sharding in `mesh.partitioning`), and traffic is what limits it; with 2-D parameters memory counts for more.
+    """
     rules = current_rules()
     whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
     return checkpoint_name(x_BTD, PRODUCT) if whole else x_BTD
 
 
 def cast(param: jax.Array, dtype: str) -> jax.Array:
-    """Bring a layer's parameter to the dtype that it is multiplied in.
+    """Cast a layer's parameter to the dtype that it is multiplied in.
 
-    It is rounded first, since the TPU's compiler would else cast all layers' before the first, and keep them beside the float32 ones.
+    `reduce_precision` rounds it first, so that the cast is exact. Without it the TPU compiler moves the cast out of the scan over layers:
+    it casts the whole stack before the first layer, and keeps the copy beside the float32 parameters.
     """
     if param.dtype == dtype:
         return param
@@ -49,7 +71,10 @@ def cast(param: jax.Array, dtype: str) -> jax.Array:
 
 @jax.custom_vjp
 def gradient_barrier(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return both, with their gradients computed at one time: a kernel's alone could come late, and keep alive what it is computed from."""
+    """Return both unchanged; a barrier makes XLA compute their two gradients at the same time.
+
+    Without it XLA may put off the kernel's gradient, and would keep the gradient of the product in memory until then.
+    """
     return x, kernel
 
 
@@ -57,10 +82,16 @@ gradient_barrier.defvjp(lambda x, kernel: ((x, kernel), None), lambda _, grads: 
 
 
 def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
-    """Draw what to keep at several places, [rows, *shape] each; None for each without a key, which keeps all.
+    """Draw the boolean keep masks of several dropouts, [rows, *shape] each.
 
-    One draw serves all the places of a layer, since every use of the generator takes long to compile. As in T5, positions share a draw
-    (their axis is 1 in `shapes`), so the masks are small beside the activations.
+    One draw serves all dropouts of a layer, since every use of the random generator takes long to compile. As in T5, all positions share a
+    draw (their axis is 1 in `shapes`), so masks are small beside activations.
+
+    Args:
+        key: randomness; without a key every mask is None, which keeps everything.
+        rate: probability that an entry is dropped.
+        rows: rows of the batch.
+        shapes: of the masks, without the rows.
     """
     if key is None or rate == 0.0:
         return [None] * len(shapes)
@@ -71,12 +102,22 @@ def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequenc
 
 
 def dropout(x: jax.Array, keep: jax.Array | None, rate: float) -> jax.Array:
-    """Drop what `keep` does not keep, and scale the rest up to the same mean."""
+    """Set entries to 0 where `keep` is False, and divide the others by 1 - rate; None keeps everything."""
     return x if keep is None else x * (keep / (1.0 - rate)).astype(x.dtype)
 
 
 class Linear(nnx.Module):
-    """A matrix multiplication without bias, in `dtype`, over a float32 kernel."""
+    """A matrix multiplication in `dtype` with a float32 kernel and without bias.
+
+    Args:
+        shape: (inputs, outputs) of the kernel.
+        axes: logical axes of the kernel.
+        dtype: dtype of the product.
+        rngs: source of the kernel's first values.
+        init: distribution of the first values, for `jax.nn.initializers.variance_scaling`; their fan is the number of inputs.
+        scale: variance of the first values, times the number of inputs.
+        name: name of the product, by which remat policies save it; a product named None is never saved.
+    """
 
     def __init__(
         self,
@@ -92,7 +133,7 @@ class Linear(nnx.Module):
         initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
         self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes, computed_in=dtype)
         self.axes = axes
-        self.name = name  # by which a remat policy saves the product; None is never saved
+        self.name = name
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -101,10 +142,10 @@ class Linear(nnx.Module):
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if (rules := current_rules()) and rules.mesh.size > 1:
-            # Where kernels are split over the data axis too, a layer's are gathered once a pass, in `dtype`, and their gradients
-            # scattered. Rows and positions stay apart, since they may lie on mesh axes of their own.
+            # A kernel that is split over `data` is gathered once in a layer's pass, in `dtype`, and its gradient is scattered. Rows and
+            # positions stay two axes, since they may lie on different mesh axes.
             kernel = gather_param(kernel, self.axes)
-            if x.ndim == 4:  # lent to the parts of the model: each multiplies its own copy with its columns
+            if x.ndim == 4:  # x_MBSD of `broadcast_over_model`: each device of `model` multiplies its own copy with its columns
                 specs = rules.spec(MODEL_COPIES), rules.spec((None, 'joined_kv'))
                 multiply = jax.shard_map(
                     lambda x_1BSD, kernel_DJ: x_1BSD[0] @ kernel_DJ,
@@ -114,12 +155,16 @@ class Linear(nnx.Module):
                 )
                 return multiply(x, kernel)
             return x @ kernel
-        # Over flat rows: the kernel's gradient then contracts one axis, where XLA's CPU backend would transpose for two.
+        # Rows and positions are flattened, so that the kernel's gradient contracts one axis: for two, XLA's CPU backend transposes first.
         return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class Logits(Linear):
-    """The last matrix multiplication, in float32; the logits' gradient, which is large, is used up before the layers' backward pass."""
+    """The matrix multiplication to logits, in float32.
+
+    The gradient of the logits is large. The barrier makes XLA compute the kernel's gradient from it at once, before the backward pass of
+    the layers, so that its memory is free then.
+    """
 
     def __init__(self, embed: int, vocab: int, rngs: nnx.Rngs) -> None:
         super().__init__((embed, vocab), ('embed', 'vocab'), 'float32', rngs)
@@ -129,7 +174,7 @@ class Logits(Linear):
 
 
 class LayerNorm(nnx.Module):
-    """T5's root-mean-square norm: statistics in float32, neither mean nor bias."""
+    """T5's root-mean-square norm: statistics in float32, no mean subtracted, no bias."""
 
     def __init__(self, features: int, dtype: str) -> None:
         self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=('embed',))
@@ -143,7 +188,16 @@ class LayerNorm(nnx.Module):
 
 
 class MLP(nnx.Module):
-    """T5's feed-forward block; with several activations (T5 1.1) their branches are multiplied."""
+    """T5's feed-forward block; with several activations, as in T5 1.1, the branches are multiplied with each other.
+
+    Args:
+        embed: inputs and outputs.
+        mlp: width between them.
+        activations: names of `ACTIVATIONS`, one for each branch.
+        dropout_rate: of dropout before the second product.
+        dtype: of both products.
+        rngs: source of the kernels' first values.
+    """
 
     def __init__(self, embed: int, mlp: int, activations: Sequence[str], dropout_rate: float, dtype: str, rngs: nnx.Rngs) -> None:
         self.activations = tuple(activations)
@@ -164,7 +218,15 @@ class MLP(nnx.Module):
 
 
 class Embedding(nnx.Module):
-    """Token embeddings, shared by encoder and decoder, and by the logits where they are tied."""
+    """Token embeddings, shared by encoder and decoder, and by the logits where they are tied.
+
+    Args:
+        vocab: rows of the table.
+        embed: width of the table.
+        dtype: of the embedded tokens.
+        rngs: source of the table's first values.
+        tied: whether `attend` computes the logits; these are float32, so the table's gradient is then, too.
+    """
 
     def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs, *, tied: bool) -> None:
         table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32)
@@ -172,18 +234,22 @@ class Embedding(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        # Whole in its width, else XLA gathers the rows over all devices, not the table.
+        # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole batch instead.
         table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
         return constrain(table_VD[tokens_BT], RESIDUAL)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
-        """Compute tied logits in float32, scaled by 1/sqrt(D)."""
+        """Compute the tied logits in float32, scaled by 1/sqrt(D)."""
         table_VD = gather_param(self.embedding[...], ('vocab', 'embed'))
         return x_BTD.astype(jnp.float32) @ table_VD.T / math.sqrt(x_BTD.shape[-1])
 
 
 def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:
-    """Map key position minus query position to T5's buckets: exact when near, logarithmic to `MAX_DISTANCE`, then one for all."""
+    """Map distances, key position minus query position, to T5's buckets (t5x.examples.t5.layers.RelativePositionBiases).
+
+    Near distances have a bucket each, those up to `MAX_DISTANCE` logarithmic ones, and all farther distances share the last. A
+    bidirectional stack has half of the buckets for keys before the query and half for keys after it; otherwise later keys are hidden.
+    """
     buckets = NUM_BUCKETS // 2 if bidirectional else NUM_BUCKETS
     offset = np.where(distance > 0, buckets, 0) if bidirectional else 0
     n = np.abs(distance) if bidirectional else np.maximum(-distance, 0)
@@ -194,7 +260,7 @@ def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np
 
 
 class RelativePositionBias(nnx.Module):
-    """T5's learnt bias on attention logits, one value a head for each bucket of distances; float32."""
+    """T5's learnt bias on attention logits, float32: for each head one value for every bucket of distances."""
 
     def __init__(self, num_heads: int, rngs: nnx.Rngs, *, bidirectional: bool) -> None:
         initializer = jax.nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
@@ -204,10 +270,8 @@ class RelativePositionBias(nnx.Module):
         self.bidirectional = bidirectional
 
     def __call__(self, length: int) -> jax.Array:
-        """Compute the bias by distance, bias_HN, of `length` queries on as many keys; see `spread_bias`."""
-        distance_N = np.arange(1 - length, length + 1)  # the last is a filler that is never read
+        """Compute bias_HN of `length` queries and as many keys, by distance; `attention.blocks.spread_bias` makes bias_HTS of it."""
+        distance_N = np.arange(1 - length, length + 1)  # the last distance only fills up; nothing reads its bias
         bucket_N = relative_position_bucket(distance_N, bidirectional=self.bidirectional)
         one_hot_RN = jnp.asarray(np.arange(NUM_BUCKETS)[:, None] == bucket_N[None, :], jnp.float32)
         return jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')
-
-

@@ -1,9 +1,9 @@
-"""What every model has: a config, parameters as a plain nested dict of float32 arrays, and a module that computes with them.
+"""What all model families have in common: a config, parameters as a nested dict of float32 arrays, and a network that computes with them.
 
     params = init_params(config, key)
     logits_BTV = bind(config, params)(batch, dropout_key=key)
 
-Training and evaluation know models through this file only; `flanlite.model.kinds` lists them.
+Training and evaluation use models through this file only; `flanlite.model.kinds` lists the families.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
 
-# What the backward pass of a layer finds saved; the rest it computes again.
+# What is saved of a layer for its backward pass, which computes the rest again.
 REMAT_POLICIES = {
     'none': None,
     'minimal': jax.checkpoint_policies.save_only_these_names(PRODUCT, MLP_PRODUCT),
@@ -33,43 +33,64 @@ REMAT_POLICIES = {
 
 
 class Network(Protocol):
-    """What a config builds."""
+    """The module that a config builds: the methods that training and evaluation call."""
 
     def __call__(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Compute logits_BTV in float32 at every place of `decoder_target_tokens`; a dropout key turns dropout on."""
+        """Compute logits_BTV in float32 at every position of `decoder_target_tokens`.
+
+        Args:
+            batch: arrays [rows, length] under SeqIO's keys; which ones, the network says.
+            dropout_key: turns dropout on.
+        """
 
     def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        """Compute logits_PTV at every token of options, each given its input, `inputs_BS[source_P]`, which is read once for all of them."""
+        """Compute logits_PTV in float32 at every token of options, each given its own input.
+
+        Args:
+            inputs_BS: input tokens, padded by 0; the network reads each row once, however many options it has.
+            source_P: for each option the row of its input.
+            options_PT: option tokens, padded by 0.
+        """
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Read inputs, one a row, and make the cache for up to `max_length` tokens after each."""
+        """Read inputs and make the cache for decoding.
+
+        Args:
+            inputs_BS: input tokens, one example a row, padded by 0.
+            max_length: the most tokens that will be decoded after each input.
+        """
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
+        """Feed one token a row and compute logits_BV of the position after it.
+
+        Args:
+            tokens_B: the last decoded tokens; `cache.first_B` at the first step.
+            cache: from `start_decoding` or the last `decode_step`.
+        """
 
 
 @value
 class ModelConfig:
-    """Sizes and variants that all models have, under T5X's names.
+    """Sizes and variants that all model families have, under T5X's names.
 
     Args:
         vocab_size: rows of the embedding; T5's 32,100 pieces are padded to 32,128.
         emb_dim: width of the residual stream.
-        num_heads: attention heads.
-        head_dim: width of a head; heads x head_dim need not be emb_dim.
+        num_heads: number of attention heads.
+        head_dim: width of a head; num_heads x head_dim need not be emb_dim.
         mlp_dim: width of the feed-forward block.
         mlp_activations: ('gelu', 'linear') is T5 1.1, ('relu',) is T5 1.0.
-        dropout_rate: used wherever a dropout key is given.
+        dropout_rate: probability that an entry is dropped, wherever a dropout key is given.
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
-        remat_policy: what the backward pass recomputes: 'none', 'minimal' (all but matrix products, and of these a decoder's keys and
-            values of the source, which are large; where parameters are whole over `data`, not what the MLP gathers either),
-            'save_dot_except_mlp' (the MLP's products as well, MaxText's name) or 'full'.
+        remat_policy: what the backward pass computes again. 'none': nothing. 'minimal': everything but matrix products; also the decoder's
+            keys and values of the source, since these are large. Where parameters are 1-D, the MLP's gathered input is saved, too.
+            'save_dot_except_mlp' (MaxText's name): as 'minimal', and the MLP's products. 'full': everything.
         relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
-        attention: how attention is computed: one of `attention.IMPLEMENTATIONS`, or 'auto' to choose by platform and length.
+        attention: one of `attention.IMPLEMENTATIONS`; 'auto' chooses by platform and length.
     """
 
-    converter: ClassVar[str]  # how batches are laid out: a name of `batches.CONVERTERS`
+    converter: ClassVar[str]  # the layout of batches, a name of `batches.CONVERTERS`
 
     vocab_size: int = 32128
     emb_dim: int = 768
@@ -105,7 +126,12 @@ class ModelConfig:
             raise ValueError(f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
 
     def check_vocabulary(self, name: str, size: int) -> None:
-        """Refuse a vocabulary with more ids than the model has embeddings."""
+        """Raise a `ValueError` if a vocabulary has more ids than the model has embeddings.
+
+        Args:
+            name: the vocabulary's, for the error.
+            size: number of its ids.
+        """
         if self.vocab_size < size:
             raise ValueError(
                 f'{type(self).__name__}.vocab_size is {self.vocab_size}, but the vocabulary {name!r} has {size} ids; '
@@ -113,35 +139,49 @@ class ModelConfig:
             )
 
     def build(self, rngs: nnx.Rngs) -> Network:
-        """Make the module, with parameters drawn from `rngs`."""
+        """Make the network, with parameters drawn from `rngs`."""
         raise NotImplementedError
 
     def multiply_adds(self, inputs: int, targets: int) -> float:
-        """Count the multiply-adds of matrix products that a row with room for so many tokens takes forward; see `flanlite.model.flops`."""
+        """Count the multiply-adds of all matrix products in the forward pass of one row; see `flanlite.model.flops`.
+
+        Args:
+            inputs: length of a row's inputs, padding included.
+            targets: length of a row's targets, padding included.
+        """
         raise NotImplementedError
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
-    """Draw parameters: a nested dict of float32 arrays. May be jitted."""
+    """Draw parameters, a nested dict of float32 arrays. May be called inside `jit`."""
     return nnx.to_pure_dict(nnx.state(config.build(nnx.Rngs(key)), nnx.Param))
 
 
 def abstract_params(config: ModelConfig) -> Params:
-    """Evaluate the shapes of `init_params` without drawing anything."""
+    """Return the shapes and dtypes of `init_params` without drawing anything."""
     return nnx.to_pure_dict(_abstract(config)[1])
 
 
 def bind(config: ModelConfig, params: Params) -> Any:
-    """Make the module that computes with these parameters, a `Network`; cheap, and meant to be called inside `jit`."""
+    """Make the `Network` that computes with these parameters. It is cheap, and meant to be called inside `jit`.
+
+    Raises:
+        ValueError: the parameters do not fit the config.
+    """
     graphdef, state = _abstract(config)
     check_params(config, params)
     return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
 
 
 def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
-    """Bring parameters from where they lie between steps to where the layers compute with them, in the dtype that they do so in.
+    """Move parameters from their storage sharding to the rules' sharding, once a step (see `flanlite.mesh.partitioning`).
 
-    That is once a step, and of those that the rules keep whole over `data`; where the rules split them, each layer gathers its own.
+    They are cast first to the dtype that layers multiply them in, so that bfloat16 and not float32 is sent. Parameters whose two shardings
+    are the same stay as they are, float32: each layer casts and gathers its own. Without rules in force nothing changes.
+
+    Args:
+        config: the model's.
+        params: the tree of `init_params`.
     """
     if (rules := current_rules()) is None:
         return params
@@ -156,7 +196,7 @@ def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
 
 
 def check_params(config: ModelConfig, params: Params) -> None:
-    """Refuse parameters of another model than the config's, naming what is missing, unexpected or of another shape."""
+    """Raise a `ValueError` if parameters are not those of the config; name what is missing, unexpected or of another shape."""
     expected, got = (
         {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
         for tree in (abstract_params(config), params)
@@ -171,7 +211,7 @@ def check_params(config: ModelConfig, params: Params) -> None:
 
 
 def logical_axes(config: ModelConfig) -> dict[str, Any]:
-    """Name the axes of every parameter, in the tree of `init_params`."""
+    """Return the logical axes of every parameter, in the tree of `init_params`."""
     state = _abstract(config)[1]
     axes = {path: (('layers',) if 'layers' in path else ()) + param.get_metadata()['axes'] for path, param in nnx.to_flat_state(state)}
     return nnx.to_pure_dict(nnx.from_flat_state(axes))

@@ -1,6 +1,7 @@
-"""T5 1.0 and 1.1 in Flax NNX, with T5X's parameter names.
+"""T5 1.0 and 1.1 in Flax NNX, an encoder-decoder with T5X's parameter names (t5x.examples.t5.network).
 
-Layers are stacked on axis 0 and scanned: compile time does not grow with depth.
+Layers are stacked on axis 0 and scanned (see `stacks`). Each block of a layer gathers its input and scatters its output (see
+`mesh.activations`).
 """
 
 import functools
@@ -23,11 +24,13 @@ from flanlite.model.stacks import scan, split_keys, stack
 
 @value
 class T5Config(ModelConfig):
-    """Sizes and variants of a T5, under T5X's names (t5x.examples.t5.network.T5Config); beside those of every model:
+    """Sizes and variants of a T5, under T5X's names (t5x.examples.t5.network.T5Config).
 
     Args:
-        num_encoder_layers: encoder layers.
-        num_decoder_layers: decoder layers.
+        num_encoder_layers: number of encoder layers.
+        num_decoder_layers: number of decoder layers.
+
+    The other fields are those of every model; see `models.ModelConfig`.
     """
 
     converter: ClassVar[str] = 'encoder_decoder'
@@ -36,11 +39,11 @@ class T5Config(ModelConfig):
     num_decoder_layers: int = 12
 
     def build(self, rngs: nnx.Rngs) -> 'T5':
-        """Make the module."""
+        """Make the network, with parameters drawn from `rngs`."""
         return T5(self, rngs)
 
     def multiply_adds(self, inputs: int, targets: int) -> float:
-        """Count the multiply-adds of a row; see `models.ModelConfig`."""
+        """Count the multiply-adds of a row's forward pass; see `models.ModelConfig.multiply_adds`."""
         D, J = self.emb_dim, self.num_heads * self.head_dim
         projection = D * J
         mlp = (len(self.mlp_activations) + 1) * D * self.mlp_dim
@@ -54,7 +57,7 @@ class T5Config(ModelConfig):
 
 
 class EncoderLayer(nnx.Module):
-    """Self-attention and MLP, each on a normed input and added to the residual stream."""
+    """A pre-norm layer: self-attention and MLP, each added to the residual stream."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -66,6 +69,14 @@ class EncoderLayer(nnx.Module):
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, bias: jax.Array | None, key: jax.Array | None) -> jax.Array:
+        """Compute the layer's output from the residual stream.
+
+        Args:
+            x_BSD: the residual stream.
+            segments_BS: segment of each position; 0 is padding.
+            bias: the stack's, from `prepare_bias`; None if each layer has its own.
+            key: turns dropout on.
+        """
         config, rate = self.config, self.config.dropout_rate
         B, S, D = x_BSD.shape
         shapes = [(S, config.num_heads, 1), (1, D), (1, config.mlp_dim), (1, D)]
@@ -83,7 +94,7 @@ class EncoderLayer(nnx.Module):
 
 
 class DecoderLayer(nnx.Module):
-    """Causal self-attention, attention on the encoded source, and MLP; one position at a time when decoding."""
+    """A pre-norm layer: causal self-attention, attention to the encoded source, and MLP; `decode_step` runs a single position."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -105,6 +116,16 @@ class DecoderLayer(nnx.Module):
         bias: jax.Array | None,
         key: jax.Array | None,
     ) -> jax.Array:
+        """Compute the layer's output from the residual stream.
+
+        Args:
+            x_BTD: the residual stream.
+            encoded: the encoder's output, x_BSD, or x_MBSD where `broadcast_over_model` made copies.
+            segments_BT: segment of each target position; 0 is padding.
+            encoder_segments_BS: segment of each source position; 0 is padding.
+            bias: of self-attention, from `prepare_bias`; None if each layer has its own.
+            key: turns dropout on.
+        """
         (B, T, D), S, H = x_BTD.shape, encoder_segments_BS.shape[1], self.config.num_heads
         shapes = [(T, H, 1), (S, H, 1), (1, D), (1, D), (1, self.config.mlp_dim), (1, D)]
         keep_target, keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, shapes)
@@ -131,7 +152,15 @@ class DecoderLayer(nnx.Module):
         source: tuple[jax.Array, jax.Array],
         bias_HTT: jax.Array | None,
     ) -> tuple[jax.Array, DecodingCache]:
-        """Run one position as layer `layer_index` of the stack, with what earlier positions and the source left in the cache."""
+        """Compute the layer's output at one position.
+
+        Args:
+            x_B1D: the residual stream at the position.
+            cache: keys and values of all layers; those of this position are written to it.
+            layer_index: this layer's place in the stack.
+            source: keys and values of the source in this layer.
+            bias_HTT: of self-attention for all positions; None if each layer has its own.
+        """
         B, T = cache.key_LBTHK.shape[1:3]
         if self.config.relpos_bias_per_layer:
             bias_HTT = spread_bias(self.relpos_bias(T), T)
@@ -163,7 +192,7 @@ class DecoderLayer(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """A stack of encoder layers with one relative position bias for all, and a norm."""
+    """A stack of encoder layers and a norm; the layers share one relative position bias unless each has its own."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -173,6 +202,7 @@ class Encoder(nnx.Module):
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Compute encoded_BSD of embedded tokens; a key turns dropout on."""
         config = self.config
         B, S, D = x_BSD.shape
         key, layer_keys = split_keys(key, config.num_encoder_layers)
@@ -188,7 +218,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """A stack of decoder layers with one relative position bias for all, a norm, and the logits where they are not tied."""
+    """A stack of decoder layers, a norm, and the logits' kernel where it is not tied; the bias is shared as in `Encoder`."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -207,6 +237,15 @@ class Decoder(nnx.Module):
         encoder_segments_BS: jax.Array,
         key: jax.Array | None = None,
     ) -> jax.Array:
+        """Compute the normed output, x_BTD, of embedded tokens.
+
+        Args:
+            x_BTD: embedded target tokens.
+            encoded_BSD: the encoder's output.
+            segments_BT: segment of each target position; 0 is padding.
+            encoder_segments_BS: segment of each source position; 0 is padding.
+            key: turns dropout on.
+        """
         config = self.config
         B, T, D = x_BTD.shape
         key, layer_keys = split_keys(key, config.num_decoder_layers)
@@ -222,7 +261,7 @@ class Decoder(nnx.Module):
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)
 
     def start_decoding(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Compute the source's keys and values for all layers and make room for `max_length` positions."""
+        """Compute the source's keys and values in all layers, and make an empty cache for `max_length` target positions."""
 
         def step(layer: DecoderLayer, carry: None, x: None) -> tuple[None, tuple[jax.Array, jax.Array]]:
             return None, layer.encoder_decoder_attention.keys_values(encoded_BSD)
@@ -234,7 +273,10 @@ class Decoder(nnx.Module):
         return DecodingCache(jnp.int32(0), first_B, source_segments_BS, empty_LBTHK, empty_LBTHK, source_key_LBSHK, source_value_LBSHK)
 
     def decode_step(self, x_B1D: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Run the next position through all layers; the cache is carried whole, so that XLA updates it in place."""
+        """Run the next position through all layers.
+
+        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in place.
+        """
         T = cache.key_LBTHK.shape[2]
         bias_HTT = None if self.config.relpos_bias_per_layer else spread_bias(self.relpos_bias(T), T)
 
@@ -249,7 +291,7 @@ class Decoder(nnx.Module):
 
 
 class T5(nnx.Module):
-    """An encoder-decoder; called on a batch with SeqIO's keys it gives logits."""
+    """The encoder-decoder network of a `T5Config`; see `models.Network`."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -262,7 +304,7 @@ class T5(nnx.Module):
 
         Args:
             batch: `encoder_input_tokens`, `decoder_input_tokens`, `decoder_target_tokens`, and for packed rows `encoder_segment_ids`
-                and `decoder_segment_ids`; 0 pads. T5 needs no positions, since its biases are relative.
+                and `decoder_segment_ids`, all [rows, length]; 0 is padding. T5 needs no positions, since its biases are relative.
             dropout_key: turns dropout on.
         """
         encoder_key, decoder_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
@@ -274,14 +316,14 @@ class T5(nnx.Module):
         return self.encoder(self.token_embedder(batch['encoder_input_tokens']), segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Compute logits_BTV at every target position, each given the targets before it."""
+        """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the targets before it."""
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])
         return self._logits(self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key))
 
     def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
-        """Compute logits_PTV at every token of options; see `models.Network`."""
+        """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
         encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS})
         pairs = {
             'encoder_input_tokens': inputs_BS[source_P],
@@ -291,11 +333,11 @@ class T5(nnx.Module):
         return self.decode(encoded_BSD[source_P], pairs)
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Encode inputs, one a row, and make the cache for up to `max_length` target positions."""
+        """Encode inputs_BS and make the cache for `max_length` target positions; see `models.Network.start_decoding`."""
         return self.decoder.start_decoding(self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed the tokens of the next position (`cache.first_B` at the first) and compute logits_BV of the one after."""
+        """Feed one token a row and compute logits_BV of the position after it; see `models.Network.decode_step`."""
         x_B1D, cache = self.decoder.decode_step(self.token_embedder(tokens_B[:, None]), cache)
         return self._logits(x_B1D)[:, 0], cache
 

@@ -1,4 +1,8 @@
-"""Attention behind one function; what may attend to what is given by segments, so that an implementation may skip whole blocks."""
+"""Attention behind one function, and the cache of decoding.
+
+Which query sees which key is given by segments, causality and a prefix, not by a mask array: so an implementation may skip whole blocks of
+scores, and never needs a B x T x S array.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,10 +18,10 @@ from flanlite.model.attention import blocks, blockwise, gpu, tpu
 from flanlite.model.attention.blocks import MASKED, spread_bias
 
 IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
-PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # where not any will do
+PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # of the implementations that do not run everywhere
 PALLAS = {'tpu': (tpu.KERNELS, tpu.BLOCKS), 'gpu': (gpu.KERNELS, gpu.BLOCKS)}
-BLOCKWISE = (blockwise.KERNELS, (16, 256))  # at least and at most so many queries and keys a block
-# 'auto' leaves plain XLA from this many queries x as many keys on. Judged by the memory of scores; not timed on GPU or TPU yet.
+BLOCKWISE = (blockwise.KERNELS, (16, 256))  # least and most queries and keys of a block
+# From this many queries and as many keys on, 'auto' does not use plain XLA. Chosen by the memory of scores; not timed on GPU or TPU yet.
 LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}
 
 
@@ -33,26 +37,30 @@ def attention(
     kv_prefix_BS: jax.Array | None = None,
     implementation: str = 'xla',
 ) -> jax.Array:
-    """Attend with T5's unscaled dot product; logits and softmax are float32 whatever the inputs are.
+    """Attend with T5's unscaled dot product. Logits and softmax are float32 whatever the dtype of the inputs is.
 
     Args:
+        q_BTHK: queries.
+        k_BSHK: keys.
+        v_BSHK: values.
         q_segments_BT: segment of each query; a query sees keys of its own segment only. 0 is padding.
-        kv_segments_BS: segment of each key; 0 is padding, which nothing sees.
-        bias: float32, added to the logits: bias_HN by distance (see `layers.spread_bias`), or bias_HTS, which `prepare_bias` may give.
+        kv_segments_BS: segment of each key; 0 is padding, which no query sees.
+        bias: float32, added to the logits: bias_HN by distance (see `blocks.spread_bias`), or bias_HTS, which `prepare_bias` may return.
         causal: hide keys at later positions than the query.
-        kv_prefix_BS: True for keys that all queries of their segment see even so (a prefix LM's).
-        implementation: one of `IMPLEMENTATIONS`:
-            'xla' holds B x H x T x S scores, forward and backward; the others do not:
-            'blockwise' computes them block by block, and once more for the gradient; on any platform.
-            'pallas' does so in a kernel, which makes each tile's bias itself; on TPU and GPU.
-            'cudnn' is cuDNN's, on NVIDIA GPUs, in bfloat16 and for even lengths. It wants bias and mask as one array in bfloat16, so
-            it saves the scores but not the room of one B x H x T x S array (B x T x S without a bias).
+        kv_prefix_BS: True for keys that all queries of their segment see in spite of `causal` (the inputs of a prefix LM).
+        implementation: one of `IMPLEMENTATIONS`, on the platforms in brackets.
+            'auto' [all]: see `choose_implementation`.
+            'xla' [all]: keeps B x H x T x S scores in memory, in the forward and the backward pass. The others do not.
+            'blockwise' [all]: computes scores block by block, and again in the backward pass.
+            'pallas' [TPU, GPU]: the same in a kernel, which builds the bias of each block from bias_HN.
+            'cudnn' [NVIDIA GPU]: cuDNN's kernel, for bfloat16 and even lengths. It takes bias and mask as one bfloat16 array, so it
+            saves the scores, but needs one B x H x T x S array (B x T x S without a bias).
 
     Returns:
-        out_BTHK in v's dtype. Rows of padding queries hold no meaning.
+        out_BTHK in v's dtype. Rows of padding queries have no meaning.
 
     Raises:
-        ValueError: an unknown implementation, or one that does not run on the platform; a bias of other lengths.
+        ValueError: an unknown implementation, one that does not run on the platform, or a bias for other lengths.
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
     chosen = choose_implementation(implementation, T, S)
@@ -68,11 +76,19 @@ def attention(
 
 
 def choose_implementation(implementation: str, targets: int, sources: int) -> str:
-    """Choose how to attend on the platform that will run what is being traced.
+    """Choose the implementation for the platform that will run the traced program.
 
-    One query, as in decoding, has no square of scores to save: plain XLA. Elsewhere 'auto' leaves it where scores are large enough for
-    their memory to count for more than the time of computing them twice: for the kernel on TPU; on GPU for pure JAX, since the kernel has
-    not been run on one yet, and cuDNN needs an array as large as the scores.
+    A single query, as in decoding, has no square of scores, so it uses plain XLA. So does 'auto' for lengths below `LONG`. For longer ones
+    the memory of the scores counts for more than computing them twice: 'auto' uses the kernel on TPU, and blocks in pure JAX elsewhere,
+    since the GPU kernel has not been run on a GPU yet, and cuDNN needs an array as large as the scores.
+
+    Args:
+        implementation: one of `IMPLEMENTATIONS`.
+        targets: number of queries.
+        sources: number of keys.
+
+    Raises:
+        ValueError: an unknown implementation, or one that does not run on the platform.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
@@ -89,18 +105,28 @@ def choose_implementation(implementation: str, targets: int, sources: int) -> st
 
 
 def _platform() -> str:
-    """Name the platform that will run what is being traced: the mesh's, where there is a mesh, since it need not be this process's."""
+    """Return the platform that will run the traced program: the mesh's, if there is one, which need not be this process's own."""
     rules = current_rules()
     return jax.default_backend() if rules is None else rules.platform
 
 
 def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
-    """Spread the bias of self-attention once for all layers of a stack, where each would spread it otherwise."""
+    """Expand the bias of self-attention to bias_HTS once for all layers of a stack, if the implementation needs it in this form.
+
+    Args:
+        bias_HN: the bias by distance.
+        length: number of queries and of keys.
+        implementation: for `choose_implementation`.
+    """
     return spread_bias(bias_HN, length) if choose_implementation(implementation, length, length) in ('xla', 'cudnn') else bias_HN
 
 
 def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
-    """Run an implementation on each device's rows and heads, since XLA does not partition kernels, nor loops over blocks well."""
+    """Run an implementation on each device's own rows and heads.
+
+    XLA cannot partition a kernel, and partitions loops over blocks badly. Attention needs no communication here: rows and heads are
+    independent. `check_vma` is off since kernels do not declare over which mesh axes their results vary.
+    """
     rules = current_rules()
     if rules is None or rules.mesh.size == 1:
         return attend(*arrays)
@@ -127,7 +153,7 @@ def _cudnn(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: ja
 
 @jax.custom_vjp
 def _add_bias(logits_BHTS: jax.Array, bias_HTS: jax.Array) -> jax.Array:
-    """Add a bias to every row; its gradient sums over rows as a matrix product, since XLA's CPU backend is slow at sums over axis 0."""
+    """Add a bias to every row. The bias's gradient sums over rows by a matrix product: XLA's CPU backend is slow at sums over axis 0."""
     return logits_BHTS + bias_HTS[None]
 
 
@@ -142,7 +168,7 @@ _add_bias.defvjp(lambda logits_BHTS, bias_HTS: (_add_bias(logits_BHTS, bias_HTS)
 def segment_mask(
     q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False, kv_prefix_BS: jax.Array | None = None
 ) -> jax.Array:
-    """Compute mask_BTS, True where a query may see a key."""
+    """Compute mask_BTS, True where a query may see a key; the arguments are those of `attention`."""
     mask_BTS = (q_segments_BT[:, :, None] == kv_segments_BS[:, None, :]) & (kv_segments_BS[:, None, :] > 0)
     if causal:
         T, S = mask_BTS.shape[1:]
@@ -152,7 +178,7 @@ def segment_mask(
 
 
 class KeysValues(NamedTuple):
-    """Keys and values, which queries may see them, and the queries' bias on them."""
+    """Keys and values in one array each, the mask of the queries that see them, and the bias of these queries."""
 
     k_BSHK: jax.Array
     v_BSHK: jax.Array
@@ -161,7 +187,15 @@ class KeysValues(NamedTuple):
 
 
 def attention_over_parts(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
-    """Attend as `attention` does to keys that lie in several places, which need not be copied to one; every query must see one of them."""
+    """Attend to keys in several arrays as if they were one, without joining the arrays.
+
+    Args:
+        q_BTHK: queries. Each must see at least one key.
+        parts: the arrays of keys and values.
+
+    Returns:
+        out_BTHK in v's dtype.
+    """
 
     def part_logits(part: KeysValues) -> jax.Array:
         logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, part.k_BSHK, preferred_element_type=jnp.float32)
@@ -174,10 +208,10 @@ def attention_over_parts(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.
 
 
 class DecodingCache(NamedTuple):
-    """What decoding keeps between positions: keys and values of all layers, of the positions so far and of the source."""
+    """What decoding keeps between positions: keys and values of all layers, for the positions decoded so far and for the source."""
 
-    index: jax.Array  # the next position
-    first_B: jax.Array  # the tokens to feed at the first
+    index: jax.Array  # the next position, int32
+    first_B: jax.Array  # the tokens to feed at the first position
     source_segments_BS: jax.Array
     key_LBTHK: jax.Array
     value_LBTHK: jax.Array
@@ -185,7 +219,7 @@ class DecodingCache(NamedTuple):
     source_value_LBSHK: jax.Array
 
     def write(self, layer_index: jax.Array, key_B1HK: jax.Array, value_B1HK: jax.Array) -> 'DecodingCache':
-        """Write the keys and values of one layer at the next position."""
+        """Write key_B1HK and value_B1HK of one layer at the next position."""
         start = (layer_index, 0, self.index, 0, 0)
         key_LBTHK = jax.lax.dynamic_update_slice(self.key_LBTHK, key_B1HK[None], start)
         value_LBTHK = jax.lax.dynamic_update_slice(self.value_LBTHK, value_B1HK[None], start)
@@ -201,10 +235,10 @@ class DecodingCache(NamedTuple):
         return DecodingCache(self.index, *rows, *(jnp.repeat(x, n, axis=1) for x in self[3:]))
 
     def reorder(self, rows_B: jax.Array) -> 'DecodingCache':
-        """Let row i continue row `rows_B[i]`, which must be of the same source: its keys and values stay where they are."""
+        """Make row i a copy of row `rows_B[i]`, which must have the same source: the source's keys and values are not moved."""
         return self._replace(key_LBTHK=self.key_LBTHK[:, rows_B], value_LBTHK=self.value_LBTHK[:, rows_B])
 
 
 def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
-    """Give padding segment 0; without ids the rest of a row is one segment."""
+    """Compute the segment of each position: 0 for padding (token 0), else its segment id, or 1 if there are no ids."""
     return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)

@@ -1,8 +1,21 @@
-"""Attention block by block: what all implementations share that never hold B x H x T x S scores.
+"""Attention block by block: what the implementations that never hold B x H x T x S scores have in common.
 
-An implementation is a pair of functions over padded `Inputs`; here are the padding, who sees what in two small arrays, and the custom
-gradient, which keeps the output and the logarithm of each row's normaliser, and computes the scores again. Axes are those of
-flanlite.model.layers, and N the distances between a query and a key (see `layers.spread_bias`).
+An implementation is a pair of functions, forward and backward, over padded `Inputs` (`Kernels`). Scores are computed in tiles of
+`Tiling.targets` queries and `Tiling.sources` keys, forward with a running maximum and sum (the online softmax of Milakov and Gimelshein
+2018; FlashAttention, Dao et al. 2022). In place of the scores, backward gets two numbers a query:
+
+    log_sum  the logarithm of the sum of exp(logit) over the keys that the query sees. So exp(logit - log_sum) is the query's weight of a
+             key, and backward computes the weights again tile by tile, in one pass and without a maximum.
+    delta    the sum over K of the output times its gradient; backward gets it computed. The softmax's gradient is
+             weight x (dweight - sum(weight x dweight)), and that sum over all keys equals delta: so a tile of dlogits needs no other tile.
+
+Two small arrays say which query sees which key, in place of a mask: `kv_segments_BS`, which must equal the query's segment, and `first_BS`,
+the first query position that may see the key. Causality is first_BS = the key's own position; a prefix LM's inputs and attention without
+causality have 0; padding has T, which no query reaches. `visible_blocks` tells from the same arrays which tiles can be skipped.
+
+Numerics: products accumulate in float32, and logits, softmax and the sums over tiles are float32. Weights and dlogits are rounded to the
+inputs' dtype before they are multiplied, as plain XLA does with weights. A masked logit has weight exactly 0: it is not left to
+exp(MASKED - maximum), which is 1 in a row that sees nothing. The output of such a row is 0, and so are its gradients (see `log_sum`).
 """
 
 import functools
@@ -12,31 +25,34 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-MASKED = -1e10  # T5X's logit of what is hidden; finite, so that a row in which everything is masked stays finite
+MASKED = -1e10  # T5X's logit of a hidden key; finite, so that a row in which all keys are hidden has no NaN
 
 
 class Inputs(NamedTuple):
-    """What attention computes from; T, S and N are whole blocks. A query at position t sees a key of its segment whose first_BS <= t."""
+    """Padded inputs of attention: T and S are multiples of the tile's sizes, K a power of two, N is T + S.
+
+    A query at position t sees a key if their segments are equal and the key's first_BS <= t.
+    """
 
     q_BHTK: jax.Array
     k_BHSK: jax.Array
     v_BHSK: jax.Array
     q_segments_BT: jax.Array
     kv_segments_BS: jax.Array
-    first_BS: jax.Array  # the first query position that may see a key: T for padding, 0 without causality
+    first_BS: jax.Array  # int32, the first query position that may see the key: T for padding, 0 without causality
     bias_HN: jax.Array | None
 
 
 class Tiling(NamedTuple):
-    """How many queries and keys a block has, and whether keys later than a query are hidden always, so that blocks of them are skipped."""
+    """Sizes of a tile of scores, and whether keys later than the query are always hidden, so that loops may end at the diagonal."""
 
-    targets: int
-    sources: int
+    targets: int  # queries of a tile
+    sources: int  # keys of a tile
     triangular: bool
 
 
 class Gradients(NamedTuple):
-    """The gradients of `Inputs`, float32 or in the inputs' dtypes."""
+    """Gradients of `Inputs`, float32 or in the inputs' dtypes."""
 
     q_BHTK: jax.Array
     k_BHSK: jax.Array
@@ -45,10 +61,11 @@ class Gradients(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """An implementation.
+    """An implementation of attention in blocks; the module's docstring explains log_sum and delta.
 
-    forward: (inputs, tiling) -> out_BHTK in v's dtype, and log_sum_BHT, float32: the logarithm of each row's sum of exponentials.
-    backward: (inputs, tiling, log_sum_BHT, delta_BHT, grad_BHTK) -> gradients; delta is the row's sum of output times its gradient.
+    Args:
+        forward: (inputs, tiling) -> (out_BHTK in v's dtype, log_sum_BHT in float32).
+        backward: (inputs, tiling, log_sum_BHT, delta_BHT, grad_BHTK) -> gradients, where grad is the output's.
     """
 
     forward: Callable[[Inputs, Tiling], tuple[jax.Array, jax.Array]]
@@ -68,12 +85,28 @@ def attend(
     *,
     causal: bool,
 ) -> jax.Array:
-    """Attend as `flanlite.model.attention.attention` does, in blocks of (at least, at most) so many queries and keys."""
+    """Attend as `attention.attention` does, block by block.
+
+    Args:
+        kernels: the implementation.
+        blocks: the least and the most queries and keys of a block.
+        q_BTHK: queries; this and the other arrays are those of `attention.attention`.
+        k_BSHK: keys.
+        v_BSHK: values.
+        q_segments_BT: segment of each query.
+        kv_segments_BS: segment of each key.
+        kv_prefix_BS: True for keys that all queries of their segment see; None without such keys.
+        bias_HN: the bias by distance, or None.
+        causal: hide keys at later positions than the query.
+
+    Returns:
+        out_BTHK in v's dtype.
+    """
     (B, T), S = q_segments_BT.shape, k_BSHK.shape[1]
     tiling = Tiling(block_size(T, *blocks), block_size(S, *blocks), causal and kv_prefix_BS is None)
     more_T, more_S = -T % tiling.targets, -S % tiling.sources
     K = q_BTHK.shape[3]
-    more_K = max(16, 1 << (K - 1).bit_length()) - K  # a power of two, as Triton wants
+    more_K = max(16, 1 << (K - 1).bit_length()) - K  # Triton takes powers of two only
     first_BS = jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32) if causal else jnp.zeros(S, jnp.int32), (B, S))
     if causal and kv_prefix_BS is not None:
         first_BS = jnp.where(kv_prefix_BS, 0, first_BS)
@@ -95,7 +128,7 @@ def attend(
 
 
 def block_size(length: int, least: int, most: int) -> int:
-    """Choose a power of two, no larger than holds the length."""
+    """Return the least power of two that holds the length, within the bounds `least` and `most`."""
     return min(most, max(least, 1 << (length - 1).bit_length()))
 
 
@@ -123,27 +156,37 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def log_sum(max_: jax.Array, sum_: jax.Array) -> jax.Array:
-    """Combine a row's running maximum and sum; a row that sees nothing has sum 0 and gets a value that keeps its gradients at 0."""
+    """Compute the logarithm of a row's sum of exponentials from its running maximum and sum.
+
+    A row that sees nothing has the sum 0. It gets +1e10, so that exp(logit - log_sum) is 0 and the row has no gradient.
+    """
     return jnp.where(sum_ > 0.0, max_ + jnp.log(jnp.maximum(sum_, jnp.finfo(jnp.float32).tiny)), -MASKED)
 
 
 def visible_blocks(inputs: Inputs, tiling: Tiling) -> jax.Array:
-    """Compute int32 [B, blocks of queries, blocks of keys]: 0 where no query of the block can see a key, judged by ranges of segments."""
+    """Compute an int32 array [B, blocks of queries, blocks of keys], 0 where no query of the one block can see a key of the other.
+
+    A block of scores counts as visible if the ranges of segments of its queries and keys overlap, and its last query comes at or after the
+    least first_BS of its keys. So a visible block may still be masked everywhere, but a block with 0 is masked for certain.
+    """
     B, T = inputs.q_segments_BT.shape
     q = inputs.q_segments_BT.reshape(B, -1, 1, tiling.targets)
     kv = inputs.kv_segments_BS.reshape(B, 1, -1, tiling.sources)
     last = jnp.arange(tiling.targets - 1, T, tiling.targets)[None, :, None]
     first = inputs.first_BS.reshape(B, 1, -1, tiling.sources).min(axis=-1)
-    none = jnp.iinfo(jnp.int32).max
+    none = jnp.iinfo(jnp.int32).max  # padding (segment 0) must not lower the range
     lowest = jnp.maximum(jnp.where(q > 0, q, none).min(axis=-1), jnp.where(kv > 0, kv, none).min(axis=-1))
     highest = jnp.minimum(q.max(axis=-1), kv.max(axis=-1))
     return ((lowest <= highest) & (first <= last)).astype(jnp.int32)
 
 
 def spread_bias(bias_HN: jax.Array, length: int) -> jax.Array:
-    """Spread biases by distance to bias_HTS, T = `length` and S = N - T: a reshape, whose gradient needs no scatter.
+    """Expand biases by distance to bias_HTS, with T = `length` and S = N - T.
 
-    The first of the N is of distance 1 - T (key position minus query position), the last but one of S - 1, and the last is never read.
+    Entry n of bias_HN belongs to the distance n + 1 - T, key position minus query position. So the distances go from 1 - T to S - 1, and
+    the last entry is never read. Row t of the result is bias_HN from T - 1 - t on: each row begins one entry before the row above.
+    Repeating bias_HN T times, and reading the flat array in rows of N - 1 in place of N, shifts row t by t entries, which gives just that.
+    It is a broadcast, two reshapes and slices, so its gradient needs no scatter, which is slow on accelerators.
     """
     heads, n = bias_HN.shape
     rows_HTN = jnp.broadcast_to(bias_HN[:, None], (heads, length, n))

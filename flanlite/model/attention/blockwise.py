@@ -1,4 +1,10 @@
-"""Attention in pure JAX whose memory grows with the length, not with its square, on any platform."""
+"""Attention in blocks in pure JAX, for any platform: its memory grows with the length, not with the square of the length.
+
+Two nested loops go over tiles of scores. Forward has queries outside and keys inside, so that a block of queries ends with its softmax
+finished. Backward has keys outside and queries inside: the gradients of a block of keys stay in the inner loop's carry, those of queries
+are added up in the outer loop's carry, in place. With `Tiling.triangular` the inner loop runs over the tiles on one side of the diagonal
+only. A tile has all rows and heads: XLA computes it as one batched product.
+"""
 
 import functools
 
@@ -9,7 +15,7 @@ from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, 
 
 
 def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
-    """Go over blocks of queries, and for each over the blocks of keys that it may see, with running maximum and sum (arXiv:2112.05682)."""
+    """Compute the output and log_sum, with a running maximum and sum over blocks of keys (Rabe and Staats 2021, arXiv:2112.05682)."""
     B, H, T, K = inputs.q_BHTK.shape
 
     def of_queries(i: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -20,12 +26,13 @@ def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
             higher_BHT = jnp.maximum(max_BHT, logits_BHTS.max(axis=-1))
             weights_BHTS = jnp.where(mask_BTS[:, None], jnp.exp(logits_BHTS - higher_BHT[..., None]), 0.0)
             v_BHSK = _block(inputs.v_BHSK, j, tiling.sources)
-            scale_BHT = jnp.exp(max_BHT - higher_BHT)
+            scale_BHT = jnp.exp(max_BHT - higher_BHT)  # moves what was summed before to the new maximum
             sum_BHT = sum_BHT * scale_BHT + weights_BHTS.sum(axis=-1)
             return higher_BHT, sum_BHT, acc_BHTK * scale_BHT[..., None] + _dot('BHTS,BHSK->BHTK', weights_BHTS, v_BHSK)
 
         zeros_BHT = jnp.zeros((B, H, tiling.targets), jnp.float32)
         start = (zeros_BHT + MASKED, zeros_BHT, jnp.zeros((B, H, tiling.targets, K), jnp.float32))
+        # Triangular: the last block of keys is the one that holds the position of the block's last query.
         stop = jnp.minimum(((i + 1) * tiling.targets - 1) // tiling.sources + 1, num_sources) if tiling.triangular else num_sources
         max_BHT, sum_BHT, acc_BHTK = jax.lax.fori_loop(0, stop, add, start)
         out_BHTK = acc_BHTK / jnp.where(sum_BHT > 0.0, sum_BHT, 1.0)[..., None]
@@ -37,7 +44,7 @@ def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
 
 
 def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array) -> Gradients:
-    """Go over blocks of keys, and for each over the blocks of queries that may see it; the scores are computed again."""
+    """Compute the gradients from scores that are computed again, tile by tile."""
     B, H, S, K = inputs.k_BHSK.shape
     num_targets = inputs.q_BHTK.shape[2] // tiling.targets
     ones_B = jnp.ones(B, jnp.float32)
@@ -55,11 +62,13 @@ def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: 
             dq = take(dq_BHTK) + _dot('BHTS,BHSK->BHTK', dlogits_BHTS, _block(inputs.k_BHSK, j, tiling.sources))
             dq_BHTK = jax.lax.dynamic_update_slice_in_dim(dq_BHTK, dq, i * tiling.targets, axis=2)
             if dbias_HN is not None:
-                dbias_HTS = jnp.einsum('B,BHTS->HTS', ones_B, dlogits_BHTS, precision='highest')  # as in attention._add_bias
+                # A product with ones sums over rows, as in `attention._add_bias`; the VJP of `spread_bias` sums along diagonals.
+                dbias_HTS = jnp.einsum('B,BHTS->HTS', ones_B, dlogits_BHTS, precision='highest')
                 dbias_HN += jax.vjp(lambda bias_HN: _bias(bias_HN, tiling, inputs, i, j), inputs.bias_HN)[1](dbias_HTS)[0]
             return dq_BHTK, dbias_HN, dk_BHSK, dv_BHSK
 
         zeros_BHSK = jnp.zeros((B, H, tiling.sources, K), jnp.float32)
+        # Triangular: the first block of queries is the one that holds the position of the block's first key.
         start = jnp.minimum(j * tiling.sources // tiling.targets, num_targets) if tiling.triangular else 0
         *carry, dk_BHSK, dv_BHSK = jax.lax.fori_loop(start, num_targets, add, (*carry, zeros_BHSK, zeros_BHSK))
         return tuple(carry), (dk_BHSK, dv_BHSK)
@@ -74,18 +83,19 @@ KERNELS = Kernels(forward, backward)
 
 
 def _block(x: jax.Array, number: jax.Array, size: int) -> jax.Array:
-    """Take a block of a [B, S] array, or along axis 2 of a larger one."""
+    """Take block `number` along the last axis of a [B, S] array, or along axis 2 of a larger array."""
     return jax.lax.dynamic_slice_in_dim(x, number * size, size, axis=min(2, x.ndim - 1))
 
 
 def _dot(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Multiply in the dtype of `b`, with a float32 result."""
     return jnp.einsum(spec, a.astype(b.dtype), b, preferred_element_type=jnp.float32)
 
 
 def _logits(
     inputs: Inputs, tiling: Tiling, i: jax.Array, j: jax.Array, bias_HN: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_BHTS of one block, and mask_BTS: which of its queries see which of its keys."""
+    """Compute logits_BHTS of the tile of query block i and key block j, and mask_BTS: True where its queries see its keys."""
     logits_BHTS = _dot('BHTK,BHSK->BHTS', _block(inputs.q_BHTK, i, tiling.targets), _block(inputs.k_BHSK, j, tiling.sources))
     if bias_HN is not None:
         logits_BHTS += _bias(bias_HN, tiling, inputs, i, j)[None]
@@ -95,6 +105,10 @@ def _logits(
 
 
 def _bias(bias_HN: jax.Array, tiling: Tiling, inputs: Inputs, i: jax.Array, j: jax.Array) -> jax.Array:
-    """Spread the biases of one block: bias_HTS."""
+    """Expand the biases of one tile to bias_HTS.
+
+    The tile's own distances are a window of bias_HN. It begins at the distance from the tile's last query to its first key, entry
+    T - 1 - (last query) + (first key).
+    """
     start = inputs.q_BHTK.shape[2] - (i + 1) * tiling.targets + j * tiling.sources
     return spread_bias(jax.lax.dynamic_slice_in_dim(bias_HN, start, tiling.targets + tiling.sources, axis=1), tiling.targets)

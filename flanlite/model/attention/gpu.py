@@ -1,7 +1,10 @@
-"""Attention as Pallas kernels for NVIDIA GPUs, through Triton; the bias of a tile is looked up by distance inside.
+"""Attention as Pallas kernels for NVIDIA GPUs, through Triton.
 
 These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto' does not choose them.
-Every sum has one order, so that results repeat bit for bit: no atomic additions.
+
+A program has a block of queries (or keys) of one row and head, and a loop over the blocks of keys (or queries). It looks up the bias of a
+tile by distance. Backward is three kernels, for queries, for keys and values, and for the bias. Each computes the scores again, so that
+each gradient is summed by a single program: there are no atomic additions, every sum has one order, and results repeat bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +17,20 @@ from jax.experimental.pallas import triton as plgpu
 
 from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, spread_bias, visible_blocks
 
-BLOCKS = (64, 64)  # queries and keys a block alike, so that blocks on a diagonal have the same biases
+BLOCKS = (64, 64)  # least and most; blocks of queries and of keys are equal, so that tiles on a diagonal of tiles have the same biases
 ROWS, KEYS, NORMAL = (((1,), (1,)), ((), ())), (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ()))  # the axes that a product contracts
 
 Ref = Any  # a Pallas reference to memory
 
 
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
-    """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
+    """Compute out_BHTK and log_sum_BHT, a program for each row, head and block of queries.
+
+    Args:
+        inputs: padded to whole blocks.
+        tiling: its two sizes are equal.
+        interpret: run in Pallas's interpreter, for tests.
+    """
     B, H, T, K = inputs.q_BHTK.shape
     n = tiling.targets
 
@@ -62,7 +71,16 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
 def backward(
     inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
 ) -> Gradients:
-    """Compute the scores again: by blocks of queries for theirs, by blocks of keys for theirs, by diagonals of blocks for the bias's."""
+    """Compute the gradients: of queries by blocks of queries, of keys and values by blocks of keys, of the bias by diagonals of tiles.
+
+    Args:
+        inputs: padded to whole blocks.
+        tiling: its two sizes are equal.
+        log_sum_BHT: see `blocks`.
+        delta_BHT: see `blocks`.
+        grad_BHTK: the output's gradient.
+        interpret: run in Pallas's interpreter, for tests.
+    """
     rows = [grad_BHTK, log_sum_BHT, delta_BHT]
     dq_BHTK = _queries_backward(inputs, tiling, rows, interpret)
     dk_BHSK, dv_BHSK = _keys_backward(inputs, tiling, rows, interpret)
@@ -117,12 +135,17 @@ def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
 
 
 def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
-    """Add up the blocks of each diagonal of blocks, over all rows; XLA sums those along their own diagonals."""
+    """Compute the bias's gradient.
+
+    All tiles (i, j) with the same j - i have the same distances at the same places. A program adds up the dlogits of one such diagonal of
+    tiles over all rows of the batch. Outside the kernel XLA sums each resulting [n, n] tile along its diagonals, by the transpose of
+    `spread_bias`, to a window of 2 n distances. The windows of neighbouring diagonals overlap by n and are added.
+    """
     (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
     num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
 
     def kernel(visible_ref: Ref, *refs: Ref) -> None:
-        shift = pl.program_id(1) - (num_T - 1)
+        shift = pl.program_id(1) - (num_T - 1)  # j - i of this diagonal
 
         def visible(step: jax.Array) -> jax.Array:
             b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
@@ -140,7 +163,7 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
     tiles = _call(kernel, (H, diagonals), inputs, tiling, rows, [(spec, shape)], interpret)[0]
     windows = jax.ShapeDtypeStruct((H * diagonals, 2 * n), jnp.float32)
     (windows,) = jax.linear_transpose(lambda bias: spread_bias(bias, n), windows)(tiles.reshape(H * diagonals, n, n))
-    low, high = jnp.split(windows.reshape(H, diagonals, 2 * n), 2, axis=-1)  # a window reaches over its own n distances and the next
+    low, high = jnp.split(windows.reshape(H, diagonals, 2 * n), 2, axis=-1)  # a window covers n distances of its own and n of the next
     return (jnp.pad(low, ((0, 0), (0, 1), (0, 0))) + jnp.pad(high, ((0, 0), (1, 0), (0, 0)))).reshape(H, T + S)
 
 
@@ -153,7 +176,19 @@ def _call(
     outs: Sequence[tuple[pl.BlockSpec, jax.ShapeDtypeStruct]],
     interpret: bool,
 ) -> Sequence[jax.Array]:
-    """Call a kernel on one row and head, or on one head (a grid of two axes); it takes its blocks itself."""
+    """Call a kernel for every position of a grid.
+
+    A kernel gets references to whole arrays of its row and head, and loads the blocks that it needs itself.
+
+    Args:
+        kernel: takes references to the visible blocks, the arrays of `inputs`, `rows` and the results.
+        grid: (rows, heads, blocks) or (heads, diagonals); with the latter, references hold all rows.
+        inputs: of attention.
+        tiling: of attention.
+        rows: more arrays [B, H, T, ...].
+        outs: block and shape of each result.
+        interpret: run in Pallas's interpreter.
+    """
     with_rows = len(grid) == 2
 
     def spec(x: jax.Array | None, *, of_row: bool, of_head: bool) -> pl.BlockSpec | None:
@@ -185,7 +220,7 @@ def _call(
 
 
 def _over(count: int, visible: Callable, add: Callable, start: Any) -> Any:
-    """Fold `add(step, carry)` over those steps whose block has something to see."""
+    """Fold `add(step, carry)` over the steps whose block `visible` says is not masked everywhere."""
     return jax.lax.fori_loop(0, count, lambda step, carry: jax.lax.cond(visible(step) > 0, lambda: add(step, carry), lambda: carry), start)
 
 
@@ -194,7 +229,16 @@ def _block(number: jax.Array, n: int) -> pl.Slice:
 
 
 def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_TS of a block, and which of its queries see which of its keys; `row` is the row where references have all."""
+    """Compute logits_TS of the tile of query block i and key block j, and mask_TS: True where its queries see its keys.
+
+    Args:
+        refs: the arrays of `Inputs`, and maybe more.
+        n: queries and keys of a block.
+        T: number of queries, padded.
+        i: block of queries.
+        j: block of keys.
+        row: (row of the batch,) where references hold all rows, else ().
+    """
     q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = refs[:7]
     logits_TS = _dot(q_ref[(*row, _block(i, n), slice(None))], k_ref[(*row, _block(j, n), slice(None))], ROWS)
     position_T, position_S = i * n + jnp.arange(n), j * n + jnp.arange(n)
@@ -205,7 +249,7 @@ def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row
 
 
 def _dlogits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
-    """Compute weights_TS of a block, and the gradient of its logits."""
+    """Compute weights_TS of a tile, and the gradient of its logits; the arguments are those of `_logits`."""
     v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[7:]
     logits_TS, mask_TS = _logits(refs, n, T, i, j, row)
     weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - log_sum_ref[(*row, _block(i, n))][:, None]), 0.0)

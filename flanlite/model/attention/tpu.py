@@ -1,9 +1,18 @@
-"""Attention as Pallas kernels for TPU, forward and backward; each tile of the bias is built inside from the head's biases by distance.
+"""Attention as Pallas kernels for TPU, one forward and one backward.
 
-Arrays are transposed, with positions along lanes: a head dimension of 64 fills its tiles then, and what belongs to a query (maximum, sum,
-segment) is one row. So a tile of scores is [keys, queries], and its biases, in the order of query position minus key position, lie a lane
-further right in each row than in the one above. `ROWS` rows come so from outside; by doubling they become a tile, and by halving a tile's
-gradient becomes them. (A strided rotation would do the first, but TPU v4 has none.)
+Layout. A TPU register has 8 sublanes (rows) of 128 lanes (columns). Arrays are transposed, so that positions lie along lanes: a head
+dimension of 64 then fills sublanes without waste, and what belongs to a query (maximum, sum, segment) is one row. So a tile of scores is
+[keys, queries], logits_ST.
+
+Bias. A kernel builds each tile of the bias from the head's biases by distance, in the order of query position minus key position. In a tile
+[keys, queries] the distance falls by one from each row to the next, so each row is the row above, moved one lane to the right.
+`_operands` passes in the first `ROWS` rows, each moved by its number. `_spread_diagonals` makes a tile of them by doubling: the lower half
+is the upper half, moved right by as many lanes as it has rows. `_sum_diagonals` is the transpose, for the gradient: it adds the lower
+half, moved left, to the upper one, until `ROWS` rows are left. (A strided rotation would do the former in one operation, but TPU v4 has
+none.)
+
+Skipping. `visible_blocks` is prefetched to scalar memory, and a grid position whose tile is masked everywhere computes nothing. Its blocks
+are still loaded.
 """
 
 import functools
@@ -17,15 +26,24 @@ from jax.experimental.pallas import tpu as pltpu
 
 from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, visible_blocks
 
-BLOCKS = (128, 512)  # queries and keys a block, at least and at most
-ROWS = 8  # sublanes: of the biases, row r lies r lanes to the right
+BLOCKS = (128, 512)  # least and most queries and keys of a block
+ROWS = 8  # sublanes of a register; row r of the biases is moved r lanes to the right
 FIRST, SECOND, BOTH = (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())), (((1,), (1,)), ((), ()))  # the axes that a product contracts
 
 Ref = Any  # a Pallas reference to memory
 
 
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
-    """Go over blocks of keys with running maximum and sum; a program for each block of queries of each head."""
+    """Compute out_BHTK and log_sum_BHT.
+
+    The grid is (rows, heads, blocks of queries, blocks of keys). The last axis is sequential: maximum, sum and output of a block of queries
+    stay in scratch memory while it runs.
+
+    Args:
+        inputs: padded to whole blocks.
+        tiling: sizes of a tile.
+        interpret: run in Pallas's interpreter, for tests.
+    """
     B, H, T, K = inputs.q_BHTK.shape
     bt, grid = tiling.targets, (B, H, T // tiling.targets, inputs.k_BHSK.shape[2] // tiling.sources)
     in_specs = _specs(inputs, tiling, order=lambda b, h, i, j: (b, h, i, j))
@@ -80,10 +98,19 @@ def _forward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None
 def backward(
     inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
 ) -> Gradients:
-    """Compute the scores once more, and all four gradients from them.
+    """Compute the scores again, and all four gradients from them.
 
-    Heads one after the other, of each head the rows, of each row the blocks of keys, and for those the blocks of queries. So the gradients
-    of a head's biases stay in fast memory for all its rows, those of a row's queries for all its keys (K x T x 8 bytes).
+    The grid is (heads, rows, blocks of keys, blocks of queries), all but the heads sequential. In this order each gradient stays in fast
+    memory until it is complete: a head's bias gradient for all rows, a row's query gradient for all its keys (at most K x T x 8 bytes, for
+    the float32 sum and the result), and a block of keys' gradients for all blocks of queries.
+
+    Args:
+        inputs: padded to whole blocks.
+        tiling: sizes of a tile.
+        log_sum_BHT: see `blocks`.
+        delta_BHT: see `blocks`.
+        grad_BHTK: the output's gradient.
+        interpret: run in Pallas's interpreter, for tests.
     """
     (B, H, T, K), S = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2]
     (bt, bs), grid = tiling[:2], (H, B, S // tiling.sources, T // tiling.targets)
@@ -127,6 +154,7 @@ def backward(
     )
     dbias_HN = None
     if has_bias:
+        # Move row r back by r lanes, add the rows up, and restore the order of key position minus query position.
         padded_H8N = jnp.pad(dbias_H8N, ((0, 0), (0, 0), (0, ROWS)))
         dbias_HN = sum(padded_H8N[:, r, r : r + T + S] for r in range(ROWS))[:, ::-1]
     return Gradients(*(x.swapaxes(2, 3) for x in (dq_BHKT, dk_BHKS, dv_BHKS)), dbias_HN)
@@ -179,7 +207,7 @@ KERNELS = Kernels(forward, backward)
 
 
 def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
-    """Transpose the inputs for the kernels, and order biases by query position minus key position."""
+    """Transpose the inputs for the kernels, and make the `ROWS` moved rows of biases, ordered by query position minus key position."""
     q_BHKT, k_BHKS, v_BHKS = (x.swapaxes(2, 3) for x in inputs[:3])
     bias_H8N = None
     if inputs.bias_HN is not None:
@@ -190,7 +218,13 @@ def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
 
 
 def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[pl.BlockSpec | None]:
-    """Say which block of each operand a program needs; `order` gives (row, head, block of queries, block of keys) of a grid position."""
+    """Return the block of each operand that a grid position needs.
+
+    Args:
+        inputs: of attention.
+        tiling: sizes of a tile.
+        order: maps a grid position to (row, head, block of queries, block of keys).
+    """
     K = inputs.q_BHTK.shape[3]
 
     def spec(shape: tuple[int, ...], pick: Callable[..., tuple]) -> pl.BlockSpec:
@@ -210,7 +244,7 @@ def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[
 
 
 def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref]) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_ST of a block, and which of its queries see which of its keys."""
+    """Compute logits_ST of the tile of query block i and key block j, and mask_ST: True where its queries see its keys."""
     q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = inputs
     bs, bt = k_ref.shape[-1], q_ref.shape[-1]
     logits_ST = _dot(k_ref[0, 0], q_ref[0, 0], FIRST)
@@ -221,19 +255,26 @@ def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref])
 
 
 def _window(i: jax.Array, j: jax.Array, bt: int, bs: int, num_sources: int) -> pl.Slice:
-    """Find the biases of a block: those of e from 1 - bs to bt - 1, and one before, beyond the block's own offset."""
+    """Return the window of the biases that a tile needs: bt + bs distances.
+
+    Relative to the tile, distances go from 1 - bs (its first query, its last key) to bt - 1. The window begins one entry earlier, so that
+    its start and length are multiples of 128 lanes.
+    """
     return pl.ds(pl.multiple_of(i * bt + (num_sources - 1 - j) * bs, 128), bt + bs)
 
 
 def _spread_diagonals(x_8N: jax.Array, bs: int) -> jax.Array:
-    """Spread `ROWS` rows of biases to a tile of `bs` rows, doubling them: the lower half is the upper moved right."""
+    """Make a tile of `bs` rows from `ROWS` rows of biases by doubling: the lower half is the upper half, moved right.
+
+    `roll` moves lanes around the end; what comes in from there lies in the first `bs` lanes, which are cut off.
+    """
     while x_8N.shape[0] < bs:
         x_8N = jnp.concatenate([x_8N, pltpu.roll(x_8N, x_8N.shape[0], axis=1)], axis=0)
     return x_8N[:, bs:]
 
 
 def _sum_diagonals(x_ST: jax.Array) -> jax.Array:
-    """Add up a tile along its diagonals into `ROWS` rows, halving it: the lower half is moved left onto the upper."""
+    """Sum a tile along its diagonals into `ROWS` rows by halving: the lower half, moved left, is added to the upper half."""
     x = jnp.concatenate([jnp.zeros((x_ST.shape[0], x_ST.shape[0]), x_ST.dtype), x_ST], axis=1)
     while x.shape[0] > ROWS:
         half, n = x.shape[0] // 2, x.shape[1]
