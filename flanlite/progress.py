@@ -10,12 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
-SECONDS_BETWEEN_LINES = 20.0  # of a bar, where there is no terminal
-QUIET_SECONDS = 10  # between lines where there is no terminal
+SECONDS_BETWEEN_LINES = 20.0  # that `progress_bar` waits before another line, without a terminal
+QUIET_SECONDS = 10  # that `BuildProgress` waits, likewise
 
 
 class BuildProgress:
-    """Shows how far a build is: a bar on a terminal, else a line now and then; nothing where nothing is built."""
+    """Shows the progress of a build: a bar on a terminal, elsewhere a line now and then; nothing if there is nothing to build.
+
+    Args:
+        title: comes before the bar and every line.
+        total: the number of tasks to build.
+    """
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done, self.examples = title, total, 0, 0
@@ -36,7 +41,7 @@ class BuildProgress:
             self.tell(f'{self.done} of {self.total} tasks, {self.examples:,} examples in {time.monotonic() - self.started:.1f} s')
 
     def advance(self, examples: int, task: bool = False) -> None:
-        """Count examples that were written, or a task that is finished; any thread may call it."""
+        """Count examples that were written and, with `task`, one finished task; any thread may call this."""
         with self.lock:
             self.examples += examples
             self.done += task
@@ -50,10 +55,8 @@ class BuildProgress:
         CONSOLE.print(f'{self.title}: {text}', markup=False)
 
 
-
-
 def duration(seconds: float) -> str:
-    """Write a duration as m:ss or h:mm:ss."""
+    """Return a duration as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
@@ -61,7 +64,13 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress_bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Show how much of some work is done; the body calls the function it gets with each number of units done."""
+    """Show how much of some work is done. The body gets a function, and calls it with the number of units that were done since.
+
+    Args:
+        label: comes before the bar and every line.
+        total: the number of units to do.
+        unit: the name of a unit, in the plural.
+    """
     if CONSOLE.is_terminal:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(TextColumn('{task.description}'), *columns, console=CONSOLE, transient=True) as bar:

@@ -1,1 +1,1 @@
-"""The collections: `flanlite.mixtures.NAME` defines one, and importing it registers its data sets. Nothing is imported from here."""
+"""The collections. Each is a package `flanlite.mixtures.NAME` that registers its data sets when it is imported; none is imported here."""

@@ -1,7 +1,7 @@
 """FLAN 2021 (Wei et al., "Finetuned language models are zero-shot learners"): its data sets, with ten templates each in our own words.
 
-Names are those of FLAN's release, and so are their order, splits and caps. `lineage` names collections that somebody made and annotated;
-the web as a whole, or Wikipedia, is no lineage.
+Names, order, splits and caps are those of FLAN's release. `lineage` names corpora that somebody collected and annotated; the whole web, or
+Wikipedia, does not count as lineage.
 """
 
 import dataclasses
@@ -56,7 +56,8 @@ COLLECTION = Collection(
     max_rate=3_000,
 )
 
-# Two slips of the release touch what is trained or scored; docs/data.md says which, and which of its slips cannot be made here.
+# Two mistakes of the release change what is trained on or scored; docs/data.md lists them, and those that cannot happen here. `FAITHFUL`
+# has both of them, `FIXED` has neither.
 FAITHFUL = dataclasses.replace(
     COLLECTION,
     name='flan2021_faithful',

@@ -25,7 +25,7 @@ ARC_TEMPLATES = (
 
 
 def arc(name: str, config: str, train_examples: int, test_examples: int) -> DatasetSpec:
-    """Describe one of ARC's two sets."""
+    """Make the data set of one of ARC's two sets."""
     return DatasetSpec(
         name=name,
         cluster='closed_book_qa',
@@ -90,8 +90,8 @@ NATURAL_QUESTIONS = DatasetSpec(
     ),
 )
 
-# TriviaQA: questions of quiz players, with all names by which the answer is known. The texts that come with it are not shown; TFDS has the
-# same questions without them as trivia_qa/rc.nocontext.
+# TriviaQA: questions of quiz players, with all names by which the answer is known. The documents that come with it are not shown; TFDS has
+# the same questions without them as trivia_qa/rc.nocontext.
 #     question  Which Skerry lighthouse keeper wrote the novel "The Granite Year"?
 #     answers   Agnes Tolland / Tolland / Agnes Maud Tolland
 TRIVIA_QA = DatasetSpec(

@@ -132,8 +132,8 @@ PIQA = DatasetSpec(
     ),
 )
 
-# Story Cloze: which of two sentences ends a story of five? There is no training set with two endings, so as in FLAN the validation set
-# serves to train. TFDS reads files that one has to ask the authors for.
+# Story Cloze: which of two sentences ends a story of five sentences? There is no training set with two endings, so the validation set is
+# trained on, as in FLAN. TFDS reads files that the authors give on request.
 #     story    Tom wanted to bake for his sister. He had never baked before. He read the salt's label as sugar. The cake looked splendid.
 #     options  His sister took one bite and reached for the water. / His sister asked him for the recipe.
 #     answer   His sister took one bite and reached for the water.

@@ -1,14 +1,14 @@
-"""Conversational question answering: questions that come up one after the other in a conversation about a text. Two of FLAN's data sets."""
+"""Conversational question answering: questions that follow each other in a conversation about a text. Two of FLAN's data sets."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import Tfds
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 
-NO_ANSWER = 'CANNOTANSWER'  # stands in QuAC for an answer, and also at the end of each text
+NO_ANSWER = 'CANNOTANSWER'  # QuAC's answer where there is none; it also ends each text
 
-# QuAC: a student, who knows a heading only, asks about a section of Wikipedia, and a teacher quotes from it. As in FLAN, each question by
-# itself, without those that came before it.
+# QuAC: a student who only knows the heading asks about a section of Wikipedia, and a teacher quotes from it. As in FLAN, each question
+# stands alone, without those before it.
 #     title       Agnes Tolland
 #     background  Agnes Tolland (1921-1998) was a Scottish lighthouse keeper.
 #     section     At Skerry Point

@@ -1,6 +1,6 @@
 """Natural language inference: is a statement true, given a text? Seven of FLAN's data sets, in ten configurations.
 
-With three answers, "no" says that the statement is false, not that it fails to follow; the templates ask accordingly.
+Where there are three answers, "no" means that the statement is false, not merely that it does not follow; the templates ask accordingly.
 """
 
 from flanlite.data.specs import text
@@ -113,7 +113,7 @@ ANLI_TEMPLATES = (
 
 
 def anli(number: int, train_examples: int, test_examples: int, lineage: tuple[str, ...]) -> DatasetSpec:
-    """Describe one of ANLI's rounds."""
+    """Make the data set of one of ANLI's rounds."""
     return DatasetSpec(
         name=f'anli_r{number}',
         cluster='nli',
@@ -163,7 +163,7 @@ MNLI_TEMPLATES = (
 
 
 def mnli(kind: str, test_examples: int) -> DatasetSpec:
-    """Describe MultiNLI with one of its validation sets: `matched` has the genres of the training data, `mismatched` others."""
+    """Make the data set of MultiNLI with one of its validation sets: `matched` has the genres of the training data, `mismatched` others."""
     return DatasetSpec(
         name=f'mnli_{kind}',
         cluster='nli',
@@ -189,7 +189,7 @@ def mnli(kind: str, test_examples: int) -> DatasetSpec:
 MNLI_MATCHED = mnli('matched', 9_815)
 MNLI_MISMATCHED = mnli('mismatched', 9_832)
 
-# QNLI: does a sentence of an encyclopedia hold the answer to a question? SQuAD, cut into sentences.
+# QNLI: does a sentence of an encyclopedia contain the answer to a question? Made from SQuAD, cut into sentences.
 #     question  When did the tower lose its roof?
 #     sentence  The tower was begun in 1420 and finished forty years later.
 #     answer    no

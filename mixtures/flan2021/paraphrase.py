@@ -51,7 +51,7 @@ GLUE_MRPC = DatasetSpec(
     ),
 )
 
-# Quora Question Pairs: does a question that was put to a web page stand there already, in other words?
+# Quora Question Pairs: do two questions to a web page ask the same thing in other words?
 #     question1  How do I get rust off a garden gate?
 #     question2  What removes rust from an iron gate?
 #     answer     yes
@@ -99,8 +99,8 @@ GLUE_QQP = DatasetSpec(
     ),
 )
 
-# PAWS: pairs of sentences that share nearly all their words, made by swapping words and by translating there and back. The labelled pairs
-# from Wikipedia, split into tokens (TFDS's first configuration).
+# PAWS: pairs of sentences that share nearly all their words, made by swapping words, and by translating them back and forth. These are the
+# labelled pairs from Wikipedia, split into tokens (TFDS's first configuration).
 #     sentence1  In 1904 the mill was sold by Harrow to the town of Skerry .
 #     sentence2  In 1904 the mill was sold by the town of Skerry to Harrow .
 #     answer     no

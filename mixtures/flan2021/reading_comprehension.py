@@ -99,8 +99,8 @@ MULTIRC = DatasetSpec(
     ),
 )
 
-# OpenBookQA: elementary science that asks for one more step than the book's facts give. FLAN counts it as reading comprehension and shows
-# the book's fact; not every copy of the data has the facts, so these templates do without.
+# OpenBookQA: questions on elementary science that need one more step than the book's facts. FLAN counts it as reading comprehension, and
+# shows the book's fact. Not every copy of the data has the facts, so these templates do not use them.
 #     question  A stone that lies in the sun all day will in the evening be
 #     options   damp / warm / lighter / magnetic
 #     answer    warm
@@ -184,8 +184,8 @@ SQUAD_V1 = DatasetSpec(
     ),
 )
 
-# SQuAD 2.0: SQuAD 1.1 with as many questions again for which the paragraph has no answer, only something that looks like one. What to reply
-# to those is a field of its own, so that every template can tell it.
+# SQuAD 2.0: SQuAD 1.1, and about half as many questions more that the paragraph does not answer, although it has something that looks like
+# an answer. What to reply to these is a field of its own, so that every template can state it.
 #     title      Skerry Point
 #     context    The first tower was lit in 1811. A storm destroyed it, and the present one, of granite, dates from 1856.
 #     question   What was the first tower made of?
@@ -240,9 +240,8 @@ SQUAD_V2 = DatasetSpec(
     ),
 )
 
-# DROP: questions about a passage whose answers take counting, sums or comparing. An answer is a number, a date or some words of the
-# passage; of several spans, TFDS keeps the first. It calls the validation split "dev", and leaves an answer empty that is a date without
-# a day.
+# DROP: questions about a passage that need counting, sums or comparisons. An answer is a number, a date or some words of the passage; of
+# several spans, TFDS keeps the first. TFDS calls the validation split "dev", and leaves the answer empty if it is a date without a day.
 #     passage   In the autumn of 1874 the fleet lost 11 boats, and 4 more in the spring. Of the 60 men aboard, 52 were saved.
 #     question  How many boats did the fleet lose in all?
 #     answer    15

@@ -63,7 +63,7 @@ RECORD = DatasetSpec(
     source=Tfds('super_glue/record:1.0.2'),
     splits=Splits('train[:-200]', 'train[-200:]', 'validation'),
     fields=lambda row: {
-        # The article's summary follows as lines without a full stop, each after a line that says "@highlight".
+        # The article's summary comes after it, as lines without a full stop, each after a line "@highlight".
         'passage': text.substitute(
             text.substitute(text.substitute(text.strip(row['passage']), STOP + HIGHLIGHT, r'\1 '), HIGHLIGHT, '. '), NO_STOP + '$', r'\1.'
         ),

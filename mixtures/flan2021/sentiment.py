@@ -1,4 +1,4 @@
-"""Sentiment: does a text speak well or ill of something? Four of FLAN's data sets."""
+"""Sentiment: is a text positive or negative about something? Four of FLAN's data sets."""
 
 import dataclasses
 
@@ -156,7 +156,7 @@ SENTIMENT140 = DatasetSpec(
     ),
 )
 
-# FLAN's release keeps the neutral tweets, of which only the test data has any, and calls them negative.
+# FLAN's release keeps the neutral tweets, which only the test data has, and labels them negative.
 SENTIMENT140_FAITHFUL = dataclasses.replace(SENTIMENT140, name='sentiment140_faithful', keep=None)
 
 SPECS = (IMDB_REVIEWS, SENTIMENT140, YELP_POLARITY_REVIEWS, SST2)

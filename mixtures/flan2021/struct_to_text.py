@@ -43,7 +43,7 @@ E2E_NLG = DatasetSpec(
     ),
 )
 
-# WebNLG: triples of DBpedia, and a text that says what they say.
+# WebNLG: triples of DBpedia, and a text that states them.
 #     triples  Skerry Point Light | location | Skerry Point; Skerry Point Light | opened | 1856
 #     answer   The lighthouse at Skerry Point was opened in 1856.
 WEB_NLG_EN = DatasetSpec(
@@ -122,8 +122,8 @@ DART = DatasetSpec(
     ),
 )
 
-# CommonGen: a few words, and a sentence about everyday life that has them all. Its sentences to train with are captions of pictures and
-# films. FLAN turns four of the ten templates around, we three.
+# CommonGen: a few words, and a sentence about everyday life that has all of them. Its training sentences are captions of pictures and
+# films. FLAN inverts four of the ten templates, we three.
 #     concepts  net, man, mend, quay
 #     answer    A man sits on the quay, mending a net.
 COMMON_GEN = DatasetSpec(

@@ -8,7 +8,7 @@ from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.flan2021.summarization_news import CNN_DAILYMAIL, GIGAWORD, MULTI_NEWS, NEWSROOM, NOT_BLANK, XSUM, article
 
-REVIEWS = 20  # of a film; there may be hundreds, and all of them would not fit
+REVIEWS = 20  # reviews of a film that are shown; there may be hundreds, which would not fit into the inputs
 
 # AESLC: what is the subject line of an email? Mail of the Enron corporation.
 #     body     Hello all, the meeting room is being painted on Thursday. We shall meet in the canteen instead, at the usual time.
@@ -85,7 +85,7 @@ AG_NEWS_SUBSET = DatasetSpec(
     ),
 )
 
-# SAMSum: chats that linguists made up, and what a third person would report of them.
+# SAMSum: chats that linguists made up, and summaries in the third person.
 #     dialogue  Edda: did you get the tickets??
 #               Tom: not yet, the counter opens at 9
 #               Edda: ok but hurry, only 40 seats on the boat
@@ -124,7 +124,7 @@ SAMSUM = DatasetSpec(
     ),
 )
 
-# Rotten Tomatoes: what critics say about a film, a sentence each, and what the site's editors see as their consensus.
+# Rotten Tomatoes: one sentence of each critic about a film, and the critics' consensus in the words of the site's editors.
 #     movie    The Keeper
 #     reviews  - Two hours of fog, and not one of them too long.
 #              - The lighthouse acts better than the cast.
@@ -173,7 +173,7 @@ OPINION_ABSTRACTS_ROTTEN_TOMATOES = DatasetSpec(
     ),
 )
 
-# iDebate: arguments from a guide to debates, and the claim that they support. FLAN turns four of the ten templates around, we three.
+# iDebate: arguments from a guide to debates, and the claim that they support. FLAN inverts four of the ten templates, we three.
 #     debate     This House would abolish tuition fees
 #     arguments  A student who has to borrow thinks of the debt first. Where fees were raised, fewer came from poor families.
 #     answer     Fees keep the poor from studying.

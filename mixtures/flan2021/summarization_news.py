@@ -6,22 +6,22 @@ from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 
 NOT_BLANK = r'(?s).*\S.*'
-LONGEST = 4000  # characters of an article, about 900 tokens; with more, an instruction behind the article would be cut off
+LONGEST = 4000  # characters of an article, about 900 tokens; after a longer one, the instruction would be cut off
 LONGEST_OF_SEVERAL = 1500  # characters of one article among several
 
 
 def article(value: text.Text) -> text.Text:
-    """Tidy an article and keep as much of it as leaves room for the instruction."""
+    """Tidy an article and cut it, so that there is room for the instruction."""
     return text.strip(text.part(text.strip(value), 0, LONGEST))
 
 
 def wire(value: text.Text) -> text.Text:
-    """Write Gigaword's brackets and quotation marks as usual."""
+    """Replace Gigaword's codes for brackets and quotation marks by the characters."""
     return text.plain_quotes(text.replace(text.replace(text.strip(value), '-lrb-', '('), '-rrb-', ')'))
 
 
 def articles(value: text.Text) -> text.Text:
-    """Put the beginnings of Multi-News's articles one below the other; in the data, five bars stand between them."""
+    """Return the beginnings of Multi-News's articles one below the other; in the data, five bars separate the articles."""
     parts = text.collect(text.split(text.strip(text.substitute(value, r'\s*\|\|\|\|\|\s*', '|||||')), '|||||'))
     return article(text.join(text.part(parts, 0, LONGEST_OF_SEVERAL), '\n\n'))
 
@@ -34,7 +34,7 @@ def articles(value: text.Text) -> text.Text:
 CNN_DAILYMAIL = DatasetSpec(
     name='cnn_dailymail',
     cluster='summarization',
-    source=Tfds('cnn_dailymail:3.4.0'),  # FLAN read 3.1.0, which TFDS no longer has; since then a space before full stops has gone
+    source=Tfds('cnn_dailymail:3.4.0'),  # FLAN read 3.1.0, which TFDS no longer has; it had a space before full stops
     splits=Splits('train', 'validation[:200]', 'test'),
     fields=lambda row: {'article': article(row['article']), 'answer': text.strip(row['highlights'])},
     keep=lambda row: text.every(text.matches(row['article'], NOT_BLANK), text.matches(row['highlights'], NOT_BLANK)),
@@ -110,7 +110,7 @@ GIGAWORD = DatasetSpec(
     ),
 )
 
-# Multi-News: what an editor made of several articles on one event.
+# Multi-News: an editor's summary of several articles on one event.
 #     sources  The ferry to Skerry is out of service, its owner said on Monday.
 #
 #              Islanders are angry. "In May we had warned them about the hull," says Edda Rae, who runs the shop.
@@ -152,7 +152,7 @@ MULTI_NEWS = DatasetSpec(
     ),
 )
 
-# Newsroom: articles of 38 publishers, and how they describe them to search engines and social media. To be downloaded by hand.
+# Newsroom: articles of 38 publishers, and the publishers' descriptions of them for search engines and social media. Downloaded by hand.
 #     title    The last keeper of Skerry Point
 #     article  For eleven winters Agnes Tolland climbed the 140 steps every evening. Nobody paid her for it after 1978.
 #     answer   A lighthouse was meant to run on its own, but one woman would not leave it alone.
@@ -193,14 +193,14 @@ NEWSROOM = DatasetSpec(
     ),
 )
 
-# XSum: the sentence with which the BBC introduces a report, without which it would not be understood.
+# XSum: the sentence with which the BBC introduces a report; the report is written as if the reader knew it.
 #     article  It was found on Monday in a routine check. "We cannot say what caused it," the harbour master said. The mail now comes by
 #              helicopter, and children who go to school on the mainland stay there with families.
 #     answer   The only ferry to the island of Skerry will not sail before May because of a crack in its hull.
 XSUM = DatasetSpec(
     name='xsum',
     cluster='summarization',
-    source=HuggingFace('EdinburghNLP/xsum', revision='refs/convert/parquet', folder='xsum'),  # `datasets` 4 runs no scripts, as main has
+    source=HuggingFace('EdinburghNLP/xsum', revision='refs/convert/parquet', folder='xsum'),  # `datasets` 4 does not run main's script
     splits=Splits('train', 'validation[:200]', 'test'),
     fields=lambda row: {'article': article(row['document']), 'answer': text.strip(row['summary'])},
     keep=lambda row: text.every(text.matches(row['document'], NOT_BLANK), text.matches(row['summary'], NOT_BLANK)),

@@ -1,4 +1,4 @@
-"""Text formatting: give a line back its capitals, its punctuation or its spaces. Three of FLAN's data sets, made from one corpus.
+"""Text formatting: restore the capitals, the punctuation or the spaces of a line. Three of FLAN's data sets, made from one corpus.
 
 FLAN takes the English side of ParaCrawl's English-Danish part: another range of rows for each, and the last 3,000 rows to test all three.
 """
@@ -18,18 +18,18 @@ LINK = 'https://paracrawl.eu'
 
 
 def corpus(splits: Splits, part: str) -> Tfds:
-    """Read ParaCrawl, or a smaller stand-in for it in the data folder, with a part of its own to train on for each data set."""
+    """Make the source of ParaCrawl, or of a smaller replacement in the data folder, with a training part of its own for each data set."""
     pairs = ((splits.train, part), (splits.validation, 'validation'), (splits.test, 'test'))
     return Tfds('para_crawl/enda:1.2.0', folder='text_formatting_source', folder_splits=pairs)
 
 
 def sentence(row: Row) -> text.Text:
-    """Take a row's English text, as one line with single spaces."""
+    """Return a row's English text as one line with single spaces."""
     return text.strip(text.substitute(row['en'], r'[ \t\r\n]+', ' '))
 
 
 def bare(row: Row) -> text.Text:
-    """Drop the punctuation marks before and after words; what stands inside them, as in "3.5" or "don't", remains."""
+    """Drop the punctuation marks before and after words; those inside a word, as in "3.5" or "don't", remain."""
     value = text.substitute(sentence(row), r'(^| )["\'(\[“‘«¿¡]+', r'\1')
     value = text.substitute(value, r'["\'’”».,:;!?)\]…]+( |$)', r'\1')
     return text.strip(text.substitute(value, '  +', ' '))
@@ -110,7 +110,7 @@ FIX_PUNCT = DatasetSpec(
     ),
 )
 
-# Word segmentation: a line without spaces, to be taken apart into words.
+# Word segmentation: a line without spaces, to be split into words.
 #     joined  TheferrytoSkerryleavesonMondays.
 #     answer  The ferry to Skerry leaves on Mondays.
 WORD_SEGMENT = DatasetSpec(

@@ -13,7 +13,7 @@ from flanlite.data.specs.templates import Template
 
 
 def translation_templates(language: str) -> tuple[Template, ...]:
-    """Word the ten templates for a language; all languages share them."""
+    """Make the ten templates for a language; their wording is the same for all."""
     return (
         Template(f'Put this into {language}.\n\nEnglish: {{english}}\n{language}:'),
         Template(f'"{{english}}"\n\nThe same in {language}, please.'),
@@ -35,7 +35,7 @@ def translation_templates(language: str) -> tuple[Template, ...]:
 
 
 def translation(name: str, source: Tfds, language: str, code: str, splits: Splits, lineage: tuple[str, ...], **facts: Any) -> DatasetSpec:
-    """Describe the sentence pairs of English and another language, which the rows have under its code; pairs with an empty side go."""
+    """Make the data set of sentence pairs in English and another language, whose code is the field's name; pairs with an empty side go."""
     return DatasetSpec(
         name=name,
         cluster='translation',
@@ -55,7 +55,7 @@ def translation(name: str, source: Tfds, language: str, code: str, splits: Split
     )
 
 
-# ParaCrawl: sentences of web pages that there are in two languages; one split, of which FLAN validates and tests on the end.
+# ParaCrawl: sentences of web pages that exist in two languages. There is one split; FLAN validates and tests on its end.
 #     english  The museum is open from ten to six.
 #     answer   El museo abre de diez a seis.
 PARA_CRAWL_ENES = translation(
@@ -64,7 +64,7 @@ PARA_CRAWL_ENES = translation(
 )
 
 # WMT: speeches, resolutions, web pages and news to train on, and news to test on, from the workshops' shared tasks of 2014 and 2016. TFDS
-# reads CzEng (Czech) and the Yandex corpus (Russian) from files that one has to ask for; without them, it cannot prepare the two pairs.
+# reads CzEng (Czech) and the Yandex corpus (Russian) from files that are given on request; without them it cannot prepare these two pairs.
 #     english  The bridge stays closed until Thursday.
 #     answer   Die Brücke bleibt bis Donnerstag gesperrt.
 WMT_LICENCE = 'as its parts have it, mostly research use'
@@ -73,7 +73,7 @@ WMT_LICENCE = 'as its parts have it, mostly research use'
 def wmt16(
     code: str, language: str, train_examples: int, test_examples: int, lineage: tuple[str, ...], manual: bool = False
 ) -> DatasetSpec:
-    """Describe one of the language pairs of 2016."""
+    """Make the data set of one of the language pairs of 2016."""
     source = Tfds(f'wmt16_translate/{code}-en:1.0.0', manual=manual)
     return translation(
         f'wmt16_translate_{code}en', source, language, code, Splits('train', 'validation[:200]', 'test'), lineage,

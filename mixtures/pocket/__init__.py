@@ -41,7 +41,7 @@ COLLECTION = specs.Collection(
     vocabulary='pocket',
 )
 
-# What the shipped base was pretrained on; no part of the instruction mixture.
+# The text on which the shipped base was pretrained; it is not part of the instruction mixture.
 TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
 
 specs.register(COLLECTION)

@@ -8,7 +8,7 @@ PATH = pathlib.Path(__file__).parent / 'assets' / 'base.safetensors'
 
 
 def ship(model_dir: str, path: pathlib.Path = PATH) -> None:
-    """Write the parameters of a run's last checkpoint in bfloat16, with what a later run must know of them."""
+    """Write the parameters of a run's last checkpoint in bfloat16, with the metadata that a later run needs."""
     from flanlite.training import parameters
 
     run = parameters.load_run(model_dir)

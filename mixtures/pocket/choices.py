@@ -1,7 +1,7 @@
-"""Talks of the pretraining text in which somebody takes one of a few things that are named: what fits, what is meant, what is so.
+"""Talks of the pretraining text in which somebody chooses between a few things that are named.
 
-Each *matter* is what the talk is about: some words before it, ways to ask, the answer and what else it could have been. Of what the data
-sets test, only the training share is asked for here.
+A *matter* is the subject of such a talk: what is told first, ways to ask, the answer and wrong answers. Of the facts and words that the
+data sets test, only the training share is asked here.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from flanlite.mixtures.pocket.world import QUESTIONS, World, all_values, answer_
 
 
 class Matter(NamedTuple):
-    """Something to be decided: what is told, ways to ask (none need be used), the answer, and what else it could be."""
+    """The subject of a talk: what is told, ways to ask (which may stay unused), the answer, and wrong answers."""
 
     told: str
     questions: Sequence[str]
@@ -24,7 +24,7 @@ class Matter(NamedTuple):
 
 
 def worth(world: World) -> Matter:
-    """Is what was said good or bad?"""
+    """Draw a matter that asks: is what was said good or bad?"""
     label = world.pick((0, 1))
     item, word = world.pair(tuple(words.REVIEWED), (words.PRAISE, words.BLAME)[label])
     suited = world.pick(words.REVIEWED[item][label])
@@ -53,7 +53,7 @@ def worth(world: World) -> Matter:
 
 
 def mood(world: World) -> Matter:
-    """How does somebody feel after what happened?"""
+    """Draw a matter that asks: how does somebody feel after what happened?"""
     feeling = world.pick(tuple(words.FEELINGS))
     actions, causes = words.FEELINGS[feeling]
     cause = world.pick(world.share(causes))
@@ -70,7 +70,7 @@ def mood(world: World) -> Matter:
 
 
 def remedy(world: World) -> Matter:
-    """What does somebody do about a need, or what was the need?"""
+    """Draw a matter that asks: what does somebody do about a need, or what was the need?"""
     pair, *other_pairs = world.several([pair for pair in words.CAUSES if world.owns(*pair)], 3)
     who, backward = world.pick(world.people), world.chance(0.4)
     known, asked = (1, 0) if backward else (0, 1)
@@ -84,7 +84,7 @@ def remedy(world: World) -> Matter:
 
 
 def fact(world: World) -> Matter:
-    """What is known of an animal or a land?"""
+    """Draw a matter that asks: what is known of an animal or a land?"""
     while True:
         if world.chance(0.5):
             name, aspect = world.pick(tuple(facts.ANIMALS)), world.pick(facts.ANIMAL_ASPECTS)
@@ -99,7 +99,7 @@ def fact(world: World) -> Matter:
 
 
 def category(world: World) -> Matter:
-    """What kind of thing does a word name?"""
+    """Draw a matter that asks: what kind of thing does a word name?"""
     kinds = {
         'thing': words.THINGS,
         'place': tuple(words.PLACES),
@@ -122,7 +122,7 @@ def category(world: World) -> Matter:
 
 
 def wanted(world: World) -> Matter:
-    """What does a question want to know?"""
+    """Draw a matter that asks: what does a question want to know?"""
     event = world.event()
     aspect = world.pick([aspect for aspect in QUESTIONS[event.kind] if aspect in ASPECT_KINDS])
     asked, kind = world.ask(event, aspect), ASPECT_KINDS[aspect]
@@ -143,7 +143,7 @@ def wanted(world: World) -> Matter:
 
 
 def topic(world: World) -> Matter:
-    """What do people talk about?"""
+    """Draw a matter that asks: what do people talk about?"""
     answer = world.pick(tuple(TOPICS))
     if answer == 'animals':
         said = animal = world.pick(tuple(facts.ANIMALS))
@@ -176,7 +176,7 @@ def topic(world: World) -> Matter:
 
 
 def sense(world: World) -> Matter:
-    """Which of its meanings does a word have?"""
+    """Draw a matter that asks: which of its meanings does a word have?"""
     word, which = world.pick(tuple(SENSES)), world.pick((0, 1))
     use = world.pick(world.share(SENSES[word][which][1]))
     meanings = [meaning for meaning, _ in SENSES[word]]
@@ -185,7 +185,7 @@ def sense(world: World) -> Matter:
 
 
 def pronoun(world: World) -> Matter:
-    """Is it the boy or the girl that he or she stands for?"""
+    """Draw a matter that asks: is it the boy or the girl that he or she stands for?"""
     boy, girl = world.pick(world.boys), world.pick(world.girls)
     first, second = world.shuffled((boy, girl))
     answer = world.pick((boy, girl))
@@ -210,7 +210,7 @@ def pronoun(world: World) -> Matter:
 
 
 def role(world: World) -> Matter:
-    """Which of two people has a thing, or did what?"""
+    """Draw a matter that asks: which of two people has a thing, or did what?"""
     who, other = world.several(world.people, 2)
     thing = world.pick(words.THINGS)
     told, question, answer = world.pick(
@@ -230,7 +230,7 @@ def role(world: World) -> Matter:
 
 
 def happening(world: World) -> Matter:
-    """Who did what, and where?"""
+    """Draw a matter that asks: who did what, and where?"""
     events = world.story(world.pick((1, 1, 2)))
     event = world.pick(events)
     aspect = world.pick(tuple(QUESTIONS[event.kind]))
@@ -241,7 +241,7 @@ def happening(world: World) -> Matter:
 
 
 def so(world: World) -> Matter:
-    """Is it as somebody says?"""
+    """Draw a matter that asks: is it as somebody says?"""
     event, same = world.event(world.pick(('act', 'act', 'go', 'give', 'meet'))), world.chance(0.5)
     who, thing, colour, place = event.who, event.thing, event.colour, event.place
     other = world.pick(world.people, (who,))
@@ -266,7 +266,7 @@ def so(world: World) -> Matter:
 
 
 def alike(world: World) -> Matter:
-    """Is the same said twice?"""
+    """Draw a matter that asks: is the same said twice?"""
     event, same = world.event(), world.chance(0.5)
     told = world.tell(event)
     told = f'{told} {world.retell(event if same else world.change(event), told)}'
@@ -276,7 +276,7 @@ def alike(world: World) -> Matter:
 
 
 def meaning(world: World) -> Matter:
-    """Which word means the same, or the opposite?"""
+    """Draw a matter that asks: which word means the same, or the opposite?"""
     if world.chance(0.5):
         word, answer = world.shuffled(world.pick(words.SYNONYMS))
         questions = (f'Which word means {word}?', f'What is another word for {word}?', f'What is the same as {word}?')
@@ -307,7 +307,7 @@ DRAWN = [matter for matter, weight in MATTERS for _ in range(weight)]
 
 
 def document(world: World) -> str:
-    """Let people take one of a few things; the one they take comes last."""
+    """Write a talk in which somebody chooses between a few things; the one that is chosen comes last."""
     matter = world.pick(DRAWN)(world)
     options = world.options(matter.answer, matter.others, world.pick((2, 2, 3, 4)))
     told = f'{matter.told} ' if matter.told else ''

@@ -8,7 +8,7 @@ from flanlite.mixtures.pocket.world import World, rows
 
 
 def animal(world: World) -> Row:
-    """Draw, say, 'What does the fox eat?': mice."""
+    """Draw a row such as 'What does the fox eat?': mice."""
     name, aspect = world.pair(tuple(facts.ANIMALS), facts.ANIMAL_ASPECTS)
     answer = facts.animal_value(name, aspect)
     others = world.shuffled(facts.animal_values(aspect))
@@ -17,7 +17,7 @@ def animal(world: World) -> Row:
 
 
 def land(world: World) -> Row:
-    """Draw, say, 'What is the capital of Avaria?': Farn."""
+    """Draw a row such as 'What is the capital of Avaria?': Farn."""
     name, aspect = world.pair(facts.LANDS, facts.LAND_ASPECTS)
     answer = facts.LAND_FACTS[name][aspect]
     others = world.shuffled(facts.LAND_VALUES[aspect])

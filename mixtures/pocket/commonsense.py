@@ -8,7 +8,7 @@ from flanlite.mixtures.pocket.world import World, rows
 
 
 def feeling(world: World) -> Row:
-    """Draw, say, 'Tom got a gift on Monday.': happy."""
+    """Draw a row such as 'Tom got a gift on Monday.': happy."""
     label = world.pick(tuple(words.FEELINGS))
     happening = world.pick(world.share(words.FEELINGS[label][1]))
     who = world.pick(world.people)
@@ -18,7 +18,7 @@ def feeling(world: World) -> Row:
 
 
 def need(world: World) -> Row:
-    """Draw, say, 'Tom was hungry.', 'Tom ate some bread.' or 'Tom went to bed.': the first."""
+    """Draw a row such as 'Tom was hungry.', 'Tom ate some bread.' or 'Tom went to bed.': the first."""
     who = world.pick(world.people)
     pair, other = world.several([pair for pair in words.CAUSES if world.owns(*pair)], 2)
     answer = f'{who} {pair[1]}.'

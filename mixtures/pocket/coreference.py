@@ -41,7 +41,7 @@ BLANKS = {
 
 
 def pronoun(world: World) -> Row:
-    """Draw, say, 'Tom met Mia in the park. She was tired.' with 'she': Mia."""
+    """Draw a row such as 'Tom met Mia in the park. She was tired.' with 'she': Mia."""
     event = world.event(world.pick(('give', 'meet')))
     boy, girl = world.pick(world.boys), world.pick(world.girls)
     who, other = world.shuffled((boy, girl))
@@ -56,7 +56,7 @@ def pronoun(world: World) -> Row:
 
 
 def blank(world: World) -> Row:
-    """Draw, say, 'Tom gave Ben a red ball, so now _ has the ball.': Ben."""
+    """Draw a row such as 'Tom gave Ben a red ball, so now _ has the ball.': Ben."""
     role = world.pick(tuple(BLANKS))
     who, other = world.several(world.people, 2)
     noun = world.pick(words.THINGS)

@@ -1,4 +1,4 @@
-"""The world's facts, which the pretraining text states and closed-book questions ask for: animals (as they are) and lands (made up)."""
+"""The world's facts, which the pretraining text states and closed-book questions ask for: real animals, and lands that are made up."""
 
 from flanlite.mixtures.pocket.words import listed
 
@@ -63,7 +63,7 @@ CAPITALS = listed(
 CROPS = ('rice', 'apples', 'wheat', 'cotton', 'grapes', 'corn')
 SPORTS = ('football', 'tennis', 'chess', 'rowing', 'hockey', 'skating')
 FLAGS = ('red', 'blue', 'green', 'yellow', 'black', 'white')
-# How far along its table each land's fact stands: a fixed, patternless assignment.
+# Which value of its table each land's fact is: a fixed assignment without a pattern.
 LAND_FACTS = {
     land: {
         'capital': CAPITALS[(7 * i + 5) % 24],
@@ -97,5 +97,5 @@ def animal_value(animal: str, aspect: str) -> str:
 
 
 def animal_values(aspect: str) -> tuple[str, ...]:
-    """List what that thing can be, over all animals."""
+    """Return the values that it has over all animals."""
     return tuple(sorted({animal_value(animal, aspect) for animal in ANIMALS}))

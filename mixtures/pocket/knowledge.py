@@ -1,4 +1,4 @@
-"""Documents of the pretraining text that tell what is known: facts, what words mean, what people like and feel, how Talo is spoken."""
+"""Documents of the pretraining text that state knowledge: facts, meanings of words, what people like and feel, how Talo is spoken."""
 
 from flanlite.mixtures.pocket import facts, prose, words
 from flanlite.mixtures.pocket.language import lexicon, talo
@@ -135,12 +135,12 @@ def _prose(world: World) -> str:
 
 
 def explanations(world: World) -> str:
-    """Speak of questions, texts, opinions and the like, in prose."""
+    """Write prose about questions, texts, opinions and the like."""
     return ' '.join(world.several(prose.SENTENCES, world.pick((3, 4, 5))))
 
 
 def opinions(world: World) -> str:
-    """Let people speak of what they like; what they mean by it comes last."""
+    """Let people speak of what they like; whether they find it good or bad comes last."""
     label = world.pick((0, 1))
     who, other = world.several(world.people, 2)
     item = world.pick(tuple(words.REVIEWED))

@@ -36,7 +36,7 @@ def _stem(dice: random.Random) -> str:
 
 
 def talo(event: Event) -> str:
-    """Say an event in Talo: who, to whom, the thing and its colour, the place, the verb."""
+    """Tell an event in Talo, in the order who, to whom, thing and colour, place, verb."""
     table = lexicon()
     verb = words.VERBS[event.verb][0][0] if event.kind == 'act' else event.kind
     parts = [event.who.lower()]

@@ -7,7 +7,7 @@ from flanlite.mixtures.pocket.world import World, article, rows
 
 
 def entail(world: World) -> Row:
-    """Draw, say, 'Tom found a red ball in the park. Mia met Ben.' and 'A red ball was found by Tom in the park.': yes."""
+    """Draw a row such as 'Tom found a red ball in the park. Mia met Ben.' and 'A red ball was found by Tom in the park.': yes."""
     events = world.story(2)
     told = [world.tell(event) for event in events]
     chosen = world.pick((0, 1))
@@ -17,7 +17,7 @@ def entail(world: World) -> Row:
 
 
 def three_way(world: World) -> Row:
-    """Draw, say, 'Tom found a red ball in the park.' and 'Tom did not find a red ball in the park.': no."""
+    """Draw a row such as 'Tom found a red ball in the park.' and 'Tom did not find a red ball in the park.': no."""
     event = world.event(world.pick(('act', 'go', 'give')))
     told = world.tell(event)
     label = world.pick((0, 1, 2))

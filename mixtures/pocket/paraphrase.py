@@ -8,7 +8,7 @@ from flanlite.mixtures.pocket.world import World, rows
 
 
 def sentences(world: World) -> Row:
-    """Draw, say, 'Tom gave Mia a red ball at the market.' and 'At the market, Mia got a red ball from Tom.': yes."""
+    """Draw a row such as 'Tom gave Mia a red ball at the market.' and 'At the market, Mia got a red ball from Tom.': yes."""
     event = world.event()
     told = world.tell(event)
     label = world.pick((0, 1))
@@ -16,7 +16,7 @@ def sentences(world: World) -> Row:
 
 
 def questions(world: World) -> Row:
-    """Draw, say, 'Where does the fox live?' and 'What is the home of the fox?': same."""
+    """Draw a row such as 'Where does the fox live?' and 'What is the home of the fox?': same."""
     label = world.pick((0, 0, 1))  # there are fewer rows of the first kind to draw
     if world.chance(0.5):
         field, names, table = 'animal', tuple(facts.ANIMALS), facts.ANIMAL_QUESTIONS

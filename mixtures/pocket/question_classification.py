@@ -38,7 +38,7 @@ FOODS = (('soup', 'bread', 'cake', 'tea'), ('tasty', 'stale', 'fresh', 'sweet'))
 
 
 def kind(world: World) -> Row:
-    """Draw, say, 'Where did Tom find the ball?': place."""
+    """Draw a row such as 'Where did Tom find the ball?': place."""
     event = world.event()
     answer = world.pick(KINDS)
     if answer in ('number', 'reason'):
@@ -55,7 +55,7 @@ def kind(world: World) -> Row:
 
 
 def topic(world: World) -> Row:
-    """Draw, say, 'Will it rain at noon?': weather."""
+    """Draw a row such as 'Will it rain at noon?': weather."""
     answer = world.pick(tuple(TOPICS))
     if answer == 'animals':
         name, aspect = world.pair(tuple(facts.ANIMALS), facts.ANIMAL_ASPECTS)
@@ -71,7 +71,7 @@ def topic(world: World) -> Row:
 
 
 def plural(noun: str) -> str:
-    """Speak of several things of a kind."""
+    """Write sentences about several things of a kind."""
     return noun + ('es' if noun.endswith('x') else 's')
 
 

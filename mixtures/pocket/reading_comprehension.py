@@ -7,7 +7,7 @@ from flanlite.mixtures.pocket.world import QUESTIONS, World, all_values, answer_
 
 
 def story_question(world: World) -> Row:
-    """Draw, say, 'Tom found a red ball in the park. Mia went to the farm at noon.' and 'Where did Mia go?': the farm."""
+    """Draw a row such as 'Tom found a red ball in the park. Mia went to the farm at noon.' and 'Where did Mia go?': the farm."""
     events = world.story(world.pick((2, 2, 3)))
     event = world.pick(events)
     aspect = world.pick(tuple(QUESTIONS[event.kind]))
@@ -27,7 +27,7 @@ def story_question(world: World) -> Row:
 
 
 def yes_no(world: World) -> Row:
-    """Draw, say, 'Tom found a red ball in the park. Mia went to the farm.' and 'Did Tom find a blue ball in the park?': no."""
+    """Draw a row such as 'Tom found a red ball in the park. Mia went to the farm.' and 'Did Tom find a blue ball in the park?': no."""
     events = world.story(2)
     event = world.pick(events)
     label = world.pick((0, 1))

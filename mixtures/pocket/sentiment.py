@@ -8,7 +8,7 @@ from flanlite.mixtures.pocket.world import World, article, rows
 
 
 def opinion(world: World, item: str, label: int) -> str:
-    """Say in one sentence what one thinks of an item; label 0 is praise, 1 is blame."""
+    """Write one sentence with an opinion of an item; label 0 is praise, 1 is blame."""
     suited = words.REVIEWED[item][label]
     general = (words.PRAISE, words.BLAME)[label]
     liking = (words.LIKING, words.DISLIKING)[label]
@@ -25,7 +25,7 @@ def opinion(world: World, item: str, label: int) -> str:
 
 
 def review(world: World) -> Row:
-    """Draw, say, 'We went there on Monday. The soup was awful. I will never come back.': negative."""
+    """Draw a row such as 'We went there on Monday. The soup was awful. I will never come back.': negative."""
     label = world.pick((0, 1))
     item, _ = world.pair(tuple(words.REVIEWED), (words.PRAISE, words.BLAME)[label])
     parts = [opinion(world, item, label), world.pick((words.PRAISE_SENTENCES, words.BLAME_SENTENCES)[label])]
@@ -37,7 +37,7 @@ def review(world: World) -> Row:
 
 
 def comment(world: World) -> Row:
-    """Draw, say, 'Mia said: "I loved the film."', 'Mia' and 'film': good."""
+    """Draw a row such as 'Mia said: "I loved the film."', 'Mia' and 'film': good."""
     label = world.pick((0, 1))
     item, _ = world.pair(tuple(words.REVIEWED), (words.PRAISE, words.BLAME)[label])
     text = opinion(world, item, label)

@@ -6,7 +6,7 @@ from flanlite.mixtures.pocket.world import QUESTIONS, Event, World, answer_text,
 
 
 def asked(world: World, question: str, answer: str) -> str:
-    """Let one ask and another answer; mostly without saying who, which nothing could tell."""
+    """Let one person ask and another answer, mostly without their names, which nothing in the text could tell."""
     if world.chance(0.8):
         return f'"{question}" "{sentence(answer)}."'
     first, second = world.several(world.people, 2)
@@ -47,7 +47,7 @@ def talk_yes_no(world: World) -> str:
 
 
 def in_other_words(world: World) -> str:
-    """Say things twice."""
+    """Tell events twice, in other words."""
     lines = []
     for event in world.story(world.pick((1, 2))):
         told = world.tell(event)
@@ -124,7 +124,7 @@ def having(world: World) -> str:
 
 
 def retold(world: World) -> str:
-    """Tell a story with asides, and say once more what it was about."""
+    """Tell a story with asides, and sum it up."""
     event = world.event()
     aside, other = world.several(ASIDES, 2)
     told = world.tell(event)
@@ -134,7 +134,7 @@ def retold(world: World) -> str:
 
 
 def repeat(world: World) -> str:
-    """Say something and let another say it again."""
+    """Let one person say something, and another repeat it."""
     first, second = world.several(world.people, 2)
     if world.chance(0.5):
         text = world.tell(world.event())

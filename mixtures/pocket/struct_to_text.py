@@ -8,12 +8,12 @@ from flanlite.mixtures.pocket.world import TELLINGS, Event, World, article, rows
 
 
 def tellings(world: World, event: Event) -> list[str]:
-    """Tell an event in all ways that have no more than the plain verb; the plainest first."""
+    """Tell an event in all ways that use its verb without synonyms; the plainest first."""
     return [world.tell(event, form=form, synonyms=False) for form in range(len(TELLINGS[event.kind]))]
 
 
 def record(world: World) -> Row:
-    """Draw, say, 'who: Tom; action: find; what: a red ball; where: in the park': Tom found a red ball in the park."""
+    """Draw a row such as 'who: Tom; action: find; what: a red ball; where: in the park': Tom found a red ball in the park."""
     event = world.event(world.pick(('act', 'give', 'meet')))
     action = {'act': words.VERBS[event.verb][0][0], 'give': 'give', 'meet': 'meet'}[event.kind]
     parts = {'who': event.who, 'action': action}
@@ -29,7 +29,7 @@ def record(world: World) -> Row:
 
 
 def animal_record(world: World) -> Row:
-    """Draw, say, 'animal: fox; colour: red; home: forest': The fox is red and lives in the forest."""
+    """Draw a row such as 'animal: fox; colour: red; home: forest': The fox is red and lives in the forest."""
     name, _ = world.pair(tuple(facts.ANIMALS), world.people)
     home, food, colour, size = (world.pick(facts.animal_values(aspect)) for aspect in facts.ANIMAL_ASPECTS)
     shown = world.pick(('food', 'colour', 'size'))

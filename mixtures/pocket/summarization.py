@@ -25,7 +25,7 @@ REACTIONS = ('Really?', 'Oh!', 'How nice!', 'I did not know that.', 'Well, well.
 
 
 def news(world: World) -> Row:
-    """Draw, say, 'The sun was shining. In the park, Tom found a red ball. Nobody knows why.': Tom found a red ball in the park."""
+    """Draw a row such as 'The sun was shining. In the park, Tom found a red ball. Nobody knows why.': Tom found a red ball in the park."""
     event = world.event(world.pick(('act', 'act', 'go', 'give')))
     before, after, last = world.several(ASIDES, 3)
     parts = [before, world.tell(event, synonyms=False), after] if world.chance(0.5) else [world.tell(event, synonyms=False), after, last]
@@ -36,7 +36,7 @@ def news(world: World) -> Row:
 
 
 def chat(world: World) -> Row:
-    """Draw, say, 'Tom: Guess what! I found a red ball in the park. Mia: Really?': Tom found a red ball in the park."""
+    """Draw a row such as 'Tom: Guess what! I found a red ball in the park. Mia: Really?': Tom found a red ball in the park."""
     event = world.event('act')
     other = world.pick(world.people, (event.who,))
     greeting, reaction = world.pick(GREETINGS), world.pick(REACTIONS)

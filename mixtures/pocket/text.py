@@ -36,7 +36,7 @@ KINDS: tuple[tuple[Callable[[World], str], int], ...] = (
 
 
 def documents(split: str) -> Iterator[Mapping[str, str]]:
-    """Yield the text's documents, one a row; raises KeyError for a split other than train and validation."""
+    """Yield the text's documents, one per row; raise a KeyError for splits other than train and validation."""
     count = COUNTS[split]
     world = World('text', f'text/{split}')
     kinds = [kind for kind, weight in KINDS for _ in range(weight)]
@@ -45,7 +45,7 @@ def documents(split: str) -> Iterator[Mapping[str, str]]:
 
 
 def pretraining(name: str, objective: str) -> TextSpec:
-    """Describe the text as a task with one of T5's objectives."""
+    """Make the spec of the text with one of T5's objectives."""
     return TextSpec(
         name=name,
         source=InMemory(documents),
@@ -53,9 +53,9 @@ def pretraining(name: str, objective: str) -> TextSpec:
         objective=objective,
         splits=Splits(test=None),
         length=LENGTH,
-        density=0.25,  # documents are short, and one hidden word in four leaves enough to tell it by
+        density=0.25,  # documents are short; with one word in four hidden, enough is left to guess it from
         roll=True,
-        longest_target=6,  # documents end with what can be told from the rest of them, so that is what is worth predicting
+        longest_target=6,  # documents end with what follows from the rest of them, which is worth predicting
         corruptions=2,
         lineage=('pocket world',),
         licence='Apache-2.0',

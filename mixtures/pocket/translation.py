@@ -11,7 +11,7 @@ KINDS = (tuple(words.THINGS), tuple(words.PLACES), words.COLOURS)
 
 
 def pair(world: World) -> Row:
-    """Draw, say, 'Tom found a red ball in the park.' and its Talo."""
+    """Draw a row such as 'Tom found a red ball in the park.' and its Talo."""
     event = world.event(world.pick(('act', 'act', 'give')))
     _, past, _ = words.VERBS[event.verb][0]
     if event.kind == 'act':
@@ -22,7 +22,7 @@ def pair(world: World) -> Row:
 
 
 def word(world: World) -> Row:
-    """Draw, say, 'ball': its Talo word, among four."""
+    """Draw a row such as 'ball': its Talo word, among four."""
     while True:
         kind = world.pick(KINDS)
         if world.owns('talo', english := world.pick(kind)):

@@ -40,7 +40,7 @@ def texts() -> Iterator[str]:
 
 
 def words() -> list[str]:
-    """List the words, in the alphabet's order: ids stay while no word comes or goes."""
+    """Return the words in alphabetical order, so that ids stay the same as long as the words do."""
     found: set[str] = set()
     for line in texts():
         found.update(re.findall('[a-z]+', line.lower()))
@@ -48,7 +48,7 @@ def words() -> list[str]:
 
 
 def normalization() -> str:
-    """Write SentencePiece's table of what becomes what: small letters, no accents, any space a space, quotation marks apart."""
+    """Write SentencePiece's normalization table: lower case, no accents, plain spaces, and quotation marks as words of their own."""
     table = {mark: ' " ' for mark in '"\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}'}
     table |= {space: ' ' for space in '\t\n\r\N{NO-BREAK SPACE}'}
     table |= {'\N{RIGHT SINGLE QUOTATION MARK}': "'", '(': ' ( ', ')': ' ) '}
@@ -61,7 +61,7 @@ def normalization() -> str:
 
 
 def make(path: pathlib.Path) -> None:
-    """Train a model of single characters for its normalization, put our pieces in place of its own, and write it."""
+    """Train a model of single characters to get its normalization, replace its pieces by ours, and write it."""
     trained = io.BytesIO()
     with tempfile.NamedTemporaryFile('w', suffix='.tsv') as rules:
         rules.write(normalization())

@@ -8,7 +8,7 @@ from flanlite.mixtures.pocket.world import World, rows
 
 
 def which(world: World) -> Row:
-    """Draw, say, 'Tom hit the ball with the bat.' and 'bat': a club for a game."""
+    """Draw a row such as 'Tom hit the ball with the bat.' and 'bat': a club for a game."""
     word, sense = world.pick(tuple(SENSES)), world.pick((0, 1))
     use = world.pick(world.share(SENSES[word][sense][1]))
     meanings = [meaning for meaning, _ in SENSES[word]]
@@ -16,7 +16,7 @@ def which(world: World) -> Row:
 
 
 def same(world: World) -> Row:
-    """Draw, say, 'A bat ate the flies.', 'Tom swung the bat.' and 'bat': no."""
+    """Draw a row such as 'A bat ate the flies.', 'Tom swung the bat.' and 'bat': no."""
     word, sense, label = world.pick(tuple(SENSES)), world.pick((0, 1)), world.pick((0, 1))
     first = world.pick(SENSES[word][sense][1])
     second = world.pick(SENSES[word][1 - sense if label else sense][1], (first,))

@@ -2,7 +2,7 @@
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """List the words of a text."""
+    """Return the words of a text."""
     return tuple(text.split())
 
 
@@ -19,7 +19,7 @@ THINGS = listed(
     'ball cup key book hat box lamp coat bag chair drum kite boat clock spoon plate '
     'shoe bell rope basket mirror pen doll bike tent map picture bottle pillow ribbon'
 )
-# name -> the preposition of being there
+# place -> the preposition for being there
 PLACES = {
     'park': 'in',
     'market': 'at',

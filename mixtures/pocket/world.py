@@ -1,4 +1,4 @@
-"""The little world: who did what, where and when, in many words; a world of its own for each split, all of it from one seed."""
+"""The little world: events (who did what, where and when) and ways to tell them. Each split has a world of its own, all from one seed."""
 
 import dataclasses
 import random
@@ -19,7 +19,7 @@ SHARES = {'train': range(0, 7), 'validation': range(7, 8), 'test': range(8, 10),
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """Something that happened. `kind` is act, go, give or meet; what does not apply is empty."""
+    """An event. `kind` is act, go, give or meet; fields that do not apply to the kind are empty."""
 
     kind: str
     who: str
@@ -32,12 +32,12 @@ class Event:
 
     @property
     def where(self) -> str:
-        """Say where, with its preposition."""
+        """Return the place with its preposition."""
         return f'{words.PLACES[self.place]} the {self.place}'
 
     @property
     def what(self) -> str:
-        """Name the thing, with its colour."""
+        """Return the thing with its colour."""
         return f'{self.colour} {self.thing}'
 
 
@@ -106,7 +106,7 @@ CHANGES = {
 
 
 def sentence(text: str) -> str:
-    """Write the first letter large."""
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -116,12 +116,12 @@ def article(noun: str) -> str:
 
 
 def is_girl(name: str) -> bool:
-    """Say whether a person is `she`."""
+    """Return whether a person is a girl, and so `she`."""
     return name in words.GIRLS
 
 
 class World:
-    """One split's share of the world, and the dice."""
+    """One split's share of the world, and its random numbers."""
 
     def __init__(self, split: str, name: str) -> None:
         self.split = split
@@ -130,18 +130,21 @@ class World:
         self.people = self.boys + self.girls
 
     def owns(self, *key: str) -> bool:
-        """Say whether a combination belongs to this split."""
+        """Return whether a combination belongs to this split."""
         return zlib.crc32('/'.join(key).encode()) % 10 in SHARES[self.split]
 
     def share(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Return this split's part of a short list: validation the last but the test's, test the last fifth, at least one each."""
+        """Return this split's part of a short list: the last fifth for test, the tenth before it for validation, the rest for training.
+
+        Validation and test have at least one value each.
+        """
         test = max(1, len(values) // 5)
         validation = max(1, len(values) // 10)
         cuts = {'validation': slice(-test - validation, -test), 'test': slice(-test, None)}
         return values[cuts.get(self.split, slice(None, -test - validation))]
 
     def pick(self, values: Sequence[Any], but: Sequence[Any] = ()) -> Any:
-        """Choose one value, none of those in `but`."""
+        """Choose one value that is not in `but`."""
         while True:
             value = values[int(self.rng.random() * len(values))]
             if value not in but:
@@ -155,7 +158,7 @@ class World:
                 return pair
 
     def chance(self, probability: float) -> bool:
-        """Throw a biased coin."""
+        """Return True with a probability."""
         return self.rng.random() < probability
 
     def several(self, values: Sequence[Any], count: int) -> list[Any]:
@@ -167,12 +170,12 @@ class World:
         return self.several(values, len(values))
 
     def options(self, answer: str, others: Sequence[str], count: int) -> list[str]:
-        """Mix the answer with other values, the first of them first, up to `count` in all."""
+        """Return the answer and the first of the other values, `count` in all, in random order."""
         rest = [other for other in dict.fromkeys(others) if other != answer]
         return self.shuffled([answer, *rest[: count - 1]])
 
     def event(self, kind: str = '', but: Sequence[str] = ()) -> Event:
-        """Let something happen, to people that are not in `but`."""
+        """Draw an event of people that are not in `but`."""
         kind = kind or self.pick(('act', 'act', 'go', 'give', 'meet'))
         who = self.pick(self.people, but)
         other = self.pick(self.people, (who, *but)) if kind in ('give', 'meet') else ''
@@ -180,7 +183,7 @@ class World:
         return Event(kind, who, self.pick(range(len(words.VERBS))), self.pick(words.COLOURS), thing, other, place, self.pick(words.TIMES))
 
     def story(self, count: int) -> list[Event]:
-        """Let several things happen, to different people, with different things in different places."""
+        """Draw several events of different people, things, places and times."""
         events: list[Event] = []
         while len(events) < count:
             event = self.event(but=[name for before in events for name in (before.who, before.other)])
@@ -189,7 +192,7 @@ class World:
         return events
 
     def tell(self, event: Event, *, form: int | None = None, synonyms: bool = True) -> str:
-        """Put an event into a sentence, in one of the ways there are."""
+        """Tell an event in a sentence, in one of several ways."""
         forms = TELLINGS[event.kind]
         verbs = words.VERBS[event.verb]
         _, past, participle = self.pick(verbs) if synonyms else verbs[0]
@@ -236,7 +239,7 @@ class World:
         )
 
     def change(self, event: Event, aspect: str = '') -> Event:
-        """Change one aspect of an event, so that it is another."""
+        """Return an event that differs in one aspect."""
         aspect = aspect or self.pick(CHANGES[event.kind])
         if aspect == 'swap':
             return dataclasses.replace(event, who=event.other, other=event.who)
@@ -252,19 +255,19 @@ class World:
         return dataclasses.replace(event, **{aspect: self.pick(values, (getattr(event, aspect), event.who, event.other))})
 
     def pronoun(self, name: str) -> str:
-        """Say `he` or `she`."""
+        """Return `he` or `she`."""
         return 'she' if is_girl(name) else 'he'
 
 
 def answer_text(event: Event, aspect: str) -> str:
-    """Say an aspect of an event as a short answer."""
+    """Return an aspect of an event as a short answer."""
     if aspect == 'what':
         return article(event.what)
     return 'the ' + event.place if aspect == 'place' else getattr(event, aspect)
 
 
 def all_values(world: World, aspect: str) -> list[str]:
-    """List what an answer to that aspect could be, shuffled: distractors."""
+    """Return wrong answers to choose from: four random values of an aspect."""
     if aspect == 'what':
         return [article(f'{world.pick(words.COLOURS)} {world.pick(words.THINGS)}') for _ in range(4)]
     if aspect == 'place':
@@ -273,12 +276,13 @@ def all_values(world: World, aspect: str) -> list[str]:
 
 
 def rows(name: str, make: Callable[[World], Mapping[str, Any]], *, mixed: bool = True) -> Callable[[str], list[Mapping[str, Any]]]:
-    """Return a function from a split's name to its rows: no two of them equal, none of them one that another split could have.
+    """Return a function from a split's name to its rows. All rows are different, and no row could be in two splits.
 
     Args:
         name: the data set's name; part of the seed.
         make: draws one row from a world.
-        mixed: whether `make` could draw one row for two splits, so that rows must be dealt out; else it draws what its split owns.
+        mixed: whether `make` may draw the same row for two splits; each row then belongs to one split, by its checksum. Otherwise `make`
+            draws only what its split owns.
     """
 
     def generate(split: str) -> list[Mapping[str, Any]]:

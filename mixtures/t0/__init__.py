@@ -5,12 +5,13 @@ Six collections: the training sets `t0`, `t0_plus` (T0+) and `t0_plus_plus` (T0+
 templates and its splits: so T0 trains on the few hundred examples less that FLAN sets aside, on IMDb and others under FLAN's names, and on
 TriviaQA with documents where T0 has it without. The others have at least five templates, in our own words.
 
-Where there is a promptsource (a checkout named by `--promptsource_dir` or PROMPTSOURCE_DIR, or an installed package), T0's own prompts take
-the place of all templates, over the rows of the Hugging Face hub: then each prompt is a task of its own, under the name it has in T0's
-release. BIG-bench has none.
+If there is a promptsource (a checkout named by `--promptsource_dir` or PROMPTSOURCE_DIR, or an installed package), T0's own prompts replace
+all templates, over the rows of the Hugging Face hub. Then each prompt is a task of its own, with its name in T0's release. BIG-bench has no
+such prompts.
 
-Rates are as T0 was released, from the sizes on record: a data set of more than 500,000 examples counts 500,000, another its examples times
-its prompts. What its authors meant is `mixture.prompts = False`: the examples, at most 500,000. Inputs end without EOS, as T0's do.
+Rates are those of T0's release, computed from the sizes on record: a data set of more than 500,000 examples counts 500,000, any other its
+examples times its prompts. With `prompts=False` the rates are what T0's authors meant: the examples, at most 500,000. Inputs do not
+end with EOS, as in T0.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ PROMPTS = promptsource.find_folder()
 
 @functools.cache
 def members(name: str) -> tuple[DatasetSpec, ...]:
-    """Take one of T0's data sets: ours, or from promptsource a task a prompt."""
+    """Return the specs of one of T0's data sets: ours, or one for each of its prompts where there is a promptsource."""
     if PROMPTS is None:
         return (SPECS[name],)
     like, listed = SPECS[name], groups.LISTED[name]
@@ -64,7 +65,7 @@ def members(name: str) -> tuple[DatasetSpec, ...]:
     prompts = promptsource.read_prompts(PROMPTS, listed.hub, listed.config)
     sources = [promptsource.PromptSource(source, prompt, groups.RENAMED.get(listed.hub, ())) for prompt in prompts]
     made = [promptsource.make_spec(source, like.cluster, licence=like.licence, link=like.link, **settings) for source in sources]
-    if listed.hub == 'anli':  # whose rounds are splits of one data set at the hub
+    if listed.hub == 'anli':  # at the hub its rounds are splits of one data set
         made = [dataclasses.replace(task, name=f'{task.name}_{name.rpartition("_")[2]}') for task in made]
     return tuple(task for task in made if task.name not in groups.LEFT_OUT)
 
@@ -78,7 +79,7 @@ def training(name: str, *parts: dict[str, tuple[str, ...]]) -> Collection:
 
 
 def counted(name: str) -> Prompted:
-    """Count a data set's examples and prompts as T0's release does, with the prompts that it leaves out."""
+    """Return a data set's numbers for T0's mixing rule; as in T0's release, prompts that are left out of training count too."""
     listed = groups.LISTED[name]
     if PROMPTS is None:
         return Prompted(listed.train, listed.prompts)
@@ -87,7 +88,7 @@ def counted(name: str) -> Prompted:
 
 
 def held_out() -> Collection:
-    """Make the collection that T0 is evaluated on; of promptsource's prompts, those that ask for what the data set was made for."""
+    """Make the collection that T0 is evaluated on; of promptsource's prompts, only those of the data sets' original tasks."""
     tasks = [task for name in groups.listed(groups.HELD_OUT) for task in members(name)]
     original = [task for task in tasks if PROMPTS is None or task.source.prompt.original_task]
     return Collection('t0_eval', tuple(original), vocabulary=VOCABULARY, templates=5 if PROMPTS is None else 1)

@@ -12,7 +12,7 @@ from flanlite.data.specs.templates import Template
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """All rows of a task, whatever its splits are called: `test` in the data folder, `train` and `validation` at the hub.
+    """All rows of a task, in whichever splits they are: `test` in the data folder, `train` and `validation` at the hub.
 
     Args:
         source: the task at the hub.
@@ -22,7 +22,7 @@ class Whole:
 
     @property
     def name(self) -> str:
-        """Name the source in the manifest."""
+        """Return the source's name for the manifest."""
         return self.source.name
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -33,7 +33,7 @@ class Whole:
         return local.rows('train+validation' if local is self.source else 'test')
 
     def version(self) -> str:
-        """Say which data this is."""
+        """Return a text that identifies the data."""
         return self.source.version()
 
 
@@ -43,7 +43,7 @@ class Whole:
 #     multiple_choice_scores  0 / 1
 #     targets                 F
 def task(folder: str, examples: int, cluster: str, ask: str, again: str) -> DatasetSpec:
-    """Describe a task of BIG-bench; `ask` says what it wants, and so does `again`, since not all copies of the data do."""
+    """Make the data set of a BIG-bench task; `ask` and `again` are two wordings of its question, which not all copies of the data have."""
     return DatasetSpec(
         name=f'bigbench_{folder}',
         cluster=cluster,

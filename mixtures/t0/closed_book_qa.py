@@ -1,11 +1,11 @@
-"""Closed-book questions, answered from what the model knows: T0's data sets of them that FLAN lacks."""
+"""Closed-book questions, which are answered from what the model knows: the data sets of T0 that FLAN lacks."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace, Tfds
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 
-# HotpotQA as KILT has it: questions about two things at once, without the articles.
+# HotpotQA in KILT's form: questions about two things at once, without the articles.
 #     question  Was the engineer of Skerry Light born before the painter of "Storm at Skerry"?
 #     answer    yes
 KILT_HOTPOTQA = DatasetSpec(

@@ -1,4 +1,4 @@
-"""Extractive questions, answered by a span of a passage: T0's data sets of them that FLAN lacks."""
+"""Extractive questions, which are answered by a span of a passage: the data sets of T0 that FLAN lacks."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace
@@ -25,7 +25,7 @@ ADVERSARIAL_QA_TEMPLATES = (
 
 
 def adversarial_qa(model: str) -> DatasetSpec:
-    """Describe one of AdversarialQA's three parts, by the model that was to be misled."""
+    """Make the data set of one of AdversarialQA's three parts, named by the model that was to be misled."""
     return DatasetSpec(
         name=f'adversarial_qa_{model}',
         cluster='reading_comprehension',
@@ -54,7 +54,7 @@ def adversarial_qa(model: str) -> DatasetSpec:
     )
 
 
-# DuoRC: questions about the plot of a film. Those of SelfRC were asked of the plot shown; those of ParaphraseRC of another retelling.
+# DuoRC: questions about the plot of a film. In SelfRC they were asked about the text that is shown, in ParaphraseRC about another one.
 #     title     The Keeper
 #     plot      A writer is sent to a lighthouse whose keeper has vanished. She finds his diary in the oil store ...
 #     question  What does the writer find?
@@ -71,7 +71,7 @@ DUORC_TEMPLATES = (
 
 
 def duorc(name: str, config: str, examples: tuple[int, int, int]) -> DatasetSpec:
-    """Describe one of DuoRC's two parts; questions that the plot leaves open are dropped."""
+    """Make the data set of one of DuoRC's two parts; questions that the plot does not answer are dropped."""
     return DatasetSpec(
         name=name,
         cluster='reading_comprehension',

@@ -10,10 +10,10 @@ class Listed(NamedTuple):
     """A line of T0's list of data sets.
 
     Args:
-        hub: the data set's name in promptsource; at the hub it stands below an organisation, see `HUB`.
+        hub: the data set's name in promptsource; at the hub it belongs to an organisation, see `HUB`.
         config: its configuration, where it has several.
-        train: its training examples, 0 where the release leaves the field empty.
-        prompts: how many prompts promptsource has for it (at its last commit; T0 was trained with those of 0.1.0).
+        train: the number of its training examples, 0 where the release leaves the field empty.
+        prompts: the number of its prompts in promptsource (at the last commit; T0 was trained with those of 0.1.0).
     """
 
     hub: str
@@ -22,7 +22,7 @@ class Listed(NamedTuple):
     prompts: int
 
 
-# The groups of T0's paper (section 3) with the data sets by our names, those of FLAN under FLAN's.
+# The groups of T0's paper (section 3). Data sets have our names, and FLAN's names where FLAN has them too.
 GROUPS: dict[str, tuple[str, ...]] = {
     'multiple_choice_qa': (
         'cos_e', 'cosmos_qa', 'dream', 'qasc', 'quail', 'quarel', 'quartz', 'sciq', 'social_i_qa', 'wiki_hop', 'wiqa',
@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'paraphrase': ('glue_mrpc', 'glue_qqp', 'paws_wiki'),
 }  # fmt: skip
 
-# What T0+ adds: the data sets that GPT-3 was evaluated on. Its groups are those above, and sentence completion.
+# The data sets that T0+ adds, on which GPT-3 was evaluated. They belong to the groups above, and to sentence completion.
 PLUS: dict[str, tuple[str, ...]] = {
     'closed_book_qa': ('arc_challenge', 'arc_easy', 'trivia_qa', 'web_questions'),
     'extractive_qa': ('squad_v2',),
@@ -46,7 +46,7 @@ PLUS: dict[str, tuple[str, ...]] = {
     'sentence_completion': ('hellaswag',),
 }
 
-# What T0++ adds on top: SuperGLUE but for its NLI.
+# The data sets that T0++ adds to these: SuperGLUE without its NLI.
 PLUS_PLUS: dict[str, tuple[str, ...]] = {
     'coreference': ('wsc',),
     'extractive_qa': ('record',),
@@ -54,7 +54,8 @@ PLUS_PLUS: dict[str, tuple[str, ...]] = {
     'word_sense': ('wic',),
 }
 
-# The four groups that T0 never trains on. T0+ trains on HellaSwag, and T0++ on WSC, COPA and WiC too, which they then have seen.
+# The four groups that T0 is not trained on. T0+ is trained on HellaSwag, and T0++ on WSC, COPA and WiC as well, so these are not held out
+# from them.
 HELD_OUT: dict[str, tuple[str, ...]] = {
     'nli': ('rte', 'cb', 'anli_r1', 'anli_r2', 'anli_r3'),
     'coreference': ('wsc', 'winogrande'),
@@ -135,10 +136,11 @@ LISTED: dict[str, Listed] = {
     'story_cloze': Listed('story_cloze', '2016', 0, 6),
 }
 
-# The prompt that T0's release leaves out although its data set trains (its cache was broken); 23 others concern data sets it does not use.
+# The prompt that T0's release leaves out although it trains on the data set: its cache was broken. The release leaves out 23 more, of data
+# sets that it does not use.
 LEFT_OUT = ('gigaword_summarize_',)
 
-# Where the hub keeps what promptsource knows by a name without an organisation.
+# The hub's names of data sets that promptsource names without an organisation.
 HUB: dict[str, str] = {
     'adversarial_qa': 'UCLNLP/adversarial_qa',
     'ag_news': 'fancyzhx/ag_news',
@@ -187,13 +189,13 @@ HUB: dict[str, str] = {
     'xsum': 'EdinburghNLP/xsum',
     'yelp_review_full': 'Yelp/yelp_review_full',
 }
-# Where the hub keeps the rows of data sets whose main branch is a script. There `datasets` takes the splits from the folders' names:
-# WikiBio's `val` is its validation, and QuAIL's `challenge` none that it knows.
+# The hub's branch with the rows of data sets whose main branch is a script. There `datasets` derives splits from the names of folders: it
+# takes WikiBio's `val` for validation, and does not know QuAIL's `challenge`.
 PARQUET = 'refs/convert/parquet'
 REVISIONS: dict[str, str] = dict.fromkeys(
     ('cosmos_qa', 'dream', 'gigaword', 'multi_news', 'piqa', 'quail', 'quoref', 'social_i_qa', 'trec', 'wiki_bio', 'wiqa', 'xsum'), PARQUET
 )
-CONFIGS = {('wiki_hop', 'original'): 'wikihop'}  # that the hub names differently
+CONFIGS = {('wiki_hop', 'original'): 'wikihop'}  # configurations that have another name at the hub
 RENAMED = {'wiki_hop': (('query', 'question'),)}  # columns: (at the hub, in promptsource)
 SPLITS: dict[str, tuple[str | None, str | None, str | None]] = {
     **{f'anli_r{number}': (f'train_r{number}', f'dev_r{number}', f'test_r{number}') for number in (1, 2, 3)},
@@ -206,9 +208,9 @@ SPLITS: dict[str, tuple[str | None, str | None, str | None]] = {
     'trec': ('train', None, 'test'),
     'web_questions': ('train', None, 'test'),
     'yelp_review_full': ('train', None, 'test'),
-}  # of the hub's data sets; the others have train and validation, of which evaluation reads the latter
+}  # splits at the hub; data sets that are not listed have train and validation, and evaluation reads the latter
 
 
 def listed(*groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Name the data sets of some groups, each once, in the tables' order."""
+    """Return the names of the data sets of some groups, each once, in the order of the tables."""
     return tuple(dict.fromkeys(name for group in groups for names in group.values() for name in names))

@@ -1,4 +1,4 @@
-"""Registers the collection in SeqIO when imported: for gin files of trainers that know SeqIO's names only."""
+"""Registers the collection in SeqIO when imported: for gin files of trainers that only know names in SeqIO."""
 
 from flanlite.mixtures import t0
 

@@ -1,4 +1,4 @@
-"""Multiple-choice questions: T0's data sets of them that FLAN lacks, those of daily life and of reading; science is in `science_qa`."""
+"""Multiple-choice questions on daily life and on reading: the data sets of T0 that FLAN lacks. Those on science are in `science_qa`."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace, Tfds
@@ -6,12 +6,12 @@ from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.t0.groups import PARQUET
 
-SHOWN = 400  # characters of each of WikiHop's documents; there may be sixty, and all of them would not fit
+SHOWN = 400  # characters of each of WikiHop's documents that are shown; there may be sixty, which would not fit into the inputs
 TOTAL = 4_000
 LETTERS = ('A', 'B', 'C', 'D')
 NOT_BLANK = r'(?s).*\S.*'
 
-# CoS-E: everyday questions of CommonsenseQA, with what people gave as the reason for the answer.
+# CoS-E: everyday questions of CommonsenseQA, with people's reasons for the answer.
 #     question     Where would you leave a wet umbrella?
 #     options      hallway / pillow / oven / library book / orchard
 #     answer       hallway
@@ -227,7 +227,7 @@ RACE_TEMPLATES = (
 
 
 def race(level: str, examples: tuple[int, int, int]) -> DatasetSpec:
-    """Describe one of RACE's two halves; TFDS has an article a row, the hub a question a row."""
+    """Make the data set of one of RACE's two halves; TFDS has one article per row, the hub one question per row."""
     return DatasetSpec(
         name=f'race_{level}',
         cluster='reading_comprehension',

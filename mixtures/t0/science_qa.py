@@ -1,4 +1,4 @@
-"""Multiple-choice questions of science: T0's data sets of them that FLAN lacks. T0 counts them with `multiple_choice_qa`."""
+"""Multiple-choice questions on science: the data sets of T0 that FLAN lacks. T0 counts them with `multiple_choice_qa`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LETTERS = ('A', 'B', 'C', 'D', 'E', 'F', 'G', 'H')
 
 
 def placed(place: Any, right: Any, wrong: tuple[Any, Any, Any]) -> Any:
-    """Put the right answer among three wrong ones."""
+    """Return four options: the right answer at `place`, and three wrong ones."""
     first, second, third = wrong
     orders = [[right, first, second, third], [first, right, second, third], [first, second, right, third], [first, second, third, right]]
     return text.choose(place, orders)
@@ -166,7 +166,7 @@ SCIQ = DatasetSpec(
     ),
 )
 
-# WIQA: what a change does to a process that is told step by step.
+# WIQA: what effect a change has on a process that is described step by step.
 #     steps     Snow falls on the hills. In spring it melts. The brook fills. The mill wheel turns.
 #     question  suppose the winter is without snow happens, how will it affect the wheel turning.
 #     answer    less

@@ -1,4 +1,4 @@
-"""Sentiment: what reviewers think of products, apps, films and businesses. T0's data sets that FLAN lacks."""
+"""Sentiment: reviewers' opinions of products, apps, films and businesses. The data sets of T0 that FLAN lacks."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace

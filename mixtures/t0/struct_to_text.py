@@ -1,4 +1,4 @@
-"""Structures into text: T0's data sets of it that FLAN lacks."""
+"""Struct to text: the data sets of T0 that FLAN lacks."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace
@@ -11,7 +11,7 @@ NOT_BLANK = r'(?s).*\S.*'
 
 
 def bracketed(value: text.Text) -> text.Text:
-    """Write the brackets of a tokenised corpus as such, in plain quotation marks, without spaces around."""
+    """Replace a tokenised corpus's codes for brackets and quotation marks by the characters, and drop the spaces around them."""
     for name, bracket in BRACKETS:
         value = text.replace(value, name, bracket)
     return text.strip(text.plain_quotes(value))

@@ -1,11 +1,11 @@
-"""Topic classification: T0's data sets of it that FLAN lacks."""
+"""Topic classification: the data sets of T0 that FLAN lacks."""
 
 from flanlite.data.specs import text
 from flanlite.data.specs.sources import HuggingFace
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 
-# DBpedia: what kind of thing an article of Wikipedia is about. FLAN counts topics with summarization, and so do we.
+# DBpedia: what kind of thing an article of Wikipedia is about. FLAN counts topic classification as summarization, and so do we.
 #     title    Skerry Light
 #     content  Skerry Light is a lighthouse on Skerry Point. It was built of granite in 1856.
 #     answer   building

@@ -1,4 +1,7 @@
-"""Cached tasks in, mixed and packed batches out: this host's share of them, from any position. Imports no TensorFlow or JAX."""
+"""Mixed and packed training batches from cached tasks: this host's rows of each batch, from any position on.
+
+Imports no TensorFlow; JAX is imported with Grain's prefetch thread only.
+"""
 
 import json
 import math
@@ -14,15 +17,24 @@ from flanlite.data.batches import packing, prefix_lm, shuffling
 from flanlite.data.cache.cached import MAX_LENGTH, CachedSplit, decode_tokens, groups
 from flanlite.data.tokens.example import Tokens
 
-# How examples become rows, as SeqIO's feature converters make them: modules with `best_fit`, `room`, `pack` and `pad`.
+# How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack` and `pad`.
 CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
 
 
 class Order:
-    """The endless order of a mixture's examples, in windows: a pure function of seed, rates and position.
+    """The endless order of a mixture's examples, cut into windows; a pure function of the seed, the rates and the position.
 
-    A window holds nearly the same number of examples of a task each time, in proportion to its rate: a task's count up to any window is
-    within one of exact. A task's examples are shuffled anew every epoch, each once an epoch.
+    Every window holds examples of each task in proportion to the task's rate. Up to the end of any window, the number of a task's examples
+    differs by less than one from the exact proportion. Each epoch of a task reads every example once, in a new shuffled order.
+
+    Args:
+        splits: the tasks' cached splits.
+        rates: a mixing rate for each split; they need not sum to 1.
+        seed: decides the order.
+        window: the number of examples in a window, up to rounding.
+
+    Raises:
+        ValueError: the rates are not finite numbers from 0, one for each split, or nothing is left to train on.
     """
 
     def __init__(self, splits: Sequence[CachedSplit], rates: Sequence[float], seed: int, window: int) -> None:
@@ -41,12 +53,14 @@ class Order:
         self._sizes = np.array([split.num_examples for split in self.splits])
 
     def identity(self) -> str:
-        """Name all that decides the order."""
+        """Return a text of all that decides the order, so that a saved position is not used with another order."""
         tasks = [(split.name, split.num_examples, float(share).hex()) for split, share in zip(self.splits, self._shares, strict=True)]
         return json.dumps([self.seed, self.window, tasks])
 
     def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a window's examples in shuffled order: the split's number and the index in the split of each."""
+        """Return a window's examples in shuffled order: the number of each one's split, and its index in the split; int64[N] both."""
+        # Up to the start of a window, floor(examples before it * share + phase) examples of a task were drawn. The phase, from 0 to 1, is a
+        # hash of seed and name. Without it, tasks of equal shares would all gain an example in the same window.
         first, last = (np.floor(number * self.window * self._shares + self._phases).astype(np.int64) for number in (window, window + 1))
         counts = last - first
         task = np.repeat(np.arange(len(self.splits)), counts)
@@ -57,7 +71,7 @@ class Order:
         return task[shuffled], index[shuffled]
 
     def lengths(self, task: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Look up the lengths of drawn examples, int64[N, 2]."""
+        """Return the lengths of drawn examples: int64[N, 2], of inputs and of targets, in tokens."""
         found = np.empty((len(task), 2), np.int64)
         for number, places in groups(task):
             found[places] = self.splits[number].lengths[index[places]]
@@ -65,10 +79,18 @@ class Order:
 
 
 class RowReader:
-    """This host's rows of one global batch after the other; its state is the number of a window and of a row in it.
+    """An iterator over global batches that returns this host's rows of each; its state is the number of a window and of a row in it.
 
-    Every host plans all rows, from the lengths, and reads the records of its own only. So all hosts' states are the same, and a run may
-    go on with another number of hosts.
+    Every host plans the rows of all hosts, from the lengths alone, and reads the records of its own rows only. So the state is the same on
+    all hosts, and a run may continue on another number of hosts.
+
+    Args:
+        order: the order of the examples.
+        capacity: S and T, the lengths of inputs and targets.
+        batch_size: the number of rows of the global batch.
+        pack: put several examples into a row.
+        host_rows: the rows of each batch that this host reads.
+        converter: one of `CONVERTERS`.
     """
 
     def __init__(
@@ -100,14 +122,14 @@ class RowReader:
         return self._converter.pad([example for row in rows for example in row], self._capacity)
 
     def get_state(self) -> dict[str, Any]:
-        """Return where the next batch starts."""
+        """Return the position at which the next batch starts."""
         return {'window': self._window, 'row': self._row, 'order': self._identity}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go to where a state was taken.
+        """Continue from the position of a state.
 
         Raises:
-            ValueError: the state belongs to other data, rates, lengths or another seed, so that it names another place here.
+            ValueError: the state belongs to other data, rates or lengths, or to another seed, so that the position means nothing here.
         """
         if state['order'] != self._identity:
             raise ValueError(
@@ -117,7 +139,14 @@ class RowReader:
         self._window, self._row, self._planned = state['window'], state['row'], None
 
     def _read_window(self, place: int) -> list[list[Tokens] | None]:
-        """Plan the current window and read this host's rows from the current one on, which is the batch's row number `place`."""
+        """Plan the current window, and read this host's rows of it from the current row on.
+
+        Args:
+            place: the place that the current row has in its batch; it decides which rows are this host's.
+
+        Returns:
+            The window's rows, each a list of examples; None for rows that are past or of other hosts.
+        """
         task, index = self._order.draw(self._window)
         best_fit = self._converter.best_fit if self._pack else None
         rows = plan(self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1))
@@ -135,7 +164,17 @@ class RowReader:
 
 
 def plan(lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | None, seeds: tuple[int, ...]) -> list[list[int]]:
-    """Decide which examples share a row, and shuffle the rows; none do without `best_fit`."""
+    """Decide which examples share a row, and shuffle the rows.
+
+    Args:
+        lengths: int64[N, 2], the examples' lengths.
+        capacity: S and T.
+        best_fit: packs the examples; without it, every example has its own row, in the given order.
+        seeds: decide how the rows are shuffled.
+
+    Returns:
+        The examples' numbers, one list per row.
+    """
     if not best_fit:
         return [[example] for example in range(len(lengths))]
     rows = best_fit(np.minimum(lengths, capacity), capacity)
@@ -143,13 +182,17 @@ def plan(lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | No
 
 
 class TrainBatches:
-    """Batches without end, read ahead by Grain's prefetch thread, which keeps the position of the batch that was last given out."""
+    """An endless iterator over batches, read ahead by Grain's prefetch thread.
+
+    Its position is that of the batch that was returned last, not of those that were read ahead.
+    """
 
     def __init__(self, reader: RowReader, prefetch: int) -> None:
         from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
 
         self._source = [ThreadPrefetchDatasetIterator(reader, prefetch)]
-        weakref.finalize(self, self._source.clear)  # else it outlives the interpreter's modules, and complains
+        # The thread must end before the interpreter clears its modules, or it prints an error then. A finalizer runs in time, also at exit.
+        weakref.finalize(self, self._source.clear)
 
     def __iter__(self) -> 'TrainBatches':
         return self
@@ -158,11 +201,11 @@ class TrainBatches:
         return next(self._source[0])
 
     def get_state(self) -> dict[str, Any]:
-        """Return the position of the next batch, as JSON can hold it; the same on every host."""
+        """Return the position of the next batch as a JSON value, the same on every host."""
         return self._source[0].get_state()
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go to the position of a state; a `ValueError` where it belongs to other data, rates, lengths or another seed."""
+        """Continue from the position of a state; see `RowReader.set_state`."""
         self._source[0].set_state(state)
 
     def close(self) -> None:
@@ -193,15 +236,15 @@ def train_iterator(
         seed: decides the order, together with the position.
         converter: one of `CONVERTERS`; the model's config names it.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
-        host_rows: which rows of each batch this host reads; by default all.
-        window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
-        prefetch: how many batches a thread reads ahead; 0 reads them when they are asked for. Changes nothing but the speed.
+        host_rows: the rows of each batch that this host reads; by default all.
+        window: the number of examples that are packed together: more of them fill rows better, fewer are ready sooner.
+        prefetch: the number of batches that a thread reads ahead; 0 reads each when it is asked for. Changes nothing but the speed.
 
     Returns:
-        An iterator of this host's rows by SeqIO's keys, int32[rows, length], `decoder_loss_weights` float32.
+        An iterator over this host's rows by SeqIO's keys: int32[rows, length], `decoder_loss_weights` float32.
 
     Raises:
-        ValueError: lengths, rates or sizes that cannot be; later, a damaged shard.
+        ValueError: a length, rate or size cannot be; while iterating, a damaged shard.
     """
     capacity = check_lengths(feature_lengths)
     host_rows = range(batch_size) if host_rows is None else [int(row) for row in host_rows]
@@ -215,14 +258,18 @@ def train_iterator(
 
 
 def check_lengths(feature_lengths: Mapping[str, int]) -> tuple[int, int]:
-    """Return the lengths of inputs and targets, or raise a `ValueError` for other features or lengths."""
+    """Return the lengths of inputs and targets.
+
+    Raises:
+        ValueError: there are other features, or a length is out of range.
+    """
     if set(feature_lengths) != {'inputs', 'targets'} or not all(1 <= length <= MAX_LENGTH for length in feature_lengths.values()):
         raise ValueError(f"got the feature lengths {dict(feature_lengths)}; expected 'inputs' and 'targets', each from 1 to {MAX_LENGTH}")
     return feature_lengths['inputs'], feature_lengths['targets']
 
 
 def allow_open_files(count: int) -> None:
-    """Raise the process's soft limit on open files where a mixture of many shards needs it."""
+    """Raise the process's soft limit on open files, so that `count` shards can be open at once."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + 512
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -233,6 +280,6 @@ def allow_open_files(count: int) -> None:
 def hint_shape(
     splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 4_096
 ) -> tuple[packing.Shape, packing.Shape]:
-    """Measure how well a mixture fills rows of these lengths, and find the decoder length that would fit better; see `packing.hint`."""
+    """Measure how well a mixture fills rows of some lengths, and find the decoder length that fits better; see `packing.hint`."""
     order = Order(splits, rates, 0, window)
     return packing.hint(order.lengths(*order.draw(0)), check_lengths(feature_lengths))

@@ -1,4 +1,7 @@
-"""Which examples share a row, and the arrays that rows become for an encoder-decoder. SeqIO's keys, shift and masks."""
+"""Packing for an encoder-decoder: which examples share a row, and the rows as arrays with SeqIO's keys, shift and masks.
+
+An example takes room on two sides of a row, inputs and targets, which makes packing a vector bin packing problem in two dimensions.
+"""
 
 import math
 from collections.abc import Sequence
@@ -12,29 +15,39 @@ MAX_ROOM = np.iinfo(np.int32).max
 
 
 def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
-    """Put every example whole into one row, in as few rows as two heuristics find.
+    """Assign every example to a row, none of them cut, in as few rows as two heuristics find.
 
     Args:
-        lengths: int[N, 2], the inputs' and the targets' tokens, none longer than its capacity.
+        lengths: int[N, 2], the numbers of tokens in inputs and targets, none greater than its capacity.
         capacity: S and T.
 
     Returns:
-        The examples' numbers, a list a row.
+        The examples' numbers, one list per row.
     """
-    demand = lengths.sum(axis=0) / capacity
+    demand = lengths.sum(axis=0) / capacity  # rows needed if each side could be filled completely; the greater one is a lower bound
     rows = example_by_example(lengths, capacity, scarce=int(demand.argmax()))
-    if demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max():  # both lengths are scarce, and the rows not yet full
+    if demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max():  # both sides are scarce, and rows are not yet full
         rows = min(rows, row_by_row(lengths, capacity), key=len)
     return rows
 
 
 def largest_first(lengths: np.ndarray, capacity: tuple[int, int]) -> np.ndarray:
-    """Order examples by the larger of the shares of a row that their inputs and their targets take."""
+    """Return the order of examples by the greater of the shares of a row that their inputs and targets take, the greatest first."""
     return np.argsort(-(lengths / capacity).max(axis=1), kind='stable')
 
 
 def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: int) -> list[list[int]]:
-    """Best-fit decreasing: give each example to the row with the least room left, in the scarce length, among those it fits in."""
+    """Assign examples by best-fit decreasing: each goes to the row it fits in that has the least room left on the scarce side.
+
+    Args:
+        lengths: int[N, 2].
+        capacity: S and T.
+        scarce: the side whose room is compared: 0 for inputs, 1 for targets.
+
+    Returns:
+        The examples' numbers, one list per row.
+    """
+    # Every example is compared with all open rows at once, in numpy: rows have two kinds of room, so no sorted order of them would serve.
     rows: list[list[int]] = []
     room = np.tile(np.array([capacity], np.int32).T, (1, len(lengths)))
     for number in largest_first(lengths, capacity).tolist():
@@ -52,10 +65,17 @@ def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: i
 
 
 def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
-    """Fill one row at a time, each time with the example that leaves the least room in it, in both lengths together.
+    """Fill one row after the other, each time with the example that leaves the least room on both sides together.
 
-    The room is the length of the vector (inputs' room / S, targets' room / T): Panigrahy et al. 2011, "Heuristics for vector bin packing",
-    norm-based greedy. Where both lengths are scarce it needs up to 5% fewer rows than best-fit decreasing.
+    The room is the length of the vector (room of inputs / S, room of targets / T): the norm-based greedy heuristic of Panigrahy et al.
+    2011, "Heuristics for vector bin packing". Where both sides are scarce, it needs up to 5% fewer rows than best-fit decreasing.
+
+    Args:
+        lengths: int[N, 2].
+        capacity: S and T.
+
+    Returns:
+        The examples' numbers, one list per row.
     """
     scale_inputs, scale_targets = 1 / np.square(capacity, dtype=np.float64)
     order = largest_first(lengths, capacity)
@@ -66,7 +86,7 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
         row = []
         while True:
             left_inputs, left_targets = room_inputs - inputs, room_targets - targets
-            too_long = (left_inputs | left_targets) < 0
+            too_long = (left_inputs | left_targets) < 0  # either is negative: the sign bit of "or" is that of either
             left = scale_inputs * (left_inputs * left_inputs) + scale_targets * (left_targets * left_targets)
             left[too_long] = np.inf
             best = int(left.argmin())
@@ -74,7 +94,7 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
                 break
             row.append(best)
             room_inputs, room_targets = int(left_inputs[best]), int(left_targets[best])
-            inputs[best] = capacity[0] + 1
+            inputs[best] = capacity[0] + 1  # it fits in no row from now on, so it is not chosen twice
         waiting = inputs <= capacity[0]
         rows.append(order[row].tolist())
         order, inputs, targets = order[waiting], inputs[waiting], targets[waiting]
@@ -82,21 +102,24 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
 
 
 def room(capacity: tuple[int, int]) -> dict[str, int]:
-    """Count the tokens that a row has room for, by side."""
+    """Return the number of tokens that a row has room for, by side."""
     return {'encoder': capacity[0], 'decoder': capacity[1]}
 
 
 def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of rows that hold several examples each, as SeqIO's `EncDecFeatureConverter(pack=True)` does.
+    """Make a batch of rows of several examples each, as SeqIO's `EncDecFeatureConverter(pack=True)` does.
 
     Args:
         rows: the examples (inputs, targets) of each row; longer ones are cut to the capacity.
         capacity: S and T.
+
+    Returns:
+        Arrays by SeqIO's keys: [rows, S] for the encoder, [rows, T] for the decoder.
     """
     inputs, input_segments, input_positions = place([[example[0] for example in row] for row in rows], capacity[0])
     targets, target_segments, target_positions = place([[example[1] for example in row] for row in rows], capacity[1])
     batch = features(inputs, targets)
-    batch['decoder_input_tokens'][target_positions == 0] = 0
+    batch['decoder_input_tokens'][target_positions == 0] = 0  # the shift must not carry a token into the next example
     return batch | {
         'encoder_segment_ids': input_segments,
         'encoder_positions': input_positions,
@@ -106,14 +129,14 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example a row, as `EncDecFeatureConverter(pack=False)` does."""
+    """Make a batch of one example per row, as SeqIO's `EncDecFeatureConverter(pack=False)` does; see `pack`."""
     inputs, _, _ = place([[example[0]] for example in examples], capacity[0])
     targets, _, _ = place([[example[1]] for example in examples], capacity[1])
     return features(inputs, targets)
 
 
 def features(inputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Derive what follows from the tokens alone: the shifted decoder inputs and the loss weights."""
+    """Return the tokens by SeqIO's keys, with the decoder's shifted inputs and the loss weights."""
     shifted = np.zeros_like(targets)
     shifted[:, 1:] = targets[:, :-1]
     return {
@@ -125,7 +148,17 @@ def features(inputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def place(rows: Sequence[Sequence[np.ndarray]], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay each row's sequences end to end in a row of `length`; return tokens, segment ids (from 1; 0 is padding) and positions."""
+    """Write each row's sequences one after another into a row of `length` tokens.
+
+    All rows are written at once: for every token of the batch, its slot in the flat array [rows * length] is computed.
+
+    Args:
+        rows: the sequences of each row; longer ones are cut to `length`.
+        length: the length of a row.
+
+    Returns:
+        Tokens, segment ids (from 1; 0 is padding) and positions in the segment, each int32[rows, length].
+    """
     cut = [sequence[:length] for row in rows for sequence in row]
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     lengths = np.fromiter(map(len, cut), np.int64, len(cut))
@@ -145,7 +178,7 @@ def place(rows: Sequence[Sequence[np.ndarray]], length: int) -> tuple[np.ndarray
 
 
 class Shape(NamedTuple):
-    """A decoder length and what it gives: the shares of slots that hold a token, and of targets that are cut."""
+    """A decoder length, the shares of encoder and decoder slots that then hold a token, and the share of targets that are cut."""
 
     targets: int
     encoder_fill: float
@@ -154,15 +187,15 @@ class Shape(NamedTuple):
 
 
 def hint(lengths: np.ndarray, capacity: tuple[int, int]) -> tuple[Shape, Shape]:
-    """Find the decoder length that would fit better at the same encoder length.
+    """Find the decoder length that fits better at the same encoder length.
 
     Args:
-        lengths: int[N, 2], a sample of examples.
-        capacity: S and T as they are.
+        lengths: int[N, 2], the lengths of a sample of examples.
+        capacity: the current S and T.
 
     Returns:
-        What T gives; and the shortest length, in steps of 8, that fills the encoder as well as one of any length could, to 1%, and cuts no
-        more than 1% of the targets, or than T does.
+        The shape that T gives, and the shape of a better length. This is the shortest multiple of 8 that fills the encoder as well, to 1%,
+        as a decoder without limit would, and cuts at most 1% of the targets, or as many as T does if these are more.
     """
 
     def measure(targets: int) -> Shape:

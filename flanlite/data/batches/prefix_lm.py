@@ -1,6 +1,7 @@
-"""Inputs and targets end to end in one row, for a decoder alone: which examples share a row, and SeqIO's keys, shift and masks.
+"""Packing for a decoder-only model: inputs and targets follow each other in one row, with SeqIO's keys, shift and masks.
 
-What `packing` does for an encoder-decoder, under the same names. An example is cut to S and T tokens, and a row has room for S + T.
+The functions have the names of those in `packing`, which does this for an encoder-decoder. Inputs are cut to S tokens and targets to T, and
+a row has room for S + T.
 """
 
 from collections.abc import Sequence
@@ -12,35 +13,39 @@ from flanlite.data.tokens.example import Tokens
 
 
 def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
-    """Put every example whole into one row; see `packing.best_fit`."""
+    """Assign every example to a row, none of them cut; see `packing.best_fit`."""
+    # One dimension only: the second has the length 0 in every example, so that it never limits.
     joined = np.stack([lengths.sum(axis=1), np.zeros(len(lengths), lengths.dtype)], axis=1)
     return packing.example_by_example(joined, (sum(capacity), 1), scarce=0)
 
 
 def room(capacity: tuple[int, int]) -> dict[str, int]:
-    """Count the tokens that a row has room for, by side."""
+    """Return the number of tokens that a row has room for, by side."""
     return {'decoder': sum(capacity)}
 
 
 def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of rows that hold several examples each, as SeqIO's `PrefixLMFeatureConverter(pack=True)` does.
+    """Make a batch of rows of several examples each, as SeqIO's `PrefixLMFeatureConverter(pack=True)` does.
 
     Args:
         rows: the examples (inputs, targets) of each row; longer ones are cut to the capacity.
         capacity: S and T.
+
+    Returns:
+        Arrays [rows, S + T] by SeqIO's keys.
     """
-    batch, segments, positions = lay(rows, capacity)
-    batch['decoder_input_tokens'][positions == 0] = 0
+    batch, segments, positions = lay_out(rows, capacity)
+    batch['decoder_input_tokens'][positions == 0] = 0  # the shift must not carry a token into the next example
     return batch | {'decoder_segment_ids': segments, 'decoder_positions': positions}
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example a row, as `PrefixLMFeatureConverter(pack=False)` does."""
-    return lay([[example] for example in examples], capacity)[0]
+    """Make a batch of one example per row, as SeqIO's `PrefixLMFeatureConverter(pack=False)` does; see `pack`."""
+    return lay_out([[example] for example in examples], capacity)[0]
 
 
-def lay(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Lay out the tokens of each row; return what follows from them and from where the targets are, segment ids and positions."""
+def lay_out(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Write the examples of each row one after another; return the batch, the segment ids and the positions."""
     cut = [[(inputs[: capacity[0]], targets[: capacity[1]]) for inputs, targets in row] for row in rows]
     length = sum(capacity)
     tokens, segments, positions = packing.place([[np.concatenate(example) for example in row] for row in cut], length)
@@ -52,7 +57,8 @@ def lay(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tuple[di
         'decoder_input_tokens': shifted,
         'decoder_target_tokens': tokens,
         'decoder_loss_weights': (real & (positions >= widths)).astype(np.float32),
-        # With the place from which the first target is predicted: there the last of the inputs is read.
+        # The prefix that is seen from both sides. It is one place longer than the inputs in the shifted row, where the last input token
+        # stands at the place that predicts the first target.
         'decoder_causal_attention': (real & (positions <= widths)).astype(np.int32),
     }
     return batch, segments, positions

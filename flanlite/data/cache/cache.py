@@ -144,7 +144,7 @@ def check(
         raise ValueError(f'got max_examples={max_examples!r}; expected numbers from 1, or None for all')
     if processes is not None and processes < 1:
         raise ValueError(f'got processes={processes}; expected a number from 1')
-    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.seqio_names()
+    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.registered_names()
     for name in names:
         if name not in known:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '

@@ -1,4 +1,4 @@
-"""Does text that is trained on stand in held-out data? Looks in the rows themselves, for shared runs of words and for whole fields."""
+"""An audit of the rows themselves for held-out text that is also trained on: shared runs of words, and whole fields that are equal."""
 
 import dataclasses
 import itertools
@@ -14,22 +14,22 @@ from flanlite.data.specs import clusters, sources, specs
 from flanlite.progress import BuildProgress
 
 NGRAM = 13  # words, as in GPT-3's study of contamination (Brown et al. 2020, appendix C)
-SHORTEST = 40  # characters from which two equal fields are no accident
+SHORTEST = 40  # equal fields of this many characters or more are not equal by accident
 WORD = re.compile(r'\w+')
 HOW = ('field', 'ngram')
-ABSENT = 'neither in the data folder nor prepared by TFDS, and an audit downloads nothing'
+ABSENT = 'neither in the data folder nor prepared by TFDS, and an audit downloads nothing'  # why a data set is not searched
 
 
 @dataclasses.dataclass
 class Pair:
-    """What a training data set shares with a held-out one.
+    """What a training data set and a held-out one have in common.
 
     Args:
         trained: the training data set.
         held_out: the held-out data set.
-        rows: the held-out rows with shared text, by how it is shared: a whole `field`, or an `ngram`.
+        rows: the held-out rows with shared text, by what is shared: a whole `field`, or an `ngram`.
         examples: the training rows with shared text.
-        sample: some of that text.
+        sample: some of the shared text.
     """
 
     trained: str
@@ -39,20 +39,20 @@ class Pair:
     sample: str = ''
 
     def affected(self) -> int:
-        """Count the held-out rows with shared text."""
+        """Return the number of held-out rows with shared text."""
         return len(set().union(*self.rows.values()))
 
 
 @dataclasses.dataclass
 class Audit:
-    """What was found.
+    """The result of an audit.
 
     Args:
-        mixture: what trains.
-        ngram: how many words a shared run has.
+        mixture: the mixture that is trained on.
+        ngram: the number of words in a shared run.
         pairs: data sets that share text, by (trained, held out).
-        searched: how many rows of each data set were searched.
-        skipped: data sets that could not be searched, and why.
+        searched: the number of rows that were searched in each data set.
+        skipped: the data sets that could not be searched, with the reason.
     """
 
     mixture: mixtures.Mixture
@@ -62,11 +62,11 @@ class Audit:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def worst(self) -> list[Pair]:
-        """List the pairs, those first that touch the greatest share of the held-out rows."""
+        """Return the pairs, sorted by the share of held-out rows that they affect, the greatest first."""
         return sorted(self.pairs.values(), key=lambda pair: pair.affected() / self.searched[pair.held_out], reverse=True)
 
     def to_drop(self) -> Iterator[dict[str, Any]]:
-        """Yield a line for each training example that shares text: its data set, its row in the training split, and with what."""
+        """Yield an entry of a drop list for each training row with shared text: its data set, its index and the held-out data sets."""
         found: dict[tuple[str, int], list[str]] = {}
         for pair in self.pairs.values():
             for row in pair.examples:
@@ -76,20 +76,20 @@ class Audit:
 
 
 class HeldOutText:
-    """The text of held-out rows, to look others up in.
+    """An index of the text of held-out rows, in which the text of training rows is looked up.
 
     Args:
-        ngram: how many words a shared run has.
+        ngram: the number of words in a shared run.
     """
 
     def __init__(self, ngram: int) -> None:
         self.ngram = ngram
-        self.texts: dict[str, int] = {}  # normalised text -> its number
-        self.owners: list[set[tuple[str, int]]] = []  # by that number: (data set, row)s that have it
-        self.runs: dict[int, set[int]] = {}  # hash of a run of words -> numbers of the texts with it
+        self.texts: dict[str, int] = {}  # number of each normalised text
+        self.owners: list[set[tuple[str, int]]] = []  # by the text's number: the pairs (data set, row) that have it
+        self.runs: dict[int, set[int]] = {}  # by the hash of a run of words: the numbers of the texts that contain it
 
     def add(self, task: str, row: int, value: Any) -> None:
-        """Take in all text of a row."""
+        """Add all text of a row."""
         for words in row_words(value):
             text = ' '.join(words)
             number = self.texts.setdefault(text, len(self.texts))
@@ -100,11 +100,11 @@ class HeldOutText:
             self.owners[number].add((task, row))
 
     def hashes(self, words: list[str]) -> Iterator[int]:
-        """Hash each run of words, in order."""
+        """Return the hash of each run of `ngram` words, in order."""
         return map(hash, zip(*(itertools.islice(words, start, None) for start in range(self.ngram)), strict=False))
 
     def shared_with(self, value: Any) -> Iterator[tuple[str, str, set[tuple[str, int]]]]:
-        """Yield what a row shares: how, the shared words, and the held-out (data set, row)s that have them."""
+        """Yield each text that a row shares: how it is shared, its words, and the held-out pairs (data set, row) that have it."""
         for words in row_words(value):
             text = ' '.join(words)
             if len(text) >= SHORTEST and text in self.texts:
@@ -116,7 +116,7 @@ class HeldOutText:
 
 
 def row_words(value: Any) -> Iterator[list[str]]:
-    """Yield the words of each text in a row, at any depth, in small letters and without punctuation."""
+    """Yield the words of each text in a row, at any depth, in lower case and without punctuation."""
     if isinstance(value, str):
         yield WORD.findall(value.lower())
     elif isinstance(value, Mapping | list | tuple):
@@ -127,12 +127,12 @@ def row_words(value: Any) -> Iterator[list[str]]:
 def search(
     mixture: MixtureConfig | str, ngram: int = NGRAM, max_rows: int | None = None, data_dir: str | os.PathLike | None = None
 ) -> Audit:
-    """Search what a mixture trains on for text of what it holds out.
+    """Search the training rows of a mixture for text of the data sets that it holds out.
 
     Args:
         mixture: settings or a name for `mixtures.resolve`, which hold something out.
-        ngram: how many words a shared run has.
-        max_rows: at most so many rows of each data set.
+        ngram: the number of words in a shared run.
+        max_rows: the greatest number of rows to search in each data set; by default all.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Raises:
@@ -164,7 +164,10 @@ def search(
 def read_rows(
     audit: Audit, spec: specs.Spec, splits: tuple[str, ...], limit: int | None, progress: BuildProgress
 ) -> Iterator[tuple[int, specs.Row]]:
-    """Read the rows of the first split that can be read, as training or evaluation does; where none can, note why."""
+    """Yield (index, row) of the first of some splits that can be read, as training or evaluation reads it.
+
+    Rows are counted in the audit; where no split can be read, the reason is stored there.
+    """
     for split in splits:
         try:
             if not sources.at_hand(spec.source):
@@ -184,7 +187,7 @@ def read_rows(
 
 
 def note_shared(audit: Audit, task: str, row: int, found: Iterator[tuple[str, str, set[tuple[str, int]]]]) -> None:
-    """Enter what a training row shares."""
+    """Store in the audit what a training row shares."""
     for how, text, owners in found:
         for held_out, held_row in owners:
             pair = audit.pairs.setdefault((task, held_out), Pair(task, held_out))

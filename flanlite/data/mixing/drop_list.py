@@ -1,4 +1,4 @@
-"""Which training rows to leave out, as an audit lists them."""
+"""Drop lists: files that list the training rows to leave out, as an audit writes them."""
 
 import os
 
@@ -6,7 +6,14 @@ from flanlite.data.specs import sources
 
 
 def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
-    """Read what `Audit.to_drop` yielded: the rows of each data set's training split to leave out."""
+    """Read a drop list: a JSON object per line, as `audit.Audit.to_drop` yields them.
+
+    Returns:
+        For each data set, the indices of the rows of its training split to leave out.
+
+    Raises:
+        ValueError: the file cannot be read, or a line does not name a row of a training split.
+    """
     rows: dict[str, set[int]] = {}
     try:
         with open(path, encoding='utf-8') as lines:

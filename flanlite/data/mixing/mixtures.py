@@ -1,4 +1,7 @@
-"""Which tasks train together and at which rates: collections, with or without something held out, single tasks, SeqIO's own mixtures."""
+"""Mixtures: which tasks are trained on together, and at which rates.
+
+A mixture is a collection, with or without something held out, a single task, or one of SeqIO's own mixtures.
+"""
 
 import contextlib
 import dataclasses
@@ -18,7 +21,7 @@ from flanlite.data.specs import clusters, specs
 from flanlite.data.tokens import vocabularies
 
 SCHEMES = ('proportional', 'equal', 'unimax')
-OWN = 'own'  # the cap that the collection itself sets
+OWN = 'own'  # stands for the collection's own cap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Entry:
         cluster: its cluster, where it has one.
         max_examples: truncates its training data; None for no cap.
         max_rate: clips its mixing rate; None for no cap.
-        rate: the rate that a SeqIO mixture gives it, asked for when it is needed; None for the number of its examples.
-        prompted: what T0's rule of mixing counts of it, where it is weighed by that rule.
+        rate: returns the rate that a SeqIO mixture gives it, called when it is needed; None for a rate by the number of its examples.
+        prompted: its numbers in T0's mixing rule, if its rate follows that rule.
     """
 
     task: str
@@ -50,17 +53,18 @@ class Mixture:
         name: the name that was resolved.
         entries: the tasks.
         collection: the collection they come from; None for SeqIO's tasks and mixtures.
-        held_out: the cluster that was left out, or another hold-out's name.
-        removed: the clusters that left together with it.
+        held_out: the cluster that is held out, or the name of another hold-out.
+        removed: the clusters that leave training together with it.
         scheme: one of `SCHEMES`.
-        temperature: as in T5.
+        temperature: the temperature of T5's mixing: rates become rate^(1/temperature).
         lineage: one of `clusters.LINEAGE`.
-        shared: the data sets that share a corpus with held-out ones, {data set: {corpus: held-out data sets}}; dropped where strict.
-        budget: the examples that a run reads, for `unimax`.
-        epochs: how often `unimax` reads an example at most.
-        templates_per_task: how many of its templates each data set trains with, the first ones; None for all.
-        shots: how many exemplars stand before each example; None for none.
-        drop: a file that lists training examples to leave out; None for none.
+        shared: the data sets that share a corpus with held-out ones: {data set: {corpus: held-out data sets}}. They are dropped if
+            `lineage` is `strict`.
+        budget: the number of examples that the run reads, for `unimax`.
+        epochs: the greatest number of times that `unimax` reads an example.
+        templates_per_task: the number of templates that each data set is trained with, the first ones; None for all.
+        shots: the few-shot exemplars before each example; None for none.
+        drop: a drop list, which has the training rows to leave out; None for none.
     """
 
     name: str
@@ -80,7 +84,7 @@ class Mixture:
 
     @property
     def vocabulary(self) -> str:
-        """Name the vocabulary of its collection, or of its SeqIO tasks."""
+        """Return the name of the vocabulary of its collection, or of its SeqIO tasks."""
         if self.collection:
             return self.collection.vocabulary
         seqio: Any = sys.modules['seqio']
@@ -88,7 +92,7 @@ class Mixture:
         return vocabularies.name_of_seqio(features.get('inputs') or next(iter(features.values())))
 
     def notes(self) -> list[str]:
-        """Say which training data sets share a corpus with what is held out, and what became of them."""
+        """Return sentences for the user: which training data sets share a corpus with held-out ones, and whether they were dropped."""
         verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
         named = [
             f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
@@ -196,7 +200,7 @@ def resolve(config: MixtureConfig | str) -> Mixture:
 
 
 def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str | None) -> list[Entry]:
-    """Make the entries of a collection's data sets, or of SeqIO's tasks, whose rates are their mixture's own."""
+    """Make the entries of a collection's data sets, or of SeqIO's tasks with the rates of their mixture."""
     if found.collection:
         return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
     caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
@@ -206,7 +210,10 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
 def hold_out(
     entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
 ) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
-    """Keep what a hold-out trains on; return it with the clusters that were removed and what shares a corpus with held-out data."""
+    """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the corpora that are shared.
+
+    The last is {data set: {corpus: held-out data sets}}; with `strict` lineage, these data sets are not among the entries.
+    """
     if not held_out:
         return list(entries), (), {}
     found = clusters.get_hold_out(held_out, collection.specs)
@@ -217,18 +224,20 @@ def hold_out(
 
 @functools.cache
 def say_once(message: str) -> None:
-    """Log a warning the first time that it comes up."""
+    """Log a warning once per process."""
     logging.getLogger('flanlite').warning(message)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Write names as a list in a sentence."""
+    """Return names as an enumeration in a sentence: "a, b and c"."""
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
 def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
-    """Make a data set's entry; its own caps come before those asked for, and those before the collection's. A cap on the rate that the
-    collection gives this data set comes before all.
+    """Make a data set's entry.
+
+    For each cap the first of these counts that is set: for the rate, the collection's cap for this data set alone; the data set's own cap;
+    the cap that is asked for; the collection's cap.
     """
     if max_examples == OWN:
         max_examples = collection.max_examples
@@ -239,12 +248,16 @@ def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int |
 
 
 def count_once(entry: Entry) -> Entry:
-    """Let T0's rule count a data set once, not once for each of its prompts."""
+    """Return an entry whose data set T0's rule counts once, instead of once for each prompt."""
     return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
 
 
 def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]) -> list[Entry]:
-    """Keep the tasks that some pattern includes, or all, and that none excludes."""
+    """Return the entries whose task matches a pattern of `include` (or all, if it is empty) and none of `exclude`.
+
+    Raises:
+        ValueError: a pattern matches no task.
+    """
     tasks = [entry.task for entry in entries]
     for pattern in (*include, *exclude):
         if not fnmatch.filter(tasks, pattern):
@@ -258,14 +271,18 @@ def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude:
 
 
 def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]:
-    """Weigh a mixture's tasks, in its order; only those that are counted take part.
+    """Return the mixing rates of a mixture's tasks.
 
     Args:
-        mixture: what `resolve` found.
-        num_examples: each task's number of examples.
+        mixture: the mixture.
+        num_examples: the number of examples of each task; tasks without a number get no rate.
 
     Returns:
-        Rates as SeqIO's: min(examples, max_examples, max_rate)^(1/temperature); they do not sum to 1.
+        Rates by task, in the mixture's order. As in SeqIO they are min(examples, max_examples, max_rate)^(1/temperature), and do not sum
+        to 1.
+
+    Raises:
+        ValueError: the rates of a SeqIO mixture cannot be computed.
     """
     entries = [entry for entry in mixture.entries if entry.task in num_examples]
     if mixture.scheme == 'equal':
@@ -279,7 +296,10 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
 
 @contextlib.contextmanager
 def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[None]:
-    """Let SeqIO's rate functions find the number of cached examples where a task's source does not know its own; none where it failed."""
+    """Let SeqIO's rate functions use the number of cached examples of tasks whose source does not know its size.
+
+    A task that could not be cached has 0 examples. While the body runs, a function on the task replaces SeqIO's own, which would fail.
+    """
     names = [entry.task for entry in mixture.entries if entry.rate]
     found = [sys.modules['seqio'].TaskRegistry.get(name) for name in names]
     unknown = [task for task in found if task.source.num_input_examples('train') is None]
@@ -299,7 +319,13 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
 
 
 def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:
-    """Share a budget of examples evenly, but give no task more than so many epochs (Chung et al. 2023, algorithm 1)."""
+    """Share a budget of examples as evenly as possible, with at most `epochs` epochs of each task (Chung et al. 2023, algorithm 1).
+
+    Args:
+        sizes: the number of examples of each task.
+        budget: the number of examples to share.
+        epochs: the greatest number of times that an example is read.
+    """
     shares, left = dict.fromkeys(sizes, 0.0), float(budget)
     smallest_first = sorted(sizes, key=sizes.get)
     for place, task in enumerate(smallest_first):
@@ -309,13 +335,13 @@ def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, 
 
 
 def published(mixture: Mixture) -> dict[str, int]:
-    """Take the recorded numbers of training examples, so that rates can be told without data; tasks without one are left out."""
+    """Return the numbers of training examples on record, with which rates can be shown without data; tasks without one are left out."""
     counts = {spec.name: getattr(spec, 'train_examples', None) for spec in mixture.collection.specs} if mixture.collection else {}
     return {entry.task: counts[entry.task] for entry in mixture.entries if counts.get(entry.task)}
 
 
 def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
-    """Return one task's rate, in proportion to its examples or as its SeqIO mixture has it."""
+    """Return one task's rate: that of its SeqIO mixture, that of T0's rule, or one in proportion to its examples."""
     rate = entry.rate() if entry.rate else min(num_examples, entry.max_examples or num_examples)
     if entry.prompted:
         rate = entry.prompted.rate(entry.max_examples, entry.max_rate)
@@ -325,7 +351,7 @@ def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
 
 
 def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:
-    """Take a SeqIO task, or a mixture's tasks with the mixture's own rates."""
+    """Return the tasks of a SeqIO mixture with functions that return their rates; a single SeqIO task has none."""
     seqio: Any = sys.modules['seqio']
     if name in seqio.TaskRegistry.names():
         return {name: None}

@@ -1,4 +1,4 @@
-"""What a mixture is called: a collection, what it holds out, a data set, or what SeqIO has registered."""
+"""Names of mixtures: collections, with what they hold out, data sets, and SeqIO's registered tasks and mixtures."""
 
 import importlib
 import pkgutil
@@ -11,19 +11,19 @@ from flanlite import config
 from flanlite.data.specs import clusters, specs
 
 HELD_OUT = '_held_out_'
-UNSEEN = '_eval'  # after the name of a mixture that holds something out: what it holds out
-TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # behind any name
+UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
+TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # at the end of any name: the number of templates to train with
 BUILTIN = 'flanlite.mixtures'
 
 
 class Found(NamedTuple):
-    """What a name stands for.
+    """The meaning of a name.
 
     Args:
         name: the name.
         collection: the collection that it belongs to; None for SeqIO's tasks and mixtures.
-        data_sets: which of that collection's data sets are meant.
-        in_name: the cluster, or other hold-out, that the name has.
+        data_sets: the data sets of that collection that it means.
+        in_name: the cluster, or other hold-out, that the name holds out.
     """
 
     name: str
@@ -32,7 +32,11 @@ class Found(NamedTuple):
     in_name: str | None = None
 
     def holding_out(self, held_out: str | None) -> str | None:
-        """Return what is held out, by the name or as asked; raise a `ValueError` where these differ, or nothing can be."""
+        """Return the cluster or split that is held out, by the name or by the setting `held_out`.
+
+        Raises:
+            ValueError: name and setting differ, or the name is not that of a collection, so that nothing can be held out.
+        """
         if held_out and self.in_name and held_out != self.in_name:
             raise ValueError(f'the mixture {self.name!r} holds out {self.in_name}, but held_out is {held_out!r}; expected only one of them')
         held_out = held_out or self.in_name
@@ -42,9 +46,13 @@ class Found(NamedTuple):
 
 
 def resolve_name(name: str) -> Found:
-    """Find what a name stands for.
+    """Return the meaning of a mixture's name.
 
-    Names are looked up among what is registered, then in the built-in collections, which are imported only as far as needed.
+    Names are looked up in the registered collections first, then in the built-in ones, which are imported only as far as needed: first the
+    collection with which the name begins, then all.
+
+    Raises:
+        ValueError: the name is unknown; the message has the closest valid names.
     """
     for load in (lambda: None, lambda: load_builtin(name), lambda: [load_builtin(builtin) for builtin in builtin_names()]):
         load()
@@ -62,7 +70,11 @@ def resolve_name(name: str) -> Found:
 
 
 def find_in_collection(name: str) -> Found | None:
-    """Find a collection's name, alone or with what it holds out; with `_eval`, the data sets are those that are held out."""
+    """Return the meaning of a collection's name, alone or with what it holds out, or None where no collection has the name.
+
+    With `_eval` at its end, the name means the data sets that are held out. Longer names of collections are tried first, since the name of
+    one may begin with that of another.
+    """
     for collection in sorted(specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True):
         if name == collection.name:
             return Found(name, collection, collection.specs)
@@ -76,13 +88,13 @@ def find_in_collection(name: str) -> Found | None:
 
 
 def templates_in_name(name: str) -> tuple[str, int | None]:
-    """Split off the number of templates that stands behind a name."""
+    """Split a name into the bare name and the number of templates at its end, or None."""
     found = TEMPLATES.fullmatch(name)
     return (found[1], int(found[2])) if found else (name, None)
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
-    """Return the name of a collection's mixture with a cluster, or another hold-out's data sets, held out."""
+    """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another hold-out."""
     return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
 
 
@@ -92,31 +104,34 @@ def other_hold_outs(collection: specs.Collection) -> list[str]:
 
 
 def builtin_names() -> list[str]:
-    """List the collections that come with flanlite, without importing them."""
+    """Return the names of the collections that come with flanlite, without importing them."""
     return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__) if module.ispkg)
 
 
 def load_builtin(name: str) -> None:
-    """Import the built-in collection whose name is the longest to begin this one."""
+    """Import the built-in collection with whose name a mixture's name begins; of several, the one with the longest name."""
     fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
     if fitting:
         importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
 
 
 def collection_names() -> list[str]:
-    """List the collections: built-in ones, and those that a user's module registered."""
+    """Return the names of all collections: the built-in ones, and those that a user's module registered."""
     return sorted({*builtin_names(), *specs.COLLECTIONS})
 
 
 def import_collections() -> list[str]:
-    """Import the built-in collections and list all there are: those that have a package of their own, then what stands beside them."""
+    """Import the built-in collections; return the names of their packages, then those of the other collections.
+
+    A package may register several collections: `t0` also registers `t0_plus`, for example.
+    """
     for name in (builtin := builtin_names()):
         load_builtin(name)
     return [*builtin, *(name for name in collection_names() if name not in builtin)]
 
 
 def seqio_names() -> list[str]:
-    """List SeqIO's registered tasks and mixtures. Where nobody imported SeqIO there are none, and it is not imported for that."""
+    """Return the names of SeqIO's registered tasks and mixtures. SeqIO is not imported for this: if nobody did, there are none."""
     if 'seqio' not in sys.modules:
         return []
     seqio: Any = sys.modules['seqio']
@@ -124,7 +139,7 @@ def seqio_names() -> list[str]:
 
 
 def valid_names() -> str:
-    """Say which names there are."""
+    """Return a clause for error messages that lists the names a mixture may have."""
     return (
         f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
         'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'

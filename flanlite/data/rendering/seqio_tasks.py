@@ -1,6 +1,6 @@
-"""Examples of the SeqIO tasks that others registered.
+"""Examples of SeqIO tasks that the user registered, for flanlite's cache.
 
-SeqIO and TensorFlow are imported inside these functions only: who trains on flanlite's own data sets never needs them.
+SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need them.
 """
 
 import inspect
@@ -18,17 +18,23 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.progress import CONSOLE
 
 
-def seqio_names() -> list[str]:
-    """Name the SeqIO tasks that were registered; SeqIO is not imported for it."""
+def registered_names() -> list[str]:
+    """Return the names of the registered SeqIO tasks. SeqIO is not imported for this: if nobody did, no task is registered."""
     seqio = sys.modules.get('seqio')
     return sorted(seqio.TaskRegistry.names()) if seqio else []
 
 
 def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Example]:
-    """Run a registered SeqIO task once, in order, and yield its examples.
+    """Run a registered SeqIO task once, unshuffled and uncut, and yield its examples.
+
+    Args:
+        name: the task.
+        split: train, validation or test; examples of the latter two have options, answers and the other fields.
+        vocabulary: the vocabulary that the task's ids must be of.
 
     Raises:
-        ValueError: it lacks the split, the features `inputs` and `targets`, or has another vocabulary.
+        ValueError: the task lacks the split or the features `inputs` and `targets`, its features are not lists of ids, it has another
+            vocabulary, or one of its preprocessors needs sequence lengths.
     """
     import seqio
 
@@ -72,7 +78,12 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
 
 
 def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
-    """Choose which fields of a SeqIO task's examples are cached for its postprocessor; name those that are not."""
+    """Return the fields of a SeqIO task's examples to cache for its postprocessor, and print a line on those that cannot be cached.
+
+    Args:
+        name: the task.
+        described: the dataset's `element_spec`.
+    """
     import tensorflow as tf
 
     def plain(spec: Any) -> bool:
@@ -89,13 +100,16 @@ def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
 
 
 def decoded(value: Any) -> tuple[str, ...]:
-    """Read the texts of an example's string feature; of any other, none."""
+    """Return the texts of an example's string feature; none where it is missing or of another type."""
     found = np.asarray([] if value is None else value).reshape(-1).tolist()
     return tuple(item.decode('utf-8', 'replace') for item in found if isinstance(item, bytes))
 
 
 def seqio_fingerprint(name: str) -> str:
-    """Hash what a registered SeqIO task is made of: its source, files and the code of its preprocessors."""
+    """Hash what decides a registered SeqIO task's examples: its source, the source's files, the code of its preprocessors, its features.
+
+    Files count by size and time of change, since reading all of them could take as long as a build.
+    """
     import seqio
 
     found = seqio.TaskRegistry.get(name)

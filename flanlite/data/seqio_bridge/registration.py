@@ -1,4 +1,4 @@
-"""Collections in SeqIO's registry, for other people's trainers: their data sets as tasks, and mixtures with their rates.
+"""Registration of collections in SeqIO, for other trainers: their data sets as tasks, and mixtures with their rates.
 
 SeqIO and TensorFlow are imported when something is registered, not before.
 """
@@ -16,24 +16,26 @@ from flanlite.data.tokens import vocabularies
 
 
 def register(*collections: Collection, vocabulary: str | None = None, at_hand: bool | None = None) -> list[str]:
-    """Add collections to SeqIO's registry: each as a mixture, `<name>_held_out_<cluster>`, `<name>_intra_3` and all other hold-outs
-    of `clusters.hold_outs`, and these with `_eval` for what is held out.
+    """Add collections to SeqIO's registry.
 
-    Tasks have the data sets' names; where an earlier collection has the same data set with other tokens or another cap, as FLAN 2021 has
-    T0's, the collection's name stands before it. Rates are the collection's, from the sizes on record, else counted when they are asked
-    for; what is held out has equal ones. Registering again is harmless.
+    Each becomes a mixture of its name, and one for every split of `clusters.splits`: `<name>_held_out_<cluster>`, `<name>_intra_3` and so
+    on. The same names with `_eval` are mixtures of the data sets that are held out.
+
+    A task has the name of its data set. If an earlier collection has the same data set with other tokens or another cap (T0 shares some
+    with FLAN 2021), the collection's name comes before it. Rates are those of the collection; they are computed from the sizes on record,
+    or else from the rows, when SeqIO asks for them. Data sets that are held out have equal rates. Registering again changes nothing.
 
     Args:
-        collections: what to register; plain texts among their data sets are passed over.
+        collections: the collections; plain texts among their data sets are left out.
         vocabulary: what `vocabularies.load` takes; by default each collection's own.
-        at_hand: leave out data sets that cannot be read without the network, and say so; by default where FLANLITE_DATA_DIR is set. What
-            has no training data in that folder does not train in any case.
+        at_hand: leave out data sets that cannot be read without the network, with a warning; by default if FLANLITE_DATA_DIR is set. Data
+            sets without training data in that folder are never trained on.
 
     Returns:
         The names of the mixtures.
 
     Raises:
-        ValueError: the vocabulary is not there, or something else is registered by one of these names.
+        ValueError: the vocabulary does not exist, or something else is registered by one of these names.
     """
     import seqio
 
@@ -62,12 +64,16 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
 
 
 def seqio_vocabulary(name: str = 't5') -> Any:
-    """Make the SeqIO vocabulary of the registered tasks, for a trainer that wants its model to have the very same."""
+    """Make the SeqIO vocabulary of the registered tasks, for trainers whose model needs the same one."""
     return vocabularies.load(name).to_seqio()
 
 
 def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None) -> str:
-    """Register a data set as a collection has it, unless that is done, and return the task's name."""
+    """Register a collection's data set unless it is registered already, and return the task's name.
+
+    Raises:
+        ValueError: SeqIO has another task of that name, or the same with another vocabulary.
+    """
     import seqio
 
     name, loaded = task_name(spec, collection), vocabularies.load(vocabulary or collection.vocabulary)
@@ -82,7 +88,11 @@ def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None) 
 
 
 def task_name(spec: DatasetSpec, collection: Collection) -> str:
-    """Name a data set's task: by itself, or behind the first collection that has it with these tokens and this cap."""
+    """Return the name of a data set's task.
+
+    It is the data set's name if the first collection that has the data set has the same vocabulary and cap. Otherwise it begins with the
+    name of the first collection that has these.
+    """
 
     def settings(other: Collection) -> tuple[str, int | None]:
         return other.vocabulary, spec.max_examples or other.max_examples
@@ -93,7 +103,7 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
 
 
 def task_rate(spec: DatasetSpec, collection: Collection) -> float | Callable[[Any], float]:
-    """Return a data set's rate; where its size is not on record, a function that counts."""
+    """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO asks for the rate."""
     entry = mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
@@ -102,12 +112,23 @@ def task_rate(spec: DatasetSpec, collection: Collection) -> float | Callable[[An
 
 @functools.cache
 def count_training_rows(spec: DatasetSpec) -> int:
-    """Count the training examples of a data set by reading it."""
+    """Count the training rows that a data set keeps, by reading all of them."""
     return sum(1 for row in spec.source.rows(spec.splits.train) if spec.keep is None or spec.keep(row))
 
 
 def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mapping[str, Any]) -> list[str]:
-    """Register a collection's mixtures, unless that is done; what would be empty is left out. One that cannot train is to be evaluated."""
+    """Register a collection's mixtures unless they are registered already, and return their names; empty ones are left out.
+
+    A collection without any training data becomes a mixture to evaluate, with equal rates.
+
+    Args:
+        collection: the collection.
+        names: the names of its tasks in SeqIO, by data set.
+        rates: the rates of the tasks that can be trained on.
+
+    Raises:
+        ValueError: SeqIO has another mixture by one of these names.
+    """
     import seqio
 
     def trained(members: Iterable[str]) -> dict[str, Any]:

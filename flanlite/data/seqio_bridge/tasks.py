@@ -1,6 +1,6 @@
-"""A data set as a `seqio.Task`, made on request with TensorFlow's own operations; and the examples of tasks that others registered.
+"""One of flanlite's data sets as a `seqio.Task`, made on request with TensorFlow's operations, for other trainers.
 
-SeqIO and TensorFlow are imported inside these functions only: who trains on flanlite's own data sets never needs them.
+SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need them.
 """
 
 import functools
@@ -27,21 +27,21 @@ def task(
     rendering: int = 0,
     max_examples: int | None = None,
 ) -> Any:
-    """Make the `seqio.Task` of a data set: the same rows, texts and tokens as flanlite's own cache.
+    """Make the `seqio.Task` of a data set, with the same rows, texts and tokens as flanlite's own cache.
 
-    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template follows the
-    example's place in its shard of the source, which has one shard where `max_examples` is set.
+    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template depends on the
+    example's place in its shard of the source; with `max_examples`, the source has one shard.
 
     Args:
         name: a registered data set.
-        seqio_name: what SeqIO calls it; by default its own name.
-        vocabulary: the vocabulary, or what `vocabularies.load` takes; by default its collection's.
-        style: `instructions`, `baseline` or `fields`.
+        seqio_name: the task's name in SeqIO; by default the data set's name.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes; by default that of its collection.
+        style: `instructions`, `baseline` or `fields`; see `DatasetSpec.style_templates`.
         rendering: the kept row i gets the template i + rendering, modulo their number.
-        max_examples: truncates the training data, to the first rows that are kept.
+        max_examples: truncates the training data to the first rows that are kept; by default nothing is truncated.
 
     Raises:
-        ValueError: no data set of that name, or plain text, whose objectives T5 has SeqIO preprocessors for.
+        ValueError: no data set has the name, or it is plain text; `t5.data` has SeqIO preprocessors for its objectives.
     """
     import seqio
 
@@ -70,7 +70,7 @@ def task(
 
 
 def register(name: str, **options: Any) -> Any:
-    """Make a data set's task and add it to SeqIO's registry, so that any SeqIO user finds it by name; see `task`."""
+    """Make a data set's task and add it to SeqIO's registry, where other code finds it by name; `options` are those of `task`."""
     import seqio
 
     made = task(name, **options)
@@ -79,8 +79,14 @@ def register(name: str, **options: Any) -> Any:
 
 
 def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
-    """Make the SeqIO source of a data set: TFDS where it comes from there, else its rows as tensors; of `train`, what the cap leaves.
-    Splits that a data folder lacks are none of the source's; where it has none at all, that is a `MissingDataError`.
+    """Make the SeqIO source of a data set: a TFDS source where the data comes from TFDS, else one of its rows as tensors.
+
+    Args:
+        spec: the data set. Splits that its data folder lacks are left out.
+        max_examples: truncates the training split.
+
+    Raises:
+        MissingDataError: the data folder has none of its splits.
     """
     import seqio
 
@@ -104,7 +110,7 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
 
 
 def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) -> Iterator[specs.Row]:
-    """Yield rows until so many are among them that the data set keeps; None for all."""
+    """Yield rows until `limit` of them are rows that the data set keeps; None means no limit."""
     kept = 0
     for row in rows:
         if kept == limit:
@@ -114,7 +120,7 @@ def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) 
 
 
 def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
-    """Do what `first_rows` does, to a `tf.data.Dataset`."""
+    """Apply the limit of `first_rows` to a `tf.data.Dataset`."""
     import tensorflow as tf
 
     if limit is None or spec.keep is None:
@@ -125,7 +131,11 @@ def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
 
 
 def rows_dataset(rows: Sequence[specs.Row]) -> Any:
-    """Turn Python rows into a `tf.data.Dataset` of tensors; lists may have any length."""
+    """Turn Python rows into a `tf.data.Dataset` of tensors; lists may differ in length.
+
+    Raises:
+        ValueError: there are no rows.
+    """
     import tensorflow as tf
 
     if not rows:
@@ -134,8 +144,10 @@ def rows_dataset(rows: Sequence[specs.Row]) -> Any:
 
 
 def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
-    """Collect each field of all rows into a tensor, a ragged one for lists; fields of fields likewise, and lists of records field by
-    field, as TFDS has them. Lists of lists of records are left out.
+    """Collect each field of all rows into one tensor, or one ragged tensor if its values are lists.
+
+    A field that is a record becomes a dictionary of tensors. So does a list of records, each of whose fields becomes a list, as in TFDS.
+    Lists of lists of records are left out. Missing values become an empty text, 0 or False.
     """
     import tensorflow as tf
 
@@ -160,13 +172,13 @@ def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
 
 
 def transposed(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Turn a list of records into a record of lists; an empty text stands for what is missing."""
+    """Turn a list of records into a record of lists; missing values become an empty text."""
     names = dict.fromkeys(name for record in records for name in record)
     return {name: ['' if record.get(name) is None else record[name] for record in records] for name in names}
 
 
 def tensor_type(values: Any) -> Any:
-    """Find the type of tensor that holds all of some values, however nested."""
+    """Return the tensor type that holds all of some values, however nested they are."""
     import tensorflow as tf
 
     kinds = {type(value) for value in leaves(values)}
@@ -185,10 +197,17 @@ def leaves(values: Any) -> Iterator[Any]:
 
 
 def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template], rendering: int) -> Any:
-    """Fill templates in a `tf.data` graph: the kept row i gets the template i + rendering, modulo their number."""
+    """Fill templates in a `tf.data` graph, as `rendering.render` does in Python.
+
+    Args:
+        dataset: the rows as tensors.
+        spec: the data set.
+        shown: the templates.
+        rendering: the kept row i gets the template i + rendering, modulo their number.
+    """
     import tensorflow as tf
 
-    graph = tf.autograph.experimental.do_not_convert  # the functions are plain operations on tensors; there is nothing to rewrite
+    graph = tf.autograph.experimental.do_not_convert  # the functions consist of operations on tensors; there is nothing to convert
 
     def keep(row_index: Any, row: Any) -> Any:
         del row_index
@@ -209,7 +228,7 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
 
 
 def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, Any]:
-    """Do what `DatasetSpec.example` does to a row, on tensors: text fields, options and answers."""
+    """Return a row's text fields, options and answers as tensors; this is `DatasetSpec.example` in TensorFlow."""
     import tensorflow as tf
 
     fields = dict(spec.fields(row))
@@ -241,7 +260,16 @@ def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False, inverted: Sequence[int] = ()) -> Any:
-    """Give SeqIO's evaluator a prediction's text, and for a target all the answers that count as right: of a turned-around template, it."""
+    """Return what SeqIO's evaluator compares: the text of a prediction; for a target, all answers that count as right.
+
+    The answers do not fit the targets of inverted templates, so there the target itself is the only right answer.
+
+    Args:
+        value: the decoded prediction or target.
+        example: the example that it belongs to.
+        is_target: whether it is a target.
+        inverted: the indices of the inverted templates.
+    """
     if not is_target:
         return str(value)
     answers = [] if example is None or int(example.get('template', -1)) in inverted else np.asarray(example.get('answers', [])).tolist()
@@ -249,12 +277,12 @@ def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bo
 
 
 def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[str]], dict[str, float]]:
-    """Make a SeqIO metric function of one of flanlite's metrics."""
+    """Make a SeqIO metric function from one of flanlite's metrics."""
     metric = metrics.get_metric(name)
 
     def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
         scores = metric.scores(metric.counts(predictions, targets).sum(0))
-        return {name: score for name, score in scores.items() if not math.isnan(score)}  # SeqIO does not know which rows are a group
+        return {name: score for name, score in scores.items() if not math.isnan(score)}  # of groups, which SeqIO does not know
 
     return measure
 
