@@ -13,6 +13,7 @@ from rich.text import Text
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import audit as audits
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.rendering import fewshot
@@ -56,7 +57,7 @@ def build_cache(
         vocabulary: a name for `vocabularies.load`; by default the gin macro VOCABULARY, else the collection's.
         fail_fast: raise at the first task that fails instead of skipping it.
         rebuild: build again what is there.
-        processes: how many processes build at once; see `cache.ensure`.
+        processes: how many processes build at once; see `BuildOptions`.
         beam_flags: build on Apache Beam with these flags.
 
     Returns:
@@ -66,8 +67,8 @@ def build_cache(
         raise ValueError(f'unknown split {split!r}; expected {", ".join(specs.SPLITS)} or all')
     mixed = mixtures.resolve(mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
     wanted = specs.SPLITS if split == 'all' else (split,)
-    options = {'fail_fast': fail_fast, 'rebuild': rebuild, 'processes': processes, 'beam_flags': beam_flags}
-    reports = {each: ensure(mixed, each, vocabulary, **options) for each in wanted}
+    options = BuildOptions(fail_fast=fail_fast, rebuild=rebuild, processes=processes, beam_flags=beam_flags)
+    reports = {each: ensure(mixed, each, vocabulary, options) for each in wanted}
     table = Table('task', title=f'cache of {mixed.name}')
     for each in wanted:
         table.add_column(each, justify='right')
@@ -91,19 +92,14 @@ def build_cache(
     return reports
 
 
-def ensure(mixed: mixtures.Mixture, split: str, vocabulary: str | None, **options: object) -> cache.CacheReport:
+def ensure(
+    mixed: mixtures.Mixture, split: str, vocabulary: str | None, options: BuildOptions = BuildOptions()
+) -> cache.CacheReport:
     """Cache a mixture's tasks with its own vocabulary unless another is named."""
-    vocabulary = vocabularies.load(vocabulary or gin_config.macro('VOCABULARY', None) or mixed.vocabulary)
-    options['renderings'] = 1 if split == 'train' else 'all'
-    lengths = gin_config.macro('TASK_FEATURE_LENGTHS', None)
-    options['shots'] = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
+    vocabulary = vocabulary or gin_config.macro('VOCABULARY', None) or mixed.vocabulary
     named = [entry.task for entry in mixed.entries]
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
-    if split == 'train':
-        options['max_examples'] = {entry.task: entry.max_examples for entry in mixed.entries}
-        options['templates'] = mixed.templates_per_task
-        options['drop'] = mixed.drop
-    return cache.ensure(tasks, split=split, vocabulary=vocabulary, **options)
+    return cache.ensure(tasks, view_of(mixed, split, vocabulary, gin_config.macro('TASK_FEATURE_LENGTHS', None)), options)
 
 
 def describe(value: object) -> str:

@@ -10,6 +10,7 @@ import jax
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import specs
@@ -60,8 +61,8 @@ def evaluate_checkpoint(
     vocabulary = vocabularies.load(run.vocabulary_or(vocabulary, checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = feature_lengths or run.feature_lengths
-    shots = mixed.shots and mixed.shots.within(lengths and lengths['inputs'])
-    opened = splits.open_splits(names, split, vocabulary, style=style, max_rows=max_rows, shots=shots)
+    view = view_of(mixed, split, vocabulary, lengths, style, max_rows, scored=True)
+    opened = splits.open_splits(names, view)
     if not opened.splits:
         raise ValueError(f'no task of {mixed.name!r} has a readable {split} split; the reasons stand above')
 
@@ -82,7 +83,7 @@ def evaluate_checkpoint(
         settings=gin_config.resolved(), environment=splits.environment(),
     )  # fmt: skip
     if jax.process_index() == 0:
-        kind = f'{split}-{shots.number}shot' if shots else split
+        kind = f'{split}-{view.shots.number}shot' if view.shots else split
         publish(pathlib.Path(output) if output else default_output(checkpoint, mixed.name, kind), piece, mixed.name)
     return piece
 

@@ -87,7 +87,6 @@ def loco(
     sweep = Sweep(
         pathlib.Path(model_dir), collection, config or kinds.model(), vocabularies.load(vocabulary or collection.vocabulary),
         dict(task_feature_lengths), initial_checkpoint_path, seed, max_rows, seen,
-        resolved.shots and resolved.shots.within(task_feature_lengths['inputs']),
     )  # fmt: skip
     check_settings(sweep.folder, gin_config.resolved())
     _ = sweep.base_params  # a checkpoint that does not fit fails here

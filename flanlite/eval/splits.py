@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from flanlite.data.cache import cache
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
-from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
-from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.version import __version__
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
@@ -31,29 +30,20 @@ class Opened:
         return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
 
 
-def open_splits(
-    names: Sequence[str],
-    split: str,
-    vocabulary: Vocabulary,
-    *,
-    style: str = 'instructions',
-    max_rows: int | None = None,
-    shots: Shots | None = None,
-) -> Opened:
-    """Open tasks' evaluation splits, every row with every template that is not turned around; builds what is not cached.
+def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> Opened:
+    """Open the splits that tasks are scored on; builds what is not cached.
 
     Args:
         names: the tasks.
-        split: train, validation or test; a task without a readable test split is scored on its validation split, which is noted.
-        vocabulary: the vocabulary of the model.
-        style: see `specs.STYLES`.
-        max_rows: at most so many rows of each task.
-        shots: the few-shot exemplars before each example.
+        view: what their examples look like, such as `view_of` gives it; a task without a readable test split is scored on its
+            validation split, which is noted.
+        options: how splits are built, and where they lie.
     """
-    options = {'vocabulary': vocabulary, 'style': style, 'renderings': 'all', 'max_examples': max_rows, 'shots': shots}
+    split, second = view.split, cache.CacheReport({}, {})
     lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
-    first = cache.ensure([name for name in names if name not in lacking], split=split, **options)
-    second = cache.ensure([*lacking, *first.skipped], split=FALLBACK[split], **options) if split in FALLBACK else cache.CacheReport({}, {})
+    first = cache.ensure([name for name in names if name not in lacking], view, options)
+    if split in FALLBACK:
+        second = cache.ensure([*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options)
     opened = first.splits | second.splits
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
     note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'

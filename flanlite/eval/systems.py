@@ -12,10 +12,10 @@ import jax
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
+from flanlite.data.cache.view import View, view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import clusters, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import baselines, splits
@@ -47,7 +47,6 @@ class Sweep:
         seed: of a random model, and of tuning.
         max_rows: at most so many rows of each data set are scored.
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
-        shots: the few-shot exemplars before each example, in tuning as in scoring; None for none.
     """
 
     folder: pathlib.Path
@@ -59,7 +58,6 @@ class Sweep:
     seed: int = 0
     max_rows: int | None = None
     seen: int = 0
-    shots: Shots | None = None
 
     @functools.cached_property
     def base_params(self) -> models.Params:
@@ -67,6 +65,11 @@ class Sweep:
         if self.initial_checkpoint_path:
             return parameters.load_params(self.initial_checkpoint_path, self.config)
         return jax.jit(models.init_params, static_argnums=0)(self.config, jax.random.key(self.seed))
+
+    @functools.cached_property
+    def all_tasks(self) -> Mixture:
+        """Resolve the mixture that holds nothing out."""
+        return mixtures.resolve(self.collection.name)
 
     def tasks(self, cluster: str) -> tuple[str, ...]:
         """Name the data sets of a cluster, or those that another split holds out."""
@@ -104,9 +107,10 @@ class HeldOut:
         return Outcome(scores, {}, evaluator.cut_notes(), samples(scores, scored, self.sweep.vocabulary))
 
 
-def sweep_splits(sweep: Sweep, tasks: Sequence[str], split: str = 'test', **options: Any) -> Opened:
-    """Open splits with the sweep's vocabulary, cap on rows and exemplars."""
-    return splits.open_splits(tasks, split, sweep.vocabulary, **{'max_rows': sweep.max_rows, 'shots': sweep.shots} | options)
+def sweep_splits(sweep: Sweep, tasks: Sequence[str], split: str = 'test', max_rows: int | None = None, **changes: Any) -> Opened:
+    """Open splits as the sweep's mixture has them, within its cap on rows; `changes` are of the view."""
+    view = view_of(sweep.all_tasks, split, sweep.vocabulary, sweep.feature_lengths, max_rows=max_rows or sweep.max_rows)
+    return splits.open_splits(tasks, dataclasses.replace(view, **changes))
 
 
 class Outcome(NamedTuple):
@@ -204,9 +208,9 @@ def score_untuned_plain(held: HeldOut) -> Outcome:
 def score_majority(held: HeldOut) -> Outcome:
     """Score the commonest training answer."""
     vocabulary = held.sweep.vocabulary
-    caps = {entry.task: entry.max_examples for entry in mixtures.resolve(held.sweep.collection.name).entries}
+    caps = {entry.task: entry.max_examples for entry in held.sweep.all_tasks.entries}
     has_train = [task for task in held.test.splits if specs.find_spec(task).splits.train]
-    train = cache.ensure(has_train, split='train', vocabulary=vocabulary, style='fields', max_examples=caps)
+    train = cache.ensure(has_train, View('train', vocabulary, style='fields', max_examples=caps))
     skipped = {task: 'it has no training answers' for task in held.test.splits if task not in has_train} | train.skipped
     scores = {
         task: baselines.majority(task, held.test.splits[task], baselines.training_answers(split, vocabulary), vocabulary)

@@ -16,6 +16,7 @@ import numpy as np
 from flanlite.cli import gin_config
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.tokens import vocabularies
 from flanlite.mesh import partitioning
@@ -268,18 +269,13 @@ class TrainingData:
 
     def build(self, fail_fast: bool) -> 'TrainingData':
         """Build what the cache lacks, and weigh the tasks."""
-        caps = {entry.task: entry.max_examples for entry in self.mixture.entries}
-        cached = cache.ensure(list(caps), split='train', max_examples=caps, drop=self.mixture.drop, fail_fast=fail_fast, **self.asked())
+        view = view_of(self.mixture, 'train', self.vocabulary, self.feature_lengths, self.style)
+        cached = cache.ensure([entry.task for entry in self.mixture.entries], view, BuildOptions(fail_fast=fail_fast))
         if not cached.splits:
             reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
         rates = mixtures.rates(self.mixture, {task: split.num_examples for task, split in cached.splits.items()})
         return dataclasses.replace(self, cached=cached, rates=rates)
-
-    def asked(self) -> dict[str, Any]:
-        """Say how rows become examples, for `cache.ensure`."""
-        shots = self.mixture.shots and self.mixture.shots.within(self.feature_lengths['inputs'])
-        return {'vocabulary': self.vocabulary, 'style': self.style, 'shots': shots, 'templates': self.mixture.templates_per_task}
 
     def hint(self, say: Callable[[str], None]) -> None:
         """Say how well these lengths fill the rows, and which would fill them better, where that is much."""
@@ -317,8 +313,9 @@ class TrainingData:
         self, config: ModelConfig, settings: StepConfig, partitioner: Partitioner, num_batches: int
     ) -> Callable[[TrainState], dict[str, float]]:
         """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
-        caps = {task: self.batch_size * num_batches for task in self.rates}
-        cached = cache.ensure(list(caps), split='validation', max_examples=caps, **self.asked())
+        rows = self.batch_size * num_batches
+        view = view_of(self.mixture, 'validation', self.vocabulary, self.feature_lengths, self.style, rows, scored=False)
+        cached = cache.ensure(list(self.rates), view)
         iterator = self._iterator(cached, partitioner, 0, prefetch=0)
         held = [next(iterator) for _ in range(num_batches)]
         eval_step = jit_eval_step(config, settings, partitioner)

@@ -12,7 +12,7 @@ import gin
 import numpy as np
 
 from flanlite.data.batches import packing, prefix_lm, shuffling
-from flanlite.data.cache.cached import MAX_LENGTH, CachedSplit, decode_tokens, groups
+from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, decode_tokens, groups
 from flanlite.data.tokens.example import Tokens
 
 # How examples become rows, as SeqIO's feature converters make them: modules with `best_fit`, `room`, `pack` and `pad`.

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flanlite import config
-from flanlite.data.cache import builds, on_beam, remote, workers
-from flanlite.data.cache.builds import Request
-from flanlite.data.cache.cached import CachedSplit
-from flanlite.data.mixing import drop_list
+from flanlite.data.cache import faults, on_beam, processes, remote
+from flanlite.data.cache.cached_split import CachedSplit
+from flanlite.data.cache.request import Request, file_name, open_cached
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.progress import CONSOLE, BuildProgress
@@ -32,7 +31,7 @@ class CacheReport:
     skipped: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a run's manifest says of its data."""
+        """Return what a run's manifest records of its data."""
         kept = (
             'split', 'style', 'renderings', 'shots', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates',
             'vocabulary',
@@ -49,74 +48,41 @@ class CacheReport:
         return {name: {'inputs': int(inputs), 'targets': int(targets)} for name, (inputs, targets) in counts.items()}
 
 
-def ensure(
-    names: Sequence[str],
-    *,
-    split: str,
-    vocabulary: str | vocabularies.Vocabulary,
-    cache_dir: str | os.PathLike | None = None,
-    data_dir: str | os.PathLike | None = None,
-    style: str = 'instructions',
-    renderings: int | str = 1,
-    max_examples: int | Mapping[str, int | None] | None = None,
-    templates: int | None = None,
-    shots: Shots | None = None,
-    drop: str | os.PathLike | None = None,
-    fail_fast: bool = False,
-    rebuild: bool = False,
-    processes: int | None = None,
-    beam_flags: Sequence[str] = (),
-) -> CacheReport:
+def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
 
     Args:
         names: data sets, plain texts or registered SeqIO tasks.
-        split: train, validation or test.
-        vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        cache_dir: where caches lie, a folder or a URL such as `gs://bucket/cache`; by default FLANLITE_CACHE_DIR, or flanlite's part of
-            the user's cache folder.
-        data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
-        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
-        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
-        max_examples: at most so many rows, for all tasks or by name: the first of `train`, a random sample of other splits.
-        templates: reads only so many of each data set's templates, the first ones; by default all.
-        shots: sets few-shot exemplars before each example; plain text has none.
-        drop: a file that lists training rows to leave out, as an audit writes it; of other splits nothing is.
-        fail_fast: raise at the first task that fails, instead of skipping it.
-        rebuild: build again what is there.
-        processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
-        beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are built here all the same.
+        view: what their examples look like.
+        options: how splits are built, and where they lie.
 
     Raises:
-        ValueError: an unknown name, split or style; an unreadable `drop`; a damaged cache; with `fail_fast`, a task that fails.
+        ValueError: an unknown name; a vocabulary or drop list that cannot be read; a damaged cache; with `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
-    check(names, split, renderings, style, max_examples, processes)
-    vocabulary = vocabularies.load(vocabulary)
-    root, url = cache_folder(cache_dir), cache_url(cache_dir)
-    dropped = drop_list.read_drop_list(drop) if drop and split == 'train' else {}
+    check_names(names)
+    view = dataclasses.replace(view, vocabulary=vocabularies.load(view.vocabulary, options.data_dir))
+    root, url, dropped = cache_folder(options.cache_dir), cache_url(options.cache_dir), view.dropped_rows()
     splits, skipped, missing = {}, {}, []
     skip = functools.partial(note_skipped, skipped)
     for name in dict.fromkeys(names):
         try:
-            spec = spec_at_hand(name, data_dir, templates)
-            asked = shots.within(None) if shots and isinstance(spec, specs.DatasetSpec) else None
-            limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
-            rows = dropped.get(name, frozenset())
-            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked, rows)
-            if found := None if rebuild and request.described else builds.find(request):
+            spec = spec_at_hand(name, view, options.data_dir)
+            request = Request(name, spec, view.of_task(name, spec), root, url, dropped.get(name, frozenset()))
+            _ = request.described  # a source that cannot be read shows here
+            if found := None if options.rebuild else open_cached(request):
                 splits[name] = found
             else:
                 missing.append(request)
         except Exception as error:  # the data set's source may be at fault
-            skip(name, builds.excuse(name, error, root, fail_fast))
-    build_all(missing, rebuild, fail_fast, processes, beam_flags, BuildProgress(f'caching {split} in {url or root}', len(missing)), skip)
-    splits |= {request.name: builds.find(request) for request in missing if request.name not in skipped}
+            skip(name, faults.excuse(name, error, root, options.fail_fast))
+    build_all(missing, options, BuildProgress(f'caching {view.split} in {url or root}', len(missing)), skip)
+    splits |= {request.name: open_cached(request) for request in missing if request.name not in skipped}
     return CacheReport({name: splits[name] for name in names if name in splits}, skipped)
 
 
 def note_skipped(skipped: dict[str, str], name: str, why: str) -> None:
-    """Note that a task is skipped, and say so."""
+    """Record that a task is skipped, and print it."""
     skipped[name] = why
     say_skipped(name, why)
 
@@ -127,53 +93,25 @@ def say_skipped(name: str, why: str) -> None:
     CONSOLE.print(f'skipped {name}: {why}', style='yellow', markup=False)
 
 
-def spec_at_hand(name: str, data_dir: str | os.PathLike | None, templates: int | None) -> specs.Spec | None:
-    """Find a spec, its source resolved and its templates cut to the first ones; None for a foreign SeqIO task."""
+def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
+    """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
     if spec is not None:
         spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
-    if templates and isinstance(spec, specs.DatasetSpec):
-        spec = dataclasses.replace(spec, templates=spec.templates[:templates])
-    return spec
+    return view.with_templates(spec)
 
 
-def build_all(
-    missing: Sequence[Request],
-    rebuild: bool,
-    fail_fast: bool,
-    processes: int | None,
-    beam_flags: Sequence[str],
-    progress: BuildProgress,
-    skip: Callable[[str, str], None],
-) -> None:
+def build_all(missing: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
     """Build data sets on Beam where there are flags for it, and all else in processes of this machine."""
     with progress:
-        if beam_flags:
-            ours = [request for request in missing if request.spec]
-            on_beam.build_all(ours, rebuild, fail_fast, beam_flags, progress, skip)
-        rest = [request for request in missing if not (beam_flags and request.spec)]
-        workers.build_all(rest, rebuild, fail_fast, processes or workers.usable_cpus(), progress, skip)
+        if options.beam_flags:
+            on_beam.build_all([request for request in missing if request.spec], options, progress, skip)
+        rest = [request for request in missing if not (options.beam_flags and request.spec)]
+        processes.build_all(rest, options, progress, skip)
 
 
-def check(
-    names: Sequence[str],
-    split: str,
-    renderings: int | str,
-    style: str,
-    max_examples: int | Mapping[str, int | None] | None,
-    processes: int | None,
-) -> None:
-    """Refuse unknown names and choices before anything is built."""
-    specs.Splits().get(split)
-    if style not in specs.STYLES:
-        raise ValueError(f'unknown style {style!r}; expected one of {", ".join(specs.STYLES)}')
-    if renderings != 'all' and (not isinstance(renderings, int) or renderings < 1):
-        raise ValueError(f"got renderings={renderings!r}; expected a number from 1, or 'all'")
-    limits = max_examples.values() if isinstance(max_examples, Mapping) else [max_examples]
-    if any(limit is not None and limit < 1 for limit in limits):
-        raise ValueError(f'got max_examples={max_examples!r}; expected numbers from 1, or None for all')
-    if processes is not None and processes < 1:
-        raise ValueError(f'got processes={processes}; expected a number from 1')
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of no task before anything is built."""
     known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.seqio_names()
     for name in names:
         if name not in known:
@@ -186,7 +124,7 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     named = cache_dir or os.environ.get('FLANLITE_CACHE_DIR')
     user = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'flanlite'
     if url := cache_url(cache_dir):
-        return (user / 'copies' / builds.file_name(url)).expanduser().absolute()
+        return (user / 'copies' / file_name(url)).expanduser().absolute()
     return pathlib.Path(named or user).expanduser().absolute()
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -122,7 +123,13 @@ def row_words(value: Any) -> Iterator[list[str]]:
             yield from row_words(item)
 
 
-def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_rows: int | None = None) -> Audit:
+def search(
+    mixture: str,
+    held_out: str | None = None,
+    ngram: int = NGRAM,
+    max_rows: int | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> Audit:
     """Search what a mixture trains on for text of what it holds out.
 
     Args:
@@ -130,6 +137,7 @@ def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_ro
         held_out: a cluster, or another split.
         ngram: how many words a shared run has.
         max_rows: at most so many rows of each data set.
+        data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: nothing is held out, or nothing of it can be read.
@@ -140,7 +148,9 @@ def search(mixture: str, held_out: str | None = None, ngram: int = NGRAM, max_ro
     if not mixed.held_out:
         raise ValueError(f'the mixture {mixture!r} holds nothing out; name a cluster with --held_out')
     audit, text = Audit(mixed, ngram), HeldOutText(ngram)
-    members = {spec.name: spec for spec in mixed.collection.specs}
+    members = {}
+    for spec in mixed.collection.specs:
+        members[spec.name] = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
     test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
         for task in test:

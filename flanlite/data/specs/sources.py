@@ -44,6 +44,11 @@ class JsonLines:
     folder: str
     renamed: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Name the source in the manifest."""
+        return self.folder
+
     def path(self) -> pathlib.Path:
         """Return the folder, or say where it should be."""
         path = pathlib.Path(self.folder).expanduser()
@@ -228,12 +233,15 @@ class InMemory:
 
 
 def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
-    """Return the JSON lines that stand in for a source in the data folder, else the source.
+    """Return the JSON lines that stand in for a source in the data folder, else the source. Of a source around another, its `source`,
+    that one is resolved.
 
     Args:
         source: any source.
         data_dir: the data folder; by default FLANLITE_DATA_DIR.
     """
+    if dataclasses.is_dataclass(source) and hasattr(source, 'source'):
+        return dataclasses.replace(source, source=resolve(source.source, data_dir))
     if isinstance(source, Tfds | HuggingFace):
         folder = data_folder(data_dir, source.local_name())
     elif isinstance(source, JsonLines) and not pathlib.Path(source.folder).expanduser().is_absolute():
@@ -244,11 +252,15 @@ def resolve(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
     return JsonLines(str(folder), renamed) if folder and folder.is_dir() else source
 
 
-def at_hand(source: Any) -> bool:
-    """Say whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
+def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
+    """Return whether rows can be read without the network: from a file or function, or from what TFDS prepared before. A source around
     another, its `source`, is where that one is.
+
+    Args:
+        source: any source.
+        data_dir: the data folder; by default FLANLITE_DATA_DIR.
     """
-    source = resolve(getattr(source, 'source', source))
+    source = resolve(getattr(source, 'source', source), data_dir)
     if isinstance(source, Tfds):
         prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
@@ -256,7 +268,7 @@ def at_hand(source: Any) -> bool:
 
 
 def has_rows(source: Any, split: str) -> bool:
-    """Say whether a folder's file for a split is there and has rows; what is read from elsewhere is not asked."""
+    """Return whether a folder has a file for a split with rows in it; of what is read from elsewhere that is taken for granted."""
     if not isinstance(resolve(getattr(source, 'source', source)), JsonLines):
         return True
     try:
@@ -267,8 +279,7 @@ def has_rows(source: Any, split: str) -> bool:
 
 def label(source: Any) -> str:
     """Name a source in the manifest."""
-    name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
-    return ' '.join(filter(None, (type(source).__name__, name, getattr(source, 'config', None))))
+    return ' '.join(filter(None, (type(source).__name__, getattr(source, 'name', ''), getattr(source, 'config', None))))
 
 
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:
