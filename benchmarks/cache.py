@@ -14,6 +14,7 @@ import tempfile
 import time
 
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.tokens import vocabularies
@@ -47,8 +48,7 @@ def main():
 def build(name, vocabulary, folder, max_examples):
     """Build one task's cache and measure it; None where its data is not at hand."""
     started, worked = time.time(), time.process_time()
-    options = {'split': 'train', 'vocabulary': vocabulary, 'cache_dir': folder, 'max_examples': max_examples}
-    report = cache.ensure([name], rebuild=True, **options)
+    report = cache.ensure([name], View('train', vocabulary, max_examples=max_examples), BuildOptions(folder, rebuild=True))
     spent, cpu = time.time() - started, time.process_time() - worked
     if name not in report.splits:
         return None
@@ -63,9 +63,8 @@ def native_together(native, vocabulary, options):
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
             started, worked = time.time(), sum(os.times()[:4])  # with the processes that were started
-            found = cache.ensure(
-                list(native), split='train', vocabulary=vocabulary, cache_dir=folder, max_examples=options.max_examples
-            ).splits.values()
+            view = View('train', vocabulary, max_examples=options.max_examples)
+            found = cache.ensure(list(native), view, BuildOptions(folder)).splits.values()
             spent, cpu = time.time() - started, sum(os.times()[:4]) - worked
             tokens = sum(int(cached.lengths[:].sum()) for cached in found)
             yield {'start': 0.0, 'seconds': spent, 'cpu': cpu, 'examples': sum(map(len, found)), 'tokens': tokens}

@@ -82,23 +82,23 @@ def synthetic(rng, count):
 def write_split(folder, examples):
     from array_record.python import array_record_module
 
-    from flanlite.data.cache import cached
+    from flanlite.data.cache import cached_split
 
     folder.mkdir(parents=True)
     writer = array_record_module.ArrayRecordWriter(str(folder / 'shard.array_record'), 'group_size:1')
     for row, (inputs, targets) in enumerate(examples):
-        writer.write(cached.encode_example(example.Example(inputs, targets, row, row % 10)))
+        writer.write(cached_split.encode_example(example.Example(inputs, targets, row, row % 10)))
     writer.close()
-    np.save(folder / cached.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
+    np.save(folder / cached_split.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
     shards = [{'file': 'shard.array_record', 'num_examples': len(examples)}]
-    (folder / cached.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+    (folder / cached_split.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
 
 
 def write_seqio(folder, split_folder):
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
     import tensorflow as tf
 
-    from flanlite.data.cache import cached
+    from flanlite.data.cache import cached_split
 
     def feature(ids):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=ids.tolist()))
@@ -106,7 +106,7 @@ def write_seqio(folder, split_folder):
     folder.mkdir(parents=True)
     count = 0
     with tf.io.TFRecordWriter(str(folder / 'train.tfrecord-00000-of-00001')) as writer:
-        for example in cached.CachedSplit(split_folder).examples():
+        for example in cached_split.CachedSplit(split_folder).examples():
             features = {'inputs': feature(example.inputs), 'targets': feature(example.targets)}
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
             count += 1
@@ -130,12 +130,12 @@ def measure_flanlite(options):
     import grain  # noqa: F401
 
     from flanlite.data.batches import batches
-    from flanlite.data.cache import cached
+    from flanlite.data.cache import cached_split
 
     imported = time.time()
     lengths = split_lengths(options)
     folders = sorted((pathlib.Path(options.work_dir) / 'flanlite').iterdir())[: options.tasks]
-    splits = [cached.CachedSplit(folder) for folder in folders]
+    splits = [cached_split.CachedSplit(folder) for folder in folders]
     rates = [float(len(split)) for split in splits]
     iterator = batches.train_iterator(splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0)
     figures = read(iterator, options, imported)

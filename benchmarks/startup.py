@@ -102,12 +102,12 @@ def collection(options):
 def ensure(options):
     """Find the mixture in the cache, or build it."""
     from flanlite.data.cache import cache
+    from flanlite.data.cache.view import BuildOptions, view_of
     from flanlite.data.mixing import mixtures
 
     collection(options)
     mixture = mixtures.resolve('startup')
-    caps = {entry.task: entry.max_examples for entry in mixture.entries}
-    found = cache.ensure(list(caps), split='train', vocabulary='pocket', max_examples=caps, fail_fast=True)
+    found = cache.ensure([entry.task for entry in mixture.entries], view_of(mixture, 'train', 'pocket'), BuildOptions(fail_fast=True))
     return found.splits, mixtures.rates(mixture, {name: len(split) for name, split in found.splits.items()})
 
 

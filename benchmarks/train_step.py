@@ -230,10 +230,11 @@ def tell(**figures):
 def make(options):
     """Fill the token cache, and SeqIO's with the same tokens."""
     from flanlite.data.cache import cache
+    from flanlite.data.cache.view import BuildOptions, view_of
     from flanlite.data.mixing import mixtures
 
-    caps = {entry.task: entry.max_examples for entry in mixtures.resolve(DATA_SET).entries}
-    split = cache.ensure(list(caps), split='train', vocabulary='pocket', max_examples=caps, fail_fast=True).splits[DATA_SET]
+    view = view_of(mixtures.resolve(DATA_SET), 'train', 'pocket')
+    split = cache.ensure([DATA_SET], view, BuildOptions(fail_fast=True)).splits[DATA_SET]
     folder = pathlib.Path(options.work_dir, 'seqio', DATA_SET)
     if options.t5x_dir and not folder.exists():
         import input as pipelines

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval.evaluator import answers_of, groups_of, metric_of, places

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from flanlite.config import value
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary

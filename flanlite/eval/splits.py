@@ -1,4 +1,4 @@
-"""The cached splits that an evaluation reads, and the machine that it runs on."""
+"""Which cached splits an evaluation reads, and on what machine it runs."""
 
 import dataclasses
 import importlib.metadata
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from flanlite.data.cache import cache
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
 from flanlite.data.specs import specs
@@ -19,35 +19,31 @@ FALLBACK = {'test': 'validation'}  # where a data set has no test split with lab
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """The evaluation splits of some tasks.
-
-    Args:
-        splits: the cached split of each task that could be read.
-        skipped: the reason for each task that could not.
-        notes: what a reader should know, a sentence each.
-    """
+    """Cached splits by task, why the other tasks have none, and what a reader should know."""
 
     splits: dict[str, CachedSplit]
     skipped: dict[str, str]
     notes: tuple[str, ...] = ()
 
     def merge(self, other: 'Opened') -> 'Opened':
-        """Return these and other tasks together."""
+        """Put other tasks beside these."""
         return Opened(self.splits | other.splits, self.skipped | other.skipped, (*self.notes, *other.notes))
 
 
 def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> Opened:
-    """Open tasks' evaluation splits, every row with every template that is not turned around; build what is not cached.
+    """Open the splits that tasks are scored on; builds what is not cached.
 
     Args:
         names: the tasks.
-        view: what their examples look like; a task without a readable test split is scored on its validation split, which is noted.
-        options: how the cache is built.
+        view: what their examples look like, such as `view_of` gives it; a task without a readable test split is scored on its
+            validation split, which is noted.
+        options: how splits are built, and where they lie.
     """
-    split = view.split
+    split, second = view.split, cache.CacheReport({}, {})
     lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
     first = cache.ensure([name for name in names if name not in lacking], view, options)
-    second = cache.ensure([*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options) if split in FALLBACK else cache.CacheReport({}, {})
+    if split in FALLBACK:
+        second = cache.ensure([*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options)
     opened = first.splits | second.splits
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
     note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'
@@ -57,13 +53,7 @@ def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildO
 
 
 def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
-    """Return the level of generalization of a task, one of `clusters.LEVELS`; empty where it is not known what was trained on.
-
-    Args:
-        task: the task's name.
-        cluster: the task's cluster.
-        trained: the tasks that were trained on, by cluster.
-    """
+    """Say how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; nothing where that is not known."""
     if not trained:
         return ''
     if any(task in names for names in trained.values()):
@@ -72,13 +62,13 @@ def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) 
 
 
 def has_split(name: str, split: str) -> bool:
-    """Return whether a data set names a split; a foreign task may have any, which only reading it shows."""
+    """Whether a data set names a split; of foreign tasks it is not known before they are read."""
     spec = specs.find_spec(name)
     return spec is None or spec.splits.get(split) is not None
 
 
 def environment() -> dict[str, str]:
-    """Return the devices, machine and package versions of an evaluation, by name."""
+    """Describe what an evaluation runs on."""
     devices = jax.devices()
     packages = ('jax', 'flax', 'optax', 'grain', 'numpy')
     return {

@@ -12,7 +12,7 @@ import jax
 
 from flanlite.config import closest, load_as, to_lines, value
 from flanlite.data.cache import cache
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import View, view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig

@@ -15,10 +15,10 @@ class Whole:
     """All rows of a task, in whichever splits they are: `test` in the data folder, `train` and `validation` at the hub.
 
     Args:
-        source: the task at the hub.
+        source: the task at the hub, or the files that stand in for it.
     """
 
-    source: HuggingFace
+    source: HuggingFace | sources.JsonLines
 
     @property
     def name(self) -> str:
@@ -28,9 +28,9 @@ class Whole:
     def rows(self, split: str) -> Iterator[Row]:
         """Read all rows; the only split is `test`."""
         if split != 'test':
-            raise ValueError(f'{self.source.config} of BIG-bench is for evaluation only: got the split {split!r}, expected test')
-        local = sources.prefer_data_folder(self.source)
-        return local.rows('train+validation' if local is self.source else 'test')
+            raise ValueError(f'{self.name} is for evaluation only: got the split {split!r}, expected test')
+        found = sources.prefer_data_folder(self.source)
+        return found.rows('train+validation' if isinstance(found, HuggingFace) else 'test')
 
     def version(self) -> str:
         """Return a text that identifies the data."""

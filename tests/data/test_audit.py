@@ -1,5 +1,6 @@
 """The audit of shared text, on planted overlaps, and on WNLI and the Winograd schemas where the data is at hand."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import pytest
 
 from flanlite.cli import main as cli
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import audit, mixtures
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.templates import Template
@@ -85,19 +87,20 @@ def test_what_is_listed_trains_no_more(tmp_path):
     """The other rows stay as they were: row, template and cap."""
     path = tmp_path / 'drop.jsonl'
     path.write_text('{"task": "clean", "split": "train", "row": 1}\n{"task": "run", "split": "train", "row": 0}\n')
-    options = {'split': 'train', 'vocabulary': 'bytes', 'cache_dir': tmp_path / 'cache', 'max_examples': 2, 'renderings': 1}
-    whole = cache.ensure(['clean', 'run', 'field'], **options).splits
-    dropped = cache.ensure(['clean', 'run', 'field'], drop=path, **options)
+    view, options = View('train', 'bytes', max_examples=2), BuildOptions(tmp_path / 'cache')
+    whole = cache.ensure(['clean', 'run', 'field'], view, options).splits
+    view = dataclasses.replace(view, drop=path)
+    dropped = cache.ensure(['clean', 'run', 'field'], view, options)
     assert list(dropped.splits) == ['clean', 'field'] and "dropped {'listed to be dropped': 1}" in dropped.skipped['run']
     assert [example.row for example in whole['clean'].examples()] == [0, 1]
     assert [example.row for example in dropped.splits['clean'].examples()] == [0]
     assert dropped.splits['clean'].manifest['filtered'] == {'listed to be dropped': 1}
     assert dropped.splits['field'].path == whole['field'].path
-    options |= {'cache_dir': tmp_path / 'longer'}
+    options = BuildOptions(tmp_path / 'longer')
     for limit, rows in ((None, [0, 2]), (2, [0])):  # not the longer one's first two
-        found = cache.ensure(['clean'], drop=path, **options | {'max_examples': limit}).splits['clean']
+        found = cache.ensure(['clean'], dataclasses.replace(view, max_examples=limit), options).splits['clean']
         assert [example.row for example in found.examples()] == rows
-    assert cache.ensure(['clean'], drop=path, **options | {'split': 'test'}).splits['clean'].num_examples == 2
+    assert cache.ensure(['clean'], dataclasses.replace(view, split='test'), options).splits['clean'].num_examples == 2
 
 
 @pytest.mark.parametrize('line, said', [
@@ -110,7 +113,7 @@ def test_lists_that_cannot_be_read(tmp_path, line, said):
     if line:
         path.write_text(line)
     with pytest.raises(ValueError, match=said):
-        cache.ensure(['clean'], split='train', vocabulary='bytes', cache_dir=tmp_path, drop=path)
+        cache.ensure(['clean'], View('train', 'bytes', drop=path), BuildOptions(tmp_path))
 
 
 @pytest.mark.skipif(not (DATA / 'glue_wnli').is_dir(), reason=f'no real data: set FLANLITE_DATA_DIR (looked in {DATA})')

@@ -11,8 +11,8 @@ import pytest
 from array_record.python import array_record_module
 
 from flanlite.data.batches import batches, shuffling
-from flanlite.data.cache import cached
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache import cached_split
+from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
 
 LENGTHS = {'inputs': 32, 'targets': 16}
@@ -26,10 +26,10 @@ def write_split(folder, examples, shard_size=1_000):
         shards.append({'file': f'{start}.arrayrecord', 'num_examples': len(examples[start : start + shard_size])})
         writer = array_record_module.ArrayRecordWriter(str(folder / shards[-1]['file']), 'group_size:1')
         for example in examples[start : start + shard_size]:
-            writer.write(cached.encode_example(example))
+            writer.write(cached_split.encode_example(example))
         writer.close()
-    np.save(folder / cached.LENGTHS, np.array([[len(example.inputs), len(example.targets)] for example in examples], np.uint16))
-    (folder / cached.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+    np.save(folder / cached_split.LENGTHS, np.array([[len(example.inputs), len(example.targets)] for example in examples], np.uint16))
+    (folder / cached_split.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
     return CachedSplit(folder)
 
 
@@ -283,7 +283,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage, prefetch):
     assert split.read(5).row == 5
 
 
-@pytest.mark.parametrize('file', [cached.MANIFEST, cached.LENGTHS])
+@pytest.mark.parametrize('file', [cached_split.MANIFEST, cached_split.LENGTHS])
 def test_an_incomplete_split_is_refused(tmp_path, file):
     toy_split(tmp_path / 'task', 5)
     (tmp_path / 'task' / file).unlink()
@@ -293,7 +293,7 @@ def test_an_incomplete_split_is_refused(tmp_path, file):
 
 def test_lengths_that_disagree_are_refused(tmp_path):
     toy_split(tmp_path / 'task', 5)
-    np.save(tmp_path / 'task' / cached.LENGTHS, np.zeros((4, 2), np.uint16))
+    np.save(tmp_path / 'task' / cached_split.LENGTHS, np.zeros((4, 2), np.uint16))
     with pytest.raises(ValueError, match='the manifest says 5 examples'):
         CachedSplit(tmp_path / 'task')
 
@@ -303,9 +303,9 @@ def test_reading_needs_neither_tensorflow_nor_seqio(splits):
 import sys
 sys.modules.update(tensorflow=None, seqio=None, tensorflow_datasets=None, t5=None)
 from flanlite.data.batches import batches
-from flanlite.data.cache import cached
+from flanlite.data.cache import cached_split
 assert 'jax' not in sys.modules and 'grain' not in sys.modules
-split = cached.CachedSplit({str(splits[0].path)!r})
+split = cached_split.CachedSplit({str(splits[0].path)!r})
 iterator = batches.train_iterator([split], [1.0], feature_lengths={LENGTHS}, batch_size=2, seed=0)
 state = iterator.get_state()
 first = next(iterator)['decoder_target_tokens']

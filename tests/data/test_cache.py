@@ -11,9 +11,10 @@ import time
 
 import numpy as np
 import pytest
-from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose
+from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose, separate
 
-from flanlite.data.cache import builds, cache, workers
+from flanlite.data.cache import build, cache, processes
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import rendering
 from flanlite.data.specs import sources, specs, text
 from flanlite.data.specs.specs import Collection
@@ -33,16 +34,17 @@ def register(*data_sets):
 @pytest.fixture
 def built(monkeypatch):
     """List the tasks that were built, as they are."""
-    names, build = [], builds.build
-    monkeypatch.setattr(builds, 'build', lambda request, *rest: names.append(request.name) or build(request, *rest))
+    names, original = [], build.build
+    monkeypatch.setattr(build, 'build', lambda request, *rest: names.append(request.name) or original(request, *rest))
     return names
 
 
 @pytest.fixture
 def ensure(tmp_path):
-    def run(*names, **options):
-        return cache.ensure(names or [spec.name for spec in specs.COLLECTIONS['toy'].specs],
-                            **({'split': 'train', 'vocabulary': BYTES, 'cache_dir': tmp_path / 'cache'} | options))  # fmt: skip
+    def run(*names, split='train', vocabulary=BYTES, cache_dir=tmp_path / 'cache', **settings):
+        names = names or [spec.name for spec in specs.COLLECTIONS['toy'].specs]
+        view, options = separate(settings)
+        return cache.ensure(names, View(split, vocabulary, **view), BuildOptions(cache_dir, **options))
 
     return run
 
@@ -191,16 +193,16 @@ FAULTY = {
 }
 
 
-@pytest.mark.parametrize('processes', [1, 3])
-def test_faulty_data_is_named_and_the_rest_is_built(processes, ensure, tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
+@pytest.mark.parametrize('count', [1, 3])
+def test_faulty_data_is_named_and_the_rest_is_built(count, ensure, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0)
     data = tmp_path / 'data'
     for name, (lines, _) in FAULTY.items():
         write_jsonl(data / name, lines, packed=name == 'half')
     (data / 'no_file' / 'train.jsonl').rename(data / 'no_file' / 'test.jsonl')
     write_jsonl(data / 'good', make_rows('train'))
     register(*(colours(name, source=sources.JsonLines(name)) for name in (*FAULTY, 'nowhere', 'good')))
-    report = ensure(data_dir=data, processes=processes)
+    report = ensure(data_dir=data, processes=count)
     assert set(report.splits) == {'good'} and report.splits['good'].num_examples == 20
     assert "no folder 'nowhere' with JSON lines; expected it below the data folder" in report.skipped.pop('nowhere')
     for name, (_, expected) in FAULTY.items():
@@ -263,8 +265,8 @@ def test_a_full_disk_leaves_nothing_and_one_clear_error(ensure, monkeypatch, tmp
             self.writer.close()
             raise RuntimeError('write() failed: No space left on device; writing 00000.arrayrecord')
 
-    writer = builds.array_record_module.ArrayRecordWriter
-    monkeypatch.setattr(builds.array_record_module, 'ArrayRecordWriter', FullWriter)
+    writer = build.array_record_module.ArrayRecordWriter
+    monkeypatch.setattr(build.array_record_module, 'ArrayRecordWriter', FullWriter)
     with pytest.raises(OSError, match=f'{tmp_path}/cache: No space left on device; free some space.*--cache_dir'):
         ensure()
     assert not leftovers(tmp_path) and not list(tmp_path.rglob('manifest.json'))
@@ -292,7 +294,7 @@ def test_versions_that_nothing_opens_are_removed_in_time(ensure):
 
 
 def test_large_splits_have_several_shards(ensure, monkeypatch):
-    monkeypatch.setattr(builds, 'SHARD_EXAMPLES', 6)
+    monkeypatch.setattr(build, 'SHARD_EXAMPLES', 6)
     register(colours())
     cached = ensure().splits['toy_colours']
     assert [shard['num_examples'] for shard in cached.manifest['shards']] == [6, 6, 6, 2]
@@ -304,6 +306,7 @@ SLOW = """
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
     from flanlite.data.cache import cache
+    from flanlite.data.cache.view import BuildOptions, View
     from flanlite.data.specs import sources, specs
 
     def rows(split):
@@ -313,7 +316,7 @@ SLOW = """
             yield row
 
     specs.register(specs.Collection('toy', (colours(source=sources.InMemory(rows)),)))
-    report = cache.ensure(['toy_colours'], split='train', vocabulary=BYTES, cache_dir={folder!r})
+    report = cache.ensure(['toy_colours'], View('train', BYTES), BuildOptions({folder!r}))
     print(report.splits['toy_colours'].num_examples)
 """
 
@@ -359,12 +362,13 @@ BLOCKED = """
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, choices, colours, prose
     from flanlite.data.cache import cache
+    from flanlite.data.cache.view import BuildOptions, View
     from flanlite.data.specs import specs
 
     specs.register(specs.Collection('toy', (colours(), choices(), prose())))
     names = ['toy_colours', 'toy_choices', 'toy_prose']
-    for options in ({{'split': 'train'}}, {{'split': 'test', 'renderings': 'all'}}):
-        report = cache.ensure(names, vocabulary=BYTES, cache_dir={folder!r}, fail_fast=True, **options)
+    for view in (View('train', BYTES), View('test', BYTES, renderings='all')):
+        report = cache.ensure(names, view, BuildOptions({folder!r}, fail_fast=True))
         print(sum(cached.read(0).row >= 0 for cached in report.splits.values()))
 """
 

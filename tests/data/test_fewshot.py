@@ -9,6 +9,7 @@ from toy_specs import BYTES, choices, colours, prose
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import fewshot, rendering
 from flanlite.data.rendering.fewshot import Shots
@@ -136,9 +137,9 @@ def collection(monkeypatch):
 
 
 def test_settings_do_not_mix_in_the_cache(collection, tmp_path):
-    settings = {'split': 'train', 'vocabulary': BYTES, 'cache_dir': tmp_path, 'fail_fast': True}
+    options = BuildOptions(tmp_path, fail_fast=True)
     asked = [None, Shots(1), Shots(2), Shots(2, seed=1), Shots(2, budget=300), Shots(2, form='flan')]
-    found = [cache.ensure(['toy_colours', 'toy_prose'], shots=shots, **settings).splits for shots in asked]
+    found = [cache.ensure(['toy_colours', 'toy_prose'], View('train', BYTES, shots=shots), options).splits for shots in asked]
     assert len({splits['toy_colours'].path for splits in found}) == len(asked)
     assert len({splits['toy_prose'].path for splits in found}) == 1, 'plain text has no exemplars'
     assert found[2]['toy_colours'].manifest['shots'] == dataclasses.asdict(Shots(2, budget=960)) | {'kept': {'2': 20}}
@@ -151,7 +152,7 @@ def test_settings_do_not_mix_in_the_cache(collection, tmp_path):
 
 
 def test_no_training_data_no_exemplars(collection, tmp_path):
-    report = cache.ensure(['held'], split='test', vocabulary=BYTES, cache_dir=tmp_path, shots=Shots(2))
+    report = cache.ensure(['held'], View('test', BYTES, shots=Shots(2)), BuildOptions(tmp_path))
     assert report.skipped == {'held': "data set 'held' has no training split to draw few-shot exemplars from; ask it without shots"}
 
 
@@ -164,7 +165,7 @@ def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_pat
     gin.clear_config()
     named = mixtures.resolve('toy_held_out_nli_3templates')
     assert (named.templates_per_task, named.held_out, named.name) == (3, 'nli', 'toy_held_out_nli_3templates')
-    cached = cache.ensure(['toy_colours'], split='train', vocabulary=BYTES, cache_dir=tmp_path, templates=2).splits['toy_colours']
+    cached = cache.ensure(['toy_colours'], View('train', BYTES, templates=2), BuildOptions(tmp_path)).splits['toy_colours']
     assert [cached.read(index).template for index in range(4)] == [0, 1, 0, 1]
     given = [(None, 256), (100, 256), (700, 256), (700, None), (None, None)]
     assert [Shots(3, budget).within(length).budget for budget, length in given] == [256, 100, 256, 700, 960]

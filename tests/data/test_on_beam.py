@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from test_workers import build, contents
+from test_processes import build, contents
 from toy_specs import BYTES, choices, colours, prose
 
 from flanlite.data.cache import cache, on_beam
-from flanlite.data.cache.builds import Request
+from flanlite.data.cache.request import Request
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
 
 FLAGS = ['--runner=DirectRunner']
@@ -46,9 +47,9 @@ def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):
 
 def test_code_that_is_installed_nowhere_travels():
     """The rows come from the module `toy_specs`, which the other process does not find."""
-    request = Request('toy_colours', colours(), 'train', 'instructions', 1, BYTES, None, pathlib.Path('/nowhere'))
+    request = Request('toy_colours', colours(), View('train', BYTES), pathlib.Path('/nowhere'))
     show = 'print(len(list(request.spec.source.rows("train"))), request.folder)'
     code = f'import sys, cloudpickle; request, _ = cloudpickle.load(sys.stdin.buffer); {show}'
-    done = subprocess.run([sys.executable, '-c', code], input=on_beam.pack([request], False)[0], capture_output=True)
+    done = subprocess.run([sys.executable, '-c', code], input=on_beam.pack([request], BuildOptions())[0], capture_output=True)
     assert done.stdout.decode().split() == ['23', str(request.folder)], done.stderr
     assert dataclasses.replace(request).folder == request.folder

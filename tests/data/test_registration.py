@@ -13,6 +13,7 @@ from toy_specs import BYTES, choices, colours, prose
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.seqio_bridge import registration, tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, Prompted, Splits
@@ -53,7 +54,7 @@ def test_mixtures_give_the_tokens_of_the_cache(tmp_path, shuffle):
     ]  # fmt: skip
     parts = {'toy': ['toy_colours', 'toy_choices'], 'toy_held_out_nli': ['toy_choices'], 'toy_held_out_closed_book_qa': ['toy_colours']}
     for name, members in parts.items():
-        cached = cache.ensure(members, split='train', vocabulary=BYTES, cache_dir=tmp_path, max_examples=7).splits.values()
+        cached = cache.ensure(members, View('train', BYTES, max_examples=7), BuildOptions(tmp_path)).splits.values()
         expected = {(tuple(e.inputs.tolist()), tuple(e.targets.tolist())) for split in cached for e in split.examples()}
         assert len(expected) == 7 * len(members)
         assert set(examples(name, 'train', num_epochs=None, shuffle=shuffle)) == expected

@@ -4,10 +4,11 @@ import sys
 
 import fsspec
 import pytest
-from test_workers import build, contents
+from test_processes import build, contents
 from toy_specs import choices, colours
 
-from flanlite.data.cache import builds, cache
+from flanlite.data.cache import build as building
+from flanlite.data.cache import cache
 from flanlite.data.specs import specs
 
 
@@ -31,7 +32,7 @@ def test_a_remote_cache_is_sent_and_copied(url, tmp_path, monkeypatch):
     files = fsspec.filesystem(url.partition(':')[0]).find(fsspec.core.url_to_fs(url)[1])
     assert len(files) == len(built) == 6
     shutil.rmtree(local)  # another machine
-    monkeypatch.setattr(builds, 'write', None)
+    monkeypatch.setattr(building, 'write', None)
     copied = build(url, colours(), choices())
     assert not copied.skipped and contents(local) == built
     assert copied.splits['toy_colours'].read(3).row == sent.splits['toy_colours'].read(3).row

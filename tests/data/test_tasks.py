@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from toy_specs import BYTES, choices, colours, prose
 
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import rendering
 from flanlite.data.seqio_bridge import tasks
@@ -132,8 +133,8 @@ def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets'), al
     )  # fmt: skip
 
 
-def ensure(name, tmp_path, **options):
-    return cache.ensure([name], vocabulary=options.pop('vocabulary', BYTES), cache_dir=tmp_path, **({'split': 'train'} | options))
+def ensure(name, tmp_path, split='train', vocabulary=BYTES, **view):
+    return cache.ensure([name], View(split, vocabulary, **view), BuildOptions(tmp_path))
 
 
 def test_a_users_seqio_task_goes_through_the_cache(tmp_path):
@@ -171,7 +172,7 @@ def test_a_seqio_mixture_brings_its_vocabulary_and_rates(tmp_path):
     seqio.MixtureRegistry.add('mine', ['bare', 'full'], default_rate=functools.partial(seqio.mixing_rate_num_examples, scale=2.0))
     mixture = mixtures.resolve('mine')
     assert mixture.vocabulary == 'bytes'
-    cached = cache.ensure(['bare', 'full'], split='train', vocabulary=mixture.vocabulary, cache_dir=tmp_path)
+    cached = cache.ensure(['bare', 'full'], View('train', mixture.vocabulary), BuildOptions(tmp_path))
     assert {name: split.num_examples for name, split in cached.splits.items()} == {'bare': 12, 'full': 12}
     assert mixtures.rates(mixture, {'bare': 12, 'full': 10}) == {'bare': 24, 'full': 20}
     seqio.MixtureRegistry.add('broken', ['bare'], default_rate=lambda task: {}['rate'])

@@ -1,11 +1,15 @@
 """Toy data sets for the tests of the data side."""
 
+import dataclasses
+
+from flanlite.data.cache.view import BuildOptions
 from flanlite.data.specs import sources, text
 from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
 BYTES = vocabularies.load('bytes')
+OPTIONS = {field.name for field in dataclasses.fields(BuildOptions)}
 COLOURS = ('red', 'green', 'blue')
 TEMPLATES = tuple(
     Template(f'Question {number}: {{question}}\n\n{{options_}}\n{{{{{number}}}}}', '{answer}') for number in range(4)
@@ -71,3 +75,9 @@ def prose(name='toy_prose', **changes):
         'length': 20,
     }
     return TextSpec(name, **(settings | changes))
+
+
+def separate(settings):
+    """Part the settings of a view from those that say how it is built."""
+    options = {name: value for name, value in settings.items() if name in OPTIONS}
+    return {name: value for name, value in settings.items() if name not in OPTIONS}, options

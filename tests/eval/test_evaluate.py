@@ -10,6 +10,7 @@ import pytest
 import toyeval as toy
 
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import View
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
@@ -24,7 +25,7 @@ VOCABULARY = vocabularies.load('bytes')
 
 @pytest.fixture(scope='module')
 def opened():
-    return splits.open_splits(['toyeval_parity', 'toyeval_copy'], 'test', VOCABULARY)
+    return splits.open_splits(['toyeval_parity', 'toyeval_copy'], View('test', VOCABULARY, renderings='all'))
 
 
 @pytest.fixture(scope='module')
@@ -77,14 +78,14 @@ def test_samples_show_text_and_prediction(opened, scored):
 
 
 def test_copy_baseline_reads_the_bare_fields():
-    test = splits.open_splits(['toyeval_copy'], 'test', VOCABULARY).splits['toyeval_copy']
-    bare = splits.open_splits(['toyeval_copy'], 'test', VOCABULARY, style='fields').splits['toyeval_copy']
+    test = splits.open_splits(['toyeval_copy'], View('test', VOCABULARY, renderings='all')).splits['toyeval_copy']
+    bare = splits.open_splits(['toyeval_copy'], View('test', VOCABULARY, style='fields', renderings='all')).splits['toyeval_copy']
     assert VOCABULARY.decode(bare.read(0).inputs) == '{a}\n{b}'.format(**toy.rows('test')[bare.read(0).row])
     assert baselines.chance('toyeval_copy', test, bare, VOCABULARY).counts.shape[0] == 12
 
 
 def test_training_answers_are_spread_over_the_split():
-    train = cache.ensure(['toyeval_parity'], split='train', vocabulary=VOCABULARY, style='fields').splits['toyeval_parity']
+    train = cache.ensure(['toyeval_parity'], View('train', VOCABULARY, style='fields')).splits['toyeval_parity']
     answers = baselines.training_answers(train, VOCABULARY)
     assert sorted(answers) == sorted(('even', 'odd')[row['a'] % 2] for row in toy.rows('train'))
 
@@ -113,7 +114,7 @@ assert found[0][1] == found[1][1]
 def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
     broken = dataclasses.replace(toy.COLLECTION.specs[0], fields=lambda row: {'a': row['a'], 'answer': 0})
     monkeypatch.setattr('flanlite.data.specs.specs.find_spec', lambda name: broken)
-    found = splits.open_splits(['toyeval_order'], 'test', VOCABULARY)
+    found = splits.open_splits(['toyeval_order'], View('test', VOCABULARY, renderings='all'))
     assert not found.splits and "names the field 'b'" in found.skipped['toyeval_order']
 
 

@@ -8,6 +8,7 @@ import toyeval as toy
 
 from flanlite.cli import catalogue
 from flanlite.data.cache import cache
+from flanlite.data.cache.view import View
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate, generate, rank, seqio_metrics, splits
 from flanlite.eval.evaluator import Evaluator, samples
@@ -91,7 +92,7 @@ def log_prob(place):
 
 def scored(name):
     """What our scorer makes of the made-up answers."""
-    opened = splits.open_splits([name], 'test', BYTES)
+    opened = splits.open_splits([name], View('test', BYTES, renderings='all'))
     examples = list(opened.splits[name].examples())
     answers, log_probs = [answer(example.row) for example in examples], np.array([log_prob(example.row) for example in examples])
     return opened, seqio_metrics.score(seqio.TaskRegistry.get(name), examples, answers, log_probs)
@@ -124,7 +125,7 @@ def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
 
 def test_cached_fields_are_those_of_seqio():
     task = add('theirs')
-    cached = splits.open_splits(['theirs'], 'test', BYTES).splits['theirs']
+    cached = splits.open_splits(['theirs'], View('test', BYTES, renderings='all')).splits['theirs']
     examples = list(task.get_dataset(sequence_length=None, split='test', shuffle=False).as_numpy_iterator())
     for example in cached.examples():
         expected = examples[example.row]
@@ -132,7 +133,7 @@ def test_cached_fields_are_those_of_seqio():
         assert example.fields['behind'] == expected['behind'] and example.fields['aliases'].tolist() == expected['aliases'].tolist()
         weight = example.fields['about']['weight']
         assert type(weight) is np.float32 and weight == expected['about']['weight']
-    assert not cache.ensure(['theirs'], split='train', vocabulary=BYTES).splits['theirs'].read(0).fields
+    assert not cache.ensure(['theirs'], View('train', BYTES)).splits['theirs'].read(0).fields
 
 
 def test_without_postprocessor_texts_are_compared_as_they_are():
@@ -144,7 +145,7 @@ def test_without_postprocessor_texts_are_compared_as_they_are():
 def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):
     monkeypatch.setattr(generate, 'generate', None)
     add('scores', metric_fns=[functools.partial(likely, base=10)])
-    cached = splits.open_splits(['scores'], 'test', BYTES).splits['scores']
+    cached = splits.open_splits(['scores'], View('test', BYTES, renderings='all')).splits['scores']
     found = Evaluator({'scores': cached}, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())['scores']
     examples = list(cached.examples())
     questions = [Question(example.inputs, [example.targets]) for example in examples]

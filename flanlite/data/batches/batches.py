@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.batches import packing, prefix_lm, shuffling
-from flanlite.data.cache.cached import MAX_LENGTH, CachedSplit, decode_tokens, groups
+from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, decode_tokens, groups
 from flanlite.data.tokens.example import Tokens
 
 # How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack` and `pad`.

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flanlite import config
-from flanlite.data.cache import builds, on_beam, remote, workers
-from flanlite.data.cache.builds import Request
-from flanlite.data.cache.cached import CachedSplit
+from flanlite.data.cache import faults, on_beam, processes, remote
+from flanlite.data.cache.cached_split import CachedSplit
+from flanlite.data.cache.request import Request, file_name, open_cached
 from flanlite.data.cache.view import BuildOptions, View
-from flanlite.data.mixing import drop_list
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens import vocabularies
@@ -32,7 +31,7 @@ class CacheReport:
     skipped: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a run's manifest says of its data."""
+        """Return what a run's manifest records of its data."""
         kept = (
             'split', 'style', 'renderings', 'shots', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates',
             'vocabulary',
@@ -52,41 +51,38 @@ class CacheReport:
 def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:
     """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
 
+    Args:
+        names: data sets, plain texts or registered SeqIO tasks.
+        view: what their examples look like.
+        options: how splits are built, and where they lie.
+
     Raises:
-        ValueError: an unknown name, split or style; an unreadable `drop`; a damaged cache; with `fail_fast`, a task that fails.
+        ValueError: an unknown name; a vocabulary or drop list that cannot be read; a damaged cache; with `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
-    split, renderings, style, max_examples, templates, shots, drop = (
-        view.split, view.renderings, view.style, view.max_examples, view.templates, view.shots, view.drop)
-    cache_dir, data_dir, processes, fail_fast, rebuild, beam_flags = (
-        options.cache_dir, options.data_dir, options.processes, options.fail_fast, options.rebuild, options.beam_flags)
-    vocabulary = view.vocabulary
-    check(names, split, renderings, style, max_examples, processes)
-    vocabulary = vocabularies.load(vocabulary)
-    root, url = cache_folder(cache_dir), cache_url(cache_dir)
-    dropped = drop_list.read_drop_list(drop) if drop and split == 'train' else {}
+    check_names(names)
+    view = dataclasses.replace(view, vocabulary=vocabularies.load(view.vocabulary, options.data_dir))
+    root, url, dropped = cache_folder(options.cache_dir), cache_url(options.cache_dir), view.dropped_rows()
     splits, skipped, missing = {}, {}, []
     skip = functools.partial(note_skipped, skipped)
     for name in dict.fromkeys(names):
         try:
-            spec = spec_at_hand(name, data_dir, templates)
-            asked = shots.within(None) if shots and isinstance(spec, specs.DatasetSpec) else None
-            limit = max_examples.get(name) if isinstance(max_examples, Mapping) else max_examples
-            rows = dropped.get(name, frozenset())
-            request = Request(name, spec, split, style, renderings, vocabulary, limit, root, url, asked, rows)
-            if found := None if rebuild and request.described else builds.find(request):
+            spec = spec_at_hand(name, view, options.data_dir)
+            request = Request(name, spec, view.of_task(name, spec), root, url, dropped.get(name, frozenset()))
+            _ = request.described  # a source that cannot be read shows here
+            if found := None if options.rebuild else open_cached(request):
                 splits[name] = found
             else:
                 missing.append(request)
         except Exception as error:  # the data set's source may be at fault
-            skip(name, builds.excuse(name, error, root, fail_fast))
-    build_all(missing, rebuild, fail_fast, processes, beam_flags, BuildProgress(f'caching {split} in {url or root}', len(missing)), skip)
-    splits |= {request.name: builds.find(request) for request in missing if request.name not in skipped}
+            skip(name, faults.excuse(name, error, root, options.fail_fast))
+    build_all(missing, options, BuildProgress(f'caching {view.split} in {url or root}', len(missing)), skip)
+    splits |= {request.name: open_cached(request) for request in missing if request.name not in skipped}
     return CacheReport({name: splits[name] for name in names if name in splits}, skipped)
 
 
 def note_skipped(skipped: dict[str, str], name: str, why: str) -> None:
-    """Note that a task is skipped, and say so."""
+    """Record that a task is skipped, and print it."""
     skipped[name] = why
     say_skipped(name, why)
 
@@ -97,54 +93,26 @@ def say_skipped(name: str, why: str) -> None:
     CONSOLE.print(f'skipped {name}: {why}', style='yellow', markup=False)
 
 
-def spec_at_hand(name: str, data_dir: str | os.PathLike | None, templates: int | None) -> specs.Spec | None:
-    """Find a spec, its source resolved and its templates cut to the first ones; None for a foreign SeqIO task."""
+def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
+    """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
     if spec is not None:
-        spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
-    if templates and isinstance(spec, specs.DatasetSpec):
-        spec = dataclasses.replace(spec, templates=spec.templates[:templates])
-    return spec
+        spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+    return view.with_templates(spec)
 
 
-def build_all(
-    missing: Sequence[Request],
-    rebuild: bool,
-    fail_fast: bool,
-    processes: int | None,
-    beam_flags: Sequence[str],
-    progress: BuildProgress,
-    skip: Callable[[str, str], None],
-) -> None:
+def build_all(missing: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
     """Build data sets on Beam where there are flags for it, and all else in processes of this machine."""
     with progress:
-        if beam_flags:
-            ours = [request for request in missing if request.spec]
-            on_beam.build_all(ours, rebuild, fail_fast, beam_flags, progress, skip)
-        rest = [request for request in missing if not (beam_flags and request.spec)]
-        workers.build_all(rest, rebuild, fail_fast, processes or workers.usable_cpus(), progress, skip)
+        if options.beam_flags:
+            on_beam.build_all([request for request in missing if request.spec], options, progress, skip)
+        rest = [request for request in missing if not (options.beam_flags and request.spec)]
+        processes.build_all(rest, options, progress, skip)
 
 
-def check(
-    names: Sequence[str],
-    split: str,
-    renderings: int | str,
-    style: str,
-    max_examples: int | Mapping[str, int | None] | None,
-    processes: int | None,
-) -> None:
-    """Refuse unknown names and choices before anything is built."""
-    specs.Splits().get(split)
-    if style not in specs.STYLES:
-        raise ValueError(f'unknown style {style!r}; expected one of {", ".join(specs.STYLES)}')
-    if renderings != 'all' and (not isinstance(renderings, int) or renderings < 1):
-        raise ValueError(f"got renderings={renderings!r}; expected a number from 1, or 'all'")
-    limits = max_examples.values() if isinstance(max_examples, Mapping) else [max_examples]
-    if any(limit is not None and limit < 1 for limit in limits):
-        raise ValueError(f'got max_examples={max_examples!r}; expected numbers from 1, or None for all')
-    if processes is not None and processes < 1:
-        raise ValueError(f'got processes={processes}; expected a number from 1')
-    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.registered_names()
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of no task before anything is built."""
+    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.seqio_names()
     for name in names:
         if name not in known:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '
@@ -156,7 +124,7 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     named = cache_dir or os.environ.get('FLANLITE_CACHE_DIR')
     user = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'flanlite'
     if url := cache_url(cache_dir):
-        return (user / 'copies' / builds.file_name(url)).expanduser().absolute()
+        return (user / 'copies' / file_name(url)).expanduser().absolute()
     return pathlib.Path(named or user).expanduser().absolute()
 
 

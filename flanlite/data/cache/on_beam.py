@@ -1,33 +1,26 @@
 """Builds cached splits on Apache Beam, a split an element, with whatever runner its own flags name."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 
 import cloudpickle
 
-from flanlite.data.cache import builds, remote
-from flanlite.data.cache.builds import Request
+from flanlite.data.cache import build, faults, remote
+from flanlite.data.cache.request import Request, open_cached
+from flanlite.data.cache.view import BuildOptions
 from flanlite.data.specs import fingerprints
 from flanlite.progress import BuildProgress
 
 NOTHING = 'the Beam job left neither a split nor a reason; its workers need the cache folder too: use one that they share, or a URL such as gs://'
 
 
-def build_all(
-    requests: Sequence[Request],
-    rebuild: bool,
-    fail_fast: bool,
-    flags: Sequence[str],
-    progress: BuildProgress,
-    skip: Callable[[str, str], None],
-) -> None:
+def build_all(requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
     """Build splits on Beam and wait for the job.
 
     Args:
         requests: the splits, none of them of a foreign SeqIO task.
-        rebuild: build again what is there.
-        fail_fast: raise at the first that failed.
-        flags: Beam's own, such as `--runner=DirectRunner`.
+        options: how they are built; `beam_flags` are Beam's own, such as `--runner=DirectRunner`.
         progress: is told of examples and tasks when the job is done; the runner shows its own meanwhile.
         skip: is called with the name of each task that failed, and why.
 
@@ -38,26 +31,26 @@ def build_all(
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise ValueError(f'got {" ".join(flags)}, but Beam cannot be imported ({error}); install flanlite[beam]') from error
-    packed = pack(requests, rebuild)
+        raise ValueError(f'got {" ".join(options.beam_flags)}, but Beam cannot be imported ({error}); install flanlite[beam]') from error
+    packed = pack(requests, options)
     for request in requests:
         remote.take_text(reason_file(request))  # of an earlier job that was ended
-    with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(list(options.beam_flags))) as pipeline:
         _ = pipeline | 'Splits' >> beam.Create(packed) | beam.Reshuffle() | 'Build' >> beam.Map(build_one)
     for request in requests:
         why = remote.take_text(reason_file(request))
-        found = None if why else builds.find(request)
+        found = None if why else open_cached(request)
         if not why and not found:
             why = NOTHING
         progress.advance(len(found) if found else 0, task=True)
-        if why and fail_fast:
-            raise ValueError(builds.failed(request.name, why))
+        if why and options.fail_fast:
+            raise faults.failed(request.name, why)
         if why:
             skip(request.name, why)
 
 
-def pack(requests: Sequence[Request], rebuild: bool) -> list[bytes]:
-    """Make requests that can be sent, with the code of modules that are installed nowhere, such as those that `--import` loads."""
+def pack(requests: Sequence[Request], options: BuildOptions) -> list[bytes]:
+    """Pickle requests with the code of modules that are installed nowhere, such as those that `--import` loads."""
     own = [
         module
         for name, module in list(sys.modules.items())
@@ -65,23 +58,24 @@ def pack(requests: Sequence[Request], rebuild: bool) -> list[bytes]:
     ]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
+    sent = dataclasses.replace(options, fail_fast=False)  # a reason comes back, not an error
     try:
-        return [cloudpickle.dumps((request, rebuild)) for request in requests if request.described]  # described here, for all
+        return [cloudpickle.dumps((request, sent)) for request in requests if request.described]  # described here, for all
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
 
 
 def build_one(message: bytes) -> None:
-    """Build a split on a Beam worker; why that cannot be done is left beside it, since only files come back from everywhere."""
+    """Build a split on a Beam worker; where that fails, write the reason beside it, since only files come back from everywhere."""
     from apache_beam.metrics import Metrics
 
-    request, rebuild = cloudpickle.loads(message)
-    if why := builds.attempt(request, rebuild, Metrics.counter('flanlite', 'examples').inc):
+    request, options = cloudpickle.loads(message)
+    if why := build.attempt(request, options, Metrics.counter('flanlite', 'examples').inc):
         remote.write_text(reason_file(request), why)
 
 
 def reason_file(request: Request) -> str:
-    """Name the file that says why a split could not be built."""
+    """Return the path or URL of the file with the reason why a split could not be built."""
     home = request.task_url if request.store else str(request.folder.parent)
     return f'{home}/.{request.folder.name}.failed'

@@ -13,11 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from flanlite.data.cache.cached import MANIFEST
-
-
-class CacheFolderError(OSError):
-    """The cache folder cannot be read or written."""
+from flanlite.data.cache.cached_split import MANIFEST
+from flanlite.data.cache.faults import CacheFolderError
 
 
 def is_remote(folder: str | os.PathLike) -> bool:

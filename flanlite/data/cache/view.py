@@ -1,38 +1,103 @@
-"""What an example looks like, and how it is built: two values."""
+"""What a cached example looks like, and how a cached split is built: two values, of which only the first decides bytes."""
 
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
+from flanlite.data.mixing import drop_list
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.specs import specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What decides the bytes of a cached split."""
+    """What the examples of a split look like: with the task's name, all that decides the bytes of its cached split.
+
+    Args:
+        split: train, validation or test.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes.
+        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
+        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
+        shots: the few-shot exemplars before each example; None for none. Plain text has none in any case.
+        templates: use only the first so many templates of each data set; None for all.
+        max_examples: at most so many rows, for all tasks or by task: the first of `train`, a random sample of other splits; None for all.
+        drop: a file that lists training rows to leave out, as an audit writes it; None for none. Of other splits no row is left out.
+
+    Raises:
+        ValueError: a split or style that does not exist, or a number below 1.
+    """
 
     split: str
     vocabulary: str | Vocabulary
     style: str = 'instructions'
     renderings: int | str = 1
-    max_examples: int | Mapping[str, int | None] | None = None
-    templates: int | None = None
     shots: Shots | None = None
+    templates: int | None = None
+    max_examples: int | Mapping[str, int | None] | None = None
     drop: str | os.PathLike | None = None
+
+    def __post_init__(self) -> None:
+        specs.Splits().get(self.split)
+        if self.style not in specs.STYLES:
+            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
+        if self.renderings != 'all' and (not isinstance(self.renderings, int) or self.renderings < 1):
+            raise ValueError(f"got renderings={self.renderings!r}; expected a number from 1, or 'all'")
+        if self.templates is not None and self.templates < 1:
+            raise ValueError(f'got templates={self.templates!r}; expected a number from 1, or None for all')
+        limits = self.max_examples.values() if isinstance(self.max_examples, Mapping) else [self.max_examples]
+        if any(limit is not None and limit < 1 for limit in limits):
+            raise ValueError(f'got max_examples={self.max_examples!r}; expected numbers from 1, or None for all')
+
+    def of_task(self, name: str, spec: specs.Spec | None) -> 'View':
+        """Return the view of one task: its own cap on rows, and no exemplars where it has no templates."""
+        limit = self.max_examples.get(name) if isinstance(self.max_examples, Mapping) else self.max_examples
+        shots = self.shots.within(None) if self.shots and isinstance(spec, specs.DatasetSpec) else None
+        return dataclasses.replace(self, max_examples=limit, shots=shots)
+
+    def with_templates(self, spec: specs.Spec | None) -> specs.Spec | None:
+        """Return a data set with the templates that the view uses; what has no templates is returned as it is."""
+        if self.templates and isinstance(spec, specs.DatasetSpec):
+            return dataclasses.replace(spec, templates=spec.templates[: self.templates])
+        return spec
+
+    def dropped_rows(self) -> dict[str, frozenset[int]]:
+        """Read the rows to leave out, by task.
+
+        Raises:
+            ValueError: the file cannot be read, or is no list of rows.
+        """
+        return drop_list.read_drop_list(self.drop) if self.drop and self.split == 'train' else {}
 
 
 @dataclasses.dataclass(frozen=True)
 class BuildOptions:
-    """How splits are built."""
+    """How cached splits are built and where they lie; decides no byte of them.
 
-    cache_dir: str | None = None
-    data_dir: str | None = None
+    Args:
+        cache_dir: where caches lie, a folder or a URL such as `gs://bucket/cache`; by default FLANLITE_CACHE_DIR, or flanlite's part of
+            the user's cache folder.
+        data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
+        processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
+        beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are built here all the same.
+        fail_fast: raise at the first task that fails, instead of skipping it.
+        rebuild: build again what is there.
+
+    Raises:
+        ValueError: a number of processes below 1.
+    """
+
+    cache_dir: str | os.PathLike | None = None
+    data_dir: str | os.PathLike | None = None
     processes: int | None = None
     beam_flags: Sequence[str] = ()
     fail_fast: bool = False
     rebuild: bool = False
+
+    def __post_init__(self) -> None:
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f'got processes={self.processes}; expected a number from 1')
 
 
 def view_of(
@@ -42,10 +107,26 @@ def view_of(
     feature_lengths: Mapping[str, int] | None = None,
     style: str = 'instructions',
     max_rows: int | None = None,
+    scored: bool | None = None,
 ) -> View:
-    """Decide what a mixture's examples look like."""
+    """Return how a mixture's examples look.
+
+    What is trained on has a template a row, in turn, of the mixture's first `templates_per_task`, without the rows that it drops and
+    within each task's cap. What is scored has every row with every template that is not inverted. Both have the mixture's exemplars.
+
+    Args:
+        mixture: the mixture.
+        split: train, validation or test.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes.
+        feature_lengths: tokens of inputs and targets; exemplars must leave room for the example within the inputs' length. Without,
+            they have FLAN's budget.
+        style: see `View`.
+        max_rows: at most so many rows of each task, in place of the mixture's caps.
+        scored: whether the examples are scored rather than trained on; by default those of all splits but `train` are.
+    """
+    scored = split != 'train' if scored is None else scored
     shots = mixture.shots and mixture.shots.within(feature_lengths and feature_lengths['inputs'])
-    if split == 'train':
-        caps = {entry.task: entry.max_examples for entry in mixture.entries}
-        return View(split, vocabulary, style, 1, caps, mixture.templates_per_task, shots, mixture.drop)
-    return View(split, vocabulary, style, 'all', max_rows, None, shots)
+    if scored:
+        return View(split, vocabulary, style, renderings='all', shots=shots, max_examples=max_rows)
+    caps = max_rows or {entry.task: entry.max_examples for entry in mixture.entries}
+    return View(split, vocabulary, style, shots=shots, templates=mixture.templates_per_task, max_examples=caps, drop=mixture.drop)

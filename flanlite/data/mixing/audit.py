@@ -147,7 +147,7 @@ def search(
     members = {
         spec.name: dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)) for spec in mixed.collection.specs
     }
-    test = clusters.find_split(mixed.held_out, mixed.collection.specs).test
+    test = clusters.get_hold_out(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
         for task in test:
             for row, value in read_rows(audit, members[task], ('test', 'validation'), max_rows, progress):

@@ -3,6 +3,7 @@
 SeqIO and TensorFlow are imported when something is registered, not before.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -15,10 +16,15 @@ from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.data.tokens import vocabularies
 
 
-def register(*collections: Collection, vocabulary: str | None = None, at_hand: bool | None = None) -> list[str]:
+def register(
+    *collections: Collection,
+    vocabulary: str | None = None,
+    at_hand: bool | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> list[str]:
     """Add collections to SeqIO's registry.
 
-    Each becomes a mixture of its name, and one for every split of `clusters.splits`: `<name>_held_out_<cluster>`, `<name>_intra_3` and so
+    Each becomes a mixture of its name, and one for every hold-out of `clusters.hold_outs`: `<name>_held_out_<cluster>`, `<name>_intra_3` and so
     on. The same names with `_eval` are mixtures of the data sets that are held out.
 
     A task has the name of its data set. If an earlier collection has the same data set with other tokens or another cap (T0 shares some
@@ -30,6 +36,7 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
         vocabulary: what `vocabularies.load` takes; by default each collection's own.
         at_hand: leave out data sets that cannot be read without the network, with a warning; by default if FLANLITE_DATA_DIR is set. Data
             sets without training data in that folder are never trained on.
+        data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Returns:
         The names of the mixtures.
@@ -40,9 +47,9 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
     import seqio
 
     if at_hand is None:
-        at_hand = bool(os.environ.get('FLANLITE_DATA_DIR'))
+        at_hand = bool(data_dir or os.environ.get('FLANLITE_DATA_DIR'))
     every = {spec.name: spec for collection in collections for spec in collection.specs}
-    absent = [name for name, spec in every.items() if at_hand and not sources.at_hand(spec.source)]
+    absent = [name for name, spec in every.items() if at_hand and not sources.at_hand(spec.source, data_dir)]
     if absent:
         mixtures.say_once(f'not at hand, and so left out of what SeqIO has of {collections[0].name}: {mixtures.listed(absent)}')
     registered = []
@@ -51,11 +58,11 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
         names = {}
         for name, spec in members.items():
             try:
-                names[name] = add_task(spec, collection, vocabulary)
+                names[name] = add_task(spec, collection, vocabulary, data_dir)
             except sources.MissingDataError as error:
                 mixtures.say_once(f'left out of what SeqIO has of {collection.name}: {error}')
         trained = [name for name in names if 'train' in seqio.TaskRegistry.get(names[name]).splits]
-        rates = {names[name]: task_rate(members[name], collection) for name in trained}
+        rates = {names[name]: task_rate(members[name], collection, data_dir) for name in trained}
         lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
             mixtures.say_once(f'no training data in the data folder, and so left out of training in SeqIO: {mixtures.listed(lacking)}')
@@ -63,12 +70,12 @@ def register(*collections: Collection, vocabulary: str | None = None, at_hand: b
     return registered
 
 
-def seqio_vocabulary(name: str = 't5') -> Any:
+def seqio_vocabulary(name: str = 't5', data_dir: str | os.PathLike | None = None) -> Any:
     """Make the SeqIO vocabulary of the registered tasks, for trainers whose model needs the same one."""
-    return vocabularies.load(name).to_seqio()
+    return vocabularies.load(name, data_dir).to_seqio()
 
 
-def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None) -> str:
+def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None, data_dir: str | os.PathLike | None) -> str:
     """Register a collection's data set unless it is registered already, and return the task's name.
 
     Raises:
@@ -76,10 +83,10 @@ def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None) 
     """
     import seqio
 
-    name, loaded = task_name(spec, collection), vocabularies.load(vocabulary or collection.vocabulary)
+    name, loaded = task_name(spec, collection), vocabularies.load(vocabulary or collection.vocabulary, data_dir)
     if name not in seqio.TaskRegistry.names():
         max_examples = spec.max_examples or collection.max_examples
-        tasks.register(spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples)
+        tasks.register(spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples, data_dir=data_dir)
     found = seqio.TaskRegistry.get(name)
     ours = getattr(found.preprocessors[0], 'keywords', {}).get('spec') is spec if found.preprocessors else False
     if not ours or found.output_features['inputs'].vocabulary != loaded.to_seqio():
@@ -102,12 +109,13 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     return spec.name if first is sharing[0] else f'{first.name}_{spec.name}'
 
 
-def task_rate(spec: DatasetSpec, collection: Collection) -> float | Callable[[Any], float]:
+def task_rate(spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None) -> float | Callable[[Any], float]:
     """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO asks for the rate."""
     entry = mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
-    return lambda task: mixtures.weigh(entry, count_training_rows(spec), 1.0)
+    resolved = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
+    return lambda task: mixtures.weigh(entry, count_training_rows(resolved), 1.0)
 
 
 @functools.cache

@@ -3,8 +3,10 @@
 SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need them.
 """
 
+import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,6 +28,7 @@ def task(
     style: str = 'instructions',
     rendering: int = 0,
     max_examples: int | None = None,
+    data_dir: str | os.PathLike | None = None,
 ) -> Any:
     """Make the `seqio.Task` of a data set, with the same rows, texts and tokens as flanlite's own cache.
 
@@ -39,6 +42,7 @@ def task(
         style: `instructions`, `baseline` or `fields`; see `DatasetSpec.style_templates`.
         rendering: the kept row i gets the template i + rendering, modulo their number.
         max_examples: truncates the training data to the first rows that are kept; by default nothing is truncated.
+        data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: no data set has the name, or it is plain text; `t5.data` has SeqIO preprocessors for its objectives.
@@ -51,12 +55,12 @@ def task(
         raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
     if vocabulary is None:
         vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
-    vocabulary = vocabularies.load(vocabulary)
+    vocabulary = vocabularies.load(vocabulary, data_dir)
     shared, shown = vocabulary.to_seqio(), spec.style_templates(style)
     inputs, targets = (seqio.Feature(shared, add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
     return seqio.Task(
         seqio_name or name,
-        source=seqio_source(spec, max_examples),
+        source=seqio_source(dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)), max_examples),
         output_features={'inputs': inputs, 'targets': targets},
         preprocessors=[
             functools.partial(render_tensors, spec=spec, shown=shown, rendering=rendering),
@@ -82,7 +86,7 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
     """Make the SeqIO source of a data set: a TFDS source where the data comes from TFDS, else one of its rows as tensors.
 
     Args:
-        spec: the data set. Splits that its data folder lacks are left out.
+        spec: the data set, its source resolved. Splits that its data folder lacks are left out.
         max_examples: truncates the training split.
 
     Raises:
@@ -94,8 +98,10 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
     splits = {split: part for split, part in splits.items() if sources.has_rows(spec.source, part)}
     if not splits:
         label = sources.label(spec.source)
-        raise sources.MissingDataError(f'data set {spec.name!r} has no rows: {label}; expected its splits in the folder FLANLITE_DATA_DIR')
-    from_tfds = isinstance(sources.prefer_data_folder(spec.source), sources.Tfds)
+        raise sources.MissingDataError(
+            f'data set {spec.name!r} has no rows: {label}; expected its splits in the data folder, data_dir or FLANLITE_DATA_DIR'
+        )
+    from_tfds = isinstance(spec.source, sources.Tfds)
     if from_tfds and max_examples is None:
         return seqio.TfdsDataSource(spec.source.name, splits=splits)
 

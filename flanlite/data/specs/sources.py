@@ -46,6 +46,11 @@ class JsonLines:
     folder: str
     renamed: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Name the source in the manifest."""
+        return self.folder
+
     def path(self) -> pathlib.Path:
         """Return the folder.
 
@@ -262,6 +267,8 @@ def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -
         source: any source.
         data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
     """
+    if dataclasses.is_dataclass(source) and hasattr(source, 'source'):
+        return dataclasses.replace(source, source=prefer_data_folder(source.source, data_dir))
     if isinstance(source, Tfds | HuggingFace):
         folder = data_folder(data_dir, source.local_name())
     elif isinstance(source, JsonLines) and not pathlib.Path(source.folder).expanduser().is_absolute():
@@ -272,12 +279,16 @@ def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -
     return JsonLines(str(folder), renamed) if folder and folder.is_dir() else source
 
 
-def at_hand(source: Any) -> bool:
+def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
     """Return whether rows can be read without the network: from a file or function, or from data that TFDS prepared before.
 
     For a source that wraps another one, in its attribute `source`, that one decides.
+
+    Args:
+        source: any source.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
     """
-    source = prefer_data_folder(getattr(source, 'source', source))
+    source = prefer_data_folder(getattr(source, 'source', source), data_dir)
     if isinstance(source, Tfds):
         prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
@@ -296,8 +307,7 @@ def has_rows(source: Any, split: str) -> bool:
 
 def label(source: Any) -> str:
     """Return a source's name for the manifest: its kind, name and configuration."""
-    name = source.folder if isinstance(source, JsonLines) else getattr(source, 'name', '')
-    return ' '.join(filter(None, (type(source).__name__, name, getattr(source, 'config', None))))
+    return ' '.join(filter(None, (type(source).__name__, getattr(source, 'name', ''), getattr(source, 'config', None))))
 
 
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 import sentencepiece
 
@@ -198,14 +197,13 @@ class ByteVocabulary(Vocabulary):
         return seqio.ByteVocabulary(extra_ids=self.extra_ids)
 
 
-@gin.configurable('vocabulary', denylist=['name'])
-def load(name: str | Vocabulary, extra_ids: int | None = None, *, data_dir: str | None = None) -> Vocabulary:
+def load(name: str | Vocabulary, data_dir: str | os.PathLike | None = None, extra_ids: int | None = None) -> Vocabulary:
     """Load a vocabulary by name or path.
 
     Args:
         name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
             behind it, inputs do not end with EOS (as in T0), only targets do.
-        data_dir: the folder of local data, in which T5's vocabulary is looked for too; by default that of FLANLITE_DATA_DIR.
+        data_dir: the data folder, where T5's vocabulary may lie; by default FLANLITE_DATA_DIR.
         extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
             number in the name, `bytes:extra_ids=7`, comes first.
 
@@ -248,20 +246,25 @@ def name_of_seqio(feature: Any) -> str:
     raise ValueError(f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary')
 
 
-def find_model(name: str, data_dir: str | None) -> str:
-    """Find a vocabulary's model file, or say how to get it."""
+def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
+    """Find a vocabulary's model file.
+
+    Raises:
+        ValueError: it is not there; the message says how to get it.
+    """
     if name == 'pocket':
         return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
     if name == 't5':
         candidates = [os.environ.get('FLANLITE_T5_VOCAB')]
-        if data_dir := data_dir or os.environ.get('FLANLITE_DATA_DIR'):
-            candidates.append(str(pathlib.Path(data_dir) / 'vocab' / T5_FILE))
+        if folder := data_dir or os.environ.get('FLANLITE_DATA_DIR'):
+            candidates.append(str(pathlib.Path(folder).expanduser() / 'vocab' / T5_FILE))
         for path in candidates:
             if path and pathlib.Path(path).is_file():
                 return path
         raise ValueError(
             f"T5's vocabulary is in none of {[path for path in candidates if path]}; name its file in FLANLITE_T5_VOCAB, or put it at "
-            f'FLANLITE_DATA_DIR/vocab/{T5_FILE} (T5 publishes it as gs://t5-data/vocabs/cc_all.32000/sentencepiece.model), '
+            f'vocab/{T5_FILE} in the data folder, --data_dir or FLANLITE_DATA_DIR '
+            '(T5 publishes it as gs://t5-data/vocabs/cc_all.32000/sentencepiece.model), '
             'or use the vocabulary pocket, bytes, or the path of another SentencePiece model'
         )
     if not pathlib.Path(name).is_file():

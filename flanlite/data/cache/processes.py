@@ -6,6 +6,7 @@ works with JAX or TensorFlow loaded, in a notebook and in a script without a mai
 
 import collections
 import contextlib
+import dataclasses
 import os
 import pickle
 import signal
@@ -16,15 +17,15 @@ from collections.abc import Callable, Sequence
 
 import cloudpickle
 
-from flanlite.data.cache import builds
-from flanlite.data.cache.builds import Request
-from flanlite.data.cache.remote import CacheFolderError
+from flanlite.data.cache import build, faults
+from flanlite.data.cache.request import Request
+from flanlite.data.cache.view import BuildOptions
 from flanlite.progress import BuildProgress
 
 QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
 STOP_SECONDS = 10.0  # for a process to remove what it has not finished
-FAULTS = {fault.__name__: fault for fault in (builds.DamagedCacheError, CacheFolderError)}
-SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data.cache import workers; workers.serve()'
+FAULTS = {fault.__name__: fault for fault in (faults.DamagedCacheError, faults.CacheFolderError)}
+SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data.cache import processes; processes.serve()'
 
 
 def usable_cpus() -> int:
@@ -32,16 +33,12 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def build_all(
-    requests: Sequence[Request], rebuild: bool, fail_fast: bool, processes: int, progress: BuildProgress, skip: Callable[[str, str], None]
-) -> None:
+def build_all(requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
     """Build splits, each in one process, and wait for all.
 
     Args:
         requests: the splits.
-        rebuild: build again what is there.
-        fail_fast: raise at the first that fails.
-        processes: how many processes build, this one included.
+        options: how they are built; `processes` includes this one.
         progress: is told of examples and tasks.
         skip: is called with the name of each task that fails, and why.
 
@@ -50,10 +47,10 @@ def build_all(
         OSError: the cache cannot be written.
     """
     own = collections.deque(request for request in requests if request.spec is None)  # SeqIO's tasks are registered in this process only
-    with Helpers([request for request in requests if request.spec], rebuild, fail_fast, progress, skip) as helpers:
-        helpers.start(processes - 1)
+    with Helpers([request for request in requests if request.spec], options, progress, skip) as helpers:
+        helpers.start((options.processes or usable_cpus()) - 1)
         while request := pop(own) or pop(helpers.queue):
-            helpers.finish(request, builds.attempt(request, rebuild, progress.advance, fail_fast))
+            helpers.finish(request, build.attempt(request, options, progress.advance))
             helpers.check()
         helpers.wait()
 
@@ -69,10 +66,10 @@ class Helpers:
     """Threads that each hand requests to a process of their own, once `QUICK_SECONDS` are over."""
 
     def __init__(
-        self, requests: Sequence[Request], rebuild: bool, fail_fast: bool, progress: BuildProgress, skip: Callable[[str, str], None]
+        self, requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]
     ) -> None:
         self.queue = collections.deque(requests)
-        self._rebuild, self._fail_fast, self._progress, self._skip = rebuild, fail_fast, progress, skip
+        self._options, self._progress, self._skip = options, progress, skip
         self._threads: list[threading.Thread] = []
         self._workers: list[Worker] = []
         self._taken, self._stopping = threading.Event(), threading.Event()
@@ -99,8 +96,8 @@ class Helpers:
     def finish(self, request: Request, why: str | None) -> None:
         """Count a task that was built, or say why it could not be."""
         self._progress.advance(0, task=True)
-        if why and self._fail_fast:
-            raise ValueError(builds.failed(request.name, why))
+        if why and self._options.fail_fast:
+            raise faults.failed(request.name, why)
         if why:
             self._skip(request.name, why)
 
@@ -126,7 +123,7 @@ class Helpers:
                     self._workers.append(worker)
                 if self._stopping.is_set():
                     return worker.stop()
-                why = worker.build(request, self._rebuild, self._progress.advance)
+                why = worker.build(request, self._options, self._progress.advance)
                 if self._stopping.is_set():
                     return None
                 self.finish(request, why)
@@ -145,12 +142,12 @@ class Worker:
         )
         self._send(sys.path)
 
-    def build(self, request: Request, rebuild: bool, told: builds.Told) -> str | None:
-        """Have a split built; see `builds.attempt`. A process that dies is a reason too."""
+    def build(self, request: Request, options: BuildOptions, told: build.Told) -> str | None:
+        """Have a split built; see `build.attempt`. A process that dies is a reason too."""
         try:
-            message = cloudpickle.dumps((request, rebuild))
+            message = cloudpickle.dumps((request, dataclasses.replace(options, fail_fast=False)))  # it returns the reason
         except Exception:  # whatever a source or function holds that cannot travel: a thread builds it here
-            return builds.attempt(request, rebuild, told)
+            return build.attempt(request, options, told)
         try:
             self._send(message)
             while True:
@@ -158,14 +155,14 @@ class Worker:
                 if kind == 'done':
                     return found[0]
                 if kind == 'unread':  # such as code of a module that is found in this process only
-                    return builds.attempt(request, rebuild, told)
+                    return build.attempt(request, options, told)
                 if kind != 'examples':
                     raise FAULTS[kind](*found)
                 told(*found)
         except (EOFError, pickle.UnpicklingError):
             status = self._process.wait()
-        with builds.locked(request.folder):
-            builds.remove_leftovers(request.folder)
+        with build.locked(request.folder):
+            build.remove_leftovers(request.folder)
         how = signal.Signals(-status).name if status < 0 else f'exit status {status}'
         return f'the process that built it came to its end ({how}); if memory ran out, fewer --processes need less'
 
@@ -206,11 +203,11 @@ def serve() -> None:
         while True:
             message = pickle.load(sys.stdin.buffer)
             try:
-                request, rebuild = cloudpickle.loads(message)
+                request, options = cloudpickle.loads(message)
             except Exception:
                 tell('unread')
                 continue
             try:
-                tell('done', builds.attempt(request, rebuild, lambda count: tell('examples', count)))
+                tell('done', build.attempt(request, options, lambda count: tell('examples', count)))
             except tuple(FAULTS.values()) as fault:
                 tell(type(fault).__name__, str(fault))

@@ -9,9 +9,10 @@ import time
 import types
 
 import pytest
-from toy_specs import BYTES, choices, colours, make_rows, prose
+from toy_specs import BYTES, choices, colours, make_rows, prose, separate
 
-from flanlite.data.cache import cache, workers
+from flanlite.data.cache import cache, processes
+from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection
 from flanlite.progress import BuildProgress
@@ -23,22 +24,23 @@ def registry(monkeypatch):
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 
-def build(folder, *data_sets, **options):
+def build(folder, *data_sets, **settings):
     specs.COLLECTIONS.clear()
     specs.register(Collection('toy', data_sets, vocabulary='bytes'))
-    return cache.ensure([spec.name for spec in data_sets], split='train', vocabulary=BYTES, cache_dir=folder, **options)
+    view, options = separate(settings)
+    return cache.ensure([spec.name for spec in data_sets], View('train', BYTES, **view), BuildOptions(folder, **options))
 
 
 def only_helpers(monkeypatch, count=2):
     """Leave all the building to other processes, as if this one were busy."""
 
-    def build_all(requests, rebuild, fail_fast, processes, progress, skip):
-        with workers.Helpers(requests, rebuild, fail_fast, progress, skip) as helpers:
+    def build_all(requests, options, progress, skip):
+        with processes.Helpers(requests, options, progress, skip) as helpers:
             helpers.start(count)
             helpers.wait()
 
-    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
-    monkeypatch.setattr(workers, 'build_all', build_all)
+    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0)
+    monkeypatch.setattr(processes, 'build_all', build_all)
 
 
 def leftovers(folder):
@@ -70,7 +72,7 @@ def test_other_processes_write_the_same_bytes(tmp_path, monkeypatch):
 
 def test_long_work_is_shared(tmp_path, monkeypatch):
     """The first task, which this process takes, ends only when another process has begun the second."""
-    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0.1)
+    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0.1)
     seen = tmp_path / 'seen'
 
     def first(split):
@@ -89,7 +91,7 @@ def test_long_work_is_shared(tmp_path, monkeypatch):
 
 
 def test_little_work_starts_no_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, 'Worker', None)
+    monkeypatch.setattr(processes, 'Worker', None)
     assert len(build(tmp_path, colours(), choices(), prose(), processes=8).splits) == 3
 
 
@@ -149,7 +151,8 @@ ENDLESS = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs would ignore
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
-    from flanlite.data.cache import cache, workers
+    from flanlite.data.cache import cache, processes
+    from flanlite.data.cache.view import BuildOptions, View
     from flanlite.data.specs import sources, specs
 
     def rows(split):
@@ -158,10 +161,10 @@ ENDLESS = """
             time.sleep(60)
             yield row
 
-    workers.QUICK_SECONDS = 0
+    processes.QUICK_SECONDS = 0
     names = ['toy_one', 'toy_two']
     specs.register(specs.Collection('toy', tuple(colours(name, source=sources.InMemory(rows)) for name in names)))
-    cache.ensure(names, split='train', vocabulary=BYTES, cache_dir={folder!r} + '/cache', processes=2)
+    cache.ensure(names, View('train', BYTES), BuildOptions({folder!r} + '/cache', processes=2))
 """
 
 

@@ -9,6 +9,7 @@ The lengths let every host plan the same packing without reading a record, and t
 import copy
 import json
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ import msgpack
 import numpy as np
 from array_record.python import array_record_module
 
+from flanlite.data.cache.faults import DamagedCacheError, reason
 from flanlite.data.tokens import example
 from flanlite.data.tokens.example import Example
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
 MAX_LENGTH = 65_535
+EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
 
 
 def encode_example(example: Example, width: int | None = None) -> bytes:
@@ -167,6 +170,35 @@ class CachedSplit:
             return self._readers[shard].read(positions)
         except (RuntimeError, ValueError, IndexError, OSError) as error:
             raise ValueError(f'the shard {file} is damaged: {error}; remove {self.path} and build the cache again') from error
+
+
+def open_checked(folder: pathlib.Path) -> CachedSplit:
+    """Open a cached split and check its files against the manifest.
+
+    Raises:
+        DamagedCacheError: they are not what the manifest says.
+    """
+    remedy = 'build it again with --rebuild (rebuild=True), or remove the folder'
+    try:
+        opened = CachedSplit(folder)
+        for shard in opened.manifest['shards']:
+            file = folder / shard['file']
+            size = file.stat().st_size if file.is_file() else None
+            if size != shard['bytes']:
+                raise ValueError(f'the shard {file} has {size} bytes, the manifest says {shard["bytes"]}')
+            if edge_checksum(file) != shard['checksum']:
+                raise ValueError(f'the shard {file} does not have the checksum that the manifest says')
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedCacheError(f'the cache is damaged: {reason(error)}; {remedy}: {folder}') from error
+    return opened
+
+
+def edge_checksum(file: pathlib.Path) -> int:
+    """Checksum a file's ends, which is quick for any size; ArrayRecord checks what lies between as it is read."""
+    with file.open('rb') as content:
+        checksum = zlib.crc32(content.read(EDGE))
+        content.seek(max(0, file.stat().st_size - EDGE))
+        return zlib.crc32(content.read(EDGE), checksum)
 
 
 def groups(keys: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
