@@ -13,11 +13,12 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from flanlite.data.config import DataConfig
 from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
 from flanlite.training import compile as ahead
-from flanlite.training import optimizers
-from flanlite.training.step import StepConfig
+from flanlite.training.config import TrainConfig
+from flanlite.training.optimizers import Adafactor
 
 
 class Row(NamedTuple):
@@ -72,10 +73,11 @@ def measure(row: Row) -> list[str]:
     """Compile one row's step, and write its cells."""
     chip, devices = ahead.topology_devices(row.topology)
     rules = {'activation_partitioning_dims': row.dims[0], 'parameter_partitioning_dims': row.dims[1]}
-    partitioner = partitioning.make_partitioner(mesh_shape=row.mesh, devices=devices, **rules)
+    partitioner = partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=row.mesh, **rules), devices)
     sizes = {'emb_dim': 4096, 'num_heads': 64, 'num_encoder_layers': 24, 'num_decoder_layers': 24, 'mlp_dim': 10240}
     config = T5Config(**sizes, remat_policy=row.remat)
-    found = ahead.forecast(ahead.Setting(config, optimizers.adafactor(1e-3), StepConfig(), row.batch, 1024, 256), partitioner, chip)
+    data = DataConfig('any', {'inputs': 1024, 'targets': 256}, row.batch)
+    found = ahead.forecast(TrainConfig('unused', data, Adafactor(1e-3), 1, config), partitioner, chip)
     peak, sent = found.peak / ahead.GIB, found.ring_bytes / ahead.GIB
     memory = [f'refused: {peak:.1f}' if found.refused else f'{peak:.1f}', str(row.t5x_peak), ratio(peak, row.t5x_peak)]
     traffic = [f'{sent:.1f}', str(row.t5x_sent or ''), ratio(sent, row.t5x_sent)]

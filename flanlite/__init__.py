@@ -87,7 +87,7 @@ HOMES = {
     }.items()
     for name in names
 }
-__all__ = sorted(HOMES)  # noqa: PLE0605
+__all__ = sorted(HOMES)
 
 
 def __getattr__(name: str) -> Any:

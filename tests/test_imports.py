@@ -1,4 +1,4 @@
-"""The data flows one way: a module imports modules of a lower rank only, and light modules stay light."""
+"""The data flows one way, and the folders show it: a room imports lower rooms only. Light modules stay light."""
 
 import ast
 import pathlib
@@ -10,61 +10,89 @@ import pytest
 import flanlite
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
-RANKS = {
-    'flanlite': -4,
-    'data.shared_tokens': -1,  # SeqIO's side of data.vocabularies
-    'data.ties': -1,
-    'config': -1,
-    'data.templates': 0, 'data.clusters': 0, 'data.vocabularies': 0, 'data.text': 0, 'data.denoising': 0, 'data.packing': -1,
-    'data.fingerprints': 0, 'data.prefix_lm': 0, 'data.progress': 0, 'data.shuffling': 0,
-    'data.specs': 1, 'data.sources': 1, 'data.cached': 1,
-    'data.fewshot': 1, 'data.batches': 2, 'data.naming': 2, 'data.promptsource': 2, 'data.remote': 2, 'data.rendering': 2, 'data.tasks': 2,
-    'data.builds': 3, 'data.mixtures': 3, 'data.on_beam': 4, 'data.workers': 4, 'data.audit': 4, 'data.registration': 4, 'data.cache': 5,
-    'model.layers': -4, 'model.attention_blocks': -3, 'model.attention_blockwise': -2, 'model.attention_tpu': -2,
-    'model.attention_gpu': -2, 'model.attention': -1, 'model.models': 0, 'model.stacks': 1, 'model.t5': 2, 'model.decoder_only': 3,
-    'model.kinds': 4, 'model.decoding': 1, 'model.flops': 2,
-    'train.collectives': 0, 'train.partitioning': 0, 'train.losses': 0, 'train.interrupts': 0, 'train.meter': 0, 'train.lazy': 0,
-    'train.schedules': 0, 'train.weights_biases': 0, 'train.profiler': 0, 'train.journal': 1, 'train.state': 1, 'train.patterns': 1,
-    'train.norms': 1, 'train.optimizers': 2, 'train.checkpoints': 2, 'train.interop': 4, 'train.step': 3, 'train.released': 5,
-    'train.parameters': 6, 'train.explain': 4, 'train.begin': 7, 'train.compile': 5, 'train.run': 8,
-    'eval.metrics': 0, 'eval.figures': 0, 'eval.progress': 0, 'eval.scores': 1, 'eval.results': 2, 'eval.rank': 2,
-    'eval.seqio_metrics': 2, 'eval.tables': 3, 'eval.generate': 3, 'eval.report': 4, 'eval.evaluate': 4, 'eval.load': 7,
-    'eval.baselines': 5, 'eval.infer': 8, 'eval.splits': 6, 'eval.run': 7, 'eval.contenders': 9, 'eval.loco': 10,
-    'catalogue': 6, 'cli': 11,
-}  # fmt: skip
-
-
-def name_of(path: pathlib.Path) -> str:
-    name = '.'.join(path.relative_to(PACKAGE).with_suffix('').parts).removesuffix('.__init__')
-    return 'flanlite' if name == '__init__' else name
+# The rooms in the order of the data's way, from the ground up; a room imports lower ones only.
+ROOMS = [
+    '', 'metrics', 'data.specs', 'data.tokens', 'data.rendering', 'data.mixing', 'data.seqio_bridge', 'data.cache', 'data.batches', 'data',
+    'mesh', 'model.attention', 'model', 'training', 'report', 'eval', 'cli',
+]  # fmt: skip
+GROUND = {'config', 'progress', 'version'}  # modules beside the rooms that all may import
+TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may import all
 
 
 def modules() -> dict[str, pathlib.Path]:
-    found = {name_of(path): path for path in sorted(PACKAGE.rglob('*.py')) if 'mixtures' not in path.relative_to(PACKAGE).parts}
-    return {name: path for name, path in found.items() if path.name != '__init__.py' or name == 'flanlite'}
+    """Find every module by its name below flanlite; collections are users of the package."""
+    found = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path for path in sorted(PACKAGE.rglob('*.py'))}
+    return {name: path for name, path in found.items() if not name.startswith('mixtures.') and path.stat().st_size}
+
+
+def room_of(name: str) -> str:
+    return name.rpartition('.')[0]
 
 
 def imported(path: pathlib.Path) -> set[str]:
+    """Name the modules that a file imports, wherever in it: 'data.specs.specs'."""
+    known, found = modules(), set()
+    for name in every_import(path):
+        inside = name.removeprefix('flanlite').removeprefix('.') if name.startswith('flanlite') else None
+        if inside is not None:
+            found.add(inside if inside in known else inside.rpartition('.')[0] or '__init__')
+    return found & set(known)
+
+
+def every_import(path: pathlib.Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
             names.update(f'{node.module}.{alias.name}' for alias in node.names)
-    return {name.removeprefix('flanlite.') for name in names if name.startswith('flanlite.')}
+    return names
 
 
-def test_every_module_has_a_rank():
-    assert set(modules()) == set(RANKS), 'add new modules to RANKS, and to the layout in docs/design.md'
+def test_every_folder_is_a_room():
+    assert {room_of(name) for name in modules()} == set(ROOMS), 'add a new room to ROOMS, where it stands in the order, and to docs/design.md'
 
 
-@pytest.mark.parametrize('name', sorted(RANKS))
-def test_modules_import_lower_ranks_only(name):
-    if name == 'flanlite':
-        return  # flanlite.load imports evaluation when it is called
-    too_high = {other for other in imported(modules()[name]) if other in RANKS and RANKS[other] >= RANKS[name]}
-    assert not too_high, f'{name} (rank {RANKS[name]}) imports {sorted(too_high)}'
+@pytest.mark.parametrize('room', ROOMS)
+def test_rooms_import_lower_rooms_only(room):
+    wrong = []
+    for name, path in modules().items():
+        if room_of(name) == room and name not in TOP:
+            for other in imported(path):
+                higher = ROOMS.index(room_of(other)) > ROOMS.index(room)
+                if higher or other in TOP or (room == '' and other not in GROUND):
+                    wrong.append(f'{name} imports {other}')
+    assert not wrong
+
+
+def test_no_modules_import_each_other():
+    """Not even within a room: an import that waits inside a function would hide it."""
+    edges = {name: imported(path) for name, path in modules().items() if name not in TOP}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, ' -> '.join((*above[above.index(name) :], name))
+        if name not in done:
+            for other in edges.get(name, ()):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+def test_only_the_command_line_knows_gin():
+    """A value made in Python is the same whatever gin holds."""
+    gin_users = {name for name, path in modules().items() if any(each.partition('.')[0] == 'gin' for each in every_import(path))}
+    assert {room_of(name) for name in gin_users} == {'cli'}
+
+
+def test_the_public_names_are_where_they_are_said_to_be():
+    tree = ast.parse((PACKAGE / '__init__.py').read_text())
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {alias.name: node.module.removeprefix('flanlite.') for node in checked.body for alias in node.names}
+    assert typed == flanlite.HOMES
+    assert all(getattr(flanlite, name).__module__.removeprefix('flanlite.') == module for name, module in flanlite.HOMES.items())
 
 
 def heavy_after(code: str) -> set[str]:

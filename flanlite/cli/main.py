@@ -5,14 +5,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-import flanlite
 from flanlite.cli import audit, cache, compile, completion, convert, datasets, evaluate, infer, lint, loco, report, show, train
 from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare
 from flanlite.config import closest
+from flanlite.version import __version__
 
 USAGE_ERROR = 2
 MODULES = (show, datasets, cache, lint, audit, train, compile, convert, loco, evaluate, infer, report, completion)
 COMMANDS: dict[str, Command] = {module.COMMAND.name: module.COMMAND for module in MODULES}
+DESCRIPTION = 'Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned loop and leave-one-cluster-out evaluation.'
 EPILOG = 'Any gin parameter or macro can be set with --gin.NAME=VALUE, for example --gin.TRAIN_STEPS=100.'
 
 
@@ -21,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Write the help."""
-        lines = [f'usage: flanlite COMMAND [--FLAG=VALUE ...]\n\n{flanlite.__doc__}\n']
+        lines = [f'usage: flanlite COMMAND [--FLAG=VALUE ...]\n\n{DESCRIPTION}\n']
         for group in GROUPS:
             lines.append(f'\n{group}:\n')
             lines += [f'  {command.name:<12}{command.help}\n' for command in COMMANDS.values() if command.group == group]
@@ -31,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Make the command-line parser."""
     top = Parser(prog='flanlite', allow_abbrev=False)
-    top.add_argument('--version', action='version', version=f'flanlite {flanlite.__version__}')
+    top.add_argument('--version', action='version', version=f'flanlite {__version__}')
     commands = top.add_subparsers(dest='name', metavar='COMMAND', required=True, parser_class=argparse.ArgumentParser)
     for command in COMMANDS.values():
         each = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False, epilog=EPILOG)

@@ -2,15 +2,14 @@
 
 import dataclasses
 
-import gin
 import numpy as np
 import pytest
 from toy_specs import BYTES, choices, colours, prose
 
-from flanlite.cli import gin_config
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import fewshot, rendering
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import sources, specs
@@ -132,8 +131,7 @@ def collection(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
     kept = Collection('toy', (colours(), choices(), prose(), colours('held', splits=Splits(None, None, 'test'))), vocabulary='bytes')
     specs.register(kept)
-    yield kept
-    gin.clear_config()  # which also lets later tests import what gin configures
+    return kept
 
 
 def test_settings_do_not_mix_in_the_cache(collection, tmp_path):
@@ -158,11 +156,9 @@ def test_no_training_data_no_exemplars(collection, tmp_path):
 
 def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_path):
     assert mixtures.resolve('toy').shots is None
-    gin_config.load([], ['mixture.shots=5', 'few_shot.budget=700', 'few_shot.seed=9'])
-    assert mixtures.resolve('toy').shots == Shots(5, 700, 9)
-    gin_config.load([], ['mixture.templates_per_task=2'])
-    assert mixtures.resolve('toy_held_out_nli').templates_per_task == 2
-    gin.clear_config()
+    assert mixtures.resolve(MixtureConfig('toy', shots=Shots(5, 700, 9))).shots == Shots(5, 700, 9)
+    assert mixtures.resolve(MixtureConfig('toy', shots=5)).shots == Shots(5)
+    assert mixtures.resolve(MixtureConfig('toy_held_out_nli', templates_per_task=2)).templates_per_task == 2
     named = mixtures.resolve('toy_held_out_nli_3templates')
     assert (named.templates_per_task, named.held_out, named.name) == (3, 'nli', 'toy_held_out_nli_3templates')
     cached = cache.ensure(['toy_colours'], View('train', BYTES, templates=2), BuildOptions(tmp_path)).splits['toy_colours']
@@ -172,16 +168,15 @@ def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ('bindings', 'message'),
+    ('settings', 'message'),
     [
-        (['mixture.shots=-1'], r'shots=-1; expected a number from 0, such as .* or .multi'),
-        (["mixture.shots='many'"], r"shots='many'"),
-        (['mixture.shots=2', 'few_shot.budget=0'], r'few_shot.budget=0'),
-        (['mixture.shots=2', "few_shot.form='chat'"], r"unknown few_shot.form 'chat'; expected one of plain, flan"),
-        (['mixture.templates_per_task=0'], r'templates_per_task=0; expected a number from 1'),
+        (lambda: {'shots': -1}, r'shots=-1; expected a number from 0, such as .* or .multi'),
+        (lambda: {'shots': 'many'}, r"shots='many'"),
+        (lambda: {'shots': Shots(2, budget=0)}, r'Shots.budget=0'),
+        (lambda: {'shots': Shots(2, form='chat')}, r"unknown Shots.form 'chat'; expected one of plain, flan"),
+        (lambda: {'templates_per_task': 0}, r'templates_per_task=0; expected a number from 1'),
     ],
 )
-def test_bad_settings(collection, bindings, message):
-    gin_config.load([], bindings)
+def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        mixtures.resolve('toy')
+        MixtureConfig('toy', **settings())

@@ -15,7 +15,9 @@ from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import baselines, evaluate, evaluator, rank, splits
+from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.load import Model
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.mixtures import flan2021
 from flanlite.training import parameters
@@ -95,11 +97,11 @@ def test_four_devices_give_the_same_scores():
 import numpy as np, toyeval as toy, test_rank, jax
 from flanlite.eval import generate, rank
 from flanlite.model import models
-from flanlite.mesh.partitioning import make_partitioner
+from flanlite.mesh.partitioning import MeshConfig, make_partitioner
 asked = test_rank.questions(9, max_options=2)
 found = []
 for shape in ((1, 1), (2, 2)):
-    partitioner = make_partitioner(mesh_shape=shape)
+    partitioner = make_partitioner(MeshConfig(mesh_shape=shape))
     params = jax.device_put(toy.params(), partitioner.shardings(models.logical_axes(toy.CONFIG)))
     answers = generate.generate(toy.CONFIG, params, partitioner, [q.inputs for q in asked], generate.Decoding(max_length=3))
     found.append((np.concatenate(rank.score(toy.CONFIG, params, partitioner, asked, 512)), [answer.tolist() for answer in answers]))
@@ -118,17 +120,46 @@ def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
     assert not found.splits and "names the field 'b'" in found.skipped['toyeval_order']
 
 
-def test_evaluate_checkpoint_writes_a_report(tmp_path):
+def test_an_evaluation_writes_a_report(tmp_path):
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    result = evaluate.evaluate_checkpoint(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    config = EvalConfig(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    result = evaluate.evaluate(config)
     assert [task.num_rows for task in result.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert {row['task'] for row in rows} == {spec.name for spec in toy.COLLECTION.specs}
     assert 'toyeval' in (tmp_path / 'out' / 'report.html').read_text()
-    with pytest.raises(ValueError, match='needs a model'):
-        evaluate.evaluate_checkpoint(None, 'toyeval')
+    assert dict(line.split(' = ') for line in result.settings.splitlines())['mixture.name'] == '"toyeval"'
+    with pytest.raises(ValueError, match='EvalConfig needs a value for mixture'):
+        EvalConfig(str(path))
+
+
+def test_examples_of_ones_own_are_scored():
+    model = Model(toy.CONFIG, toy.params(), VOCABULARY)
+    rows = toy.rows('test')[:6]
+    ranked = [{'inputs': f'parity {row["a"]}', 'options': ['even', 'odd'], 'answers': ['even']} for row in rows]
+    result = evaluate.evaluate_examples(model, ranked)
+    chosen = [model.rank(example['inputs'], ['even', 'odd'])[0].text for example in ranked]
+    assert [sample['prediction'] for sample in result.samples] == chosen
+    assert result.tasks[0].summary.mean == pytest.approx(100 * np.mean([text == 'even' for text in chosen]))
+    written = evaluate.evaluate_examples(model, [{'inputs': 'say', 'targets': 'something'}], metric='f1')
+    assert written.tasks[0].headline == 'f1'
+
+
+@pytest.mark.parametrize(
+    ('examples', 'message'),
+    [
+        ([], 'none at all'),
+        ([{'inputs': 'a', 'targets': 'b'}, {'inputs': 'a', 'targets': 'b', 'options': ['b']}], 'options in all or in none'),
+        ([{'targets': 'b'}], 'example 0 has inputs None'),
+        ([{'inputs': 'a', 'answers': 'b'}], "example 0 has answers 'b'; expected .* lists of texts"),
+        ([{'inputs': 'a'}], 'example 0 has answers None'),
+    ],
+)
+def test_examples_that_lack_something_are_named(examples, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.evaluate_examples(Model(toy.CONFIG, toy.params(), VOCABULARY), examples)
 
 
 def test_level_of_a_task():

@@ -7,21 +7,27 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite.cli import gin_config
+from flanlite.data.config import DataConfig
 from flanlite.eval import loco
+from flanlite.eval.systems import SweepConfig
 from flanlite.mixtures import flan2021
 from flanlite.report import results
-from flanlite.training import optimizers  # noqa: F401 (gin configures it below)
-
-SETTINGS = [
-    'train.train_steps=2', 'train.batch_size=8', 'train.optimizer=@adafactor()', 'adafactor.learning_rate=0.01',
-    'CheckpointConfig.every_steps=100',
-]  # fmt: skip
+from flanlite.training.checkpoints import CheckpointConfig
+from flanlite.training.config import TrainConfig
+from flanlite.training.optimizers import Adafactor
 
 
-def sweep(folder, only, bindings=(), **more):
-    gin_config.load([], [*SETTINGS, *bindings])
-    return loco.loco(str(folder), 'toyeval', toy.LENGTHS, only=only, config=toy.CONFIG, **more)
+def settings(folder, only, **changes):
+    """Make the settings of a sweep that takes seconds; changes are those of its training, by their paths."""
+    train = TrainConfig(
+        str(folder), DataConfig('toyeval', toy.LENGTHS, 8), Adafactor(0.01), 2, toy.CONFIG, checkpoints=CheckpointConfig(every_steps=100)
+    )
+    own = {name: changes.pop(name) for name in ('systems', 'seen') if name in changes}
+    return SweepConfig(train.replace(**changes), only, **own)
+
+
+def sweep(folder, only, **changes):
+    return loco.loco(settings(folder, only, **changes))
 
 
 @pytest.fixture(scope='module')
@@ -94,8 +100,8 @@ def test_results_of_an_earlier_version_are_refused(tmp_path):
 
 
 def test_other_settings_are_refused(done):
-    with pytest.raises(ValueError, match=r'train\.train_steps was 2, now it is 3'):
-        sweep(done[0], 'nli', ['train.train_steps=3'])
+    with pytest.raises(ValueError, match=r'train\.train_steps was 2, now it is 3; train\.seed was 0, now it is 1'):
+        sweep(done[0], 'nli', train_steps=3, seed=1)
 
 
 def test_clusters_merge_and_overlaps_are_removed(done):
@@ -155,8 +161,8 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     assert (tmp_path / 'all' / 'report.html').is_file() and 'report.html' in capsys.readouterr().out
     assert loco.merge([str(tmp_path / 'all')]).results == merged.results
     other = tmp_path / 'other'
-    sweep(other, 'nli', ['train.batch_size=4'], systems=('majority',))
-    with pytest.raises(ValueError, match=r'results of other settings: train.batch_size was 8, now it is 4'):
+    sweep(other, 'nli', **{'data.batch_size': 4}, systems=('majority',))
+    with pytest.raises(ValueError, match=r'results of other settings: train.data.batch_size was 8, now it is 4'):
         loco.merge([str(other)], str(tmp_path / 'all'))
     with pytest.raises(ValueError, match='holds no results'):
         loco.merge([str(tmp_path / 'missing')])
@@ -186,9 +192,9 @@ def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
 
 def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
     lengths = {'inputs': 120, 'targets': 8}
-    gin_config.load([], [*SETTINGS, 'mixture.shots=2'])
     asked = ('tuned', 'untuned_plain', 'chance')
-    systems = loco.loco(str(tmp_path), 'toyeval', lengths, only='translation', config=toy.CONFIG, systems=asked).of('translation')
+    changes = {'data.feature_lengths': lengths, 'data.mixture.shots': 2}
+    systems = sweep(tmp_path, 'translation', systems=asked, **changes).of('translation')
     assert all(len(sample['inputs'].split('Answer:')) == 4 for system in ('tuned', 'untuned_plain') for sample in systems[system].samples)
     manifest = json.loads((tmp_path / 'translation' / 'tuned' / 'manifest.json').read_text())
     kept = manifest['tasks']['toyeval_order']['shots']

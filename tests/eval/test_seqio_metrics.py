@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import toyeval as toy
 
-from flanlite.cli import catalogue
+from flanlite.cli import main as cli
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate, generate, rank, seqio_metrics, splits
+from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
@@ -189,7 +190,7 @@ def test_what_fails_is_named(options, message):
         scored('faulty')
 
 
-def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, capsys):
+def test_an_evaluation_writes_own_metrics_and_skips_what_fails(tmp_path, capsys):
     add('theirs')
     add('faulty', metric_fns=[broken])
     add('odd', metric_fns=[lambda gold, predictions: {}])
@@ -197,7 +198,7 @@ def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, c
     path = tmp_path / 'toy.safetensors'
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    result = evaluate.evaluate_checkpoint(str(path), 'mixed', output=str(tmp_path / 'out'))
+    result = evaluate.evaluate(EvalConfig(str(path), 'mixed', output=str(tmp_path / 'out')))
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert [(row['task'], row['template'], row['metric'], row['n']) for row in rows] == [
         ('theirs', None, name, COUNT) for name in ('alike', 'in_order', 'likely')
@@ -206,7 +207,7 @@ def test_evaluate_checkpoint_writes_own_metrics_and_skips_what_fails(tmp_path, c
     assert result.tasks[0].headline == 'alike' and 'in their own units' in result.notes[-1]
     assert "skipped faulty: the metric 'broken'" in capsys.readouterr().out
     with pytest.raises(ValueError, match="task 'odd' cannot be called"):
-        evaluate.evaluate_checkpoint('no/such/checkpoint', 'odd')
+        evaluate.evaluate(EvalConfig('no/such/checkpoint', 'odd'))
 
 
 def test_show_says_the_metrics(capsys):
@@ -214,7 +215,7 @@ def test_show_says_the_metrics(capsys):
     add('plain', metric_fns=())
     seqio.MixtureRegistry.add('both', ['theirs', 'plain'], default_rate=1)
     assert seqio_metrics.get_seqio_task('plain') is None, 'it is scored by exact match, as before'
-    catalogue.show('both', examples=0)
+    assert cli.main(['show', '--mixture=both', '--examples=0']) == 0
     shown = capsys.readouterr().out
     assert 'theirs: metrics alike (of predictions), likely (of scores); postprocess_fn postprocess' in shown
     assert 'plain: no metrics of its own; accuracy where its examples have options, else exact match' in shown

@@ -8,7 +8,7 @@ import re
 import pytest
 from flan2021_rows import ROWS, check_example
 
-from flanlite.cli import catalogue
+from flanlite.cli import lint
 from flanlite.data.specs import clusters, templates
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics import metrics
@@ -158,7 +158,7 @@ def test_lint_of_the_collection(monkeypatch):
     """The lint of all templates finds nothing; where rows are at hand, it looks at those too, and a data set may lack some splits."""
     if DATA.is_dir():
         monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
-    assert catalogue.lint('flan2021') == 0
+    assert lint.lint('flan2021') == 0
 
 
 def test_languages_share_the_wordings():

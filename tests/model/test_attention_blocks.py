@@ -200,7 +200,7 @@ def test_meshes_give_the_same():
 
 def check_meshes():
     """Compare with the plain one where the data axis has 2 devices and the model axis 2 (heads)."""
-    partitioner = partitioning.make_partitioner(mesh_shape=(2, 2))
+    partitioner = partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(2, 2)))
     expected = plain('prefix')
     print(jax.device_count())
     for implementation in ('blockwise', 'tpu'):

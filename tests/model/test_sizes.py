@@ -8,7 +8,7 @@ import pytest
 
 import flanlite
 from flanlite.cli import gin_config
-from flanlite.model import kinds, models
+from flanlite.model import models
 
 # Counted in the checkpoints that T5, mT5 and ByT5 published; of UL2, as its config.json says, and of the decoders by hand.
 PUBLISHED = {
@@ -22,8 +22,8 @@ ROUNDED = {'byt5_large': 1.23e9, 'byt5_xl': 3.74e9, 'byt5_xxl': 12.9e9}  # as th
 
 
 def count(model, *bindings):
-    gin_config.load([f'gin/models/{model}.gin'], bindings)
-    shapes = jax.eval_shape(lambda: models.init_params(kinds.model(), jax.random.key(0)))
+    config = gin_config.read('MODEL', [f'gin/models/{model}.gin'], bindings)
+    shapes = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 

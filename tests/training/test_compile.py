@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import pytest
 
 from flanlite.training import compile as ahead
-from flanlite.training import run  # noqa: F401 - what gin configures
 
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='libtpu, the TPU compiler, is not installed')
 
@@ -17,14 +16,19 @@ SCRIPT = """
 import json
 import sys
 from flanlite.model.t5 import T5Config
-from flanlite.mesh import partitioning; from flanlite.training import compile as ahead, optimizers
-from flanlite.training.step import StepConfig
+from flanlite.data.config import DataConfig
+from flanlite.mesh import partitioning
+from flanlite.training import compile as ahead
+from flanlite.training.config import TrainConfig
+from flanlite.training.optimizers import AdamW
 
 sizes = {'vocab_size': 256, 'emb_dim': 32, 'num_heads': 4, 'head_dim': 8, 'mlp_dim': 64}
-config = T5Config(**sizes, num_encoder_layers=3, num_decoder_layers=2, remat_policy=sys.argv[2])
+model = T5Config(**sizes, num_encoder_layers=3, num_decoder_layers=2, remat_policy=sys.argv[2])
+config = TrainConfig('unused', DataConfig('any', {'inputs': 64, 'targets': 16}, 4), AdamW(1e-3), 1, model)
 chip, devices = ahead.topology_devices(sys.argv[1])
-partitioner = partitioning.make_partitioner(num_partitions=2, parameter_partitioning_dims=int(sys.argv[3]), devices=devices)
-found = ahead.forecast(ahead.Setting(config, optimizers.adamw(1e-3), StepConfig(), 4, 64, 16), partitioner, chip)
+mesh = partitioning.MeshConfig(num_partitions=2, parameter_partitioning_dims=int(sys.argv[3]))
+partitioner = partitioning.make_partitioner(mesh, devices)
+found = ahead.forecast(config, partitioner, chip)
 fields = {name: getattr(found, name) for name in ('parameters', 'optimizer', 'batch', 'peak', 'flops', 'refused')}
 print(json.dumps(fields | {'sent': found.ring_bytes, 'kinds': sorted(found.traffic)}))
 """
@@ -88,8 +92,3 @@ def test_the_compilers_refusals_are_understood(message):
 def test_an_impossible_topology_is_refused(topology):
     with pytest.raises(ValueError, match='expected'):
         ahead.topology_devices(topology)
-
-
-def test_a_file_without_a_run_is_refused():
-    with pytest.raises(ValueError, match='says nothing of train'):
-        ahead.setting_of_run()

@@ -34,8 +34,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp('whole')
     macros = {'TASK_FEATURE_LENGTHS': toy.LENGTHS, 'TRAIN_STEPS': STEPS, 'BATCH_SIZE': 8}
     macros |= {'MIXTURE_OR_TASK_NAME': 'toy', 'MODEL_DIR': folder}
-    bindings = [*(f'{name}={value}' for name, value in macros.items()), *FIELDS, 'model.config=@DecoderOnlyConfig()']
-    bindings += ['train.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'train.log_every_steps=2']
+    bindings = [*(f'{name}={value}' for name, value in macros.items()), *FIELDS, 'MODEL=@DecoderOnlyConfig()']
+    bindings += ['TrainConfig.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'RecordsConfig.log_every_steps=2']
     try:
         assert cli.main(['train', '--gin_file=gin/train.gin', *(f'--gin.{binding}' for binding in bindings)]) == 0
     finally:
@@ -44,8 +44,8 @@ def whole(tmp_path_factory):
 
 
 def test_train_save_resume_gives_the_same_run(whole, tmp_path):
-    toy.train(tmp_path, 2, config=CONFIG)
-    toy.train(tmp_path, STEPS, config=CONFIG)
+    toy.train(tmp_path, 2, model=CONFIG)
+    toy.train(tmp_path, STEPS, model=CONFIG)
     names = ('step', 'loss', 'accuracy', 'gradient_norm', 'decoder_fill')
     got, expected = ([[record[name] for name in names] for record in journal.read_metrics(folder)] for folder in (tmp_path, whole))
     assert got == expected and got[0][1] > got[-1][1]
@@ -102,10 +102,9 @@ def batch_of(seed):
 def losses(mesh_shape, dims=(1, 1)):
     """Train on packed batches; return each step's mean loss and gradient norm."""
     config = dataclasses.replace(CONFIG, vocab_size=64, dropout_rate=0.0)
-    optimizer = optimizers.adafactor(learning_rate=1e-2)
-    partitioner = partitioning.make_partitioner(
-        mesh_shape=mesh_shape, activation_partitioning_dims=dims[0], parameter_partitioning_dims=dims[1]
-    )
+    optimizer = optimizers.Adafactor(learning_rate=1e-2).build()
+    rules = {'activation_partitioning_dims': dims[0], 'parameter_partitioning_dims': dims[1]}
+    partitioner = partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=mesh_shape, **rules))
     seed = partitioner.replicate(np.uint32(0))
     state = step.jit_init(config, optimizer, partitioner)(seed)
     train_step = step.jit_train_step(config, optimizer, StepConfig(), partitioner)

@@ -18,7 +18,7 @@ def printed(optimizer, mesh_shape, dims):
 
 
 def test_every_parameter_has_its_place_and_bytes():
-    optimizer = optimizers.average(optimizers.freeze(optimizers.adamw(1e-3), ['encoder/layers/.*']), 0.9)
+    optimizer = optimizers.average(optimizers.freeze(optimizers.AdamW(1e-3).build(), ['encoder/layers/.*']), 0.9)
     row = printed(optimizer, (2, 4), (2, 2))
     wi = 4 * 16 * 32 // 8
     assert row('decoder/layers/mlp/wi_0') == [
@@ -27,7 +27,7 @@ def test_every_parameter_has_its_place_and_bytes():
     assert row('encoder/layers/mlp/wi_0')[0].endswith('(frozen)')
     shapes = jax.eval_shape(lambda: explain.models.init_params(toy.CONFIG, jax.random.key(0)))
     total = sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes))
-    one = printed(optimizers.adamw(1e-3), (1, 1), (1, 1))
+    one = printed(optimizers.AdamW(1e-3).build(), (1, 1), (1, 1))
     assert one('parameters, ')[-1] == f'{total:,}'
     assert one('optimizer state')[-1] == f'{2 * total + 8:,}', 'two moments, and two counts of steps'
     assert one('in all')[-1] == f'{3 * total + 12:,}'

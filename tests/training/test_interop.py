@@ -105,7 +105,7 @@ def test_scanned_moments_go_to_our_rows_and_columns(mlp_dim):
     config = t5.T5Config(**{**CONFIG.__dict__, 'relpos_bias_per_layer': True, 'mlp_dim': mlp_dim})
     flat = t5x_scanned(config)
     params = t5x_fixtures.from_t5x(flat)
-    transform = optimizers.adafactor(1e-3, factor_small_layers=True).transform
+    transform = optimizers.Adafactor(1e-3, factor_small_layers=True).build().transform
     expected = jax.jit(lambda params: transform.update(params, transform.init(params), params)[1])(params)  # the decay of step 0 is 0
     state = t5x_fixtures.adafactor_state(t5x_scanned_adafactor(config, flat), 1, jax.eval_shape(transform.init, params))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), state, expected)
@@ -114,9 +114,9 @@ def test_scanned_moments_go_to_our_rows_and_columns(mlp_dim):
 @pytest.mark.parametrize(
     'optimizer, words',
     [
-        (optimizers.adafactor(1e-3), 'factor_small_layers=True'),
-        (optimizers.adafactor(1e-3, factor_small_layers=True, beta1=0.9), 'm of .* is missing'),
-        (optimizers.adamw(1e-3), 'the state of Adafactor'),
+        (optimizers.Adafactor(1e-3).build(), 'factor_small_layers=True'),
+        (optimizers.Adafactor(1e-3, factor_small_layers=True, beta1=0.9).build(), 'm of .* is missing'),
+        (optimizers.AdamW(1e-3).build(), 'the state of Adafactor'),
     ],
 )
 def test_moments_of_another_optimizer_are_refused(optimizer, words):

@@ -92,19 +92,19 @@ def owners(partitioner):
 
 def test_slices_are_found_and_joined_by_the_first_axis():
     shuffled = [Device(number, slice_index=number // 4) for number in (5, 0, 6, 1, 4, 2, 7, 3)]
-    found = partitioning.make_partitioner(num_partitions=2, devices=shuffled)
+    found = partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=2), shuffled)
     assert owners(found) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
     assert (found.data_size, found.model_size) == (4, 2)
-    assert owners(partitioning.make_partitioner(devices=shuffled, num_slices=1)) == [[[number] for number in range(8)]]
+    assert owners(partitioning.make_partitioner(partitioning.MeshConfig(num_slices=1), shuffled)) == [[[number] for number in range(8)]]
     silent = [Device(number, platform='cpu') for number in range(8)]
     assert dict(partitioning.make_partitioner(devices=silent).mesh.shape) == {'dcn': 1, 'data': 8, 'model': 1}
-    assert owners(partitioning.make_partitioner(mesh_shape=(2, 2), num_slices=2, devices=silent)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    assert owners(partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(2, 2), num_slices=2), silent)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
     on_tpus = [dataclasses.replace(device, platform='tpu') for device in shuffled]
     for refused, devices in ((3, silent), (0, silent), (1, on_tpus)):
         with pytest.raises(ValueError, match=f'num_slices is {refused}, expected one that fits the 8 devices'):
-            partitioning.make_partitioner(num_slices=refused, devices=devices)
+            partitioning.make_partitioner(partitioning.MeshConfig(num_slices=refused), devices)
     with pytest.raises(ValueError, match='divides the 4 devices of each slice: 1, 2, 4'):
-        partitioning.make_partitioner(num_partitions=8, devices=shuffled)
+        partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=8), shuffled)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_slices_are_found_and_joined_by_the_first_axis():
             lambda: partitioner_of().check_shapes({'mlp': {'wi': np.zeros((8, 30))}}, {'mlp': {'wi': ('embed', 'mlp')}}),
             ['mlp/wi', '30', "'mlp'", 'multiple of 4'],
         ),
-        (lambda: partitioning.make_partitioner(num_partitions=3 * jax.device_count()), ['num_partitions', str(jax.device_count())]),
-        (lambda: partitioning.make_partitioner(mesh_shape=(64, 64)), ['mesh_shape is (64, 64)', 'devices']),
+        (lambda: partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=3 * jax.device_count())), ['num_partitions', str(jax.device_count())]),
+        (lambda: partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(64, 64))), ['mesh_shape is (64, 64)', 'devices']),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_remedy(refused, words):
@@ -136,7 +136,7 @@ import jax, numpy as np
 from flanlite.mesh import partitioning
 partitioning.join_processes()
 devices = np.array(jax.devices()).reshape(2, 2).T.ravel().tolist()
-partitioner = partitioning.make_partitioner(num_partitions=%d, devices=devices)
+partitioner = partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=%d), devices)
 batch = np.arange(16).reshape(8, 2)
 placed = partitioner.place({'tokens': batch[partitioner.host_rows(8)]})['tokens']
 assert placed.shape == (8, 2) and len(placed.addressable_shards) == 2

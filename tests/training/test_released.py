@@ -68,7 +68,7 @@ def test_t5x_checkpoints_give_t5xs_parameters(folder):
 def resumed(folder):
     """Load a T5X checkpoint's state for an optimizer with a moving average."""
     config, scanned = config_of(folder), KINDS[folder] == 'scanned'
-    optimizer = optimizers.average(optimizers.adafactor(1e-3, factor_small_layers=scanned), 0.9)
+    optimizer = optimizers.average(optimizers.Adafactor(1e-3, factor_small_layers=scanned).build(), 0.9)
     abstract = step.abstract_state(config, optimizer, partitioning.make_partitioner())
     return parameters.load_state(t5x_fixtures.checkpoint(folder), config, abstract)
 

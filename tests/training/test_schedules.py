@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 
 from flanlite.cli import gin_config
-from flanlite.training import optimizers, schedules
+from flanlite.training import schedules
 
-t5x = schedules.create_learning_rate_scheduler
+t5x = schedules.FactorSchedule
 
 
 @pytest.mark.parametrize(
     'schedule, expected',
     [
-        (schedules.constant(3e-3), {0: 3e-3, 10**6: 3e-3}),
-        (schedules.rsqrt(), {0: 0.01, 10_000: 0.01, 40_000: 0.005}),
-        (schedules.rsqrt(2.0, 100, ramp=True), {0: 0.0, 50: 0.1, 100: 0.2, 400: 0.1}),
-        (schedules.linear(1.0, 100, 10, final=0.1), {0: 0.0, 5: 0.5, 10: 1.0, 55: 0.55, 100: 0.1, 200: 0.1}),
-        (schedules.linear(1.0, 100), {0: 1.0, 50: 0.5, 100: 0.0}),
-        (schedules.cosine(1.0, 110, 10), {0: 0.0, 5: 0.5, 10: 1.0, 60: 0.5, 110: 0.0, 200: 0.0}),
-        (schedules.cosine(1.0, 100, final=0.2), {0: 1.0, 50: 0.6, 100: 0.2}),
+        (schedules.ConstantSchedule(3e-3), {0: 3e-3, 10**6: 3e-3}),
+        (schedules.RsqrtSchedule(), {0: 0.01, 10_000: 0.01, 40_000: 0.005}),
+        (schedules.RsqrtSchedule(2.0, 100, ramp=True), {0: 0.0, 50: 0.1, 100: 0.2, 400: 0.1}),
+        (schedules.LinearSchedule(1.0, 100, 10, final=0.1), {0: 0.0, 5: 0.5, 10: 1.0, 55: 0.55, 100: 0.1, 200: 0.1}),
+        (schedules.LinearSchedule(1.0, 100), {0: 1.0, 50: 0.5, 100: 0.0}),
+        (schedules.CosineSchedule(1.0, 110, 10), {0: 0.0, 5: 0.5, 10: 1.0, 60: 0.5, 110: 0.0, 200: 0.0}),
+        (schedules.CosineSchedule(1.0, 100, final=0.2), {0: 1.0, 50: 0.6, 100: 0.2}),
     ],
 )
 def test_schedules(schedule, expected):
@@ -60,7 +60,7 @@ def test_gin_makes_schedules_as_t5xs_files_do_and_takes_plain_functions():
     lines += ['utils.create_learning_rate_scheduler.steps_per_decay=2', 'adafactor.learning_rate=@utils.create_learning_rate_scheduler()']
     try:
         gin_config.load([], lines)
-        assert float(optimizers.adafactor().schedule(4)) == 0.5 * 0.5**2
-        assert optimizers.adamw().schedule(3) == 0.125
+        assert float(gin_config.build('adafactor').build().schedule(4)) == 0.5 * 0.5**2
+        assert gin_config.build('adamw').build().schedule(3) == 0.125
     finally:
         gin.clear_config()

@@ -44,12 +44,12 @@ def batch_of(rows=16, source=12, target=6, seed=0):
     }
 
 
-OPTIMIZER = optimizers.adafactor(learning_rate=1e-2)
+OPTIMIZER = optimizers.Adafactor(learning_rate=1e-2).build()
 
 
 def losses(config, settings, partitioner=None, start=None, steps=3):
     """Train on a few batches; return each step's mean loss and gradient norm, and the last state."""
-    partitioner = partitioner or partitioning.make_partitioner(mesh_shape=(1, 1))
+    partitioner = partitioner or partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
     seed = partitioner.replicate(np.uint32(0))
     state = start or step.jit_init(config, OPTIMIZER, partitioner)(seed)
     train_step = step.jit_train_step(config, OPTIMIZER, settings, partitioner)
@@ -96,7 +96,7 @@ def test_microbatches_are_normalised_as_a_whole(factor):
 
 def test_dropout_is_a_function_of_seed_and_step(whole):
     config, batch = dataclasses.replace(CONFIG, dropout_rate=0.5), batch_of()
-    optimizer, partitioner = optimizers.adafactor(learning_rate=0.0), partitioning.make_partitioner(mesh_shape=(1, 1))
+    optimizer, partitioner = optimizers.Adafactor(learning_rate=0.0).build(), partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
     train_step = step.jit_train_step(config, optimizer, StepConfig(), partitioner)
     seen = []
     for seed in (0, 0, 1):
@@ -111,8 +111,8 @@ def test_dropout_is_a_function_of_seed_and_step(whole):
 def test_equal_settings_find_the_compiled_step_again():
     def compiled(learning_rate):
         return step.jit_train_step(
-            T5Config(**dataclasses.asdict(CONFIG)), optimizers.adafactor(learning_rate=learning_rate), StepConfig(),
-            partitioning.make_partitioner(mesh_shape=(1, 1)),
+            T5Config(**dataclasses.asdict(CONFIG)), optimizers.Adafactor(learning_rate=learning_rate).build(), StepConfig(),
+            partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))),
         )  # fmt: skip
 
     assert compiled(1e-2) is compiled(1e-2)
@@ -121,7 +121,7 @@ def test_equal_settings_find_the_compiled_step_again():
 
 def test_frozen_parameters_have_no_backward_pass():
     def flops(frozen):
-        optimizer = optimizers.freeze(optimizers.adamw(1e-3), frozen)
+        optimizer = optimizers.freeze(optimizers.AdamW(1e-3).build(), frozen)
         state = jax.eval_shape(lambda: step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer.transform))
         train_step = functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=StepConfig())
         return jax.jit(train_step).lower(state, batch_of(), np.uint32(0)).cost_analysis()['flops']
@@ -184,5 +184,5 @@ def train_on(name, drawn):
 
 
 if __name__ == '__main__':
-    drawn = jax.tree.map(np.asarray, step.jit_init(CONFIG, OPTIMIZER, partitioning.make_partitioner(mesh_shape=(1, 1)))(np.uint32(0)))
+    drawn = jax.tree.map(np.asarray, step.jit_init(CONFIG, OPTIMIZER, partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))))(np.uint32(0)))
     print(json.dumps({name: train_on(name, drawn) for name in LAYOUTS}))
