@@ -28,6 +28,7 @@ setuptools.setup(
     install_requires=[
         'array-record>=0.8.1,<0.9',
         'cloudpickle>=3.1,<4',
+        'filelock>=4,<5',
         'flax>=0.12.8,<0.13',
         'fsspec>=2025.3',
         'gin-config>=0.5,<0.6',

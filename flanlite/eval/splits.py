@@ -53,7 +53,7 @@ def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildO
 
 
 def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
-    """Say how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; nothing where that is not known."""
+    """Return how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; empty where that is not known."""
     if not trained:
         return ''
     if any(task in names for names in trained.values()):
@@ -62,7 +62,7 @@ def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) 
 
 
 def has_split(name: str, split: str) -> bool:
-    """Whether a data set names a split; of foreign tasks it is not known before they are read."""
+    """Return whether a data set has a split; a foreign task may have any, which shows when it is read."""
     spec = specs.find_spec(name)
     return spec is None or spec.splits.get(split) is not None
 

@@ -1,6 +1,9 @@
+import dataclasses
 import hashlib
+import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from flanlite.data.cache import cache, processes
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection
+from flanlite.data.tokens import vocabularies
 from flanlite.progress import BuildProgress
 
 
@@ -24,11 +28,11 @@ def registry(monkeypatch):
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 
-def build(folder, *data_sets, **settings):
+def build(folder, *data_sets, vocabulary=BYTES, **settings):
     specs.COLLECTIONS.clear()
     specs.register(Collection('toy', data_sets, vocabulary='bytes'))
     view, options = separate(settings)
-    return cache.ensure([spec.name for spec in data_sets], View('train', BYTES, **view), BuildOptions(folder, **options))
+    return cache.ensure([spec.name for spec in data_sets], View('train', vocabulary, **view), BuildOptions(folder, **options))
 
 
 def only_helpers(monkeypatch, count=2):
@@ -141,9 +145,45 @@ def test_what_cannot_travel_is_built_here(tmp_path, monkeypatch):
     assert counts == {'toy_colours': 20, 'toy_here': 3}
 
 
-def test_numbers_of_processes_are_checked(tmp_path):
-    with pytest.raises(ValueError, match='processes=0; expected a number from 1'):
-        build(tmp_path, colours(), processes=0)
+@pytest.mark.parametrize('beside', [False, True])
+def test_folders_are_values_not_variables(beside, tmp_path, monkeypatch):
+    """Data, T5's vocabulary and the cache are found where the options say, in other processes too, with no variable set."""
+    for name in ('FLANLITE_DATA_DIR', 'FLANLITE_CACHE_DIR', 'FLANLITE_T5_VOCAB'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user'))
+    for folder in ('ours', 'corpus', 'wrapped', 'vocab'):
+        (tmp_path / 'data' / folder).mkdir(parents=True)
+    for folder in ('ours', 'corpus', 'wrapped'):
+        (tmp_path / 'data' / folder / 'train.jsonl').write_text('\n'.join(map(json.dumps, make_rows('train'))))
+    shutil.copy(vocabularies.find_model('pocket'), tmp_path / 'data' / 'vocab' / vocabularies.T5_FILE)
+    data_sets = [
+        colours('toy_ours', source=sources.JsonLines('ours')),
+        colours('toy_corpus', source=sources.Tfds('corpus:1.0.0')),
+        colours('toy_wrapped', source=Doubled(sources.HuggingFace('wrapped'))),
+    ]
+    if beside:
+        only_helpers(monkeypatch)
+    report = build(tmp_path / 'cache', *data_sets, vocabulary='t5', data_dir=tmp_path / 'data', fail_fast=True)
+    assert {name: len(split) for name, split in report.splits.items()} == {'toy_ours': 20, 'toy_corpus': 20, 'toy_wrapped': 40}
+    assert all(split.path.is_relative_to(tmp_path / 'cache') for split in report.splits.values()) and not (tmp_path / 'user').exists()
+    assert report.splits['toy_ours'].manifest['vocabulary']['name'] == 't5'
+    with pytest.raises(ValueError, match=r"no folder 'ours' with JSON lines"):
+        build(tmp_path / 'cache', data_sets[0], fail_fast=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubled:
+    """A source around another."""
+
+    source: object
+
+    def rows(self, split):
+        for row in self.source.rows(split):
+            yield row
+            yield row
+
+    def version(self):
+        return self.source.version()
 
 
 ENDLESS = """

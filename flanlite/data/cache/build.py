@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import filelock
 import numpy as np
 from array_record.python import array_record_module
 
@@ -176,29 +177,30 @@ def closing_writer(file: pathlib.Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Hold a folder's lock; the system frees it when the process ends, however it ends."""
-    with folder.with_name(f'.{folder.name}.lock').open('w') as lock:
-        try:
-            import fcntl
+    """Hold a folder's lock, after waiting for a process that holds it; the system frees it when a process ends, however it ends.
 
+    Where the file system has no such locks, or is read-only, nothing is held: renaming keeps the cache whole, though work may be done
+    twice.
+    """
+    lock = filelock.FileLock(folder.with_name(f'.{folder.name}.lock'), fallback_to_soft=False)  # a soft one would outlive its process
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(lock.acquire(blocking=False))
+            except filelock.Timeout:
                 CONSOLE.print(f'waiting for another process that builds {folder}', markup=False)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        except (ImportError, OSError):  # no locks here: the renaming keeps the cache whole, though the work may be done twice
-            pass
+                stack.enter_context(lock.acquire())
         yield
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Remove what killed builds left: who holds the lock builds alone."""
+    """Remove what killed builds left. The caller holds the lock, so that no other process is building there."""
     for left in folder.parent.glob(f'.{folder.name}.tmp-*'):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_unused(folder: pathlib.Path) -> None:
-    """Remove other versions of a cached split, and what killed builds of them left, that nothing opened for long."""
+    """Remove other versions of a cached split, and what killed builds of them left, that were not opened for `UNUSED_DAYS`."""
     family, limit = folder.name.rpartition('-')[0], time.time() - UNUSED_DAYS * 86_400
     for other in folder.parent.iterdir():
         if other.name.lstrip('.').startswith(f'{family}-') and other.is_dir() and other.stat().st_mtime < limit:

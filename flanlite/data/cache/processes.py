@@ -2,6 +2,10 @@
 
 The others are fresh interpreters that read requests from a pipe: nothing is forked, and the user's main module is not run again, so this
 works with JAX or TensorFlow loaded, in a notebook and in a script without a main guard. Data sets travel by cloudpickle.
+
+A process pool would not do. In the standard library's and in loky's, one killed worker fails whatever the others are building; loky
+stops workers by SIGKILL, so that they leave half-written folders, and they outlive a parent that is killed. Here each worker has a pipe
+of its own, whose end tells either side that the other is gone.
 """
 
 import collections
@@ -24,7 +28,6 @@ from flanlite.progress import BuildProgress
 
 QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
 STOP_SECONDS = 10.0  # for a process to remove what it has not finished
-FAULTS = {fault.__name__: fault for fault in (faults.DamagedCacheError, faults.CacheFolderError)}
 SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data.cache import processes; processes.serve()'
 
 
@@ -94,7 +97,7 @@ class Helpers:
             self._threads[-1].start()
 
     def finish(self, request: Request, why: str | None) -> None:
-        """Count a task that was built, or say why it could not be."""
+        """Count a task that was built; skip one that could not be, or raise with `fail_fast`."""
         self._progress.advance(0, task=True)
         if why and self._options.fail_fast:
             raise faults.failed(request.name, why)
@@ -102,7 +105,7 @@ class Helpers:
             self._skip(request.name, why)
 
     def check(self) -> None:
-        """Raise what ended a thread."""
+        """Raise the error that ended a thread, where one did."""
         if self._error:
             raise self._error
 
@@ -143,7 +146,7 @@ class Worker:
         self._send(sys.path)
 
     def build(self, request: Request, options: BuildOptions, told: build.Told) -> str | None:
-        """Have a split built; see `build.attempt`. A process that dies is a reason too."""
+        """Have the process build a split; return why that cannot be done, as `build.attempt` does. A process that dies is a reason too."""
         try:
             message = cloudpickle.dumps((request, dataclasses.replace(options, fail_fast=False)))  # it returns the reason
         except Exception:  # whatever a source or function holds that cannot travel: a thread builds it here
@@ -156,8 +159,8 @@ class Worker:
                     return found[0]
                 if kind == 'unread':  # such as code of a module that is found in this process only
                     return build.attempt(request, options, told)
-                if kind != 'examples':
-                    raise FAULTS[kind](*found)
+                if kind == 'fault':
+                    raise found[0]
                 told(*found)
         except (EOFError, pickle.UnpicklingError):
             status = self._process.wait()
@@ -167,11 +170,11 @@ class Worker:
         return f'the process that built it came to its end ({how}); if memory ran out, fewer --processes need less'
 
     def ended(self) -> bool:
-        """Say whether the process is gone."""
+        """Return whether the process is gone."""
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        """End the process; it removes what it has not finished."""
+        """End the process; it removes the folder that it has not finished."""
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
@@ -189,7 +192,7 @@ class Worker:
 
 
 def serve() -> None:
-    """Build what stands on standard input and tell of it on standard output; what else is printed goes to standard error."""
+    """Build the requests on standard input and report on standard output; what else is printed goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process too, which ends this one
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     channel = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
@@ -209,5 +212,5 @@ def serve() -> None:
                 continue
             try:
                 tell('done', build.attempt(request, options, lambda count: tell('examples', count)))
-            except tuple(FAULTS.values()) as fault:
-                tell(type(fault).__name__, str(fault))
+            except (faults.DamagedCacheError, faults.CacheFolderError) as fault:
+                tell('fault', fault)

@@ -1,4 +1,4 @@
-"""A token cache on another file system (gs://, s3:// and what else fsspec knows): copied to this machine when it is asked for.
+"""A token cache on another file system (gs://, s3:// and what else fsspec knows): copied to this machine when it is read.
 
 ArrayRecord reads and writes local files only, and training reads at random; so a split is built and read in a local folder, and the
 remote one holds the same files. There a split is whole when its manifest is there, which is sent last and removed first.
@@ -18,13 +18,13 @@ from flanlite.data.cache.faults import CacheFolderError
 
 
 def is_remote(folder: str | os.PathLike) -> bool:
-    """Tell a URL from a folder of this machine."""
+    """Return whether a folder is a URL rather than a folder of this machine."""
     return '://' in str(folder)
 
 
 @functools.cache
 def file_system(url: str) -> tuple[Any, str]:
-    """Find what serves a URL, and the path there."""
+    """Return the file system that serves a URL, and the path there."""
     import fsspec
 
     return fsspec.core.url_to_fs(url)

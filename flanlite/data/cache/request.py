@@ -1,4 +1,4 @@
-"""One task's cached split as it is asked for: what decides its bytes, the folder they are kept in, and opening it where it is there."""
+"""A request for one task's cached split: what decides its bytes, its folder, and opening it where it is there."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ FORMAT = 1  # raise it when records change, so that older caches are rebuilt
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One task's split, as asked for.
+    """A request for one task's cached split.
 
     Args:
         name: the task.

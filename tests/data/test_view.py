@@ -1,0 +1,65 @@
+import dataclasses
+
+import pytest
+from toy_specs import BYTES, choices, colours, prose
+
+from flanlite.data.cache.view import BuildOptions, View, view_of
+from flanlite.data.mixing import mixtures
+from flanlite.data.rendering.fewshot import BUDGET, Shots
+from flanlite.data.specs import specs
+
+
+@pytest.fixture
+def mixture(monkeypatch):
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    specs.register(specs.Collection('toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9))
+    return mixtures.resolve('toy', templates_per_task=2, shots=3, drop='drop.jsonl')
+
+
+@pytest.mark.parametrize('setting, value, said', [
+    ('split', 'dev', "unknown split 'dev'"),
+    ('style', 'plain', "unknown style 'plain'; expected one of instructions"),
+    ('renderings', 0, "renderings=0; expected a number from 1, or 'all'"),
+    ('renderings', 'some', "renderings='some'; expected a number from 1, or 'all'"),
+    ('templates', 0, 'templates=0; expected a number from 1'),
+    ('max_examples', 0, 'max_examples=0; expected numbers from 1'),
+    ('max_examples', {'toy_colours': 0}, "max_examples={'toy_colours': 0}; expected numbers from 1"),
+])  # fmt: skip
+def test_a_view_checks_itself(setting, value, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(View('train', BYTES), **{setting: value})
+
+
+def test_build_options_check_themselves():
+    with pytest.raises(ValueError, match='processes=0; expected a number from 1'):
+        BuildOptions(processes=0)
+
+
+def test_what_is_trained_on(mixture):
+    caps = {'toy_colours': 5, 'toy_choices': 9, 'toy_prose': 9}
+    expected = View('train', BYTES, 'fields', 1, Shots(3, 64), 2, caps, 'drop.jsonl')
+    assert view_of(mixture, 'train', BYTES, {'inputs': 64, 'targets': 8}, 'fields') == expected
+    held = view_of(mixture, 'validation', BYTES, {'inputs': 64, 'targets': 8}, 'fields', 20, scored=False)
+    assert held == dataclasses.replace(expected, split='validation', max_examples=20), 'as the training loss is computed of it'
+
+
+def test_what_is_scored(mixture):
+    expected = View('test', BYTES, renderings='all', shots=Shots(3, BUDGET), max_examples=20)
+    assert view_of(mixture, 'test', BYTES, max_rows=20) == expected
+    assert view_of(mixture, 'train', BYTES, max_rows=20, scored=True) == dataclasses.replace(expected, split='train')
+
+
+def test_one_task_of_a_view(mixture):
+    view = view_of(mixture, 'train', BYTES)
+    ours, text = view.of_task('toy_colours', colours()), view.of_task('toy_prose', prose())
+    assert (ours.max_examples, ours.shots) == (5, Shots(3, BUDGET)) and (text.max_examples, text.shots) == (9, None)
+    assert view.of_task('a SeqIO task', None).max_examples is None
+    assert view.with_templates(colours()).templates == colours().templates[:2]
+    assert view.with_templates(None) is None and view.with_templates(prose()).name == 'toy_prose'
+
+
+def test_rows_are_dropped_from_training_only(tmp_path):
+    path = tmp_path / 'drop.jsonl'
+    path.write_text('{"task": "toy_colours", "split": "train", "row": 3}')
+    assert View('train', BYTES, drop=path).dropped_rows() == {'toy_colours': frozenset({3})}
+    assert View('test', BYTES, drop=path).dropped_rows() == {} == View('train', BYTES).dropped_rows()
