@@ -3,6 +3,8 @@
 An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as in FLAN and T0. Each
 input is encoded once for all its options. Lengths are rounded up to a few sizes, so that few shapes are compiled; all models of one
 configuration share them.
+
+Letters in the names of arrays are those of `flanlite.model.layers`; P are the options of a batch, each with the row of its input.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """The parts of a T5 layer: projections, norms, MLP, embeddings, relative positions, dropout.
 
-The name of an array ends with a letter for each of its axes (`x_BTD`), in model, mesh, train and eval:
+The name of an array ends with a letter for each of its axes (`x_BTD`), in model, mesh, training and eval:
 
     B  batch rows
     S  source length: the keys of attention, or the inputs
@@ -21,7 +21,7 @@ The name of an array ends with a letter for each of its axes (`x_BTD`), in model
     X  any other axis: a comment or the line itself says which
     1, 8  an axis of that size
 
-einsum strings use the same letters.
+einsum strings use the same letters. The rooms metrics and report have other axes; their modules name the letters.
 
 Logical axes of parameters are vocab, embed, mlp, heads, joined_kv, relpos_buckets and layers; activations also have batch, length and
 residual_length (see `mesh.activations`). Initialisation follows t5x.examples.t5.layers.

@@ -1,4 +1,7 @@
-"""The scores of one system on one task: by template, over the templates, and with a bootstrap interval over the task's rows."""
+"""The scores of one system on one task: by template, over the templates, and with a bootstrap interval over the task's rows.
+
+Letters in the names of arrays (`sums_RPK`): S resamples, R rows of the task, P templates (prompts), K counts of the metric.
+"""
 
 import dataclasses
 import zlib

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, through Orbax."""
+"""Checkpoints of a run, through Orbax: parameters, optimizer, moving average, data position, configuration and manifest."""
 
 import contextlib
 import logging
@@ -21,25 +21,25 @@ from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.training.state import TrainState
 
-# Orbax warns of every checkpoint that is opened to be read only, which is what is asked for.
+# Orbax warns whenever a checkpoint is opened read-only, which is intended here.
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
 EMA = 'ema'  # the item that holds the moving average of the parameters
-UNFINISHED = '.orbax-checkpoint-tmp'  # in the names of what a killed run was writing
+UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
 Tree = Any
 
 
 @value
 class CheckpointConfig:
-    """When a run saves and what it keeps.
+    """When a run saves checkpoints, and which of them it keeps.
 
     Args:
         every_steps: a checkpoint is saved at each multiple of this, and at the last step.
-        keep_last: how many of the last checkpoints are kept.
-        keep_best: how many of the best are kept beside them.
-        best_metric: the metric that says which are best; `eval_loss` and `eval_accuracy` need evaluation during the run.
-        best_mode: 'min' or 'max' of it.
+        keep_last: number of the newest checkpoints that are kept.
+        keep_best: number of the best checkpoints that are kept beside them.
+        best_metric: the metric that orders checkpoints; `eval_loss` and `eval_accuracy` need evaluation during the run.
+        best_mode: whether the 'min' or the 'max' of it is best.
     """
 
     every_steps: int = 500
@@ -58,12 +58,12 @@ class CheckpointConfig:
             raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
 
     def check_metric(self, evaluates: bool) -> None:
-        """Refuse to keep the best by a metric that the run will not compute."""
+        """Raise a `ValueError` if `best_metric` needs evaluation and the run has none."""
         if self.keep_best and self.best_metric.startswith('eval_') and not evaluates:
             raise ValueError(f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set RecordsConfig.eval_every_steps')
 
     def policy(self) -> checkpoint_managers.PreservationPolicy:
-        """Make Orbax's rule of what to keep."""
+        """Return Orbax's rule of which checkpoints to keep."""
         latest = checkpoint_managers.LatestN(self.keep_last)
         if not self.keep_best:
             return latest
@@ -77,7 +77,7 @@ class CheckpointConfig:
 
 
 class Restored(NamedTuple):
-    """What a run goes on from."""
+    """What a run continues from: the state, the position in the data, and the sums that no record holds yet (`Meter.unlogged`)."""
 
     state: TrainState
     position: dict[str, Any] | None
@@ -85,13 +85,18 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in a run's folder. Saving returns once the state is copied from the devices; writing goes on beside the next steps.
+    """The checkpoints in a run's folder.
 
-    A checkpoint is written beside its place and then renamed: a process killed at any moment leaves whole checkpoints only.
+    Saving returns as soon as the state is copied from the devices; a thread writes it while the next steps run. A checkpoint is written
+    under another name and then renamed, so a process killed at any moment leaves complete checkpoints only.
 
     Args:
         model_dir: the run's folder.
-        settings: what to keep; None opens the checkpoints only to read them.
+        settings: what to keep; None opens the checkpoints read-only.
+
+    Raises:
+        ValueError: the folder is a URL of a bucket.
+        OSError: the folder cannot be written.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
@@ -102,17 +107,17 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
             check_writable(self.path, model_dir)
-            if jax.process_index() == 0:  # at once: Orbax's own cleaning goes on beside, and complains where the run ends before it
+            if jax.process_index() == 0:  # now: Orbax cleans up in a thread, and logs an error if the run ends first
                 for left in self.path.glob(f'*{UNFINISHED}*'):
                     shutil.rmtree(left, ignore_errors=True)
             options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy())
-        # Compressed, float32 weights would take a tenth less room, and half as long again to write and to read.
+        # Compression would make float32 weights 10% smaller, and writing and reading 50% slower.
         handlers = {name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')}
         handlers |= {name: ocp.JsonCheckpointHandler() for name in ('position', 'config', 'manifest')}
         self._manager = ocp.CheckpointManager(self.path, item_handlers=handlers, options=options)
 
     def latest_step(self) -> int | None:
-        """Return the step of the last whole checkpoint, None where there is none."""
+        """Return the step of the last complete checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(
@@ -126,16 +131,19 @@ class Checkpoints:
         manifest: Mapping[str, Any],
         metrics: Mapping[str, float],
     ) -> None:
-        """Begin to save a checkpoint.
+        """Start to save a checkpoint.
 
         Args:
             train_state: the state after `step` steps.
-            step: names the checkpoint.
-            position: where the data stands.
-            unlogged: the sums that no record in metrics.jsonl holds yet.
+            step: the checkpoint's name.
+            position: of the data.
+            unlogged: sums that no record in metrics.jsonl holds yet.
             config: the run's settings, as JSON holds them.
             manifest: see `flanlite.training.run`.
-            metrics: what `best_metric` chooses from.
+            metrics: newest value of each metric, `best_metric` among them.
+
+        Raises:
+            OSError: this checkpoint, or the one before, cannot be written.
         """
         averaged = {} if train_state.ema is None else {EMA: ocp.args.PyTreeSave(train_state.ema)}
         items = ocp.args.Composite(
@@ -150,10 +158,15 @@ class Checkpoints:
             self._manager.save(step, args=items, metrics=dict(metrics), force=True)
 
     def restore(self, step: int, abstract: TrainState, config: ModelConfig) -> Restored:
-        """Restore a checkpoint onto the shardings of `abstract`, whatever mesh it was saved from.
+        """Restore a checkpoint with the shardings of `abstract`; it may have been saved from any mesh.
+
+        Args:
+            step: the checkpoint's.
+            abstract: shapes, dtypes and shardings of the state.
+            config: the model's, for the error.
 
         Raises:
-            ValueError: the checkpoint is of a model of another shape or of another optimizer.
+            ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are other ones.
         """
         found = self._shapes(step)
         check_shapes(found['params'], abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
@@ -181,7 +194,17 @@ class Checkpoints:
         return Restored(train_state, restored.position['data'], restored.position['unlogged'])
 
     def restore_params(self, step: int, config: ModelConfig, shardings: Tree | None = None, item: str = 'params') -> Tree:
-        """Restore a checkpoint's parameters only, or their average (`ema`); by default whole, onto this process's first device."""
+        """Restore only a checkpoint's parameters, or their moving average.
+
+        Args:
+            step: the checkpoint's.
+            config: the model's.
+            shardings: tree of shardings; by default everything goes to this process's first device.
+            item: `params` or `ema`.
+
+        Raises:
+            ValueError: the parameters have other shapes, or there is no moving average.
+        """
         if item == EMA and not self._has_average(step):
             raise ValueError(f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}')
         abstract = abstract_params(config, shardings)
@@ -193,18 +216,18 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
 
     def wait(self) -> None:
-        """Wait until all that was saved is on disk; raises what went wrong on the way."""
+        """Wait until all checkpoints are on disk; raise an `OSError` if one could not be written."""
         with self._writing():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait for the writing, and let go."""
+        """Wait until all checkpoints are on disk, and close them."""
         with self._writing():
             self._manager.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say where and what to do when a checkpoint cannot be written, this one or the one before that is still under way."""
+        """Raise an `OSError` that names the folder and a remedy if a checkpoint, this one or an earlier one, cannot be written."""
         try:
             yield
         except Exception as error:  # of many kinds: from the system, Orbax or TensorStore
@@ -222,7 +245,12 @@ class Checkpoints:
 
 
 def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:
-    """Make a run's folder for checkpoints, and refuse one that nothing can be written to."""
+    """Make a run's folder for checkpoints; raise an `OSError` if nothing can be written there.
+
+    Args:
+        path: the folder for checkpoints.
+        model_dir: the run's folder, for the error.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -234,17 +262,17 @@ def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> Non
 
 
 def restore_args(abstract: Tree) -> ocp.args.PyTreeRestore:
-    """Ask for arrays of these shapes and types, where these lie."""
+    """Return Orbax's arguments to restore arrays with the shapes, dtypes and shardings of `abstract`."""
     return ocp.args.PyTreeRestore(abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
 
 
 def shapes_by_name(tree: Tree) -> dict[str, tuple[int, ...]]:
-    """List the shapes of a tree's arrays by name."""
+    """Return the shapes of a tree's arrays by parameter name."""
     return {parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
-    """Evaluate the parameters' shapes; without shardings, they are to lie on this process's first device."""
+    """Return shapes, dtypes and shardings of parameters; without shardings they are for this process's first device."""
     found = models.abstract_params(config)
     if shardings is None:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -255,7 +283,15 @@ def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
 def check_shapes(
     found: Mapping[str, tuple[int, ...]], wanted: Tree, config: ModelConfig, saved_config: Mapping[str, Any] | None, source: str
 ) -> None:
-    """Refuse parameters that do not fit the model, naming the first that does not, both shapes, and what to set."""
+    """Raise a `ValueError` if parameters do not fit the model; name the first that differs, both shapes, and the setting to change.
+
+    Args:
+        found: shapes in the checkpoint, by name.
+        wanted: tree of the model's parameters, or of their shapes.
+        config: the model's.
+        saved_config: fields of the config that was saved with the checkpoint, if any.
+        source: names the checkpoint.
+    """
     expected = shapes_by_name(wanted)
     if dict(found) == expected:
         return
@@ -283,7 +319,7 @@ ARCHITECTURE = (
 
 
 class FoundCheckpoint(NamedTuple):
-    """A checkpoint of a run, and which of its items a path means: `params` or `ema`."""
+    """A checkpoint of a run, and the item of it that a path means: `params` or `ema`."""
 
     checkpoints: Checkpoints
     step: int
@@ -291,9 +327,14 @@ class FoundCheckpoint(NamedTuple):
 
 
 def find_checkpoint(path: pathlib.Path) -> FoundCheckpoint | None:
-    """Find the checkpoint that a path means: a run's last one, or the one that the path names; None where there is none.
+    """Find the checkpoint of a run that a path means.
 
-    With `/ema` behind it, a path means the moving average of the parameters.
+    Args:
+        path: a run's folder or its `checkpoints/`, which mean the last checkpoint, or `checkpoints/STEP`. With `/ema` at its end, a path
+            means the moving average of the parameters.
+
+    Returns:
+        The checkpoint, or None if there is none.
     """
     item = EMA if path.name == EMA and not (path / FOLDER).is_dir() else 'params'
     path = path.parent if item == EMA else path

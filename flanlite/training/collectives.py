@@ -1,4 +1,4 @@
-"""Count what a compiled program moves between devices, from its text: HLO after partitioning, of the CPU, GPU or TPU compiler."""
+"""Count the bytes that a compiled program sends between devices, from its text: partitioned HLO of the CPU, GPU or TPU compiler."""
 
 import math
 import re
@@ -17,14 +17,14 @@ _NAME = re.compile(r'%([\w.\-]+)')
 
 
 class Traffic(NamedTuple):
-    """One kind of collective in a step: how many are run, and the bytes that each device sends if each goes round a ring."""
+    """One kind of collective in a step: how many run, and the bytes that each device sends if every collective uses a ring."""
 
     count: int
     ring_bytes: float
 
 
 class Instruction(NamedTuple):
-    """A line of a program: what it is called, the type of its result, what it does, and its operands and attributes."""
+    """A line of a program: name, type of the result, opcode, and the rest with operands and attributes."""
 
     name: str
     result: str
@@ -33,13 +33,16 @@ class Instruction(NamedTuple):
 
 
 def traffic(hlo_text: str) -> dict[str, Traffic]:
-    """Sum a compiled program's collectives by kind, those in loops as often as the loops run.
+    """Sum a compiled program's collectives by kind; a collective in a loop counts as often as the loop runs.
 
-    Round a ring of n devices each sends 2 (n - 1) / n of an all-reduce's bytes; (n - 1) / n of the whole array for all-gather,
-    reduce-scatter and all-to-all; and all of its own for a permute.
+    In a ring of n devices each device sends 2 (n - 1) / n of an array's bytes for an all-reduce, (n - 1) / n of the whole array's for an
+    all-gather, a reduce-scatter or an all-to-all, and all of its own part for a permute.
 
     Args:
         hlo_text: `jax.stages.Compiled.as_text()`. Loops must count to a constant, as those of `jax.lax.scan` do.
+
+    Returns:
+        Traffic by kind, for the kinds of `KINDS` that occur.
     """
     computations, entry = _parse(hlo_text)
     counts: dict[str, int] = defaultdict(int)
@@ -49,12 +52,12 @@ def traffic(hlo_text: str) -> dict[str, Traffic]:
         for line in computations.get(name, ()):
             kind = line.opcode.removesuffix('-start')
             if kind in KINDS:
-                # The TPU compiler spreads a collective over the fusions that run meanwhile; all its copies have one channel.
+                # The TPU compiler writes a collective into several fusions, to overlap it with them. All copies have the same channel.
                 channel = re.search(r'channel_id=(\d+)', line.rest)
                 if channel and channel[1] in seen:
                     continue
                 seen.update(channel.groups() if channel else ())
-                # And it writes a reduce-scatter as a fusion of an all-reduce and a slice.
+                # It writes a reduce-scatter as a fusion of an all-reduce and a slice.
                 kind = 'reduce-scatter' if name.startswith('all-reduce-scatter') else kind
                 counts[kind] += times
                 sent[kind] += times * _ring_bytes(kind, line)
@@ -69,7 +72,7 @@ def traffic(hlo_text: str) -> dict[str, Traffic]:
 
 
 def _parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
-    """Split a program into computations, and name the one that it begins with."""
+    """Split a program into its computations, and return the name of the entry computation beside them."""
     computations: dict[str, list[Instruction]] = {}
     lines: list[Instruction] = []
     entry = ''
@@ -83,7 +86,7 @@ def _parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
 
 
 def _trip_count(computations: dict[str, list[Instruction]], loop: Instruction) -> int:
-    """Find how often a loop runs: told by the compiler, or from its condition (counter below limit) and the counter's step."""
+    """Return how often a loop runs: the compiler's number, or else one from the condition (counter below limit) and the counter's step."""
     if known := re.search(r'known_trip_count\D*(\d+)', loop.rest):
         return int(known[1])
     condition, body = (computations[re.search(rf'{name}=%?([\w.\-]+)', loop.rest)[1]] for name in ('condition', 'body'))
@@ -94,7 +97,7 @@ def _trip_count(computations: dict[str, list[Instruction]], loop: Instruction) -
 
 
 def _step(body: list[Instruction], index: int) -> int:
-    """Read by how much a loop's body counts on; compilers unroll loops."""
+    """Return the increment of a loop's counter, which is more than 1 where the compiler unrolled the loop."""
     by_name = {line.name: line for line in body}
     root = body[-1]
     operands = _NAME.findall(root.rest.split(')')[0])
@@ -113,17 +116,17 @@ def _ring_bytes(kind: str, line: Instruction) -> float:
     shapes = [(dtype, shape) for dtype, shape in _ARRAY.findall(line.result) if dtype in BITS]
     sizes = [math.prod(int(size) for size in shape.split(',') if size) * BITS[dtype] / 8 for dtype, shape in shapes]
     if kind == 'collective-permute':
-        return max(sizes)  # one that is started lists its operand and some numbers beside its result
+        return max(sizes)  # the result of a -start lists the operand and some numbers, too
     n = _group_size(line.rest)
     if line.opcode.endswith('-start') and kind != 'all-reduce':
-        return max(sizes) * (n - 1) / n  # the operand or the result, whichever is the whole array
+        return max(sizes) * (n - 1) / n  # a -start lists operand and result: the larger one is the whole array
     if line.opcode == 'reduce-scatter':
         return sum(sizes) * (n - 1)
     return sum(sizes) * (n - 1) / n * (2 if kind == 'all-reduce' else 1)
 
 
 def _group_size(rest: str) -> int:
-    """Read how many devices take part together."""
+    """Return the number of devices of a replica group, from any of HLO's three notations."""
     if match := re.search(r'replica_groups=\[\d+,(\d+)\]', rest):
         return int(match[1])
     if match := re.search(r"replica_groups=mesh\[([^\]]*)\].*?\{([^}]*)\}", rest):

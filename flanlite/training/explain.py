@@ -1,4 +1,4 @@
-"""What lies where: every parameter and the optimizer's state, on the mesh, as a table; nothing is computed for it."""
+"""A table of where every parameter and the optimizer's state lie on the mesh, from shapes only."""
 
 import math
 import sys
@@ -17,11 +17,20 @@ from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer, make_optimizer
 from flanlite.training.step import abstract_state
 
-WIDE = 200  # columns, where the output is no terminal
+WIDE = 200  # columns, if the output is not a terminal
 
 
 def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Table:
-    """Make the table: for every parameter its shape, dtype, logical axes, place on the mesh, and bytes a device; then sums."""
+    """Make the table.
+
+    It has a row for each parameter with shape, dtype, logical axes, storage sharding and bytes a device, and sums for parameters, optimizer
+    state and moving average.
+
+    Args:
+        config: the model's.
+        optimizer: the run's.
+        partitioner: the mesh and its rules.
+    """
     state = abstract_state(config, optimizer, partitioner)
     axes = jax.tree.leaves(models.logical_axes(config), is_leaf=is_axes)
     frozen = jax.tree.leaves(patterns.matching(state.params, optimizer.frozen))
@@ -46,7 +55,7 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
 
 
 def show(config: TrainConfig) -> None:
-    """Print the table of a run, in the first process; nothing is trained."""
+    """Print the table of a run, in the first process only. Nothing is trained."""
     join_processes()
     partitioner = make_partitioner(config.mesh)
     partitioner.check_heads(config.model.num_heads)
@@ -57,15 +66,15 @@ def show(config: TrainConfig) -> None:
 
 
 def bytes_of(leaf: jax.ShapeDtypeStruct) -> int:
-    """Count the bytes of an array that one device holds."""
+    """Return the bytes of an array that one device holds."""
     return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
 
 
 def format_tuple(values: tuple[Any, ...]) -> str:
-    """Write a tuple without quotes."""
+    """Format a tuple without quotes."""
     return f'({", ".join(map(str, values))})'
 
 
 def format_spec(spec: PartitionSpec) -> str:
-    """Write a PartitionSpec, shortly."""
+    """Format a PartitionSpec as `P(...)`."""
     return f'P{format_tuple(tuple(spec))}'

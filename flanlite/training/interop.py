@@ -1,4 +1,8 @@
-"""Names and layouts of T5X's and Hugging Face's parameters, and ours: T5X's names, with the layers stacked on axis 0."""
+"""Convert names and layouts of parameters between T5X, Hugging Face and flanlite.
+
+Our parameters have the names of T5X's `t5` network, but the layers of a stack are stacked on axis 0: `encoder/layers/mlp/wo/kernel` in
+place of `encoder/layers_0/mlp/wo/kernel`, ... Everything works on lazy arrays, so a conversion reads nothing (see `lazy`).
+"""
 
 import re
 from collections.abc import Mapping
@@ -15,15 +19,15 @@ from flanlite.training.lazy import LazyArray
 
 LazyArrays = dict[str, LazyArray]
 
-# T5X's two networks name their layers `encoder/layers_3/...` (t5) and, stacked on axis 1, `encoder/encoder/...` (scalable_t5).
+# T5X's networks name their layers `encoder/layers_3/...` (t5), or `encoder/encoder/...` with layers stacked on axis 1 (scalable_t5).
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
 SCANNED_LAYER = re.compile(r'^(encoder|decoder)/\1/(.*)$')
 SCAN_AXIS = 1
-T5X_SLOTS = {'v_row': 'v_row', 'v_col': 'v_col', 'v': 'v', 'ema': 'm'}  # optax's names in Adafactor's state, and T5X's
+T5X_SLOTS = {'v_row': 'v_row', 'v_col': 'v_col', 'v': 'v', 'ema': 'm'}  # names in Adafactor's state: optax's -> T5X's
 
 HF_BLOCK = re.compile(r'^(encoder|decoder)\.block\.(\d+)\.layer\.(.*)\.weight$')
 HF_BIAS = '0.SelfAttention.relative_attention_bias'
-# Hugging Face's names within a block, and T5X's within a layer.
+# Hugging Face's names within a block -> T5X's within a layer.
 HF_LAYER = {
     'encoder': {
         '0.layer_norm': 'pre_attention_layer_norm/scale',
@@ -49,11 +53,12 @@ HF_TOP = {
     'decoder.final_layer_norm.weight': 'decoder/decoder_norm/scale',
     'lm_head.weight': 'decoder/logits_dense/kernel',
 }
-HF_EMBEDDINGS = ('shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight')  # one array, by any of its names
-HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')  # a bias that early checkpoints hold
+HF_EMBEDDINGS = ('shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight')  # names of one and the same array
+HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')  # early checkpoints hold a bias that no network uses
 HF_SIZES = ('vocab_size', 'd_model', 'num_heads', 'num_layers', 'd_kv', 'd_ff')
 HF_FIXED = {'relative_attention_num_buckets': 32, 'relative_attention_max_distance': 128, 'layer_norm_epsilon': 1e-6}
-# What `feed_forward_proj` says in Hugging Face's config.json, and T5X's activations; 'gelu' by itself is the exact one there.
+# `feed_forward_proj` in Hugging Face's config.json -> T5X's activations. 'gelu' alone is missing: there it is the exact function, not the
+# approximation that T5 uses.
 HF_MLPS = {
     'relu': ('relu',),
     'silu': ('silu',),
@@ -67,10 +72,18 @@ HF_MLPS = {
 
 
 def stack_layers(flat: Mapping[str, LazyArray]) -> LazyArrays:
-    """Bring the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network, `decoder/layers_0/mlp/wo/kernel`, into our layout.
+    """Convert the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network to our layout.
 
-    scalable_t5, with scanned layers or without, has a relative position bias in each: its parameters fit a config with
-    `relpos_bias_per_layer`.
+    scalable_t5 has a relative position bias in each layer, so its parameters fit a config with `relpos_bias_per_layer`.
+
+    Args:
+        flat: arrays by T5X's names, such as `decoder/layers_0/mlp/wo/kernel`.
+
+    Returns:
+        Arrays by our names.
+
+    Raises:
+        ValueError: a layer is missing, or has another shape than the others.
     """
     params: LazyArrays = {}
     unscanned: dict[str, dict[int, LazyArray]] = {}
@@ -93,14 +106,20 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> LazyArrays:
 
 
 def _join_heads(name: str, value: LazyArray) -> LazyArray:
-    """Join heads and head dimension, which scalable_t5 keeps apart in the kernels of attention."""
+    """Merge heads and head dimension, which are two axes in scalable_t5's attention kernels."""
     if len(value.shape) < 4:
         return value
     return lazy.merge_axes(value, 1 if name.endswith('out/kernel') else 2)
 
 
 def from_huggingface(tensors: Mapping[str, LazyArray]) -> LazyArrays:
-    """Bring a T5 of Hugging Face's, `encoder.block.0.layer.0.SelfAttention.q.weight`, into our layout.
+    """Convert the parameters of a Hugging Face T5 to our layout.
+
+    Args:
+        tensors: arrays by Hugging Face's names, such as `encoder.block.0.layer.0.SelfAttention.q.weight`.
+
+    Returns:
+        Arrays by our names.
 
     Raises:
         ValueError: a tensor that no T5 has.
@@ -136,7 +155,14 @@ def _t5x_name(stack: str, rest: str, name: str) -> str:
 
 
 def to_huggingface(params: Mapping[str, LazyArray]) -> LazyArrays:
-    """Name our parameters, `encoder/layers/mlp/wo/kernel`, as Hugging Face's T5 does, a tensor a layer."""
+    """Convert our parameters to those of a Hugging Face T5, with a tensor for each layer.
+
+    Args:
+        params: arrays by our names, such as `encoder/layers/mlp/wo/kernel`.
+
+    Returns:
+        Arrays by Hugging Face's names.
+    """
     tensors: LazyArrays = {}
     top = {path: name for name, path in HF_TOP.items()}
     kernels = {ours: theirs for theirs, ours in HF_KERNELS.items()}
@@ -157,9 +183,13 @@ def to_huggingface(params: Mapping[str, LazyArray]) -> LazyArrays:
 
 
 def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
-    """Read a model's sizes off its parameters' shapes, all of which they state; a gated MLP is taken for T5 1.1's.
+    """Infer a model's config from the shapes of its parameters, by our names.
 
-    A decoder alone is taken for a prefix LM: its parameters are a causal one's, too.
+    Shapes tell all sizes, but not everything else: a gated MLP is taken for T5 1.1's ('gelu', 'linear'), and a decoder-only model for a
+    prefix LM, whose parameters are the same as a causal LM's.
+
+    Raises:
+        ValueError: the parameters are not those of a T5.
     """
     decoder_only = 'decoder/token_embedder/embedding' in params
     embedding = 'decoder/token_embedder/embedding' if decoder_only else 'token_embedder/embedding'
@@ -187,7 +217,7 @@ def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
 
 
 def check_huggingface(described: Mapping[str, Any]) -> None:
-    """Refuse a config.json of a model of another kind, without its sizes, or with what no released T5 has."""
+    """Raise a `ValueError` if a config.json is not a T5's, lacks sizes, or has settings that no released T5 has."""
     kind = described.get('model_type')
     if kind not in ('t5', 'mt5', 'umt5'):
         raise ValueError(f'config.json says model_type {kind!r}; expected t5, mt5 or umt5')
@@ -205,13 +235,15 @@ def _projection(described: Mapping[str, Any]) -> str:
 
 
 def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5Config:
-    """Read Hugging Face's config.json.
+    """Convert the content of Hugging Face's config.json to a config.
+
+    `logits_via_embedding` stands for the scale 1/sqrt(D) of the logits' input, as transformers applies it. For T5 its config tells:
+    `scale_decoder_outputs` from version 5 on, `tie_word_embeddings` before. mT5 never has the scale. From version 5 on every model is saved
+    with `tie_word_embeddings: true`, so that field alone tells nothing.
 
     Args:
-        described: its content, after `check_huggingface`.
-        has_head: whether there is an lm_head among the tensors. What matters is whether transformers scales what goes into the logits:
-            for T5 where the config says so, `scale_decoder_outputs` from version 5 and `tie_word_embeddings` before; for mT5 never. From
-            version 5 all write `tie_word_embeddings: true`.
+        described: the content, checked by `check_huggingface`.
+        has_head: whether there is an lm_head among the tensors; for UMT5 that decides.
     """
     kind = described['model_type']
     scaled = described.get('scale_decoder_outputs', described.get('tie_word_embeddings', True))
@@ -232,7 +264,11 @@ def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5C
 
 
 def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
-    """Write a config.json for `transformers.T5ForConditionalGeneration`; a decoder alone, or a bias in each layer, is a ValueError."""
+    """Convert a config to the content of a config.json for `transformers.T5ForConditionalGeneration`.
+
+    Raises:
+        ValueError: transformers has no such model: it is decoder-only, has a position bias in each layer, or other activations.
+    """
     if not isinstance(config, T5Config):
         raise ValueError("transformers has no decoder alone with T5's layers, so none is written; --form=safetensors writes a file of ours")
     if config.relpos_bias_per_layer:
@@ -267,18 +303,18 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
 
 
 def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> Any:
-    """Bring the state of T5X's Adafactor, `{'encoder/layers_0/mlp/wo/kernel/v_row': array}`, into ours.
+    """Convert the state of T5X's Adafactor to the state of ours.
 
     Args:
-        flat: T5X's `param_states`, of its `t5` or `scalable_t5` network.
-        step: T5X's step, which the second moment's decay depends on.
+        flat: T5X's `param_states` of its `t5` or `scalable_t5` network, {'encoder/layers_0/mlp/wo/kernel/v_row': array}.
+        step: T5X's step, which the decay of the second moments depends on.
         template: the state of our `adafactor` with the same settings, or its shapes.
 
     Returns:
-        Lazy arrays, in the template's tree.
+        Lazy arrays in the tree of the template.
 
     Raises:
-        ValueError: the template is no state of Adafactor, or of one with other settings.
+        ValueError: the template is not a state of Adafactor, or has other settings.
     """
     moments = _moments(flat)
 
@@ -291,7 +327,8 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
             raise ValueError("T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or restore_optimizer=False")
         slot, name = T5X_SLOTS[names[start]], '/'.join(names[start + 1 :])
         value = moments.get(f'{slot}/{name}')
-        if value is None and leaf.shape[-1] == 1 and slot != 'm':  # what stands in a parameter that is factored, or is not, for the other
+        # optax keeps an array of size 1 for moments that a parameter does not have: v if it is factored, v_row and v_col if not.
+        if value is None and leaf.shape[-1] == 1 and slot != 'm':
             return lazy.from_numpy(np.zeros(leaf.shape, leaf.dtype))
         if value is None or value.shape != leaf.shape:
             found = 'is missing' if value is None else f'has the shape {value.shape}'
@@ -305,7 +342,7 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
 
 
 def _moments(flat: Mapping[str, LazyArray]) -> LazyArrays:
-    """Stack T5X's moments as our parameters are, `{'v_row/encoder/layers/mlp/wo/kernel': array}`, without its placeholders."""
+    """Convert T5X's moments to our layout, {'v_row/encoder/layers/mlp/wo/kernel': array}, without T5X's placeholders of shape (1,)."""
     slots: dict[str, LazyArrays] = {slot: {} for slot in T5X_SLOTS.values()}
     moments: LazyArrays = {}
     for path, value in flat.items():
@@ -324,9 +361,16 @@ def _moments(flat: Mapping[str, LazyArray]) -> LazyArrays:
 
 
 def _scanned_factor(name: str, slot: str, value: LazyArray, flat: Mapping[str, LazyArray]) -> tuple[str, LazyArray]:
-    """Bring a kernel's row or column, [embed, layers] or [layers, heads, kv] or such, to [layers, size], and say which it is of ours.
+    """Convert a row or column of moments of scalable_t5's kernel to [layers, size], and return its name in our state beside it.
 
-    scalable_t5's rows are those of embed; ours, as everywhere where matrices have no named axes, those of the smaller axis.
+    In scalable_t5 `v_row` belongs to embed and `v_col` to the other axes, in any order with `layers` ([embed, layers], [layers, heads,
+    kv]). In ours, as in optax's, `v_row` belongs to the smaller axis, so the two names may have to be exchanged.
+
+    Args:
+        name: of the parameter, in T5X.
+        slot: `v_row` or `v_col`.
+        value: the moments.
+        flat: all of T5X's moments.
     """
     embed_last = name.endswith(('out/kernel', 'wo/kernel'))
     embed, layers = flat[f'{name}/v_row'].shape[:: -1 if embed_last else 1]

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a run finishes its step, saves, and leaves; the same command goes on from there."""
+"""SIGTERM and Ctrl-C: a run finishes its step, saves a checkpoint and ends. The same command continues from there."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupts:
-    """A context in which signals are noted instead of ending the process; a second signal ends it at once.
+    """A context in which the first signal is only recorded, and the second ends the process at once.
 
-    With several processes, JAX hears SIGTERM and lets all processes agree on the step after which they stop; SIGINT is passed on as that.
-    Outside the main thread signals stay as they are.
+    With several processes, JAX handles SIGTERM: it makes all processes agree on a step after which they stop, since a checkpoint needs
+    all of them at the same step. SIGINT is sent on as SIGTERM. Outside the main thread signal handlers stay unchanged, as Python requires.
     """
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class Interrupts:
         self._restore()
 
     def requested(self, step: int) -> bool:
-        """Tell whether to stop after this step; all processes ask at every step, and get the same answer."""
+        """Tell whether to stop after this step. All processes must ask at every step; all get the same answer."""
         if self._several and self.received is None and multihost_utils.reached_preemption_sync_point(step):
             self.received = signal.SIGTERM
         return self.received is not None
 
     def leave(self) -> None:
-        """End as the signal asked: `KeyboardInterrupt` for SIGINT, exit status 143 for SIGTERM, as shells number them."""
+        """End the process as the signal would have: `KeyboardInterrupt` for SIGINT, exit status 143 (128 + 15) for SIGTERM."""
         if self.received is signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)

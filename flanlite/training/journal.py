@@ -1,4 +1,4 @@
-"""What a run writes down and says while it runs: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line."""
+"""A run's records: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line on the terminal."""
 
 import json
 import math
@@ -17,11 +17,11 @@ from rich.text import Text
 from flanlite.training.weights_biases import WandbLog
 
 METRICS = 'metrics.jsonl'
-SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+SECONDS_BETWEEN_LINES = 10.0  # where the output is not a terminal
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file so that it is never seen half-written, even if the process is killed."""
+    """Write a text file atomically: a reader sees the old or the new content, even if the process is killed."""
     path = pathlib.Path(path)
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     partial.write_text(text, encoding='utf-8')
@@ -29,7 +29,7 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
 
 
 def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl, without a line that was cut off in the writing."""
+    """Read a run's metrics.jsonl, without a line that was cut off while it was written; no file gives no records."""
     path = pathlib.Path(model_dir) / METRICS
     records = []
     for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
@@ -41,15 +41,17 @@ def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 class Journal:
-    """Records to metrics.jsonl, TensorBoard and the terminal; processes other than the first only keep `last`, the newest of each value.
+    """Writes records to metrics.jsonl, TensorBoard, the terminal and maybe Weights & Biases.
+
+    `last` holds the newest value of each name; processes other than the first keep only that.
 
     Args:
         model_dir: the run's folder, which exists.
-        title: what the live line begins with.
-        start_step: the step that the run goes on from; what was logged of later steps is dropped, it will come again.
+        title: text at the beginning of the live line.
+        start_step: the step that the run continues from. Records of later steps are removed: they will be written again.
         train_steps: the run's last step.
-        active: false in processes other than the first.
-        wandb: where the records go as well.
+        active: False in processes other than the first.
+        wandb: the run on Weights & Biases, or None.
     """
 
     def __init__(
@@ -76,20 +78,20 @@ class Journal:
         self._live: Live | None = None
 
     def write(self, *records: Mapping[str, Any]) -> None:
-        """Write records, each of some step, and show those of training."""
+        """Write records, each with its `step`, and show those of training on the terminal."""
         for record in records:
             self.last |= record
             if self._active:
                 self._write(record)
 
     def say(self, text: str) -> None:
-        """Print a line of its own, after the record that waits to be shown."""
+        """Print a line of text; a training record that waits to be shown comes before it."""
         if self._active:
             self._show_waiting()
             self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
 
     def close(self) -> None:
-        """Show what waits to be shown, and close the files."""
+        """Show the record that waits to be shown, and close the files."""
         if not self._active:
             return
         if self._live is not None:
@@ -130,7 +132,7 @@ class Journal:
 
 
 def record_line(record: Mapping[str, Any], train_steps: int) -> str:
-    """Write a training record as one line."""
+    """Format a training record as one line for the terminal."""
     fills = [f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record]
     parts = [
         f'step {record["step"]}/{train_steps}', f'loss {record["loss"]:.4f}', f'accuracy {record["accuracy"]:.3f}',

@@ -1,4 +1,9 @@
-"""Arrays that lie on disk and are read piece by piece: what is needed of a checkpoint, and no more of it, comes into memory."""
+"""Arrays on disk that are read in parts, so that a process loads only what its devices hold of a checkpoint.
+
+A `LazyArray` is a shape and a function that reads a slice. The functions below change the layout (transpose, stack, merge axes) without
+reading: each returns a new `LazyArray` whose `read` maps the slice asked for back to slices of its source. To add one, make the new shape,
+and map the index; `read` must return exactly the part that numpy would give for that index on the changed array.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,28 +15,28 @@ Index = tuple[slice, ...]
 
 @dataclasses.dataclass(frozen=True)
 class LazyArray:
-    """An array by its shape and a function that reads a part of it.
+    """An array that is not in memory.
 
     Args:
-        shape: of the whole.
-        read: takes a slice for each axis and returns that part.
+        shape: of the whole array.
+        read: takes a slice for each axis, with step 1, and returns that part.
     """
 
     shape: tuple[int, ...]
     read: Callable[[Index], np.ndarray]
 
     def to_numpy(self) -> np.ndarray:
-        """Read all of it."""
+        """Read the whole array."""
         return self.read((slice(None),) * len(self.shape))
 
 
 def from_numpy(value: np.ndarray) -> LazyArray:
-    """Wrap an array that is in memory."""
+    """Make a lazy array of an array in memory."""
     return LazyArray(tuple(value.shape), lambda index: np.asarray(value[index]))
 
 
 def stack(layers: Sequence[LazyArray]) -> LazyArray:
-    """Stack arrays of one shape on a new first axis."""
+    """Stack arrays of one shape along a new first axis. Only those that an index asks for are read."""
 
     def read(index: Index) -> np.ndarray:
         return np.stack([layer.read(index[1:]) for layer in layers[index[0]]])
@@ -58,7 +63,10 @@ def move_axis_first(array: LazyArray, axis: int) -> LazyArray:
 
 
 def merge_axes(array: LazyArray, axis: int) -> LazyArray:
-    """Join an axis with the one after it."""
+    """Merge an axis with the one after it into a single axis, as a reshape does.
+
+    Both axes are read whole, since a slice of the merged axis is not a slice of both in general.
+    """
     shape = array.shape
     size = shape[axis] * shape[axis + 1]
 
@@ -71,5 +79,5 @@ def merge_axes(array: LazyArray, axis: int) -> LazyArray:
 
 
 def take_layer(array: LazyArray, number: int) -> LazyArray:
-    """Take one entry of the first axis, which is gone then."""
+    """Take one entry of the first axis; the result has one axis less."""
     return LazyArray(array.shape[1:], lambda index: array.read((slice(number, number + 1), *index))[0])

@@ -1,4 +1,4 @@
-"""Cross entropy with z-loss, as sums and counts that are added up over microbatches and hosts before one division."""
+"""Cross entropy with z-loss, as sums and counts: these are added up over microbatches and devices, and divided once."""
 
 import functools
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-# What a batch's loss may be divided by, besides a number (t5x.losses.SpecialLossNormalizingFactor).
+# Divisors of a batch's loss that depend on the batch (t5x.losses.SpecialLossNormalizingFactor); a number is allowed, too.
 NORMALIZING_FACTORS = ('NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVERAGE_PER_SEQUENCE')
 
 
@@ -14,17 +14,19 @@ NORMALIZING_FACTORS = ('NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVE
 def cross_entropy_with_logits(
     logits_BTV: jax.Array, targets_BT: jax.Array, z_loss: float = 0.0, label_smoothing: float = 0.0
 ) -> tuple[jax.Array, jax.Array]:
-    """Compute the loss of every token, z-loss included, and its z-loss part (t5x.losses.cross_entropy_with_logits).
+    """Compute the loss of every token as t5x.losses.cross_entropy_with_logits does.
 
-    The backward pass keeps the logits and their normaliser only: no one-hot targets and no probabilities lie in memory.
-    The second result is for logging: its gradient is ignored.
+    The backward pass keeps the logits and log_z_BT only, not one-hot targets or probabilities, which are as large as the logits.
 
     Args:
         logits_BTV: float32.
         targets_BT: token ids.
         z_loss: weight of log(Z)^2, which keeps the normaliser Z near 1.
-        label_smoothing: share of the target's probability spread over the other tokens; the loss is less by the entropy of that
-            distribution, so that its least value is 0.
+        label_smoothing: share of the target's probability that is spread over the other tokens. The entropy of that distribution is
+            subtracted from the loss, so that the least loss is 0.
+
+    Returns:
+        loss_BT, z-loss included, and z_loss_BT, which is for logging: it has no gradient.
     """
     return _forward(logits_BTV, targets_BT, z_loss, label_smoothing)[0]
 
@@ -62,14 +64,16 @@ cross_entropy_with_logits.defvjp(_forward, _backward)
 
 
 def normalization(factor: float | str, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Return the tokens' weights in the loss, weights_BT, and what their sum is divided by.
-
-    Source: t5x.losses.get_loss_normalizing_factor_and_weights.
+    """Compute the weights of tokens in the loss and the divisor, as t5x.losses.get_loss_normalizing_factor_and_weights does.
 
     Args:
-        factor: a number, or one of `NORMALIZING_FACTORS`: the target tokens that have weight, all places of the targets, or (each
-            sequence counts alike, however long its targets are) the sequences.
-        batch: SeqIO's keys; of a packed one also `decoder_segment_ids`.
+        factor: a number, or one of `NORMALIZING_FACTORS`. NUM_REAL_TARGET_TOKENS divides by the sum of weights, NUM_TOTAL_TARGET_TOKENS by
+            the number of target positions, padding included. AVERAGE_PER_SEQUENCE gives every sequence the same weight, however long its
+            targets are, and divides by the number of sequences.
+        batch: arrays under SeqIO's keys; a packed batch has `decoder_segment_ids`.
+
+    Returns:
+        weights_BT, and the divisor of the loss summed with these weights.
     """
     weights_BT = batch['decoder_loss_weights'].astype(jnp.float32)
     if factor == 'AVERAGE_PER_SEQUENCE':
@@ -95,9 +99,7 @@ def loss_sums(
     label_smoothing: float = 0.0,
     objective_weights_BT: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
-    """Sum a batch's loss, z-loss, correct tokens and token weights; divide by `weight_sum` for means.
-
-    `objective` is the sum to differentiate: the loss, with weights of its own where they are given.
+    """Sum a batch's loss, z-loss, correct tokens and token weights.
 
     Args:
         logits_BTV: float32.
@@ -105,7 +107,10 @@ def loss_sums(
         weights_BT: 0 for tokens that do not count.
         z_loss: see `cross_entropy_with_logits`.
         label_smoothing: see `cross_entropy_with_logits`.
-        objective_weights_BT: by default `weights_BT`.
+        objective_weights_BT: weights of the loss to differentiate; by default `weights_BT`.
+
+    Returns:
+        `objective`, the sum to differentiate; `loss`, `z_loss` and `accuracy`, which divided by `weight_sum` are means; `weight_sum`.
     """
     weights_BT = weights_BT.astype(jnp.float32)
     objective_weights_BT = weights_BT if objective_weights_BT is None else objective_weights_BT
@@ -121,6 +126,6 @@ def loss_sums(
 
 
 def target_log_likelihoods(logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
-    """Sum the log-probabilities of each row's targets, scores_B."""
+    """Compute scores_B, the sum of each row's target log-probabilities, each times its weight."""
     loss_BT, _ = cross_entropy_with_logits(logits_BTV, targets_BT)
     return -jnp.sum(loss_BT * weights_BT.astype(jnp.float32), axis=-1)

@@ -1,4 +1,9 @@
-"""From each step's sums to what is logged of an interval: means, rates, fill. Reads the devices late, so that they never wait for it."""
+"""From each step's sums to the record of an interval: means, rates, fill of the rows, MFU.
+
+JAX dispatches steps without waiting for their results. Reading a step's loss at once would wait for the step, and the devices would idle
+while the host prepares the next batch. So `Meter.add` starts to copy the sums to the host and reads them `IN_FLIGHT` steps later, when they
+have arrived. Reading also paces the host: the time between two reads is the time of a step.
+"""
 
 import math
 import time
@@ -8,22 +13,22 @@ from typing import Any
 
 import jax
 
-IN_FLIGHT = 2  # steps the devices may be ahead of what is read here
+IN_FLIGHT = 2  # steps that are dispatched but not read: enough to keep the devices busy, few enough to find a bad loss soon
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss or the gradient is no finite number; nothing of that step is saved."""
+    """The loss or the gradient norm of a step is not finite; no checkpoint holds that step."""
 
 
 class Meter:
-    """Adds up steps and gives a record for every interval.
+    """Adds up the sums of steps and returns a record for every interval.
 
     Args:
-        capacity: tokens that a step's batch has room for, by side: encoder (where there is one) and decoder.
+        capacity: number of tokens that a step's batch has room for, by side: encoder (if there is one) and decoder.
         every_steps: a record is due at each multiple of this.
-        last_step: a record is due there too; should the run be prolonged, the next regular one is what it would have been.
-        unlogged: what `get_unlogged` gave at the step that this run goes on from.
-        ideal_seconds: a step's at the devices' peak, of which the model's FLOP utilisation is the share; None where that is not known.
+        last_step: a record is due here, too. It does not reset the sums: if the run is continued, its next record is as if never stopped.
+        unlogged: what `get_unlogged` returned at the step that this run continues from.
+        ideal_seconds: time of a step at the devices' peak; divided by the measured time it is the MFU. None if the peak is not known.
     """
 
     def __init__(
@@ -41,22 +46,31 @@ class Meter:
         self._clock: float | None = None
 
     def add(self, step: int, sums: Mapping[str, jax.Array], data_seconds: float) -> list[dict[str, Any]]:
-        """Take the sums of a step that was started, and return the records that became due."""
+        """Take the sums of a dispatched step, and return the records that became due.
+
+        Args:
+            step: number of the step.
+            sums: of `train_step`, on the devices.
+            data_seconds: time that the host waited for the step's batch.
+
+        Raises:
+            NonFiniteLoss: the loss or gradient norm of an earlier step, which is read now, is not finite.
+        """
         for value in sums.values():
             value.copy_to_host_async()
         self._pending.append((step, dict(sums), data_seconds))
         return self._read(IN_FLIGHT)
 
     def finish(self) -> list[dict[str, Any]]:
-        """Wait for all steps that were started; return the records that became due."""
+        """Wait for all dispatched steps, and return the records that became due; raises as `add` does."""
         return self._read(0)
 
     def restart_clock(self) -> None:
-        """Count time from now on: what went before (compiling, saving, evaluating) is no step's."""
+        """Start the clock again after work that belongs to no step: saving or evaluating."""
         self._clock = time.perf_counter()
 
     def get_unlogged(self) -> dict[str, float]:
-        """Return the sums since the last record, to go on with after a restart. All steps must be finished."""
+        """Return the sums since the last record, for `unlogged` of a continued run. Call `finish` before."""
         assert not self._pending
         return dict(self._totals)
 

@@ -1,4 +1,4 @@
-"""Norms of gradients and parameters, a module at a time."""
+"""Norms of gradients and parameters by module."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from flanlite.mesh.partitioning import parameter_name
 
 
 def by_module(tree: Any, depth: int, label: str) -> dict[str, jax.Array]:
-    """Compute the norm of all that lies below each module, {'label/encoder/layers': norm}.
+    """Compute the L2 norm of all arrays below each module, in float32: {'label/encoder/layers': norm}.
 
     Args:
-        tree: parameters, or what has their names.
-        depth: how many parts of a name make a module: 1 is `encoder`, 2 `encoder/layers`, 3 `encoder/layers/mlp`.
-        label: what the keys begin with.
+        tree: parameters, or gradients in their tree.
+        depth: number of parts of a name that make a module: 1 is `encoder`, 2 `encoder/layers`, 3 `encoder/layers/mlp`.
+        label: first part of the keys.
     """
     squares: dict[str, jax.Array] = {}
     for path, leaf in jax.tree.leaves_with_path(tree):

@@ -1,4 +1,4 @@
-"""A model's parameters from wherever they are (a run, the file that we ship, T5X's or Hugging Face's checkpoints), and into files."""
+"""Load parameters from a run, a parameter file, or a checkpoint of T5X or Hugging Face; save and convert them."""
 
 import dataclasses
 import importlib.resources
@@ -25,13 +25,21 @@ from flanlite.training.state import TrainState
 
 SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors')
-FLAN_LENGTHS = {'inputs': 1024, 'targets': 256}  # for a model that does not say what it was trained with
+FLAN_LENGTHS = {'inputs': 1024, 'targets': 256}  # FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths
 T5_VOCAB = 32128
 NO_VOCABULARY = '{} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a SentencePiece model'
 
 
 class Run(NamedTuple):
-    """A trained model, and what is needed to ask it something; `vocabulary` is None where nothing tells which it is."""
+    """A trained model with what evaluation needs.
+
+    Args:
+        config: the model's.
+        params: the model's.
+        vocabulary: name for `vocabularies.load`, or None if it is not known.
+        feature_lengths: tokens of inputs and targets in training.
+        step: number of training steps.
+    """
 
     config: ModelConfig
     params: Tree
@@ -40,23 +48,23 @@ class Run(NamedTuple):
     step: int
 
     def vocabulary_or(self, named: str | None, path: str | os.PathLike[str]) -> str:
-        """Return the vocabulary that was named, else the model's own; a `ValueError` where it has none."""
+        """Return the vocabulary `named`, or else the model's own; raise a `ValueError` if there is neither."""
         if not named and not self.vocabulary:
             raise ValueError(NO_VOCABULARY.format(path))
         return named or self.vocabulary
 
 
 def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None) -> Tree:
-    """Load a model's parameters, in float32; each process reads from disk what its devices hold.
+    """Load a model's parameters in float32; each process reads only what its devices hold.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind it for the moving average
-            of the parameters, a file that `save_params` wrote, a T5X checkpoint or a Hugging Face folder; see `locate`.
-        config: what the parameters must fit; dropout and the activations' dtype may differ from those it was trained with.
-        shardings: where the parameters go; by default all to this process's first device.
+        path: a run's folder (meaning its last checkpoint) or one of its checkpoints, both with `/ema` at the end for the moving average of
+            the parameters; a file that `save_params` wrote; a T5X checkpoint; or a Hugging Face folder. See `locate`.
+        config: must fit the parameters; dropout and the dtype of activations may differ from those in training.
+        shardings: tree of shardings; by default everything goes to this process's first device.
 
     Raises:
-        ValueError: nothing is there, or it does not fit the config.
+        ValueError: there is no checkpoint, or it does not fit the config.
     """
     path = locate(path)
     if ours := _find_run(path):
@@ -68,15 +76,17 @@ def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tr
 
 
 def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
-    """Load step, parameters and optimizer state, of a run of ours or of T5X's Adafactor, as one goes on; an average begins anew for T5X's.
+    """Load the train state of a run of flanlite, or of T5X with Adafactor, to continue it.
+
+    T5X has no moving average of the parameters; if one is wanted, it begins with the loaded parameters.
 
     Args:
         path: as for `load_params`.
-        config: what the parameters must fit.
-        abstract: the state's shapes and shardings, for the optimizer that it is to go on with.
+        config: must fit the parameters.
+        abstract: shapes, dtypes and shardings of the state, for the optimizer of the new run.
 
     Raises:
-        ValueError: there is no such state, or it is not this optimizer's.
+        ValueError: there is no optimizer state, or it is another optimizer's.
     """
     path = locate(path)
     if ours := _find_run(path):
@@ -93,12 +103,15 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
 
 
 def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **config_changes: Any) -> Run:
-    """Load a model with the config, vocabulary and lengths it was trained with.
+    """Load a model with the config, vocabulary and lengths that it was trained with.
 
     Args:
         path: as for `load_params`.
-        config: in place of the one that is found; a T5X checkpoint's is read off its shapes, which do not tell its activations.
+        config: instead of the checkpoint's. A T5X checkpoint's is inferred from shapes, which do not tell the activations.
         config_changes: fields of the config to replace, such as `dtype`.
+
+    Raises:
+        ValueError: there is no checkpoint, or it does not fit the config.
     """
     path = locate(path)
     if ours := _find_run(path):
@@ -119,7 +132,18 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
 def place_params(
     arrays: Mapping[str, LazyArray], config: ModelConfig, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
 ) -> Tree:
-    """Put a model's parameters, by our names, where they belong; refuses those of another shape."""
+    """Put a model's parameters onto devices.
+
+    Args:
+        arrays: by our names.
+        config: the model's.
+        shardings: tree of shardings; by default everything goes to this process's first device.
+        saved_config: fields of the config that the parameters were saved with, for the error.
+        source: names the checkpoint, for the error.
+
+    Raises:
+        ValueError: the parameters do not fit the config.
+    """
     abstract = abstract_params(config, shardings)
     check_shapes({name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source))
 
@@ -127,7 +151,7 @@ def place_params(
 
 
 def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    """Put an array where it belongs; what several devices hold is read once."""
+    """Put an array onto devices with the shape, dtype and sharding of `leaf`; a part that several devices hold is read once."""
     pieces: dict[Any, np.ndarray] = {}
 
     def piece(index: tuple[slice, ...]) -> np.ndarray:
@@ -142,14 +166,17 @@ def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
 def save_params(
     path: str | os.PathLike[str], params: Tree, config: ModelConfig, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write parameters as one safetensors file, with the config and more as JSON in its metadata.
+    """Write parameters as one safetensors file, with the config and `metadata` as JSON in its header.
 
     Args:
         path: ends in .safetensors.
-        params: a nested dict; the tensors' names join its keys with '/'.
+        params: a nested dict; the names of tensors join its keys with '/'.
         config: the model's.
-        dtype: 'bfloat16' or 'float32'.
-        metadata: `vocabulary`, `feature_lengths`, `step`, and whatever else should travel with the parameters.
+        dtype: of the tensors, 'bfloat16' or 'float32'.
+        metadata: `vocabulary`, `feature_lengths`, `step`, and anything else that JSON can hold.
+
+    Raises:
+        ValueError: another ending or dtype.
     """
     path = pathlib.Path(path)
     if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
@@ -164,14 +191,17 @@ def save_params(
 def convert(
     checkpoint: str, output: str, form: str = 'huggingface', *, vocabulary: str | None = None, config: ModelConfig | None = None
 ) -> None:
-    """Write a checkpoint of any kind as a Hugging Face folder, or as one safetensors file of ours.
+    """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in float32.
 
     Args:
         checkpoint: as for `load_params`.
         output: the folder or file to write.
         form: `huggingface` or `safetensors`.
-        vocabulary: a name or path for `vocabularies.load`; by default the one that comes with the checkpoint, if one does.
+        vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
         config: as for `load_run`.
+
+    Raises:
+        ValueError: an unknown form, no checkpoint, or one that does not fit the config or the form.
     """
     if form not in FORMATS:
         raise ValueError(f'unknown format {form!r}; expected {" or ".join(FORMATS)}')
@@ -199,7 +229,11 @@ def convert(
 
 
 def locate(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Find a path as it is given, or among what comes with flanlite by the same name (`mixtures/pocket/assets/base.safetensors`)."""
+    """Return the absolute path of a checkpoint.
+
+    A path that does not exist, and begins with `mixtures/`, may name a file that is installed with flanlite
+    (`mixtures/pocket/assets/base.safetensors`).
+    """
     path = pathlib.Path(path).expanduser()
     if not path.exists() and path.parts[:1] == ('mixtures',):
         shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
@@ -208,7 +242,7 @@ def locate(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def file_metadata(path: pathlib.Path) -> dict[str, Any]:
-    """Read what `save_params` put beside the tensors."""
+    """Read the metadata that `save_params` wrote; raise a `ValueError` if there is no config among it."""
     with released.open_safetensors(path) as file:
         found = dict(file.metadata() or {})
     if 'config' not in found:

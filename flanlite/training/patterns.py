@@ -1,4 +1,4 @@
-"""Parameters chosen by patterns: regular expressions for whole names, such as `encoder/.*` or `.*/relpos_bias/.*`."""
+"""Choose parameters by patterns: regular expressions that match whole names, such as `encoder/.*` or `.*/relpos_bias/.*`."""
 
 import re
 from collections.abc import Sequence
@@ -14,14 +14,15 @@ Tree = Any
 
 
 def matching(tree: Tree, patterns: Sequence[str]) -> Tree:
-    """Say of each parameter whether a pattern matches its name."""
+    """Return a tree of booleans: for each parameter, whether a pattern matches its name."""
     expressions = [compile_pattern(pattern) for pattern in patterns]
     return jax.tree.map_with_path(lambda path, _: any(each.fullmatch(parameter_name(path)) for each in expressions), tree)
 
 
 def check(tree: Tree, patterns: Sequence[str]) -> None:
-    """Refuse a pattern that matches no parameter, naming those with names like it."""
-    held = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))  # what is masked is a parameter, too
+    """Raise a `ValueError` for a pattern that matches no parameter; name parameters with similar names."""
+    # A parameter that optax masks is a parameter, too.
+    held = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))
     names = [parameter_name(path) for path, _ in held]
     for pattern in patterns:
         if not any(compile_pattern(pattern).fullmatch(name) for name in names):
@@ -30,7 +31,7 @@ def check(tree: Tree, patterns: Sequence[str]) -> None:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern; what is no regular expression is a `ValueError`."""
+    """Compile a pattern; raise a `ValueError` if it is no regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:

@@ -1,4 +1,4 @@
-"""A trace of some steps, for TensorBoard's profile plugin and for Perfetto."""
+"""A trace of some training steps, for TensorBoard's profile plugin and for Perfetto."""
 
 import os
 import pathlib
@@ -10,14 +10,21 @@ from typing import Any
 import jax
 
 FOLDER = 'profile'
-WARM = 3  # steps that a run takes before a trace: the first compiles, and the next wait for it
+WARM = 3  # steps before a trace of 'N' steps: the first one compiles, and the next ones wait for it
 
 
 def parse_steps(steps: str | int, train_steps: int) -> tuple[int | None, int]:
-    """Read which steps are to be traced: 'A-B' are the steps from A to B, (A, B); 'N' are N steps of a warm run, (None, N).
+    """Parse the steps to trace: 'A-B' means the steps from A to B, 'N' means N steps after the first `WARM`.
+
+    Args:
+        steps: in either form.
+        train_steps: the run's last step.
+
+    Returns:
+        (A, B), or (None, N).
 
     Raises:
-        ValueError: `steps` is neither, or the steps lie beyond the run's last.
+        ValueError: `steps` is in neither form, or lies beyond the run's last step.
     """
     found = re.fullmatch(r'(?:(\d+)-)?(\d+)', str(steps))
     if not found:
@@ -29,11 +36,11 @@ def parse_steps(steps: str | int, train_steps: int) -> tuple[int | None, int]:
 
 
 class Profiler:
-    """Traces steps into the run's folder; without `steps`, or where the run goes on from behind the first of them, does nothing.
+    """Traces steps into the run's folder. It does nothing without `steps`, or if the run continues from beyond the first of them.
 
     Args:
         model_dir: the run's folder.
-        start_step: the step that the run goes on from.
+        start_step: the step that the run continues from.
         train_steps: the run's last step.
         steps: for `parse_steps`; None traces nothing.
     """
@@ -52,13 +59,19 @@ class Profiler:
         return self
 
     def before(self, step: int) -> None:
-        """Begin the trace if this is its first step."""
+        """Start the trace if this is its first step."""
         if step == self._first:
             jax.profiler.start_trace(self.folder, create_perfetto_trace=jax.process_index() == 0)
             self._tracing = True
 
     def after(self, step: int, result: Any, say: Callable[[str], None]) -> None:
-        """End the trace if this was its last step, when its result is computed."""
+        """Stop the trace if this was its last step.
+
+        Args:
+            step: number of the step that was dispatched.
+            result: arrays of the step, to wait for.
+            say: prints where the trace is.
+        """
         if self._tracing and step == self._last:
             jax.block_until_ready(result)
             self._stop()

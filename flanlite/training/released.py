@@ -1,6 +1,6 @@
-"""Checkpoints that others wrote, read without their libraries: T5X's (msgpack and tensorstore, or Orbax) and Hugging Face's folders.
+"""Read checkpoints of T5X (msgpack and tensorstore, or Orbax) and of Hugging Face without their libraries; write Hugging Face's.
 
-Nothing is read but names and shapes until a parameter is asked for, and then only the part that is.
+Opening a checkpoint reads names and shapes only. Parameters are lazy arrays: a part of one is read when it is asked for (see `lazy`).
 """
 
 import functools
@@ -31,21 +31,21 @@ SHARD = 'model{}.safetensors'
 SHARD_BYTES = 5 * 2**30
 TOKENIZER_FILE = 'spiece.model'
 TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
-BYTES_SIZE = 384  # of ByT5, the only released T5 without SentencePiece
+BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
 T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
 ORBAX_FOLDER = 'state'
 KINDS = "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or state/)"
 
 
 class Released(NamedTuple):
-    """A checkpoint that somebody else wrote.
+    """A checkpoint that another library wrote.
 
     Args:
-        config: as its files have it, or as its parameters' shapes tell; activations in float32.
-        params: by our names.
-        vocabulary: the path of its SentencePiece model, `bytes`, or None where it does not come with one.
-        step: of its training, where that is known.
-        state: reads the state of T5X's Adafactor, by T5X's names; None where there is no such thing.
+        config: from its files, or inferred from the shapes of its parameters; activations are float32.
+        params: arrays by our names.
+        vocabulary: name for `vocabularies.load`: the path of its SentencePiece model, or `bytes`; None if it comes without one.
+        step: of its training, 0 if that is not known.
+        state: reads the state of T5X's Adafactor, by T5X's names; None if there is no such state.
     """
 
     config: ModelConfig
@@ -56,13 +56,16 @@ class Released(NamedTuple):
 
 
 def open_released(path: pathlib.Path) -> Released | None:
-    """Open a checkpoint of T5X's or Hugging Face's; None where there is none at `path`.
+    """Open a checkpoint of T5X or Hugging Face.
 
     Args:
-        path: a Hugging Face folder, a T5X checkpoint, or a folder of T5X checkpoints, of which the last is taken.
+        path: a Hugging Face folder, a T5X checkpoint, or a folder of T5X checkpoints, of which the last is opened.
+
+    Returns:
+        The checkpoint, or None if there is none at `path`.
 
     Raises:
-        ValueError: there is one, but in a form that cannot be read, or of a model that is no T5.
+        ValueError: there is a checkpoint, but it cannot be read or is not a T5's.
     """
     if (path / CONFIG_FILE).is_file():
         return read_huggingface(path)
@@ -77,7 +80,15 @@ def open_released(path: pathlib.Path) -> Released | None:
 
 
 def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, LazyArray]]]) -> Released:
-    """Take a T5X checkpoint's parameters, and on request its optimizer state, from a function that lists the arrays of a part."""
+    """Read a T5X checkpoint.
+
+    Args:
+        path: its folder, `checkpoint_STEP`.
+        arrays: lists names and arrays of a part of the checkpoint, `target` or `state/param_states`.
+
+    Raises:
+        ValueError: there are no parameters, or they are not those of a T5.
+    """
     target = dict(arrays('target'))
     if not target:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
@@ -88,10 +99,13 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
 
 
 def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
-    """List the arrays of a part of a msgpack checkpoint: in the file itself, or beside it where it has a tensorstore spec."""
+    """List names and arrays of a part of a msgpack checkpoint.
+
+    Small arrays are in the file itself. Large ones lie in folders beside it; the file has a tensorstore spec for each.
+    """
     try:
         tree = serialization.msgpack_restore((path / T5X_FILE).read_bytes())['optimizer']
-    except Exception as error:  # of many kinds, from msgpack and flax
+    except Exception as error:  # msgpack and flax raise errors of many types
         raise ValueError(f"{path / T5X_FILE} is no checkpoint of T5X's: {error}") from error
 
     def walk(prefix: str, node: Any) -> Iterator[tuple[str, LazyArray]]:
@@ -113,7 +127,7 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
 
 
 def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
-    """List the arrays of a part that T5X wrote through Orbax, with tensorstore's OCDBT."""
+    """List names and arrays of a part of a checkpoint that T5X wrote through Orbax, in tensorstore's OCDBT format."""
     prefix = part.replace('/', '.') + '.'
     store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
     for key in store.list().result():
@@ -125,7 +139,7 @@ def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArr
 
 
 def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
-    """Open an array on disk; a missing or broken one is a `ValueError`."""
+    """Open a tensorstore array on disk; raise a `ValueError` that names the parameter if it is missing or broken."""
     try:
         store = tensorstore.open(dict(spec), open=True, read=True).result()
     except ValueError as error:
@@ -134,7 +148,11 @@ def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
 
 
 def read_huggingface(path: pathlib.Path) -> Released:
-    """Take a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if it is there."""
+    """Read a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if there is one.
+
+    Raises:
+        ValueError: a file is missing, or the model is not a T5.
+    """
     described = read_json(path / CONFIG_FILE)
     interop.check_huggingface(described)
     if (path / INDEX_FILE).is_file():
@@ -153,14 +171,19 @@ def read_huggingface(path: pathlib.Path) -> Released:
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
     params = interop.from_huggingface(tensors)
     if config.logits_via_embedding:
-        params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding twice
-    elif 'token_embedder/embedding' in params:  # and some only once, where it serves for the logits too, unscaled
+        params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding under both names
+    elif 'token_embedder/embedding' in params:  # some hold it once where it serves for unscaled logits, too
         params.setdefault('decoder/logits_dense/kernel', lazy.transpose(params['token_embedder/embedding']))
     return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
 
 
 def read_vocabulary(path: pathlib.Path, vocab_size: int) -> str | None:
-    """Name a Hugging Face folder's vocabulary for `vocabularies.load`; mT5 has its sentinels in the SentencePiece model already."""
+    """Return the name of a Hugging Face folder's vocabulary for `vocabularies.load`, or None.
+
+    Args:
+        path: the folder.
+        vocab_size: of the model; ByT5's tells that the vocabulary is bytes.
+    """
     file = path / TOKENIZER_CONFIG_FILE
     told = read_json(file) if file.is_file() else {}
     bytes_ = told.get('tokenizer_class') == 'ByT5Tokenizer' or vocab_size == BYTES_SIZE
@@ -170,7 +193,7 @@ def read_vocabulary(path: pathlib.Path, vocab_size: int) -> str | None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Read a JSON object; raise a `ValueError` if the file holds none."""
     try:
         return dict(json.loads(path.read_text(encoding='utf-8')))
     except (TypeError, ValueError) as error:
@@ -178,23 +201,23 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
-    """List the tensors of a safetensors file."""
+    """List names and tensors of a safetensors file."""
     with open_safetensors(path) as file:
         for name in file.keys():  # noqa: SIM118 (the file is no mapping)
             yield name, LazyArray(tuple(file.get_slice(name).get_shape()), functools.partial(read_slice, path, name))
 
 
 def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
-    """Read a part of one tensor."""
+    """Read a part of one tensor of a safetensors file."""
     with open_safetensors(path) as file:
         return file.get_slice(name)[index]
 
 
 def open_safetensors(path: pathlib.Path) -> Any:
-    """Open a safetensors file; what is none is a `ValueError`."""
+    """Open a safetensors file; raise a `ValueError` if it is not one."""
     try:
         return safe_open(path, framework='numpy')
-    except Exception as error:  # safetensors has an error type of its own, and OSError where there is no file
+    except Exception as error:  # safetensors raises an error type of its own, or OSError if there is no file
         raise ValueError(f'{path} is no parameter file: {error}') from error
 
 
@@ -205,14 +228,19 @@ def write_huggingface(
     vocabulary: Vocabulary | None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a folder that `transformers.AutoModelForSeq2SeqLM.from_pretrained` reads; a tensor at a time is in memory, and a file's worth.
+    """Write a folder that `transformers.AutoModelForSeq2SeqLM.from_pretrained` reads, in float32.
+
+    The tensors of one file are in memory at a time.
 
     Args:
-        path: the folder; is made, and must not hold a model yet.
+        path: the folder; it is created, and must not hold a model yet.
         config: the model's.
-        params: by our names.
+        params: arrays by our names.
         vocabulary: for the tokenizer's files; None writes none.
         shard_bytes: the most bytes of tensors in a file.
+
+    Raises:
+        ValueError: the folder holds a model, or transformers has no such model.
     """
     path = pathlib.Path(path)
     if (path / CONFIG_FILE).exists():
@@ -240,11 +268,11 @@ def write_huggingface(
     if vocabulary is not None:
         write_tokenizer(path, vocabulary)
     (path / 'generation_config.json').write_text(json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0}))
-    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))  # last: what has it is whole
+    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))  # last: a folder with this file is complete
 
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:
-    """Write what `transformers.AutoTokenizer` reads."""
+    """Write the tokenizer's files that `transformers.AutoTokenizer` reads."""
     described = {'extra_ids': vocabulary.extra_ids, 'eos_token': '</s>', 'pad_token': '<pad>', 'unk_token': '<unk>'}
     described['tokenizer_class'] = 'ByT5Tokenizer'
     if isinstance(vocabulary, SentencePieceVocabulary):

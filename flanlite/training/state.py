@@ -1,4 +1,4 @@
-"""What a run carries from step to step: the step number, the parameters and the optimizer's state, and how they lie on the mesh."""
+"""The train state (step number, parameters, optimizer state, moving average) and its shardings."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,14 @@ Tree = Any
 
 
 class TrainState(NamedTuple):
-    """A plain tree: `step` counts finished steps (int32), `params` is a nested dict, `opt_state` is optax's, `ema` is like `params`."""
+    """The state that a run carries from step to step.
+
+    Args:
+        step: number of finished steps, int32.
+        params: nested dict of float32 arrays.
+        opt_state: optax's.
+        ema: moving average of the parameters, in their tree; None if there is none.
+    """
 
     step: jax.Array
     params: Tree
@@ -21,16 +28,24 @@ class TrainState(NamedTuple):
 
 
 def create(params: Tree, transform: optax.GradientTransformation, ema: bool = False) -> TrainState:
-    """Make the state before the first step, where the moving average begins too. May be jitted, or only evaluated for its shapes."""
+    """Make the state before the first step. May be called inside `jit` or `jax.eval_shape`.
+
+    Args:
+        params: the first parameters.
+        transform: the optimizer's.
+        ema: whether to keep a moving average, which begins with `params`.
+    """
     return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params), jax.tree.map(jnp.copy, params) if ema else None)
 
 
 def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner) -> TrainState:
-    """Say how a state lies on the mesh: parameters by their logical axes, the optimizer's arrays beside the parameters they belong to.
+    """Return the shardings of a state: parameters by their logical axes, optimizer arrays as the parameters that they belong to.
+
+    An optimizer array belongs to the parameter whose name is the end of its own name: optax keeps a parameter's path below its own.
 
     Args:
-        abstract: the state's shapes.
-        logical_axes: names of the axes of every parameter, in the tree of the parameters.
+        abstract: shapes of the state.
+        logical_axes: of every parameter, in the tree of the parameters.
         partitioner: the mesh and its rules.
 
     Raises:
@@ -57,9 +72,15 @@ def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner
 
 
 def reduced_axes(shape: tuple[int, ...], param_shape: tuple[int, ...], param_axes: Axes) -> Axes:
-    """Name the axes of an optimizer's array that has some of a parameter's axes summed away, as Adafactor's rows and columns have.
+    """Return the logical axes of an optimizer array that lacks some axes of its parameter, as Adafactor's rows and columns do.
 
-    An axis that is none of the parameter's, or whose place is not clear from its size, may come out replicated: a matter of memory only.
+    Axes are matched by their sizes, in order. If a size is not found, or sizes are equal so that another axis is taken, the array may be
+    placed less well: that costs memory or traffic, but no result depends on it.
+
+    Args:
+        shape: of the optimizer array.
+        param_shape: of the parameter.
+        param_axes: logical axes of the parameter.
     """
     axes: list[str | None] = []
     left = list(zip(param_shape, param_axes, strict=True))

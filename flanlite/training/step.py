@@ -1,4 +1,4 @@
-"""The train step: pure functions of state and batch, and their compiled forms on a mesh."""
+"""The train step and the evaluation step: pure functions of state and batch, and their compiled forms on a mesh."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -20,21 +20,21 @@ from flanlite.training.state import TrainState
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]
 
-COMPILED = 8  # how many compiled steps a process keeps: a sweep of runs of one shape needs one
+COMPILED = 8  # compiled steps of each kind that a process keeps; a sweep over runs of one shape needs one
 
 
 @value
 class StepConfig:
-    """How a batch becomes a gradient.
+    """How the gradient of a batch is computed.
 
     Args:
         z_loss: weight of log(Z)^2 in the loss.
         label_smoothing: see `losses.cross_entropy_with_logits`.
-        loss_normalizing_factor: what the whole batch's summed loss is divided by: one of `losses.NORMALIZING_FACTORS`, or a number
-            (T5X's default, the sum itself, is 1.0).
-        microbatches: in how many pieces the batch is computed, one after the other, to save memory; gradients are added up.
-        norms_depth: log the norms of gradients and parameters by module, and how many parts of a parameter's name make one (2 is
-            `encoder/layers`); 0 computes none.
+        loss_normalizing_factor: divisor of the whole batch's summed loss: one of `losses.NORMALIZING_FACTORS`, or a number (T5X's default
+            is the sum itself, 1.0).
+        microbatches: number of pieces that the batch is computed in, one after the other, to save memory; gradients are added up.
+        norms_depth: number of parts of a parameter's name that make a module (2 is `encoder/layers`), to log the norms of gradients and
+            parameters by module; 0 logs none.
     """
 
     z_loss: float = 1e-4
@@ -60,22 +60,23 @@ def train_step(
     """Take one step of the optimizer.
 
     Args:
-        train_state: is not changed.
-        batch: SeqIO's keys, [rows, length] each.
-        seed: of the run; dropout is a function of it and the step's number.
+        train_state: the state before the step.
+        batch: arrays [rows, length] under SeqIO's keys.
+        seed: the run's; dropout is a function of it and the step's number.
         config: the model's.
         optimizer: transform and learning-rate schedule.
         settings: loss and microbatches.
 
     Returns:
-        The next state, and sums over the batch: `loss`, `z_loss`, `accuracy` over target tokens, `weight_sum` of them, the `encoder_tokens`
-        (where there is an encoder) and `decoder_tokens` that are no padding; beside them this step's `gradient_norm` and `learning_rate`,
-        and norms by module where `settings` ask for them.
+        The next state, and sums over the batch: `loss`, `z_loss` and `accuracy` over target tokens, their `weight_sum`, and the
+        numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and `decoder_tokens`. Beside these sums, the step's
+        `gradient_norm` and `learning_rate`, and norms by module if `settings` ask for them.
     """
 
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
         return _loss(optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings)
 
+    # Once a step and outside the microbatches: the weights are gathered once for all of them.
     weights = models.prepare_for_compute(config, train_state.params)
 
     def gradient(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
@@ -89,7 +90,7 @@ def train_step(
         grads, (sums, divisor) = _accumulate(gradient, batch, key, settings.microbatches)
 
     factor = settings.loss_normalizing_factor
-    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor  # a number is the whole batch's, however many pieces there are
+    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor  # a number is not added up over microbatches
     scale = 1.0 / jnp.where(divisor == 0.0, 1.0, divisor)
     grads = jax.tree.map(lambda grad: grad * scale, grads)
     updates, opt_state = optimizer.transform.update(grads, train_state.opt_state, train_state.params)
@@ -111,7 +112,7 @@ def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepC
 def _loss(
     params: Any, batch: Batch, key: jax.Array | None, *, config: ModelConfig, settings: StepConfig
 ) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
-    """Compute the loss summed over tokens, and beside it all sums and what this loss is to be divided by."""
+    """Compute the loss summed over tokens; beside it the sums for logging, and the divisor of the loss."""
     logits_BTV = models.bind(config, params)(batch, dropout_key=key)
     targets_BT = batch['decoder_target_tokens']
     objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
@@ -124,7 +125,16 @@ def _loss(
 
 
 def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, tuple[Sums, jax.Array]]:
-    """Add up gradients, sums and divisors over microbatches. Each takes every `count`-th row, so that all devices have rows of each."""
+    """Add up gradients, sums and divisors over microbatches.
+
+    A microbatch takes every `count`-th row, so that every device has rows of each microbatch and none has to be moved.
+
+    Args:
+        gradient: from a batch and a key, a tree of arrays to add up.
+        batch: arrays [rows, ...].
+        key: of dropout, or None; each microbatch gets its own.
+        count: number of microbatches.
+    """
     pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
 
     def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:
@@ -139,7 +149,7 @@ def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: 
 
 @functools.lru_cache(COMPILED)
 def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
-    """Evaluate the shapes and shardings of a run's state without computing it."""
+    """Return the shapes, dtypes and shardings of a run's state without computing it."""
     create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
     shapes = jax.eval_shape(create, models.abstract_params(config))
     placed = state.shardings(shapes, models.logical_axes(config), partitioner)
@@ -152,7 +162,7 @@ def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partition
 
 @functools.lru_cache(COMPILED)
 def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
-    """Compile `seed -> state` with fresh parameters, each device drawing only what it holds."""
+    """Return the jitted `seed -> state` with new parameters; each device draws only the part that it holds."""
 
     def init(seed: jax.Array) -> TrainState:
         return state.create(models.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
@@ -163,7 +173,7 @@ def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner
 
 @functools.lru_cache(COMPILED)
 def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
-    """Compile `params -> state` for parameters from a checkpoint."""
+    """Return the jitted `params -> state`, for parameters from a checkpoint."""
     placed = _shardings(config, optimizer, partitioner)
     create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
     return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
@@ -173,7 +183,17 @@ def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partition
 def jit_train_step(
     config: ModelConfig, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
-    """Compile `train_step` on the mesh; the state is donated. Equal arguments give the same compiled step again."""
+    """Return `train_step` jitted for the mesh. The state is donated; equal arguments give the same compiled step again.
+
+    Args:
+        config: the model's.
+        optimizer: transform and schedule.
+        settings: loss and microbatches.
+        partitioner: the mesh and its rules.
+
+    Returns:
+        (state, batch, seed) -> (state, sums), with the seed replicated and the sums on every device.
+    """
     placed = _shardings(config, optimizer, partitioner)
 
     def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
@@ -181,14 +201,15 @@ def jit_train_step(
             return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
 
     arguments, results = (placed, partitioner.batch, partitioner.replicated), (placed, partitioner.replicated)
-    # Gathers and scatters stay whole: done in pieces round a ring, inside the products, each moves up to two thirds more.
+    # The TPU compiler may split gathers and scatters into steps of a ring that overlap with products. Each then sends up to two thirds
+    # more, so a large threshold turns that off.
     whole = {'xla_jf_spmd_threshold_for_windowed_einsum_mib': '1000000'} if partitioner.platform == 'tpu' else None
     return jax.jit(step, donate_argnums=0, in_shardings=arguments, out_shardings=results, compiler_options=whole)
 
 
 @functools.lru_cache(COMPILED)
 def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
-    """Compile `eval_step` on the mesh."""
+    """Return `eval_step` jitted for the mesh."""
 
     def step(params: Any, batch: Batch) -> Sums:
         with activations.activation_rules(partitioner):

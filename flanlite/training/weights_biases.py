@@ -1,4 +1,4 @@
-"""Weights & Biases, where a run asks for it: the records of metrics.jsonl, under one run there however often the run here is stopped."""
+"""Logging to Weights & Biases, if a run asks for it: a run has one page there, however often it is stopped and continued."""
 
 import importlib.util
 import os
@@ -9,17 +9,19 @@ from typing import Any
 
 from flanlite.config import value
 
-RUN_ID = 'wandb_id'  # the file in the run's folder that holds the name of the run there
+RUN_ID = 'wandb_id'  # file in the run's folder with the run's id on Weights & Biases
 
 
 @value
 class WandbConfig:
-    """Where on Weights & Biases a run is logged; needs `pip install 'flanlite[wandb]'`. WANDB_MODE=offline keeps it in the run's folder.
+    """Where on Weights & Biases a run is logged.
+
+    It needs `pip install 'flanlite[wandb]'`. With WANDB_MODE=offline, wandb writes to the run's folder only.
 
     Args:
-        project: the project's name; None logs nothing there.
-        entity: the team or user; by default the account's own.
-        name: the run's; by default that of its folder.
+        project: name of the project; None logs nothing.
+        entity: team or user; by default the account's own.
+        name: name of the run; by default that of its folder.
     """
 
     project: str | None = None
@@ -32,12 +34,12 @@ class WandbConfig:
 
 
 class WandbLog:
-    """A run on Weights & Biases that goes on under the id in the run's folder.
+    """A run on Weights & Biases, continued under the id in the run's folder.
 
     Args:
         model_dir: the run's folder, which exists.
-        settings: with a project.
-        described: what is shown as its configuration.
+        settings: have a project.
+        described: shown as the run's configuration.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: WandbConfig, described: Mapping[str, Any]) -> None:
@@ -51,13 +53,13 @@ class WandbLog:
             project=settings.project, entity=settings.entity, name=settings.name or folder.resolve().name, dir=folder,
             id=file.read_text(encoding='utf-8').strip(), resume='allow', config=dict(described), settings=wandb.Settings(quiet=True),
         )  # fmt: skip
-        self._run.define_metric('step')  # ours: a run that repeats steps after a kill may write them once more
+        self._run.define_metric('step')  # not wandb's own counter: a run that repeats steps after a kill logs them twice
         self._run.define_metric('*', step_metric='step')
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Log a record of some step."""
+        """Log a record, which has its `step`."""
         self._run.log(dict(record))
 
     def close(self) -> None:
-        """Send what is left, and let go."""
+        """Send what is left, and end the connection."""
         self._run.finish()

@@ -1,7 +1,7 @@
 """Attention behind one function, and the cache of decoding.
 
-Which query sees which key is given by segments, causality and a prefix, not by a mask array: so an implementation may skip whole blocks of
-scores, and never needs a B x T x S array.
+Which query sees which key is given by segments, causality and a prefix, not by a mask array [B, T, S]. So an implementation need not hold
+such an array, and may skip whole blocks of scores.
 """
 
 import functools
@@ -219,7 +219,13 @@ class DecodingCache(NamedTuple):
     source_value_LBSHK: jax.Array
 
     def write(self, layer_index: jax.Array, key_B1HK: jax.Array, value_B1HK: jax.Array) -> 'DecodingCache':
-        """Write key_B1HK and value_B1HK of one layer at the next position."""
+        """Write the keys and values of one layer at the next position.
+
+        Args:
+            layer_index: the layer's place in the stack.
+            key_B1HK: keys of one position.
+            value_B1HK: values of one position.
+        """
         start = (layer_index, 0, self.index, 0, 0)
         key_LBTHK = jax.lax.dynamic_update_slice(self.key_LBTHK, key_B1HK[None], start)
         value_LBTHK = jax.lax.dynamic_update_slice(self.value_LBTHK, value_B1HK[None], start)

@@ -128,7 +128,7 @@ def attend(
 
 
 def block_size(length: int, least: int, most: int) -> int:
-    """Return the least power of two that holds the length, within the bounds `least` and `most`."""
+    """Return the least power of two that holds the length, but at least `least` and at most `most`, which are powers of two."""
     return min(most, max(least, 1 << (length - 1).bit_length()))
 
 

@@ -44,7 +44,15 @@ def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
 
 
 def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array) -> Gradients:
-    """Compute the gradients from scores that are computed again, tile by tile."""
+    """Compute the gradients from scores that are computed again, tile by tile.
+
+    Args:
+        inputs: padded to whole blocks.
+        tiling: sizes of a tile.
+        log_sum_BHT: see `blocks`.
+        delta_BHT: see `blocks`.
+        grad_BHTK: the output's gradient.
+    """
     B, H, S, K = inputs.k_BHSK.shape
     num_targets = inputs.q_BHTK.shape[2] // tiling.targets
     ones_B = jnp.ones(B, jnp.float32)
