@@ -17,7 +17,7 @@ MULTI = 'multi'  # as many exemplars as fit, up to MOST
 MOST = 16
 BUDGET = 960  # FLAN's: rows of 1,024 less 64
 READ = 30_000  # exemplars are drawn from this many training rows: FLAN's cap
-POOL = 5_000  # of these, so many random rows are kept in memory
+POOL = 5_000  # of these, this many random rows are kept in memory
 SPARE = 50  # rows drawn in addition, since some may be the example itself, or equal to it
 
 

@@ -33,8 +33,7 @@ class Vocabulary:
 
     Args:
         name: the name or path that `load` took.
-        data_dir: the folder of local data, in which T5's vocabulary is looked for too; by default that of FLANLITE_DATA_DIR.
-        extra_ids: how many sentinels stand at the end of the vocabulary.
+        extra_ids: the number of sentinels at the end of the vocabulary.
         input_eos: whether inputs end with EOS, as targets always do.
     """
 
@@ -247,10 +246,10 @@ def name_of_seqio(feature: Any) -> str:
 
 
 def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
-    """Find a vocabulary's model file.
+    """Return the path of a vocabulary's model file.
 
     Raises:
-        ValueError: it is not there; the message says how to get it.
+        ValueError: there is no such file; the message says how to get it.
     """
     if name == 'pocket':
         return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
