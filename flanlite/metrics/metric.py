@@ -1,4 +1,4 @@
-"""What a metric is: a few numbers for each example, and scores that are functions of their sums.
+"""The class of metrics: a few counts for each example, and scores that are functions of their sums.
 
 A score can therefore be computed for any subset of examples, merged over hosts, and resampled, without reading a text again. All scores are
 percentages, from 0 to 100. Shapes: N examples, K counts.

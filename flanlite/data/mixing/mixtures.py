@@ -103,31 +103,34 @@ class Mixture:
 
 @value
 class MixtureConfig:
-    """Which tasks train together, and how they are weighed.
+    """The settings of a mixture: which tasks are trained on together, and how their rates are computed.
 
     Args:
-        name: a collection, `<collection>_held_out_<cluster>`, `<collection>_<hold-out>` (see `clusters.hold_outs`), one of these two with
-            `_eval` for what is held out, a data set, or a registered SeqIO task or mixture. `_4templates` behind it is short for
-            `templates_per_task`.
-        held_out: a cluster of the collection to leave out, with those that overlap with it; or the name of another hold-out.
-        scheme: `proportional` to the numbers of examples, `equal`, or `unimax` (Chung et al. 2023): as equal as `epochs` allows. SeqIO's
-            mixtures keep their own rates where it is `proportional`.
-        max_examples: truncates each data set's training data; 'own' for the collection's cap, None for none. A data set's own cap stays.
+        name: one of these: a collection; `<collection>_held_out_<cluster>`; `<collection>_<hold-out>` (see `clusters.hold_outs`); one of
+            the last two with `_eval` at the end, for the data sets that are held out; a data set; a registered SeqIO task or mixture. A
+            name that ends with `_4templates` also sets `templates_per_task`.
+        held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of another hold-out.
+        scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is as equal as `epochs` allows.
+            With `proportional`, SeqIO's mixtures keep their own rates.
+        max_examples: truncates each data set's training data; 'own' for the collection's cap, None for no cap. A data set's own cap is
+            always kept.
         max_rate: clips each data set's rate, in the same way.
-        temperature: rates become rate^(1/temperature), after the cap, as in T5.
-        include: tasks to keep, as names or patterns such as `anli_*`; by default all.
-        exclude: tasks to leave out, likewise.
-        lineage: what becomes of data sets that share a corpus with held-out ones: `strict` drops them, `warn` names them, `off` does
-            neither, as the paper.
-        budget: for `unimax`, how many examples the run reads in all: steps times the examples of a batch.
-        epochs: for `unimax`, how often an example is read at most.
-        prompts: whether T0's rule counts a data set once for each of its prompts, as T0's release does, or once, as its authors meant.
-        templates_per_task: how many of its templates each data set trains with, the first ones; by default all.
-        shots: how many exemplars of its own training data stand before each example, in training as in evaluation; a number, or `Shots`.
-        drop: a file that lists training examples to leave out, as `flanlite audit --output` writes it.
+        temperature: rates become rate^(1/temperature), after the caps, as in T5.
+        include: the tasks to keep, as names or patterns such as `anli_*`; by default all.
+        exclude: the tasks to leave out, as names or patterns.
+        lineage: what to do with data sets that share a corpus with held-out ones: `strict` drops them, `warn` names them, `off` ignores
+            them, as in FLAN's paper.
+        budget: for `unimax`, the number of examples that the run reads: steps times examples per batch.
+        epochs: for `unimax`, the greatest number of times that an example is read.
+        prompts: whether T0's mixing rule counts a data set once for each of its prompts, as T0's release does, or just once, as its
+            authors meant.
+        templates_per_task: the number of templates that each data set is trained with, the first ones; by default all.
+        shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's own training data: their
+            number, or `Shots`.
+        drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
 
     Raises:
-        ValueError: a scheme, cap or number that cannot be.
+        ValueError: a scheme, cap or number cannot be.
     """
 
     name: str
@@ -154,8 +157,8 @@ class MixtureConfig:
                 raise ValueError(f'unknown {kind} {given!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
         if self.scheme == 'unimax' and not (self.budget and self.budget > 0 and self.epochs > 0):
             raise ValueError(
-                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: the examples that the run reads, '
-                'and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
+                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: the examples that the run '
+                'reads, and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
             )
         for cap, given in (('max_examples', self.max_examples), ('max_rate', self.max_rate)):
             if given not in (OWN, None) and (isinstance(given, str) or given <= 0):
@@ -167,13 +170,13 @@ class MixtureConfig:
 
 
 def resolve(config: MixtureConfig | str) -> Mixture:
-    """Find a mixture.
+    """Find the tasks of a mixture by its settings.
 
     Args:
-        config: its settings, or its name alone.
+        config: the settings, or only a name.
 
     Raises:
-        ValueError: a name or cluster that does not exist, or a mixture that nothing is left of.
+        ValueError: a name or cluster does not exist, or no task is left.
     """
     if isinstance(config, str):
         config = MixtureConfig(config)

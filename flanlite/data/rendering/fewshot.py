@@ -17,7 +17,7 @@ MULTI = 'multi'  # as many exemplars as fit, up to MOST
 MOST = 16
 BUDGET = 960  # FLAN's: rows of 1,024 less 64
 READ = 30_000  # exemplars are drawn from this many training rows: FLAN's cap
-POOL = 5_000  # of these, so many random rows are kept in memory
+POOL = 5_000  # of these, this many random rows are kept in memory
 SPARE = 50  # rows drawn in addition, since some may be the example itself, or equal to it
 
 
@@ -37,17 +37,17 @@ FORMS = {
 
 @value
 class Shots:
-    """How many exemplars are set before an example, and how.
+    """Settings of few-shot inputs: the number of exemplars before an example, and their form.
 
     Args:
-        number: how many: FLAN has 0, 1, 2, 3, 5, 10, and `multi` for as many as fit, up to 16.
-        budget: tokens that exemplars and example have together, at most the length of the inputs, which is the default; FLAN's 960 where
-            neither is known.
-        seed: decides, with the example, which exemplars are drawn.
+        number: the number of exemplars: in FLAN 0, 1, 2, 3, 5, 10, or `multi` for as many as fit, up to 16.
+        budget: the greatest number of tokens of exemplars and example together. By default it is the length of the inputs, which it never
+            exceeds; where that is not known either, FLAN's 960.
+        seed: decides which exemplars are drawn, together with the example.
         form: a name in `FORMS`.
 
     Raises:
-        ValueError: a number, budget or form that cannot be.
+        ValueError: a number, budget or form cannot be.
     """
 
     number: int | str = 0

@@ -94,7 +94,11 @@ def examples(
 def open_exemplars(
     spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots, dropped: Collection[int] = ()
 ) -> Exemplars:
-    """Read the training rows that a split's exemplars are drawn from."""
+    """Read the training rows that a split's exemplars are drawn from.
+
+    Raises:
+        ValueError: the data set has no training split.
+    """
     if not spec.splits.train:
         raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
     rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)

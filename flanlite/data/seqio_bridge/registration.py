@@ -24,8 +24,8 @@ def register(
 ) -> list[str]:
     """Add collections to SeqIO's registry.
 
-    Each becomes a mixture of its name, and one for every hold-out of `clusters.hold_outs`: `<name>_held_out_<cluster>`, `<name>_intra_3` and so
-    on. The same names with `_eval` are mixtures of the data sets that are held out.
+    Each becomes a mixture of its name, and one for every hold-out of `clusters.hold_outs`: `<name>_held_out_<cluster>`, `<name>_intra_3`
+    and so on. The same names with `_eval` are mixtures of the data sets that are held out.
 
     A task has the name of its data set. If an earlier collection has the same data set with other tokens or another cap (T0 shares some
     with FLAN 2021), the collection's name comes before it. Rates are those of the collection; they are computed from the sizes on record,

@@ -11,7 +11,7 @@ SPLIT = re.compile(r'[^\[\]()+]+(\[[^\[\]]+\](\(\w+\))?)?')  # a name, a slice, 
 
 @contextlib.contextmanager
 def prefix_errors(kind: str, name: str) -> Iterator[None]:
-    """Put what is checked, and its name, before the message of a `ValueError`."""
+    """Put a kind and a name, such as that of a data set, before the message of a `ValueError`."""
     try:
         yield
     except ValueError as error:
@@ -19,19 +19,19 @@ def prefix_errors(kind: str, name: str) -> Iterator[None]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is empty, or has characters that the name of a task or mixture cannot have."""
+    """Raise a `ValueError` where a name is empty, or has characters that the name of a task or mixture cannot have."""
     if not NAME.fullmatch(name):
         raise ValueError(f'got the name {name!r}; expected letters, digits and any of _ . : # since tasks and mixtures are named after it')
 
 
 def check_split(split: str, value: Any) -> None:
-    """Refuse a source's split that does not parse; None stands for no split."""
+    """Raise a `ValueError` where a source's split does not parse; None, for no split, is accepted."""
     if value is not None and (not isinstance(value, str) or not all(SPLIT.fullmatch(part.strip()) for part in value.split('+'))):
         raise ValueError(f'got the {split} split {value!r}; expected None or such as train, train[:-200], validation[10%:] or train+test')
 
 
 def check_texts(kind: str, values: Any) -> None:
-    """Refuse what is not a tuple of different texts. A lone text is refused too: it would be read letter by letter."""
+    """Raise a `ValueError` where values are not a tuple of different texts. A lone text is refused too: it would be read as letters."""
     if not isinstance(values, tuple) or not all(isinstance(value, str) and value.strip() for value in values):
         raise ValueError(f"got {kind}={values!r}; expected a tuple of texts that are not empty, such as ('yes', 'no')")
     repeated = next((value for value in values if values.count(value) > 1), None)
@@ -40,7 +40,7 @@ def check_texts(kind: str, values: Any) -> None:
 
 
 def check_numbers(least: int, **values: int | None) -> None:
-    """Refuse numbers below the least that makes sense; None stands for no number."""
+    """Raise a `ValueError` where a number is below the least that makes sense; None is accepted."""
     for kind, value in values.items():
         if value is not None and value < least:
             raise ValueError(f'got {kind}={value!r}; expected a number from {least}, or None')

@@ -33,8 +33,7 @@ class Vocabulary:
 
     Args:
         name: the name or path that `load` took.
-        data_dir: the folder of local data, in which T5's vocabulary is looked for too; by default that of FLANLITE_DATA_DIR.
-        extra_ids: how many sentinels stand at the end of the vocabulary.
+        extra_ids: the number of sentinels at the end of the vocabulary.
         input_eos: whether inputs end with EOS, as targets always do.
     """
 
@@ -201,14 +200,14 @@ def load(name: str | Vocabulary, data_dir: str | os.PathLike | None = None, extr
     """Load a vocabulary by name or path.
 
     Args:
-        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. With `:no_input_eos`
-            behind it, inputs do not end with EOS (as in T0), only targets do.
-        data_dir: the data folder, where T5's vocabulary may lie; by default FLANLITE_DATA_DIR.
-        extra_ids: how many sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
-            number in the name, `bytes:extra_ids=7`, comes first.
+        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. If the name ends with
+            `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
+        data_dir: the data folder, where T5's vocabulary may be; by default that of FLANLITE_DATA_DIR.
+        extra_ids: the number of sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A number in the name, such as
+            `bytes:extra_ids=7`, overrides it.
 
     Raises:
-        ValueError: there is no such vocabulary, or the file is no model with T5's special ids.
+        ValueError: there is no such vocabulary, or the file is not a SentencePiece model with T5's special ids.
     """
     if isinstance(name, Vocabulary):
         return name
@@ -247,10 +246,10 @@ def name_of_seqio(feature: Any) -> str:
 
 
 def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
-    """Find a vocabulary's model file.
+    """Return the path of a vocabulary's model file.
 
     Raises:
-        ValueError: it is not there; the message says how to get it.
+        ValueError: there is no such file; the message says how to get it.
     """
     if name == 'pocket':
         return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
