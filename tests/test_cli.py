@@ -1,12 +1,21 @@
 """The command line: quick, and one clear line for bad input."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from flanlite.cli import command, gin_config
 from flanlite.cli import main as cli
-from flanlite.data.mixing import mixtures
+from flanlite.cli.command import COMMON, GROUPS
+from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.specs import specs
+from flanlite.data.specs.sources import JsonLines
+from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
 
 pytestmark = pytest.mark.smoke
 
@@ -33,6 +42,13 @@ pytestmark = pytest.mark.smoke
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
         (['infer', '--checkpoint=nowhere', '--input=nothing.txt'], ['nothing.txt']),
         (['compile', '--gin_file=gin/runs/pocket_decoder.gin', '--topology=v9:8'], ["topology 'v9:8'", 'v5e:16x16']),
+        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.train.batch_size=3'], ['batch_size', 'did you mean DataConfig.batch_size']),
+        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.make_partitioner.num_partitions=2'], ['MeshConfig.num_partitions']),
+        (['loco', '--gin_file=gin/runs/pocket.gin', "--gin.loco.clusters=('nli',)"], ['SweepConfig.held_out']),
+        (['show', '--mixture=pocket', '--gin.mixture.shots=3'], ['MixtureConfig.shots']),
+        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.BATCH_SIZE=33', '--gin.MICROBATCHES=2'], ['33', 'MICROBATCHES, which is 2']),
+        (['train', '--config=/nowhere/config.json'], ['/nowhere/config.json']),
+        (['train', '--config=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
     ],
 )
 def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
@@ -71,16 +87,86 @@ def test_shots_are_short_for_a_gin_binding(capsys, tmp_path):
     assert cli.main(['show', '--mixture=pocket_entail', '--shots=2', f'--cache_dir={tmp_path}']) == 0
     printed = capsys.readouterr().out
     assert 'before each example: 2.' in printed and 'row 0, template 0, exemplars: 2' in printed
-    assert [mixtures.resolve('pocket').shots.number, cli.parse(['show', '--shots=multi']).shots] == [2, 'multi']
-    cli.load_config(cli.parse(['show', '--mixture=pocket']))
+    assert mixture_after('show', '--mixture=pocket', '--shots=multi').shots.number == 'multi'
+    assert mixture_after('show', '--mixture=pocket', '--shots=2', '--gin.Shots.form=flan').shots == Shots(2, form='flan')
+
+
+def mixture_after(*argv):
+    """Parse a command line as its command does, and build its mixture."""
+    args = cli.parse(argv)
+    command.read_gin(args)
+    return gin_config.build('MixtureConfig', name=args.mixture)
 
 
 def test_lineage_is_short_for_a_gin_binding():
-    args = cli.parse(['show', '--mixture=pocket', '--lineage=strict'])
-    cli.load_config(args)
-    assert mixtures.resolve('pocket').lineage == 'strict'
-    cli.load_config(cli.parse(['show', '--mixture=pocket']))
-    assert mixtures.resolve('pocket').lineage == 'warn'
+    assert mixture_after('show', '--mixture=pocket', '--lineage=strict').lineage == 'strict'
+    assert mixture_after('show', '--mixture=pocket').lineage == 'warn'
+
+
+def test_the_help_lists_every_command_by_what_people_do(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['--help'])
+    shown = capsys.readouterr().out
+    assert [line.rstrip(':') for line in shown.splitlines() if line.rstrip(':') in GROUPS] == list(GROUPS)
+    assert set(re.findall(r'^  (\w+) ', shown, re.MULTILINE)) == set(cli.COMMANDS)
+    for name, each in cli.COMMANDS.items():
+        with pytest.raises(SystemExit):
+            cli.main([name, '--help'])
+        shown = capsys.readouterr().out
+        assert all(f'--{flag.name}' in shown for flag in (*each.flags, *COMMON)), name
+
+
+@pytest.mark.parametrize(
+    ('line', 'expected'),
+    [
+        ('flanlite sh', {'show'}),
+        ('flanlite train --gin_file gin/runs/pocket_t', {'gin/runs/pocket_train.gin'}),
+        ('flanlite show --mixture fl', {'flan2021'}),
+        ('flanlite eval --spl', {'--split'}),
+        ('flanlite eval --split va', {'validation'}),
+    ],
+)
+def test_a_shell_completes_commands_flags_and_values(line, expected, tmp_path):
+    """As bash asks: argcomplete answers on a file descriptor, here a file."""
+    environment = os.environ | {
+        '_ARGCOMPLETE': '1', 'COMP_LINE': line, 'COMP_POINT': str(len(line)), '_ARGCOMPLETE_STDOUT_FILENAME': str(tmp_path / 'answer'),
+        '_ARGCOMPLETE_IFS': '\n',
+    }  # fmt: skip
+    code = 'from flanlite.cli.main import main; main()'
+    subprocess.run([sys.executable, '-c', code], env=environment, check=False, capture_output=True, timeout=60)
+    answers = {answer.strip() for answer in (tmp_path / 'answer').read_text().splitlines()}
+    assert expected <= answers
+    assert all(answer.startswith(line.split()[-1]) for answer in answers)
+
+
+def test_completion_prints_a_shells_code(capsys):
+    assert cli.main(['completion', '--shell=zsh']) == 0
+    assert 'flanlite' in capsys.readouterr().out
+
+
+def test_folders_are_passed_and_not_set(tmp_path, monkeypatch, capsys):
+    """--data_dir and --cache_dir reach the data without a change of the process's environment, and config.gin keeps them."""
+    for variable in ('FLANLITE_DATA_DIR', 'FLANLITE_CACHE_DIR'):
+        monkeypatch.delenv(variable, raising=False)
+    before = dict(os.environ)
+    (tmp_path / 'data' / 'lines').mkdir(parents=True)
+    rows = ''.join(json.dumps({'text': f'row {number}', 'label': number % 2}) + '\n' for number in range(8))
+    (tmp_path / 'data' / 'lines' / 'train.jsonl').write_text(rows)
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    spec = DatasetSpec(
+        'lines', 'sentiment', JsonLines('lines'), lambda row: {'text': row['text'], 'answer': row['label']}, (Template('{text}?'),),
+        options=('bad', 'good'), splits=Splits('train', None, None),
+    )  # fmt: skip
+    specs.register(Collection('lined', (spec,), vocabulary='bytes'))
+    folders = [f'--data_dir={tmp_path}/data', f'--cache_dir={tmp_path}/cache']
+    assert cli.main(['show', '--mixture=lined', *folders]) == 0
+    assert 'row 0?' in capsys.readouterr().out
+    assert list((tmp_path / 'cache').iterdir())
+    args = cli.parse(['train', '--gin_file=gin/runs/pocket_train.gin', '--mixture=lined', *folders])
+    config, gin_text = command.read_run(args)
+    assert (config.data.data_dir, config.data.cache_dir) == (f'{tmp_path}/data', f'{tmp_path}/cache')
+    assert f'{tmp_path}/data' in gin_text
+    assert dict(os.environ) == before
 
 
 def test_lint_passes():

@@ -7,6 +7,7 @@ of gin, so that a value made in Python is the same whatever gin holds.
 
 import ast
 import contextlib
+import difflib
 import functools
 import inspect
 import logging
@@ -140,7 +141,7 @@ def load(
         gin.finalize()
 
 
-def build(name: str, **fields: Any) -> Any:
+def build(name: str, /, **fields: Any) -> Any:
     """Build what gin calls `name`: a class of values, or a command's `config`; fields that are given here go before gin's.
 
     Raises:
@@ -281,7 +282,7 @@ def explain(error: Exception) -> str:
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
         bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))
-        hint = elsewhere(found[1], bound[1] if bound else '') or closest(found[1], configurables())
+        hint = elsewhere(found[1], bound[1] if bound else '')
         message = f'gin knows nothing named {found[1]!r}; {hint}'.rstrip('; ')
     elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
         name = found[1].rpartition('.')[2]
@@ -298,20 +299,17 @@ def explain(error: Exception) -> str:
 
 
 def elsewhere(name: str, parameter: str) -> str:
-    """Suggest the parameter that does what `name.parameter` did or was meant to do, of whatever gin knows; else nothing."""
+    """Suggest what was meant by `name.parameter`, where nothing is named so: by the name, else by the parameter, whosever it is."""
     if known := RENAMED.get(f'{name}.{parameter}'):
         return f'did you mean {known}? '
     register()
-    every = {}
-    for selector in gin.config._REGISTRY._selector_map:  # gin has no public list
-        if selector.startswith('flanlite.'):
-            for each in inspect.signature(gin.get_configurable(selector)).parameters:
-                every.setdefault(each, []).append(f'{selector.rpartition(".")[2]}.{each}')
-    if parameter in every:
-        return f'did you mean {" or ".join(every[parameter])}? '
-    return ''
-
-
-def configurables() -> list[str]:
-    """Name all that gin can configure now."""
-    return sorted({selector.rsplit('.', 1)[-1] for selector in gin.config._REGISTRY._selector_map})  # gin has no public list
+    owners = {
+        selector.rpartition('.')[2]: set(inspect.signature(gin.get_configurable(selector)).parameters)
+        for selector in gin.config._REGISTRY._selector_map  # gin has no public list
+        if not selector.startswith('gin.')
+    }
+    alike = difflib.get_close_matches(name, owners, n=3, cutoff=0.5)
+    if name in owners or not any(parameter in owners[each] for each in alike):
+        if having := sorted(owner for owner in owners if parameter in owners[owner] and owner != name):
+            return f'did you mean {" or ".join(f"{owner}.{parameter}" for owner in having)}? '
+    return closest(name, owners) if name not in owners else ''

@@ -97,7 +97,7 @@ def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> s
     """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
     if spec is not None:
-        spec = dataclasses.replace(spec, source=sources.resolve(spec.source, data_dir))
+        spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
     return view.with_templates(spec)
 
 
@@ -112,7 +112,7 @@ def build_all(missing: Sequence[Request], options: BuildOptions, progress: Build
 
 def check_names(names: Sequence[str]) -> None:
     """Refuse names of no task before anything is built."""
-    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.seqio_names()
+    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.registered_names()
     for name in names:
         if name not in known:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '

@@ -45,7 +45,7 @@ class Request:
         """
         spec, view, vocabulary = self.spec, self.view, self.view.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
-        more = (view.shots, fewshot.Exemplars, fewshot.sample) if view.shots else ()
+        more = (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots else ()
         more += (sorted(self.dropped), view.max_examples) if self.dropped else ()  # the first part of more rows may be others
         return {
             'name': self.name,

@@ -1,4 +1,4 @@
-"""gin configuration: overrides, clear errors, and a resolved config that gives the same run."""
+"""gin at the command line: overrides, clear errors, and a resolved config that gives the same run."""
 
 from collections.abc import Mapping
 
