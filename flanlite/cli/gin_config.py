@@ -196,7 +196,7 @@ def macro(name: str, default: object = gin.REQUIRED) -> Any:
         if default is gin.REQUIRED:
             raise ValueError(f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it') from None
         return default
-    return gin.config.macro.__wrapped__(found) if not is_reference(found) else found.scoped_configurable_fn()
+    return found.scoped_configurable_fn() if is_reference(found) else found
 
 
 def set_fields(name: str) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def explain(error: Exception) -> str:
     elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
         name = found[1].rpartition('.')[2]
         parameters = list(inspect.signature(gin.get_configurable(found[1])).parameters)
-        hint = closest(found[2], parameters) or elsewhere(name, found[2])
+        hint = elsewhere(name, found[2]) if parameters == ['config'] else closest(found[2], parameters) or elsewhere(name, found[2])
         message = f'{name!r} has no parameter {found[2]!r}; {hint}its parameters are {", ".join(parameters)}'
     elif found := re.search(r"No bindings specified for '([\w./]+)/gin.macro'", message):
         message = f'the macro {found[1]!r} has no value; give one with --gin.{found[1]}=VALUE or in a gin file'
@@ -309,7 +309,7 @@ def elsewhere(name: str, parameter: str) -> str:
         if not selector.startswith('gin.')
     }
     alike = difflib.get_close_matches(name, owners, n=3, cutoff=0.5)
-    if name in owners or not any(parameter in owners[each] for each in alike):
-        if having := sorted(owner for owner in owners if parameter in owners[owner] and owner != name):
-            return f'did you mean {" or ".join(f"{owner}.{parameter}" for owner in having)}? '
+    having = [owner for owner in owners if parameter in owners[owner] and owner != name]
+    if found := [owner for owner in alike if owner in having] or sorted(having):
+        return f'did you mean {" or ".join(f"{owner}.{parameter}" for owner in found)}? '
     return closest(name, owners) if name not in owners else ''

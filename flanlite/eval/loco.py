@@ -27,8 +27,8 @@ from flanlite.training.run import GIN_FILE
 
 # Guesses, to begin with.
 COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'no_instructions': 10.0}
-# What may differ between results that are merged: where things lie, what is held out by which job, and what a run writes down.
-FREE = ('train.model_dir', 'held_out', 'train.data.data_dir', 'train.data.cache_dir', 'train.data.fail_fast', 'train.records.')
+# What may differ between results that are merged: where things lie, what each job holds out and compares, and what a run writes down.
+FREE = ('train.model_dir', 'held_out', 'systems', 'train.data.data_dir', 'train.data.cache_dir', 'train.data.fail_fast', 'train.records.')
 SHOWN = 5  # differing settings that an error names
 
 
