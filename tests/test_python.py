@@ -1,0 +1,31 @@
+"""The page for Python, run as it stands."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import flanlite
+
+PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'python.md'
+
+
+def test_the_page_runs_from_top_to_bottom(tmp_path):
+    code = '\n'.join(re.findall(r'```python\n(.*?)```', PAGE.read_text(encoding='utf-8'), re.DOTALL))
+    (tmp_path / 'page.py').write_text(code, encoding='utf-8')
+    done = subprocess.run([sys.executable, 'page.py'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "soup_reviews 0 'cold soup, table 0\\n\\nHow was it?" in done.stdout
+    assert "('tuned', 'sentiment', 'soup_reviews'," in done.stdout
+    assert (tmp_path / 'runs' / 'soup_loco' / 'report.html').is_file()
+    losses = [(tmp_path / 'runs' / name / 'metrics.jsonl').read_text().splitlines()[-1].partition('"tokens')[0] for name in ('soup', 'soup_again')]
+    assert losses[0] == losses[1]
+
+
+def test_importing_is_quick_and_a_misspelt_name_is_refused_with_the_closest():
+    code = 'import sys, flanlite; print(sorted({"jax", "numpy", "tensorflow"} & set(sys.modules)))'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
+    try:
+        flanlite.TrainConfg  # noqa: B018
+    except AttributeError as error:
+        assert 'did you mean TrainConfig' in str(error)
