@@ -35,7 +35,7 @@ def made_up_state(seed=0, config=CONFIG, optimizer=ADAM):
 
 def save(kept, train_state, number, **metrics):
     kept.save(
-        train_state, step=number, position={'window': number}, unlogged={'loss': 0.1 + number}, config_text='a = 1\n', manifest=MANIFEST,
+        train_state, step=number, position={'window': number}, unlogged={'loss': 0.1 + number}, config={'a': 1}, manifest=MANIFEST,
         metrics=metrics,
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def test_a_bucket_is_refused():
 
 
 def test_the_best_by_what_is_not_computed_is_refused():
-    with pytest.raises(ValueError, match=r"'eval_loss'.*train.eval_every_steps"):
+    with pytest.raises(ValueError, match=r"'eval_loss'.*RecordsConfig\.eval_every_steps"):
         CheckpointConfig(keep_best=1).check_metric(evaluates=False)
 
 
