@@ -1,7 +1,7 @@
 """Place activations on the mesh while a model is traced, and gather the parameters that a layer multiplies with.
 
 A model names the logical axes of its activations and calls the functions below. The rules in force (`activation_rules`) turn names into
-mesh axes. Without rules, as on one device or in a test, every function returns its argument.
+mesh axes. Without rules, or on a mesh of one device, every function returns its argument.
 
 A layer alternates between two placements of x_BTD. Rows (`batch`) are split over `dcn` and `data` in both:
 

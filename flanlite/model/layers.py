@@ -102,7 +102,13 @@ def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequenc
 
 
 def dropout(x: jax.Array, keep: jax.Array | None, rate: float) -> jax.Array:
-    """Set entries to 0 where `keep` is False, and divide the others by 1 - rate; None keeps everything."""
+    """Set dropped entries to 0, and divide the others by 1 - rate.
+
+    Args:
+        x: an activation.
+        keep: boolean mask from `dropout_masks` that broadcasts to x; None keeps everything.
+        rate: probability that an entry was dropped.
+    """
     return x if keep is None else x * (keep / (1.0 - rate)).astype(x.dtype)
 
 
@@ -137,6 +143,7 @@ class Linear(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Multiply the last axis of x with the kernel; return the product in `dtype`."""
         product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
         return checkpoint_name(product, self.name) if self.name else product
 
@@ -164,6 +171,11 @@ class Logits(Linear):
 
     The gradient of the logits is large. The barrier makes XLA compute the kernel's gradient from it at once, before the backward pass of
     the layers, so that its memory is free then.
+
+    Args:
+        embed: inputs.
+        vocab: outputs.
+        rngs: source of the kernel's first values.
     """
 
     def __init__(self, embed: int, vocab: int, rngs: nnx.Rngs) -> None:
@@ -181,6 +193,7 @@ class LayerNorm(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        """Divide each position by its root mean square, and multiply it with the scale; return it in `dtype`."""
         x_BTD = x_BTD.astype(jnp.float32)
         mean_square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
         normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + 1e-6)).astype(self.dtype)
@@ -210,6 +223,7 @@ class MLP(nnx.Module):
         return ['wi'] if len(self.activations) == 1 else [f'wi_{i}' for i in range(len(self.activations))]
 
     def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
+        """Compute the block's output, x_BTD, from its normed input; `keep_B1F` is the mask of dropout."""
         x_BTD = save_gathered(x_BTD)
         branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
         h_BTF = functools.reduce(operator.mul, branches)
@@ -234,6 +248,7 @@ class Embedding(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
+        """Look up tokens: x_BTD in `dtype`."""
         # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole batch instead.
         table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
         return constrain(table_VD[tokens_BT], RESIDUAL)
@@ -260,7 +275,13 @@ def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np
 
 
 class RelativePositionBias(nnx.Module):
-    """T5's learnt bias on attention logits, float32: for each head one value for every bucket of distances."""
+    """T5's learnt bias on attention logits, float32: for each head one value for every bucket of distances.
+
+    Args:
+        num_heads: number of heads.
+        rngs: source of the first values.
+        bidirectional: whether keys after the query are seen; see `relative_position_bucket`.
+    """
 
     def __init__(self, num_heads: int, rngs: nnx.Rngs, *, bidirectional: bool) -> None:
         initializer = jax.nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')

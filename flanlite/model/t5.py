@@ -202,7 +202,13 @@ class Encoder(nnx.Module):
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
     def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Compute encoded_BSD of embedded tokens; a key turns dropout on."""
+        """Compute the normed output, encoded_BSD, of embedded tokens.
+
+        Args:
+            x_BSD: embedded input tokens.
+            segments_BS: segment of each position; 0 is padding.
+            key: turns dropout on.
+        """
         config = self.config
         B, S, D = x_BSD.shape
         key, layer_keys = split_keys(key, config.num_encoder_layers)
@@ -261,7 +267,13 @@ class Decoder(nnx.Module):
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)
 
     def start_decoding(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Compute the source's keys and values in all layers, and make an empty cache for `max_length` target positions."""
+        """Compute the source's keys and values in all layers, and make a cache for decoding.
+
+        Args:
+            encoded_BSD: the encoder's output.
+            source_segments_BS: segment of each source position; 0 is padding.
+            max_length: number of target positions that the cache has room for.
+        """
 
         def step(layer: DecoderLayer, carry: None, x: None) -> tuple[None, tuple[jax.Array, jax.Array]]:
             return None, layer.encoder_decoder_attention.keys_values(encoded_BSD)
@@ -316,7 +328,13 @@ class T5(nnx.Module):
         return self.encoder(self.token_embedder(batch['encoder_input_tokens']), segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the targets before it."""
+        """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the targets before it.
+
+        Args:
+            encoded_BSD: from `encode`.
+            batch: as for a call.
+            dropout_key: turns dropout on.
+        """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])

@@ -126,6 +126,12 @@ def loss_sums(
 
 
 def target_log_likelihoods(logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
-    """Compute scores_B, the sum of each row's target log-probabilities, each times its weight."""
+    """Compute scores_B, the summed log-probability of each row's targets.
+
+    Args:
+        logits_BTV: float32.
+        targets_BT: token ids.
+        weights_BT: factor of each log-probability; 0 for tokens that do not count.
+    """
     loss_BT, _ = cross_entropy_with_logits(logits_BTV, targets_BT)
     return -jnp.sum(loss_BT * weights_BT.astype(jnp.float32), axis=-1)

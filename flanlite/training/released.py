@@ -208,7 +208,13 @@ def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
 
 
 def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
-    """Read a part of one tensor of a safetensors file."""
+    """Read a part of one tensor of a safetensors file.
+
+    Args:
+        path: the file.
+        name: of the tensor.
+        index: a slice for each axis.
+    """
     with open_safetensors(path) as file:
         return file.get_slice(name)[index]
 

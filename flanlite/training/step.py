@@ -105,7 +105,17 @@ def train_step(
 
 
 def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
-    """Sum the loss and accuracy of a batch, without dropout."""
+    """Sum the loss and accuracy of a batch, without dropout.
+
+    Args:
+        params: the parameters.
+        batch: arrays [rows, length] under SeqIO's keys.
+        config: the model's.
+        settings: of the loss.
+
+    Returns:
+        The sums over the batch that `train_step` returns, without the step's own numbers.
+    """
     return _loss(models.prepare_for_compute(config, params), batch, None, config=config, settings=settings)[1][0]
 
 
@@ -149,7 +159,13 @@ def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: 
 
 @functools.lru_cache(COMPILED)
 def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
-    """Return the shapes, dtypes and shardings of a run's state without computing it."""
+    """Return the shapes, dtypes and shardings of a run's state without computing it.
+
+    Args:
+        config: the model's.
+        optimizer: the run's.
+        partitioner: the mesh and its rules.
+    """
     create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
     shapes = jax.eval_shape(create, models.abstract_params(config))
     placed = state.shardings(shapes, models.logical_axes(config), partitioner)
@@ -162,7 +178,10 @@ def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partition
 
 @functools.lru_cache(COMPILED)
 def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
-    """Return the jitted `seed -> state` with new parameters; each device draws only the part that it holds."""
+    """Return the jitted `seed -> state` with new parameters; each device draws only the part that it holds.
+
+    The arguments are those of `abstract_state`.
+    """
 
     def init(seed: jax.Array) -> TrainState:
         return state.create(models.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
@@ -173,7 +192,7 @@ def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner
 
 @functools.lru_cache(COMPILED)
 def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
-    """Return the jitted `params -> state`, for parameters from a checkpoint."""
+    """Return the jitted `params -> state`, for parameters from a checkpoint; the arguments are those of `abstract_state`."""
     placed = _shardings(config, optimizer, partitioner)
     create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
     return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
@@ -209,7 +228,7 @@ def jit_train_step(
 
 @functools.lru_cache(COMPILED)
 def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
-    """Return `eval_step` jitted for the mesh."""
+    """Return `eval_step` jitted for the mesh, (params, batch) -> sums; the arguments are those of `jit_train_step`."""
 
     def step(params: Any, batch: Batch) -> Sums:
         with activations.activation_rules(partitioner):
