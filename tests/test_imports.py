@@ -95,8 +95,11 @@ def test_the_public_names_are_where_they_are_said_to_be():
     assert all(getattr(flanlite, name).__module__.removeprefix('flanlite.') == module for name, module in flanlite.HOMES.items())
 
 
+HEAVY = ('jax', 'tensorflow', 'seqio', 'orbax', 'rouge_score', 'sacrebleu')
+
+
 def heavy_after(code: str) -> set[str]:
-    probe = f'{code}\nimport sys\nprint(" ".join(m for m in ("jax", "tensorflow", "seqio", "orbax") if m in sys.modules))'
+    probe = f'{code}\nimport sys\nprint(" ".join(m for m in {HEAVY} if m in sys.modules))'
     return set(subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, check=True).stdout.split())
 
 

@@ -171,7 +171,9 @@ def applies(row: Row) -> Any:
 
 
 def use_folder(directory: str | os.PathLike) -> None:
-    """Take a promptsource for this process in place of PROMPTSOURCE_DIR's, before a collection that reads prompts is imported.
+    """Use a promptsource in this process instead of that of PROMPTSOURCE_DIR.
+
+    It must be called before a collection that reads prompts is imported.
 
     Raises:
         ValueError: the folder holds no prompts.

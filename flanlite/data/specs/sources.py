@@ -48,7 +48,7 @@ class JsonLines:
 
     @property
     def name(self) -> str:
-        """Name the source in the manifest."""
+        """Return the source's name for the manifest."""
         return self.folder
 
     def path(self) -> pathlib.Path:
