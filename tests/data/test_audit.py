@@ -46,6 +46,14 @@ def planted(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': toy})
 
 
+def test_files_are_read_from_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
+    (tmp_path / 'nowhere').mkdir()
+    (tmp_path / 'nowhere' / 'train.jsonl').write_text(json.dumps({'text': LONG}))
+    found = audit.search('toy', 'nli', data_dir=tmp_path)
+    assert found.searched['absent'] == 1 and found.pairs['absent', 'unseen'].examples == {0} and not found.skipped
+
+
 def test_planted_overlaps_are_found_and_nothing_else():
     found = audit.search('toy', 'nli')
     assert {trained: (pair.rows, pair.examples) for (trained, _), pair in found.pairs.items()} == {
@@ -119,8 +127,7 @@ def test_lists_that_cannot_be_read(tmp_path, line, said):
 @pytest.mark.skipif(not (DATA / 'glue_wnli').is_dir(), reason=f'no real data: set FLANLITE_DATA_DIR (looked in {DATA})')
 def test_wnli_holds_the_winograd_schemas(monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
-    found = audit.search('flan2021', 'coreference', max_rows=700)
+    found = audit.search('flan2021', 'coreference', max_rows=700, data_dir=DATA)
     worst = found.worst()[0]
     assert (worst.trained, worst.held_out, worst.affected(), found.searched['wsc273']) == ('wnli', 'wsc273', 267, 273)
     assert not any(pair.trained == 'imdb_reviews' for pair in found.pairs.values())

@@ -92,20 +92,24 @@ def test_collections_that_share_data_sets():
         registration.register(first, vocabulary='pocket')
 
 
-def test_what_is_evaluated_only_and_what_is_not_at_hand(monkeypatch, tmp_path):
+@pytest.mark.parametrize('passed', [False, True])
+def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp_path):
+    data_dir = tmp_path if passed else None
     held = colours('held', splits=Splits(None, None, 'test'))
     far = choices('far', source=sources.Tfds('nowhere/far:1.0.0'))
     assert registration.register(toy('only_eval', (held,))) == ['only_eval', 'only_eval_held_out_nli_eval']
     specs.COLLECTIONS.clear()
-    monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
-    assert registration.register(toy('there', (colours(), far))) == ['there', 'there_held_out_nli_eval', 'there_held_out_closed_book_qa']
+    if not passed:
+        monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
+    names = registration.register(toy('there', (colours(), far)), data_dir=data_dir)
+    assert names == ['there', 'there_held_out_nli_eval', 'there_held_out_closed_book_qa']
     assert rates('there') == {'toy_colours': 20}
     (tmp_path / 'half').mkdir()
     (tmp_path / 'half' / 'test.jsonl').write_text('{"thing": "x", "number": 1, "colour": 1, "skip": false}\n')
     half = colours('half', source=sources.JsonLines('half'))
     specs.COLLECTIONS.clear()
     nowhere = colours('nowhere', source=sources.JsonLines('nowhere'))
-    registration.register(toy('partly', (half, choices('c'), nowhere)))
+    registration.register(toy('partly', (half, choices('c'), nowhere)), data_dir=data_dir)
     assert 'nowhere' not in seqio.TaskRegistry.names()
     assert seqio.TaskRegistry.get('half').splits == ('test',) and rates('partly') == {'c': 9}
     assert rates('partly_held_out_nli_eval') == {'half': 1} and len(examples('partly_held_out_nli_eval', 'test')) == 1
