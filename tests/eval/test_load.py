@@ -8,6 +8,7 @@ import pytest
 import toyeval as toy
 
 import flanlite
+from flanlite.cli import gin_config
 from flanlite.eval import infer as infer_module
 from flanlite.eval.infer import infer
 from flanlite.training import parameters
@@ -79,25 +80,28 @@ def test_infer_jsonl(path, tmp_path):
     assert answers[2]['score'] < 0 and 'prediction' in answers[2]
 
 
-@pytest.fixture
-def settings():
-    yield gin.parse_config
-    gin.clear_config()
-
-
-def test_gin_changes_the_model_that_is_asked(path, tmp_path, settings):
+def test_settings_change_the_model_that_is_asked(path, tmp_path):
     source, sink = tmp_path / 'in.jsonl', tmp_path / 'out.jsonl'
     source.write_text(json.dumps({'inputs': TEXTS[0], 'targets': 'falls'}))
     scores = []
     for dtype in ('float32', 'bfloat16'):
-        settings(f"T5Config.dtype = '{dtype}'")
-        infer(str(path), str(source), str(sink))
+        infer(str(path), str(source), str(sink), model_changes={'dtype': dtype})
         scores.append(json.loads(sink.read_text())['score'])
-    assert scores[0] != scores[1] and scores == pytest.approx([scores[0]] * 2, rel=0.05)
-
-    settings(['DecoderOnlyConfig.num_layers = 2', 'model.config = @DecoderOnlyConfig()'])
+    assert scores[0] != scores[1]
+    assert scores == pytest.approx([scores[0]] * 2, rel=0.05)
     with pytest.raises(ValueError, match='the model is a T5Config, which has no num_layers'):
-        infer(str(path), str(source), str(sink))
+        infer(str(path), str(source), str(sink), model_changes={'num_layers': 2})
+
+
+def test_gin_says_which_model_is_asked():
+    """A command that loads a checkpoint takes from gin what it sets of the model, and nothing else of it."""
+    try:
+        gin_config.load([], ["T5Config.dtype='float32'"])
+        assert gin_config.model_fields() == {'dtype': 'float32'}
+        gin_config.load(['gin/models/decoder_pocket.gin'], ['DecoderOnlyConfig.num_layers=3'])
+        assert gin_config.model_fields()['num_layers'] == 3
+    finally:
+        gin.clear_config()
 
 
 def test_infer_text_from_standard_input(path, monkeypatch, capsys):
