@@ -66,8 +66,9 @@ def register() -> None:
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
         configurable(kind, name, 'flanlite.utils')  # T5X's gin files call the learning rate utils.create_learning_rate_scheduler
-    for command in COMMANDS:
-        gin.external_configurable(lambda config: config, name=command, module='flanlite')
+    with gin.unlock_config():
+        for command in COMMANDS:
+            gin.external_configurable(lambda config: config, name=command, module='flanlite')
 
 
 def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
@@ -77,7 +78,8 @@ def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
         return kind(**fields)
 
     make.__signature__ = inspect.signature(kind)
-    gin.external_configurable(make, name=name, module=module)
+    with gin.unlock_config():  # a command may register more once its bindings were read
+        gin.external_configurable(make, name=name, module=module)
 
 
 def gin_root() -> pathlib.Path:
