@@ -104,7 +104,7 @@ def read(folder: str) -> dict[str, np.ndarray]:
     path = checkpoint(folder) / f'checkpoint_{STEP}'
     arrays = functools.partial(*((released.legacy_arrays, path) if 'legacy' in folder else (released.orbax_arrays, path / 'state')))
     parts = {'params': 'target', 'state': 'state/param_states'}
-    return {f'{part}/{name}': array.whole() for part, theirs in parts.items() for name, array in arrays(theirs)}
+    return {f'{part}/{name}': array.to_numpy() for part, theirs in parts.items() for name, array in arrays(theirs)}
 
 
 @functools.cache
