@@ -130,7 +130,8 @@ def test_one_data_set_is_a_mixture():
 
 
 def test_include_and_exclude():
-    assert tasks(mixtures.resolve(MixtureConfig('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2']))) == ['toy_nli', 'toy_summary']
+    asked = MixtureConfig('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2'])
+    assert tasks(mixtures.resolve(asked)) == ['toy_nli', 'toy_summary']
     assert tasks(mixtures.resolve(MixtureConfig('toy_held_out_nli', exclude=['toy_nli']))) == ['toy_sentiment', 'toy_summary']
 
 
