@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from flanlite.data.mixing import mixtures, naming
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.specs.templates import Template
 
@@ -50,30 +51,30 @@ def test_rates_in_proportion_with_both_caps():
 
 
 def test_truncation_and_rate_cap_are_two_things():
-    assert mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', max_rate=None)), COUNTS)['toy_nli'] == 30_000
-    assert mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', max_rate=None, max_examples=None)), COUNTS)['toy_nli'] == 400_000
-    entry = mixtures.resolve(mixtures.MixtureConfig('toy', max_examples=1_000)).entries[0]
+    assert mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_rate=None)), COUNTS)['toy_nli'] == 30_000
+    assert mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)), COUNTS)['toy_nli'] == 400_000
+    entry = mixtures.resolve(MixtureConfig('toy', max_examples=1_000)).entries[0]
     assert (entry.max_examples, entry.max_rate) == (1_000, 3_000)
 
 
 def test_a_data_sets_own_caps_stay():
-    entries = {entry.task: entry for entry in mixtures.resolve(mixtures.MixtureConfig('toy', max_rate=None, max_examples=None)).entries}
+    entries = {entry.task: entry for entry in mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)).entries}
     assert (entries['toy_nli2'].max_rate, entries['toy_sentiment'].max_examples) == (500, 100)
 
 
 def test_temperature_comes_after_the_cap():
-    rates = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', temperature=2.0)), COUNTS)
+    rates = mixtures.rates(mixtures.resolve(MixtureConfig('toy', temperature=2.0)), COUNTS)
     assert rates['toy_nli'] == pytest.approx(3_000**0.5) and rates['toy_summary'] == pytest.approx(10**0.5)
 
 
 def test_equal_rates():
-    assert set(mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', scheme='equal')), COUNTS).values()) == {1.0}
+    assert set(mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='equal')), COUNTS).values()) == {1.0}
 
 
 def test_unimax_is_as_even_as_the_epochs_allow():
-    rates = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', scheme='unimax', budget=10_000, epochs=2)), COUNTS)
+    rates = mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=10_000, epochs=2)), COUNTS)
     assert rates == {'toy_summary': 20, 'toy_sentiment': 200, 'toy_paraphrase': 3260, 'toy_nli': 3260, 'toy_nli2': 3260}
-    rates = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', scheme='unimax', budget=100_000_000)), COUNTS)
+    rates = mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=100_000_000)), COUNTS)
     assert rates == {'toy_nli': 30_000, 'toy_nli2': 20_000, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 10}
 
 
@@ -90,7 +91,7 @@ def test_tasks_without_examples_take_no_part():
 
 
 def test_held_out_cluster_leaves_with_what_overlaps():
-    for mixture in (mixtures.resolve('toy_held_out_nli'), mixtures.resolve(mixtures.MixtureConfig('toy', held_out='nli'))):
+    for mixture in (mixtures.resolve('toy_held_out_nli'), mixtures.resolve(MixtureConfig('toy', held_out='nli'))):
         assert (mixture.held_out, mixture.removed) == ('nli', ('paraphrase',))
         assert tasks(mixture) == ['toy_sentiment', 'toy_summary']
     sentiment = mixtures.resolve('toy_held_out_sentiment')
@@ -101,7 +102,7 @@ def test_other_hold_outs_and_what_is_held_out():
     for index in range(10):
         train, test = tasks(mixtures.resolve(f'toy_intra_{index}')), tasks(mixtures.resolve(f'toy_intra_{index}_eval'))
         assert len(test) == 1 and test[0].startswith('toy_nli') and sorted(train + test) == sorted(COUNTS)
-        assert mixtures.resolve(mixtures.MixtureConfig('toy', held_out=f'intra_{index}')).entries == mixtures.resolve(f'toy_intra_{index}').entries
+        assert mixtures.resolve(MixtureConfig('toy', held_out=f'intra_{index}')).entries == mixtures.resolve(f'toy_intra_{index}').entries
     assert tasks(mixtures.resolve('toy_held_out_nli_eval')) == ['toy_nli', 'toy_nli2']
 
 
@@ -112,7 +113,7 @@ def test_lineage_is_named_dropped_or_left_alone(caplog):
         data_set('other', 'sentiment', lineage=('all',)),
     )
     specs.COLLECTIONS['kin'] = specs.Collection('kin', members)
-    found = {lineage: mixtures.resolve(mixtures.MixtureConfig('kin_held_out_coreference', lineage=lineage)) for lineage in ('off', 'warn', 'strict')}
+    found = {lineage: mixtures.resolve(MixtureConfig('kin_held_out_coreference', lineage=lineage)) for lineage in ('off', 'warn', 'strict')}
     assert {lineage: tasks(mixture) for lineage, mixture in found.items()} == {
         'off': ['recast', 'other'], 'warn': ['recast', 'other'], 'strict': ['other'],
     }  # fmt: skip
@@ -129,8 +130,9 @@ def test_one_data_set_is_a_mixture():
 
 
 def test_include_and_exclude():
-    assert tasks(mixtures.resolve(mixtures.MixtureConfig('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2']))) == ['toy_nli', 'toy_summary']
-    assert tasks(mixtures.resolve(mixtures.MixtureConfig('toy_held_out_nli', exclude=['toy_nli']))) == ['toy_sentiment', 'toy_summary']
+    asked = MixtureConfig('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2'])
+    assert tasks(mixtures.resolve(asked)) == ['toy_nli', 'toy_summary']
+    assert tasks(mixtures.resolve(MixtureConfig('toy_held_out_nli', exclude=['toy_nli']))) == ['toy_sentiment', 'toy_summary']
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_include_and_exclude():
 )
 def test_mistakes_are_told_with_the_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
-        mixtures.resolve(mixtures.MixtureConfig(**arguments))
+        mixtures.resolve(MixtureConfig(**arguments))
 
 
 def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path):
@@ -193,8 +195,8 @@ def test_seqio_mixtures_keep_their_rates():
     counts = {'user_a': 7, 'user_b': 9}
     try:
         assert mixtures.rates(mixtures.resolve('user_outer'), counts) == {'user_a': 7.5, 'user_b': 52.5}
-        assert mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('user_outer', max_rate=10)), counts) == {'user_a': 7.5, 'user_b': 10}
-        assert mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('user_outer', scheme='equal')), counts) == {'user_a': 1, 'user_b': 1}
+        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', max_rate=10)), counts) == {'user_a': 7.5, 'user_b': 10}
+        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', scheme='equal')), counts) == {'user_a': 1, 'user_b': 1}
         assert mixtures.rates(mixtures.resolve('user_b'), counts) == {'user_b': 9}
         with pytest.raises(ValueError, match=r'did you mean .*user_inner'):
             mixtures.resolve('user_iner')
@@ -211,7 +213,7 @@ def test_the_rule_of_t0_counts_prompts(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': collection})
     rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
     assert rates == {'toy_nli': 99_999, 'toy_nli2': 498, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 40_000}
-    once = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', prompts=False)), COUNTS)
+    once = mixtures.rates(mixtures.resolve(MixtureConfig('toy', prompts=False)), COUNTS)
     assert (once['toy_nli'], once['toy_nli2'], once['toy_summary']) == (100_000, 500, 10_000)
-    capped = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('toy', max_examples=1_000)), COUNTS)
+    capped = mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_examples=1_000)), COUNTS)
     assert (capped['toy_nli'], capped['toy_summary']) == (3_000, 2_000)
