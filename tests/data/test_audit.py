@@ -11,10 +11,12 @@ from flanlite.cli import main as cli
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import audit, mixtures
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.templates import Template
 
 DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+HELD_OUT_NLI = MixtureConfig('toy', held_out='nli')
 WORDS = [f'word{place}' for place in range(15)]
 LONG = 'The lighthouse keeper rowed to the island'  # 41 characters, 7 words
 HELD_OUT = [
@@ -50,12 +52,12 @@ def test_files_are_read_from_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
     (tmp_path / 'nowhere').mkdir()
     (tmp_path / 'nowhere' / 'train.jsonl').write_text(json.dumps({'text': LONG}))
-    found = audit.search('toy', 'nli', data_dir=tmp_path)
+    found = audit.search(HELD_OUT_NLI, data_dir=tmp_path)
     assert found.searched['absent'] == 1 and found.pairs['absent', 'unseen'].examples == {0} and not found.skipped
 
 
 def test_planted_overlaps_are_found_and_nothing_else():
-    found = audit.search('toy', 'nli')
+    found = audit.search(HELD_OUT_NLI)
     assert {trained: (pair.rows, pair.examples) for (trained, _), pair in found.pairs.items()} == {
         'field': ({'field': {0}, 'ngram': set()}, {1}),
         'run': ({'field': set(), 'ngram': {1}}, {0}),
@@ -71,14 +73,14 @@ def test_the_length_of_a_run():
     assert found.pairs['clean', 'unseen'].rows == {'field': set(), 'ngram': {0, 1, 3}}
     assert found.worst()[0].trained == 'clean' and found.worst()[0].affected() == 3
     with pytest.raises(ValueError, match='got ngram=0'):
-        audit.search('toy', 'nli', ngram=0)
+        audit.search(HELD_OUT_NLI, ngram=0)
 
 
 def test_something_must_be_held_out():
     with pytest.raises(ValueError, match='holds nothing out'):
         audit.search('toy')
     with pytest.raises(ValueError, match="unknown cluster 'nil'; did you mean nli"):
-        audit.search('toy', 'nil')
+        audit.search(MixtureConfig('toy', held_out='nil'))
 
 
 def test_command_prints_the_worst_and_writes_what_to_drop(tmp_path, capsys):
@@ -127,7 +129,7 @@ def test_lists_that_cannot_be_read(tmp_path, line, said):
 @pytest.mark.skipif(not (DATA / 'glue_wnli').is_dir(), reason=f'no real data: set FLANLITE_DATA_DIR (looked in {DATA})')
 def test_wnli_holds_the_winograd_schemas(monkeypatch):
     monkeypatch.undo()
-    found = audit.search('flan2021', 'coreference', max_rows=700, data_dir=DATA)
+    found = audit.search(MixtureConfig('flan2021', held_out='coreference'), max_rows=700, data_dir=DATA)
     worst = found.worst()[0]
     assert (worst.trained, worst.held_out, worst.affected(), found.searched['wsc273']) == ('wnli', 'wsc273', 267, 273)
     assert not any(pair.trained == 'imdb_reviews' for pair in found.pairs.values())

@@ -5,6 +5,7 @@ from toy_specs import BYTES, choices, colours, prose
 
 from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering.fewshot import BUDGET, Shots
 from flanlite.data.specs import specs
 
@@ -13,7 +14,7 @@ from flanlite.data.specs import specs
 def mixture(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
     specs.register(specs.Collection('toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9))
-    return mixtures.resolve('toy', templates_per_task=2, shots=3, drop='drop.jsonl')
+    return mixtures.resolve(MixtureConfig('toy', templates_per_task=2, shots=3, drop='drop.jsonl'))
 
 
 @pytest.mark.parametrize('setting, value, said', [
