@@ -16,6 +16,7 @@ from flanlite.data.specs import sources, specs
 from flanlite.data.specs.templates import Template
 
 DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+HELD_OUT_NLI = MixtureConfig('toy', held_out='nli')
 WORDS = [f'word{place}' for place in range(15)]
 LONG = 'The lighthouse keeper rowed to the island'  # 41 characters, 7 words
 HELD_OUT = [
@@ -51,12 +52,12 @@ def test_files_are_read_from_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
     (tmp_path / 'nowhere').mkdir()
     (tmp_path / 'nowhere' / 'train.jsonl').write_text(json.dumps({'text': LONG}))
-    found = audit.search(MixtureConfig('toy', held_out='nli'), data_dir=tmp_path)
+    found = audit.search(HELD_OUT_NLI, data_dir=tmp_path)
     assert found.searched['absent'] == 1 and found.pairs['absent', 'unseen'].examples == {0} and not found.skipped
 
 
 def test_planted_overlaps_are_found_and_nothing_else():
-    found = audit.search(MixtureConfig('toy', held_out='nli'))
+    found = audit.search(HELD_OUT_NLI)
     assert {trained: (pair.rows, pair.examples) for (trained, _), pair in found.pairs.items()} == {
         'field': ({'field': {0}, 'ngram': set()}, {1}),
         'run': ({'field': set(), 'ngram': {1}}, {0}),
@@ -72,7 +73,7 @@ def test_the_length_of_a_run():
     assert found.pairs['clean', 'unseen'].rows == {'field': set(), 'ngram': {0, 1, 3}}
     assert found.worst()[0].trained == 'clean' and found.worst()[0].affected() == 3
     with pytest.raises(ValueError, match='got ngram=0'):
-        audit.search(MixtureConfig('toy', held_out='nli'), ngram=0)
+        audit.search(HELD_OUT_NLI, ngram=0)
 
 
 def test_something_must_be_held_out():
