@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # type checkers and editors read these; at run time a name is
     from flanlite.eval.generate import Decoding
     from flanlite.eval.load import Model, load
     from flanlite.eval.loco import loco
-    from flanlite.eval.systems import SweepConfig
+    from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model.decoder_only import DecoderOnlyConfig
     from flanlite.model.t5 import T5Config
@@ -73,7 +73,7 @@ HOMES = {
         'eval.generate': ('Decoding',),
         'eval.load': ('Model', 'load'),
         'eval.loco': ('loco',),
-        'eval.systems': ('SweepConfig',),
+        'eval.sweep': ('SweepConfig',),
         'mesh.partitioning': ('MeshConfig',),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.t5': ('T5Config',),

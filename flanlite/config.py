@@ -179,6 +179,11 @@ def to_lines(item: Any, path: str = '') -> dict[str, str]:
     }
 
 
+def to_text(item: Any) -> str:
+    """Write a value as text, a field a line, as results keep settings."""
+    return '\n'.join(f'{field} = {line}' for field, line in to_lines(item).items())
+
+
 def to_json(item: Any) -> Any:
     """Turn a value into what JSON can hold: a dictionary of its fields with its class under `type`; functions by module and name."""
     if dataclasses.is_dataclass(item) and not isinstance(item, type):

@@ -162,7 +162,7 @@ def read_run(args: argparse.Namespace, unused: Sequence[str] = (), build: str = 
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
-    from flanlite.eval.systems import SweepConfig
+    from flanlite.eval.sweep import SweepConfig
     from flanlite.training.config import TrainConfig
 
     config = (SweepConfig if build == 'loco' else TrainConfig).load(args.config)

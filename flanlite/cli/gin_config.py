@@ -50,7 +50,7 @@ def register() -> None:
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
-    from flanlite.eval.systems import SweepConfig
+    from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model import kinds
     from flanlite.training import optimizers, schedules

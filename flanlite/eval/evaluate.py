@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from flanlite.config import FrozenDict, value
+from flanlite.config import FrozenDict, to_text, value
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, view_of
@@ -20,7 +20,6 @@ from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import FOREIGN_METRIC, Evaluator, ScoringConfig, samples, score_task
 from flanlite.eval.load import Model
-from flanlite.eval.systems import settings_text
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.report import report, results, tables
@@ -116,7 +115,7 @@ def evaluate(config: EvalConfig) -> Result:
         notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
-        settings=settings_text(config), environment=splits.environment(),
+        settings=to_text(config), environment=splits.environment(),
     )  # fmt: skip
     if jax.process_index() == 0:
         kind = f'{config.split}-{view.shots.number}shot' if view.shots else config.split

@@ -50,6 +50,11 @@ class Model:
         self.partitioner = partitioner or make_partitioner()
         self.params = jax.device_put(params, self.partitioner.shardings(models.logical_axes(config)))
 
+    def __repr__(self) -> str:
+        named = self._vocabulary.name if self._vocabulary else None
+        size = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return f'Model({type(self.config).__name__}, {size:,} parameters, vocabulary {named!r})'
+
     @property
     def vocabulary(self) -> Vocabulary:
         """Return what turns texts into tokens; a `ValueError` where the model came without, or with fewer embeddings."""

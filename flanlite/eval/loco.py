@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import FILE, to_json
+from flanlite.config import FILE, to_json, to_text
 from flanlite.data.cache import cache
 from flanlite.data.mixing import naming
 from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
-from flanlite.eval.systems import OpenedHoldOut, Sweep, SweepConfig, score_system, settings_text
+from flanlite.eval.sweep import Sweep, SweepConfig
+from flanlite.eval.systems import OpenedHoldOut, score_system
 from flanlite.mesh import partitioning
 from flanlite.progress import duration
 from flanlite.report import report, results, tables
@@ -50,7 +51,7 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
     sweep = Sweep.open(config)
     chosen = choose_held_out(config.held_out, sweep.collection)
-    check_settings(sweep.folder, settings_text(config))
+    check_settings(sweep.folder, to_text(config))
     _ = sweep.base_params  # a checkpoint that does not fit fails here
     if jax.process_index() == 0:
         results.write_text(sweep.folder / FILE, json.dumps(to_json(config), indent=1) + '\n')

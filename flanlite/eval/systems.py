@@ -3,126 +3,31 @@
 import dataclasses
 import functools
 import json
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
-from flanlite.config import closest, load_as, to_lines, value
+from flanlite.config import to_text
 from flanlite.data.cache import cache
 from flanlite.data.cache.cached_split import CachedSplit
-from flanlite.data.cache.view import View, view_of
-from flanlite.data.mixing import mixtures, naming
-from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
-from flanlite.data.specs import clusters, specs
-from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.cache.view import View
+from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.specs import specs
 from flanlite.eval import baselines, splits
-from flanlite.eval.evaluator import Evaluator, ScoringConfig, samples
+from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.eval.splits import Opened
+from flanlite.eval.sweep import Sweep
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.model import models
 from flanlite.report import results
-from flanlite.report.results import SYSTEMS, Result
+from flanlite.report.results import Result
 from flanlite.report.scores import TaskScores
 from flanlite.training import parameters
 from flanlite.training import run as training
-from flanlite.training.config import TrainConfig
 
 STYLES = {'tuned': 'instructions', 'no_instructions': 'fields'}  # of the training examples, see `specs.STYLES`
 DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)
-
-
-@value
-class SweepConfig:
-    """All that decides a sweep: what is tuned, what is held out one after the other, and what is compared.
-
-    Args:
-        train: how the tuned systems are trained; `model_dir` is the sweep's folder, and `data.mixture` a collection.
-        held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names may be separated by commas.
-            Other hold-outs may stand there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates,
-            `superglue_4templates`.
-        systems: which of `results.SYSTEMS` to compare.
-        max_rows: at most so many rows of each data set are scored; by default all.
-        seen: how many data sets that the model was tuned on are scored too, each from another cluster.
-        scoring: how a model is asked.
-
-    Raises:
-        ValueError: an unknown system, or settings that contradict each other.
-    """
-
-    train: TrainConfig
-    held_out: str | tuple[str, ...] = 'all'
-    systems: tuple[str, ...] = tuple(SYSTEMS)
-    max_rows: int | None = None
-    seen: int = 0
-    scoring: ScoringConfig = ScoringConfig()
-
-    def __post_init__(self) -> None:
-        if unknown := [system for system in self.systems if system not in SYSTEMS]:
-            raise ValueError(f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are {", ".join(SYSTEMS)}')
-        if (self.max_rows is not None and self.max_rows < 1) or self.seen < 0:
-            raise ValueError(f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data sets or more')
-        if self.train.data.mixture.held_out:
-            raise ValueError(
-                f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected nothing: name it in held_out'
-            )
-
-    @classmethod
-    def load(cls, path: str | pathlib.Path) -> 'SweepConfig':
-        """Read the settings of a sweep from its folder, or from a file that holds them; a `ValueError` where there are none."""
-        return load_as(cls, path)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """A sweep with what its settings name: the collection, and the vocabulary of its model."""
-
-    config: SweepConfig
-    collection: specs.Collection
-    vocabulary: Vocabulary
-
-    @classmethod
-    def open(cls, config: SweepConfig) -> 'Sweep':
-        """Find what the settings name.
-
-        Raises:
-            ValueError: the mixture is no collection, or there is no such vocabulary.
-        """
-        data = config.train.data
-        collection = mixtures.resolve(data.mixture).collection
-        if collection is None or data.mixture.name != collection.name:
-            raise ValueError(f'{data.mixture.name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
-        return cls(config, collection, vocabularies.load(data.vocabulary or collection.vocabulary, data_dir=data.data_dir))
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """The folder of runs and results: `<folder>/<held_out>/<system>/`."""
-        return pathlib.Path(self.config.train.model_dir)
-
-    @functools.cached_property
-    def base_params(self) -> models.Params:
-        """The parameters of the model before tuning: loaded, or random."""
-        train = self.config.train
-        if train.initial_checkpoint_path:
-            return parameters.load_params(train.initial_checkpoint_path, train.model)
-        return jax.jit(models.init_params, static_argnums=0)(train.model, jax.random.key(train.seed))
-
-    def tasks(self, held_out: str) -> tuple[str, ...]:
-        """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""
-        return clusters.get_hold_out(naming.templates_in_name(held_out)[0], self.collection.specs).test
-
-    def mixture(self, held_out: str) -> MixtureConfig:
-        """Return the mixture to tune on while a cluster, or another hold-out's data sets, are held out."""
-        return self.config.train.data.mixture.replace(name=naming.name_without(self.collection, held_out))
-
-    def open_splits(self, tasks: Sequence[str], split: str = 'test', **changes: Any) -> Opened:
-        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for `changes` of the view."""
-        data = self.config.train.data
-        view = view_of(mixtures.resolve(data.mixture), split, self.vocabulary, data.feature_lengths, max_rows=self.config.max_rows)
-        return splits.open_splits(tasks, dataclasses.replace(view, **changes), data.build_options())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,14 +108,9 @@ def score_system(held: OpenedHoldOut, system: str) -> Result:
         notes=(*held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
-        settings=settings_text(held.sweep.config),
+        settings=to_text(held.sweep.config),
         environment=splits.environment(),
     )
-
-
-def settings_text(config: Any) -> str:
-    """Write settings as text, a field a line, as results keep them."""
-    return '\n'.join(f'{field} = {line}' for field, line in to_lines(config).items())
 
 
 def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:

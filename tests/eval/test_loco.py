@@ -9,7 +9,7 @@ import toyeval as toy
 
 from flanlite.data.config import DataConfig
 from flanlite.eval import loco
-from flanlite.eval.systems import SweepConfig
+from flanlite.eval.sweep import SweepConfig
 from flanlite.mixtures import flan2021
 from flanlite.report import results
 from flanlite.training.checkpoints import CheckpointConfig

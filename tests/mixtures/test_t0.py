@@ -124,7 +124,7 @@ def test_collections(without_promptsource):
 def test_sweep_never_trains_on_held_out_groups():
     """With gin/runs/t0.gin, each group is scored, and what is tuned on without it has none of the four groups."""
     from flanlite.eval import loco
-    from flanlite.eval.systems import Sweep
+    from flanlite.eval.sweep import Sweep
 
     never = set(groups.listed(groups.HELD_OUT))
     sweep = Sweep(gin_config.read('loco', ['gin/runs/t0.gin']), mixtures.resolve('t0_loco').collection, None)
