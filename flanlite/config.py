@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
 TYPE = 'type'  # the key of a saved value that names its class
-FILE = 'config.json'  # in a run's folder
+FILE = 'settings.json'  # in a run's folder; not config.json, by which a Hugging Face folder is known
 FUNCTION = 'function'  # the key of a saved function, as module:name
 OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
 
@@ -254,7 +254,7 @@ def load(path: str | pathlib.Path) -> Any:
 
 
 def load_as(kind: type[T], path: str | pathlib.Path) -> T:
-    """Read a value of a class from a file, or from the `config.json` of a run's folder.
+    """Read a value of a class from a file, or from the `settings.json` of a run's folder.
 
     Raises:
         ValueError: there is none, or it is of another class or version.

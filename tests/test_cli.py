@@ -47,8 +47,8 @@ pytestmark = pytest.mark.smoke
         (['loco', '--gin_file=gin/runs/pocket.gin', "--gin.loco.clusters=('nli',)"], ['SweepConfig.held_out']),
         (['show', '--mixture=pocket', '--gin.mixture.shots=3'], ['MixtureConfig.shots']),
         (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.BATCH_SIZE=33', '--gin.MICROBATCHES=2'], ['33', 'MICROBATCHES, which is 2']),
-        (['train', '--config=/nowhere/config.json'], ['/nowhere/config.json']),
-        (['train', '--config=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
+        (['train', '--settings=/nowhere/settings.json'], ['/nowhere/settings.json']),
+        (['train', '--settings=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
     ],
 )
 def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):

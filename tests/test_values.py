@@ -50,11 +50,11 @@ def test_lists_and_dictionaries_are_frozen_and_a_value_is_a_key():
 
 
 def test_a_value_is_read_again_from_json(tmp_path):
-    config.save(WHOLE, tmp_path / 'config.json')
-    again = config.load(tmp_path / 'config.json')
+    config.save(WHOLE, tmp_path / 'settings.json')
+    again = config.load(tmp_path / 'settings.json')
     assert again == WHOLE
     assert again.rate is halve
-    assert json.loads((tmp_path / 'config.json').read_text())['part'] == {'type': 'ToyPart', 'size': 3, 'names': ['b', 'c']}
+    assert json.loads((tmp_path / 'settings.json').read_text())['part'] == {'type': 'ToyPart', 'size': 3, 'names': ['b', 'c']}
 
 
 def test_a_value_prints_as_it_is_made():

@@ -61,7 +61,7 @@ def whole_or_text(text: str) -> int | str:
 
 
 GIN_FILE = Flag('gin_file', 'a gin file; may repeat, later ones win', metavar='FILE', complete='gin_file')
-CONFIG = Flag('config', "settings that a run saved, in place of gin files: a run's folder, or its config.json", metavar='FILE', complete='file')
+SETTINGS = Flag('settings', "what a run saved, in place of gin files: its folder, or the settings.json in it", metavar='FILE', complete='file')
 COMMON = (
     GIN_FILE,
     Flag('gin_search_paths', 'folders to look for gin files in, with commas', metavar='PATHS', complete='file'),
@@ -150,9 +150,9 @@ def read_run(args: argparse.Namespace, unused: Sequence[str] = (), build: str = 
     """Make the settings of a run from gin files, or from those that a run saved; return them with the gin text, where there is one."""
     from flanlite.cli import gin_config
 
-    if args.config:
+    if args.settings:
         if args.gin_file or args.bindings:
-            raise ValueError('got --config and gin files or --gin flags; expected one of them: saved settings are whole')
+            raise ValueError('got --settings and gin files or --gin flags; expected one of them: saved settings are whole')
         return from_saved(args, build), None
     if not args.gin_file:
         raise ValueError(f'{args.command.name} needs a gin file; for example flanlite {args.command.name} --gin_file={args.command.example}')
@@ -165,7 +165,7 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.training.config import TrainConfig
 
-    config = (SweepConfig if build == 'loco' else TrainConfig).load(args.config)
+    config = (SweepConfig if build == 'loco' else TrainConfig).load(args.settings)
     fields = {flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field}
     changed = {field: new for field, new in fields.items() if new is not None}
     return config.replace(**{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()})

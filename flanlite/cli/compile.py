@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CONFIG, MIXTURE, Command, Flag
+from flanlite.cli.command import MIXTURE, SETTINGS, Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
@@ -22,7 +22,7 @@ COMMAND = Command(
     "Compile a run's train step for a TPU slice that is not here, and tell what each chip would need.",
     run,
     (
-        CONFIG,
+        SETTINGS,
         MIXTURE,
         Flag('topology', 'the chips to compile for: v5e:16x16, 2*v5e:16x16 (two slices), or h100:8 (roughly)'),
         Flag('search', 'try meshes, remat policies and microbatches, and rank those that fit', bool),

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     config = gin_config.macro('MODEL') if args.gin_file else None
     from flanlite.training import parameters
 
-    parameters.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags)))
+    parameters.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir'))
 
 
 COMMAND = Command(

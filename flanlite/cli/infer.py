@@ -11,7 +11,7 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.cli import gin_config
 
     command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
-    flags = command.given(args, *(flag.name for flag in COMMAND.flags))
+    flags = command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir', 'cache_dir')
     from flanlite.eval import infer
 
     infer.infer(**flags, model_changes=gin_config.model_fields())

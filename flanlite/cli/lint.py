@@ -41,7 +41,7 @@ def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
 def spec_faults(spec: specs.DatasetSpec, count: int, data_dir: str | None = None) -> list[str]:
     """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is downloaded for this."""
     source = sources.prefer_data_folder(spec.source, data_dir)
-    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if sources.at_hand(source) else ()):
+    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if sources.at_hand(source, data_dir) else ()):
         with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
             if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
                 return list(specs.lint(spec, rows, count))

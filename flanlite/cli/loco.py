@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CONFIG, DROP, LINEAGE, MIXTURE, MODEL_DIR, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, MODEL_DIR, SETTINGS, SHOTS, VOCABULARY, Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,7 +20,7 @@ COMMAND = Command(
     'Hold out one cluster at a time: tune, evaluate zero-shot, compare, report.',
     run,
     (
-        CONFIG,
+        SETTINGS,
         Flag('only', 'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue and diversity_*'),
         MIXTURE,
         MODEL_DIR,

@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CONFIG, DROP, LINEAGE, MIXTURE, MODEL_DIR, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, MODEL_DIR, SETTINGS, SHOTS, VOCABULARY, Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,7 +25,7 @@ COMMAND = Command(
     'Train on a mixture, as gin files or saved settings say.',
     run,
     (
-        CONFIG,
+        SETTINGS,
         MIXTURE,
         MODEL_DIR,
         VOCABULARY,

@@ -86,9 +86,17 @@ def batches(config: DataConfig, seed: int = 0, converter: str = 'encoder_decoder
     return TrainingData.resolve(config, seed, converter).build().batches()
 
 
-def texts(batch: Mapping[str, np.ndarray], vocabulary: str | Vocabulary) -> list[dict[str, list[str]]]:
-    """Write the examples that share each row of a packed batch as text, by side: {'inputs': [...], 'targets': [...]}."""
-    loaded = vocabularies.load(vocabulary)
+def texts(
+    batch: Mapping[str, np.ndarray], vocabulary: str | Vocabulary, data_dir: str | None = None
+) -> list[dict[str, list[str]]]:
+    """Write the examples that share each row of a packed batch as text, by side: {'inputs': [...], 'targets': [...]}.
+
+    Args:
+        batch: what `batches` yields.
+        vocabulary: the vocabulary, or what `vocabularies.load` takes.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
+    """
+    loaded = vocabularies.load(vocabulary, data_dir)
     sides = {'inputs': ('encoder_input_tokens', 'encoder_segment_ids'), 'targets': ('decoder_target_tokens', 'decoder_segment_ids')}
     rows: list[dict[str, list[str]]] = []
     for row in range(len(batch['decoder_target_tokens'])):

@@ -24,6 +24,8 @@ def infer(
     vocabulary: str | None = None,
     lines_at_a_time: int = 512,
     model_changes: Mapping[str, Any] | None = None,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
 ) -> int:
     """Answer every line of a file and return how many there were.
 
@@ -39,6 +41,8 @@ def infer(
         temperature: above 0, samples instead.
         vocabulary: by default the one that the model was trained with.
         model_changes: fields of the model's config to replace, such as {'dtype': 'float32'}.
+        data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
+        cache_dir: the folder of the token cache, in which compiled programs are kept too; by default that of FLANLITE_CACHE_DIR.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
@@ -54,12 +58,12 @@ def infer(
         raise ValueError(f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input')
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
-    partitioning.keep_compiled(cache.cache_folder() / 'jax')
+    partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')
     answered = 0
     with opened(input, 'r') as source, opened(output, 'w') as sink:
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
-        model = load(checkpoint, vocabulary, **(model_changes or {}))
+        model = load(checkpoint, vocabulary, data_dir=data_dir, **(model_changes or {}))
         while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False) + '\n')

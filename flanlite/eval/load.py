@@ -178,6 +178,7 @@ def load(
     vocabulary: str | None = None,
     partitioner: Partitioner | None = None,
     config: ModelConfig | None = None,
+    data_dir: str | None = None,
     **config_changes: Any,
 ) -> Model:
     """Load a model to score, rank and generate with.
@@ -188,6 +189,7 @@ def load(
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with, where that is known.
         partitioner: the mesh; by default all devices.
         config: the model's; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated MLP is taken for T5 1.1's.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
@@ -195,4 +197,4 @@ def load(
     """
     run = parameters.load_run(path, config, **config_changes)
     name = vocabulary or run.vocabulary
-    return Model(run.config, run.params, vocabularies.load(name) if name else None, partitioner)
+    return Model(run.config, run.params, vocabularies.load(name, data_dir) if name else None, partitioner)

@@ -37,11 +37,11 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
     """Hold out one cluster at a time, tune on the rest, score everything on it, and report.
 
     What is done already is not done again; a run that was killed goes on. Results of several jobs with the same settings merge when they
-    lie in the same folder, which holds a run for each hold-out and tuned system, results.json, report.md, report.html and config.json.
+    lie in the same folder, which holds a run for each hold-out and tuned system, results.json, report.md, report.html and settings.json.
 
     Args:
         config: all that decides the sweep.
-        gin: the gin text that the settings were made from, where they were, to be kept beside `config.json`.
+        gin: the gin text that the settings were made from, where they were, to be kept beside `settings.json`.
 
     Raises:
         ValueError: an unknown collection or hold-out, a checkpoint that does not fit, or results of other settings or of an earlier

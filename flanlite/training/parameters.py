@@ -189,7 +189,13 @@ def save_params(
 
 
 def convert(
-    checkpoint: str, output: str, form: str = 'huggingface', *, vocabulary: str | None = None, config: ModelConfig | None = None
+    checkpoint: str,
+    output: str,
+    form: str = 'huggingface',
+    *,
+    vocabulary: str | None = None,
+    config: ModelConfig | None = None,
+    data_dir: str | None = None,
 ) -> None:
     """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in float32.
 
@@ -199,6 +205,7 @@ def convert(
         form: `huggingface` or `safetensors`.
         vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
         config: as for `load_run`.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: an unknown form, no checkpoint, or one that does not fit the config or the form.
@@ -219,7 +226,7 @@ def convert(
     found = {key: array.shape for key, array in arrays.items()}
     check_shapes(found, abstract_params(config), config, dataclasses.asdict(described), str(path))
     name = vocabulary or name
-    loaded = vocabularies.load(name) if name else None
+    loaded = vocabularies.load(name, data_dir) if name else None
     if form == 'huggingface':
         released.write_huggingface(output, config, arrays, loaded)
     else:

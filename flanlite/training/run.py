@@ -47,11 +47,11 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     SIGTERM and Ctrl-C let the step end, save, and leave: with exit status 143, or with `KeyboardInterrupt` (130 from the command line).
     What a killed run did after its last checkpoint is done again, with the same losses.
 
-    The run's folder holds `checkpoints/`, `metrics.jsonl`, TensorBoard events, `config.json` (these settings) and `manifest.json`.
+    The run's folder holds `checkpoints/`, `metrics.jsonl`, TensorBoard events, `settings.json` (these settings) and `manifest.json`.
 
     Args:
         config: all that decides the run.
-        gin: the gin text that the settings were made from, where they were, to be kept beside `config.json`.
+        gin: the gin text that the settings were made from, where they were, to be kept beside `settings.json`.
 
     Raises:
         ValueError: a setting that cannot work, before anything expensive.
