@@ -1,17 +1,20 @@
-"""Packages `flanlite/`, and with it `mixtures/` as `flanlite.mixtures` and `gin/` as package data."""
+"""Packages `flanlite/`, with `mixtures/` as `flanlite.mixtures` and `gin/` as package data."""
 
 import pathlib
+import re
 
 import setuptools
 
 ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r"'(.+)'", (ROOT / 'flanlite/version.py').read_text(encoding='utf-8'))[1]
 FLANLITE = setuptools.find_packages(include=['flanlite', 'flanlite.*'])
-MIXTURES = ['flanlite.mixtures'] + ['flanlite.mixtures.' + name for name in setuptools.find_packages('mixtures')]
+COLLECTIONS = setuptools.find_packages('mixtures')
+MIXTURES = ['flanlite.mixtures'] + ['flanlite.mixtures.' + name for name in COLLECTIONS]
 
 setuptools.setup(
     name='flanlite',
-    version='0.1.0',
-    description='Instruction tuning in the style of FLAN, in JAX: templates to a leave-one-cluster-out report.',
+    version=VERSION,
+    description='Instruction tuning in the style of FLAN in JAX: templates to a report of held-out clusters.',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
@@ -26,6 +29,7 @@ setuptools.setup(
     },
     entry_points={'console_scripts': ['flanlite = flanlite.cli.main:main']},
     install_requires=[
+        'argcomplete>=3.5,<4',
         'array-record>=0.8.1,<0.9',
         'cloudpickle>=3.1,<4',
         'filelock>=4,<5',
@@ -55,7 +59,8 @@ setuptools.setup(
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         't0': ['pyyaml>=6,<7'],
         'wandb': ['wandb>=0.31,<0.32'],
-        'beam': ['apache-beam>=2.70,<3', 'sentencepiece<0.2.3'],  # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7
+        # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7.
+        'beam': ['apache-beam>=2.70,<3', 'sentencepiece<0.2.3'],
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [

@@ -1,10 +1,12 @@
-"""Measure the input pipeline: open cached tasks, mix, pack and batch them; SeqIO's own pipeline beside it, on the same examples.
+"""Measure the input pipeline: open cached tasks, mix, pack and batch them; SeqIO's own pipeline beside it, on
+the same examples.
 
     python benchmarks/input.py --tasks=600 --seconds=20 --lengths=1024,256
 
-Each pipeline runs in a process of its own. SeqIO reads its own offline cache (token ids in TFRecords), mixes the same tasks at the same
-rates and packs with EncDecFeatureConverter(pack=True). It needs a graph a task, so it is given `--seqio_tasks` of them, and flanlite
-reads as few once more. Where other work shares the machine, CPU time says more than examples a second.
+Each pipeline runs in a process of its own. SeqIO reads its own offline cache (token ids in TFRecords), mixes
+the same tasks at the same rates and packs with EncDecFeatureConverter(pack=True). It needs a graph a task, so
+it is given `--seqio_tasks` of them, and flanlite reads as few once more. Where other work shares the machine,
+CPU time says more than examples a second.
 """
 
 import argparse
@@ -24,9 +26,13 @@ from flanlite.data.tokens import example
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--tasks', type=int, default=600, help='cached tasks')
-    parser.add_argument('--seqio_tasks', type=int, default=20, help='how many of them SeqIO gets; 0 leaves it out')
+    parser.add_argument(
+        '--seqio_tasks', type=int, default=20, help='how many of them SeqIO gets; 0 leaves it out'
+    )
     parser.add_argument('--examples', type=int, default=500, help='examples a task')
     parser.add_argument('--seconds', type=float, default=20.0, help='how long to read')
     parser.add_argument('--lengths', default='1024,256', help='inputs,targets')
@@ -58,17 +64,24 @@ def make(options):
             write_split(folder, synthetic(rng, options.examples))
         if number < options.seqio_tasks and not (root / 'seqio' / folder.name).exists():
             write_seqio(root / 'seqio' / folder.name, folder)
-    print(f'made {options.tasks} tasks of {options.examples} examples in {time.time() - started:.1f} s', flush=True)
+    print(
+        f'made {options.tasks} tasks of {options.examples} examples in {time.time() - started:.1f} s',
+        flush=True,
+    )
 
 
 def peak_gibibytes():
-    """Read the most memory that this process has had so far; `getrusage` would count what its parent had when it was forked, too."""
+    """Read the most memory that this process has had so far; `getrusage` would count what its parent had when
+    it was forked, too.
+    """
     status = pathlib.Path('/proc/self/status').read_text(encoding='utf-8')
     return int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) / 2**20
 
 
 def synthetic(rng, count):
-    """Draw a task's examples: lengths log-normal around the task's own means, which spread as an instruction mixture's do."""
+    """Draw a task's examples: lengths log-normal around the task's own means, which spread as an instruction
+    mixture's do.
+    """
     mean_inputs = rng.lognormal(np.log(130), 0.7)
     mean_targets = rng.lognormal(np.log(8), 0.9)
     lengths = rng.lognormal(np.log([mean_inputs, mean_targets]), [0.4, 0.3], (count, 2))
@@ -89,9 +102,14 @@ def write_split(folder, examples):
     for row, (inputs, targets) in enumerate(examples):
         writer.write(cached_split.encode_example(example.Example(inputs, targets, row, row % 10)))
     writer.close()
-    np.save(folder / cached_split.LENGTHS, np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16))
+    np.save(
+        folder / cached_split.LENGTHS,
+        np.array([[len(inputs), len(targets)] for inputs, targets in examples], np.uint16),
+    )
     shards = [{'file': 'shard.array_record', 'num_examples': len(examples)}]
-    (folder / cached_split.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+    (folder / cached_split.MANIFEST).write_text(
+        json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards})
+    )
 
 
 def write_seqio(folder, split_folder):
@@ -111,7 +129,11 @@ def write_seqio(folder, split_folder):
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
             count += 1
     described = {'shape': [None], 'dtype': 'int32'}
-    info = {'seqio_version': '0.0.20', 'num_shards': 1, 'features': {'inputs': described, 'targets': described}}
+    info = {
+        'seqio_version': '0.0.20',
+        'num_shards': 1,
+        'features': {'inputs': described, 'targets': described},
+    }
     (folder / 'info.train.json').write_text(json.dumps(info))
     (folder / 'stats.train.json').write_text(json.dumps({'examples': count}))
     (folder / 'COMPLETED').touch()
@@ -137,11 +159,14 @@ def measure_flanlite(options):
     folders = sorted((pathlib.Path(options.work_dir) / 'flanlite').iterdir())[: options.tasks]
     splits = [cached_split.CachedSplit(folder) for folder in folders]
     rates = [float(len(split)) for split in splits]
-    iterator = batches.train_iterator(splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0)
+    iterator = batches.train_iterator(
+        splits, rates, feature_lengths=lengths, batch_size=options.batch_size, seed=0
+    )
     figures = read(iterator, options, imported)
     now, better = batches.hint_shape(splits, rates, lengths)
     hint = (
-        f'{lengths["inputs"]}/{better.targets} would fill {better.encoder_fill:.3f} and {better.decoder_fill:.3f}, '
+        f'{lengths["inputs"]}/{better.targets} would fill {better.encoder_fill:.3f} and '
+        f'{better.decoder_fill:.3f}, '
         f'and cut {better.cut:.1%} of the targets where {lengths["targets"]} cuts {now.cut:.1%}'
     )
     return figures | {'tasks': len(splits), 'imports': imported - started, 'hint': hint}
@@ -160,13 +185,23 @@ def measure_seqio(options):
     seqio.add_global_cache_dirs([str(cache)])
     names = sorted(folder.name for folder in cache.iterdir())[: options.tasks]
     for name in names:
-        source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',))
-        seqio.TaskRegistry.add(name, source=source, preprocessors=[seqio.CacheDatasetPlaceholder()], output_features=features)
+        source = seqio.FunctionDataSource(
+            lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',)
+        )
+        seqio.TaskRegistry.add(
+            name, source=source, preprocessors=[seqio.CacheDatasetPlaceholder()], output_features=features
+        )
     seqio.MixtureRegistry.add('all', [(name, options.examples) for name in names])
     dataset = seqio.get_dataset(
-        'all', split_lengths(options), dataset_split='train', shuffle=True, use_cached=True, seed=0, num_epochs=None,
+        'all',
+        split_lengths(options),
+        dataset_split='train',
+        shuffle=True,
+        use_cached=True,
+        seed=0,
+        num_epochs=None,
         feature_converter=seqio.EncDecFeatureConverter(pack=True),
-    )  # fmt: skip
+    )
     batches = iter(dataset.batch(options.batch_size, drop_remainder=True).prefetch(2).as_numpy_iterator())
     return read(batches, options, imported) | {'tasks': len(names), 'imports': imported - started}
 
@@ -202,17 +237,30 @@ PIPELINES = {'flanlite': measure_flanlite, 'seqio': measure_seqio}
 
 
 def show(results, options):
-    print(f'{options.lengths} tokens, batches of {options.batch_size} rows, {os.cpu_count()} cores, {options.seconds:g} s of reading')
+    print(
+        f'{options.lengths} tokens, batches of {options.batch_size} rows, {os.cpu_count()} cores, '
+        f'{options.seconds:g} s of reading'
+    )
     heads = ('tasks', 'imports s', 'first batch s', 'GiB until it', 'peak RSS GiB')
     heads += ('examples/s', 'CPU us/example', 'encoder fill', 'decoder fill')
     print(f'{"":10}' + ''.join(f'{head:>15}' for head in heads))
     for name, found in results:
-        cells = [f'{found["tasks"]}'] + [f'{found[name]:.2f}' for name in ('imports', 'first', 'opened', 'rss')]
-        cells += [f'{found["rate"]:,.0f}', f'{1e6 * found["cpu"]:.0f}', f'{found["encoder"]:.4f}', f'{found["decoder"]:.4f}']
+        cells = [f'{found["tasks"]}'] + [
+            f'{found[name]:.2f}' for name in ('imports', 'first', 'opened', 'rss')
+        ]
+        cells += [
+            f'{found["rate"]:,.0f}',
+            f'{1e6 * found["cpu"]:.0f}',
+            f'{found["encoder"]:.4f}',
+            f'{found["decoder"]:.4f}',
+        ]
         print(f'{name:10}' + ''.join(f'{cell:>15}' for cell in cells))
     print(f'a better shape for the {options.tasks} tasks: {results[0][1]["hint"]}')
     if options.seqio_tasks:
-        print("SeqIO's time to the first batch and its memory grow with the number of tasks: give it more with --seqio_tasks")
+        print(
+            "SeqIO's time to the first batch and its memory grow with the number of tasks: give it more with "
+            '--seqio_tasks'
+        )
 
 
 if __name__ == '__main__':

@@ -1,16 +1,19 @@
-"""Measure training: start-up to the first step, step time, tokens/s, MFU, peak memory, saving and restoring; T5X's own beside them.
+"""Measure training: start-up to the first step, step time, tokens/s, MFU, peak memory, saving and restoring;
+T5X's own beside them.
 
     python benchmarks/train_step.py
     python benchmarks/train_step.py --sizes=tiny --t5x_dir=PATH --t5x_python=PATH
 
-Rows of 256 and 64 tokens, 8 of them packed a step, dropout 0.1, float32, a vocabulary of 32,128, Adafactor. Each line is of runs of the
-whole trainer, `flanlite train` and T5X's train.py, in processes of their own, on the same tokens from either's cache. Start-up counts from
-before the interpreter starts to the end of the first step, with and without compiled programs in JAX's cache, which T5X is given too.
-Step times are of windows in which the two take turns, so that what else the machine does falls on both; where that is much, CPU seconds and
-the ratios say more than seconds. Tokens/s counts all places in the rows, padding too.
+Rows of 256 and 64 tokens, 8 of them packed a step, dropout 0.1, float32, a vocabulary of 32,128, Adafactor.
+Each line is of runs of the whole trainer, `flanlite train` and T5X's train.py, in processes of their own, on
+the same tokens from either's cache. Start-up counts from before the interpreter starts to the end of the
+first step, with and without compiled programs in JAX's cache, which T5X is given too. Step times are of
+windows in which the two take turns, so that what else the machine does falls on both; where that is much, CPU
+seconds and the ratios say more than seconds. Tokens/s counts all places in the rows, padding too.
 
-T5X is not on PyPI: `git clone https://github.com/google-research/t5x`, and, in a virtual environment of its own, what its setup.py names,
-without airio and jestimator, for which there are stand-ins here, and with tensorboard.
+T5X is not on PyPI: `git clone https://github.com/google-research/t5x`, and, in a virtual environment of its
+own, what its setup.py names, without airio and jestimator, for which there are stand-ins here, and with
+tensorboard.
 """
 
 import argparse
@@ -30,22 +33,47 @@ BATCH_SIZE, LENGTHS = 8, {'inputs': 256, 'targets': 64}
 TOKENS = BATCH_SIZE * sum(LENGTHS.values())
 DATA_SET = 'pocket_reviews'
 SIZES = {
-    'tiny': {'emb_dim': 64, 'num_heads': 4, 'num_encoder_layers': 4, 'num_decoder_layers': 4, 'head_dim': 16, 'mlp_dim': 128},
-    'small': {'emb_dim': 512, 'num_heads': 6, 'num_encoder_layers': 8, 'num_decoder_layers': 8, 'head_dim': 64, 'mlp_dim': 1024},
+    'tiny': {
+        'emb_dim': 64,
+        'num_heads': 4,
+        'num_encoder_layers': 4,
+        'num_decoder_layers': 4,
+        'head_dim': 16,
+        'mlp_dim': 128,
+    },
+    'small': {
+        'emb_dim': 512,
+        'num_heads': 6,
+        'num_encoder_layers': 8,
+        'num_decoder_layers': 8,
+        'head_dim': 64,
+        'mlp_dim': 1024,
+    },
 }
-CHECKPOINTS = {'save': 'save, s', 'save_cpu': '  CPU seconds of it', 'restore': 'restore, s', 'restore_cpu': '  CPU seconds of it'}
+CHECKPOINTS = {
+    'save': 'save, s',
+    'save_cpu': '  CPU seconds of it',
+    'restore': 'restore, s',
+    'restore_cpu': '  CPU seconds of it',
+}
 MARK = '@'  # begins the lines in which a run tells its figures
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument('--sizes', default='tiny,small', help='with commas')
     parser.add_argument('--windows', type=int, default=6, help='how often the step is timed')
     parser.add_argument('--steps', type=int, default=4, help='steps of a window')
-    parser.add_argument('--starts', type=int, default=2, help='how often a warm start is timed, and saving and restoring')
+    parser.add_argument(
+        '--starts', type=int, default=2, help='how often a warm start is timed, and saving and restoring'
+    )
     parser.add_argument('--t5x_dir', help="a checkout of T5X; without it, T5X's figures are left out")
     parser.add_argument('--t5x_python', default=sys.executable, help='the Python that has what T5X needs')
-    parser.add_argument('--work_dir', help='where caches and checkpoints are written; by default a temporary folder')
+    parser.add_argument(
+        '--work_dir', help='where caches and checkpoints are written; by default a temporary folder'
+    )
     parser.add_argument('--child', choices=('make', 'flanlite'), help=argparse.SUPPRESS)
     options, rest = parser.parse_known_args()
     if options.child:
@@ -54,14 +82,24 @@ def main():
     if rest:
         parser.error(f'no such flags: {" ".join(rest)}')
     if unknown := set(options.sizes.split(',')) - set(SIZES):
-        parser.error(f'--sizes={options.sizes}: no size {unknown.pop()!r}; expected {", ".join(SIZES)}, with commas')
+        parser.error(
+            f'--sizes={options.sizes}: no size {unknown.pop()!r}; expected {", ".join(SIZES)}, with commas'
+        )
     if options.t5x_dir and not pathlib.Path(options.t5x_dir, 't5x', 'train.py').is_file():
-        parser.error(f'--t5x_dir={options.t5x_dir} has no t5x/train.py; expected a checkout of github.com/google-research/t5x')
+        parser.error(
+            f'--t5x_dir={options.t5x_dir} has no t5x/train.py; expected a checkout of '
+            'github.com/google-research/t5x'
+        )
     with contextlib.ExitStack() as stack:
         options.work_dir = options.work_dir or stack.enter_context(tempfile.TemporaryDirectory())
         systems = [Flanlite(options)] + ([T5X(options)] if options.t5x_dir else [])
-        subprocess.run([sys.executable, __file__, '--child=make', *given(options)], check=True, env=environment(options))
-        print(f'{BATCH_SIZE} rows of {LENGTHS["inputs"]}/{LENGTHS["targets"]}, dropout 0.1, float32, Adafactor; {os.cpu_count()} cores')
+        subprocess.run(
+            [sys.executable, __file__, '--child=make', *given(options)], check=True, env=environment(options)
+        )
+        print(
+            f'{BATCH_SIZE} rows of {LENGTHS["inputs"]}/{LENGTHS["targets"]}, dropout 0.1, float32, '
+            f'Adafactor; {os.cpu_count()} cores'
+        )
         for size in options.sizes.split(','):
             show(size, {system.name: figures for system, figures in measure(systems, size, options).items()})
     if not options.t5x_dir:
@@ -69,11 +107,17 @@ def main():
 
 
 def given(options):
-    return [f'--{key}={value}' for key, value in vars(options).items() if key != 'child' and value is not None]
+    return [
+        f'--{key}={value}' for key, value in vars(options).items() if key != 'child' and value is not None
+    ]
 
 
 def environment(options):
-    return os.environ | {'FLANLITE_CACHE_DIR': f'{options.work_dir}/flanlite', 'TF_CPP_MIN_LOG_LEVEL': '3', 'PYTHONUNBUFFERED': '1'}
+    return os.environ | {
+        'FLANLITE_CACHE_DIR': f'{options.work_dir}/flanlite',
+        'TF_CPP_MIN_LOG_LEVEL': '3',
+        'PYTHONUNBUFFERED': '1',
+    }
 
 
 class Flanlite:
@@ -86,12 +130,20 @@ class Flanlite:
 
     def start(self, size, model_dir, steps, saves=False):
         config = SIZES[size] | {'dtype': 'float32', 'remat_policy': 'none'}
-        macros = {'TRAIN_STEPS': steps, 'BATCH_SIZE': BATCH_SIZE, 'TASK_FEATURE_LENGTHS': LENGTHS, 'DROPOUT_RATE': 0.1}
+        macros = {
+            'TRAIN_STEPS': steps,
+            'BATCH_SIZE': BATCH_SIZE,
+            'TASK_FEATURE_LENGTHS': LENGTHS,
+            'DROPOUT_RATE': 0.1,
+        }
         bindings = [f'--gin.{name}={value!r}' for name, value in macros.items()]
         bindings += [f'--gin.T5Config.{name}={value!r}' for name, value in config.items()]
         files = [f'--gin_file=gin/{name}.gin' for name in ('models/base', 'train')]
         command = [sys.executable, __file__, '--child=flanlite', *given(self.options)]
-        return Run([*command, 'train', *files, f'--mixture={DATA_SET}', f'--model_dir={model_dir}', *bindings], environment(self.options))
+        return Run(
+            [*command, 'train', *files, f'--mixture={DATA_SET}', f'--model_dir={model_dir}', *bindings],
+            environment(self.options),
+        )
 
 
 class T5X:
@@ -103,15 +155,31 @@ class T5X:
         self.options, self.compiled = options, pathlib.Path(options.work_dir, 't5x_compiled')
 
     def start(self, size, model_dir, steps, saves=False):
-        settings = {'size': SIZES[size], 'steps': steps, 'window': self.options.steps, 'saves': saves, 'model_dir': str(model_dir)}
-        settings |= {'t5x_dir': self.options.t5x_dir, 'cache': f'{self.options.work_dir}/seqio', 'lengths': LENGTHS, 'rows': BATCH_SIZE}
+        settings = {
+            'size': SIZES[size],
+            'steps': steps,
+            'window': self.options.steps,
+            'saves': saves,
+            'model_dir': str(model_dir),
+        }
+        settings |= {
+            't5x_dir': self.options.t5x_dir,
+            'cache': f'{self.options.work_dir}/seqio',
+            'lengths': LENGTHS,
+            'rows': BATCH_SIZE,
+        }
         script = pathlib.Path(__file__).with_name('train_step_t5x.py')
         compiled = {'JAX_COMPILATION_CACHE_DIR': str(self.compiled)}
-        return Run([self.options.t5x_python, script, json.dumps(settings | {'task': DATA_SET})], environment(self.options) | compiled)
+        return Run(
+            [self.options.t5x_python, script, json.dumps(settings | {'task': DATA_SET})],
+            environment(self.options) | compiled,
+        )
 
 
 class Run:
-    """A training run in a process of its own that tells its figures, and waits for a word after its first step and each window of them."""
+    """A training run in a process of its own that tells its figures, and waits for a word after its first
+    step and each window of them.
+    """
 
     def __init__(self, command, env):
         self.began = time.time()
@@ -154,13 +222,18 @@ class Run:
         self.process.returncode = os.waitstatus_to_exitcode(status)
         if self.process.returncode:
             self.errors.seek(0)
-            sys.exit(f'{self.errors.read()[-5_000:]}\nended with status {self.process.returncode}: {" ".join(self.process.args)}')
+            sys.exit(
+                f'{self.errors.read()[-5_000:]}\nended with status {self.process.returncode}: '
+                f'{" ".join(self.process.args)}'
+            )
         return self.figures | {'rss': used.ru_maxrss / 1024}
 
 
 def measure(systems, size, options):
     """Measure one size; the systems take turns in everything."""
-    found = {system: {'cold': [], 'warm': [], 'warm CPU': [], 'step': [], 'step CPU': []} for system in systems}
+    found = {
+        system: {'cold': [], 'warm': [], 'warm CPU': [], 'step': [], 'step CPU': []} for system in systems
+    }
     for turn in range(1 + options.starts):
         for system in systems:
             if not turn:
@@ -172,7 +245,10 @@ def measure(systems, size, options):
                 if turn:
                     found[system]['warm CPU'].append(ended['first_cpu'])
     with contextlib.ExitStack() as stack:
-        folders = {system: stack.enter_context(tempfile.TemporaryDirectory(dir=options.work_dir)) for system in systems}
+        folders = {
+            system: stack.enter_context(tempfile.TemporaryDirectory(dir=options.work_dir))
+            for system in systems
+        }
         steps = 1 + options.windows * options.steps
         runs = {}
         for system in systems:
@@ -197,18 +273,32 @@ def measure(systems, size, options):
 
 def show(size, found):
     """Print the figures of one size, and their ratio where there are two systems."""
-    print(f'\n{size:26}' + ''.join(f'{name:>24}' for name in found) + (f'{"ratio":>10}' if len(found) > 1 else ''))
+    print(
+        f'\n{size:26}'
+        + ''.join(f'{name:>24}' for name in found)
+        + (f'{"ratio":>10}' if len(found) > 1 else '')
+    )
 
     def spread(values, form):
-        return '/'.join(form.format(value) for value in sorted({min(values), statistics.median(values), max(values)}))
+        return '/'.join(
+            form.format(value) for value in sorted({min(values), statistics.median(values), max(values)})
+        )
 
     def line(name, values, form='{:.2f}'):
         cells = [f'{spread(each, form):>24}' for each in values]
-        ratio = [f'{statistics.median(values[0]) / statistics.median(values[1]):>10.2f}'] if len(values) > 1 else []
+        ratio = (
+            [f'{statistics.median(values[0]) / statistics.median(values[1]):>10.2f}']
+            if len(values) > 1
+            else []
+        )
         print(f'{name:26}' + ''.join(cells + ratio))
 
     figures = list(found.values())
-    for name, key in (('cold start to 1st step, s', 'cold'), ('warm start to 1st step, s', 'warm'), ('  CPU seconds of it', 'warm CPU')):
+    for name, key in (
+        ('cold start to 1st step, s', 'cold'),
+        ('warm start to 1st step, s', 'warm'),
+        ('  CPU seconds of it', 'warm CPU'),
+    ):
         line(name, [each[key] for each in figures])
     line('step, s', [each['step'] for each in figures], '{:.3f}')
     line('  CPU seconds of it', [each['step CPU'] for each in figures], '{:.3f}')
@@ -253,13 +343,18 @@ def train(options, arguments):
     def compiled(config, optimizer, settings, partitioner):
         computed = flops.train_step_flops(config, BATCH_SIZE, *LENGTHS.values())
         device = partitioner.mesh.devices.flat[0].device_kind
-        tell(flops=computed, device=device, ideal=flops.ideal_seconds(computed, device, partitioner.mesh.size))
-        return Turns(options.steps).wrap(jit_train_step(config, optimizer, settings, partitioner), jax.block_until_ready)
+        tell(
+            flops=computed, device=device, ideal=flops.ideal_seconds(computed, device, partitioner.mesh.size)
+        )
+        return Turns(options.steps).wrap(
+            jit_train_step(config, optimizer, settings, partitioner), jax.block_until_ready
+        )
 
     jit_train_step = run.jit_train_step
     run.jit_train_step = compiled
     reading, saving = Clock('restore'), Clock('save')
-    checkpoints.Checkpoints.__init__ = reading.wrap(checkpoints.Checkpoints.__init__)  # which T5X's time has in it, too
+    # Which T5X's time has in it, too.
+    checkpoints.Checkpoints.__init__ = reading.wrap(checkpoints.Checkpoints.__init__)
     checkpoints.Checkpoints.restore = reading.wrap(checkpoints.Checkpoints.restore, jax.block_until_ready)
     checkpoints.Checkpoints.save = saving.wrap(checkpoints.Checkpoints.save)
     checkpoints.Checkpoints.wait = saving.wrap(checkpoints.Checkpoints.wait)
@@ -267,7 +362,9 @@ def train(options, arguments):
 
 
 class Clock:
-    """Adds up the seconds of the functions that it wraps, and of CPUs in them, from the last call of one that `restarts` it."""
+    """Adds up the seconds of the functions that it wraps, and of CPUs in them, from the last call of one that
+    `restarts` it.
+    """
 
     def __init__(self, name):
         self.name, self.seconds, self.cpu = name, 0.0, 0.0
@@ -287,7 +384,9 @@ class Clock:
 
 
 class Turns:
-    """Tells when the first step and then each window of them is done, and goes on, or saves, when the parent process says so."""
+    """Tells when the first step and then each window of them is done, and goes on, or saves, when the parent
+    process says so.
+    """
 
     def __init__(self, window):
         self.window, self.done = window, 0

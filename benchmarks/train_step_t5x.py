@@ -1,4 +1,6 @@
-"""Run T5X's own train.py for `train_step.py`, which starts this with its settings as JSON, and tell how long its parts take."""
+"""Run T5X's own train.py for `train_step.py`, which starts this with its settings as JSON, and tell how long
+its parts take.
+"""
 
 import json
 import pathlib
@@ -38,7 +40,11 @@ def main():
     stand_in('airio', 'airio.core', 'jestimator', 'jestimator.amos', 'jestimator.amos_helper')
     register(settings)
     measure(settings['window'])
-    macros = {'TRAIN_STEPS': settings['steps'], 'BATCH_SIZE': settings['rows'], 'MODEL_DIR': settings['model_dir']}
+    macros = {
+        'TRAIN_STEPS': settings['steps'],
+        'BATCH_SIZE': settings['rows'],
+        'MODEL_DIR': settings['model_dir'],
+    }
     macros |= {'MIXTURE_OR_TASK_NAME': settings['task'], 'TASK_FEATURE_LENGTHS': settings['lengths']}
     lines = [f'{name} = {value!r}' for name, value in macros.items()]
     lines += [f'network.T5Config.{name} = {value!r}' for name, value in settings['size'].items()]
@@ -52,7 +58,9 @@ def main():
 
 
 def stand_in(*names):
-    """Stand in for packages that T5X imports, has no use for here, and cannot get from PyPI: any name in them is an empty class."""
+    """Stand in for packages that T5X imports, has no use for here, and cannot get from PyPI: any name in them
+    is an empty class.
+    """
     for name in names:
         module = types.ModuleType(name)
         module.__path__ = []
@@ -75,8 +83,15 @@ def register(settings):
     vocabulary = seqio.PassThroughVocabulary(32_128, eos_id=1)
     features = {name: seqio.Feature(vocabulary, add_eos=False) for name in settings['lengths']}
     seqio.add_global_cache_dirs([settings['cache']])
-    source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',))
-    seqio.TaskRegistry.add(settings['task'], source=source, preprocessors=[seqio.CacheDatasetPlaceholder()], output_features=features)
+    source = seqio.FunctionDataSource(
+        lambda split, shuffle_files, seed=None: tf.data.Dataset.range(0), splits=('train',)
+    )
+    seqio.TaskRegistry.add(
+        settings['task'],
+        source=source,
+        preprocessors=[seqio.CacheDatasetPlaceholder()],
+        output_features=features,
+    )
 
 
 def measure(window):
@@ -102,7 +117,9 @@ def measure(window):
         return future
 
     trainer.Trainer.train = in_windows
-    utils.create_checkpoint_manager_and_restore = Clock('restore').wrap(utils.create_checkpoint_manager_and_restore)
+    utils.create_checkpoint_manager_and_restore = Clock('restore').wrap(
+        utils.create_checkpoint_manager_and_restore
+    )
     manager, saving = checkpoints.OrbaxCheckpointManagerInterface, Clock('save')
     manager.save = saving.wrap(manager.save, restarts=True)
     manager.wait_until_finished = saving.wrap(manager.wait_until_finished)

@@ -1,28 +1,31 @@
-"""Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned T5 loop and leave-one-cluster-out evaluation.
+"""Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned T5 loop and
+leave-one-cluster-out evaluation.
 
 Define a data set, and look at it:
 
-    DatasetSpec, Template, Splits, Collection, register     a data set in one place, and its collection
-    JsonLines, Tfds, HuggingFace, InMemory                  where its rows come from
-    examples, batches, texts                                rendered examples, packed batches, and the texts in these
+    DatasetSpec, Template, Splits        a data set in one place
+    Collection, register                 the data sets that belong together, made known by name
+    JsonLines, Tfds, HuggingFace, InMemory  where rows come from
+    examples, batches, texts             rendered examples, packed batches, and the texts in these
 
 Train:
 
-    train(TrainConfig(...))                                 all that decides a run is one value, which prints, compares and saves
-    DataConfig, MixtureConfig, Shots                        what it trains on
-    T5Config, DecoderOnlyConfig                             the model
-    Adafactor, AdamW, LinearSchedule, ...                   the optimizer and its learning rate
-    StepConfig, MeshConfig, CheckpointConfig, RecordsConfig loss, devices, checkpoints, records
-    from_gin('gin/runs/pocket_train.gin')                   the same values from gin files
+    train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
+    DataConfig, MixtureConfig, Shots     what it trains on
+    T5Config, DecoderOnlyConfig          the model
+    Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
+    StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
+    CheckpointConfig, RecordsConfig      what is saved and written down
+    from_gin('gin/runs/pocket_train.gin')   the same values from gin files
 
 Evaluate:
 
-    evaluate(...)                                           a checkpoint on a mixture, or a model on a list of examples
-    loco(SweepConfig(...))                                  leave one cluster out: tune, score, compare, report
-    load('runs/pocket_train')                               a model to rank, score and generate with
+    evaluate(...)                        a checkpoint on a mixture, or a model on a list of examples
+    loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
+    load('runs/pocket_train')            a model to rank, score and generate with
 
-`pandas.DataFrame(result.rows())` makes a table of any result. The command line does the same from gin files: `flanlite --help`.
-docs/python.md walks through all of it.
+`pandas.DataFrame(result.rows())` makes a table of any result. The command line does the same from gin files:
+`flanlite --help`. docs/python.md walks through all of it.
 """
 
 import importlib
@@ -30,7 +33,9 @@ from typing import TYPE_CHECKING, Any
 
 from flanlite.version import __version__ as __version__
 
-if TYPE_CHECKING:  # type checkers and editors read these; at run time a name is imported when it is first asked for
+if (
+    TYPE_CHECKING
+):  # type checkers and editors read these; at run time a name is imported when it is first asked for
     from flanlite.api import evaluate, from_gin
     from flanlite.data.config import DataConfig
     from flanlite.data.mixing.mixtures import MixtureConfig
@@ -52,11 +57,18 @@ if TYPE_CHECKING:  # type checkers and editors read these; at run time a name is
     from flanlite.training.config import RecordsConfig, TrainConfig
     from flanlite.training.optimizers import Adafactor, AdamW, Optimizer
     from flanlite.training.run import train
-    from flanlite.training.schedules import ConstantSchedule, CosineSchedule, FactorSchedule, LinearSchedule, RsqrtSchedule
+    from flanlite.training.schedules import (
+        ConstantSchedule,
+        CosineSchedule,
+        FactorSchedule,
+        LinearSchedule,
+        RsqrtSchedule,
+    )
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-# Where each public name is, which keeps `import flanlite` from importing JAX. A test holds it equal to the imports above.
+# Where each public name is, which keeps `import flanlite` from importing JAX. A test holds it equal to the
+# imports above.
 HOMES = {
     name: module
     for module, names in {
@@ -81,7 +93,13 @@ HOMES = {
         'training.config': ('RecordsConfig', 'TrainConfig'),
         'training.optimizers': ('AdamW', 'Adafactor', 'Optimizer'),
         'training.run': ('train',),
-        'training.schedules': ('ConstantSchedule', 'CosineSchedule', 'FactorSchedule', 'LinearSchedule', 'RsqrtSchedule'),
+        'training.schedules': (
+            'ConstantSchedule',
+            'CosineSchedule',
+            'FactorSchedule',
+            'LinearSchedule',
+            'RsqrtSchedule',
+        ),
         'training.step': ('StepConfig',),
         'training.weights_biases': ('WandbConfig',),
     }.items()
@@ -94,7 +112,9 @@ def __getattr__(name: str) -> Any:
     if name not in HOMES:
         from flanlite.config import closest
 
-        raise AttributeError(f'flanlite has no {name!r}; {closest(name, HOMES)}help(flanlite) lists what it has')
+        raise AttributeError(
+            f'flanlite has no {name!r}; {closest(name, HOMES)}help(flanlite) lists what it has'
+        )
     return getattr(importlib.import_module(f'flanlite.{HOMES[name]}'), name)
 
 

@@ -9,21 +9,24 @@ from flanlite.eval.load import Model
 from flanlite.report.results import Result
 
 
-def evaluate(model: EvalConfig | Model | str, data: str | Sequence[Mapping[str, Any]] | None = None, **settings: Any) -> Result:
+def evaluate(
+    model: EvalConfig | Model | str, data: str | Sequence[Mapping[str, Any]] | None = None, **settings: Any
+) -> Result:
     """Score a checkpoint on a mixture, or a loaded model on examples of your own.
 
         flanlite.evaluate(flanlite.EvalConfig('runs/pocket_train', 'pocket', max_rows=20))
-        flanlite.evaluate('runs/pocket_train', 'pocket', max_rows=20)
-        flanlite.evaluate(model, [{'inputs': 'Good or bad? The soup was awful.', 'options': ['good', 'bad'], 'answers': ['bad']}])
+        flanlite.evaluate('runs/pocket_train', 'pocket', max_rows=20) flanlite.evaluate(model, [{'inputs':
+        'Good or bad? The soup was awful.', 'options': ['good', 'bad'], 'answers': ['bad']}])
 
     Args:
         model: all settings of an evaluation; or the path of a checkpoint; or what `flanlite.load` returned.
         data: a mixture's name for a checkpoint, a list of examples for either.
-        **settings: fields of `EvalConfig` for a mixture; `metric`, `name` and `scoring` for examples: see `evaluate_examples`.
+        **settings: fields of `EvalConfig` for a mixture; `metric`, `name` and `scoring` for examples: see
+            `evaluate_examples`.
 
     Returns:
-        Scores with intervals, per task and template; `pandas.DataFrame(result.rows())` is a table of them. An evaluation on a mixture also
-        writes results.json, report.md and report.html.
+        Scores with intervals, per task and template; `pandas.DataFrame(result.rows())` is a table of them. An
+        evaluation on a mixture also writes results.json, report.md and report.html.
 
     Raises:
         ValueError: what cannot be found, read or scored.
@@ -31,11 +34,16 @@ def evaluate(model: EvalConfig | Model | str, data: str | Sequence[Mapping[str, 
     if isinstance(model, EvalConfig):
         return evaluation.evaluate(model.replace(**settings) if settings else model)
     if data is None:
-        raise ValueError('got a model and nothing to score it on; expected the name of a mixture, or a list of examples')
+        raise ValueError(
+            'got a model and nothing to score it on; expected the name of a mixture, or a list of examples'
+        )
     if isinstance(model, str) and isinstance(data, str):
         return evaluation.evaluate(EvalConfig(model, data, **settings))
     if isinstance(data, str):
-        raise ValueError(f'got a loaded model and the mixture {data!r}; expected the path of its checkpoint, so that results lie beside it')
+        raise ValueError(
+            f'got a loaded model and the mixture {data!r}; expected the path of its checkpoint, so that '
+            'results lie beside it'
+        )
     if isinstance(model, str):
         from flanlite.eval.load import load
 
@@ -52,7 +60,8 @@ def from_gin(*gin_files: str, what: str = 'train', **bindings: Any) -> Any:
 
     Args:
         *gin_files: paths, or names of flanlite's own; later ones override earlier ones.
-        what: `train` for a TrainConfig, `loco` for a SweepConfig, or the name of a macro or class of settings.
+        what: `train` for a TrainConfig, `loco` for a SweepConfig, or the name of a macro or class of
+            settings.
         **bindings: macros by name; parameters in a dictionary: `**{'StepConfig.microbatches': 2}`.
 
     Raises:

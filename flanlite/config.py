@@ -1,12 +1,14 @@
-"""Settings as values: frozen dataclasses that check their fields when they are made, print, compare, hash, and are saved as JSON.
+"""Settings as values: frozen dataclasses that check their fields when they are made, print, compare, hash,
+and are saved as JSON.
 
     @value
     class StepConfig:
         microbatches: int = 1
 
-`StepConfig(microbatch=2)`, `StepConfig(microbatches='2')` and whatever the class's `__post_init__` refuses are one-line `ValueError`s.
-Lists become tuples and dictionaries read-only, so that a value can be a key. Nothing here knows gin: `flanlite.cli.gin_config` fills values
-from gin files, and whatever runs takes them as arguments.
+`StepConfig(microbatch=2)`, `StepConfig(microbatches='2')` and whatever the class's `__post_init__` refuses
+are one-line `ValueError`s. Lists become tuples and dictionaries read-only, so that a value can be a key.
+Nothing here knows gin: `flanlite.cli.gin_config` fills values from gin files, and whatever runs takes them as
+arguments.
 """
 
 import dataclasses
@@ -31,7 +33,9 @@ OBJECT = 'object'  # the key of what was no value and cannot be read back, with 
 
 
 class FrozenDict(dict):
-    """A dictionary that cannot be changed, and so can be hashed; equal to an ordinary one with the same items."""
+    """A dictionary that cannot be changed, and so can be hashed; equal to an ordinary one with the same
+    items.
+    """
 
     def _refuse(self, *_: Any, **__: Any) -> None:
         raise TypeError('a value cannot be changed; make another with dataclasses.replace')
@@ -47,12 +51,15 @@ class FrozenDict(dict):
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def value(cls: type[T]) -> type[T]:
-    """Make a class of values: a frozen dataclass whose fields are checked by their annotations before its `__post_init__` runs.
+    """Make a class of values: a frozen dataclass whose fields are checked by their annotations before its
+    `__post_init__` runs.
 
-    Its `__str__` is laid out over lines, and `value.replace(...)` makes another one. The class is registered by its name, by which saved values are read again.
+    Its `__str__` is laid out over lines, and `value.replace(...)` makes another one. The class is registered
+    by its name, by which saved values are read again.
 
     Raises:
-        ValueError: when a value is made: a field that the class does not have, one without a value, or one of another type.
+        ValueError: when a value is made: a field that the class does not have, one without a value, or one of
+            another type.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     make = cls.__init__
@@ -63,15 +70,27 @@ def value(cls: type[T]) -> type[T]:
         names = [name for name in signature.parameters if name != 'self']
         for name in fields:
             if name not in names:
-                raise ValueError(f'{cls.__name__} has no field {name!r}; {closest(name, names)}its fields are {", ".join(names)}')
+                raise ValueError(
+                    f'{cls.__name__} has no field {name!r}; {closest(name, names)}its fields are '
+                    f'{", ".join(names)}'
+                )
         if len(args) > len(names):
-            raise ValueError(f'{cls.__name__} got {len(args)} values; expected at most {len(names)}: {", ".join(names)}')
+            raise ValueError(
+                f'{cls.__name__} got {len(args)} values; expected at most {len(names)}: {", ".join(names)}'
+            )
         given = dict(zip(names, args, strict=False)) | fields
-        missing = [name for name in names if name not in given and signature.parameters[name].default is inspect.Parameter.empty]
+        missing = [
+            name
+            for name in names
+            if name not in given and signature.parameters[name].default is inspect.Parameter.empty
+        ]
         if missing:
             raise ValueError(f'{cls.__name__} needs a value for {", ".join(missing)}')
         hints = annotations(cls)
-        checked = {name: check_field(f'{cls.__name__}.{name}', freeze(item), hints[name]) for name, item in given.items()}
+        checked = {
+            name: check_field(f'{cls.__name__}.{name}', freeze(item), hints[name])
+            for name, item in given.items()
+        }
         make(self, **checked)
 
     cls.__init__ = __init__
@@ -94,7 +113,8 @@ def pretty(self: Any) -> str:
 
 
 def replace(self: T, **changes: Any) -> T:
-    """Return a value with some fields changed, those of parts by their path: `config.replace(**{'data.batch_size': 8})`.
+    """Return a value with some fields changed, those of parts by their path:
+    `config.replace(**{'data.batch_size': 8})`.
 
     Raises:
         ValueError: a field that there is not, or a value that does not fit.
@@ -104,7 +124,9 @@ def replace(self: T, **changes: Any) -> T:
         first, _, rest = path.partition('.')
         part = whole.get(first, getattr(self, first, None))
         if type(part) not in TYPES.values():
-            raise ValueError(f'{type(self).__name__}.{first} has no fields of its own, so {path!r} cannot be changed')
+            raise ValueError(
+                f'{type(self).__name__}.{first} has no fields of its own, so {path!r} cannot be changed'
+            )
         whole[first] = part.replace(**{rest: changes[path]})
     return type(self)(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | whole)
 
@@ -119,7 +141,9 @@ def freeze(item: Any) -> Any:
 
 
 def check_field(name: str, item: Any, annotation: Any) -> Any:
-    """Return a field's value, a whole number from NumPy as an int; a `ValueError` where it does not fit the annotation."""
+    """Return a field's value, a whole number from NumPy as an int; a `ValueError` where it does not fit the
+    annotation.
+    """
     if isinstance(item, numbers.Integral) and not isinstance(item, bool):
         item = int(item)
     if isinstance(item, pathlib.Path) and fits('', annotation):
@@ -137,7 +161,9 @@ def type_name(annotation: Any) -> str:
 
 
 def fits(item: object, annotation: Any) -> bool:
-    """Return whether a value is of an annotated type. Protocols, and what else cannot be looked at, fit anything."""
+    """Return whether a value is of an annotated type. Protocols, and what else cannot be looked at, fit
+    anything.
+    """
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return any(fits(item, each) for each in typing.get_args(annotation))
     kind, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
@@ -154,7 +180,11 @@ def fits(item: object, annotation: Any) -> bool:
     if kind in (Mapping, dict, FrozenDict):
         if not isinstance(item, Mapping):
             return False
-        return all(fits(name, inner[0]) and fits(each, inner[1]) for name, each in item.items()) if inner else True
+        return (
+            all(fits(name, inner[0]) and fits(each, inner[1]) for name, each in item.items())
+            if inner
+            else True
+        )
     if kind is Callable:
         return callable(item)
     if kind is not Any and isinstance(kind, type) and not getattr(kind, '_is_protocol', False):
@@ -163,7 +193,8 @@ def fits(item: object, annotation: Any) -> bool:
 
 
 def to_lines(item: Any, path: str = '') -> dict[str, str]:
-    """Write a value as lines, `train.data.batch_size = 8`: a dictionary from each field's path to its value as JSON.
+    """Write a value as lines, `train.data.batch_size = 8`: a dictionary from each field's path to its value
+    as JSON.
 
     Args:
         item: the value.
@@ -185,7 +216,9 @@ def to_text(item: Any) -> str:
 
 
 def to_json(item: Any) -> Any:
-    """Turn a value into what JSON can hold: a dictionary of its fields with its class under `type`; functions by module and name."""
+    """Turn a value into what JSON can hold: a dictionary of its fields with its class under `type`; functions
+    by module and name.
+    """
     if dataclasses.is_dataclass(item) and not isinstance(item, type):
         fields = {field.name: to_json(getattr(item, field.name)) for field in dataclasses.fields(item)}
         return {TYPE: type(item).__name__} | fields
@@ -213,14 +246,20 @@ def from_json(item: Any) -> Any:
     if not isinstance(item, dict):
         return item
     if OBJECT in item:
-        raise ValueError(f'the settings hold an object of {item[OBJECT]!r}, which JSON cannot hold; expected values, or functions by name')
+        raise ValueError(
+            f'the settings hold an object of {item[OBJECT]!r}, which JSON cannot hold; expected values, or '
+            'functions by name'
+        )
     if FUNCTION in item:
         return find_function(item[FUNCTION])
     fields = {name: from_json(each) for name, each in item.items() if name != TYPE}
     if TYPE not in item:
         return fields
     if item[TYPE] not in TYPES:
-        raise ValueError(f'unknown kind of settings {item[TYPE]!r}; {closest(item[TYPE], TYPES)}was it saved by another version?')
+        raise ValueError(
+            f'unknown kind of settings {item[TYPE]!r}; {closest(item[TYPE], TYPES)}was it saved by another '
+            'version?'
+        )
     return TYPES[item[TYPE]](**fields)
 
 
@@ -232,7 +271,9 @@ def find_function(name: str) -> Any:
         for part in path.split('.'):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f'the settings name the function {name!r}, which cannot be imported: {error}') from None
+        raise ValueError(
+            f'the settings name the function {name!r}, which cannot be imported: {error}'
+        ) from None
     return found
 
 
@@ -268,5 +309,6 @@ def load_as(kind: type[T], path: str | pathlib.Path) -> T:
 
 def closest(name: str, valid: Iterable[str]) -> str:
     """Suggest the valid names closest to one, as a clause that ends in '? ', or nothing."""
-    close = difflib.get_close_matches(name, dict.fromkeys(valid), n=3, cutoff=0.5)  # collections share data sets
+    # Collections share data sets.
+    close = difflib.get_close_matches(name, dict.fromkeys(valid), n=3, cutoff=0.5)
     return f'did you mean {" or ".join(close)}? ' if close else ''

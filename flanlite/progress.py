@@ -7,7 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
 SECONDS_BETWEEN_LINES = 20.0  # that `progress_bar` waits before another line, without a terminal
@@ -15,7 +22,8 @@ QUIET_SECONDS = 10  # that `BuildProgress` waits, likewise
 
 
 class BuildProgress:
-    """Shows the progress of a build: a bar on a terminal, elsewhere a line now and then; nothing if there is nothing to build.
+    """Shows the progress of a build: a bar on a terminal, elsewhere a line now and then; nothing if there is
+    nothing to build.
 
     Args:
         title: comes before the bar and every line.
@@ -26,7 +34,12 @@ class BuildProgress:
         self.title, self.total, self.done, self.examples = title, total, 0, 0
         self.started = self.told = time.monotonic()
         self.lock = threading.Lock()
-        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[examples]:,} examples'))
+        columns = (
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn('{task.fields[examples]:,} examples'),
+        )
         self.bar = Progress(*columns, TimeElapsedColumn(), console=CONSOLE, transient=True)
         self.task = self.bar.add_task(title, total=total, examples=0)
 
@@ -38,7 +51,10 @@ class BuildProgress:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
         if self.total:
-            self.tell(f'{self.done} of {self.total} tasks, {self.examples:,} examples in {time.monotonic() - self.started:.1f} s')
+            self.tell(
+                f'{self.done} of {self.total} tasks, {self.examples:,} examples in '
+                f'{time.monotonic() - self.started:.1f} s'
+            )
 
     def advance(self, examples: int, task: bool = False) -> None:
         """Count examples that were written and, with `task`, one finished task; any thread may call this."""
@@ -64,7 +80,8 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress_bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Show how much of some work is done. The body gets a function, and calls it with the number of units that were done since.
+    """Show how much of some work is done. The body gets a function, and calls it with the number of units
+    that were done since.
 
     Args:
         label: comes before the bar and every line.
@@ -72,7 +89,13 @@ def progress_bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], 
         unit: the name of a unit, in the plural.
     """
     if CONSOLE.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(TextColumn('{task.description}'), *columns, console=CONSOLE, transient=True) as bar:
             task = bar.add_task(label, total=total)
             yield lambda done: bar.advance(task, done)

@@ -24,7 +24,9 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope='session', autouse=True)
 def collections():
-    """Register the built-in collections: one that a test imports while it has a registry of its own would be lost to the others."""
+    """Register the built-in collections: one that a test imports while it has a registry of its own would be
+    lost to the others.
+    """
     naming.import_collections()
 
 

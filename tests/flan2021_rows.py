@@ -1,38 +1,88 @@
-"""Made-up rows of FLAN 2021's data sets in TFDS's shapes, and the check that a row renders with every template."""
+"""Made-up rows of FLAN 2021's data sets in TFDS's shapes, and the check that a row renders with every
+template.
+"""
 
 from flanlite.data.specs import templates
 
 EMPTY_FIELDS = {'title', 'activity'}  # what some rows of the data lack
 
-NLI = {'premise': 'The ferry does not run in winter.', 'hypothesis': 'In winter there is no ferry.', 'idx': 3, 'label': 0}
-ANLI = {'uid': 'a1', 'context': 'The Harrow Bell is a weekly. Two brothers founded it.', 'hypothesis': 'It is a daily.', 'label': 2}
+NLI = {
+    'premise': 'The ferry does not run in winter.',
+    'hypothesis': 'In winter there is no ferry.',
+    'idx': 3,
+    'label': 0,
+}
+ANLI = {
+    'uid': 'a1',
+    'context': 'The Harrow Bell is a weekly. Two brothers founded it.',
+    'hypothesis': 'It is a daily.',
+    'label': 2,
+}
 ARC = {
     'id': 'q1',
     'question': 'Which of these carries sap to the leaves?',
     'choices': {'text': ['bark', 'wood', 'pollen', 'fruit'], 'label': [0, 1, 2, 3]},
     'answerKey': 1,
 }
-GLUE_PAIR = {'sentence1': 'The hall closes on Monday.', 'sentence2': 'On Monday the hall shuts.', 'idx': 5, 'label': 1}
+GLUE_PAIR = {
+    'sentence1': 'The hall closes on Monday.',
+    'sentence2': 'On Monday the hall shuts.',
+    'idx': 5,
+    'label': 1,
+}
 ROWS = {
     'anli_r1': ANLI,
     'anli_r2': ANLI,
     'anli_r3': ANLI,
-    'cb': {'premise': "A: Nobody walks it. B: ``I doubt that the path is there,'' he said.", 'hypothesis': 'the path is there', 'label': 1},
+    'cb': {
+        'premise': "A: Nobody walks it. B: ``I doubt that the path is there,'' he said.",
+        'hypothesis': 'the path is there',
+        'label': 1,
+    },
     'rte': NLI,
     'mnli_matched': NLI,
     'mnli_mismatched': NLI,
-    'qnli': {'question': 'When did the tower lose its roof?', 'sentence': 'It was begun in 1420.', 'idx': 1, 'label': 1},
+    'qnli': {
+        'question': 'When did the tower lose its roof?',
+        'sentence': 'It was begun in 1420.',
+        'idx': 1,
+        'label': 1,
+    },
     'wnli': GLUE_PAIR,
     'snli': {'premise': 'A man is mending a net.', 'hypothesis': 'He waits for his son.', 'label': 1},
     'sst2': {'sentence': "a slow , honest and ``quite'' moving picture ", 'idx': 2, 'label': 1},
     'imdb_reviews': {'text': 'I went in expecting little.<br /><br />I got less.', 'label': 0},
-    'yelp_polarity_reviews': {'text': 'Third time they lost my booking.\\nThe \\"soup\\" is good.', 'label': 0},
-    'sentiment140': {'polarity': 4, 'date': 'Mon', 'query': 'tea', 'user': 'someone', 'text': 'tea &amp; toast &lt;3 &quot;yes&quot; '},
+    'yelp_polarity_reviews': {
+        'text': 'Third time they lost my booking.\\nThe \\"soup\\" is good.',
+        'label': 0,
+    },
+    'sentiment140': {
+        'polarity': 4,
+        'date': 'Mon',
+        'query': 'tea',
+        'user': 'someone',
+        'text': 'tea &amp; toast &lt;3 &quot;yes&quot; ',
+    },
     'glue_mrpc': GLUE_PAIR,
-    'glue_qqp': {'question1': 'How do I shell peas? ', 'question2': 'Is there a knack to shelling peas?', 'idx': 5, 'label': 1},
-    'paws_wiki': {'sentence1': "Ann calls it `` the Bell '' .", 'sentence2': "It calls Ann `` the Bell '' .", 'label': 0},
+    'glue_qqp': {
+        'question1': 'How do I shell peas? ',
+        'question2': 'Is there a knack to shelling peas?',
+        'idx': 5,
+        'label': 1,
+    },
+    'paws_wiki': {
+        'sentence1': "Ann calls it `` the Bell '' .",
+        'sentence2': "It calls Ann `` the Bell '' .",
+        'label': 0,
+    },
     'stsb': {**GLUE_PAIR, 'label': 3.4},
-    'copa': {'premise': 'The candle went out.', 'choice1': 'A window was open.', 'choice2': 'It rang.', 'question': 'cause', 'label': 0},
+    'copa': {
+        'premise': 'The candle went out.',
+        'choice1': 'A window was open.',
+        'choice2': 'It rang.',
+        'question': 'cause',
+        'label': 0,
+    },
     'hellaswag': {
         'context': '[header] How to whet a knife [title] Wet the stone. a man',
         'endings': ['draws the blade.', '[step] He runs.', 'eats it.', 'sings to it.'],
@@ -41,8 +91,18 @@ ROWS = {
         'split_type': 'indomain',
         'source_id': 'wikihow~1',
     },
-    'piqa': {'id': '1', 'goal': 'To get gum out of a shirt,', 'sol1': 'freeze the shirt.', 'sol2': 'warm the shirt.', 'label': 0},
-    'story_cloze': {'context': 'Tom took salt for sugar. The cake rose.', 'endings': ['It tasted vile. ', 'He sold it.'], 'label': 1},
+    'piqa': {
+        'id': '1',
+        'goal': 'To get gum out of a shirt,',
+        'sol1': 'freeze the shirt.',
+        'sol2': 'warm the shirt.',
+        'label': 0,
+    },
+    'story_cloze': {
+        'context': 'Tom took salt for sugar. The cake rose.',
+        'endings': ['It tasted vile. ', 'He sold it.'],
+        'label': 1,
+    },
     'arc_challenge': ARC,
     'arc_easy': ARC,
     'natural_questions': {'question': 'who built the lighthouse', 'answer': ['Agnes Tolland', 'A. Tolland']},
@@ -63,7 +123,12 @@ ROWS = {
         'candidates': ['The shepherds', 'the dogs'],
         'label': 0,
     },
-    'winogrande': {'sentence': 'The jug did not fit the shelf as the _ was too tall.', 'option1': 'jug', 'option2': 'shelf', 'label': 0},
+    'winogrande': {
+        'sentence': 'The jug did not fit the shelf as the _ was too tall.',
+        'option1': 'jug',
+        'option2': 'shelf',
+        'label': 0,
+    },
     'wsc': {
         'text': 'Ann thanked the miller, because he had lent a ladder.',
         'span1_text': 'the miller',
@@ -85,7 +150,12 @@ ROWS = {
         'label': 1,
         'idx': 0,
     },
-    'bool_q': {'question': 'can you go up the lighthouse', 'passage': 'It is closed.', 'title': 'Skerry Point', 'answer': False},
+    'bool_q': {
+        'question': 'can you go up the lighthouse',
+        'passage': 'It is closed.',
+        'title': 'Skerry Point',
+        'answer': False,
+    },
     'multirc': {
         'paragraph': ' At the ford Edda met a pedlar. ',
         'question': 'Who met Edda?',
@@ -127,7 +197,8 @@ ROWS = {
         'query_id': 'd1',
     },
     'record': {
-        'passage': 'Ida Harrow has left the council of Skerry\n@highlight\nJon Tolland thanked her.\n@highlight\nA seat is empty ',
+        'passage': 'Ida Harrow has left the council of Skerry\n@highlight\nJon Tolland thanked '
+        'her.\n@highlight\nA seat is empty ',
         'query': 'On Friday @placeholder gave a speech.',
         'entities': ['Ida Harrow', 'Jon Tolland', 'Skerry', 'Tolland'],
         'answers': ['Jon Tolland', 'Tolland'],
@@ -143,12 +214,29 @@ ROWS = {
         'answer3': 'None of the above choices .',
         'label': 0,
     },
-    'wic': {'word': 'bank', 'sentence1': 'They moored at the bank.', 'sentence2': 'Willows lined the bank.', 'idx': 1, 'label': 1},
+    'wic': {
+        'word': 'bank',
+        'sentence1': 'They moored at the bank.',
+        'sentence2': 'Willows lined the bank.',
+        'idx': 1,
+        'label': 1,
+    },
     'cola': {'sentence': 'Whose did you borrow bicycle?', 'idx': 1, 'label': 0},
     'trec': {'label-coarse': 4, 'label-fine': 8, 'text': "How tall is the ``Great Light'' ?"},
-    'aeslc': {'email_body': ' The room is being painted.\nWe meet in the canteen.', 'subject_line': 'Meeting moved '},
-    'ag_news_subset': {'title': 'Oil climbs', 'description': 'Crude rose\\by a  #36;1 &lt;A HREF="x"&gt;share&lt;/A&gt;.', 'label': 2},
-    'samsum': {'id': '1', 'dialogue': 'Edda: got the tickets?\r\nTom: not yet', 'summary': 'Tom has no tickets yet. '},
+    'aeslc': {
+        'email_body': ' The room is being painted.\nWe meet in the canteen.',
+        'subject_line': 'Meeting moved ',
+    },
+    'ag_news_subset': {
+        'title': 'Oil climbs',
+        'description': 'Crude rose\\by a  #36;1 &lt;A HREF="x"&gt;share&lt;/A&gt;.',
+        'label': 2,
+    },
+    'samsum': {
+        'id': '1',
+        'dialogue': 'Edda: got the tickets?\r\nTom: not yet',
+        'summary': 'Tom has no tickets yet. ',
+    },
     'opinion_abstracts_rotten_tomatoes': {
         '_movie_name': 'The Keeper',
         '_movie_id': 'm/keeper',
@@ -176,9 +264,14 @@ ROWS = {
         'publisher': 'cnn',
         'id': 'a1',
     },
-    'gigaword': {'document': "the `` skerry '' -lrb- a ferry -rrb- is out of service .", 'summary': "`` skerry '' laid up"},
+    'gigaword': {
+        'document': "the `` skerry '' -lrb- a ferry -rrb- is out of service .",
+        'summary': "`` skerry '' laid up",
+    },
     'multi_news': {
-        'document': 'The ferry is out of service. \n ||||| Islanders are angry.' + ' They had warned.' * 200 + ' |||||',
+        'document': 'The ferry is out of service. \n ||||| Islanders are angry.'
+        + ' They had warned.' * 200
+        + ' |||||',
         'summary': '– The Skerry ferry is laid up.',
     },
     'newsroom': {
@@ -194,7 +287,11 @@ ROWS = {
         'coverage': 0.5,
         'compression': 2.0,
     },
-    'xsum': {'document': 'It was found on Monday.\nThe mail comes by helicopter.', 'summary': 'The ferry is laid up.', 'id': '1'},
+    'xsum': {
+        'document': 'It was found on Monday.\nThe mail comes by helicopter.',
+        'summary': 'The ferry is laid up.',
+        'id': '1',
+    },
     'common_gen': {
         'gem_id': 'c1',
         'gem_parent_id': 'c1',
@@ -204,7 +301,10 @@ ROWS = {
         'references': ['A man mends a net.', 'The net was mended by a man.'],
     },
     'true_case': {'en': 'The Ferry  to Ærø leaves\ton Mondays. ', 'da': ''},
-    'fix_punct': {'en': '"If it isn\'t mended (by May)," she said, "there\'s no ferry for 3.5 weeks!" ', 'da': ''},
+    'fix_punct': {
+        'en': '"If it isn\'t mended (by May)," she said, "there\'s no ferry for 3.5 weeks!" ',
+        'da': '',
+    },
     'word_segment': {'en': 'The ferry  leaves on Mondays.', 'da': ''},
     'math_dataset': {'question': 'Solve 14*k - 3 = 9*k - 18 for k.', 'answer': '-3'},
     'quac': {
@@ -222,9 +322,17 @@ ROWS = {
         'source': 'mctest',
         'story': 'At the ford Edda met a pedlar. ',
         'questions': ['Whom did Edda meet?', 'Where?'],
-        'answers': {'input_text': ['a pedlar', 'at the ford'], 'answer_start': [21, 0], 'answer_end': [29, 11]},
+        'answers': {
+            'input_text': ['a pedlar', 'at the ford'],
+            'answer_start': [21, 0],
+            'answer_end': [29, 11],
+        },
     },
-    'e2e_nlg': {'meaning_representation': 'name[The Lantern], food[English]', 'target': 'The Lantern is English.', 'references': []},
+    'e2e_nlg': {
+        'meaning_representation': 'name[The Lantern], food[English]',
+        'target': 'The Lantern is English.',
+        'references': [],
+    },
     'web_nlg_en': {
         'input': ['Skerry_Light | opened | "1856"', 'Skerry_Light | height | 30'],
         'category': 'Building',

@@ -25,7 +25,7 @@ ADVERSARIAL = {
 }
 DUORC = {
     'plot_id': '/m/1',
-    'plot': 'A writer is sent to a lighthouse. She finds the keeper\'s diary.',
+    'plot': "A writer is sent to a lighthouse. She finds the keeper's diary.",
     'title': 'The Keeper',
     'question_id': 'q1',
     'question': 'What does the writer find?',
@@ -170,12 +170,16 @@ OWN = {
         'answer': 'The tower is 31 metres high.',
         'label': 1,
     },
-    'web_questions': {'url': 'none', 'question': 'what did agnes tolland invent?', 'answers': ['fog bell', 'Tolland lamp']},
+    'web_questions': {'url': 'none', 'question': 'what did agnes tolland '
+                                                 'invent?', 'answers': ['fog bell', 'Tolland lamp']},
     'amazon_polarity': {'label': 1, 'title': 'Stays warm', 'content': 'At noon my tea is still hot.'},
-    'app_reviews': {'package_name': 'org.tide.chart', 'review': 'Crashes whenever I open it.', 'date': 'May 1 2016', 'star': 2},
-    'rotten_tomatoes': {'text': 'an hour too long , and the lighthouse is the best actor in it .', 'label': 0},
+    'app_reviews': {'package_name': 'org.tide.chart', 'review': 'Crashes whenever I open '
+                                                                'it.', 'date': 'May 1 2016', 'star': 2},
+    'rotten_tomatoes': {'text': 'an hour too long , and the lighthouse is the best actor in it '
+                                '.', 'label': 0},
     'yelp_review_full': {'label': 2, 'text': 'Fair price,\\nbut the \\"chowder\\" came cold.'},
-    'dbpedia_14': {'label': 6, 'title': 'Skerry Light', 'content': ' Skerry Light is a lighthouse on Skerry Point.'},
+    'dbpedia_14': {'label': 6, 'title': 'Skerry Light', 'content': ' Skerry Light is a lighthouse on Skerry '
+                                                                   'Point.'},
     'wiki_bio': {
         'input_text': {
             'table': {
@@ -189,43 +193,62 @@ OWN = {
     },
 }  # fmt: skip
 
-NLI = {'premise': 'The ferry does not run in winter.', 'hypothesis': 'In winter there is no ferry.', 'label': 0, 'idx': 3}
+NLI = {
+    'premise': 'The ferry does not run in winter.',
+    'hypothesis': 'In winter there is no ferry.',
+    'label': 0,
+    'idx': 3,
+}
 ARC = {
     'id': 'q1',
     'question': 'Which of these carries sap?',
     'choices': {'text': ['bark', 'wood', 'pollen', 'fruit'], 'label': ['A', 'B', 'C', 'D']},
     'answerKey': 'B',
 }
-ANLI = {'uid': 'a1', 'premise': 'The Bell is a weekly.', 'hypothesis': 'It is a daily.', 'label': 2, 'reason': 'A weekly is no daily.'}
+ANLI = {
+    'uid': 'a1',
+    'premise': 'The Bell is a weekly.',
+    'hypothesis': 'It is a daily.',
+    'label': 2,
+    'reason': 'A weekly is no daily.',
+}
 
 # Those that FLAN has too, in the shape of the Hugging Face hub, which promptsource's prompts are written for.
 HUB = {
     **OWN,
     'cosmos_qa': {
-        'id': 'c1', 'context': 'I had packed for six.', 'question': 'Why was food left?', 'answer0': 'Most did not come.',
+        'id': 'c1', 'context': 'I had packed for '
+                               'six.', 'question': 'Why was food left?', 'answer0': 'Most did not come.',
         'answer1': 'The dog ate.', 'answer2': 'The lake was closed.', 'answer3': 'None of the above choices.', 'label': 0,
     },
     'imdb_reviews': {'text': 'I went in expecting little. I got less.', 'label': 0},
     'ag_news_subset': {'text': 'Oil climbs. Crude rose by a dollar.', 'label': 2},
     'trec': {'text': 'How tall is the Great Light ?', 'coarse_label': 5, 'fine_label': 40},
     'common_gen': {'concept_set_idx': 1, 'concepts': ['net', 'man', 'mend'], 'target': 'A man mends a net.'},
-    'cnn_dailymail': {'article': 'The ferry will be out of service.', 'highlights': 'Its hull has a crack .\nNo service .', 'id': 'a'},
+    'cnn_dailymail': {'article': 'The ferry will be out of '
+                                 'service.', 'highlights': 'Its hull has a crack .\nNo service .', 'id': 'a'},
     'gigaword': {'document': 'the ferry is out of service .', 'summary': 'ferry laid up'},
-    'multi_news': {'document': 'The ferry is out.\n|||||\nIslanders are angry.', 'summary': '– The ferry is laid up.'},
-    'samsum': {'id': '1', 'dialogue': 'Edda: got the tickets?\r\nTom: not yet', 'summary': 'Tom has no tickets.'},
+    'multi_news': {'document': 'The ferry is out.\n|||||\nIslanders are '
+                               'angry.', 'summary': '– The ferry is laid up.'},
+    'samsum': {'id': '1', 'dialogue': 'Edda: got the tickets?\r\nTom: not '
+                                      'yet', 'summary': 'Tom has no tickets.'},
     'xsum': {'document': 'It was found on Monday.', 'summary': 'The ferry is laid up.', 'id': '1'},
     'glue_mrpc': {'sentence1': 'The hall closes.', 'sentence2': 'The hall shuts.', 'label': 1, 'idx': 1},
-    'glue_qqp': {'question1': 'How do I shell peas?', 'question2': 'How are peas shelled?', 'label': 1, 'idx': 1},
-    'paws_wiki': {'id': 1, 'sentence1': 'Ann calls it the Bell.', 'sentence2': 'It calls Ann the Bell.', 'label': 0},
+    'glue_qqp': {'question1': 'How do I shell '
+                              'peas?', 'question2': 'How are peas shelled?', 'label': 1, 'idx': 1},
+    'paws_wiki': {'id': 1, 'sentence1': 'Ann calls it the '
+                                        'Bell.', 'sentence2': 'It calls Ann the Bell.', 'label': 0},
     'arc_challenge': ARC,
     'arc_easy': ARC,
     'trivia_qa': {
-        'question': 'Which keeper wrote a novel?', 'question_id': 't1', 'question_source': 'quiz', 'entity_pages': {'title': []},
+        'question': 'Which keeper wrote a '
+                    'novel?', 'question_id': 't1', 'question_source': 'quiz', 'entity_pages': {'title': []},
         'search_results': {'title': []},
         'answer': {'aliases': ['Tolland'], 'normalized_aliases': ['tolland'], 'value': 'Agnes Tolland', 'type': 'WikipediaEntity'},
     },
     'squad_v2': {
-        'id': 's', 'title': 'Skerry_Point', 'context': 'The tower dates from 1856.', 'question': 'Of when is it?', 'answers': spans('1856'),
+        'id': 's', 'title': 'Skerry_Point', 'context': 'The tower dates from '
+                                                       '1856.', 'question': 'Of when is it?', 'answers': spans('1856'),
     },
     'openbookqa': {
         'id': 'o', 'question_stem': 'A stone in the sun will be', 'answerKey': 'B',
@@ -237,27 +260,33 @@ HUB = {
         'endings': ['whets.', 'runs.', 'eats.', 'sings.'], 'split': 'train', 'split_type': 'indomain', 'label': '0',
     },
     'wsc': {
-        'text': 'Ann thanked the miller, because he had lent a ladder.', 'span1_index': 2, 'span2_index': 5, 'span1_text': 'the miller',
+        'text': 'Ann thanked the miller, because he had lent a '
+                'ladder.', 'span1_index': 2, 'span2_index': 5, 'span1_text': 'the miller',
         'span2_text': 'he', 'idx': 4, 'label': 1,
     },
     'record': {
-        'passage': 'Ida Harrow has left Skerry.\n@highlight\nJon Tolland thanked her', 'query': 'On Friday @placeholder gave a speech.',
+        'passage': 'Ida Harrow has left Skerry.\n@highlight\nJon Tolland thanked '
+                   'her', 'query': 'On Friday @placeholder gave a speech.',
         'entities': ['Ida Harrow', 'Jon Tolland'], 'entity_spans': {'text': [], 'start': [], 'end': []}, 'answers': ['Jon Tolland'],
         'idx': {'passage': 3, 'query': 1},
     },
     'bool_q': {'question': 'can you go up the lighthouse', 'passage': 'It is closed.', 'idx': 1, 'label': 0},
-    'copa': {'premise': 'The candle went out.', 'choice1': 'A window was open.', 'choice2': 'It rang.', 'question': 'cause', 'idx': 0,
+    'copa': {'premise': 'The candle went '
+                        'out.', 'choice1': 'A window was open.', 'choice2': 'It rang.', 'question': 'cause', 'idx': 0,
              'label': 0},
     'multirc': {'paragraph': 'Edda met a pedlar.', 'question': 'Who met Edda?', 'answer': 'A pedlar', 'label': 1,
                 'idx': {'paragraph': 0, 'question': 0, 'answer': 1}},
-    'wic': {'word': 'bank', 'sentence1': 'They moored at the bank.', 'sentence2': 'Willows lined the bank.', 'start1': 19, 'start2': 18,
+    'wic': {'word': 'bank', 'sentence1': 'They moored at the '
+                                         'bank.', 'sentence2': 'Willows lined the '
+                                                               'bank.', 'start1': 19, 'start2': 18,
             'end1': 23, 'end2': 22, 'idx': 1, 'label': 1},
     'rte': NLI,
     'cb': {**NLI, 'label': 1},
     'anli_r1': ANLI,
     'anli_r2': ANLI,
     'anli_r3': ANLI,
-    'winogrande': {'sentence': 'The jug did not fit the shelf as the _ was too tall.', 'option1': 'jug', 'option2': 'shelf', 'answer': '1'},
+    'winogrande': {'sentence': 'The jug did not fit the shelf as the _ was too '
+                               'tall.', 'option1': 'jug', 'option2': 'shelf', 'answer': '1'},
     'story_cloze': {
         'story_id': 's', 'input_sentence_1': 'Tom bakes.', 'input_sentence_2': 'He takes salt.', 'input_sentence_3': 'It looks like sugar.',
         'input_sentence_4': 'The cake rose.', 'sentence_quiz1': 'It was vile.', 'sentence_quiz2': 'He sold it.', 'answer_right_ending': 1,
@@ -267,16 +296,19 @@ HUB = {
 OTHERS = {
     'discofuse': {
         'connective_string': 'but', 'discourse_type': 'PAIR_CONN', 'has_coref_type_pronoun': 0.0, 'incoherent_first_sentence': 'It rains.',
-        'incoherent_second_sentence': 'We sail.', 'coherent_first_sentence': 'It rains, but we sail.', 'coherent_second_sentence': '',
+        'incoherent_second_sentence': 'We sail.', 'coherent_first_sentence': 'It rains, but we '
+                                                                             'sail.', 'coherent_second_sentence': '',
     },
     'hotpot_qa': {
         'id': 'h', 'question': 'Who lit it?', 'answer': 'Agnes', 'type': 'bridge', 'level': 'easy',
         'supporting_facts': {'title': ['Light'], 'sent_id': [0]}, 'context': {'title': ['Light'], 'sentences': [['Agnes lit it.']]},
     },
     'humicroedit': {
-        'id': '1', 'original': 'Keeper leaves <lighthouse/> at last', 'edit': 'fridge', 'grades': '3210', 'meanGrade': 1.5, 'label': 1,
+        'id': '1', 'original': 'Keeper leaves <lighthouse/> at '
+                               'last', 'edit': 'fridge', 'grades': '3210', 'meanGrade': 1.5, 'label': 1,
         **{f'{name}{number}': value for number in (1, 2) for name, value in (
-            ('original', 'Keeper leaves <lighthouse/> at last'), ('edit', 'fridge'), ('grades', '3210'), ('meanGrade', 1.5))},
+            ('original', 'Keeper leaves <lighthouse/> at '
+                         'last'), ('edit', 'fridge'), ('grades', '3210'), ('meanGrade', 1.5))},
     },
     'math_dataset': {'question': "b'Solve 14*k - 3 = 9*k - 18 for k.\\n'", 'answer': "b'-3\\n'"},
     'nlu_evaluation_data': {'text': 'wake me at nine', 'scenario': 'alarm', 'label': 1},

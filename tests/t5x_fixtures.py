@@ -1,4 +1,6 @@
-"""Numbers that T5X produced, for tests to compare with: `golden/` holds them, and its README says where they come from."""
+"""Numbers that T5X produced, for tests to compare with: `golden/` holds them, and its README says where they
+come from.
+"""
 
 import atexit
 import functools
@@ -16,7 +18,10 @@ from flanlite.model.t5 import T5Config
 from flanlite.training import interop, lazy, released
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
-SHARED = pathlib.Path(os.environ.get('FLANLITE_SHARED', pathlib.Path(__file__).parents[2] / 'shared')) / 'fixtures'  # what is not shipped
+# What is not shipped.
+SHARED = (
+    pathlib.Path(os.environ.get('FLANLITE_SHARED', pathlib.Path(__file__).parents[2] / 'shared')) / 'fixtures'
+)
 CHECKPOINTS = {'unscanned': 'unscanned_t5x_orbax', 'scanned': 'scanned_t5x_legacy'}  # those in GOLDEN
 STEP = 400  # of the checkpoints
 STRIDE = 9  # of the large outputs, each 9th value is kept
@@ -44,7 +49,9 @@ def stored() -> dict[str, np.ndarray]:
 
 @functools.cache
 def outputs() -> dict[str, np.ndarray]:
-    """Return inputs and T5X's outputs by name, in their own shapes; NaN stands for each value that is not kept."""
+    """Return inputs and T5X's outputs by name, in their own shapes; NaN stands for each value that is not
+    kept.
+    """
     found = {}
     for name, value in stored().items():
         kind, _, part = name.rpartition('/')
@@ -79,12 +86,16 @@ def assert_close(got: object, expected: object, **tolerance: float) -> None:
     for (path, known), value in zip(paths, jax.tree.leaves(got), strict=True):
         mask = ~np.isnan(known)
         assert mask.any() and np.shape(value) == np.shape(known), jax.tree_util.keystr(path)
-        np.testing.assert_allclose(np.asarray(value)[mask], np.asarray(known)[mask], err_msg=jax.tree_util.keystr(path), **tolerance)
+        np.testing.assert_allclose(
+            np.asarray(value)[mask], np.asarray(known)[mask], err_msg=jax.tree_util.keystr(path), **tolerance
+        )
 
 
 @functools.cache
 def checkpoint(folder: str) -> pathlib.Path:
-    """Unpack a checkpoint that T5X wrote; one that is not shipped is taken from $FLANLITE_SHARED, or ../shared beside the repository."""
+    """Unpack a checkpoint that T5X wrote; one that is not shipped is taken from $FLANLITE_SHARED, or
+    ../shared beside the repository.
+    """
     archive = GOLDEN / f'{folder}.tar.xz'
     if archive.exists():
         made = tempfile.mkdtemp()
@@ -92,19 +103,30 @@ def checkpoint(folder: str) -> pathlib.Path:
         shutil.unpack_archive(archive, made)
         return pathlib.Path(made)
     if folder in CHECKPOINTS.values():
-        raise FileNotFoundError(f'{archive} is missing; expected it in the repository: git checkout tests/golden')
+        raise FileNotFoundError(
+            f'{archive} is missing; expected it in the repository: git checkout tests/golden'
+        )
     if not (SHARED / folder).exists():
-        pytest.skip(f'{folder} is not shipped, its like are: {[*CHECKPOINTS.values()]}; FLANLITE_SHARED may name the folder of fixtures/')
+        pytest.skip(
+            f'{folder} is not shipped, its like are: {[*CHECKPOINTS.values()]}; FLANLITE_SHARED may name the '
+            'folder of fixtures/'
+        )
     return SHARED / folder
 
 
 @functools.cache
 def read(folder: str) -> dict[str, np.ndarray]:
-    """Read a checkpoint by T5X's names, `params/encoder/layers_0/mlp/wo/kernel` and `state/encoder/layers_0/mlp/wo/kernel/v`."""
+    """Read a checkpoint by T5X's names, `params/encoder/layers_0/mlp/wo/kernel` and
+    `state/encoder/layers_0/mlp/wo/kernel/v`.
+    """
     path = checkpoint(folder) / f'checkpoint_{STEP}'
-    arrays = functools.partial(*((released.legacy_arrays, path) if 'legacy' in folder else (released.orbax_arrays, path / 'state')))
+    arrays = functools.partial(
+        *((released.legacy_arrays, path) if 'legacy' in folder else (released.orbax_arrays, path / 'state'))
+    )
     parts = {'params': 'target', 'state': 'state/param_states'}
-    return {f'{part}/{name}': array.to_numpy() for part, theirs in parts.items() for name, array in arrays(theirs)}
+    return {
+        f'{part}/{name}': array.to_numpy() for part, theirs in parts.items() for name, array in arrays(theirs)
+    }
 
 
 @functools.cache
@@ -120,16 +142,22 @@ def state(template: object) -> object:
 
 def under(flat: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Select the keys below a prefix, and strip it."""
-    return {key.removeprefix(prefix + '/'): value for key, value in flat.items() if key.startswith(prefix + '/')}
+    return {
+        key.removeprefix(prefix + '/'): value for key, value in flat.items() if key.startswith(prefix + '/')
+    }
 
 
 def from_t5x(flat: dict[str, np.ndarray]) -> dict:
     """Bring T5X's parameters, `{'encoder/layers_0/mlp/wo/kernel': array}`, into ours, in memory."""
-    stacked = interop.stack_layers({path: lazy.from_numpy(np.asarray(value, np.float32)) for path, value in flat.items()})
+    stacked = interop.stack_layers(
+        {path: lazy.from_numpy(np.asarray(value, np.float32)) for path, value in flat.items()}
+    )
     return traverse_util.unflatten_dict({path: value.to_numpy() for path, value in stacked.items()}, sep='/')
 
 
 def adafactor_state(flat: dict[str, np.ndarray], step: int, template: object) -> object:
     """Bring T5X's Adafactor state into ours, in memory."""
-    lazies = interop.adafactor_state({name: lazy.from_numpy(value) for name, value in flat.items()}, step, template)
+    lazies = interop.adafactor_state(
+        {name: lazy.from_numpy(value) for name, value in flat.items()}, step, template
+    )
     return jax.tree.map(lambda array: array.to_numpy(), lazies)

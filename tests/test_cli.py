@@ -24,14 +24,35 @@ pytestmark = pytest.mark.smoke
     ('argv', 'words'),
     [
         (['train'], ['needs a gin file', 'gin/runs/pocket_train.gin']),
-        (['train', '--gin_file=gin/runs/poket_train.gin'], ['poket_train.gin', 'did you mean gin/runs/pocket_train.gin']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEP=3'], ['TRAIN_STEP', 'did you mean TRAIN_STEPS']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEPS=0'], ['TRAIN_STEPS is 0, expected at least 1']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.MODEL_DIR=/dev/null/run'], ['/dev/null/run', '--model_dir']),
-        (['infer', '--checkpoint=nowhere', '--input=/dev/null/x', '--output=/nowhere/x'], ["no folder '/nowhere'"]),
-        (['infer', '--checkpoint=nowhere', f'--input={__file__}', '--max_length=0'], ['max_length=0', 'expected at least 1']),
+        (
+            ['train', '--gin_file=gin/runs/poket_train.gin'],
+            ['poket_train.gin', 'did you mean gin/runs/pocket_train.gin'],
+        ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEP=3'],
+            ['TRAIN_STEP', 'did you mean TRAIN_STEPS'],
+        ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEPS=0'],
+            ['TRAIN_STEPS is 0, expected at least 1'],
+        ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.MODEL_DIR=/dev/null/run'],
+            ['/dev/null/run', '--model_dir'],
+        ),
+        (
+            ['infer', '--checkpoint=nowhere', '--input=/dev/null/x', '--output=/nowhere/x'],
+            ["no folder '/nowhere'"],
+        ),
+        (
+            ['infer', '--checkpoint=nowhere', f'--input={__file__}', '--max_length=0'],
+            ['max_length=0', 'expected at least 1'],
+        ),
         (['loco', '--onyl=nli'], ['--onyl', 'did you mean --only']),
-        (['loco', '--gin_file=gin/runs/pocket.gin', '--only=sentimant'], ['sentimant', 'did you mean sentiment']),
+        (
+            ['loco', '--gin_file=gin/runs/pocket.gin', '--only=sentimant'],
+            ['sentimant', 'did you mean sentiment'],
+        ),
         (['show', '--mixture=poket'], ['poket', 'did you mean pocket']),
         (['show', '--mixture=pocket_held_out_math'], ['math', 'sentiment']),
         (['show'], ['MIXTURE_OR_TASK_NAME', 'has no value']),
@@ -41,12 +62,27 @@ pytestmark = pytest.mark.smoke
         (['audit', '--mixture=pocket'], ['holds nothing out', '--held_out']),
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),
         (['infer', '--checkpoint=nowhere', '--input=nothing.txt'], ['nothing.txt']),
-        (['compile', '--gin_file=gin/runs/pocket_decoder.gin', '--topology=v9:8'], ["topology 'v9:8'", 'v5e:16x16']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.train.batch_size=3'], ['batch_size', 'did you mean DataConfig.batch_size']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.make_partitioner.num_partitions=2'], ['MeshConfig.num_partitions']),
-        (['loco', '--gin_file=gin/runs/pocket.gin', "--gin.loco.clusters=('nli',)"], ['SweepConfig.held_out']),
+        (
+            ['compile', '--gin_file=gin/runs/pocket_decoder.gin', '--topology=v9:8'],
+            ["topology 'v9:8'", 'v5e:16x16'],
+        ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.train.batch_size=3'],
+            ['batch_size', 'did you mean DataConfig.batch_size'],
+        ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.make_partitioner.num_partitions=2'],
+            ['MeshConfig.num_partitions'],
+        ),
+        (
+            ['loco', '--gin_file=gin/runs/pocket.gin', "--gin.loco.clusters=('nli',)"],
+            ['SweepConfig.held_out'],
+        ),
         (['show', '--mixture=pocket', '--gin.mixture.shots=3'], ['MixtureConfig.shots']),
-        (['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.BATCH_SIZE=33', '--gin.MICROBATCHES=2'], ['33', 'MICROBATCHES, which is 2']),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.BATCH_SIZE=33', '--gin.MICROBATCHES=2'],
+            ['33', 'MICROBATCHES, which is 2'],
+        ),
         (['train', '--settings=/nowhere/settings.json'], ['/nowhere/settings.json']),
         (['train', '--settings=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
     ],
@@ -65,19 +101,38 @@ def test_no_checkpoint_is_needed_where_none_is_read(file, capsys):
 
 
 def test_gin_flags_with_and_without_equals():
-    args = cli.parse(['train', '--gin_file=a.gin', '--gin_file', 'b.gin', '--gin.TRAIN_STEPS=3', '--gin.SEED', '4'])
+    args = cli.parse(
+        ['train', '--gin_file=a.gin', '--gin_file', 'b.gin', '--gin.TRAIN_STEPS=3', '--gin.SEED', '4']
+    )
     assert (args.gin_file, args.bindings) == (['a.gin', 'b.gin'], ['TRAIN_STEPS=3', 'SEED=4'])
 
 
 def test_flags_beside_runner_are_beams(capsys):
-    args = cli.parse(['cache', '--mixture=rte', '--region', 'x', '--gin.SEED=4', '--runner=DataflowRunner', '--temp_location=gs://b'])
-    assert (args.runner, args.beam_flags, args.bindings) == ('DataflowRunner', ['--region', 'x', '--temp_location=gs://b'], ['SEED=4'])
+    args = cli.parse(
+        [
+            'cache',
+            '--mixture=rte',
+            '--region',
+            'x',
+            '--gin.SEED=4',
+            '--runner=DataflowRunner',
+            '--temp_location=gs://b',
+        ]
+    )
+    assert (args.runner, args.beam_flags, args.bindings) == (
+        'DataflowRunner',
+        ['--region', 'x', '--temp_location=gs://b'],
+        ['SEED=4'],
+    )
     assert cli.main(['cache', '--mixture=rte', '--region=x']) == 2
     assert "no flag '--region=x'" in capsys.readouterr().err
 
 
 def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
-    assert cli.main(['show', '--mixture=pocket_held_out_sentiment', f'--cache_dir={tmp_path}', '--examples=1']) == 0
+    assert (
+        cli.main(['show', '--mixture=pocket_held_out_sentiment', f'--cache_dir={tmp_path}', '--examples=1'])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert 'held out: sentiment' in printed and 'share %' in printed
     assert 'pocket_entail: row 0, template 0' in printed
@@ -88,7 +143,9 @@ def test_shots_are_short_for_a_gin_binding(capsys, tmp_path):
     printed = capsys.readouterr().out
     assert 'before each example: 2.' in printed and 'row 0, template 0, exemplars: 2' in printed
     assert mixture_after('show', '--mixture=pocket', '--shots=multi').shots.number == 'multi'
-    assert mixture_after('show', '--mixture=pocket', '--shots=2', '--gin.Shots.form=flan').shots == Shots(2, form='flan')
+    assert mixture_after('show', '--mixture=pocket', '--shots=2', '--gin.Shots.form=flan').shots == Shots(
+        2, form='flan'
+    )
 
 
 def mixture_after(*argv):
@@ -133,7 +190,9 @@ def test_a_shell_completes_commands_flags_and_values(line, expected, tmp_path):
         '_ARGCOMPLETE_IFS': '\n',
     }  # fmt: skip
     code = 'from flanlite.cli.main import main; main()'
-    subprocess.run([sys.executable, '-c', code], env=environment, check=False, capture_output=True, timeout=60)
+    subprocess.run(
+        [sys.executable, '-c', code], env=environment, check=False, capture_output=True, timeout=60
+    )
     answers = {answer.strip() for answer in (tmp_path / 'answer').read_text().splitlines()}
     assert expected <= answers
     assert all(answer.startswith(line.split()[-1]) for answer in answers)
@@ -145,7 +204,9 @@ def test_completion_prints_a_shells_code(capsys):
 
 
 def test_folders_are_passed_and_not_set(tmp_path, monkeypatch, capsys):
-    """--data_dir and --cache_dir reach the data without a change of the process's environment, and config.gin keeps them."""
+    """--data_dir and --cache_dir reach the data without a change of the process's environment, and config.gin
+    keeps them.
+    """
     for variable in ('FLANLITE_DATA_DIR', 'FLANLITE_CACHE_DIR'):
         monkeypatch.delenv(variable, raising=False)
     before = dict(os.environ)
@@ -174,4 +235,11 @@ def test_lint_passes():
     found = subprocess.run([sys.executable, '-m', 'flanlite', 'lint'], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     checked = [line.partition(' data sets')[0] for line in found.stdout.splitlines()]
-    assert checked == ['flan2021: 70', 'pocket: 25', 't0: 25', 'flan2021_faithful: 1', 't0_bigbench: 14', 't0_plus: 3']
+    assert checked == [
+        'flan2021: 70',
+        'pocket: 25',
+        't0: 25',
+        'flan2021_faithful: 1',
+        't0_bigbench: 14',
+        't0_plus: 3',
+    ]

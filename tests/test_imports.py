@@ -1,4 +1,6 @@
-"""The data flows one way, and the folders show it: a room imports lower rooms only. Light modules stay light."""
+"""The data flows one way, and the folders show it: a room imports lower rooms only. Light modules stay
+light.
+"""
 
 import ast
 import pathlib
@@ -21,8 +23,13 @@ TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may impor
 
 def modules() -> dict[str, pathlib.Path]:
     """Find every module by its name below flanlite; collections are users of the package."""
-    found = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path for path in sorted(PACKAGE.rglob('*.py'))}
-    return {name: path for name, path in found.items() if not name.startswith('mixtures.') and path.stat().st_size}
+    found = {
+        '.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
+        for path in sorted(PACKAGE.rglob('*.py'))
+    }
+    return {
+        name: path for name, path in found.items() if not name.startswith('mixtures.') and path.stat().st_size
+    }
 
 
 def room_of(name: str) -> str:
@@ -50,7 +57,9 @@ def every_import(path: pathlib.Path) -> set[str]:
 
 
 def test_every_folder_is_a_room():
-    assert {room_of(name) for name in modules()} == set(ROOMS), 'add a new room to ROOMS, where it stands in the order, and to docs/design.md'
+    assert {room_of(name) for name in modules()} == set(ROOMS), (
+        'add a new room to ROOMS, where it stands in the order, and to docs/design.md'
+    )
 
 
 @pytest.mark.parametrize('room', ROOMS)
@@ -83,16 +92,25 @@ def test_no_modules_import_each_other():
 
 def test_only_the_command_line_knows_gin():
     """A value made in Python is the same whatever gin holds."""
-    gin_users = {name for name, path in modules().items() if any(each.partition('.')[0] == 'gin' for each in every_import(path))}
+    gin_users = {
+        name
+        for name, path in modules().items()
+        if any(each.partition('.')[0] == 'gin' for each in every_import(path))
+    }
     assert {room_of(name) for name in gin_users} == {'cli'}
 
 
 def test_the_public_names_are_where_they_are_said_to_be():
     tree = ast.parse((PACKAGE / '__init__.py').read_text())
     checked = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {alias.name: node.module.removeprefix('flanlite.') for node in checked.body for alias in node.names}
+    typed = {
+        alias.name: node.module.removeprefix('flanlite.') for node in checked.body for alias in node.names
+    }
     assert typed == flanlite.HOMES
-    assert all(getattr(flanlite, name).__module__.removeprefix('flanlite.') == module for name, module in flanlite.HOMES.items())
+    assert all(
+        getattr(flanlite, name).__module__.removeprefix('flanlite.') == module
+        for name, module in flanlite.HOMES.items()
+    )
 
 
 HEAVY = ('jax', 'tensorflow', 'seqio', 'orbax', 'rouge_score', 'sacrebleu')
@@ -100,7 +118,11 @@ HEAVY = ('jax', 'tensorflow', 'seqio', 'orbax', 'rouge_score', 'sacrebleu')
 
 def heavy_after(code: str) -> set[str]:
     probe = f'{code}\nimport sys\nprint(" ".join(m for m in {HEAVY} if m in sys.modules))'
-    return set(subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, '-c', probe], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 COLLECTIONS = ['flanlite.mixtures.flan2021', 'flanlite.mixtures.pocket', 'flanlite.mixtures.t0']

@@ -14,7 +14,13 @@ COMMAND = ['flanlite', 'train', '--gin_file=gin/runs/x.gin', '--gin.MODEL_DIR=/d
 
 def launch(script, *arguments, **environment):
     path = pathlib.Path(script) if os.path.isabs(script) else LAUNCH / script
-    return subprocess.run(['bash', str(path), *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+    return subprocess.run(
+        ['bash', str(path), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
@@ -34,7 +40,8 @@ def test_without_arguments_says_how(script):
 def test_local_shows_each_process():
     done = launch('local.sh', '--dry_run', '2', *COMMAND[:3], FLANLITE_COORDINATOR='localhost:1')
     assert done.stdout.splitlines() == [
-        f'FLANLITE_COORDINATOR=localhost:1 FLANLITE_NUM_PROCESSES=2 FLANLITE_PROCESS_ID={i} flanlite train --gin_file=gin/runs/x.gin'
+        f'FLANLITE_COORDINATOR=localhost:1 FLANLITE_NUM_PROCESSES=2 FLANLITE_PROCESS_ID={i} flanlite train '
+        '--gin_file=gin/runs/x.gin'
         for i in (0, 1)
     ]
 
@@ -56,7 +63,15 @@ def test_local_does_not_repeat_bad_input(tmp_path):
 
 
 def test_slurm_holds_out_the_array_tasks_cluster():
-    done = launch('slurm.sbatch', '--dry_run', 'gin/runs/x.gin', 'runs/s', 'nli,sentiment', '--gin.SEED=1', SLURM_ARRAY_TASK_ID='1')
+    done = launch(
+        'slurm.sbatch',
+        '--dry_run',
+        'gin/runs/x.gin',
+        'runs/s',
+        'nli,sentiment',
+        '--gin.SEED=1',
+        SLURM_ARRAY_TASK_ID='1',
+    )
     expected = 'srun --kill-on-bad-exit=1 flanlite loco --gin_file=gin/runs/x.gin --model_dir=runs/s --only=sentiment --gin.SEED=1\n'
     assert done.stdout == expected
     done = launch('slurm.sbatch', '--dry_run', 'gin/runs/x.gin', 'runs/s', 'nli', SLURM_ARRAY_TASK_ID='1')
@@ -68,14 +83,26 @@ def test_slurm_queues_a_preempted_job_again(tmp_path):
         (tmp_path / name).write_text(f'#!/bin/bash\n{text}\n')
         (tmp_path / name).chmod(0o755)
     path = f'{tmp_path}:{os.environ["PATH"]}'
-    done = launch('slurm.sbatch', 'x.gin', 'runs/s', 'nli,math', PATH=path, SLURM_ARRAY_TASK_ID='1', SLURM_ARRAY_JOB_ID='7')
+    done = launch(
+        'slurm.sbatch',
+        'x.gin',
+        'runs/s',
+        'nli,math',
+        PATH=path,
+        SLURM_ARRAY_TASK_ID='1',
+        SLURM_ARRAY_JOB_ID='7',
+    )
     assert done.returncode == 143 and (tmp_path / 'said').read_text() == 'requeue 7_1\n'
 
 
 def test_tpu_vm_asks_installs_and_runs_on_all_workers():
     done = launch('tpu_vm.sh', '--dry_run', *COMMAND, NAME='flan', ZONE='z', TYPE='v5litepod-256')
     create, install, run = done.stdout.splitlines()
-    assert 'queued-resources create flan' in create and '--accelerator-type=v5litepod-256' in create and '--spot' in create
+    assert (
+        'queued-resources create flan' in create
+        and '--accelerator-type=v5litepod-256' in create
+        and '--spot' in create
+    )
     assert 'tpu-vm ssh flan --worker=all' in install and 'flanlite' in install
     assert '--worker=all' in run and 'flanlite' in run and 'train' in run
     assert launch('tpu_vm.sh', '--dry_run', 'flanlite', NAME='flan', ZONE='z').returncode != 0
@@ -96,12 +123,20 @@ esac
     path = f'{tmp_path}:{os.environ["PATH"]}'
     done = launch('tpu_vm.sh', 'flanlite', 'train', NAME='flan', ZONE='z', TYPE='t', PATH=path)
     log = (tmp_path / 'log').read_text()
-    assert done.returncode == 0 and log.count('create flan') == 2 and log.count('delete flan') == 1, done.stderr + log
+    assert done.returncode == 0 and log.count('create flan') == 2 and log.count('delete flan') == 1, (
+        done.stderr + log
+    )
 
 
 def test_gke_fills_in_the_manifest():
     yaml = pytest.importorskip('yaml')
-    settings = {'IMAGE': 'registry/flanlite:1', 'CLAIM': 'disk', 'ACCELERATOR': 'tpu-v5-lite-podslice', 'TOPOLOGY': '4x4', 'HOSTS': '4'}
+    settings = {
+        'IMAGE': 'registry/flanlite:1',
+        'CLAIM': 'disk',
+        'ACCELERATOR': 'tpu-v5-lite-podslice',
+        'TOPOLOGY': '4x4',
+        'HOSTS': '4',
+    }
     quoted = [*COMMAND, '--gin.VOCABULARY="bytes"', "--gin.TASK_FEATURE_LENGTHS={'inputs': 8, 'targets': 4}"]
     done = launch('gke/submit.sh', '--dry_run', *quoted, **settings)
     assert done.returncode == 0, done.stderr

@@ -18,13 +18,21 @@ def test_the_page_runs_from_top_to_bottom(tmp_path):
     assert "soup_reviews 0 'cold soup, table 0\\n\\nHow was it?" in done.stdout
     assert "('tuned', 'sentiment', 'soup_reviews'," in done.stdout
     assert (tmp_path / 'runs' / 'soup_loco' / 'report.html').is_file()
-    losses = [(tmp_path / 'runs' / name / 'metrics.jsonl').read_text().splitlines()[-1].partition('"tokens')[0] for name in ('soup', 'soup_again')]
+    losses = [
+        (tmp_path / 'runs' / name / 'metrics.jsonl').read_text().splitlines()[-1].partition('"tokens')[0]
+        for name in ('soup', 'soup_again')
+    ]
     assert losses[0] == losses[1]
 
 
 def test_importing_is_quick_and_a_misspelt_name_is_refused_with_the_closest():
     code = 'import sys, flanlite; print(sorted({"jax", "numpy", "tensorflow"} & set(sys.modules)))'
-    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
+    assert (
+        subprocess.run(
+            [sys.executable, '-c', code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == '[]'
+    )
     try:
         flanlite.TrainConfg  # noqa: B018
     except AttributeError as error:

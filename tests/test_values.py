@@ -54,7 +54,11 @@ def test_a_value_is_read_again_from_json(tmp_path):
     again = config.load(tmp_path / 'settings.json')
     assert again == WHOLE
     assert again.rate is halve
-    assert json.loads((tmp_path / 'settings.json').read_text())['part'] == {'type': 'ToyPart', 'size': 3, 'names': ['b', 'c']}
+    assert json.loads((tmp_path / 'settings.json').read_text())['part'] == {
+        'type': 'ToyPart',
+        'size': 3,
+        'names': ['b', 'c'],
+    }
 
 
 def test_a_value_prints_as_it_is_made():
@@ -78,22 +82,34 @@ def test_a_number_of_another_kind_is_taken():
 @pytest.mark.parametrize(
     ('make', 'words'),
     [
-        (lambda: ToyWhole('a', raet=1), ["ToyWhole has no field 'raet'", 'did you mean rate', 'its fields are name, rate']),
+        (
+            lambda: ToyWhole('a', raet=1),
+            ["ToyWhole has no field 'raet'", 'did you mean rate', 'its fields are name, rate'],
+        ),
         (lambda: ToyWhole(), ['ToyWhole needs a value for name']),
         (lambda: ToyWhole('a', 1, ToyPart(), {}, (1, 2), 0, 'more'), ['got 7 values; expected at most 6']),
         (lambda: ToyWhole(3), ['ToyWhole.name is 3; expected str']),
         (lambda: ToyWhole('a', 'fast'), ["ToyWhole.rate is 'fast'; expected float or Callable"]),
         (lambda: ToyWhole('a', part={'size': 3}), ['ToyWhole.part is', 'expected ToyPart']),
-        (lambda: ToyWhole('a', lengths={'inputs': 'many'}), ['ToyWhole.lengths is', 'expected Mapping or None']),
+        (
+            lambda: ToyWhole('a', lengths={'inputs': 'many'}),
+            ['ToyWhole.lengths is', 'expected Mapping or None'],
+        ),
         (lambda: ToyWhole('a', pair=(1, 2, 3)), ['ToyWhole.pair is (1, 2, 3)']),
         (lambda: ToyPart(True), ['ToyPart.size is True; expected int']),
         (lambda: ToyPart(names='abc'), ["ToyPart.names is 'abc'; expected tuple"]),
         (lambda: WHOLE.replace(**{'part.size': 0}), ['ToyPart.size is 0, expected at least 1']),
         (lambda: WHOLE.replace(**{'part.sise': 3}), ["no field 'sise'", 'did you mean size']),
         (lambda: WHOLE.replace(**{'name.first': 3}), ['ToyWhole.name has no fields of its own']),
-        (lambda: config.from_json({'type': 'ToyPort', 'size': 3}), ["'ToyPort'", 'did you mean ToyPart', 'another version']),
+        (
+            lambda: config.from_json({'type': 'ToyPort', 'size': 3}),
+            ["'ToyPort'", 'did you mean ToyPart', 'another version'],
+        ),
         (lambda: config.from_json({'type': 'ToyPart', 'sise': 3}), ["no field 'sise'"]),
-        (lambda: config.from_json({'function': 'test_values:gone'}), ["'test_values:gone'", 'cannot be imported']),
+        (
+            lambda: config.from_json({'function': 'test_values:gone'}),
+            ["'test_values:gone'", 'cannot be imported'],
+        ),
         (lambda: config.from_json(config.to_json(object())), ['builtins:object', 'cannot hold']),
         (lambda: config.load('/nowhere.json'), ['cannot read settings from /nowhere.json']),
     ],

@@ -1,4 +1,6 @@
-"""A wheel installed into an empty place, away from the checkout, carries gin files, assets and the report's page, and runs."""
+"""A wheel installed into an empty place, away from the checkout, carries gin files, assets and the report's
+page, and runs.
+"""
 
 import pathlib
 import subprocess
@@ -23,7 +25,18 @@ def wheel(tmp_path_factory):
     copied = subprocess.run(['git', 'clone', '-q', str(ROOT), str(source)], capture_output=True, text=True)
     if copied.returncode:
         pytest.skip(f'needs a git checkout to build a wheel from: {copied.stderr.strip()}')
-    build = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', str(folder), str(source)]
+    build = [
+        sys.executable,
+        '-m',
+        'pip',
+        'wheel',
+        '-q',
+        '--no-deps',
+        '--no-build-isolation',
+        '-w',
+        str(folder),
+        str(source),
+    ]
     subprocess.run(build, check=True, capture_output=True, text=True)
     return next(folder.glob('flanlite-*.whl'))
 
@@ -45,7 +58,12 @@ def test_wheel_runs_away_from_the_checkout(wheel, tmp_path):
         'from flanlite.cli import main as cli\n'
         'sys.exit(cli.main(sys.argv[1:]))\n'
     )
-    train = ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEPS=2', f'--model_dir={tmp_path / "run"}']
+    train = [
+        'train',
+        '--gin_file=gin/runs/pocket_train.gin',
+        '--gin.TRAIN_STEPS=2',
+        f'--model_dir={tmp_path / "run"}',
+    ]
     environment = {'PYTHONPATH': str(tmp_path / 'site'), 'PATH': '/usr/bin:/bin', 'HOME': str(tmp_path)}
     run = [sys.executable, '-c', script, *train, f'--cache_dir={tmp_path / "cache"}']
     done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment)

@@ -12,7 +12,9 @@ SAMPLE = 60  # characters of the text that they share
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print which training data sets share text with what a mixture holds out, the worst first; see `audit.search`."""
+    """Print which training data sets share text with what a mixture holds out, the worst first; see
+    `audit.search`.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -24,13 +26,18 @@ def run(args: argparse.Namespace) -> None:
     name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME')
     mixture = gin_config.build('MixtureConfig', name=name, **command.given(args, 'held_out'))
     found = audits.search(mixture, **command.given(args, 'ngram', 'max_rows', 'data_dir'))
-    title = f'{found.mixture.name}, {found.mixture.held_out} held out: whole fields and runs of {found.ngram} words that training shares'
-    table = Table('trained on', 'held out', 'rows', '%', 'by field', 'by run', 'examples', 'such as', title=title)
+    shared = f'whole fields and runs of {found.ngram} words that training shares'
+    title = f'{found.mixture.name}, {found.mixture.held_out} held out: {shared}'
+    table = Table(
+        'trained on', 'held out', 'rows', '%', 'by field', 'by run', 'examples', 'such as', title=title
+    )
     for pair in found.worst()[:WORST]:
         total = found.searched[pair.held_out]
         rows = (f'{pair.affected():,} of {total:,}', f'{100 * pair.affected() / total:.1f}')
         by = (f'{len(pair.rows[how]):,}' for how in audits.HOW)
-        table.add_row(pair.trained, pair.held_out, *rows, *by, f'{len(pair.examples):,}', Text(pair.sample[:SAMPLE]))
+        table.add_row(
+            pair.trained, pair.held_out, *rows, *by, f'{len(pair.examples):,}', Text(pair.sample[:SAMPLE])
+        )
     CONSOLE.print(table)
     for reason in dict.fromkeys(found.skipped.values()):
         names = [name for name in found.skipped if found.skipped[name] == reason]
@@ -51,7 +58,12 @@ COMMAND = Command(
         Flag('held_out', 'the cluster to hold out, or another hold-out such as intra_3'),
         Flag('ngram', 'how many words in a row two texts share; 13 by default', int),
         Flag('max_rows', 'at most so many rows of each data set', int),
-        Flag('output', 'a JSONL file for the training examples that share text', metavar='FILE', complete='file'),
+        Flag(
+            'output',
+            'a JSONL file for the training examples that share text',
+            metavar='FILE',
+            complete='file',
+        ),
         LINEAGE,
     ),
 )

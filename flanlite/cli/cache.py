@@ -58,15 +58,25 @@ COMMAND = Command(
     run,
     (
         MIXTURE,
-        Flag('split', 'train, validation, test, or all, the default', complete=('train', 'validation', 'test', 'all')),
+        Flag(
+            'split',
+            'train, validation, test, or all, the default',
+            complete=('train', 'validation', 'test', 'all'),
+        ),
         VOCABULARY,
         Flag('fail_fast', 'stop at the first task that fails, instead of skipping and naming it', bool),
         Flag('rebuild', 'build again what is cached already', bool),
         SHOTS,
         DROP,
-        Flag('processes', 'how many processes build the cache; by default as many as there are CPUs to use', int),
         Flag(
-            'runner', "build on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner; with it, any other flag is Beam's",
+            'processes',
+            'how many processes build the cache; by default as many as there are CPUs to use',
+            int,
+        ),
+        Flag(
+            'runner',
+            'build on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner; with it, any '
+            "other flag is Beam's",
             complete=('DirectRunner', 'DataflowRunner', 'FlinkRunner', 'SparkRunner'),
         ),
     ),

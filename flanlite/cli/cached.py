@@ -19,8 +19,14 @@ def vocabulary_of(args: argparse.Namespace, mixture: Mixture) -> Vocabulary:
 
 
 def ensure(args: argparse.Namespace, mixture: Mixture, split: str, **options: Any) -> cache.CacheReport:
-    """Build what the cache lacks of a mixture's split: of the tasks that have it, as training or evaluation reads them."""
-    view = view_of(mixture, split, vocabulary_of(args, mixture), gin_config.macro('TASK_FEATURE_LENGTHS', None))
+    """Build what the cache lacks of a mixture's split: of the tasks that have it, as training or evaluation
+    reads them.
+    """
+    view = view_of(
+        mixture, split, vocabulary_of(args, mixture), gin_config.macro('TASK_FEATURE_LENGTHS', None)
+    )
     named = [entry.task for entry in mixture.entries]
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
-    return cache.ensure(tasks, view, BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options))
+    return cache.ensure(
+        tasks, view, BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options)
+    )

@@ -1,4 +1,6 @@
-"""What a command is: its name, flags and function, all in one file of its own; and the flags that several commands share."""
+"""What a command is: its name, flags and function, all in one file of its own; and the flags that several
+commands share.
+"""
 
 import argparse
 import dataclasses
@@ -61,46 +63,97 @@ def whole_or_text(text: str) -> int | str:
 
 
 GIN_FILE = Flag('gin_file', 'a gin file; may repeat, later ones win', metavar='FILE', complete='gin_file')
-SETTINGS = Flag('settings', "what a run saved, in place of gin files: its folder, or the settings.json in it", metavar='FILE', complete='file')
+SETTINGS = Flag(
+    'settings',
+    'what a run saved, in place of gin files: its folder, or the settings.json in it',
+    metavar='FILE',
+    complete='file',
+)
 COMMON = (
     GIN_FILE,
-    Flag('gin_search_paths', 'folders to look for gin files in, with commas', metavar='PATHS', complete='file'),
+    Flag(
+        'gin_search_paths', 'folders to look for gin files in, with commas', metavar='PATHS', complete='file'
+    ),
     Flag('import', 'a module of yours to load; may repeat', metavar='MODULE'),
-    Flag('data_dir', 'a folder with <dataset>/<split>.jsonl[.gz]; by default FLANLITE_DATA_DIR', metavar='DIR',
-         binds=('DataConfig.data_dir', 'EvalConfig.data_dir'), field='data.data_dir', complete='file'),
-    Flag('cache_dir', 'the folder of the token cache; by default FLANLITE_CACHE_DIR', metavar='DIR',
-         binds=('DataConfig.cache_dir', 'EvalConfig.cache_dir'), field='data.cache_dir', complete='file'),
-    Flag('promptsource_dir', "a checkout of promptsource, for t0's own prompts; by default PROMPTSOURCE_DIR", metavar='DIR', complete='file'),
+    Flag(
+        'data_dir',
+        'a folder with <dataset>/<split>.jsonl[.gz]; by default FLANLITE_DATA_DIR',
+        metavar='DIR',
+        binds=('DataConfig.data_dir', 'EvalConfig.data_dir'),
+        field='data.data_dir',
+        complete='file',
+    ),
+    Flag(
+        'cache_dir',
+        'the folder of the token cache; by default FLANLITE_CACHE_DIR',
+        metavar='DIR',
+        binds=('DataConfig.cache_dir', 'EvalConfig.cache_dir'),
+        field='data.cache_dir',
+        complete='file',
+    ),
+    Flag(
+        'promptsource_dir',
+        "a checkout of promptsource, for t0's own prompts; by default PROMPTSOURCE_DIR",
+        metavar='DIR',
+        complete='file',
+    ),
     Flag('debug', 'show the traceback of an error', bool),
-)  # fmt: skip
+)
 
 MIXTURE = Flag(
-    'mixture', 'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO task or mixture',
-    binds=('MIXTURE_OR_TASK_NAME',), field='data.mixture.name', complete='mixture',
-)  # fmt: skip
+    'mixture',
+    'a collection (pocket, flan2021, t0), COLLECTION_held_out_CLUSTER, a data set, or any registered SeqIO '
+    'task or mixture',
+    binds=('MIXTURE_OR_TASK_NAME',),
+    field='data.mixture.name',
+    complete='mixture',
+)
 MODEL_DIR = Flag(
-    'model_dir', 'the folder for checkpoints, metrics and reports', metavar='DIR', binds=('MODEL_DIR',), field='model_dir', complete='file'
+    'model_dir',
+    'the folder for checkpoints, metrics and reports',
+    metavar='DIR',
+    binds=('MODEL_DIR',),
+    field='model_dir',
+    complete='file',
 )
 LINEAGE = Flag(
-    'lineage', 'strict drops training data that shares a corpus with held-out data, warn names it, off follows the paper',
-    binds=('MixtureConfig.lineage',), field='data.mixture.lineage', complete=('strict', 'warn', 'off'),
-)  # fmt: skip
+    'lineage',
+    'strict drops training data that shares a corpus with held-out data, warn names it, off follows the '
+    'paper',
+    binds=('MixtureConfig.lineage',),
+    field='data.mixture.lineage',
+    complete=('strict', 'warn', 'off'),
+)
 SHOTS = Flag(
-    'shots', 'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16', whole_or_text,
-    binds=('Shots.number',), field='data.mixture.shots.number',
-)  # fmt: skip
+    'shots',
+    'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
+    whole_or_text,
+    binds=('Shots.number',),
+    field='data.mixture.shots.number',
+)
 DROP = Flag(
-    'drop', 'a file that lists training examples to leave out, as audit writes it with --output', metavar='FILE',
-    binds=('MixtureConfig.drop',), field='data.mixture.drop', complete='file',
-)  # fmt: skip
+    'drop',
+    'a file that lists training examples to leave out, as audit writes it with --output',
+    metavar='FILE',
+    binds=('MixtureConfig.drop',),
+    field='data.mixture.drop',
+    complete='file',
+)
 VOCABULARY = Flag(
-    'vocabulary', 'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of inputs',
-    binds=('VOCABULARY',), field='data.vocabulary', complete='file',
-)  # fmt: skip
+    'vocabulary',
+    'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of '
+    'inputs',
+    binds=('VOCABULARY',),
+    field='data.vocabulary',
+    complete='file',
+)
 CHECKPOINT = Flag(
-    'checkpoint', 'a run folder or one of its checkpoints (/ema: their average), a parameter file, a T5X checkpoint, a Hugging Face folder',
-    metavar='PATH', complete='file',
-)  # fmt: skip
+    'checkpoint',
+    'a run folder or one of its checkpoints (/ema: their average), a parameter file, a T5X checkpoint, a '
+    'Hugging Face folder',
+    metavar='PATH',
+    complete='file',
+)
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -109,7 +162,9 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Import the user's modules, which register data sets or SeqIO tasks; the working folder is searched too, last."""
+    """Import the user's modules, which register data sets or SeqIO tasks; the working folder is searched too,
+    last.
+    """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if args.promptsource_dir:
@@ -120,7 +175,9 @@ def prepare(args: argparse.Namespace) -> None:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise ValueError(f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH') from error
+            raise ValueError(
+                f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH'
+            ) from error
 
 
 def read_gin(args: argparse.Namespace, unused: Sequence[str] = ()) -> None:
@@ -138,24 +195,44 @@ def read_gin(args: argparse.Namespace, unused: Sequence[str] = ()) -> None:
     for flag in (*COMMON, *args.command.flags):
         if (chosen := getattr(args, flag.name, None)) is not None and flag.binds:
             bound = [name for name in flag.binds if '.' in name or args.gin_file]
-            bound = [name for name in bound if name.startswith(('MixtureConfig.', 'Shots.'))] if mixtures_only else bound
+            bound = (
+                [name for name in bound if name.startswith(('MixtureConfig.', 'Shots.'))]
+                if mixtures_only
+                else bound
+            )
             bindings += [f'{name}={chosen!r}' for name in bound]
             macros += [name for name in bound if '.' not in name]
             bindings += ['MixtureConfig.shots=@Shots()'] * (flag.name == 'shots')
     search_paths = [path for path in args.gin_search_paths.split(',') if path]
-    gin_config.load(args.gin_file, [*bindings, *args.bindings], search_paths, macros, getattr(args, 'import'), mixtures_only)
+    gin_config.load(
+        args.gin_file,
+        [*bindings, *args.bindings],
+        search_paths,
+        macros,
+        getattr(args, 'import'),
+        mixtures_only,
+    )
 
 
-def read_run(args: argparse.Namespace, unused: Sequence[str] = (), build: str = 'train') -> tuple[Any, str | None]:
-    """Make the settings of a run from gin files, or from those that a run saved; return them with the gin text, where there is one."""
+def read_run(
+    args: argparse.Namespace, unused: Sequence[str] = (), build: str = 'train'
+) -> tuple[Any, str | None]:
+    """Make the settings of a run from gin files, or from those that a run saved; return them with the gin
+    text, where there is one.
+    """
     from flanlite.cli import gin_config
 
     if args.settings:
         if args.gin_file or args.bindings:
-            raise ValueError('got --settings and gin files or --gin flags; expected one of them: saved settings are whole')
+            raise ValueError(
+                'got --settings and gin files or --gin flags; expected one of them: saved settings are whole'
+            )
         return from_saved(args, build), None
     if not args.gin_file:
-        raise ValueError(f'{args.command.name} needs a gin file; for example flanlite {args.command.name} --gin_file={args.command.example}')
+        raise ValueError(
+            f'{args.command.name} needs a gin file; for example flanlite {args.command.name} '
+            f'--gin_file={args.command.example}'
+        )
     read_gin(args, unused)
     return gin_config.build(build), gin_config.resolved()
 
@@ -166,9 +243,13 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
     from flanlite.training.config import TrainConfig
 
     config = (SweepConfig if build == 'loco' else TrainConfig).load(args.settings)
-    fields = {flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field}
+    fields = {
+        flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
+    }
     changed = {field: new for field, new in fields.items() if new is not None}
-    return config.replace(**{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()})
+    return config.replace(
+        **{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()}
+    )
 
 
 def mixture_of(args: argparse.Namespace) -> Any:

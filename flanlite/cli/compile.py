@@ -24,7 +24,9 @@ COMMAND = Command(
     (
         SETTINGS,
         MIXTURE,
-        Flag('topology', 'the chips to compile for: v5e:16x16, 2*v5e:16x16 (two slices), or h100:8 (roughly)'),
+        Flag(
+            'topology', 'the chips to compile for: v5e:16x16, 2*v5e:16x16 (two slices), or h100:8 (roughly)'
+        ),
         Flag('search', 'try meshes, remat policies and microbatches, and rank those that fit', bool),
     ),
     example='gin/runs/finetune.gin',

@@ -33,7 +33,9 @@ def completer(kind: str | tuple[str, ...]) -> Callable[..., Any]:
 
         return [*gin_config.gin_files(), *FilesCompleter(('gin',))(prefix)]
 
-    return {'mixture': mixtures, 'gin_file': gin_files, 'file': FilesCompleter()}.get(kind) or ChoicesCompleter(kind)
+    return {'mixture': mixtures, 'gin_file': gin_files, 'file': FilesCompleter()}.get(
+        kind
+    ) or ChoicesCompleter(kind)
 
 
 COMMAND = Command(

@@ -2,4 +2,5 @@
 
 from rich.console import Console
 
-CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)  # a file or pipe has no width
+# A file or pipe has no width.
+CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)

@@ -17,18 +17,25 @@ def run(args: argparse.Namespace) -> None:
     config = gin_config.macro('MODEL') if args.gin_file else None
     from flanlite.training import parameters
 
-    parameters.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir'))
+    parameters.convert(
+        config=config, **command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir')
+    )
 
 
 COMMAND = Command(
     'convert',
     'Train',
-    "Write a checkpoint of ours, T5X's or Hugging Face's as a Hugging Face folder, or as one safetensors file.",
+    "Write a checkpoint of ours, T5X's or Hugging Face's as a Hugging Face folder, or as one safetensors "
+    'file.',
     run,
     (
         CHECKPOINT,
         Flag('output', 'the folder or file to write', metavar='PATH', complete='file'),
-        Flag('form', 'huggingface (a folder; the default) or safetensors (one file, for flanlite)', complete=('huggingface', 'safetensors')),
+        Flag(
+            'form',
+            'huggingface (a folder; the default) or safetensors (one file, for flanlite)',
+            complete=('huggingface', 'safetensors'),
+        ),
         VOCABULARY,
     ),
 )

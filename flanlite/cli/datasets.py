@@ -14,12 +14,15 @@ from flanlite.data.specs import sources, specs
 
 MARKDOWN_ONLY = ('splits', 'rate')  # columns of data sets that a terminal has no room for
 PAGE = (
-    'Made by `flanlite datasets --format=markdown > docs/datasets.md`; `flanlite datasets` prints most of it in a terminal.',
+    'Made by `flanlite datasets --format=markdown > docs/datasets.md`; `flanlite datasets` prints most of it '
+    'in a terminal.',
     'Below the built-in collections stand those made beside them, with what they add.',
     '',
     '- *splits*: which of the source serve to train, validate and test, as TFDS writes slices.',
-    '- *train, validation, test*: the examples in these, as published, before any cap or filter; empty where it is not recorded.',
-    '- *download*: manual where files have to be asked for or fetched by hand first; `tfds build` says which, and where they go.',
+    '- *train, validation, test*: the examples in these, as published, before any cap or filter; empty where '
+    'it is not recorded.',
+    '- *download*: manual where files have to be asked for or fetched by hand first; `tfds build` says '
+    'which, and where they go.',
     '- *rate*: what the two caps make of it; a share is a rate over the sum.',
     '- *templates*: how many, and how many of them turn the task around.',
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
@@ -51,12 +54,18 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
 
 
 def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
-    """Describe the data sets of a mixture, or of every built-in collection and then of each other what no table before it has."""
+    """Describe the data sets of a mixture, or of every built-in collection and then of each other what no
+    table before it has.
+    """
     if mixture:
         return {mixture: list(dataset_rows(mixtures.resolve(mixture)))}
     tables: dict[str, list[dict[str, str]]] = {}
     for name in naming.import_collections():
-        shown = {row['data set'] for rows in tables.values() for row in rows} if name not in naming.builtin_names() else ()
+        shown = (
+            {row['data set'] for rows in tables.values() for row in rows}
+            if name not in naming.builtin_names()
+            else ()
+        )
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
             tables[name] = rows
     return tables
@@ -69,7 +78,10 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
     for entry in mixed.entries:
         spec = specs.find_spec(entry.task)
         if spec is None:
-            raise ValueError(f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one of its data sets')
+            raise ValueError(
+                f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one '
+                'of its data sets'
+            )
         shown = getattr(spec, 'templates', ())
         source = getattr(spec.source, 'source', spec.source)
         name, _, version = sources.label(source).partition(':')

@@ -32,7 +32,9 @@ COMMAND = Command(
         Flag('split', 'train, validation or test', complete=('train', 'validation', 'test')),
         Flag('output', 'the folder for the results', metavar='DIR', complete='file'),
         Flag(
-            'style', 'instructions, baseline (plain prompts) or fields (no words of a template)', complete=('instructions', 'baseline', 'fields')
+            'style',
+            'instructions, baseline (plain prompts) or fields (no words of a template)',
+            complete=('instructions', 'baseline', 'fields'),
         ),
         Flag('max_rows', 'at most so many rows of each data set', int),
         SHOTS,

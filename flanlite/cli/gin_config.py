@@ -1,8 +1,10 @@
-"""gin files and bindings in, values out: the only place that reads gin. Every mistake is one line with the closest valid names.
+"""gin files and bindings in, values out: the only place that reads gin. Every mistake is one line with the
+closest valid names.
 
-gin builds a value by T5X's convention: `train.config = @TrainConfig()` and `TrainConfig.data = @DataConfig()` name the parts, and
-`DataConfig.batch_size = %BATCH_SIZE` fills a field from a macro. Each class of values is made known to gin here. The classes know nothing
-of gin, so that a value made in Python is the same whatever gin holds.
+gin builds a value by T5X's convention: `train.config = @TrainConfig()` and `TrainConfig.data = @DataConfig()`
+name the parts, and `DataConfig.batch_size = %BATCH_SIZE` fills a field from a macro. Each class of values is
+made known to gin here. The classes know nothing of gin, so that a value made in Python is the same whatever
+gin holds.
 """
 
 import ast
@@ -25,12 +27,18 @@ MACRO_USE = re.compile(r'%([A-Za-z_][\w/.]*)')
 MISSING = 'No values supplied by Gin'
 # What gin builds for a command: `<command>.config`.
 COMMANDS = ('train', 'loco', 'evaluate')
-# Settings of earlier versions whose names have changed, as words that no likeness of names would find: what to say of them.
+# Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
+# to say of them.
 RENAMED = {
-    'loco.clusters': 'SweepConfig.held_out', 'loco.only': 'SweepConfig.held_out', 'loco.models': 'SweepConfig.systems',
-    'model.config': 'MODEL', 'train.style': 'DataConfig.style', 'evaluate_checkpoint.checkpoint': 'EvalConfig.checkpoint',
-    'few_shot.seed': 'Shots.seed', 'Profiler.steps': 'RecordsConfig.profile_steps',
-}  # fmt: skip
+    'loco.clusters': 'SweepConfig.held_out',
+    'loco.only': 'SweepConfig.held_out',
+    'loco.models': 'SweepConfig.systems',
+    'model.config': 'MODEL',
+    'train.style': 'DataConfig.style',
+    'evaluate_checkpoint.checkpoint': 'EvalConfig.checkpoint',
+    'few_shot.seed': 'Shots.seed',
+    'Profiler.steps': 'RecordsConfig.profile_steps',
+}
 
 
 @functools.cache
@@ -60,12 +68,22 @@ def register() -> None:
     from flanlite.training.weights_biases import WandbConfig
 
     runs = (TrainConfig, SweepConfig, EvalConfig)
-    parts = (DataConfig, StepConfig, MeshConfig, CheckpointConfig, RecordsConfig, WandbConfig, ScoringConfig, Decoding)
+    parts = (
+        DataConfig,
+        StepConfig,
+        MeshConfig,
+        CheckpointConfig,
+        RecordsConfig,
+        WandbConfig,
+        ScoringConfig,
+        Decoding,
+    )
     register_mixtures()
     for kind in (*runs, *parts, *kinds.KINDS):
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
-        configurable(kind, name, 'flanlite.utils')  # T5X's gin files call the learning rate utils.create_learning_rate_scheduler
+        # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.
+        configurable(kind, name, 'flanlite.utils')
     with gin.unlock_config():
         for command in COMMANDS:
             gin.external_configurable(lambda config: config, name=command, module='flanlite')
@@ -95,13 +113,20 @@ def gin_files() -> list[str]:
 
 
 def find_gin_file(name: str, search_paths: Sequence[str] = ()) -> pathlib.Path:
-    """Find a gin file: as given, below a search path, or among flanlite's own by the same name (`gin/runs/pocket.gin`)."""
+    """Find a gin file: as given, below a search path, or among flanlite's own by the same name
+    (`gin/runs/pocket.gin`).
+    """
     own = gin_root()
-    folders = [folder.resolve() for folder in (pathlib.Path(), *map(pathlib.Path, search_paths), own.parent, own)]
+    folders = [
+        folder.resolve() for folder in (pathlib.Path(), *map(pathlib.Path, search_paths), own.parent, own)
+    ]
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    raise ValueError(f'no gin file {name!r}; {closest(name, gin_files())}looked in {", ".join(map(str, dict.fromkeys(folders)))}')
+    raise ValueError(
+        f'no gin file {name!r}; {closest(name, gin_files())}looked in '
+        f'{", ".join(map(str, dict.fromkeys(folders)))}'
+    )
 
 
 def load(
@@ -116,7 +141,8 @@ def load(
 
     Args:
         gin_files: names or paths, later ones override earlier ones.
-        bindings: `NAME=value` overrides. A value that is no gin literal is taken as a string, so `MODEL_DIR=/tmp/run` needs no quotes.
+        bindings: `NAME=value` overrides. A value that is no gin literal is taken as a string, so
+            `MODEL_DIR=/tmp/run` needs no quotes.
         search_paths: where else to look for gin files and what they include, as T5X's `--gin_search_paths`.
         known_macros: macros that may be bound although no gin file mentions them.
         modules: modules to import first; the resolved configuration imports them too.
@@ -144,14 +170,20 @@ def load(
 
 
 def build(name: str, /, **fields: Any) -> Any:
-    """Build what gin calls `name`: a class of values, or a command's `config`; fields that are given here go before gin's.
+    """Build what gin calls `name`: a class of values, or a command's `config`; fields that are given here go
+    before gin's.
 
     Raises:
         ValueError: gin lacks a value, or the value refuses what gin says.
     """
     (register_mixtures if name == 'MixtureConfig' else register)()
-    if name in COMMANDS and 'config' not in gin.get_bindings(f'flanlite.{name}', resolve_references=False, inherit_scopes=False):
-        raise ValueError(f'the gin files say nothing of {name}.config; expected those of a run, such as gin/runs/pocket_train.gin')
+    if name in COMMANDS and 'config' not in gin.get_bindings(
+        f'flanlite.{name}', resolve_references=False, inherit_scopes=False
+    ):
+        raise ValueError(
+            f'the gin files say nothing of {name}.config; expected those of a run, such as '
+            'gin/runs/pocket_train.gin'
+        )
     try:
         return gin.get_configurable(f'flanlite.{name}')(**fields)
     except (ValueError, TypeError) as error:
@@ -167,7 +199,11 @@ def one_line(error: Exception) -> str:
 
 
 def read(
-    what: str, gin_files: Sequence[str], bindings: Sequence[str] = (), search_paths: Sequence[str] = (), modules: Sequence[str] = ()
+    what: str,
+    gin_files: Sequence[str],
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    modules: Sequence[str] = (),
 ) -> Any:
     """Build a value from gin files and forget the configuration: see `flanlite.from_gin`.
 
@@ -191,12 +227,16 @@ def resolved() -> str:
 
 
 def macro(name: str, default: object = gin.REQUIRED) -> Any:
-    """Return a macro's value, references resolved, or the default; without either, a `ValueError` tells how to give one."""
+    """Return a macro's value, references resolved, or the default; without either, a `ValueError` tells how
+    to give one.
+    """
     try:
         found = gin.query_parameter(f'%{name}')
     except ValueError:
         if default is gin.REQUIRED:
-            raise ValueError(f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it') from None
+            raise ValueError(
+                f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it'
+            ) from None
         return default
     return found.scoped_configurable_fn() if is_reference(found) else found
 
@@ -230,16 +270,24 @@ def check_macros(known: set[str]) -> None:
     used = set(MACRO_USE.findall(text))
     for name in MACRO.findall(text):
         if '.' not in name and name not in used | known:
-            raise ValueError(f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
-                             f'the macros here are {", ".join(sorted(used | known)) or "none"}')
+            raise ValueError(
+                f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
+                f'the macros here are {", ".join(sorted(used | known)) or "none"}'
+            )
     for name in sorted(used - set(MACRO.findall(text))):
-        raise ValueError(f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file')
+        raise ValueError(
+            f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file'
+        )
 
 
 def check_types() -> None:
-    """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where it came through one."""
+    """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where
+    it came through one.
+    """
     for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
-        parameters = {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
+        parameters = (
+            {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
+        )
         for name, value in bound.items():
             through = []
             while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
@@ -268,7 +316,11 @@ def quote_binding(binding: str) -> str:
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn gin's errors into one-line `ValueError`s with the closest valid names."""
-    logging.getLogger().disabled, quiet = True, logging.getLogger().disabled  # gin logs each folder where an include is not
+    # Gin logs each folder where an include is not.
+    logging.getLogger().disabled, quiet = (
+        True,
+        logging.getLogger().disabled,
+    )
     try:
         yield
     except (ValueError, OSError, SyntaxError, RuntimeError, ImportError) as error:
@@ -289,10 +341,16 @@ def explain(error: Exception) -> str:
     elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
         name = found[1].rpartition('.')[2]
         parameters = list(inspect.signature(gin.get_configurable(found[1])).parameters)
-        hint = elsewhere(name, found[2]) if parameters == ['config'] else closest(found[2], parameters) or elsewhere(name, found[2])
+        hint = (
+            elsewhere(name, found[2])
+            if parameters == ['config']
+            else closest(found[2], parameters) or elsewhere(name, found[2])
+        )
         message = f'{name!r} has no parameter {found[2]!r}; {hint}its parameters are {", ".join(parameters)}'
     elif found := re.search(r"No bindings specified for '([\w./]+)/gin.macro'", message):
-        message = f'the macro {found[1]!r} has no value; give one with --gin.{found[1]}=VALUE or in a gin file'
+        message = (
+            f'the macro {found[1]!r} has no value; give one with --gin.{found[1]}=VALUE or in a gin file'
+        )
     elif found := re.search(r'Required bindings for `(\w+)` not provided in config: (.*)', message):
         message = f'{found[1]!r} needs a value for {found[2]}'
     elif found := re.search(r'Unable to open file: ([^ ]+)\.', message):
@@ -301,7 +359,9 @@ def explain(error: Exception) -> str:
 
 
 def elsewhere(name: str, parameter: str) -> str:
-    """Suggest what was meant by `name.parameter`, where nothing is named so: by the name, else by the parameter, whosever it is."""
+    """Suggest what was meant by `name.parameter`, where nothing is named so: by the name, else by the
+    parameter, whosever it is.
+    """
     if known := RENAMED.get(f'{name}.{parameter}'):
         return f'did you mean {known}? '
     register()

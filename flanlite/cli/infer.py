@@ -24,7 +24,12 @@ COMMAND = Command(
     run,
     (
         CHECKPOINT,
-        Flag('input', 'a .jsonl file with "inputs", or plain text, a line each; - for standard input', metavar='FILE', complete='file'),
+        Flag(
+            'input',
+            'a .jsonl file with "inputs", or plain text, a line each; - for standard input',
+            metavar='FILE',
+            complete='file',
+        ),
         Flag('output', 'the file to write; by default standard output', metavar='FILE', complete='file'),
         Flag('max_length', 'the longest answer, in tokens', int),
         Flag('beams', 'beam search with so many beams; 1 is greedy', int),

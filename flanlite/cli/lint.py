@@ -21,27 +21,43 @@ def run(args: argparse.Namespace) -> None:
 
 
 def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
-    """Check every template of a collection, or of all, each data set once, and print the faults; return how many there are."""
+    """Check every template of a collection, or of all, each data set once, and print the faults; return how
+    many there are.
+    """
     faults, seen = 0, set()
     for name in [mixture] if mixture else naming.import_collections():
         collection = mixtures.resolve(name).collection
         if collection is None:
-            raise ValueError(f'{name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
-        checked = [spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec) and spec.name not in seen]
+            raise ValueError(
+                f'{name!r} is no collection; the collections are {", ".join(naming.collection_names())}'
+            )
+        checked = [
+            spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec) and spec.name not in seen
+        ]
         seen |= {spec.name for spec in checked}
         for spec in checked:
             for fault in spec_faults(spec, collection.templates, data_dir):
                 faults += 1
                 CONSOLE.print(Text(f'{spec.name}: {fault}', style='red'))
         if checked:
-            CONSOLE.print(f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates checked')
+            CONSOLE.print(
+                f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates '
+                'checked'
+            )
     return faults
 
 
 def spec_faults(spec: specs.DatasetSpec, count: int, data_dir: str | None = None) -> list[str]:
-    """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is downloaded for this."""
+    """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is
+    downloaded for this.
+    """
     source = sources.prefer_data_folder(spec.source, data_dir)
-    for split in filter(None, (spec.splits.test, spec.splits.validation, spec.splits.train) if sources.at_hand(source, data_dir) else ()):
+    for split in filter(
+        None,
+        (spec.splits.test, spec.splits.validation, spec.splits.train)
+        if sources.at_hand(source, data_dir)
+        else (),
+    ):
         with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
             if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
                 return list(specs.lint(spec, rows, count))
@@ -49,4 +65,6 @@ def spec_faults(spec: specs.DatasetSpec, count: int, data_dir: str | None = None
     return list(templates.lint(spec.templates, fields, count=count))
 
 
-COMMAND = Command('lint', 'Look at data', 'Check the templates of one collection, or of all.', run, (MIXTURE,))
+COMMAND = Command(
+    'lint', 'Look at data', 'Check the templates of one collection, or of all.', run, (MIXTURE,)
+)

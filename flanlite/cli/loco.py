@@ -21,7 +21,11 @@ COMMAND = Command(
     run,
     (
         SETTINGS,
-        Flag('only', 'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue and diversity_*'),
+        Flag(
+            'only',
+            'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue '
+            'and diversity_*',
+        ),
         MIXTURE,
         MODEL_DIR,
         VOCABULARY,

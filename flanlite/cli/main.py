@@ -1,19 +1,52 @@
-"""The `flanlite` command: absl-style flags, gin files and `--gin.NAME=VALUE` overrides, one clear line for bad input."""
+"""The `flanlite` command: absl-style flags, gin files and `--gin.NAME=VALUE` overrides, one clear line for
+bad input.
+"""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from flanlite.cli import audit, cache, compile, completion, convert, datasets, evaluate, infer, lint, loco, report, show, train
+from flanlite.cli import (
+    audit,
+    cache,
+    compile,
+    completion,
+    convert,
+    datasets,
+    evaluate,
+    infer,
+    lint,
+    loco,
+    report,
+    show,
+    train,
+)
 from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare
 from flanlite.config import closest
 from flanlite.version import __version__
 
 USAGE_ERROR = 2
-MODULES = (show, datasets, cache, lint, audit, train, compile, convert, loco, evaluate, infer, report, completion)
+MODULES = (
+    show,
+    datasets,
+    cache,
+    lint,
+    audit,
+    train,
+    compile,
+    convert,
+    loco,
+    evaluate,
+    infer,
+    report,
+    completion,
+)
 COMMANDS: dict[str, Command] = {module.COMMAND.name: module.COMMAND for module in MODULES}
-DESCRIPTION = 'Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned loop and leave-one-cluster-out evaluation.'
+DESCRIPTION = (
+    'Instruction tuning in the style of FLAN, in JAX: templates, mixtures, a partitioned loop and '
+    'leave-one-cluster-out evaluation.'
+)
 EPILOG = 'Any gin parameter or macro can be set with --gin.NAME=VALUE, for example --gin.TRAIN_STEPS=100.'
 
 
@@ -25,17 +58,27 @@ class Parser(argparse.ArgumentParser):
         lines = [f'usage: flanlite COMMAND [--FLAG=VALUE ...]\n\n{DESCRIPTION}\n']
         for group in GROUPS:
             lines.append(f'\n{group}:\n')
-            lines += [f'  {command.name:<12}{command.help}\n' for command in COMMANDS.values() if command.group == group]
-        return ''.join([*lines, '\nflanlite COMMAND --help lists its flags; flanlite --version prints the version.\n'])
+            lines += [
+                f'  {command.name:<12}{command.help}\n'
+                for command in COMMANDS.values()
+                if command.group == group
+            ]
+        return ''.join(
+            [*lines, '\nflanlite COMMAND --help lists its flags; flanlite --version prints the version.\n']
+        )
 
 
 def parser() -> argparse.ArgumentParser:
     """Make the command-line parser."""
     top = Parser(prog='flanlite', allow_abbrev=False)
     top.add_argument('--version', action='version', version=f'flanlite {__version__}')
-    commands = top.add_subparsers(dest='name', metavar='COMMAND', required=True, parser_class=argparse.ArgumentParser)
+    commands = top.add_subparsers(
+        dest='name', metavar='COMMAND', required=True, parser_class=argparse.ArgumentParser
+    )
     for command in COMMANDS.values():
-        each = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False, epilog=EPILOG)
+        each = commands.add_parser(
+            command.name, help=command.help, description=command.help, allow_abbrev=False, epilog=EPILOG
+        )
         each.set_defaults(command=command)
         for title, flags in (('flags', command.flags), ('flags of every command', COMMON)):
             group = each.add_argument_group(title)
@@ -52,13 +95,17 @@ def add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
     repeats = {'action': 'append', 'default': []} if 'may repeat' in flag.help else {}
     if flag.name == 'gin_search_paths':
         repeats = {'default': ''}
-    action = group.add_argument(f'--{flag.name}', type=flag.kind, metavar=flag.metavar, help=flag.help, **repeats)
+    action = group.add_argument(
+        f'--{flag.name}', type=flag.kind, metavar=flag.metavar, help=flag.help, **repeats
+    )
     if flag.complete and '_ARGCOMPLETE' in os.environ:
         action.completer = completion.completer(flag.complete)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; `--gin.NAME=VALUE` flags become `bindings`, and beside `--runner` others become `beam_flags`."""
+    """Parse the command line; `--gin.NAME=VALUE` flags become `bindings`, and beside `--runner` others become
+    `beam_flags`.
+    """
     made = parser()
     if '_ARGCOMPLETE' in os.environ:  # the shell asks
         import argcomplete
@@ -74,7 +121,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         if not flag.startswith('--gin.'):
             valid = [f'--{each.name}' for each in (*args.command.flags, *COMMON)]
             hint = closest(flag, valid)
-            raise ValueError(f'{args.command.name} has no flag {flag!r}; {hint}its flags are {", ".join(valid)}, --gin.NAME')
+            raise ValueError(
+                f'{args.command.name} has no flag {flag!r}; {hint}its flags are {", ".join(valid)}, '
+                '--gin.NAME'
+            )
         binding = flag.removeprefix('--gin.')
         args.bindings.append(binding if '=' in binding or not rest else f'{binding}={rest.pop(0)}')
     return args
@@ -82,7 +132,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input prints one line and returns 2."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # TensorFlow, where data needs it, greets with a page of notes
+    # TensorFlow, where data needs it, greets with a page of notes.
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     debug = '--debug' in (sys.argv if argv is None else argv)
     try:
         args = parse(argv)
@@ -100,5 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def expected(error: Exception) -> bool:
-    """Tell bad input, and what the disk or the data may do, from a fault of the program, which shows its traceback."""
+    """Tell bad input, and what the disk or the data may do, from a fault of the program, which shows its
+    traceback.
+    """
     return type(error).__module__.startswith('flanlite.') or isinstance(error, ValueError | OSError)

@@ -10,7 +10,9 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.eval import loco
 
     if not args.model_dir:
-        raise ValueError('report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]')
+        raise ValueError(
+            'report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]'
+        )
     loco.merge(args.model_dir.split(','), args.output)
 
 

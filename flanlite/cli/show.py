@@ -14,7 +14,9 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a mixture's tasks with counts, caps, rates and shares, SeqIO's with their metrics, then rendered examples with their tokens."""
+    """Print a mixture's tasks with counts, caps, rates and shares, SeqIO's with their metrics, then rendered
+    examples with their tokens.
+    """
     from flanlite.cli import cached as cached_splits
     from flanlite.data.mixing import mixtures
     from flanlite.data.rendering import fewshot
@@ -37,7 +39,12 @@ def run(args: argparse.Namespace) -> None:
     for entry in mixed.entries:
         if entry.task in counts:
             caps = [f'{cap:,}' if cap else '-' for cap in (entry.max_examples, entry.max_rate)]
-            numbers = [f'{counts[entry.task]:,}', *caps, f'{rates[entry.task]:,.0f}', f'{100 * rates[entry.task] / total:.2f}']
+            numbers = [
+                f'{counts[entry.task]:,}',
+                *caps,
+                f'{rates[entry.task]:,.0f}',
+                f'{100 * rates[entry.task] / total:.2f}',
+            ]
             table.add_row(entry.cluster or '', entry.task, *numbers)
     CONSOLE.print(table)
     for entry in mixed.entries:
@@ -46,17 +53,26 @@ def run(args: argparse.Namespace) -> None:
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
     if mixed.shots:
-        CONSOLE.print(fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()}))
+        CONSOLE.print(
+            fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()})
+        )
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
-    print_examples(report, cached_splits.vocabulary_of(args, mixed), 1 if args.examples is None else args.examples)
+    print_examples(
+        report, cached_splits.vocabulary_of(args, mixed), 1 if args.examples is None else args.examples
+    )
 
 
 def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> None:
     """Print the first examples of each task: template, text and token ids."""
     for example in preview.rendered(report, vocabulary, count):
-        exemplars = f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
-        CONSOLE.rule(f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}', align='left')
+        exemplars = (
+            f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
+        )
+        CONSOLE.rule(
+            f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}',
+            align='left',
+        )
         for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
             CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
             CONSOLE.print(Text(example[part]))
@@ -68,5 +84,12 @@ COMMAND = Command(
     'Look at data',
     "Print a mixture's tasks, counts, caps, rates and shares, and rendered examples with their tokens.",
     run,
-    (MIXTURE, VOCABULARY, Flag('examples', 'how many rendered examples to print for each task', int), LINEAGE, SHOTS, DROP),
+    (
+        MIXTURE,
+        VOCABULARY,
+        Flag('examples', 'how many rendered examples to print for each task', int),
+        LINEAGE,
+        SHOTS,
+        DROP,
+    ),
 )

@@ -20,11 +20,13 @@ class DataConfig:
         vocabulary: a name for `vocabularies.load`; by default the collection's.
         style: `instructions`, or `fields` to train without them; see `specs.STYLES`.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
-        window: from how many examples at a time the rows are packed: more fill better, fewer are ready sooner.
+        window: from how many examples at a time the rows are packed: more fill better, fewer are ready
+            sooner.
         prefetch: how many batches a thread reads ahead; changes nothing but the speed.
         fail_fast: stop when a task cannot be cached, instead of skipping it.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
-        cache_dir: the folder, or URL, of the token cache; by default FLANLITE_CACHE_DIR, or flanlite's part of the user's cache folder.
+        cache_dir: the folder, or URL, of the token cache; by default FLANLITE_CACHE_DIR, or flanlite's part
+            of the user's cache folder.
     """
 
     mixture: MixtureConfig | str
@@ -49,7 +51,10 @@ class DataConfig:
         if self.style not in specs.STYLES:
             raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
         if self.window < 1 or self.prefetch < 0:
-            raise ValueError(f'got window={self.window} and prefetch={self.prefetch}; expected at least 1 example, and 0 batches or more')
+            raise ValueError(
+                f'got window={self.window} and prefetch={self.prefetch}; expected at least 1 example, and 0 '
+                'batches or more'
+            )
 
     def build_options(self) -> BuildOptions:
         """Return how the cache is built."""

@@ -40,7 +40,8 @@ def examples(
         options: how the cache is built, where it lacks the mixture.
 
     Returns:
-        A dictionary an example: task, row, template, the texts `inputs` and `targets`, options, answers, shots, and the token ids
+        A dictionary an example: task, row, template, the texts `inputs` and `targets`, options, answers,
+            shots, and the token ids
         `input_tokens` and `target_tokens`. `pandas.DataFrame` takes the list as it is.
 
     Raises:
@@ -52,7 +53,10 @@ def examples(
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
     report = cache.ensure(tasks, view_of(mixed, split, loaded, feature_lengths, style), options)
     if not report.splits:
-        reasons = '; '.join(f'{task}: {reason}' for task, reason in report.skipped.items()) or f'it has no {split} split'
+        reasons = (
+            '; '.join(f'{task}: {reason}' for task, reason in report.skipped.items())
+            or f'it has no {split} split'
+        )
         raise ValueError(f'nothing of {mixed.name!r} can be shown: {reasons}')
     return list(rendered(report, loaded, count))
 
@@ -75,10 +79,12 @@ def batches(config: DataConfig, seed: int = 0, converter: str = 'encoder_decoder
     Args:
         config: the mixture, and how it becomes batches.
         seed: of the order, as that of the run.
-        converter: how examples are laid out, as `T5Config.converter` and `DecoderOnlyConfig.converter` name it.
+        converter: how examples are laid out, as `T5Config.converter` and `DecoderOnlyConfig.converter` name
+            it.
 
     Returns:
-        An iterator of dictionaries by SeqIO's keys: int32[batch_size, length], `decoder_loss_weights` float32.
+        An iterator of dictionaries by SeqIO's keys: int32[batch_size, length], `decoder_loss_weights`
+            float32.
 
     Raises:
         ValueError: settings that do not work, or a mixture of which nothing can be read.
@@ -89,20 +95,28 @@ def batches(config: DataConfig, seed: int = 0, converter: str = 'encoder_decoder
 def texts(
     batch: Mapping[str, np.ndarray], vocabulary: str | Vocabulary, data_dir: str | None = None
 ) -> list[dict[str, list[str]]]:
-    """Write the examples that share each row of a packed batch as text, by side: {'inputs': [...], 'targets': [...]}.
+    """Write the examples that share each row of a packed batch as text, by side: {'inputs': [...], 'targets':
+    [...]}.
 
     Args:
         batch: what `batches` yields.
         vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
+            FLANLITE_DATA_DIR.
     """
     loaded = vocabularies.load(vocabulary, data_dir)
-    sides = {'inputs': ('encoder_input_tokens', 'encoder_segment_ids'), 'targets': ('decoder_target_tokens', 'decoder_segment_ids')}
+    sides = {
+        'inputs': ('encoder_input_tokens', 'encoder_segment_ids'),
+        'targets': ('decoder_target_tokens', 'decoder_segment_ids'),
+    }
     rows: list[dict[str, list[str]]] = []
     for row in range(len(batch['decoder_target_tokens'])):
         rows.append({})
         for side, (tokens, segments) in sides.items():
             if tokens in batch:
                 ids = batch[segments][row] if segments in batch else (batch[tokens][row] > 0).astype(np.int32)
-                rows[-1][side] = [loaded.decode(batch[tokens][row][ids == each]) for each in range(1, int(ids.max(initial=0)) + 1)]
+                rows[-1][side] = [
+                    loaded.decode(batch[tokens][row][ids == each])
+                    for each in range(1, int(ids.max(initial=0)) + 1)
+                ]
     return rows

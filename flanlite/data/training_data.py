@@ -19,7 +19,9 @@ HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a run trains on: its mixture and vocabulary and, once `build` was called, its tasks' cached splits and rates."""
+    """What a run trains on: its mixture and vocabulary and, once `build` was called, its tasks' cached splits
+    and rates.
+    """
 
     config: DataConfig
     seed: int
@@ -33,7 +35,13 @@ class TrainingData:
     def resolve(cls, config: DataConfig, seed: int, converter: str) -> 'TrainingData':
         """Find the mixture and the vocabulary; reads no data."""
         mixture = mixtures.resolve(config.mixture)
-        return cls(config, seed, converter, mixture, vocabularies.load(config.vocabulary or mixture.vocabulary, data_dir=config.data_dir))
+        return cls(
+            config,
+            seed,
+            converter,
+            mixture,
+            vocabularies.load(config.vocabulary or mixture.vocabulary, data_dir=config.data_dir),
+        )
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -47,7 +55,9 @@ class TrainingData:
         if not cached.splits:
             reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
-        rates = mixtures.rates(self.mixture, {task: split.num_examples for task, split in cached.splits.items()})
+        rates = mixtures.rates(
+            self.mixture, {task: split.num_examples for task, split in cached.splits.items()}
+        )
         return dataclasses.replace(self, cached=cached, rates=rates)
 
     def view(self, split: str) -> View:
@@ -59,12 +69,16 @@ class TrainingData:
         if 'encoder' not in self.capacity():
             return  # rows that hold both need no balance
         splits, lengths = list(self.cached.splits.values()), self.config.feature_lengths
-        now, better = batches.hint_shape(splits, [self.rates[split.name] for split in splits], lengths, window=HINT_WINDOW)
+        now, better = batches.hint_shape(
+            splits, [self.rates[split.name] for split in splits], lengths, window=HINT_WINDOW
+        )
         if better.encoder_fill + better.decoder_fill > now.encoder_fill + now.decoder_fill + 0.1:
             shape = {'inputs': lengths['inputs'], 'targets': better.targets}
             say(
-                f'these lengths fill {now.encoder_fill:.2f} of the encoder and {now.decoder_fill:.2f} of the decoder; '
-                f'TASK_FEATURE_LENGTHS={shape} would fill {better.encoder_fill:.2f} and {better.decoder_fill:.2f}'
+                f'these lengths fill {now.encoder_fill:.2f} of the encoder and {now.decoder_fill:.2f} of the '
+                'decoder; '
+                f'TASK_FEATURE_LENGTHS={shape} would fill {better.encoder_fill:.2f} and '
+                f'{better.decoder_fill:.2f}'
             )
 
     def capacity(self) -> dict[str, int]:
@@ -72,7 +86,9 @@ class TrainingData:
         room = batches.CONVERTERS[self.converter].room(self.lengths)
         return {side: self.config.batch_size * tokens for side, tokens in room.items()}
 
-    def batches(self, host_rows: Sequence[int] | None = None, position: Mapping[str, Any] | None = None) -> TrainBatches:
+    def batches(
+        self, host_rows: Sequence[int] | None = None, position: Mapping[str, Any] | None = None
+    ) -> TrainBatches:
         """Open the endless training batches.
 
         Args:
@@ -84,36 +100,78 @@ class TrainingData:
             stream.set_state(position)
         return stream
 
-    def validation_batches(self, count: int, host_rows: Sequence[int] | None = None) -> list[dict[str, np.ndarray]]:
+    def validation_batches(
+        self, count: int, host_rows: Sequence[int] | None = None
+    ) -> list[dict[str, np.ndarray]]:
         """Read batches of the validation split, the same ones each time."""
-        limits = {'max_examples': self.config.batch_size * count, 'templates': self.mixture.templates_per_task}
+        limits = {
+            'max_examples': self.config.batch_size * count,
+            'templates': self.mixture.templates_per_task,
+        }
         view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
         cached = cache.ensure(list(self.rates), view, self.config.build_options())
         stream = self._batches(cached, host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
 
-    def _batches(self, cached: cache.CacheReport, host_rows: Sequence[int] | None, seed: int, prefetch: int) -> TrainBatches:
+    def _batches(
+        self, cached: cache.CacheReport, host_rows: Sequence[int] | None, seed: int, prefetch: int
+    ) -> TrainBatches:
         config = self.config
         return batches.train_iterator(
-            list(cached.splits.values()), [self.rates[task] for task in cached.splits], feature_lengths=config.feature_lengths,
-            batch_size=config.batch_size, seed=seed, converter=self.converter, pack=config.pack, window=config.window,
-            host_rows=host_rows, prefetch=prefetch,
-        )  # fmt: skip
+            list(cached.splits.values()),
+            [self.rates[task] for task in cached.splits],
+            feature_lengths=config.feature_lengths,
+            batch_size=config.batch_size,
+            seed=seed,
+            converter=self.converter,
+            pack=config.pack,
+            window=config.window,
+            host_rows=host_rows,
+            prefetch=prefetch,
+        )
 
     def manifest(self) -> dict[str, Any]:
-        """Describe the data for the manifest: sources, versions, counts, caps, rates, what is cut, and what was skipped and why."""
+        """Describe the data for the manifest: sources, versions, counts, caps, rates, what is cut, and what
+        was skipped and why.
+        """
         cached = self.cached.to_json()
         tasks = {}
         for entry in self.mixture.entries:
             if entry.task in self.rates:
                 longer = self.cached.splits[entry.task].lengths > np.array(self.lengths)
                 cut = dict(zip(('inputs', 'targets'), longer.sum(axis=0).tolist(), strict=True))
-                own = {'cluster': entry.cluster, 'max_examples': entry.max_examples, 'max_rate': entry.max_rate}
-                tasks[entry.task] = cached['tasks'][entry.task] | own | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
-        recorded = ('name', 'held_out', 'removed', 'scheme', 'temperature', 'lineage', 'shared', 'templates_per_task', 'drop')
+                own = {
+                    'cluster': entry.cluster,
+                    'max_examples': entry.max_examples,
+                    'max_rate': entry.max_rate,
+                }
+                tasks[entry.task] = (
+                    cached['tasks'][entry.task]
+                    | own
+                    | {'rate': self.rates[entry.task], 'cut_to_feature_lengths': cut}
+                )
+        recorded = (
+            'name',
+            'held_out',
+            'removed',
+            'scheme',
+            'temperature',
+            'lineage',
+            'shared',
+            'templates_per_task',
+            'drop',
+        )
         mixture = {name: getattr(self.mixture, name) for name in recorded}
-        described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {'fingerprint': self.vocabulary.fingerprint()}
+        described = {name: getattr(self.vocabulary, name) for name in ('name', 'size')} | {
+            'fingerprint': self.vocabulary.fingerprint()
+        }
         return {
-            'mixture': mixture, 'style': self.config.style, 'vocabulary': described, 'feature_lengths': self.config.feature_lengths,
-            'batch_size': self.config.batch_size, 'seed': self.seed, 'tasks': tasks, 'skipped': cached['skipped'],
-        }  # fmt: skip
+            'mixture': mixture,
+            'style': self.config.style,
+            'vocabulary': described,
+            'feature_lengths': self.config.feature_lengths,
+            'batch_size': self.config.batch_size,
+            'seed': self.seed,
+            'tasks': tasks,
+            'skipped': cached['skipped'],
+        }

@@ -15,7 +15,8 @@ TRAINING_ANSWERS = 5_000
 
 
 def training_answers(train: CachedSplit, vocabulary: Vocabulary) -> list[str]:
-    """Return at most `TRAINING_ANSWERS` answers, evenly spread over a training split, since many files are sorted.
+    """Return at most `TRAINING_ANSWERS` answers, evenly spread over a training split, since many files are
+    sorted.
 
     Args:
         train: the training split in the style `fields`, whose targets are the bare answers.
@@ -26,7 +27,8 @@ def training_answers(train: CachedSplit, vocabulary: Vocabulary) -> list[str]:
 
 
 def majority(name: str, test: CachedSplit, answers: Sequence[str], vocabulary: Vocabulary) -> TaskScores:
-    """Score the rule that always gives the most frequent answer; a row whose options lack it counts as chance.
+    """Score the rule that always gives the most frequent answer; a row whose options lack it counts as
+    chance.
 
     Args:
         name: the task.
@@ -44,7 +46,8 @@ def majority(name: str, test: CachedSplit, answers: Sequence[str], vocabulary: V
 
 
 def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: Vocabulary) -> TaskScores:
-    """Score a random option (its expected score), or, where there are no options, a copy of the input's bare fields.
+    """Score a random option (its expected score), or, where there are no options, a copy of the input's bare
+    fields.
 
     Args:
         name: the task.
@@ -53,16 +56,27 @@ def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: V
         vocabulary: that of both splits.
     """
     copies = {example.row: vocabulary.decode(example.inputs) for example in bare.examples()} if bare else {}
-    return by_rule(name, 'chance', test, vocabulary, lambda example: example.options or (copies[example.row],))
+    return by_rule(
+        name, 'chance', test, vocabulary, lambda example: example.options or (copies[example.row],)
+    )
 
 
 def by_rule(
-    name: str, method: str, test: CachedSplit, vocabulary: Vocabulary, rule: Callable[[Example], Sequence[str]]
+    name: str,
+    method: str,
+    test: CachedSplit,
+    vocabulary: Vocabulary,
+    rule: Callable[[Example], Sequence[str]],
 ) -> TaskScores:
-    """Score a rule that reads no template; the counts of a row are the mean over the texts that the rule gives for it."""
+    """Score a rule that reads no template; the counts of a row are the mean over the texts that the rule
+    gives for it.
+    """
     examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
     metric = metric_of(name, examples)
     found = metrics.get_metric(metric)
-    counts = [np.mean([found.count(text, answers_of(example, vocabulary)) for text in rule(example)], axis=0) for example in examples]
+    counts = [
+        np.mean([found.count(text, answers_of(example, vocabulary)) for text in rule(example)], axis=0)
+        for example in examples
+    ]
     counts = found.with_groups(np.array(counts, np.float64), groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates=False), counts)

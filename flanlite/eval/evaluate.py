@@ -35,7 +35,8 @@ class EvalConfig:
         checkpoint: for `parameters.load_run`; its config is its own, but for `model_changes`.
         mixture: the mixture's settings, or its name alone.
         split: train, validation or test; a data set without a test split is scored on its validation split.
-        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot` behind it and such.
+        output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot`
+            behind it and such.
         vocabulary: by default the one that the model was trained with.
         feature_lengths: longer inputs are cut, and answers end there; by default as in training.
         style: see `specs.STYLES`.
@@ -99,39 +100,58 @@ def evaluate(config: EvalConfig) -> Result:
     view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows)
     opened = splits.open_splits(names, view, config.build_options())
     if not opened.splits:
-        raise ValueError(f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above')
+        raise ValueError(
+            f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
+        )
 
     evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring)
     start = time.monotonic()
-    scores = evaluator.run(run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__)
+    scores = evaluator.run(
+        run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__
+    )
     if not scores:
         raise ValueError('; '.join(failed.values()))
     seen = trained_on(checkpoint)
     result = results.make_result(
         scores,
-        {entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen)) for entry in mixed.entries},
-        run=pathlib.Path(checkpoint).name, system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
-        trained=seen, split=config.split, skipped=opened.skipped | failed,
+        {
+            entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen))
+            for entry in mixed.entries
+        },
+        run=pathlib.Path(checkpoint).name,
+        system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        trained=seen,
+        split=config.split,
+        skipped=opened.skipped | failed,
         notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
-        settings=to_text(config), environment=splits.environment(),
-    )  # fmt: skip
+        settings=to_text(config),
+        environment=splits.environment(),
+    )
     if jax.process_index() == 0:
         kind = f'{config.split}-{view.shots.number}shot' if view.shots else config.split
-        publish(pathlib.Path(config.output) if config.output else default_output(checkpoint, mixed.name, kind), result, mixed.name)
+        publish(
+            pathlib.Path(config.output) if config.output else default_output(checkpoint, mixed.name, kind),
+            result,
+            mixed.name,
+        )
     return result
 
 
 def evaluate_examples(
-    model: Model, examples: Sequence[Mapping[str, Any]], metric: str | None = None, name: str = 'examples', scoring: ScoringConfig = ScoringConfig()
+    model: Model,
+    examples: Sequence[Mapping[str, Any]],
+    metric: str | None = None,
+    name: str = 'examples',
+    scoring: ScoringConfig = ScoringConfig(),
 ) -> Result:
     """Score a loaded model on examples of one's own: by rank where all have options, else by generating.
 
     Args:
         model: what `flanlite.load` returned.
-        examples: dictionaries with `inputs`, a text; `answers`, the texts that count as right, or `targets`, the only one; and `options`,
-            a list of texts to choose from, in all of them or in none.
+        examples: dictionaries with `inputs`, a text; `answers`, the texts that count as right, or `targets`,
+            the only one; and `options`, a list of texts to choose from, in all of them or in none.
         metric: a name in `metrics.METRICS`; by default `accuracy` with options, else `exact_match`.
         name: what the results call these examples.
         scoring: how the model is asked.
@@ -145,7 +165,10 @@ def evaluate_examples(
     made = [example_of(model, number, example) for number, example in enumerate(examples)]
     ranked = {bool(example.options) for example in made}
     if len(ranked) != 1:
-        raise ValueError('got some examples with options and some without, or none at all; expected options in all or in none')
+        raise ValueError(
+            'got some examples with options and some without, or none at all; expected options in all or in '
+            'none'
+        )
     evaluator = Evaluator({}, model.vocabulary, None, scoring)
     if ranked == {True}:
         predictions = evaluator.ranked(name, made, model.config, model.params, model.partitioner)
@@ -153,9 +176,24 @@ def evaluate_examples(
         predictions = evaluator.generated(name, made, model.config, model.params, model.partitioner)
     metric = metric or ('accuracy' if ranked == {True} else FOREIGN_METRIC)
     start = time.monotonic()
-    scores = score_task(name, 'rank' if ranked == {True} else 'generate', made, predictions, model.vocabulary, templates=False, metric=metric)
+    scores = score_task(
+        name,
+        'rank' if ranked == {True} else 'generate',
+        made,
+        predictions,
+        model.vocabulary,
+        templates=False,
+        metric=metric,
+    )
     shown = [
-        {'task': name, 'row': number, 'template': -1, 'inputs': example['inputs'], 'answers': list(made[number].answers), 'prediction': prediction}
+        {
+            'task': name,
+            'row': number,
+            'template': -1,
+            'inputs': example['inputs'],
+            'answers': list(made[number].answers),
+            'prediction': prediction,
+        }
         for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
     ]
     return results.make_result(
@@ -166,20 +204,36 @@ def evaluate_examples(
 
 def example_of(model: Model, number: int, example: Mapping[str, Any]) -> Example:
     """Tokenise one of a user's examples; a `ValueError` that names it where it lacks a text."""
-    options, answers = example.get('options', ()), example.get('answers', [example['targets']] if 'targets' in example else None)
+    options, answers = (
+        example.get('options', ()),
+        example.get('answers', [example['targets']] if 'targets' in example else None),
+    )
     for key, texts in (('inputs', [example.get('inputs')]), ('options', options), ('answers', answers)):
         if texts is None or isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f'example {number} has {key} {example.get(key)!r}; expected a text "inputs", and lists of texts "answers" and "options"')
+            raise ValueError(
+                f'example {number} has {key} {example.get(key)!r}; expected a text "inputs", and lists of '
+                'texts "answers" and "options"'
+            )
     if not answers:
-        raise ValueError(f'example {number} has no answers; expected at least one in "answers", or a text "targets"')
+        raise ValueError(
+            f'example {number} has no answers; expected at least one in "answers", or a text "targets"'
+        )
     tokens = model.encode([answers[0], *options])
     return Example(
-        model.encode_inputs([example['inputs']])[0], tokens[0], number, -1, tuple(options), tuple(tokens[1:]), tuple(answers)
+        model.encode_inputs([example['inputs']])[0],
+        tokens[0],
+        number,
+        -1,
+        tuple(options),
+        tuple(tokens[1:]),
+        tuple(answers),
     )
 
 
 def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
-    """Name the tasks of a mixture that can be scored, and say of the others why not; a `ValueError` where none can."""
+    """Name the tasks of a mixture that can be scored, and say of the others why not; a `ValueError` where
+    none can.
+    """
     failed = seqio_metrics.faults([entry.task for entry in mixture.entries])
     names = [entry.task for entry in mixture.entries if entry.task not in failed]
     if not names:
@@ -200,15 +254,26 @@ def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
     path = pathlib.Path(checkpoint)
     if path.is_file():
         return path.with_suffix('') / 'eval' / f'{mixture}-{split}'
-    model_dir = next((folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path)
+    model_dir = next(
+        (folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path
+    )
     average = '-ema' if path.name == checkpoints.EMA and path != model_dir else ''
     return model_dir / 'eval' / f'{mixture}-{split}{average}'
 
 
 def trained_on(checkpoint: str) -> dict[str, list[str]]:
-    """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no manifest."""
+    """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no
+    manifest.
+    """
     path = pathlib.Path(checkpoint)
-    manifest = next((folder / 'manifest.json' for folder in (path, *path.parents[:3]) if (folder / 'manifest.json').is_file()), None)
+    manifest = next(
+        (
+            folder / 'manifest.json'
+            for folder in (path, *path.parents[:3])
+            if (folder / 'manifest.json').is_file()
+        ),
+        None,
+    )
     found: dict[str, list[str]] = {}
     for name in json.loads(manifest.read_text(encoding='utf-8'))['tasks'] if manifest else ():
         found.setdefault(getattr(specs.find_spec(name), 'cluster', None) or '', []).append(name)

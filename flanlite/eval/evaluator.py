@@ -1,4 +1,6 @@
-"""An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's kept."""
+"""An evaluator: cached splits and settings in, `run(params)` out -> every task's scores, with each example's
+kept.
+"""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,9 @@ from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report.scores import OwnScores, TaskScores
 
-FOREIGN_METRIC = 'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
+FOREIGN_METRIC = (
+    'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
+)
 DEFAULT_TARGET_LENGTH = 64
 
 
@@ -41,17 +45,21 @@ class ScoringConfig:
 
     def __post_init__(self) -> None:
         if self.tokens_per_batch < 1:
-            raise ValueError(f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1')
+            raise ValueError(
+                f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1'
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by a SeqIO task's own metrics.
+    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by
+    a SeqIO task's own metrics.
 
     Args:
         splits: the cached split of each task.
         vocabulary: that of the splits.
-        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing. Answers are as long as `targets`.
+        feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing. Answers are
+            as long as `targets`.
         config: how a model is asked.
     """
 
@@ -76,7 +84,8 @@ class Evaluator:
             params: its parameters, anywhere.
             partitioner: the mesh; by default `make_partitioner()`.
             template: reads only that template of each task; None reads all.
-            skip: is called with the name of each task whose own metrics fail, and why; by default that is raised.
+            skip: is called with the name of each task whose own metrics fail, and why; by default that is
+                raised.
         """
         partitioner = partitioner or make_partitioner()
         params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
@@ -92,17 +101,26 @@ class Evaluator:
         return scores
 
     def run_task(
-        self, name: str, config: ModelConfig, params: models.Params, partitioner: Partitioner, template: int | None
+        self,
+        name: str,
+        config: ModelConfig,
+        params: models.Params,
+        partitioner: Partitioner,
+        template: int | None,
     ) -> TaskScores | OwnScores:
         """Score a model on one task."""
         own = seqio_metrics.get_seqio_task(name)
-        examples = [example for example in self.splits[name].examples() if template in (None, example.template)]
+        examples = [
+            example for example in self.splits[name].examples() if template in (None, example.template)
+        ]
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
         model = (config, params, partitioner)
         if own is not None:
             return self.by_own_metrics(own, examples, *model)
         ranked = all(example.options for example in examples)
-        predictions = self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
+        predictions = (
+            self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
+        )
         return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
 
     def cut(self, inputs: np.ndarray) -> np.ndarray:
@@ -112,9 +130,13 @@ class Evaluator:
     def ranked(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
         """Predict the most probable option of each example."""
         questions = [Question(example.inputs, example.option_tokens) for example in examples]
-        with progress_bar(f'ranking {name}', sum(len(question.options) for question in questions), 'options') as advance:
+        with progress_bar(
+            f'ranking {name}', sum(len(question.options) for question in questions), 'options'
+        ) as advance:
             scores = rank.score(*model, questions, self.config.tokens_per_batch, advance)
-        return [example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)]
+        return [
+            example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)
+        ]
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
         """Predict by decoding."""
@@ -129,7 +151,9 @@ class Evaluator:
             return generate.generate(*model, inputs, settings, self.config.tokens_per_batch, advance)
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
-        """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they need."""
+        """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they
+        need.
+        """
         needed = {metric.needs for metric in seqio_metrics.metrics_of(task)}
         answers = self.decoded(task.name, examples, *model) if 'PREDICTION' in needed else None
         log_probs = self.target_scores(task.name, examples, *model) if 'SCORE' in needed else None
@@ -149,7 +173,9 @@ class Evaluator:
             longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
             share = float(np.mean(split.lengths[:, 0] > longest))
             if share > 0:
-                notes.append(f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.')
+                notes.append(
+                    f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.'
+                )
         return notes
 
 
@@ -162,8 +188,14 @@ def metric_of(name: str, examples: Sequence[Example]) -> str:
 
 
 def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
-    """Return which examples are right only together: those of a group that the same template asks; None where each counts alone."""
-    return [(example.template, example.group) for example in examples] if any(example.group for example in examples) else None
+    """Return which examples are right only together: those of a group that the same template asks; None where
+    each counts alone.
+    """
+    return (
+        [(example.template, example.group) for example in examples]
+        if any(example.group for example in examples)
+        else None
+    )
 
 
 def answers_of(example: Example, vocabulary: Vocabulary) -> tuple[str, ...]:
@@ -194,7 +226,10 @@ def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndar
 
 
 def samples(
-    scores: Mapping[str, TaskScores | OwnScores], splits: Mapping[str, CachedSplit], vocabulary: Vocabulary, count: int = 2
+    scores: Mapping[str, TaskScores | OwnScores],
+    splits: Mapping[str, CachedSplit],
+    vocabulary: Vocabulary,
+    count: int = 2,
 ) -> list[dict[str, Any]]:
     """Write out a few examples of each task with the model's predictions: other rows, other templates."""
     shown = []
@@ -202,12 +237,23 @@ def samples(
         templates = np.unique(scored.templates)
         rows = list(dict.fromkeys(scored.rows.tolist()))[:count]
         wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
-        predictions = dict(zip(zip(scored.rows.tolist(), scored.templates.tolist(), strict=True), scored.predictions, strict=True))
+        predictions = dict(
+            zip(
+                zip(scored.rows.tolist(), scored.templates.tolist(), strict=True),
+                scored.predictions,
+                strict=True,
+            )
+        )
         for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
             if (template := wanted.get(example.row)) in (example.template, -1):
-                shown.append({
-                    'task': name, 'row': example.row, 'template': example.template,
-                    'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
-                    'answers': list(answers_of(example, vocabulary)), 'prediction': predictions[example.row, template],
-                })  # fmt: skip
+                shown.append(
+                    {
+                        'task': name,
+                        'row': example.row,
+                        'template': example.template,
+                        'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
+                        'answers': list(answers_of(example, vocabulary)),
+                        'prediction': predictions[example.row, template],
+                    }
+                )
     return shown

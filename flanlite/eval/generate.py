@@ -1,4 +1,6 @@
-"""Generation: decode an answer to every input, greedily, by beam search or by sampling, in batches of few shapes."""
+"""Generation: decode an answer to every input, greedily, by beam search or by sampling, in batches of few
+shapes.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -39,12 +41,19 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.max_length < 1 or self.beams < 1:
-            raise ValueError(f'got max_length={self.max_length} and beams={self.beams}; expected at least 1 of each')
+            raise ValueError(
+                f'got max_length={self.max_length} and beams={self.beams}; expected at least 1 of each'
+            )
         if self.beams > 1 and self.temperature > 0:
-            raise ValueError(f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, or temperature=0')
+            raise ValueError(
+                f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, '
+                'or temperature=0'
+            )
 
 
-def decode(params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding) -> jax.Array:
+def decode(
+    params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding
+) -> jax.Array:
     """Decode a batch of inputs: tokens_BT, int32, padded with 0.
 
     Args:
@@ -64,14 +73,20 @@ def decode(params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, confi
 
 @functools.lru_cache
 def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
-    """Return `decode` jitted on the mesh; equal arguments return the same function, so that nothing is compiled twice."""
+    """Return `decode` jitted on the mesh; equal arguments return the same function, so that nothing is
+    compiled twice.
+    """
 
     def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
         with activations.activation_rules(partitioner):
             return decode(params, inputs_BS, key, config=config, settings=settings)
 
     placed = partitioner.shardings(models.logical_axes(config))
-    return jax.jit(run, in_shardings=(placed, partitioner.batch, partitioner.replicated), out_shardings=partitioner.replicated)
+    return jax.jit(
+        run,
+        in_shardings=(placed, partitioner.batch, partitioner.replicated),
+        out_shardings=partitioner.replicated,
+    )
 
 
 def generate(
@@ -83,7 +98,8 @@ def generate(
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda rows: None,
 ) -> list[np.ndarray]:
-    """Decode an answer to every input: int32 token ids of its own length, with EOS unless it was cut at `max_length`.
+    """Decode an answer to every input: int32 token ids of its own length, with EOS unless it was cut at
+    `max_length`.
 
     Args:
         config: the model's.

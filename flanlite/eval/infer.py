@@ -29,12 +29,14 @@ def infer(
 ) -> int:
     """Answer every line of a file and return how many there were.
 
-    A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are scored; with `targets` their
-    log-probability is given. An answer is the line's object with `prediction`, and `scores` or `score`.
+    A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are
+    scored; with `targets` their log-probability is given. An answer is the line's object with `prediction`,
+    and `scores` or `score`.
 
     Args:
         checkpoint: a run's folder, one of its checkpoints, or a released parameter file.
-        input: a .jsonl file, a file of text lines, or - for standard input (JSONL where its first line begins with a brace).
+        input: a .jsonl file, a file of text lines, or - for standard input (JSONL where its first line begins
+            with a brace).
         output: the file to write, or - for standard output.
         max_length: the longest generated answer, in tokens.
         beams: beam search with that many beams; 1 is greedy.
@@ -42,20 +44,27 @@ def infer(
         vocabulary: by default the one that the model was trained with.
         model_changes: fields of the model's config to replace, such as {'dtype': 'float32'}.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
-        cache_dir: the folder of the token cache, in which compiled programs are kept too; by default that of FLANLITE_CACHE_DIR.
+        cache_dir: the folder of the token cache, in which compiled programs are kept too; by default that of
+            FLANLITE_CACHE_DIR.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
-        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts; the message names the line.
+        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts; the message
+            names the line.
     """
     if output != '-' and not pathlib.Path(output).absolute().parent.is_dir():
-        raise ValueError(f'no folder {str(pathlib.Path(output).parent)!r} to write {output!r} in; make it, or name another output')
+        raise ValueError(
+            f'no folder {str(pathlib.Path(output).parent)!r} to write {output!r} in; make it, or name '
+            'another output'
+        )
     if not checkpoint:
         raise ValueError('infer needs a model; give one with --checkpoint=PATH')
     if lines_at_a_time < 1:
         raise ValueError(f'got lines_at_a_time={lines_at_a_time}; expected at least 1')
     if input != '-' and not pathlib.Path(input).is_file():
-        raise ValueError(f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input')
+        raise ValueError(
+            f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input'
+        )
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
     partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')
@@ -101,7 +110,9 @@ def checked(source: TextIO, name: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         start, end = error.object.rfind(b'\n', 0, error.start) + 1, error.object.find(b'\n', error.start)
         line = error.object[max(start, error.start - 40) : None if end < 0 else min(end, error.start + 40)]
-        raise ValueError(f'{name} is not in UTF-8, at {line!r}; convert it, for example with iconv -f latin1 -t utf-8') from None
+        raise ValueError(
+            f'{name} is not in UTF-8, at {line!r}; convert it, for example with iconv -f latin1 -t utf-8'
+        ) from None
 
 
 def parse(line: str, where: str) -> dict[str, Any]:
@@ -125,18 +136,28 @@ def answer(model: Model, records: list[dict[str, Any]], decoding: dict[str, Any]
     answers = [dict(record) for record in records]
     ranked, open_ended, scored = (
         [record for record in answers if wanted(record)]
-        for wanted in (lambda record: 'options' in record, lambda record: 'options' not in record, lambda record: 'targets' in record)
+        for wanted in (
+            lambda record: 'options' in record,
+            lambda record: 'options' not in record,
+            lambda record: 'targets' in record,
+        )
     )
     if ranked:
-        rankings = model.rank([record['inputs'] for record in ranked], [record['options'] for record in ranked])
+        rankings = model.rank(
+            [record['inputs'] for record in ranked], [record['options'] for record in ranked]
+        )
         for record, ranking in zip(ranked, rankings, strict=True):
-            record.update(prediction=ranking.text, scores=[round(float(score), 5) for score in ranking.scores])
+            record.update(
+                prediction=ranking.text, scores=[round(float(score), 5) for score in ranking.scores]
+            )
     if open_ended:
         texts = model.generate([record['inputs'] for record in open_ended], **decoding)
         for record, text in zip(open_ended, texts, strict=True):
             record['prediction'] = text
     if scored:
-        scores = model.score([record['inputs'] for record in scored], [record['targets'] for record in scored])
+        scores = model.score(
+            [record['inputs'] for record in scored], [record['targets'] for record in scored]
+        )
         for record, score in zip(scored, scores.tolist(), strict=True):
             record['score'] = round(score, 5)
     return answers

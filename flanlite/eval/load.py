@@ -1,4 +1,6 @@
-"""A trained model as an object for notebooks and scripts: texts in, scores, rankings, answers, logits and losses out."""
+"""A trained model as an object for notebooks and scripts: texts in, scores, rankings, answers, logits and
+losses out.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -28,12 +30,14 @@ class Ranking(NamedTuple):
 
 
 class Model:
-    """A model with its vocabulary. Methods take one text or several and return as many results as there are inputs.
+    """A model with its vocabulary. Methods take one text or several and return as many results as there are
+    inputs.
 
     Args:
         config: the model's.
         params: its parameters.
-        vocabulary: turns texts into the tokens it was trained on; None leaves `logits` and `loss` of batches made elsewhere.
+        vocabulary: turns texts into the tokens it was trained on; None leaves `logits` and `loss` of batches
+            made elsewhere.
         partitioner: the mesh; by default all devices, the model whole on each.
         tokens_per_batch: padded tokens that are computed together, about.
     """
@@ -57,7 +61,9 @@ class Model:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Return what turns texts into tokens; a `ValueError` where the model came without, or with fewer embeddings."""
+        """Return what turns texts into tokens; a `ValueError` where the model came without, or with fewer
+        embeddings.
+        """
         if self._vocabulary is None:
             raise ValueError(parameters.NO_VOCABULARY.format('the model'))
         self.config.check_vocabulary(self._vocabulary.name, self._vocabulary.size)
@@ -75,10 +81,15 @@ class Model:
         """
         inputs, targets = as_list(inputs), as_list(targets)
         check_as_many(inputs, targets, 'targets')
-        questions = [Question(source, [target]) for source, target in zip(self.encode_inputs(inputs), self.encode(targets), strict=True)]
+        questions = [
+            Question(source, [target])
+            for source, target in zip(self.encode_inputs(inputs), self.encode(targets), strict=True)
+        ]
         return np.concatenate([np.zeros(0, np.float32), *self._rank(questions)])
 
-    def rank(self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]) -> list[Ranking]:
+    def rank(
+        self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
+    ) -> list[Ranking]:
         """Find the most probable option for each input.
 
         Args:
@@ -92,7 +103,10 @@ class Model:
         if not all(choices):
             raise ValueError('got an input without options; expected at least one for each')
         tokens = {text: ids for text, ids in self._encode_unique(text for each in choices for text in each)}
-        questions = [Question(ids, [tokens[text] for text in each]) for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)]
+        questions = [
+            Question(ids, [tokens[text] for text in each])
+            for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)
+        ]
         rankings = []
         for each, scores in zip(choices, self._rank(questions), strict=True):
             best = int(np.argmax(scores))
@@ -105,11 +119,17 @@ class Model:
         Args:
             inputs: n texts.
             max_length: the longest answer, in tokens.
-            **decoding: `beams`, `temperature`, `top_k`, `top_p`, `alpha` and `seed` of `flanlite.eval.generate.Decoding`.
+            **decoding: `beams`, `temperature`, `top_k`, `top_p`, `alpha` and `seed` of
+                `flanlite.eval.generate.Decoding`.
         """
         settings = Decoding(max_length=max_length, **decoding)
         answers = generate.generate(
-            self.config, self.params, self.partitioner, self.encode_inputs(as_list(inputs)), settings, self.tokens_per_batch
+            self.config,
+            self.params,
+            self.partitioner,
+            self.encode_inputs(as_list(inputs)),
+            settings,
+            self.tokens_per_batch,
         )
         return [self.vocabulary.decode(tokens) for tokens in answers]
 
@@ -136,7 +156,10 @@ class Model:
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into token ids with EOS."""
-        return [np.array([*ids, self.vocabulary.eos_id], np.int32) for ids in self.vocabulary.encode_batch(list(texts))]
+        return [
+            np.array([*ids, self.vocabulary.eos_id], np.int32)
+            for ids in self.vocabulary.encode_batch(list(texts))
+        ]
 
     def _encode_unique(self, texts: Any) -> list[tuple[str, np.ndarray]]:
         unique = list(dict.fromkeys(texts))
@@ -157,7 +180,9 @@ def jit_loss(config: ModelConfig) -> Any:
     """Compile the loss sums of a batch."""
 
     def sums(params: models.Params, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        return losses.loss_sums(models.bind(config, params)(batch), batch['decoder_target_tokens'], batch['decoder_loss_weights'])
+        return losses.loss_sums(
+            models.bind(config, params)(batch), batch['decoder_target_tokens'], batch['decoder_loss_weights']
+        )
 
     return jax.jit(sums)
 
@@ -184,16 +209,20 @@ def load(
     """Load a model to score, rank and generate with.
 
     Args:
-        path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind it for the moving average,
-            a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
-        vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained with, where that is known.
+        path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind
+            it for the moving average, a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
+        vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained
+            with, where that is known.
         partitioner: the mesh; by default all devices.
-        config: the model's; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a gated MLP is taken for T5 1.1's.
-        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
+        config: the model's; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a
+            gated MLP is taken for T5 1.1's.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
+            FLANLITE_DATA_DIR.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
-        ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be asked for.
+        ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be
+            asked for.
     """
     run = parameters.load_run(path, config, **config_changes)
     name = vocabulary or run.vocabulary

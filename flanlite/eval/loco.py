@@ -1,4 +1,6 @@
-"""Leave one cluster out: tune on the others, score zero-shot on what was held out, beside untuned models and baselines; report."""
+"""Leave one cluster out: tune on the others, score zero-shot on what was held out, beside untuned models and
+baselines; report.
+"""
 
 import fnmatch
 import functools
@@ -27,25 +29,43 @@ from flanlite.training import journal
 from flanlite.training.run import GIN_FILE
 
 # Guesses, to begin with.
-COSTS = {'majority': 0.05, 'chance': 0.05, 'untuned': 1.0, 'untuned_plain': 0.3, 'tuned': 10.0, 'no_instructions': 10.0}
-# What may differ between results that are merged: where things lie, what each job holds out and compares, and what a run writes down.
-FREE = ('train.model_dir', 'held_out', 'systems', 'train.data.data_dir', 'train.data.cache_dir', 'train.data.fail_fast', 'train.records.')
+COSTS = {
+    'majority': 0.05,
+    'chance': 0.05,
+    'untuned': 1.0,
+    'untuned_plain': 0.3,
+    'tuned': 10.0,
+    'no_instructions': 10.0,
+}
+# What may differ between results that are merged: where things lie, what each job holds out and compares, and
+# what a run writes down.
+FREE = (
+    'train.model_dir',
+    'held_out',
+    'systems',
+    'train.data.data_dir',
+    'train.data.cache_dir',
+    'train.data.fail_fast',
+    'train.records.',
+)
 SHOWN = 5  # differing settings that an error names
 
 
 def loco(config: SweepConfig, gin: str | None = None) -> Report:
     """Hold out one cluster at a time, tune on the rest, score everything on it, and report.
 
-    What is done already is not done again; a run that was killed goes on. Results of several jobs with the same settings merge when they
-    lie in the same folder, which holds a run for each hold-out and tuned system, results.json, report.md, report.html and settings.json.
+    What is done already is not done again; a run that was killed goes on. Results of several jobs with the
+    same settings merge when they lie in the same folder, which holds a run for each hold-out and tuned
+    system, results.json, report.md, report.html and settings.json.
 
     Args:
         config: all that decides the sweep.
-        gin: the gin text that the settings were made from, where they were, to be kept beside `settings.json`.
+        gin: the gin text that the settings were made from, where they were, to be kept beside
+            `settings.json`.
 
     Raises:
-        ValueError: an unknown collection or hold-out, a checkpoint that does not fit, or results of other settings or of an earlier
-            version in the folder; all before anything is trained.
+        ValueError: an unknown collection or hold-out, a checkpoint that does not fit, or results of other
+            settings or of an earlier version in the folder; all before anything is trained.
     """
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
@@ -65,7 +85,10 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
     """Score what a plan of (held out, system) has no results of yet, and write the report after each."""
     waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.RESULT).is_file()]
     names = ', '.join(dict.fromkeys(held_out for held_out, _ in plan))
-    say(f'{sweep.collection.name}: holding out {names}; {len(plan)} results, {len(plan) - len(waiting)} done; in {sweep.folder}')
+    say(
+        f'{sweep.collection.name}: holding out {names}; {len(plan)} results, {len(plan) - len(waiting)} '
+        f'done; in {sweep.folder}'
+    )
     clock = Clock(waiting)
     opened = functools.lru_cache(maxsize=1)(functools.partial(OpenedHoldOut.open, sweep))
     for held_out, system in waiting:
@@ -76,35 +99,50 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
             results.save(sweep.folder / held_out / system, result)
             publish(sweep)
         if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(f'{held_out}/{system}')  # no process reads the folder before the result is there
+            # No process reads the folder before the result is there.
+            multihost_utils.sync_global_devices(f'{held_out}/{system}')
     built = tables.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
-    say(f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and results.json')
+    say(
+        f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
+        'results.json'
+    )
     return built
 
 
 def merge(folders: Sequence[str], output: str | None = None) -> Report:
-    """Report the results of one or several folders of a sweep, such as jobs with a hold-out each leave behind.
+    """Report the results of one or several folders of a sweep, such as jobs with a hold-out each leave
+    behind.
 
     Args:
         folders: where `loco` wrote; of several, with the same settings.
         output: the folder for the merged results; needed for several folders. It may be one of them.
 
     Raises:
-        ValueError: no results, results of different settings or of an earlier version, or two folders with the same hold-out and system.
+        ValueError: no results, results of different settings or of an earlier version, or two folders with
+            the same hold-out and system.
     """
     if len(folders) > 1 and not output:
-        raise ValueError(f'{len(folders)} folders are to be merged; name the folder for the result with --output=FOLDER')
+        raise ValueError(
+            f'{len(folders)} folders are to be merged; name the folder for the result with --output=FOLDER'
+        )
     target = pathlib.Path(output or folders[0])
     for folder in map(pathlib.Path, folders):
         if not results.result_paths(folder):
-            raise ValueError(f'{folder} holds no results ({results.RESULT}); expected a folder that flanlite loco wrote')
+            raise ValueError(
+                f'{folder} holds no results ({results.RESULT}); expected a folder that flanlite loco wrote'
+            )
         if folder.resolve() == target.resolve():
             continue
         check_settings(target, results.load(results.result_paths(folder)[0]).settings)
         for path in results.result_paths(folder):
             copied = target / path.parent.relative_to(folder)
-            if (copied / results.RESULT).is_file() and (copied / results.RESULT).read_bytes() != path.read_bytes():
-                raise ValueError(f'{folder} and {target} both have results of {path.parent.relative_to(folder)}; merge only one of them')
+            if (copied / results.RESULT).is_file() and (
+                copied / results.RESULT
+            ).read_bytes() != path.read_bytes():
+                raise ValueError(
+                    f'{folder} and {target} both have results of {path.parent.relative_to(folder)}; merge '
+                    'only one of them'
+                )
             copied.mkdir(parents=True, exist_ok=True)
             if (path.parent / journal.METRICS).is_file():
                 shutil.copy2(path.parent / journal.METRICS, copied)
@@ -135,11 +173,16 @@ def say(text: str) -> None:
 
 
 def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -> list[str]:
-    """Return the names of the clusters, or other hold-outs, that are wanted, in the order given; an unknown one is a `ValueError`."""
+    """Return the names of the clusters, or other hold-outs, that are wanted, in the order given; an unknown
+    one is a `ValueError`.
+    """
     names = [name.strip() for name in wanted.split(',')] if isinstance(wanted, str) else list(wanted)
     names = [name for name in names if name]
     if not names:
-        raise ValueError(f'no cluster to hold out; the clusters of {collection.name} are {", ".join(collection.clusters())}, or all')
+        raise ValueError(
+            f'no cluster to hold out; the clusters of {collection.name} are '
+            f'{", ".join(collection.clusters())}, or all'
+        )
     if 'all' in names:
         return list(collection.clusters())
     others = naming.other_hold_outs(collection)
@@ -156,12 +199,17 @@ def compared(settings: str) -> dict[str, str]:
 
 
 def check_settings(folder: pathlib.Path, settings: str) -> None:
-    """Refuse to go on in a folder whose results were made with other settings; the error names the fields that differ."""
+    """Refuse to go on in a folder whose results were made with other settings; the error names the fields
+    that differ.
+    """
     for path in results.result_paths(folder):
         before, now = compared(results.load(path).settings), compared(settings)
         differing = [name for name in before | now if before.get(name) != now.get(name)]
         if differing:
-            named = [f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}' for name in differing[:SHOWN]]
+            named = [
+                f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}'
+                for name in differing[:SHOWN]
+            ]
             more = f'; {len(differing) - SHOWN} more differ' if len(differing) > SHOWN else ''
             raise ValueError(
                 f'{path.parent} holds results of other settings: {"; ".join(named)}{more}; '
@@ -185,7 +233,9 @@ class Clock:
         self.last, self.count = now, self.count + 1
 
     def seconds_left(self) -> float | None:
-        """Estimate the rest: each system takes as long as before, a new one in proportion to its cost; None while too little is done."""
+        """Estimate the rest: each system takes as long as before, a new one in proportion to its cost; None
+        while too little is done.
+        """
         spent = sum(map(sum, self.spent.values()))
         cost = sum(COSTS[system] * len(times) for system, times in self.spent.items())
         if cost < min(COSTS['untuned_plain'], 0.5 * sum(COSTS[system] for system in self.systems)):
@@ -197,4 +247,6 @@ class Clock:
         """Return which result is next, the time spent and the time left, as text."""
         left = self.seconds_left()
         rest = '' if left is None else f', about {duration(left)} left'
-        return f'[{self.count + 1}/{len(self.systems)}, {duration(time.monotonic() - self.start)} elapsed{rest}]'
+        return (
+            f'[{self.count + 1}/{len(self.systems)}, {duration(time.monotonic() - self.start)} elapsed{rest}]'
+        )

@@ -1,10 +1,12 @@
-"""Rank classification: the log-probability of every answer option, given the input; the best one is the prediction.
+"""Rank classification: the log-probability of every answer option, given the input; the best one is the
+prediction.
 
-An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as in FLAN and T0. Each
-input is encoded once for all its options. Lengths are rounded up to a few sizes, so that few shapes are compiled; all models of one
-configuration share them.
+An option's score is the sum of its tokens' log-probabilities, EOS included, without length normalisation, as
+in FLAN and T0. Each input is encoded once for all its options. Lengths are rounded up to a few sizes, so that
+few shapes are compiled; all models of one configuration share them.
 
-Letters in the names of arrays are those of `flanlite.model.layers`; P are the options of a batch, each with the row of its input.
+Letters in the names of arrays are those of `flanlite.model.layers`; P are the options of a batch, each with
+the row of its input.
 """
 
 import functools
@@ -47,7 +49,14 @@ class Batch(NamedTuple):
     places: list[tuple[int, int]]
 
 
-def log_probs(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array, *, config: ModelConfig) -> jax.Array:
+def log_probs(
+    params: models.Params,
+    inputs_BS: jax.Array,
+    source_P: jax.Array,
+    options_PT: jax.Array,
+    *,
+    config: ModelConfig,
+) -> jax.Array:
     """Return the log-probability of each option given its input: scores_P, float32.
 
     Args:
@@ -63,18 +72,26 @@ def log_probs(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, 
 
 @functools.lru_cache
 def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[..., jax.Array]:
-    """Return `log_probs` jitted on the mesh; equal arguments return the same function, so that nothing is compiled twice."""
+    """Return `log_probs` jitted on the mesh; equal arguments return the same function, so that nothing is
+    compiled twice.
+    """
 
-    def score(params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+    def score(
+        params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array
+    ) -> jax.Array:
         with activations.activation_rules(partitioner):
             return log_probs(params, inputs_BS, source_P, options_PT, config=config)
 
     placed = partitioner.shardings(models.logical_axes(config))
-    return jax.jit(score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated)
+    return jax.jit(
+        score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated
+    )
 
 
 def length_bucket(length: int, least: int = MIN_LENGTHS[0]) -> int:
-    """Round a length up to the next of 16, 32, 48, 64, 96, 128, ...: powers of two, and from 48 on also 1.5 times a power of two."""
+    """Round a length up to the next of 16, 32, 48, 64, 96, 128, ...: powers of two, and from 48 on also 1.5
+    times a power of two.
+    """
     power = max(least, 1 << max(length - 1, 0).bit_length())
     return power * 3 // 4 if power >= 64 and length <= power * 3 // 4 else power
 
@@ -110,14 +127,17 @@ def score(
 
     for batch in batches(questions, tokens_per_batch, partitioner.data_size):
         arrays = place_rows(partitioner, batch.inputs_BS, batch.source_P, batch.options_PT)
-        waiting.append((batch, compiled(params, *arrays)))  # returns at once: the next batch is made while this one is computed
+        # Returns at once: the next batch is made while this one is computed.
+        waiting.append((batch, compiled(params, *arrays)))
         collect(1)
     collect(0)
     return scores
 
 
 def place_rows(partitioner: Partitioner, *arrays: np.ndarray) -> list[jax.Array]:
-    """Place arrays onto the mesh, sharded by rows; every process has the whole arrays and places its own rows."""
+    """Place arrays onto the mesh, sharded by rows; every process has the whole arrays and places its own
+    rows.
+    """
     share = {str(number): array[partitioner.host_rows(len(array))] for number, array in enumerate(arrays)}
     return list(partitioner.place(share).values())
 
@@ -141,13 +161,18 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
     for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
         numbers = groups[share, T, S]
-        if len(numbers) < B / 2 and following[:2] == (share, T):  # too few to compile a shape for: they join longer ones
+        if len(numbers) < B / 2 and following[:2] == (
+            share,
+            T,
+        ):  # too few to compile a shape for: they join longer ones
             groups[following].extend(numbers)
         else:
             yield from _fill(questions, numbers, (B, S), (B * share, T))
 
 
-def _fill(questions: Sequence[Question], numbers: Sequence[int], inputs: tuple[int, int], options: tuple[int, int]) -> Iterator[Batch]:
+def _fill(
+    questions: Sequence[Question], numbers: Sequence[int], inputs: tuple[int, int], options: tuple[int, int]
+) -> Iterator[Batch]:
     """Yield batches of one shape; a question with more options than fit continues in the next batch."""
     empty = functools.partial(_empty, inputs, options)
     batch, rows = empty(), 0

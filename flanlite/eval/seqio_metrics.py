@@ -1,4 +1,6 @@
-"""A SeqIO task's own metrics, called as SeqIO's Evaluator calls them: on postprocessed texts, or the targets' log-probabilities."""
+"""A SeqIO task's own metrics, called as SeqIO's Evaluator calls them: on postprocessed texts, or the targets'
+log-probabilities.
+"""
 
 import contextlib
 import functools
@@ -15,7 +17,11 @@ from flanlite.report.scores import OwnScores, TaskScores
 
 RESAMPLES = 100
 RESAMPLE_SECONDS = 5.0  # a metric that would take longer for all resamples has no interval
-NEEDS = {'PREDICTION': 'predictions', 'SCORE': 'scores'}  # by SeqIO's name of a model's output, what its metric functions call it
+# By SeqIO's name of a model's output, what its metric functions call it.
+NEEDS = {
+    'PREDICTION': 'predictions',
+    'SCORE': 'scores',
+}
 
 
 class MetricError(ValueError):
@@ -39,7 +45,8 @@ class OwnMetric(NamedTuple):
 
 
 def get_seqio_task(name: str) -> Any | None:
-    """Return the SeqIO task of a name if it has metrics of its own, else None; a data set of flanlite's collections is no such task.
+    """Return the SeqIO task of a name if it has metrics of its own, else None; a data set of flanlite's
+    collections is no such task.
 
     Raises:
         MetricError: the metrics cannot be used; see `metrics_of`.
@@ -55,7 +62,8 @@ def metrics_of(task: Any) -> list[OwnMetric]:
     """List a SeqIO task's metric functions, then its metric objects.
 
     Raises:
-        MetricError: one has other arguments than SeqIO allows, or needs more of a model than answers and log-probabilities.
+        MetricError: one has other arguments than SeqIO allows, or needs more of a model than answers and
+            log-probabilities.
     """
     try:
         functions = {
@@ -63,15 +71,23 @@ def metrics_of(task: Any) -> list[OwnMetric]:
             'SCORE': task.score_metric_fns,
             'PREDICTION_WITH_AUX': task.predict_with_aux_metric_fns,
         }
-        objects = task.metric_objs[: len(task.metric_objs) - len(task.metric_fns)]  # SeqIO appends the functions, wrapped
+        # SeqIO appends the functions, wrapped.
+        objects = task.metric_objs[: len(task.metric_objs) - len(task.metric_fns)]
     except ValueError as error:
-        raise MetricError(f'a metric function of the SeqIO task {task.name!r} cannot be called: {in_line(error)}') from error
-    found = [OwnMetric(name_of(function), needs, function) for needs, each in functions.items() for function in each]
+        raise MetricError(
+            f'a metric function of the SeqIO task {task.name!r} cannot be called: {in_line(error)}'
+        ) from error
+    found = [
+        OwnMetric(name_of(function), needs, function)
+        for needs, each in functions.items()
+        for function in each
+    ]
     found += [OwnMetric(name_of(each), each.model_output_type.name, each, is_object=True) for each in objects]
     for metric in found:
         if metric.needs not in NEEDS:
             raise MetricError(
-                f'the metric {metric.name!r} of the SeqIO task {task.name!r} needs {metric.needs.lower()}; expected a function of '
+                f'the metric {metric.name!r} of the SeqIO task {task.name!r} needs {metric.needs.lower()}; '
+                'expected a function of '
                 '(targets, predictions) or (targets, scores), or a metric object for PREDICTION or SCORE'
             )
     return found
@@ -108,16 +124,26 @@ def metrics_line(name: str) -> str:
     if task is None:
         return 'no metrics of its own; accuracy where its examples have options, else exact match'
     listed = ', '.join(f'{metric.name} (of {NEEDS[metric.needs]})' for metric in metrics_of(task))
-    return f'metrics {listed}' + (f'; postprocess_fn {name_of(task.postprocessor)}' if task.postprocessor else '')
+    return f'metrics {listed}' + (
+        f'; postprocess_fn {name_of(task.postprocessor)}' if task.postprocessor else ''
+    )
 
 
 def notes(scores: Iterable[TaskScores | OwnScores]) -> list[str]:
-    """Return a note that names the tasks whose scores are in units of their own; none where all are percent."""
+    """Return a note that names the tasks whose scores are in units of their own; none where all are
+    percent.
+    """
     own = [scored.task for scored in scores if isinstance(scored, OwnScores)]
-    return [f'The scores of {", ".join(own)} are those of the SeqIO task\'s own metrics, in their own units.'] if own else []
+    return (
+        [f"The scores of {', '.join(own)} are those of the SeqIO task's own metrics, in their own units."]
+        if own
+        else []
+    )
 
 
-def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] | None, log_probs: np.ndarray | None) -> OwnScores:
+def score(
+    task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] | None, log_probs: np.ndarray | None
+) -> OwnScores:
     """Compute a task's metrics over its examples, in the order of their rows as SeqIO does.
 
     Args:
@@ -131,9 +157,16 @@ def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] |
     """
     rows = np.array([example.row for example in examples], np.int64)
     order = np.argsort(rows, kind='stable')
-    shown = [dict(examples[place].fields) | {'inputs': examples[place].inputs, 'targets': examples[place].targets} for place in order]
+    shown = [
+        dict(examples[place].fields) | {'inputs': examples[place].inputs, 'targets': examples[place].targets}
+        for place in order
+    ]
     vocabulary = task.output_features['targets'].vocabulary
-    given: dict[str, Any] = {'targets': postprocess(task, [target_text(example, vocabulary) for example in shown], shown, is_target=True)}
+    given: dict[str, Any] = {
+        'targets': postprocess(
+            task, [target_text(example, vocabulary) for example in shown], shown, is_target=True
+        )
+    }
     outputs: dict[str, np.ndarray] = {}
     texts = [vocabulary.decode(ids.tolist()) for ids in tokens or ()]
     if tokens is not None:
@@ -151,11 +184,16 @@ def score(task: Any, examples: Sequence[Example], tokens: Sequence[np.ndarray] |
         found = measure(task, metric, given, shown, outputs)
         seconds.append(time.monotonic() - start)
         if twice := set(found) & set(values):
-            raise MetricError(f'two metrics of the SeqIO task {task.name!r} give {min(twice)!r}; expected names that differ')
+            raise MetricError(
+                f'two metrics of the SeqIO task {task.name!r} give {min(twice)!r}; expected names that differ'
+            )
         values |= found
     quick = not metrics[0].is_object and seconds[0] * RESAMPLES <= RESAMPLE_SECONDS
     resampled = resample(metrics[0], next(iter(values)), given) if quick else np.zeros(0)
-    names, methods = ', '.join(metric.name for metric in metrics), [('generate', tokens), ('score', log_probs)]
+    names, methods = (
+        ', '.join(metric.name for metric in metrics),
+        [('generate', tokens), ('score', log_probs)],
+    )
     method = ', '.join(name for name, output in methods if output is not None)
     return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts))
 
@@ -167,16 +205,27 @@ def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:
     return text.decode('utf-8') if isinstance(text, bytes) else text
 
 
-def postprocess(task: Any, texts: Sequence[str], examples: Sequence[Mapping[str, Any]], *, is_target: bool) -> list[Any]:
+def postprocess(
+    task: Any, texts: Sequence[str], examples: Sequence[Mapping[str, Any]], *, is_target: bool
+) -> list[Any]:
     """Apply a task's postprocessor to each text; without one the texts are returned as they are."""
-    with blamed(task, 'postprocess_fn', task.postprocessor, f'; the cache has the fields {", ".join(examples[0])} of its examples'):
+    with blamed(
+        task,
+        'postprocess_fn',
+        task.postprocessor,
+        f'; the cache has the fields {", ".join(examples[0])} of its examples',
+    ):
         pairs = zip(texts, examples, strict=True)
-        return [task.postprocess_fn(text, example=dict(example), is_target=is_target) for text, example in pairs]
+        return [
+            task.postprocess_fn(text, example=dict(example), is_target=is_target) for text, example in pairs
+        ]
 
 
 @contextlib.contextmanager
 def blamed(task: Any, kind: str, function: Any, more: str = '') -> Iterator[None]:
-    """Turn an error of a user's function into a `MetricError` of one line that names the function and the task."""
+    """Turn an error of a user's function into a `MetricError` of one line that names the function and the
+    task.
+    """
     try:
         yield
     except Exception as error:  # whatever the user's function raises
@@ -193,7 +242,11 @@ def padded(tokens: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def measure(
-    task: Any, metric: OwnMetric, given: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], outputs: Mapping[str, np.ndarray]
+    task: Any,
+    metric: OwnMetric,
+    given: Mapping[str, Any],
+    examples: Sequence[Mapping[str, Any]],
+    outputs: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
     """Compute one metric, and keep the numbers that it gives; texts and histograms are left out.
 
@@ -211,16 +264,23 @@ def measure(
         if not metric.is_object:
             found = call(metric, given)
         else:
-            made = metric.measure.from_model_output(examples, outputs[metric.needs], task.output_features, 'targets')
+            made = metric.measure.from_model_output(
+                examples, outputs[metric.needs], task.output_features, 'targets'
+            )
             collects = hasattr(made, 'actual_compute')
-            found = made.actual_compute(examples, task.output_features, 'targets')[0] if collects else made.compute()
+            found = (
+                made.actual_compute(examples, task.output_features, 'targets')[0]
+                if collects
+                else made.compute()
+            )
     values = {}
     for name, value in found.items() if isinstance(found, Mapping) else ():
         with contextlib.suppress(TypeError, ValueError):
             values[str(name)] = float(getattr(value, 'value', value))
     if not values:
         raise MetricError(
-            f'the metric {metric.name!r} of the SeqIO task {task.name!r} gave {str(found)[:80]!r}; expected a mapping of names to numbers'
+            f'the metric {metric.name!r} of the SeqIO task {task.name!r} gave {str(found)[:80]!r}; expected '
+            'a mapping of names to numbers'
         )
     return values
 
@@ -231,12 +291,17 @@ def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
 
 
 def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.ndarray:
-    """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where a draw makes it fail."""
+    """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where a
+    draw makes it fail.
+    """
     random, count = np.random.default_rng(0), len(given['targets'])
     values = []
     for _ in range(RESAMPLES):
         drawn = random.integers(count, size=count)
-        picked = {name: each[drawn] if isinstance(each, np.ndarray) else [each[place] for place in drawn] for name, each in given.items()}
+        picked = {
+            name: each[drawn] if isinstance(each, np.ndarray) else [each[place] for place in drawn]
+            for name, each in given.items()
+        }
         try:
             value = call(metric, picked)[headline]
             values.append(float(getattr(value, 'value', value)))

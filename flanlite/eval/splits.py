@@ -35,25 +35,32 @@ def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildO
 
     Args:
         names: the tasks.
-        view: what their examples look like, such as `view_of` gives it; a task without a readable test split is scored on its
-            validation split, which is noted.
+        view: what their examples look like, such as `view_of` gives it; a task without a readable test split
+            is scored on its validation split, which is noted.
         options: how splits are built, and where they lie.
     """
     split, second = view.split, cache.CacheReport({}, {})
     lacking = [name for name in names if split in FALLBACK and not has_split(name, split)]
     first = cache.ensure([name for name in names if name not in lacking], view, options)
     if split in FALLBACK:
-        second = cache.ensure([*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options)
+        second = cache.ensure(
+            [*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options
+        )
     opened = first.splits | second.splits
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
-    note = f'Scored on the {FALLBACK.get(split)} split, since there is no {split} split to read: {", ".join(second.splits)}.'
-    asked = fewshot.kept_note({name: cached.manifest['shots'] for name, cached in opened.items() if cached.manifest.get('shots')})
+    why = f'since there is no {split} split to read'
+    note = f'Scored on the {FALLBACK.get(split)} split, {why}: {", ".join(second.splits)}.'
+    asked = fewshot.kept_note(
+        {name: cached.manifest['shots'] for name, cached in opened.items() if cached.manifest.get('shots')}
+    )
     notes = [note] * bool(second.splits) + [asked] * bool(asked)
     return Opened({name: opened[name] for name in names if name in opened}, skipped, tuple(notes))
 
 
 def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) -> str:
-    """Return how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; empty where that is not known."""
+    """Return how far a task lies from what was trained on, by cluster, as in `clusters.LEVELS`; empty where
+    that is not known.
+    """
     if not trained:
         return ''
     if any(task in names for names in trained.values()):

@@ -29,10 +29,11 @@ class SweepConfig:
     """All that decides a sweep: what is tuned, what is held out one after the other, and what is compared.
 
     Args:
-        train: how the tuned systems are trained; `model_dir` is the sweep's folder, and `data.mixture` a collection.
-        held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names may be separated by commas.
-            Other hold-outs may stand there too, such as `intra_3`, or `diversity_*` for all that fit, also with a number of templates,
-            `superglue_4templates`.
+        train: how the tuned systems are trained; `model_dir` is the sweep's folder, and `data.mixture` a
+            collection.
+        held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names
+            may be separated by commas. Other hold-outs may stand there too, such as `intra_3`, or
+            `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
         systems: which of `results.SYSTEMS` to compare.
         max_rows: at most so many rows of each data set are scored; by default all.
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
@@ -51,17 +52,26 @@ class SweepConfig:
 
     def __post_init__(self) -> None:
         if unknown := [system for system in self.systems if system not in SYSTEMS]:
-            raise ValueError(f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are {", ".join(SYSTEMS)}')
+            raise ValueError(
+                f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are '
+                f'{", ".join(SYSTEMS)}'
+            )
         if (self.max_rows is not None and self.max_rows < 1) or self.seen < 0:
-            raise ValueError(f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data sets or more')
+            raise ValueError(
+                f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data '
+                'sets or more'
+            )
         if self.train.data.mixture.held_out:
             raise ValueError(
-                f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected nothing: name it in held_out'
+                f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected '
+                'nothing: name it in held_out'
             )
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> 'SweepConfig':
-        """Read the settings of a sweep from its folder, or from a file that holds them; a `ValueError` where there are none."""
+        """Read the settings of a sweep from its folder, or from a file that holds them; a `ValueError` where
+        there are none.
+        """
         return load_as(cls, path)
 
 
@@ -83,8 +93,15 @@ class Sweep:
         data = config.train.data
         collection = mixtures.resolve(data.mixture).collection
         if collection is None or data.mixture.name != collection.name:
-            raise ValueError(f'{data.mixture.name!r} is no collection; the collections are {", ".join(naming.collection_names())}')
-        return cls(config, collection, vocabularies.load(data.vocabulary or collection.vocabulary, data_dir=data.data_dir))
+            raise ValueError(
+                f'{data.mixture.name!r} is no collection; the collections are '
+                f'{", ".join(naming.collection_names())}'
+            )
+        return cls(
+            config,
+            collection,
+            vocabularies.load(data.vocabulary or collection.vocabulary, data_dir=data.data_dir),
+        )
 
     @property
     def folder(self) -> pathlib.Path:
@@ -108,7 +125,15 @@ class Sweep:
         return self.config.train.data.mixture.replace(name=naming.name_without(self.collection, held_out))
 
     def open_splits(self, tasks: Sequence[str], split: str = 'test', **changes: Any) -> Opened:
-        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for `changes` of the view."""
+        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for
+        `changes` of the view.
+        """
         data = self.config.train.data
-        view = view_of(mixtures.resolve(data.mixture), split, self.vocabulary, data.feature_lengths, max_rows=self.config.max_rows)
+        view = view_of(
+            mixtures.resolve(data.mixture),
+            split,
+            self.vocabulary,
+            data.feature_lengths,
+            max_rows=self.config.max_rows,
+        )
         return splits.open_splits(tasks, dataclasses.replace(view, **changes), data.build_options())

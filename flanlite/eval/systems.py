@@ -1,4 +1,6 @@
-"""The compared systems: tuned, tuned without instructions, untuned, and rules without a model; each gives a `Result`."""
+"""The compared systems: tuned, tuned without instructions, untuned, and rules without a model; each gives a
+`Result`.
+"""
 
 import dataclasses
 import functools
@@ -26,7 +28,11 @@ from flanlite.report.scores import TaskScores
 from flanlite.training import parameters
 from flanlite.training import run as training
 
-STYLES = {'tuned': 'instructions', 'no_instructions': 'fields'}  # of the training examples, see `specs.STYLES`
+# Of the training examples, see `specs.STYLES`.
+STYLES = {
+    'tuned': 'instructions',
+    'no_instructions': 'fields',
+}
 DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)
 
 
@@ -36,7 +42,8 @@ class OpenedHoldOut:
 
     Args:
         sweep: the sweep.
-        name: the held-out cluster's name, or another hold-out's, with a number of templates behind it where it has one.
+        name: the held-out cluster's name, or another hold-out's, with a number of templates behind it where
+            it has one.
         mixture: the data sets to tune on.
         test: the evaluation splits of what is held out.
     """
@@ -52,12 +59,21 @@ class OpenedHoldOut:
         return cls(sweep, name, mixtures.resolve(sweep.mixture(name)), sweep.open_splits(sweep.tasks(name)))
 
     def seen(self) -> Opened:
-        """Open evaluation splits of data sets that are tuned on: as many as the sweep says, one from each of the first clusters."""
+        """Open evaluation splits of data sets that are tuned on: as many as the sweep says, one from each of
+        the first clusters.
+        """
         first = {entry.cluster: entry.task for entry in reversed(self.mixture.entries) if entry.cluster}
-        chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][: self.sweep.config.seen]
+        chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][
+            : self.sweep.config.seen
+        ]
         return self.sweep.open_splits(chosen) if chosen else Opened({}, {})
 
-    def run(self, scored: Mapping[str, CachedSplit], params: models.Params, template: Mapping[str, int] | None = None) -> 'Outcome':
+    def run(
+        self,
+        scored: Mapping[str, CachedSplit],
+        params: models.Params,
+        template: Mapping[str, int] | None = None,
+    ) -> 'Outcome':
         """Score parameters on evaluation splits.
 
         Args:
@@ -66,13 +82,19 @@ class OpenedHoldOut:
             template: the only template to read of each task; None reads all.
         """
         config = self.sweep.config
-        evaluator = Evaluator(scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring)
-        scores = evaluator.run(config.train.model, params, make_partitioner(config.train.mesh), template=template)
+        evaluator = Evaluator(
+            scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring
+        )
+        scores = evaluator.run(
+            config.train.model, params, make_partitioner(config.train.mesh), template=template
+        )
         return Outcome(scores, {}, evaluator.cut_notes(), samples(scores, scored, self.sweep.vocabulary))
 
 
 class Outcome(NamedTuple):
-    """What a system scored, as `Result` has it: scores, reasons of skipped tasks, notes, samples, training data sets, seconds."""
+    """What a system scored, as `Result` has it: scores, reasons of skipped tasks, notes, samples, training
+    data sets, seconds.
+    """
 
     scores: dict[str, TaskScores]
     skipped: dict[str, str]
@@ -122,7 +144,9 @@ def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
 
 
 def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
-    """Tune without what is held out, in the style that `STYLES` has for the system, and score with instructions."""
+    """Tune without what is held out, in the style that `STYLES` has for the system, and score with
+    instructions.
+    """
     sweep = held.sweep
     start = time.monotonic()
     folder = sweep.folder / held.name / system
@@ -132,7 +156,9 @@ def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
     manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
     trained = by_cluster([entry for entry in held.mixture.entries if entry.task in manifest['tasks']])
     seen = held.seen()
-    outcome = held.run(held.test.splits | seen.splits, parameters.load_params(folder, sweep.config.train.model))
+    outcome = held.run(
+        held.test.splits | seen.splits, parameters.load_params(folder, sweep.config.train.model)
+    )
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
     notes = [*held.mixture.notes(), *outcome.notes]
     return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
@@ -141,23 +167,39 @@ def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
 def score_untuned(held: OpenedHoldOut) -> Outcome:
     """Score the model before tuning, with instructions."""
     outcome = held.run(held.test.splits | held.seen().splits, held.sweep.base_params)
-    random = [] if held.sweep.config.train.initial_checkpoint_path else ['No initial checkpoint was given: the untuned model is a random one.']
+    random = (
+        []
+        if held.sweep.config.train.initial_checkpoint_path
+        else ['No initial checkpoint was given: the untuned model is a random one.']
+    )
     return outcome._replace(notes=[*outcome.notes, *random])
 
 
 def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
-    """Score the model before tuning, with the plain prompt of each data set that is best on validation rows."""
+    """Score the model before tuning, with the plain prompt of each data set that is best on validation
+    rows.
+    """
     sweep = held.sweep
     bare = [task for task in held.test.splits if not specs.find_spec(task).baselines]
     dev, test = Opened({}, {}), Opened({}, {})
-    for style, tasks in (('baseline', [task for task in held.test.splits if task not in bare]), ('fields', bare)):
+    for style, tasks in (
+        ('baseline', [task for task in held.test.splits if task not in bare]),
+        ('fields', bare),
+    ):
         if tasks:
             dev = dev.merge(sweep.open_splits(tasks, 'validation', style=style, max_examples=DEV_ROWS))
             test = test.merge(sweep.open_splits(tasks, style=style))
     chosen = {task: split.read(0).template for task, split in test.splits.items()}
-    chosen |= {task: scores.best_template() for task, scores in held.run(dev.splits, sweep.base_params).scores.items()}
+    chosen |= {
+        task: scores.best_template()
+        for task, scores in held.run(dev.splits, sweep.base_params).scores.items()
+    }
     outcome = held.run(test.splits, sweep.base_params, chosen)
-    notes = [f'No plain prompt is known of {", ".join(bare)}: the untuned model read the bare fields.'] if bare else []
+    notes = (
+        [f'No plain prompt is known of {", ".join(bare)}: the untuned model read the bare fields.']
+        if bare
+        else []
+    )
     if blind := [task for task in test.splits if task not in dev.splits]:
         notes.append(f'There is no validation data of {", ".join(blind)}: the first plain prompt was taken.')
     if same := [task for task in test.splits if test.splits[task].manifest['split'] == 'validation']:
@@ -171,10 +213,16 @@ def score_majority(held: OpenedHoldOut) -> Outcome:
     data = held.sweep.config.train.data
     caps = {entry.task: entry.max_examples for entry in mixtures.resolve(data.mixture).entries}
     has_train = [task for task in held.test.splits if specs.find_spec(task).splits.train]
-    train = cache.ensure(has_train, View('train', vocabulary, 'fields', max_examples=caps), data.build_options())
-    skipped = {task: 'it has no training answers' for task in held.test.splits if task not in has_train} | train.skipped
+    train = cache.ensure(
+        has_train, View('train', vocabulary, 'fields', max_examples=caps), data.build_options()
+    )
+    skipped = {
+        task: 'it has no training answers' for task in held.test.splits if task not in has_train
+    } | train.skipped
     scores = {
-        task: baselines.majority(task, held.test.splits[task], baselines.training_answers(split, vocabulary), vocabulary)
+        task: baselines.majority(
+            task, held.test.splits[task], baselines.training_answers(split, vocabulary), vocabulary
+        )
         for task, split in train.splits.items()
     }
     return Outcome(scores, skipped)

@@ -1,22 +1,26 @@
-"""Place activations on the mesh while a model is traced, and gather the parameters that a layer multiplies with.
+"""Place activations on the mesh while a model is traced, and gather the parameters that a layer multiplies
+with.
 
-A model names the logical axes of its activations and calls the functions below. The rules in force (`activation_rules`) turn names into
-mesh axes. Without rules, or on a mesh of one device, every function returns its argument.
+A model names the logical axes of its activations and calls the functions below. The rules in force
+(`activation_rules`) turn names into mesh axes. Without rules, or on a mesh of one device, every function
+returns its argument.
 
 A layer alternates between two placements of x_BTD. Rows (`batch`) are split over `dcn` and `data` in both:
 
-    RESIDUAL  the residual stream between blocks: its length is split over `model`, too. Norms, residual additions and dropout compute on
-              1/model of the positions, and what the backward pass keeps of a layer is 1/model as large.
-    GATHERED  the input and the output of a block: length and width are whole. The block multiplies with its share of heads or MLP columns,
-              so its output is a partial sum on each device of the `model` axis.
+    RESIDUAL  the residual stream between blocks: its length is split over `model`, too. Norms, residual
+              additions and dropout compute on 1/model of the positions, and what the backward pass keeps of
+              a layer is 1/model as large.
+    GATHERED  the input and the output of a block: length and width are whole. The block multiplies with its
+              share of heads or MLP columns, so its output is a partial sum on each device of `model`.
 
-`reshard` from RESIDUAL to GATHERED is an all-gather, and from GATHERED to RESIDUAL a reduce-scatter. Together they move the same bytes as
-the one all-reduce of T5X's 1-D rules, which keep the residual stream whole on every device of the model. This is sequence parallelism
-(Korthikanti et al. 2022, arXiv:2205.05198). It needs less memory than T5X's 1-D rules at equal traffic. T5X's 2-D rules split the residual
-stream along `embed` instead, the axis that norms and products reduce over, and send more; docs/pods.md has figures.
+`reshard` from RESIDUAL to GATHERED is an all-gather, and from GATHERED to RESIDUAL a reduce-scatter. Together
+they move the same bytes as the one all-reduce of T5X's 1-D rules, which keep the residual stream whole on
+every device of the model. This is sequence parallelism (Korthikanti et al. 2022, arXiv:2205.05198). It needs
+less memory than T5X's 1-D rules at equal traffic. T5X's 2-D rules split the residual stream along `embed`
+instead, the axis that norms and products reduce over, and send more; docs/pods.md has figures.
 
-The sharding of a value does not fix the sharding of its gradient: XLA may sum a gradient on all devices where a scatter is enough. So
-`reshard` and `gather_param` are custom VJPs that constrain the gradient as well.
+The sharding of a value does not fix the sharding of its gradient: XLA may sum a gradient on all devices where
+a scatter is enough. So `reshard` and `gather_param` are custom VJPs that constrain the gradient as well.
 """
 
 import contextlib
@@ -31,8 +35,8 @@ from flanlite.mesh.partitioning import Axes, Partitioner
 
 RESIDUAL = ('batch', 'residual_length', 'embed')
 GATHERED = ('batch', 'length', None)
-# x_MBSD, one copy for each device of the `model` axis. 'joined_kv' stands for the mesh axis that splits the heads: the first axis of the
-# copies is split as the columns of the kernels are that multiply them.
+# x_MBSD, one copy for each device of the `model` axis. 'joined_kv' stands for the mesh axis that splits the
+# heads: the first axis of the copies is split as the columns of the kernels are that multiply them.
 MODEL_COPIES = ('joined_kv', 'batch', 'length', None)
 
 _rules: contextvars.ContextVar[Partitioner | None] = contextvars.ContextVar('activation_rules', default=None)
@@ -42,7 +46,8 @@ _rules: contextvars.ContextVar[Partitioner | None] = contextvars.ContextVar('act
 def activation_rules(rules: Partitioner) -> Iterator[None]:
     """Put rules in force for everything that is traced in this context.
 
-    The rules place the activations that the model names. They also tell `attention` for which platform it is traced.
+    The rules place the activations that the model names. They also tell `attention` for which platform it is
+    traced.
     """
     token = _rules.set(rules)
     try:
@@ -52,7 +57,9 @@ def activation_rules(rules: Partitioner) -> Iterator[None]:
 
 
 def constrain(x: jax.Array, axes: Axes) -> jax.Array:
-    """Constrain the sharding of an activation by its logical axes; return it unchanged where no rules are in force."""
+    """Constrain the sharding of an activation by its logical axes; return it unchanged where no rules are in
+    force.
+    """
     rules = _rules.get()
     return x if rules is None else rules.constrain(x, axes)
 
@@ -66,8 +73,9 @@ def current_rules() -> Partitioner | None:
 def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
     """Move an activation from one sharding to another, and its gradient back.
 
-    RESIDUAL to GATHERED is an all-gather, and its gradient a reduce-scatter. GATHERED to RESIDUAL is the opposite: the product before it
-    contracts an axis that is split over `model`, so XLA turns the sum and this constraint into one reduce-scatter.
+    RESIDUAL to GATHERED is an all-gather, and its gradient a reduce-scatter. GATHERED to RESIDUAL is the
+    opposite: the product before it contracts an axis that is split over `model`, so XLA turns the sum and
+    this constraint into one reduce-scatter.
 
     Args:
         x: the activation.
@@ -77,16 +85,20 @@ def reshard(x: jax.Array, before: Axes, after: Axes) -> jax.Array:
     return constrain(x, after)
 
 
-reshard.defvjp(lambda x, before, after: (reshard(x, before, after), None), lambda before, after, _, grad: (constrain(grad, before),))
+reshard.defvjp(
+    lambda x, before, after: (reshard(x, before, after), None),
+    lambda before, after, _, grad: (constrain(grad, before),),
+)
 
 
 def broadcast_over_model(x_BSD: jax.Array) -> jax.Array:
     """Copy the encoder's output to x_MBSD, one copy for each device of the `model` axis.
 
-    All decoder layers read the encoder's output, and its gradient is a sum over layers and over the devices of the `model` axis. With one
-    shared array, XLA sums over the devices in every layer. With an explicit axis M that is split over `model`, each device adds up the
-    gradients of its own copy over all layers, and the transpose of the broadcast sums over M once. A device holds one copy only, which it
-    would hold anyway, so this needs no memory. `Linear` multiplies such an array copy by copy.
+    All decoder layers read the encoder's output, and its gradient is a sum over layers and over the devices
+    of the `model` axis. With one shared array, XLA sums over the devices in every layer. With an explicit
+    axis M that is split over `model`, each device adds up the gradients of its own copy over all layers, and
+    the transpose of the broadcast sums over M once. A device holds one copy only, which it would hold anyway,
+    so this needs no memory. `Linear` multiplies such an array copy by copy.
     """
     rules = _rules.get()
     if rules is None or (parts := rules.mesh.shape['model']) == 1:
@@ -98,8 +110,9 @@ def broadcast_over_model(x_BSD: jax.Array) -> jax.Array:
 def gather_param(param: jax.Array, axes: Axes) -> jax.Array:
     """Gather a parameter along `embed` for a product, and scatter its gradient to its storage sharding.
 
-    Where the rules split parameters over `data` (`parameter_partitioning_dims=2`), this is ZeRO-3's all-gather of one layer's parameter.
-    Elsewhere the parameter is already whole (see `models.prepare_for_compute`), and only the scatter of the gradient remains.
+    Where the rules split parameters over `data` (`parameter_partitioning_dims=2`), this is ZeRO-3's
+    all-gather of one layer's parameter. Elsewhere the parameter is already whole (see
+    `models.prepare_for_compute`), and only the scatter of the gradient remains.
     """
     return constrain(param, tuple(None if axis == 'embed' else axis for axis in axes))
 
@@ -107,7 +120,11 @@ def gather_param(param: jax.Array, axes: Axes) -> jax.Array:
 def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
     if (rules := _rules.get()) is None:
         return (grad,)
-    if axes[-1] == 'embed':  # transposed, since the TPU compiler does not scatter narrow pieces of the last axis: it sums on all devices
+    if (
+        axes[-1] == 'embed'
+        # Transposed, since the TPU compiler does not scatter narrow pieces of the last axis: it sums on all
+        # devices.
+    ):
         return (rules.constrain_to_storage(grad.T, axes[::-1]).T,)
     return (rules.constrain_to_storage(grad, axes),)
 

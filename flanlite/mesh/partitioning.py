@@ -1,19 +1,21 @@
 """The mesh, the rules that map logical axes to mesh axes, and the transfer of host arrays to devices.
 
-Nothing here knows a model: parameters and activations come with the names of their axes (`embed`, `heads`, `mlp`, ...), as in T5X.
+Nothing here knows a model: parameters and activations come with the names of their axes (`embed`, `heads`,
+`mlp`, ...), as in T5X.
 
 A parameter has two shardings:
 
     `Partitioner.spec`
         The rules' own: where layers compute with it.
     `Partitioner.storage_sharding`
-        Between steps, for the parameter, its gradient and the optimizer's arrays. If the rules do not use `data` for a parameter, its
-        `embed` axis is split over `data` here.
+        Between steps, for the parameter, its gradient and the optimizer's arrays. If the rules do not use
+        `data` for a parameter, its `embed` axis is split over `data` here.
 
-With 1-D parameters T5X keeps all weights and optimizer state of a part of the model on every device of the `data` axis, and all-reduces
-gradients. Here a step gathers the weights once, in the dtype that they are multiplied in, and reduce-scatters the gradients, as ZeRO-2
-does. This sends as many bytes as the all-reduce, and the state takes 1/data of the memory. With 2-D parameters (ZeRO-3) both shardings
-are the same, and each layer gathers its own weights (`activations.gather_param`). docs/pods.md has figures beside T5X's.
+With 1-D parameters T5X keeps all weights and optimizer state of a part of the model on every device of the
+`data` axis, and all-reduces gradients. Here a step gathers the weights once, in the dtype that they are
+multiplied in, and reduce-scatters the gradients, as ZeRO-2 does. This sends as many bytes as the all-reduce,
+and the state takes 1/data of the memory. With 2-D parameters (ZeRO-3) both shardings are the same, and each
+layer gathers its own weights (`activations.gather_param`). docs/pods.md has figures beside T5X's.
 """
 
 import dataclasses
@@ -37,13 +39,21 @@ Axes = tuple[str | None, ...]
 MeshAxes = str | tuple[str, ...] | None
 Rules = tuple[tuple[str, MeshAxes], ...]
 
-MESH_AXES = ('dcn', 'data', 'model')  # `dcn` counts slices, joined by a slower network; `data` and `model` are T5X's axes within a slice
+# `dcn` counts slices, joined by a slower network; `data` and `model` are T5X's axes within a slice.
+MESH_AXES = (
+    'dcn',
+    'data',
+    'model',
+)
 PROCESS_VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 
-# T5X's rules (t5x.partitioning.standard_logical_axis_rules), and `residual_length` (see `activations`). Earlier rules win, and a tensor
-# uses each mesh axis once. Only the batch is split over slices: every slice has all parameters, and slices exchange gradients only,
-# once a step.
-SHARDED = (('batch', ('dcn', 'data')), *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')))
+# T5X's rules (t5x.partitioning.standard_logical_axis_rules), and `residual_length` (see `activations`).
+# Earlier rules win, and a tensor uses each mesh axis once. Only the batch is split over slices: every slice
+# has all parameters, and slices exchange gradients only, once a step.
+SHARDED = (
+    ('batch', ('dcn', 'data')),
+    *((name, 'model') for name in ('vocab', 'mlp', 'heads', 'joined_kv', 'residual_length')),
+)
 REPLICATED = (('kv', None), ('length', None), ('layers', None), ('relpos_buckets', None))
 EMBED = {  # by (activation dims, parameter dims): the mesh axes of `embed`
     (1, 1): (('embed', None),),
@@ -54,28 +64,38 @@ EMBED = {  # by (activation dims, parameter dims): the mesh axes of `embed`
 
 
 def standard_logical_axis_rules(
-    activation_partitioning_dims: int = 1, parameter_partitioning_dims: int = 1, additional_rules: Sequence[Sequence[Any]] = ()
+    activation_partitioning_dims: int = 1,
+    parameter_partitioning_dims: int = 1,
+    additional_rules: Sequence[Sequence[Any]] = (),
 ) -> Rules:
     """Return T5X's rules for 1-D or 2-D partitioned activations and parameters.
 
     Args:
-        activation_partitioning_dims: 1 shards activations over `data` by batch only; 2 shards their `embed` over `model` too.
-        parameter_partitioning_dims: 1 shards parameters over `model` only, so that a step begins by gathering what lies over `data`
-            between steps (see `Partitioner.storage_sharding`); 2 shards their `embed` over `data` too, and each layer gathers its own,
-            as in ZeRO-3.
-        additional_rules: pairs (logical axis, mesh axis) that go before the standard rules; instead of one mesh axis, a pair may have
-            several, or None.
+        activation_partitioning_dims: 1 shards activations over `data` by batch only; 2 shards their `embed`
+            over `model` too.
+        parameter_partitioning_dims: 1 shards parameters over `model` only, so that a step begins by gathering
+            what lies over `data` between steps (see `Partitioner.storage_sharding`); 2 shards their `embed`
+            over `data` too, and each layer gathers its own, as in ZeRO-3.
+        additional_rules: pairs (logical axis, mesh axis) that go before the standard rules; instead of one
+            mesh axis, a pair may have several, or None.
 
     Raises:
         ValueError: dims other than 1 and 2, or a rule that names an axis which the mesh does not have.
     """
     dims = (activation_partitioning_dims, parameter_partitioning_dims)
     if dims not in EMBED:
-        raise ValueError(f'activations and parameters are partitioned over 1 or 2 dimensions; got {dims[0]} and {dims[1]}')
-    rules = tuple((str(name), tuple(axis) if isinstance(axis, list) else axis) for name, axis in additional_rules)
+        raise ValueError(
+            f'activations and parameters are partitioned over 1 or 2 dimensions; got {dims[0]} and {dims[1]}'
+        )
+    rules = tuple(
+        (str(name), tuple(axis) if isinstance(axis, list) else axis) for name, axis in additional_rules
+    )
     for name, axis in rules:
         if unknown := set(mesh_axes(axis)) - set(MESH_AXES):
-            raise ValueError(f'the rule for {name!r} names the mesh axis {unknown.pop()!r}; the mesh has {", ".join(MESH_AXES)}')
+            raise ValueError(
+                f'the rule for {name!r} names the mesh axis {unknown.pop()!r}; the mesh has '
+                f'{", ".join(MESH_AXES)}'
+            )
     return rules + SHARDED + EMBED[dims] + REPLICATED
 
 
@@ -87,7 +107,8 @@ class Partitioner:
 
     Args:
         mesh: of `MESH_AXES`.
-        rules: (logical axis, mesh axis or axes) pairs, the most important first; see `standard_logical_axis_rules`.
+        rules: (logical axis, mesh axis or axes) pairs, the most important first; see
+            `standard_logical_axis_rules`.
     """
 
     mesh: Mesh
@@ -116,18 +137,22 @@ class Partitioner:
     def spec(self, axes: Axes) -> PartitionSpec:
         """Map logical axes to mesh axes, each by the first rule for it whose mesh axes are still free.
 
-        Rules are tried in their order, not in the order of the axes (as in T5X): in ('embed', 'mlp') the rule for `mlp` takes `model`
-        before a rule for `embed` may.
+        Rules are tried in their order, not in the order of the axes (as in T5X): in ('embed', 'mlp') the rule
+        for `mlp` takes `model` before a rule for `embed` may.
 
         Raises:
             ValueError: a logical axis that no rule names.
         """
         known = {name for name, _ in self.rules}
         if unknown := [name for name in axes if name is not None and name not in known]:
-            raise ValueError(f'no rule for the logical axis {unknown[0]!r}; the rules have {", ".join(sorted(known))}')
+            raise ValueError(
+                f'no rule for the logical axis {unknown[0]!r}; the rules have {", ".join(sorted(known))}'
+            )
         placed: dict[int, MeshAxes] = {}
         for name, mesh_axis in self.rules:
-            free = not set(mesh_axes(mesh_axis)) & {used for each in placed.values() for used in mesh_axes(each)}
+            free = not set(mesh_axes(mesh_axis)) & {
+                used for each in placed.values() for used in mesh_axes(each)
+            }
             if name in axes and axes.index(name) not in placed and free:
                 placed[axes.index(name)] = mesh_axis
         return PartitionSpec(*(placed.get(i) for i in range(len(axes))))
@@ -137,10 +162,12 @@ class Partitioner:
         return NamedSharding(self.mesh, self.spec(axes))
 
     def storage_sharding(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
-        """Return the sharding of a parameter between steps, which its gradient and the optimizer's arrays share.
+        """Return the sharding of a parameter between steps, which its gradient and the optimizer's arrays
+        share.
 
-        It is the rules' sharding, with `embed` split over `data` where the rules leave both free. If the size of `embed` is no multiple of
-        the size of `data`, that axis stays whole. See the module's docstring for why this differs from `spec`.
+        It is the rules' sharding, with `embed` split over `data` where the rules leave both free. If the size
+        of `embed` is no multiple of the size of `data`, that axis stays whole. See the module's docstring for
+        why this differs from `spec`.
 
         Args:
             shape: of the parameter.
@@ -160,11 +187,15 @@ class Partitioner:
 
     @property
     def platform(self) -> str:
-        """Platform of the mesh's devices, 'cpu', 'gpu' or 'tpu'; the devices need not be attached to this process."""
+        """Platform of the mesh's devices, 'cpu', 'gpu' or 'tpu'; the devices need not be attached to this
+        process.
+        """
         return self.mesh.devices.flat[0].platform
 
     def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
-        """Constrain an activation's sharding to the rules' own, inside jit; an axis that does not divide over the mesh stays whole."""
+        """Constrain an activation's sharding to the rules' own, inside jit; an axis that does not divide over
+        the mesh stays whole.
+        """
         if self.mesh.size == 1:
             return x
         placed = self.spec(axes)
@@ -174,10 +205,15 @@ class Partitioner:
 
     def constrain_to_storage(self, x: jax.Array, axes: Axes) -> jax.Array:
         """Constrain a parameter or its gradient to its storage sharding, inside jit."""
-        return x if self.mesh.size == 1 else jax.lax.with_sharding_constraint(x, self.storage_sharding(x.shape, axes))
+        return (
+            x
+            if self.mesh.size == 1
+            else jax.lax.with_sharding_constraint(x, self.storage_sharding(x.shape, axes))
+        )
 
     def check_shapes(self, shapes: Any, logical_axes: Any) -> None:
-        """Raise a `ValueError` if an axis of a parameter does not divide over the mesh; name the parameter and the remedy.
+        """Raise a `ValueError` if an axis of a parameter does not divide over the mesh; name the parameter
+        and the remedy.
 
         Args:
             shapes: tree of parameters or of their `jax.ShapeDtypeStruct`s.
@@ -189,8 +225,10 @@ class Partitioner:
                 ways = math.prod(self.mesh.shape[each] for each in mesh_axes(mesh_axis))
                 if size % ways:
                     raise ValueError(
-                        f'{parameter_name(path)} has {size} along {name!r}, expected a multiple of {ways}, which is '
-                        f'the size of the mesh axis {mesh_axis!r}; change the size of the model, or num_partitions (now {self.model_size})'
+                        f'{parameter_name(path)} has {size} along {name!r}, expected a multiple of {ways}, '
+                        'which is '
+                        f'the size of the mesh axis {mesh_axis!r}; change the size of the model, or '
+                        f'num_partitions (now {self.model_size})'
                     )
 
         jax.tree_util.tree_map_with_path(check, shapes, logical_axes)
@@ -200,23 +238,30 @@ class Partitioner:
         if num_heads % self.model_size:
             raise ValueError(
                 f'{num_heads} attention heads do not divide over {self.model_size} model partitions; '
-                f'set num_partitions to a divisor of {num_heads}, or num_heads to a multiple of {self.model_size}'
+                f'set num_partitions to a divisor of {num_heads}, or num_heads to a multiple of '
+                f'{self.model_size}'
             )
 
     def check_batch(self, batch_size: int, microbatches: int = 1) -> None:
-        """Raise a `ValueError` if a batch does not divide into microbatches, or a microbatch does not divide over the data axis."""
+        """Raise a `ValueError` if a batch does not divide into microbatches, or a microbatch does not divide
+        over the data axis.
+        """
         if batch_size < 1:
             raise ValueError(f'BATCH_SIZE is {batch_size}, expected at least 1')
         unit = self.data_size * microbatches
         if batch_size % unit:
             near = max(unit, round(batch_size / unit) * unit)
             raise ValueError(
-                f'BATCH_SIZE is {batch_size}, expected a multiple of {unit}: {microbatches} microbatch{"es" * (microbatches > 1)} '
-                f'x {self.data_size} devices on the data axis; set BATCH_SIZE={near}, or fewer MICROBATCHES, or more num_partitions'
+                f'BATCH_SIZE is {batch_size}, expected a multiple of {unit}: {microbatches} '
+                f'microbatch{"es" * (microbatches > 1)} '
+                f'x {self.data_size} devices on the data axis; set BATCH_SIZE={near}, or fewer MICROBATCHES, '
+                'or more num_partitions'
             )
 
     def host_rows(self, num_rows: int) -> np.ndarray:
-        """List the rows of a batch that this process's devices hold, ascending. Processes that share one copy of the model share rows."""
+        """List the rows of a batch that this process's devices hold, ascending. Processes that share one copy
+        of the model share rows.
+        """
         held = self.batch.addressable_devices_indices_map((num_rows,)).values()
         return np.unique(np.concatenate([np.arange(num_rows)[index] for index in held]))
 
@@ -251,10 +296,12 @@ class MeshConfig:
     """How the devices are laid out, and how parameters and activations are split over them.
 
     Args:
-        num_partitions: number of devices that one copy of the model is split over; the rest of the devices split the batch.
-        mesh_shape: (data, model) sizes of a slice, instead of `num_partitions`. In a single process their product may be smaller than the
-            number of devices.
-        num_slices: number of groups of devices that a slower network joins (TPU slices, nodes of GPUs); by default, as the devices report.
+        num_partitions: number of devices that one copy of the model is split over; the rest of the devices
+            split the batch.
+        mesh_shape: (data, model) sizes of a slice, instead of `num_partitions`. In a single process their
+            product may be smaller than the number of devices.
+        num_slices: number of groups of devices that a slower network joins (TPU slices, nodes of GPUs); by
+            default, as the devices report.
         activation_partitioning_dims: see `standard_logical_axis_rules`.
         parameter_partitioning_dims: see `standard_logical_axis_rules`.
         additional_rules: see `standard_logical_axis_rules`.
@@ -277,7 +324,9 @@ class MeshConfig:
         )
 
 
-def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.Device] | None = None) -> Partitioner:
+def make_partitioner(
+    config: MeshConfig = MeshConfig(), devices: Sequence[jax.Device] | None = None
+) -> Partitioner:
     """Make the mesh over all devices of all processes.
 
     Args:
@@ -293,12 +342,20 @@ def make_partitioner(config: MeshConfig = MeshConfig(), devices: Sequence[jax.De
     if mesh_shape is None:
         if num_partitions < 1 or count % num_partitions:
             divisors = ', '.join(str(n) for n in range(1, count + 1) if count % n == 0)
-            raise ValueError(f'num_partitions is {num_partitions}, expected one that divides the {count} {of_each}: {divisors}')
+            raise ValueError(
+                f'num_partitions is {num_partitions}, expected one that divides the {count} {of_each}: '
+                f'{divisors}'
+            )
         mesh_shape = (count // num_partitions, num_partitions)
     needed = math.prod(mesh_shape)
     if min(mesh_shape) < 1 or needed > count or (needed < count and jax.process_count() > 1):
-        raise ValueError(f'mesh_shape is {mesh_shape}, expected (data, model) sizes that multiply to the {count} {of_each}')
-    meshes = [mesh_utils.create_device_mesh(mesh_shape, each[:needed], allow_split_physical_axes=True) for each in slices]
+        raise ValueError(
+            f'mesh_shape is {mesh_shape}, expected (data, model) sizes that multiply to the {count} {of_each}'
+        )
+    meshes = [
+        mesh_utils.create_device_mesh(mesh_shape, each[:needed], allow_split_physical_axes=True)
+        for each in slices
+    ]
     return Partitioner(Mesh(np.stack(meshes), MESH_AXES, axis_types=(AxisType.Auto,) * 3), config.rules())
 
 
@@ -313,7 +370,10 @@ def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[
     count = found if num_slices is None else num_slices
     if count < 1 or len(devices) % count or (found not in (1, count) and devices[0].platform == 'tpu'):
         said = f', in {found} slices' if found > 1 else ''
-        raise ValueError(f'num_slices is {num_slices}, expected one that fits the {len(devices)} devices{said}; by default it is {found}')
+        raise ValueError(
+            f'num_slices is {num_slices}, expected one that fits the {len(devices)} devices{said}; by '
+            f'default it is {found}'
+        )
     ordered = [devices[place] for place in np.argsort(numbers, kind='stable')]
     size = len(devices) // count
     return [ordered[start : start + size] for start in range(0, len(devices), size)]
@@ -322,8 +382,9 @@ def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[
 def join_processes() -> None:
     """Join the other processes of this run, if there are any. Call it before anything else uses the devices.
 
-    The environment variables FLANLITE_COORDINATOR (host:port), FLANLITE_NUM_PROCESSES and FLANLITE_PROCESS_ID set up the processes by hand,
-    each with all its local devices. Without them, JAX looks for a cluster that it knows (TPU pod, Slurm, Open MPI, Kubernetes).
+    The environment variables FLANLITE_COORDINATOR (host:port), FLANLITE_NUM_PROCESSES and FLANLITE_PROCESS_ID
+    set up the processes by hand, each with all its local devices. Without them, JAX looks for a cluster that
+    it knows (TPU pod, Slurm, Open MPI, Kubernetes).
 
     Raises:
         ValueError: only some of the environment variables are set, or one of them makes no sense.
@@ -336,9 +397,17 @@ def join_processes() -> None:
             numbers = {'num_processes': int(count), 'process_id': int(index)}
         except (TypeError, ValueError):
             found = ', '.join(f'{name}={os.environ.get(name)}' for name in PROCESS_VARIABLES)
-            raise ValueError(f'expected {PROCESS_VARIABLES[0]}=HOST:PORT and two numbers beside it, got {found}') from None
-        if not coordinator or ':' not in coordinator or not 0 <= numbers['process_id'] < numbers['num_processes']:
-            raise ValueError(f'expected a HOST:PORT and a process of 0..{int(count) - 1}, got {coordinator} and {index}')
+            raise ValueError(
+                f'expected {PROCESS_VARIABLES[0]}=HOST:PORT and two numbers beside it, got {found}'
+            ) from None
+        if (
+            not coordinator
+            or ':' not in coordinator
+            or not 0 <= numbers['process_id'] < numbers['num_processes']
+        ):
+            raise ValueError(
+                f'expected a HOST:PORT and a process of 0..{int(count) - 1}, got {coordinator} and {index}'
+            )
         jax.distributed.initialize(coordinator, **numbers, cluster_detection_method='deactivate')
         return
     try:
@@ -347,7 +416,9 @@ def join_processes() -> None:
     except ValueError as error:
         if 'coordinator_address' not in str(error):
             raise
-    except RuntimeError as error:  # JAX has computed before, for example in a notebook: this is one process, then
+    except (
+        RuntimeError
+    ) as error:  # JAX has computed before, for example in a notebook: this is one process, then
         if 'must be called before' not in str(error):
             raise
 
@@ -358,7 +429,9 @@ def mesh_axes(rule: MeshAxes) -> tuple[str, ...]:
 
 
 def is_axes(leaf: Any) -> bool:
-    """Tell whether a value is a tuple of logical axis names, which is a leaf of a tree and not one of its nodes."""
+    """Tell whether a value is a tuple of logical axis names, which is a leaf of a tree and not one of its
+    nodes.
+    """
     return isinstance(leaf, tuple) and all(name is None or isinstance(name, str) for name in leaf)
 
 
@@ -368,10 +441,12 @@ def parameter_name(path: Sequence[Any]) -> str:
 
 
 def keep_compiled(folder: str | os.PathLike[str]) -> None:
-    """Keep compiled programs in a folder, so that the next process with the same programs need not compile them.
+    """Keep compiled programs in a folder, so that the next process with the same programs need not compile
+    them.
 
-    JAX's own setting of a cache folder, if there is one, takes precedence. Programs for CPUs use the instructions of the CPU that they were
-    compiled on, so each kind of CPU gets a folder of its own: machines of several kinds may share a home folder.
+    JAX's own setting of a cache folder, if there is one, takes precedence. Programs for CPUs use the
+    instructions of the CPU that they were compiled on, so each kind of CPU gets a folder of its own: machines
+    of several kinds may share a home folder.
     """
     if jax.config.jax_compilation_cache_dir is not None:
         return
@@ -386,6 +461,8 @@ def cpu_features() -> str:
     """Describe the CPU's instruction set, as far as compiled programs depend on it."""
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as lines:
-            return platform.machine() + ''.join(sorted({line for line in lines if line.startswith(('flags', 'Features', 'model name'))}))
+            return platform.machine() + ''.join(
+                sorted({line for line in lines if line.startswith(('flags', 'Features', 'model name'))})
+            )
     except OSError:
         return f'{platform.machine()} {platform.processor()} {platform.node()}'

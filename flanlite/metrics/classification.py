@@ -8,7 +8,9 @@ from flanlite.metrics.metric import ratio
 
 
 def count_equal(prediction: str, answers: Sequence[str]) -> tuple[float, float]:
-    """Return (right, 1): whether the prediction equals one of the answers, apart from white space around it."""
+    """Return (right, 1): whether the prediction equals one of the answers, apart from white space around
+    it.
+    """
     return float(prediction.strip() in {answer.strip() for answer in answers}), 1.0
 
 
@@ -17,7 +19,9 @@ def count_classes(classes: Sequence[str]) -> Callable[[str, Sequence[str]], Sequ
 
     def count(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
         predicted, right = prediction.strip(), {answer.strip() for answer in answers}
-        triples = [(predicted == name and name in right, predicted == name, name in right) for name in classes]
+        triples = [
+            (predicted == name and name in right, predicted == name, name in right) for name in classes
+        ]
         return *(float(value) for triple in triples for value in triple), *count_equal(prediction, answers)
 
     return count
@@ -35,6 +39,8 @@ def accuracy_and_f1(sums_K: np.ndarray) -> np.ndarray:
 
 
 def f1_match_and_accuracy(sums_K: np.ndarray) -> np.ndarray:
-    """Return F1 as in `accuracy_and_f1`, the share of groups that are right as a whole, and accuracy: [..., 3]."""
+    """Return F1 as in `accuracy_and_f1`, the share of groups that are right as a whole, and accuracy: [...,
+    3].
+    """
     accuracy, f1 = np.moveaxis(accuracy_and_f1(sums_K[..., :-2]), -1, 0)
     return np.stack([f1, 100 * ratio(sums_K[..., -2], sums_K[..., -1]), accuracy], axis=-1)

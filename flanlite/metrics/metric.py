@@ -1,7 +1,7 @@
 """The class of metrics: a few counts for each example, and scores that are functions of their sums.
 
-A score can therefore be computed for any subset of examples, merged over hosts, and resampled, without reading a text again. All scores are
-percentages, from 0 to 100. Shapes: N examples, K counts.
+A score can therefore be computed for any subset of examples, merged over hosts, and resampled, without
+reading a text again. All scores are percentages, from 0 to 100. Shapes: N examples, K counts.
 """
 
 import dataclasses
@@ -17,9 +17,11 @@ class Metric:
     Args:
         names: the names of the scores; the first is the data set's main score.
         count: a function of (prediction, acceptable answers) that returns the K counts of one example.
-        score: a function from sums [..., K] to scores in percent [..., len(names)]; a score over no examples is nan.
-        grouped: whether whole groups of examples are scored too (MultiRC's questions). Two more counts are then appended to those of
-            `count`, which must end with (right, 1), as the counts of `count_equal` do.
+        score: a function from sums [..., K] to scores in percent [..., len(names)]; a score over no examples
+            is nan.
+        grouped: whether whole groups of examples are scored too (MultiRC's questions). Two more counts are
+            then appended to those of `count`, which must end with (right, 1), as the counts of `count_equal`
+            do.
     """
 
     names: tuple[str, ...]
@@ -28,7 +30,10 @@ class Metric:
     grouped: bool = False
 
     def counts(
-        self, predictions: Sequence[str], answers: Sequence[Sequence[str]], groups: Sequence[Hashable] | None = None
+        self,
+        predictions: Sequence[str],
+        answers: Sequence[Sequence[str]],
+        groups: Sequence[Hashable] | None = None,
     ) -> np.ndarray:
         """Count every example.
 
@@ -44,15 +49,19 @@ class Metric:
             ValueError: predictions and answers differ in number.
         """
         if len(predictions) != len(answers):
-            raise ValueError(f'got {len(predictions)} predictions for {len(answers)} lists of answers; expected as many')
+            raise ValueError(
+                f'got {len(predictions)} predictions for {len(answers)} lists of answers; expected as many'
+            )
         counted = np.array([self.count(*pair) for pair in zip(predictions, answers, strict=True)], np.float64)
         return self.with_groups(counted.reshape(len(predictions), -1), groups)
 
     def with_groups(self, counts_NK: np.ndarray, groups: Sequence[Hashable] | None) -> np.ndarray:
-        """Append each group's (right, 1) to the counts of its first example, and (0, 0) to those of its other examples.
+        """Append each group's (right, 1) to the counts of its first example, and (0, 0) to those of its other
+        examples.
 
-        The counts of a metric without groups are returned as they are. A group counts as right with the product of its examples' "right",
-        which is 0 or 1 for a prediction. For a baseline that guesses at random it is the chance of being right.
+        The counts of a metric without groups are returned as they are. A group counts as right with the
+        product of its examples' "right", which is 0 or 1 for a prediction. For a baseline that guesses at
+        random it is the chance of being right.
         """
         if not self.grouped:
             return counts_NK

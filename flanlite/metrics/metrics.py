@@ -1,7 +1,8 @@
 """The table of metrics by name.
 
-A new metric is a function that counts one example, in the file of its kind, and a line in this table. The packages for ROUGE and BLEU are
-imported when they first score, so a data set's spec can check the name of its metric at no cost.
+A new metric is a function that counts one example, in the file of its kind, and a line in this table. The
+packages for ROUGE and BLEU are imported when they first score, so a data set's spec can check the name of its
+metric at no cost.
 """
 
 from flanlite import config
@@ -20,17 +21,28 @@ from flanlite.metrics.text_overlap import (
 
 METRICS: dict[str, Metric] = {
     'accuracy': Metric(('accuracy',), count_equal, means),
-    'accuracy_f1': Metric(('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1),  # MRPC and QQP: F1 of "yes"
-    'accuracy_mean_f1': Metric(('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1),  # CommitmentBank
-    # MultiRC: F1 of "yes" over the answers to all questions; exact match is the share of questions whose answers are all judged right.
-    'f1a': Metric(('f1a', 'exact_match', 'accuracy'), count_classes(('yes',)), f1_match_and_accuracy, grouped=True),
+    'accuracy_f1': Metric(
+        ('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1
+    ),  # MRPC and QQP: F1 of "yes"
+    'accuracy_mean_f1': Metric(
+        ('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1
+    ),  # CommitmentBank
+    # MultiRC: F1 of "yes" over the answers to all questions; exact match is the share of questions whose
+    # answers are all judged right.
+    'f1a': Metric(
+        ('f1a', 'exact_match', 'accuracy'), count_classes(('yes',)), f1_match_and_accuracy, grouped=True
+    ),
     'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1, means),
     'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),
     'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
     'pearson': Metric(('pearson',), count_numbers, pearson),
-    'pearson_spearman': Metric(('pearson', 'spearman'), count_ratings, pearson_and_spearman),  # STS-B: ratings from 0 to 5
-    'edit_distance': Metric(('edit_similarity', 'copied'), count_similarity, means),  # a similarity, so that more is better
+    'pearson_spearman': Metric(
+        ('pearson', 'spearman'), count_ratings, pearson_and_spearman
+    ),  # STS-B: ratings from 0 to 5
+    'edit_distance': Metric(
+        ('edit_similarity', 'copied'), count_similarity, means
+    ),  # a similarity, so that more is better
 }
 
 
@@ -41,5 +53,7 @@ def get_metric(name: str) -> Metric:
         ValueError: there is no such metric; the message lists the valid names and suggests the closest.
     """
     if name not in METRICS:
-        raise ValueError(f'unknown metric {name!r}; {config.closest(name, METRICS)}the metrics are {", ".join(METRICS)}')
+        raise ValueError(
+            f'unknown metric {name!r}; {config.closest(name, METRICS)}the metrics are {", ".join(METRICS)}'
+        )
     return METRICS[name]

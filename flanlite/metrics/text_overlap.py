@@ -19,7 +19,9 @@ PUNCTUATION = str.maketrans('', '', string.punctuation + '‘’´`“”')
 
 
 def normalize(text: str) -> str:
-    """Convert to lower case and drop punctuation, articles and extra white space, as the scorers of SQuAD and TriviaQA do."""
+    """Convert to lower case and drop punctuation, articles and extra white space, as the scorers of SQuAD and
+    TriviaQA do.
+    """
     text = text.lower().translate(PUNCTUATION)
     return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
 
@@ -54,7 +56,9 @@ def rouge_scorer() -> object:
 
 
 def count_rouge(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the F-measures of `ROUGE_TYPES`, each the best over the references, then 1; words are not stemmed."""
+    """Return the F-measures of `ROUGE_TYPES`, each the best over the references, then 1; words are not
+    stemmed.
+    """
     per_answer = [rouge_scorer().score(answer, prediction) for answer in answers]
     return *(max((scores[name].fmeasure for scores in per_answer), default=0.0) for name in ROUGE_TYPES), 1.0
 
@@ -68,7 +72,9 @@ def bleu_scorer() -> object:
 
 
 def count_bleu(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the matching n-grams and all n-grams, by order, and the lengths of prediction and reference; zeros without an answer."""
+    """Return the matching n-grams and all n-grams, by order, and the lengths of prediction and reference;
+    zeros without an answer.
+    """
     if not answers:
         return (0.0,) * (2 * BLEU_ORDER + 2)
     score = bleu_scorer().sentence_score(prediction, list(answers))
@@ -92,10 +98,11 @@ def corpus_bleu(sums_K: np.ndarray) -> np.ndarray:
 
 
 def edit_distance(first: str, second: str) -> int:
-    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters between two texts.
+    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters
+    between two texts.
 
-    The table is filled a row at a time. Insertions run along the row; subtracting a ramp turns that recursion into a running minimum, which
-    numpy computes at once.
+    The table is filled a row at a time. Insertions run along the row; subtracting a ramp turns that recursion
+    into a running minimum, which numpy computes at once.
     """
     ids = np.array([ord(character) for character in second], np.int64)
     ramp = np.arange(len(second) + 1)
@@ -107,6 +114,10 @@ def edit_distance(first: str, second: str) -> int:
 
 
 def count_similarity(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
-    """Return (edit similarity, exact copy, 1), both the best over the answers; similarity is 1 - distance / the longer length."""
-    similarities = [1 - edit_distance(prediction, answer) / max(len(prediction), len(answer), 1) for answer in answers]
+    """Return (edit similarity, exact copy, 1), both the best over the answers; similarity is 1 - distance /
+    the longer length.
+    """
+    similarities = [
+        1 - edit_distance(prediction, answer) / max(len(prediction), len(answer), 1) for answer in answers
+    ]
     return max(similarities, default=0.0), float(prediction in answers), 1.0

@@ -13,21 +13,28 @@ from flanlite.model.models import ModelConfig
 
 
 class Attention(nnx.Module):
-    """Multi-head attention with T5's initialisation, which folds the factor 1/sqrt(K) into the query's kernel.
+    """Multi-head attention with T5's initialisation, which folds the factor 1/sqrt(K) into the query's
+    kernel.
 
     Args:
         config: the model's.
         rngs: source of the kernels' first values.
-        saves_source: whether remat policies save the products of keys and values; a decoder's keys and values of the source are large, and
-            cheap to compute again.
+        saves_source: whether remat policies save the products of keys and values; a decoder's keys and values
+            of the source are large, and cheap to compute again.
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
         joined = config.num_heads * config.head_dim
-        into, out = ((config.emb_dim, joined), ('embed', 'joined_kv')), ((joined, config.emb_dim), ('joined_kv', 'embed'))
+        into, out = (
+            ((config.emb_dim, joined), ('embed', 'joined_kv')),
+            ((joined, config.emb_dim), ('joined_kv', 'embed')),
+        )
         self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
-        self.key, self.value = (Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None) for _ in range(2))
+        self.key, self.value = (
+            Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None)
+            for _ in range(2)
+        )
         self.out = Linear(*out, config.dtype, rngs, init='normal')
 
     def _heads(self, x_BTJ: jax.Array) -> jax.Array:
@@ -39,7 +46,11 @@ class Attention(nnx.Module):
         return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
 
     def __call__(
-        self, x_BTD: jax.Array, keys_values: tuple[jax.Array, jax.Array], keep_BSH1: jax.Array | None = None, **options: Any
+        self,
+        x_BTD: jax.Array,
+        keys_values: tuple[jax.Array, jax.Array],
+        keep_BSH1: jax.Array | None = None,
+        **options: Any,
     ) -> jax.Array:
         """Attend from x_BTD to keys and values.
 
@@ -50,11 +61,16 @@ class Attention(nnx.Module):
             options: segments, bias and causality, for `attention.attention`.
         """
         k_BSHK, v_BSHK = keys_values
-        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)  # T5 drops a key for all queries of a head; that is to drop its value
-        out_BTHK = attention(self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options)
+        # T5 drops a key for all queries of a head; that is to drop its value.
+        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)
+        out_BTHK = attention(
+            self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options
+        )
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
 
     def over_parts(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
-        """Attend from x_BTD to keys and values that lie in several arrays, without dropout; see `attention.attention_over_parts`."""
+        """Attend from x_BTD to keys and values that lie in several arrays, without dropout; see
+        `attention.attention_over_parts`.
+        """
         out_BTHK = attention_over_parts(self._heads(self.query(x_BTD)), parts)
         return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))

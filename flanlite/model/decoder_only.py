@@ -1,12 +1,13 @@
-"""A decoder-only T5, with the parameter names of t5x.examples.decoder_only: inputs and targets are one sequence.
+"""A decoder-only T5, with the parameter names of t5x.examples.decoder_only: inputs and targets are one
+sequence.
 
-In a prefix LM the inputs see each other in both directions; in a causal LM every position sees earlier ones only. In both, the network
-predicts the first target from the last input token.
+In a prefix LM the inputs see each other in both directions; in a causal LM every position sees earlier ones
+only. In both, the network predicts the first target from the last input token.
 
-Ranking and decoding read the inputs once: `Decoder.prefill` computes the keys and values of all inputs but the last token, and options or
-decoded tokens attend to these (`Decoder.extend`, `Decoder.decode_step`). Inputs are moved to the end of their rows first, so that the
-distance between an input and a later token does not depend on the padding. In the names below X is the sequence of S inputs and T later
-tokens.
+Ranking and decoding read the inputs once: `Decoder.prefill` computes the keys and values of all inputs but
+the last token, and options or decoded tokens attend to these (`Decoder.extend`, `Decoder.decode_step`).
+Inputs are moved to the end of their rows first, so that the distance between an input and a later token does
+not depend on the padding. In the names below X is the sequence of S inputs and T later tokens.
 """
 
 import functools
@@ -19,10 +20,24 @@ from flax import nnx
 
 from flanlite.config import value
 from flanlite.mesh.activations import GATHERED, RESIDUAL, constrain, reshard
-from flanlite.model.attention.attention import DecodingCache, KeysValues, prepare_bias, segment_mask, segments_of
+from flanlite.model.attention.attention import (
+    DecodingCache,
+    KeysValues,
+    prepare_bias,
+    segment_mask,
+    segments_of,
+)
 from flanlite.model.attention.blocks import spread_bias
 from flanlite.model.blocks import Attention
-from flanlite.model.layers import MLP, Embedding, LayerNorm, Logits, RelativePositionBias, dropout, dropout_masks
+from flanlite.model.layers import (
+    MLP,
+    Embedding,
+    LayerNorm,
+    Logits,
+    RelativePositionBias,
+    dropout,
+    dropout_masks,
+)
 from flanlite.model.models import Batch, ModelConfig
 from flanlite.model.stacks import scan, split_keys, stack
 
@@ -33,7 +48,8 @@ class DecoderOnlyConfig(ModelConfig):
 
     Args:
         num_layers: number of layers.
-        prefix_lm: whether inputs see each other in both directions; otherwise every position sees earlier ones only.
+        prefix_lm: whether inputs see each other in both directions; otherwise every position sees earlier
+            ones only.
 
     The other fields are those of every model; see `models.ModelConfig`.
     """
@@ -71,12 +87,19 @@ class DecoderOnlyLayer(nnx.Module):
         self.pre_self_attention_layer_norm = LayerNorm(config.emb_dim, config.dtype)
         self.self_attention = Attention(config, rngs)
         self.pre_mlp_layer_norm = LayerNorm(config.emb_dim, config.dtype)
-        self.mlp = MLP(config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs)
+        self.mlp = MLP(
+            config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs
+        )
         if config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
 
     def __call__(
-        self, x_BTD: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, bias: jax.Array | None, key: jax.Array | None
+        self,
+        x_BTD: jax.Array,
+        segments_BT: jax.Array,
+        prefix_BT: jax.Array | None,
+        bias: jax.Array | None,
+        key: jax.Array | None,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Compute the layer's output for whole rows.
 
@@ -91,24 +114,38 @@ class DecoderOnlyLayer(nnx.Module):
             x_BTD, and the keys and values of self-attention.
         """
         (B, T, D), H = x_BTD.shape, self.config.num_heads
-        keep_source, *keeps = dropout_masks(key, self.config.dropout_rate, B, [(T, H, 1), (1, D), (1, self.config.mlp_dim), (1, D)])
+        keep_source, *keeps = dropout_masks(
+            key, self.config.dropout_rate, B, [(T, H, 1), (1, D), (1, self.config.mlp_dim), (1, D)]
+        )
         if self.config.relpos_bias_per_layer:
             bias = self.relpos_bias(T)
         h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
         keys_values = self.self_attention.keys_values(h_BTD)
-        seen = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT, 'kv_prefix_BS': prefix_BT, 'causal': True}
+        seen = {
+            'q_segments_BT': segments_BT,
+            'kv_segments_BS': segments_BT,
+            'kv_prefix_BS': prefix_BT,
+            'causal': True,
+        }
         h_BTD = self.self_attention(h_BTD, keys_values, keep_source, bias=bias, **seen)
         return self._add(x_BTD, h_BTD, keeps), keys_values
 
-    def extend(self, x_BTD: jax.Array, parts: Callable[[tuple[jax.Array, jax.Array]], Sequence[KeysValues]]) -> jax.Array:
+    def extend(
+        self, x_BTD: jax.Array, parts: Callable[[tuple[jax.Array, jax.Array]], Sequence[KeysValues]]
+    ) -> jax.Array:
         """Compute the layer's output at positions after a prefix.
 
         Args:
             x_BTD: the residual stream at these positions.
-            parts: from the keys and values of these positions, all that they attend to, the prefix's included.
+            parts: from the keys and values of these positions, all that they attend to, the prefix's
+                included.
         """
         h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
-        return self._add(x_BTD, self.self_attention.over_parts(h_BTD, parts(self.self_attention.keys_values(h_BTD))), [None] * 3)
+        return self._add(
+            x_BTD,
+            self.self_attention.over_parts(h_BTD, parts(self.self_attention.keys_values(h_BTD))),
+            [None] * 3,
+        )
 
     def _add(self, x_BTD: jax.Array, attended_BTD: jax.Array, keeps: Sequence[jax.Array | None]) -> jax.Array:
         rate = self.config.dropout_rate
@@ -125,7 +162,9 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding)
+        self.token_embedder = Embedding(
+            config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding
+        )
         self.layers = stack(functools.partial(DecoderOnlyLayer, config), config.num_layers, rngs)
         self.decoder_norm = LayerNorm(config.emb_dim, config.dtype)
         if not config.relpos_bias_per_layer:
@@ -134,7 +173,11 @@ class Decoder(nnx.Module):
             self.logits_dense = Logits(config.emb_dim, config.vocab_size, rngs)
 
     def __call__(
-        self, tokens_BT: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, key: jax.Array | None = None
+        self,
+        tokens_BT: jax.Array,
+        segments_BT: jax.Array,
+        prefix_BT: jax.Array | None,
+        key: jax.Array | None = None,
     ) -> jax.Array:
         """Compute logits_BTV of whole rows.
 
@@ -154,10 +197,18 @@ class Decoder(nnx.Module):
     def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Compute the keys and values of inputs in all layers: key_LBSHK and value_LBSHK."""
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
-        return self._run_layers(self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True)[1]
+        return self._run_layers(
+            self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True
+        )[1]
 
     def _run_layers(
-        self, x_BTD: jax.Array, segments_BT: jax.Array, prefix_BT: jax.Array | None, layer_keys: jax.Array | None, *, keeps_keys: bool
+        self,
+        x_BTD: jax.Array,
+        segments_BT: jax.Array,
+        prefix_BT: jax.Array | None,
+        layer_keys: jax.Array | None,
+        *,
+        keeps_keys: bool,
     ) -> tuple[jax.Array, Any]:
         T, per_layer = x_BTD.shape[1], self.config.relpos_bias_per_layer
         bias = None if per_layer else prepare_bias(self.relpos_bias(T), T, self.config.attention)
@@ -168,7 +219,9 @@ class Decoder(nnx.Module):
 
         return scan(step, self.layers, x_BTD, layer_keys, self.config.remat_policy)
 
-    def extend(self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
+    def extend(
+        self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array
+    ) -> jax.Array:
         """Compute logits_PTV of token rows that continue prefixes.
 
         Args:
@@ -182,7 +235,9 @@ class Decoder(nnx.Module):
         own_PTT = segment_mask(segments_PT, segments_PT, causal=True)
         shared_HTX = None if self.config.relpos_bias_per_layer else _bias_rows(self.relpos_bias(S + T), S, T)
 
-        def step(layer: DecoderOnlyLayer, x_PTD: jax.Array, kept: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        def step(
+            layer: DecoderOnlyLayer, x_PTD: jax.Array, kept: tuple[jax.Array, jax.Array]
+        ) -> tuple[jax.Array, None]:
             bias_HTX = _bias_rows(layer.relpos_bias(S + T), S, T) if shared_HTX is None else shared_HTX
 
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
@@ -191,23 +246,34 @@ class Decoder(nnx.Module):
 
             return layer.extend(x_PTD, parts), None
 
-        x_PTD, _ = scan(step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSHK, prefix.value_LBSHK))
+        x_PTD, _ = scan(
+            step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSHK, prefix.value_LBSHK)
+        )
         return self._logits(x_PTD)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Compute logits_BV of the next position.
 
-        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in place.
+        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in
+        place.
         """
         (B, T), S = cache.key_LBTHK.shape[1:3], cache.source_segments_BS.shape[1]
         source_B1S = (cache.source_segments_BS > 0)[:, None]
         seen_B1T = jnp.broadcast_to((jnp.arange(T) <= cache.index)[None, None], (B, 1, T))
-        shared_H1X = None if self.config.relpos_bias_per_layer else _bias_rows(self.relpos_bias(S + T), S + cache.index, 1)
+        shared_H1X = (
+            None
+            if self.config.relpos_bias_per_layer
+            else _bias_rows(self.relpos_bias(S + T), S + cache.index, 1)
+        )
 
-        def step(layer: DecoderOnlyLayer, carry: tuple[jax.Array, DecodingCache], x: Any) -> tuple[tuple[jax.Array, DecodingCache], None]:
+        def step(
+            layer: DecoderOnlyLayer, carry: tuple[jax.Array, DecodingCache], x: Any
+        ) -> tuple[tuple[jax.Array, DecodingCache], None]:
             x_B1D, cache = carry
             layer_index, *kept = x
-            bias_H1X = _bias_rows(layer.relpos_bias(S + T), S + cache.index, 1) if shared_H1X is None else shared_H1X
+            bias_H1X = (
+                _bias_rows(layer.relpos_bias(S + T), S + cache.index, 1) if shared_H1X is None else shared_H1X
+            )
 
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
                 nonlocal cache
@@ -231,11 +297,14 @@ class Decoder(nnx.Module):
 def _bias_rows(bias_HN: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
     """Compute bias_HTS of `count` query positions, beginning with `first`, and all N / 2 key positions.
 
-    bias_HN holds the distances of N / 2 queries and as many keys. A query at position p uses the N / 2 entries that begin with its distance
-    to key 0, which stands at N / 2 - 1 - p. So the rows from `first` on need the window that begins N / 2 - first - count entries in.
+    bias_HN holds the distances of N / 2 queries and as many keys. A query at position p uses the N / 2
+    entries that begin with its distance to key 0, which stands at N / 2 - 1 - p. So the rows from `first` on
+    need the window that begins N / 2 - first - count entries in.
     """
     length = bias_HN.shape[1] // 2
-    return spread_bias(jax.lax.dynamic_slice_in_dim(bias_HN, length - first - count, length + count, axis=1), count)
+    return spread_bias(
+        jax.lax.dynamic_slice_in_dim(bias_HN, length - first - count, length + count, axis=1), count
+    )
 
 
 class DecoderOnly(nnx.Module):
@@ -249,8 +318,9 @@ class DecoderOnly(nnx.Module):
         """Compute logits_BTV in float32.
 
         Args:
-            batch: `decoder_input_tokens`, `decoder_target_tokens`, for a prefix LM `decoder_causal_attention`, which is 1 at positions
-                that their whole example sees, and for packed rows `decoder_segment_ids`, all [rows, length]; 0 is padding.
+            batch: `decoder_input_tokens`, `decoder_target_tokens`, for a prefix LM
+                `decoder_causal_attention`, which is 1 at positions that their whole example sees, and for
+                packed rows `decoder_segment_ids`, all [rows, length]; 0 is padding.
             dropout_key: turns dropout on.
         """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
@@ -264,22 +334,32 @@ class DecoderOnly(nnx.Module):
         return self.decoder.extend(tokens_PT, segments_of(options_PT, None), prefix, source_P)
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Read inputs_BS and make the cache for `max_length` tokens after each; see `models.Network.start_decoding`."""
+        """Read inputs_BS and make the cache for `max_length` tokens after each; see
+        `models.Network.start_decoding`.
+        """
         prefix = self._prefill(inputs_BS)
         L, B, _, H, K = prefix.key_LBSHK.shape
         empty_LBTHK = jnp.zeros((L, B, max_length, H, K), prefix.key_LBSHK.dtype)
-        return DecodingCache(jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTHK, empty_LBTHK, *prefix[2:])
+        return DecodingCache(
+            jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTHK, empty_LBTHK, *prefix[2:]
+        )
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed one token a row and compute logits_BV of the position after it; see `models.Network.decode_step`."""
+        """Feed one token a row and compute logits_BV of the position after it; see
+        `models.Network.decode_step`.
+        """
         return self.decoder.decode_step(tokens_B, cache)
 
     def _prefill(self, inputs_BS: jax.Array) -> Prefix:
-        """Compute the prefixes of inputs: each is the token 0, which begins every sequence, and the input, moved to the end of the row."""
+        """Compute the prefixes of inputs: each is the token 0, which begins every sequence, and the input,
+        moved to the end of the row.
+        """
         S = inputs_BS.shape[1]  # X is S + 1 here
         place_BX = jnp.arange(S + 1)[None] - (S - jnp.sum(inputs_BS > 0, axis=1, keepdims=True))
         begun_BX = jnp.pad(inputs_BS, ((0, 0), (1, 0)))
-        tokens_BX = jnp.where(place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0)
+        tokens_BX = jnp.where(
+            place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0
+        )
         segments_BX = (place_BX >= 0).astype(jnp.int32)
         keys_values = self.decoder.prefill(tokens_BX, segments_BX)
         return Prefix(tokens_BX[:, -1], segments_BX[:, :-1], *(x[:, :, :-1] for x in keys_values))

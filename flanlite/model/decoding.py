@@ -1,7 +1,8 @@
 """Greedy decoding, sampling and beam search over a step function that decodes one token of each row.
 
-A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a network's `decode_step`. The first step gets `cache.first_B`. Every loop
-stops as soon as no row can change any more. In beam search X is B x W: the cache has a row for each beam.
+A step is `step(tokens_B, cache) -> (logits_BV, cache)`, such as a network's `decode_step`. The first step
+gets `cache.first_B`. Every loop stops as soon as no row can change any more. In beam search X is B x W: the
+cache has a row for each beam.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,9 @@ def greedy(step: Step, cache: DecodingCache, eos_id: int = EOS) -> Decoded:
     Returns:
         tokens_BT, and scores_B: the summed log-probabilities of each row's tokens.
     """
-    return _decode(step, cache, lambda logits_BV, _: jnp.argmax(logits_BV, axis=-1), jax.random.key(0), eos_id)
+    return _decode(
+        step, cache, lambda logits_BV, _: jnp.argmax(logits_BV, axis=-1), jax.random.key(0), eos_id
+    )
 
 
 def temperature_sample(
@@ -57,11 +60,13 @@ def temperature_sample(
         key: randomness.
         temperature: divides the logits; 0 is greedy decoding.
         top_k: sample among the k most probable tokens; 0 for all.
-        top_p: sample among the fewest most probable tokens whose probabilities sum to at least this; 0 for all.
+        top_p: sample among the fewest most probable tokens whose probabilities sum to at least this; 0 for
+            all.
         eos_id: the token that ends a row.
 
     Returns:
-        tokens_BT, and scores_B: the summed log-probabilities of each row's tokens before temperature, `top_k` and `top_p`.
+        tokens_BT, and scores_B: the summed log-probabilities of each row's tokens before temperature, `top_k`
+            and `top_p`.
 
     Raises:
         ValueError: both `top_k` and `top_p`, or a negative temperature.
@@ -89,7 +94,11 @@ def temperature_sample(
 
 
 def _decode(
-    step: Step, cache: DecodingCache, pick: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, eos_id: int
+    step: Step,
+    cache: DecodingCache,
+    pick: Callable[[jax.Array, jax.Array], jax.Array],
+    key: jax.Array,
+    eos_id: int,
 ) -> Decoded:
     """Decode until every row has ended; `pick(logits_BV, key)` chooses the next tokens."""
     B, T = cache.key_LBTHK.shape[1:3]
@@ -107,7 +116,14 @@ def _decode(
         tokens_BT = jax.lax.dynamic_update_slice(tokens_BT, next_B[:, None], (0, i))
         return i + 1, next_B, ended_B | (next_B == eos_id), tokens_BT, scores_B, cache
 
-    start = (jnp.int32(0), cache.first_B, jnp.zeros(B, bool), jnp.zeros((B, T), jnp.int32), jnp.zeros(B), cache)
+    start = (
+        jnp.int32(0),
+        cache.first_B,
+        jnp.zeros(B, bool),
+        jnp.zeros((B, T), jnp.int32),
+        jnp.zeros(B),
+        cache,
+    )
     _, _, _, tokens_BT, scores_B, _ = jax.lax.while_loop(unfinished, body, start)
     return Decoded(tokens_BT, scores_B)
 
@@ -127,18 +143,25 @@ def _penalty(length: jax.Array | int, alpha: float) -> jax.Array:
 
 
 def _best(scores_BC: jax.Array, n: int, *others: jax.Array) -> list[jax.Array]:
-    """Take the n best of C hypotheses: return their scores, their places, and the entries of the other arrays at these places."""
+    """Take the n best of C hypotheses: return their scores, their places, and the entries of the other arrays
+    at these places.
+    """
     top_BW, places_BW = jax.lax.top_k(scores_BC, n)
-    gathered = [jnp.take_along_axis(x, places_BW.reshape(places_BW.shape + (1,) * (x.ndim - 2)), axis=1) for x in others]
+    gathered = [
+        jnp.take_along_axis(x, places_BW.reshape(places_BW.shape + (1,) * (x.ndim - 2)), axis=1)
+        for x in others
+    ]
     return [top_BW, places_BW, *gathered]
 
 
-def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: float = 0.6, eos_id: int = EOS) -> Decoded:
+def beam_search(
+    step: Step, cache: DecodingCache, num_beams: int = 4, alpha: float = 0.6, eos_id: int = EOS
+) -> Decoded:
     """Search for the most probable sequences as t5x.decoding.beam_search does.
 
-    Finished hypotheses are compared by log-probability / ((5 + length) / 6)^alpha. A row without a finished hypothesis returns its
-    unfinished ones, with their log-probabilities as scores. Each step considers the 2 W best continuations, so that W stay alive even if
-    W of them end.
+    Finished hypotheses are compared by log-probability / ((5 + length) / 6)^alpha. A row without a finished
+    hypothesis returns its unfinished ones, with their log-probabilities as scores. Each step considers the 2
+    W best continuations, so that W stay alive even if W of them end.
 
     Args:
         step: see the module's docstring.
@@ -156,7 +179,8 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
 
     def can_improve(state: tuple) -> jax.Array:
         i, _, beams, _ = state
-        best_live_B = beams.live_scores_BW[:, 0] / _penalty(T + 1, alpha)  # T + 1: T5X counts the first token fed as well
+        # T + 1: T5X counts the first token fed as well.
+        best_live_B = beams.live_scores_BW[:, 0] / _penalty(T + 1, alpha)
         worst_done_B = jnp.where(jnp.all(beams.done_BW, axis=1), beams.done_scores_BW[:, -1], UNREACHABLE)
         return (i < T) & ~jnp.all(worst_done_B > best_live_B)
 
@@ -172,7 +196,9 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
         ended_BC = next_BC == eos_id
 
         live_scores_BC = jnp.where(ended_BC, UNREACHABLE + scores_BC, scores_BC)
-        live_scores_BW, _, parents_BW, last_BW, live_tokens_BWT = _best(live_scores_BC, W, parents_BC, next_BC, tokens_BCT)
+        live_scores_BW, _, parents_BW, last_BW, live_tokens_BWT = _best(
+            live_scores_BC, W, parents_BC, next_BC, tokens_BCT
+        )
         cache = cache.reorder((rows_B1 + parents_BW).reshape(B * W))
 
         done_scores_BC = jnp.where(ended_BC, scores_BC / _penalty(i + 1, alpha), UNREACHABLE)
@@ -183,10 +209,16 @@ def beam_search(step: Step, cache: DecodingCache, num_beams: int = 4, alpha: flo
             jnp.concatenate([beams.done_BW, ended_BC], axis=1),
         )
         done_scores_BW, _, done_tokens_BWT, done_BW = _best(*candidates)
-        return i + 1, last_BW, _Beams(live_scores_BW, live_tokens_BWT, done_scores_BW, done_tokens_BWT, done_BW), cache
+        return (
+            i + 1,
+            last_BW,
+            _Beams(live_scores_BW, live_tokens_BWT, done_scores_BW, done_tokens_BWT, done_BW),
+            cache,
+        )
 
     empty_BWT = jnp.zeros((B, W, T), jnp.int32)
-    first_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) == 0, 0.0, UNREACHABLE)[None], (B, W))  # all beams begin equal, so only one counts
+    # All beams begin equal, so only one counts.
+    first_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) == 0, 0.0, UNREACHABLE)[None], (B, W))
     beams = _Beams(first_BW, empty_BWT, jnp.full((B, W), UNREACHABLE), empty_BWT, jnp.zeros((B, W), bool))
     cache = cache.repeat(W)
     start = (jnp.int32(0), cache.first_B.reshape(B, W), beams, cache)

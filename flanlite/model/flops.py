@@ -1,8 +1,11 @@
-"""FLOPs of a train step, and peak FLOP/s of devices: their quotient is the ideal time, and its share of the real time is the MFU."""
+"""FLOPs of a train step, and peak FLOP/s of devices: their quotient is the ideal time, and its share of the
+real time is the MFU.
+"""
 
 from flanlite.model.models import ModelConfig
 
-# Peak bfloat16 FLOP/s of a device, dense. TPU: cloud.google.com/tpu/docs, the page of each version. GPU: NVIDIA's data sheets.
+# Peak bfloat16 FLOP/s of a device, dense. TPU: cloud.google.com/tpu/docs, the page of each version. GPU:
+# NVIDIA's data sheets.
 PEAKS = {
     'TPU v4': 275e12,
     'TPU v5 lite': 197e12,  # v5e
@@ -18,7 +21,9 @@ PEAKS = {
 
 
 def peak_flops(device_kind: str) -> float | None:
-    """Return a device's peak bfloat16 FLOP/s by JAX's name of its kind; None if it is not known, as for CPUs and the PCIe H100."""
+    """Return a device's peak bfloat16 FLOP/s by JAX's name of its kind; None if it is not known, as for CPUs
+    and the PCIe H100.
+    """
     words = device_kind.replace('-', ' ').split()  # 'NVIDIA A100-SXM4-80GB', but 'TPU v4'
     gpu = next((word for word in words if word in PEAKS and 'PCIe' not in words), None)
     return PEAKS.get(gpu or device_kind)
@@ -39,9 +44,10 @@ def ideal_seconds(flops: float, device_kind: str, devices: int) -> float | None:
 def train_step_flops(config: ModelConfig, batch_size: int, inputs: int, targets: int) -> float:
     """Count a train step's floating-point operations as PaLM does (Chowdhery et al. 2022, appendix B).
 
-    A multiply-add of a matrix product counts as two operations in the forward pass and four in the backward pass. In a decoder this is
-    6 x parameters x tokens, plus attention's products, for whole rows even where a mask hides a part; embedding a token multiplies nothing
-    and counts as 0. Padding is computed, and counts. Recomputation (`remat_policy`), softmax, norms and the optimizer do not count.
+    A multiply-add of a matrix product counts as two operations in the forward pass and four in the backward
+    pass. In a decoder this is 6 x parameters x tokens, plus attention's products, for whole rows even where a
+    mask hides a part; embedding a token multiplies nothing and counts as 0. Padding is computed, and counts.
+    Recomputation (`remat_policy`), softmax, norms and the optimizer do not count.
 
     Args:
         config: the model's.

@@ -15,7 +15,10 @@ def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConf
     """Replace fields of a config; raise a `ValueError` if it has no such field."""
     fields = [field.name for field in dataclasses.fields(config)]
     if unknown := [name for name in changes if name not in fields]:
-        raise ValueError(f'the model is a {type(config).__name__}, which has no {", ".join(unknown)}; expected some of {", ".join(fields)}')
+        raise ValueError(
+            f'the model is a {type(config).__name__}, which has no {", ".join(unknown)}; expected some of '
+            f'{", ".join(fields)}'
+        )
     return dataclasses.replace(config, **changes)
 
 
@@ -29,4 +32,7 @@ def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
         if set(fields) <= {field.name for field in dataclasses.fields(kind)}:
             return kind(**fields)
     names = ' or '.join(kind.__name__ for kind in KINDS)
-    raise ValueError(f'got a config with {", ".join(sorted(fields))}; expected the fields of a {names}: was it saved by a newer version?')
+    raise ValueError(
+        f'got a config with {", ".join(sorted(fields))}; expected the fields of a {names}: was it saved by a '
+        'newer version?'
+    )

@@ -13,7 +13,8 @@ The name of an array ends with a letter for each of its axes (`x_BTD`), in model
     V  vocabulary
     L  layers of a stack
     R  buckets of relative positions
-    N  distances between a query and a key, key position minus query position: T + S of them (see `attention.blocks.spread_bias`)
+    N  distances between a query and a key, key position minus query position: T + S of them (see
+       `attention.blocks.spread_bias`)
     M  devices of the mesh axis `model`, one copy of an array for each
     P  pairs of an input and an option
     W  beams of a search
@@ -21,10 +22,12 @@ The name of an array ends with a letter for each of its axes (`x_BTD`), in model
     X  any other axis: a comment or the line itself says which
     1, 8  an axis of that size
 
-einsum strings use the same letters. The rooms metrics and report have other axes; their modules name the letters.
+einsum strings use the same letters. The rooms metrics and report have other axes; their modules name the
+letters.
 
-Logical axes of parameters are vocab, embed, mlp, heads, joined_kv, relpos_buckets and layers; activations also have batch, length and
-residual_length (see `mesh.activations`). Initialisation follows t5x.examples.t5.layers.
+Logical axes of parameters are vocab, embed, mlp, heads, joined_kv, relpos_buckets and layers; activations
+also have batch, length and residual_length (see `mesh.activations`). Initialisation follows
+t5x.examples.t5.layers.
 """
 
 import functools
@@ -40,17 +43,25 @@ from jax.ad_checkpoint import checkpoint_name
 
 from flanlite.mesh.activations import MODEL_COPIES, RESIDUAL, Axes, constrain, current_rules, gather_param
 
-ACTIVATIONS = {'gelu': jax.nn.gelu, 'linear': lambda x: x, 'relu': jax.nn.relu, 'silu': jax.nn.silu, 'swish': jax.nn.silu}
+ACTIVATIONS = {
+    'gelu': jax.nn.gelu,
+    'linear': lambda x: x,
+    'relu': jax.nn.relu,
+    'silu': jax.nn.silu,
+    'swish': jax.nn.silu,
+}
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
 PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # names of arrays, by which remat policies save them
 
 
 def save_gathered(x_BTD: jax.Array) -> jax.Array:
-    """Name a block's gathered input, so that remat policies save it with the products; only where a mesh has 1-D parameters.
+    """Name a block's gathered input, so that remat policies save it with the products; only where a mesh has
+    1-D parameters.
 
-    Otherwise the backward pass would gather the input again over `model`. With 1-D parameters the step has memory to spare for it (see the
-    storage sharding in `mesh.partitioning`), and traffic is what limits it; with 2-D parameters memory counts for more.
+    Otherwise the backward pass would gather the input again over `model`. With 1-D parameters the step has
+    memory to spare for it (see the storage sharding in `mesh.partitioning`), and traffic is what limits it;
+    with 2-D parameters memory counts for more.
     """
     rules = current_rules()
     whole = rules is not None and rules.mesh.shape['model'] > 1 and rules.spec(('embed', 'mlp'))[0] is None
@@ -60,8 +71,9 @@ def save_gathered(x_BTD: jax.Array) -> jax.Array:
 def cast(param: jax.Array, dtype: str) -> jax.Array:
     """Cast a layer's parameter to the dtype that it is multiplied in.
 
-    `reduce_precision` rounds it first, so that the cast is exact. Without it the TPU compiler moves the cast out of the scan over layers:
-    it casts the whole stack before the first layer, and keeps the copy beside the float32 parameters.
+    `reduce_precision` rounds it first, so that the cast is exact. Without it the TPU compiler moves the cast
+    out of the scan over layers: it casts the whole stack before the first layer, and keeps the copy beside
+    the float32 parameters.
     """
     if param.dtype == dtype:
         return param
@@ -73,19 +85,24 @@ def cast(param: jax.Array, dtype: str) -> jax.Array:
 def gradient_barrier(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return both unchanged; a barrier makes XLA compute their two gradients at the same time.
 
-    Without it XLA may put off the kernel's gradient, and would keep the gradient of the product in memory until then.
+    Without it XLA may put off the kernel's gradient, and would keep the gradient of the product in memory
+    until then.
     """
     return x, kernel
 
 
-gradient_barrier.defvjp(lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads))
+gradient_barrier.defvjp(
+    lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads)
+)
 
 
-def dropout_masks(key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]) -> list[jax.Array | None]:
+def dropout_masks(
+    key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]
+) -> list[jax.Array | None]:
     """Draw the boolean keep masks of several dropouts, [rows, *shape] each.
 
-    One draw serves all dropouts of a layer, since every use of the random generator takes long to compile. As in T5, all positions share a
-    draw (their axis is 1 in `shapes`), so masks are small beside activations.
+    One draw serves all dropouts of a layer, since every use of the random generator takes long to compile. As
+    in T5, all positions share a draw (their axis is 1 in `shapes`), so masks are small beside activations.
 
     Args:
         key: randomness; without a key every mask is None, which keeps everything.
@@ -120,7 +137,8 @@ class Linear(nnx.Module):
         axes: logical axes of the kernel.
         dtype: dtype of the product.
         rngs: source of the kernel's first values.
-        init: distribution of the first values, for `jax.nn.initializers.variance_scaling`; their fan is the number of inputs.
+        init: distribution of the first values, for `jax.nn.initializers.variance_scaling`; their fan is the
+            number of inputs.
         scale: variance of the first values, times the number of inputs.
         name: name of the product, by which remat policies save it; a product named None is never saved.
     """
@@ -149,10 +167,15 @@ class Linear(nnx.Module):
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if (rules := current_rules()) and rules.mesh.size > 1:
-            # A kernel that is split over `data` is gathered once in a layer's pass, in `dtype`, and its gradient is scattered. Rows and
-            # positions stay two axes, since they may lie on different mesh axes.
+            # A kernel that is split over `data` is gathered once in a layer's pass, in `dtype`, and its
+            # gradient is scattered. Rows and positions stay two axes, since they may lie on different mesh
+            # axes.
             kernel = gather_param(kernel, self.axes)
-            if x.ndim == 4:  # x_MBSD of `broadcast_over_model`: each device of `model` multiplies its own copy with its columns
+            if (
+                x.ndim == 4
+                # X_MBSD of `broadcast_over_model`: each device of `model` multiplies its own copy with its
+                # columns.
+            ):
                 specs = rules.spec(MODEL_COPIES), rules.spec((None, 'joined_kv'))
                 multiply = jax.shard_map(
                     lambda x_1BSD, kernel_DJ: x_1BSD[0] @ kernel_DJ,
@@ -162,15 +185,16 @@ class Linear(nnx.Module):
                 )
                 return multiply(x, kernel)
             return x @ kernel
-        # Rows and positions are flattened, so that the kernel's gradient contracts one axis: for two, XLA's CPU backend transposes first.
+        # Rows and positions are flattened, so that the kernel's gradient contracts one axis: for two, XLA's
+        # CPU backend transposes first.
         return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class Logits(Linear):
     """The matrix multiplication to logits, in float32.
 
-    The gradient of the logits is large. The barrier makes XLA compute the kernel's gradient from it at once, before the backward pass of
-    the layers, so that its memory is free then.
+    The gradient of the logits is large. The barrier makes XLA compute the kernel's gradient from it at once,
+    before the backward pass of the layers, so that its memory is free then.
 
     Args:
         embed: inputs.
@@ -193,7 +217,9 @@ class LayerNorm(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """Divide each position by its root mean square, and multiply it with the scale; return it in `dtype`."""
+        """Divide each position by its root mean square, and multiply it with the scale; return it in
+        `dtype`.
+        """
         x_BTD = x_BTD.astype(jnp.float32)
         mean_square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
         normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + 1e-6)).astype(self.dtype)
@@ -201,7 +227,8 @@ class LayerNorm(nnx.Module):
 
 
 class MLP(nnx.Module):
-    """T5's feed-forward block; with several activations, as in T5 1.1, the branches are multiplied with each other.
+    """T5's feed-forward block; with several activations, as in T5 1.1, the branches are multiplied with each
+    other.
 
     Args:
         embed: inputs and outputs.
@@ -212,7 +239,15 @@ class MLP(nnx.Module):
         rngs: source of the kernels' first values.
     """
 
-    def __init__(self, embed: int, mlp: int, activations: Sequence[str], dropout_rate: float, dtype: str, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        embed: int,
+        mlp: int,
+        activations: Sequence[str],
+        dropout_rate: float,
+        dtype: str,
+        rngs: nnx.Rngs,
+    ) -> None:
         self.activations = tuple(activations)
         self.dropout_rate = dropout_rate
         for name in self._branches():
@@ -225,7 +260,10 @@ class MLP(nnx.Module):
     def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
         """Compute the block's output, x_BTD, from its normed input; `keep_B1F` is the mask of dropout."""
         x_BTD = save_gathered(x_BTD)
-        branches = [ACTIVATIONS[act](getattr(self, name)(x_BTD)) for name, act in zip(self._branches(), self.activations, strict=True)]
+        branches = [
+            ACTIVATIONS[act](getattr(self, name)(x_BTD))
+            for name, act in zip(self._branches(), self.activations, strict=True)
+        ]
         h_BTF = functools.reduce(operator.mul, branches)
         h_BTF = constrain(dropout(h_BTF, keep_B1F, self.dropout_rate), ('batch', 'length', 'mlp'))
         return self.wo(h_BTF)
@@ -244,12 +282,15 @@ class Embedding(nnx.Module):
 
     def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs, *, tied: bool) -> None:
         table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32)
-        self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in='float32' if tied else dtype)
+        self.embedding = nnx.Param(
+            table_VD, axes=('vocab', 'embed'), computed_in='float32' if tied else dtype
+        )
         self.dtype = dtype
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         """Look up tokens: x_BTD in `dtype`."""
-        # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole batch instead.
+        # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole
+        # batch instead.
         table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
         return constrain(table_VD[tokens_BT], RESIDUAL)
 
@@ -260,10 +301,12 @@ class Embedding(nnx.Module):
 
 
 def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:
-    """Map distances, key position minus query position, to T5's buckets (t5x.examples.t5.layers.RelativePositionBiases).
+    """Map distances, key position minus query position, to T5's buckets
+    (t5x.examples.t5.layers.RelativePositionBiases).
 
-    Near distances have a bucket each, those up to `MAX_DISTANCE` logarithmic ones, and all farther distances share the last. A
-    bidirectional stack has half of the buckets for keys before the query and half for keys after it; otherwise later keys are hidden.
+    Near distances have a bucket each, those up to `MAX_DISTANCE` logarithmic ones, and all farther distances
+    share the last. A bidirectional stack has half of the buckets for keys before the query and half for keys
+    after it; otherwise later keys are hidden.
     """
     buckets = NUM_BUCKETS // 2 if bidirectional else NUM_BUCKETS
     offset = np.where(distance > 0, buckets, 0) if bidirectional else 0
@@ -286,13 +329,17 @@ class RelativePositionBias(nnx.Module):
     def __init__(self, num_heads: int, rngs: nnx.Rngs, *, bidirectional: bool) -> None:
         initializer = jax.nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
         self.rel_embedding = nnx.Param(
-            initializer(rngs.params(), (num_heads, NUM_BUCKETS), jnp.float32), axes=('heads', 'relpos_buckets')
+            initializer(rngs.params(), (num_heads, NUM_BUCKETS), jnp.float32),
+            axes=('heads', 'relpos_buckets'),
         )
         self.bidirectional = bidirectional
 
     def __call__(self, length: int) -> jax.Array:
-        """Compute bias_HN of `length` queries and as many keys, by distance; `attention.blocks.spread_bias` makes bias_HTS of it."""
-        distance_N = np.arange(1 - length, length + 1)  # the last distance only fills up; nothing reads its bias
+        """Compute bias_HN of `length` queries and as many keys, by distance; `attention.blocks.spread_bias`
+        makes bias_HTS of it.
+        """
+        # The last distance only fills up; nothing reads its bias.
+        distance_N = np.arange(1 - length, length + 1)
         bucket_N = relative_position_bucket(distance_N, bidirectional=self.bidirectional)
         one_hot_RN = jnp.asarray(np.arange(NUM_BUCKETS)[:, None] == bucket_N[None, :], jnp.float32)
         return jnp.dot(self.rel_embedding[...], one_hot_RN, precision='highest')

@@ -1,4 +1,5 @@
-"""What all model families have in common: a config, parameters as a nested dict of float32 arrays, and a network that computes with them.
+"""What all model families have in common: a config, parameters as a nested dict of float32 arrays, and a
+network that computes with them.
 
     params = init_params(config, key)
     logits_BTV = bind(config, params)(batch, dropout_key=key)
@@ -47,7 +48,8 @@ class Network(Protocol):
         """Compute logits_PTV in float32 at every token of options, each given its own input.
 
         Args:
-            inputs_BS: input tokens, padded by 0; the network reads each row once, however many options it has.
+            inputs_BS: input tokens, padded by 0; the network reads each row once, however many options it
+                has.
             source_P: for each option the row of its input.
             options_PT: option tokens, padded by 0.
         """
@@ -83,10 +85,12 @@ class ModelConfig:
         dropout_rate: probability that an entry is dropped, wherever a dropout key is given.
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
         dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
-        remat_policy: what the backward pass computes again. 'none': nothing. 'minimal': everything but matrix products; also the decoder's
-            keys and values of the source, since these are large. Where parameters are 1-D, the MLP's gathered input is saved, too.
-            'save_dot_except_mlp' (MaxText's name): as 'minimal', and the MLP's products. 'full': everything.
-        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack (T5).
+        remat_policy: what the backward pass computes again. 'none': nothing. 'minimal': everything but matrix
+            products; also the decoder's keys and values of the source, since these are large. Where
+            parameters are 1-D, the MLP's gathered input is saved, too. 'save_dot_except_mlp' (MaxText's
+            name): as 'minimal', and the MLP's products. 'full': everything.
+        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack
+            (T5).
         attention: one of `attention.IMPLEMENTATIONS`; 'auto' chooses by platform and length.
     """
 
@@ -110,7 +114,11 @@ class ModelConfig:
         object.__setattr__(self, 'dtype', jnp.dtype(self.dtype).name)
         object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
         if self.dtype not in ('float32', 'bfloat16'):
-            remedy = "T5's activations overflow in float16; use bfloat16" if self.dtype == 'float16' else 'use float32 or bfloat16'
+            remedy = (
+                "T5's activations overflow in float16; use bfloat16"
+                if self.dtype == 'float16'
+                else 'use float32 or bfloat16'
+            )
             raise ValueError(f'{kind}.dtype is {self.dtype!r}: {remedy}')
         for size in (field.name for field in dataclasses.fields(self) if field.type is int):
             if getattr(self, size) < 1:
@@ -119,11 +127,18 @@ class ModelConfig:
             raise ValueError(f'{kind}.dropout_rate is {self.dropout_rate}; expected at least 0 and below 1')
         unknown = [name for name in self.mlp_activations if name not in ACTIVATIONS]
         if unknown or not self.mlp_activations:
-            raise ValueError(f'{kind}.mlp_activations is {self.mlp_activations}; expected names among {sorted(ACTIVATIONS)}')
+            raise ValueError(
+                f'{kind}.mlp_activations is {self.mlp_activations}; expected names among '
+                f'{sorted(ACTIVATIONS)}'
+            )
         if self.remat_policy not in REMAT_POLICIES:
-            raise ValueError(f'{kind}.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}')
+            raise ValueError(
+                f'{kind}.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}'
+            )
         if self.attention not in IMPLEMENTATIONS:
-            raise ValueError(f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+            raise ValueError(
+                f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}'
+            )
 
     def check_vocabulary(self, name: str, size: int) -> None:
         """Raise a `ValueError` if a vocabulary has more ids than the model has embeddings.
@@ -134,7 +149,8 @@ class ModelConfig:
         """
         if self.vocab_size < size:
             raise ValueError(
-                f'{type(self).__name__}.vocab_size is {self.vocab_size}, but the vocabulary {name!r} has {size} ids; '
+                f'{type(self).__name__}.vocab_size is {self.vocab_size}, but the vocabulary {name!r} has '
+                f'{size} ids; '
                 f'expected at least that, such as {-(-size // 128) * 128}'
             )
 
@@ -143,7 +159,8 @@ class ModelConfig:
         raise NotImplementedError
 
     def multiply_adds(self, inputs: int, targets: int) -> float:
-        """Count the multiply-adds of all matrix products in the forward pass of one row; see `flanlite.model.flops`.
+        """Count the multiply-adds of all matrix products in the forward pass of one row; see
+        `flanlite.model.flops`.
 
         Args:
             inputs: length of a row's inputs, padding included.
@@ -163,21 +180,27 @@ def abstract_params(config: ModelConfig) -> Params:
 
 
 def bind(config: ModelConfig, params: Params) -> Any:
-    """Make the `Network` that computes with these parameters. It is cheap, and meant to be called inside `jit`.
+    """Make the `Network` that computes with these parameters. It is cheap, and meant to be called inside
+    `jit`.
 
     Raises:
         ValueError: the parameters do not fit the config.
     """
     graphdef, state = _abstract(config)
     check_params(config, params)
-    return nnx.merge(graphdef, jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param))
+    return nnx.merge(
+        graphdef,
+        jax.tree.map(lambda param, value: param.replace(value), state, nnx.State(params), is_leaf=_is_param),
+    )
 
 
 def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
-    """Move parameters from their storage sharding to the rules' sharding, once a step (see `flanlite.mesh.partitioning`).
+    """Move parameters from their storage sharding to the rules' sharding, once a step (see
+    `flanlite.mesh.partitioning`).
 
-    They are cast first to the dtype that layers multiply them in, so that bfloat16 and not float32 is sent. Parameters whose two shardings
-    are the same stay as they are, float32: each layer casts and gathers its own. Without rules in force nothing changes.
+    They are cast first to the dtype that layers multiply them in, so that bfloat16 and not float32 is sent.
+    Parameters whose two shardings are the same stay as they are, float32: each layer casts and gathers its
+    own. Without rules in force nothing changes.
 
     Args:
         config: the model's.
@@ -185,7 +208,10 @@ def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
     """
     if (rules := current_rules()) is None:
         return params
-    dtypes = {path: param.get_metadata().get('computed_in') for path, param in nnx.to_flat_state(_abstract(config)[1])}
+    dtypes = {
+        path: param.get_metadata().get('computed_in')
+        for path, param in nnx.to_flat_state(_abstract(config)[1])
+    }
 
     def bring(x: jax.Array, axes: Axes, dtype: str | None) -> jax.Array:
         if rules.storage_sharding(x.shape, axes).spec == rules.spec(axes):
@@ -196,14 +222,20 @@ def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
 
 
 def check_params(config: ModelConfig, params: Params) -> None:
-    """Raise a `ValueError` if parameters are not those of the config; name what is missing, unexpected or of another shape."""
+    """Raise a `ValueError` if parameters are not those of the config; name what is missing, unexpected or of
+    another shape.
+    """
     expected, got = (
         {'/'.join(path): tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree).items()}
         for tree in (abstract_params(config), params)
     )
     wrong = [f'{name} is missing' for name in expected if name not in got]
     wrong += [f'{name} is unexpected' for name in got if name not in expected]
-    wrong += [f'{name} is {got[name]}, not {expected[name]}' for name in expected if got.get(name, expected[name]) != expected[name]]
+    wrong += [
+        f'{name} is {got[name]}, not {expected[name]}'
+        for name in expected
+        if got.get(name, expected[name]) != expected[name]
+    ]
     if wrong:
         more = f', and {len(wrong) - 4} more' if len(wrong) > 4 else ''
         remedy = f'use the {type(config).__name__} they were trained with'
@@ -213,7 +245,10 @@ def check_params(config: ModelConfig, params: Params) -> None:
 def logical_axes(config: ModelConfig) -> dict[str, Any]:
     """Return the logical axes of every parameter, in the tree of `init_params`."""
     state = _abstract(config)[1]
-    axes = {path: (('layers',) if 'layers' in path else ()) + param.get_metadata()['axes'] for path, param in nnx.to_flat_state(state)}
+    axes = {
+        path: (('layers',) if 'layers' in path else ()) + param.get_metadata()['axes']
+        for path, param in nnx.to_flat_state(state)
+    }
     return nnx.to_pure_dict(nnx.from_flat_state(axes))
 
 

@@ -1,7 +1,7 @@
 """T5 1.0 and 1.1 in Flax NNX, an encoder-decoder with T5X's parameter names (t5x.examples.t5.network).
 
-Layers are stacked on axis 0 and scanned (see `stacks`). Each block of a layer gathers its input and scatters its output (see
-`mesh.activations`).
+Layers are stacked on axis 0 and scanned (see `stacks`). Each block of a layer gathers its input and scatters
+its output (see `mesh.activations`).
 """
 
 import functools
@@ -17,7 +17,15 @@ from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, 
 from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of
 from flanlite.model.attention.blocks import spread_bias
 from flanlite.model.blocks import Attention
-from flanlite.model.layers import MLP, Embedding, LayerNorm, Logits, RelativePositionBias, dropout, dropout_masks
+from flanlite.model.layers import (
+    MLP,
+    Embedding,
+    LayerNorm,
+    Logits,
+    RelativePositionBias,
+    dropout,
+    dropout_masks,
+)
 from flanlite.model.models import Batch, ModelConfig
 from flanlite.model.stacks import scan, split_keys, stack
 
@@ -64,11 +72,15 @@ class EncoderLayer(nnx.Module):
         self.pre_attention_layer_norm = LayerNorm(config.emb_dim, config.dtype)
         self.attention = Attention(config, rngs)
         self.pre_mlp_layer_norm = LayerNorm(config.emb_dim, config.dtype)
-        self.mlp = MLP(config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs)
+        self.mlp = MLP(
+            config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs
+        )
         if config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=True)
 
-    def __call__(self, x_BSD: jax.Array, segments_BS: jax.Array, bias: jax.Array | None, key: jax.Array | None) -> jax.Array:
+    def __call__(
+        self, x_BSD: jax.Array, segments_BS: jax.Array, bias: jax.Array | None, key: jax.Array | None
+    ) -> jax.Array:
         """Compute the layer's output from the residual stream.
 
         Args:
@@ -94,7 +106,9 @@ class EncoderLayer(nnx.Module):
 
 
 class DecoderLayer(nnx.Module):
-    """A pre-norm layer: causal self-attention, attention to the encoded source, and MLP; `decode_step` runs a single position."""
+    """A pre-norm layer: causal self-attention, attention to the encoded source, and MLP; `decode_step` runs a
+    single position.
+    """
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -103,7 +117,9 @@ class DecoderLayer(nnx.Module):
         self.pre_cross_attention_layer_norm = LayerNorm(config.emb_dim, config.dtype)
         self.encoder_decoder_attention = Attention(config, rngs, saves_source=False)
         self.pre_mlp_layer_norm = LayerNorm(config.emb_dim, config.dtype)
-        self.mlp = MLP(config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs)
+        self.mlp = MLP(
+            config.emb_dim, config.mlp_dim, config.mlp_activations, config.dropout_rate, config.dtype, rngs
+        )
         if config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
 
@@ -171,16 +187,24 @@ class DecoderLayer(nnx.Module):
         def attend_self(h_B1D: jax.Array) -> jax.Array:
             nonlocal cache
             cache = cache.write(layer_index, *self.self_attention.keys_values(h_B1D))
-            return self.self_attention(h_B1D, cache.read(layer_index), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T)
+            return self.self_attention(
+                h_B1D, cache.read(layer_index), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T
+            )
 
         def attend_source(h_B1D: jax.Array) -> jax.Array:
-            return self.encoder_decoder_attention(h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS)
+            return self.encoder_decoder_attention(
+                h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS
+            )
 
         x_B1D = self._sublayers(x_B1D, attend_self, attend_source, [None] * 4)
         return x_B1D, cache
 
     def _sublayers(
-        self, x_BTD: jax.Array, attend_self: Callable, attend_source: Callable, keeps: Sequence[jax.Array | None]
+        self,
+        x_BTD: jax.Array,
+        attend_self: Callable,
+        attend_source: Callable,
+        keeps: Sequence[jax.Array | None],
     ) -> jax.Array:
         rate = self.config.dropout_rate
         h_BTD = attend_self(reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED))
@@ -192,7 +216,9 @@ class DecoderLayer(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """A stack of encoder layers and a norm; the layers share one relative position bias unless each has its own."""
+    """A stack of encoder layers and a norm; the layers share one relative position bias unless each has its
+    own.
+    """
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -213,7 +239,9 @@ class Encoder(nnx.Module):
         B, S, D = x_BSD.shape
         key, layer_keys = split_keys(key, config.num_encoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(S), S, config.attention)
+        bias = (
+            None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(S), S, config.attention)
+        )
 
         def step(layer: EncoderLayer, x_BSD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BSD, segments_BS, bias, key), None
@@ -224,7 +252,9 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """A stack of decoder layers, a norm, and the logits' kernel where it is not tied; the bias is shared as in `Encoder`."""
+    """A stack of decoder layers, a norm, and the logits' kernel where it is not tied; the bias is shared as
+    in `Encoder`.
+    """
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -256,7 +286,9 @@ class Decoder(nnx.Module):
         B, T, D = x_BTD.shape
         key, layer_keys = split_keys(key, config.num_decoder_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        bias = None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(T), T, config.attention)
+        bias = (
+            None if config.relpos_bias_per_layer else prepare_bias(self.relpos_bias(T), T, config.attention)
+        )
 
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key), None
@@ -266,7 +298,9 @@ class Decoder(nnx.Module):
         x_BTD, _ = scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)
 
-    def start_decoding(self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int) -> DecodingCache:
+    def start_decoding(
+        self, encoded_BSD: jax.Array, source_segments_BS: jax.Array, max_length: int
+    ) -> DecodingCache:
         """Compute the source's keys and values in all layers, and make a cache for decoding.
 
         Args:
@@ -282,17 +316,28 @@ class Decoder(nnx.Module):
         L, B, _, H, K = source_key_LBSHK.shape
         empty_LBTHK = jnp.zeros((L, B, max_length, H, K), source_key_LBSHK.dtype)
         first_B = jnp.zeros(B, jnp.int32)
-        return DecodingCache(jnp.int32(0), first_B, source_segments_BS, empty_LBTHK, empty_LBTHK, source_key_LBSHK, source_value_LBSHK)
+        return DecodingCache(
+            jnp.int32(0),
+            first_B,
+            source_segments_BS,
+            empty_LBTHK,
+            empty_LBTHK,
+            source_key_LBSHK,
+            source_value_LBSHK,
+        )
 
     def decode_step(self, x_B1D: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Run the next position through all layers.
 
-        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in place.
+        The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in
+        place.
         """
         T = cache.key_LBTHK.shape[2]
         bias_HTT = None if self.config.relpos_bias_per_layer else spread_bias(self.relpos_bias(T), T)
 
-        def step(layer: DecoderLayer, carry: tuple[jax.Array, DecodingCache], x: Any) -> tuple[tuple[jax.Array, DecodingCache], None]:
+        def step(
+            layer: DecoderLayer, carry: tuple[jax.Array, DecodingCache], x: Any
+        ) -> tuple[tuple[jax.Array, DecodingCache], None]:
             layer_index, *source = x
             x_B1D, running = layer.decode_step(carry[0], carry[1], layer_index, tuple(source), bias_HTT)
             return (x_B1D, running), None
@@ -307,7 +352,9 @@ class T5(nnx.Module):
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.token_embedder = Embedding(config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding)
+        self.token_embedder = Embedding(
+            config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding
+        )
         self.encoder = Encoder(config, rngs)
         self.decoder = Decoder(config, rngs)
 
@@ -315,8 +362,9 @@ class T5(nnx.Module):
         """Compute logits_BTV in float32.
 
         Args:
-            batch: `encoder_input_tokens`, `decoder_input_tokens`, `decoder_target_tokens`, and for packed rows `encoder_segment_ids`
-                and `decoder_segment_ids`, all [rows, length]; 0 is padding. T5 needs no positions, since its biases are relative.
+            batch: `encoder_input_tokens`, `decoder_input_tokens`, `decoder_target_tokens`, and for packed
+                rows `encoder_segment_ids` and `decoder_segment_ids`, all [rows, length]; 0 is padding. T5
+                needs no positions, since its biases are relative.
             dropout_key: turns dropout on.
         """
         encoder_key, decoder_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
@@ -328,7 +376,8 @@ class T5(nnx.Module):
         return self.encoder(self.token_embedder(batch['encoder_input_tokens']), segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the targets before it.
+        """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the
+        targets before it.
 
         Args:
             encoded_BSD: from `encode`.
@@ -351,11 +400,17 @@ class T5(nnx.Module):
         return self.decode(encoded_BSD[source_P], pairs)
 
     def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
-        """Encode inputs_BS and make the cache for `max_length` target positions; see `models.Network.start_decoding`."""
-        return self.decoder.start_decoding(self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length)
+        """Encode inputs_BS and make the cache for `max_length` target positions; see
+        `models.Network.start_decoding`.
+        """
+        return self.decoder.start_decoding(
+            self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length
+        )
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
-        """Feed one token a row and compute logits_BV of the position after it; see `models.Network.decode_step`."""
+        """Feed one token a row and compute logits_BV of the position after it; see
+        `models.Network.decode_step`.
+        """
         x_B1D, cache = self.decoder.decode_step(self.token_embedder(tokens_B[:, None]), cache)
         return self._logits(x_B1D)[:, 0], cache
 
@@ -363,5 +418,3 @@ class T5(nnx.Module):
         tied = self.config.logits_via_embedding
         logits_BTV = self.token_embedder.attend(x_BTD) if tied else self.decoder.logits_dense(x_BTD)
         return constrain(logits_BTV, ('batch', 'length', 'vocab'))
-
-

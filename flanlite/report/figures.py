@@ -1,6 +1,8 @@
-"""Plots as inline SVG: bars with intervals, boxes over templates, curves over steps. Colours are the page's CSS classes.
+"""Plots as inline SVG: bars with intervals, boxes over templates, curves over steps. Colours are the page's
+CSS classes.
 
-Each plot is as wide as a phone's screen, so that it is legible there; a page sets several side by side where there is room.
+Each plot is as wide as a phone's screen, so that it is legible there; a page sets several side by side where
+there is room.
 """
 
 import dataclasses
@@ -21,7 +23,9 @@ CURVE_POINTS = 240
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """One bar of a plot: a CSS colour class, its label, the value and the ends of its interval (nan without one)."""
+    """One bar of a plot: a CSS colour class, its label, the value and the ends of its interval (nan without
+    one).
+    """
 
     colour: str
     label: str
@@ -60,7 +64,9 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def score_ticks(values: Sequence[float]) -> list[float]:
-    """Return the ticks of an axis for scores: from 0, or from below where a correlation is negative, and at most to 100 for percent."""
+    """Return the ticks of an axis for scores: from 0, or from below where a correlation is negative, and at
+    most to 100 for percent.
+    """
     finite = [value for value in values if math.isfinite(value)]
     highest = max([1.0, *finite])
     return ticks(min(0.0, *finite), min(highest * 1.02, max(100.0, highest))) if finite else ticks(0, 100)
@@ -80,7 +86,8 @@ def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -
     """Return the SVG of a plot with its parts; the title is for screen readers."""
     name = html.escape(title)
     body = '\n'.join(parts)
-    return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">\n{body}\n</svg>'
+    head = f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">'
+    return f'{head}\n{body}\n</svg>'
 
 
 def text(x: float, y: float, label: str, kind: str = '', anchor: str = 'start') -> str:
@@ -134,7 +141,9 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
         rows: the bars from top to bottom.
         reference: the score where a dashed line stands; nan for none.
     """
-    axis = ScoreAxis([reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))], len(rows))
+    axis = ScoreAxis(
+        [reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))], len(rows)
+    )
     parts = axis.parts()
     for index, bar in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
@@ -144,7 +153,10 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
             continue
         start, end = sorted((axis.x(0), axis.x(bar.value)))
         width = max(end - start, 1)
-        shapes = [f'<rect x="{start:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="fill {bar.colour}"/>']
+        shapes = [
+            f'<rect x="{start:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="fill '
+            f'{bar.colour}"/>'
+        ]
         label = f'{bar.label}: {number(bar.value)}'
         if math.isfinite(bar.low) and bar.high > bar.low:
             low, high = axis.x(bar.low), axis.x(bar.high)
@@ -153,7 +165,12 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
             label += f' (95% interval {number(bar.low)} to {number(bar.high)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):
-        parts.append(hover(f'chance or copy: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
+        parts.append(
+            hover(
+                f'chance or copy: {number(reference)}',
+                line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference'),
+            )
+        )
     return svg(axis.height, title, parts)
 
 
@@ -162,23 +179,34 @@ def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
     axis = ScoreAxis([reference, *(value for box in rows for _, value in box.points)], len(rows))
     parts = axis.parts()
     if math.isfinite(reference):
-        parts.append(hover(f'chance or copy: {number(reference)}', line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference')))
+        parts.append(
+            hover(
+                f'chance or copy: {number(reference)}',
+                line(axis.x(reference), 2, axis.x(reference), axis.bottom, 'reference'),
+            )
+        )
     for index, box in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
         values = [value for _, value in box.points if math.isfinite(value)]
         parts.append(text(axis.left - 8, middle + 4, box.label, 'label', 'end'))
         if not values:
             continue
-        low, q1, median, q3, high = (float(quantile) for quantile in np.percentile(values, [0, 25, 50, 75, 100]))
+        low, q1, median, q3, high = (
+            float(quantile) for quantile in np.percentile(values, [0, 25, 50, 75, 100])
+        )
         parts.append(text(WIDTH, middle + 4, number(median), 'value', 'end'))
         if len(values) > 1:
             width = max(axis.x(q3) - axis.x(q1), 1.5)
-            parts.append(hover(
-                f'{box.label}: median {number(median)}, quartiles {number(q1)} to {number(q3)}, range {number(low)} to {number(high)}',
-                line(axis.x(low), middle, axis.x(high), middle, f'stroke {box.colour}'),
-                f'<rect x="{axis.x(q1):.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="box {box.colour}"/>',
-                line(axis.x(median), middle - 8, axis.x(median), middle + 8, f'median {box.colour}'),
-            ))  # fmt: skip
+            parts.append(
+                hover(
+                    f'{box.label}: median {number(median)}, quartiles {number(q1)} to {number(q3)}, range '
+                    f'{number(low)} to {number(high)}',
+                    line(axis.x(low), middle, axis.x(high), middle, f'stroke {box.colour}'),
+                    f'<rect x="{axis.x(q1):.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" '
+                    f'class="box {box.colour}"/>',
+                    line(axis.x(median), middle - 8, axis.x(median), middle + 8, f'median {box.colour}'),
+                )
+            )
         for place, (name, value) in enumerate(box.points):
             if math.isfinite(value):
                 y = middle + (place % 3 - 1) * 3.2
@@ -218,8 +246,14 @@ def curves(title: str, rows: Sequence[Curve]) -> str:
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
     parts.append(text(right, CURVE_HEIGHT - 4, 'step', 'tick', 'end'))
     for row, points in drawn:
-        lone = '<circle cx="{:.1f}" cy="{:.1f}" r="2.4" class="dot {}"/>'.format(*place(*points[0]), row.colour)
+        lone = '<circle cx="{:.1f}" cy="{:.1f}" r="2.4" class="dot {}"/>'.format(
+            *place(*points[0]), row.colour
+        )
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
         label = f'{row.label}: {points[-1][1]:.3g} at step {points[-1][0]:,.0f}'
-        parts.append(hover(label, f'<polyline points="{path}" class="curve {row.colour}"/>' if len(points) > 1 else lone))
+        parts.append(
+            hover(
+                label, f'<polyline points="{path}" class="curve {row.colour}"/>' if len(points) > 1 else lone
+            )
+        )
     return svg(CURVE_HEIGHT, title, parts)

@@ -1,4 +1,6 @@
-"""What the compared systems scored: one `Result` for each system and hold-out, kept as JSON and flattened into rows."""
+"""What the compared systems scored: one `Result` for each system and hold-out, kept as JSON and flattened
+into rows.
+"""
 
 import dataclasses
 import json
@@ -18,11 +20,20 @@ HELD_IN = 'held_in'
 # The compared systems in the order of the tables: (short label, what it is).
 SYSTEMS: dict[str, tuple[str, str]] = {
     'tuned': ('Tuned', 'instruction-tuned on the other clusters, asked with instructions'),
-    'no_instructions': ('No instructions', 'tuned on the same data without instructions (bare fields), asked with instructions'),
+    'no_instructions': (
+        'No instructions',
+        'tuned on the same data without instructions (bare fields), asked with instructions',
+    ),
     'untuned': ('Untuned', 'the model before tuning, asked with instructions'),
-    'untuned_plain': ('Untuned, plain', 'the model before tuning, asked with its best plain prompt (chosen on the validation split)'),
+    'untuned_plain': (
+        'Untuned, plain',
+        'the model before tuning, asked with its best plain prompt (chosen on the validation split)',
+    ),
     'majority': ('Majority', 'always the commonest training answer'),
-    'chance': ('Chance or copy', 'a random option (its expected score); of data sets without options, a copy of the input'),
+    'chance': (
+        'Chance or copy',
+        'a random option (its expected score); of data sets without options, a copy of the input',
+    ),
 }
 
 
@@ -37,8 +48,8 @@ class TaskResult:
         metric: the name of the metric, or the names of a SeqIO task's own metrics.
         method: `rank`, `generate`, `score`, or the name of a baseline without a model.
         num_rows: the number of distinct rows of the data set that were scored.
-        templates: one entry a template, {'template': index, or None where no template is read, 'n': number of examples,
-            'scores': {name: percent}}.
+        templates: one entry a template, {'template': index, or None where no template is read, 'n': number of
+            examples, 'scores': {name: percent}}.
         summary: over the templates, of the first score.
     """
 
@@ -64,12 +75,14 @@ class Result:
     Args:
         run: the run's name.
         system: a key of `SYSTEMS`, or a checkpoint's name.
-        held_out: the name of what was held out: a cluster, or another hold-out such as `intra_3`; None for nothing.
+        held_out: the name of what was held out: a cluster, or another hold-out such as `intra_3`; None for
+            nothing.
         removed: the clusters that left training because they overlap with the held-out one.
         trained: the data sets that the system was tuned on, by cluster.
         split: the split that was scored: train, validation or test.
         tasks: the scores of each task.
-        groups: the summary over the tasks of each level of generalization, and over all that was held out (`HELD_OUT`).
+        groups: the summary over the tasks of each level of generalization, and over all that was held out
+            (`HELD_OUT`).
         skipped: the reason for each task that has no scores.
         notes: what a reader should know, a sentence each.
         samples: a few questions with the system's answers.
@@ -94,14 +107,23 @@ class Result:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a flat dictionary for each task, template and metric; all have the same keys, and plain values."""
+        """Yield a flat dictionary for each task, template and metric; all have the same keys, and plain
+        values.
+        """
         for task in self.tasks:
             for template in task.templates:
                 for metric, value in template['scores'].items():
                     yield {
-                        'run': self.run, 'system': self.system, 'held_out': self.held_out, 'level': task.level, 'task': task.task,
-                        'template': template['template'], 'metric': metric, 'value': value, 'n': template['n'],
-                    }  # fmt: skip
+                        'run': self.run,
+                        'system': self.system,
+                        'held_out': self.held_out,
+                        'level': task.level,
+                        'task': task.task,
+                        'template': template['template'],
+                        'metric': metric,
+                        'value': value,
+                        'n': template['n'],
+                    }
 
 
 def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> TaskResult:
@@ -112,10 +134,14 @@ def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> Tas
         for index, named in scores.template_scores().items()
     )
     num_rows = len(set(scores.rows.tolist()))
-    return TaskResult(scores.task, cluster, level, scores.metric, scores.method, num_rows, templates, summarize(scores))
+    return TaskResult(
+        scores.task, cluster, level, scores.metric, scores.method, num_rows, templates, summarize(scores)
+    )
 
 
-def make_result(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **fields: Any) -> Result:
+def make_result(
+    scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **fields: Any
+) -> Result:
     """Summarize the tasks' scores, each alone and by level of generalization.
 
     Args:
@@ -128,7 +154,9 @@ def make_result(scores: Mapping[str, TaskScores | OwnScores], places: Mapping[st
     for task in tasks:
         for group in (task.level, HELD_OUT) if task.level not in ('', HELD_IN) else (task.level,):
             members.setdefault(group, []).append(task.task)
-    summaries = {names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())}
+    summaries = {
+        names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())
+    }
     groups = {group: summaries[tuple(names)] for group, names in members.items()}
     return Result(tasks=tasks, groups=groups, **fields)
 
@@ -172,7 +200,8 @@ def result_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     for former in (folder / FORMER_RESULT, *sorted(folder.glob(f'*/*/{FORMER_RESULT}'))):
         if former.is_file():
             raise ValueError(
-                f'{former} was written by an earlier version of flanlite; expected {RESULT}; choose another MODEL_DIR, '
+                f'{former} was written by an earlier version of flanlite; expected {RESULT}; choose another '
+                'MODEL_DIR, '
                 f'or remove the results in {folder}'
             )
     return sorted(folder.glob(f'*/*/{RESULT}'))
@@ -192,7 +221,9 @@ def load(path: pathlib.Path) -> Result:
         fields['groups'] = {level: read_summary(summary) for level, summary in fields['groups'].items()}
         return Result(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} holds no readable result ({error}); remove it and run the same command again') from error
+        raise ValueError(
+            f'{path} holds no readable result ({error}); remove it and run the same command again'
+        ) from error
 
 
 def read_summary(fields: Mapping[str, float | None]) -> Summary:

@@ -1,6 +1,8 @@
-"""The scores of one system on one task: by template, over the templates, and with a bootstrap interval over the task's rows.
+"""The scores of one system on one task: by template, over the templates, and with a bootstrap interval over
+the task's rows.
 
-Letters in the names of arrays (`sums_RPK`): S resamples, R rows of the task, P templates (prompts), K counts of the metric.
+Letters in the names of arrays (`sums_RPK`): S resamples, R rows of the task, P templates (prompts), K counts
+of the metric.
 """
 
 import dataclasses
@@ -41,10 +43,15 @@ class TaskScores:
     def template_scores(self) -> dict[int, dict[str, float]]:
         """Return the scores of each template alone: {template: {name: percent}}."""
         metric = metrics.get_metric(self.metric)
-        return {int(t): metric.scores(self.counts[self.templates == t].sum(axis=0)) for t in np.unique(self.templates)}
+        return {
+            int(t): metric.scores(self.counts[self.templates == t].sum(axis=0))
+            for t in np.unique(self.templates)
+        }
 
     def sums(self) -> np.ndarray:
-        """Return the counts by row and template, float64[R, P, K]; they are zero where a row lacks a template."""
+        """Return the counts by row and template, float64[R, P, K]; they are zero where a row lacks a
+        template.
+        """
         row_ids, row = np.unique(self.rows, return_inverse=True)
         template_ids, template = np.unique(self.templates, return_inverse=True)
         sums_RPK = np.zeros((len(row_ids), len(template_ids), self.counts.shape[1]))
@@ -62,7 +69,8 @@ class TaskScores:
         return metrics.get_metric(self.metric).names[0]
 
     def resampled_means(self, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-        """Return the headline score, averaged over the templates, of repeated draws of the rows with replacement: float64[resamples].
+        """Return the headline score, averaged over the templates, of repeated draws of the rows with
+        replacement: float64[resamples].
 
         All templates of a row are drawn together: the spread is that of other rows, not of other wordings.
         """
@@ -76,7 +84,8 @@ class TaskScores:
 
 @dataclasses.dataclass(frozen=True)
 class OwnScores:
-    """The scores of one system by a SeqIO task's own metrics, in their own units. These read all examples at once, and no templates.
+    """The scores of one system by a SeqIO task's own metrics, in their own units. These read all examples at
+    once, and no templates.
 
     Args:
         task: the task's name.
@@ -84,7 +93,8 @@ class OwnScores:
         method: `generate`, `score` or both.
         rows: int[N], the row of the data set that each example renders.
         values: each score by its name; the first is the headline.
-        resampled: float64[S], the headline on examples drawn with replacement; float64[0] where it could not be computed.
+        resampled: float64[S], the headline on examples drawn with replacement; float64[0] where it could not
+            be computed.
         predictions: the N answers as text, before they were postprocessed.
     """
 
@@ -120,7 +130,8 @@ class OwnScores:
 class Summary:
     """A headline score, summarized; nan where there is no number.
 
-    Of a group of tasks, each number but the interval is the mean of the tasks' numbers, and the interval is that of the mean.
+    Of a group of tasks, each number but the interval is the mean of the tasks' numbers, and the interval is
+    that of the mean.
 
     Args:
         mean: over the templates.
@@ -149,7 +160,11 @@ def nanmean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def percentiles(values: np.ndarray, places: Sequence[float]) -> list[float]:
     """Return percentiles without nan values; nan where all are nan, without a warning."""
-    return [float(found) for found in np.nanpercentile(values, places)] if np.isfinite(values).any() else [np.nan] * len(places)
+    return (
+        [float(found) for found in np.nanpercentile(values, places)]
+        if np.isfinite(values).any()
+        else [np.nan] * len(places)
+    )
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
@@ -166,8 +181,12 @@ def summarize(scores: TaskScores | OwnScores, resamples: int = RESAMPLES, seed: 
     return Summary(float(nanmean(values, axis=0)), float(sd), *percentiles(values, [50, 25, 75]), low, high)
 
 
-def summarize_group(group: Sequence[TaskScores | OwnScores], resamples: int = RESAMPLES, seed: int = 0) -> Summary:
-    """Average the summaries of tasks with equal weights; the interval is that of the average, with each task's rows drawn independently."""
+def summarize_group(
+    group: Sequence[TaskScores | OwnScores], resamples: int = RESAMPLES, seed: int = 0
+) -> Summary:
+    """Average the summaries of tasks with equal weights; the interval is that of the average, with each
+    task's rows drawn independently.
+    """
     each = [dataclasses.astuple(summarize(scores, resamples, seed)) for scores in group]
     mean, sd, median, q1, q3, _, _ = np.mean(each, axis=0).tolist()
     low, high = interval(np.mean([scores.resampled_means(resamples, seed) for scores in group], axis=0))

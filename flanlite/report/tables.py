@@ -1,4 +1,6 @@
-"""The results of a run, collected: what was held out, verdicts, the tables of the report, and the report as Markdown."""
+"""The results of a run, collected: what was held out, verdicts, the tables of the report, and the report as
+Markdown.
+"""
 
 import dataclasses
 import math
@@ -22,13 +24,18 @@ FEW_COLUMNS = 3  # that fit side by side in 80 characters
 CURVES = ('loss', 'accuracy')
 
 METHOD = (
-    'All scores are percent (0 to 100). A data set with answer options is scored by rank: the option with the greatest sum of token '
-    'log-probabilities, without length normalisation. Others are decoded greedily and compared by the data set\'s own metric.',
-    'Mean, sd, median and IQR are over the data set\'s templates (those that turn the task around are left out); a cluster\'s numbers '
-    'are the means of its data sets\' numbers.',
-    'The 95% interval is a percentile bootstrap over the rows of the data set: all templates of a row are drawn together.',
-    'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them it could not know the task.',
-)  # fmt: skip
+    'All scores are percent (0 to 100). A data set with answer options is scored by rank: the option with '
+    'the greatest sum of token '
+    'log-probabilities, without length normalisation. Others are decoded greedily and compared by the data '
+    "set's own metric.",
+    "Mean, sd, median and IQR are over the data set's templates (those that turn the task around are left "
+    "out); a cluster's numbers "
+    "are the means of its data sets' numbers.",
+    'The 95% interval is a percentile bootstrap over the rows of the data set: all templates of a row are '
+    'drawn together.',
+    'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
+    'it could not know the task.',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +57,9 @@ class Report:
         return [held_out for held_out in self.sections() if held_out]
 
     def sections(self) -> list[str | None]:
-        """List what was held out, in the order of the results; None stands for results with nothing held out."""
+        """List what was held out, in the order of the results; None stands for results with nothing held
+        out.
+        """
         return list(dict.fromkeys(result.held_out for result in self.results))
 
     def of(self, held_out: str | None) -> dict[str, Result]:
@@ -59,7 +68,9 @@ class Report:
         return {system: found[system] for system in sorted(found, key=system_order)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all scores as flat dictionaries with the same keys, as `pandas.DataFrame(report.rows())` takes them."""
+        """Return all scores as flat dictionaries with the same keys, as `pandas.DataFrame(report.rows())`
+        takes them.
+        """
         return [row for result in self.results for row in result.rows()]
 
 
@@ -96,9 +107,13 @@ def collect(folder: pathlib.Path, title: str = '') -> Report:
 
 
 def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
-    """Read the curves of a run's metrics.jsonl: {metric: [(step, value)]}, without the metrics that have no points."""
+    """Read the curves of a run's metrics.jsonl: {metric: [(step, value)]}, without the metrics that have no
+    points.
+    """
     records = read_metrics(model_dir)
-    curves = {name: [(record['step'], record[name]) for record in records if name in record] for name in CURVES}
+    curves = {
+        name: [(record['step'], record[name]) for record in records if name in record] for name in CURVES
+    }
     return {name: points for name, points in curves.items() if points}
 
 
@@ -129,8 +144,12 @@ RIVALS = (
 
 
 def verdict(systems: Mapping[str, Result]) -> list[Comparison]:
-    """Compare the tuned model, on what was held out, with each of `RIVALS` that has a result; of two rules with the better one."""
-    groups = {system: result.groups[HELD_OUT] for system, result in systems.items() if HELD_OUT in result.groups}
+    """Compare the tuned model, on what was held out, with each of `RIVALS` that has a result; of two rules
+    with the better one.
+    """
+    groups = {
+        system: result.groups[HELD_OUT] for system, result in systems.items() if HELD_OUT in result.groups
+    }
     comparisons = []
     for names, phrase in RIVALS:
         rivals = [groups[name] for name in names if name in groups]
@@ -156,13 +175,16 @@ def overall(report: Report) -> list[str]:
     for rival, comparisons in by_rival.items():
         above = [comparison for comparison in comparisons if comparison.gain > 0]
         clear = sum(comparison.apart for comparison in above)
-        share = f'{len(above)} of {len(comparisons)} {"held-out clusters" if only_clusters(report) else "hold-outs"}'
+        kind = 'held-out clusters' if only_clusters(report) else 'hold-outs'
+        share = f'{len(above)} of {len(comparisons)} {kind}'
         sentences.append(f'The tuned model is above {rival} on {share} ({clear} with 95% intervals apart).')
     return sentences
 
 
 def summary_cells(summary: Summary) -> list[str]:
-    """Return the four cells of a summary, as `SUMMARY_HEADINGS` names them; what was not measured is a dash."""
+    """Return the four cells of a summary, as `SUMMARY_HEADINGS` names them; what was not measured is a
+    dash.
+    """
     mean, sd, median, q1, q3, low, high = (number(value) for value in dataclasses.astuple(summary))
     several, drawn = math.isfinite(summary.sd), math.isfinite(summary.low)
     over_templates = [f'{mean} ± {sd}', median, f'{q1} to {q3}'] if several else [mean, '–', '–']
@@ -187,21 +209,40 @@ LEVEL_HEADINGS = ['held out', 'system', 'level', 'data sets', *SUMMARY_HEADINGS]
 
 
 def level_rows(report: Report) -> list[list[str]]:
-    """Return a row for each hold-out, system and level of generalization; none where all that was scored is of a held-out cluster."""
+    """Return a row for each hold-out, system and level of generalization; none where all that was scored is
+    of a held-out cluster.
+    """
     rows = []
     for held_out in report.held_out():
         for system, result in report.of(held_out).items():
             for level in (level for level in clusters.LEVELS if level in result.groups):
                 count = sum(task.level == level for task in result.tasks)
-                rows.append([held_out, label(system), level.replace('_', ' '), str(count), *summary_cells(result.groups[level])])
+                rows.append(
+                    [
+                        held_out,
+                        label(system),
+                        level.replace('_', ' '),
+                        str(count),
+                        *summary_cells(result.groups[level]),
+                    ]
+                )
     return rows if len({row[2] for row in rows} | {'held out cluster'}) > 1 else []
 
 
-SERIES_HEADINGS = ['held out', 'system', 'tuned on clusters', 'on data sets', *SUMMARY_HEADINGS, 'mean by cluster']
+SERIES_HEADINGS = [
+    'held out',
+    'system',
+    'tuned on clusters',
+    'on data sets',
+    *SUMMARY_HEADINGS,
+    'mean by cluster',
+]
 
 
 def series_rows(report: Report) -> list[list[str]]:
-    """Return a row for each result of a series: several with the same held-out data sets, tuned on more and more, as FLAN's ablations."""
+    """Return a row for each result of a series: several with the same held-out data sets, tuned on more and
+    more, as FLAN's ablations.
+    """
     series: dict[tuple[str, frozenset[str]], list[Result]] = {}
     for result in report.results:
         data_sets = frozenset(task.task for task in result.tasks if task.level != HELD_IN)
@@ -214,14 +255,26 @@ def series_rows(report: Report) -> list[list[str]]:
             for task in result.tasks:
                 if task.level != HELD_IN:
                     means.setdefault(task.cluster, []).append(task.summary.mean)
-            by_cluster = ', '.join(f'{cluster} {number(sum(values) / len(values))}' for cluster, values in means.items())
+            by_cluster = ', '.join(
+                f'{cluster} {number(sum(values) / len(values))}' for cluster, values in means.items()
+            )
             counts = (str(len(result.trained)), str(sum(map(len, result.trained.values()))))
-            rows.append([result.held_out or '', label(system), *counts, *summary_cells(result.groups[HELD_OUT]), by_cluster])
+            rows.append(
+                [
+                    result.held_out or '',
+                    label(system),
+                    *counts,
+                    *summary_cells(result.groups[HELD_OUT]),
+                    by_cluster,
+                ]
+            )
     return rows
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders names by the numbers in them: `superglue_5` stands before `superglue_10`."""
+    """Return a sort key that orders names by the numbers in them: `superglue_5` stands before
+    `superglue_10`.
+    """
     return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
@@ -234,7 +287,16 @@ def task_rows(systems: Mapping[str, Result]) -> list[list[str]]:
             for task in result.tasks:
                 if (task.level, task.task) == (level, name):
                     size = f'{task.num_rows:,} × {len(task.templates)}'
-                    rows.append([name, level.replace('_', ' '), label(system), task.headline, size, *summary_cells(task.summary)])
+                    rows.append(
+                        [
+                            name,
+                            level.replace('_', ' '),
+                            label(system),
+                            task.headline,
+                            size,
+                            *summary_cells(task.summary),
+                        ]
+                    )
     return rows
 
 
@@ -247,7 +309,9 @@ def skipped_rows(report: Report) -> list[list[str]]:
     for result in report.results:
         for task, reason in result.skipped.items():
             reasons.setdefault((result.held_out or '', task, reason), []).append(label(result.system))
-    return [[held_out, task, ', '.join(systems), reason] for (held_out, task, reason), systems in reasons.items()]
+    return [
+        [held_out, task, ', '.join(systems), reason] for (held_out, task, reason), systems in reasons.items()
+    ]
 
 
 SKIPPED_HEADINGS = ['held out', 'data set', 'systems', 'reason']
@@ -256,20 +320,33 @@ SKIPPED_HEADINGS = ['held out', 'data set', 'systems', 'reason']
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table; bars in cells are escaped, and line ends become spaces."""
     lines = [headings, ['---'] * len(headings), *rows]
-    return ['| ' + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in cells) + ' |' for cells in lines]
+    return [
+        '| ' + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in cells) + ' |'
+        for cells in lines
+    ]
 
 
 def trained_result(systems: Mapping[str, Result]) -> Result:
-    """Return the first result of a tuned system, which says what was trained on and removed; without one, the first result."""
+    """Return the first result of a tuned system, which says what was trained on and removed; without one, the
+    first result.
+    """
     return next((result for result in systems.values() if result.trained), next(iter(systems.values())))
 
 
 def removal(systems: Mapping[str, Result]) -> str:
     """Write which clusters left training with what was held out, and which stayed."""
     result = trained_result(systems)
-    gone = f'also removed because they overlap with it: {", ".join(result.removed)}' if result.removed else 'nothing else had to be removed'
+    gone = (
+        f'also removed because they overlap with it: {", ".join(result.removed)}'
+        if result.removed
+        else 'nothing else had to be removed'
+    )
     data_sets = sum(len(names) for names in result.trained.values())
-    stayed = f'; tuned on {data_sets} data sets of {len(result.trained)} clusters ({", ".join(result.trained)})' if data_sets else ''
+    stayed = (
+        f'; tuned on {data_sets} data sets of {len(result.trained)} clusters ({", ".join(result.trained)})'
+        if data_sets
+        else ''
+    )
     return gone + stayed
 
 
@@ -280,19 +357,29 @@ def markdown(report: Report) -> str:
         systems = report.of(held_out)
         lines.append(f'- **Held out: {held_out}**; {removal(systems)}.')
         for comparison in verdict(systems):
-            lines.append(f'  - tuned is {comparison.sentence()} (intervals {"apart" if comparison.apart else "overlap"})')
+            lines.append(
+                f'  - tuned is {comparison.sentence()} (intervals '
+                f'{"apart" if comparison.apart else "overlap"})'
+            )
     if rows := headline_rows(report):
         lines += ['', '## What was held out', '', *markdown_table(HEADLINE_HEADINGS, rows)]
     for heading, headings, rows in extra_tables(report):
         lines += ['', f'## {heading}', '', *markdown_table(headings, rows)]
-    lines += ['', *(f'- {name}: {meaning}' for name, meaning in SYSTEMS.values())] if report.held_out() else []
+    lines += (
+        ['', *(f'- {name}: {meaning}' for name, meaning in SYSTEMS.values())] if report.held_out() else []
+    )
     for held_out in report.sections():
         heading = f'Data sets with {held_out} held out' if held_out else 'Data sets'
         lines += ['', f'## {heading}', '', *markdown_table(TASK_HEADINGS, task_rows(report.of(held_out)))]
     lines += ['', '## Skipped', '']
     skipped = skipped_rows(report)
     lines += markdown_table(SKIPPED_HEADINGS, skipped) if skipped else ['Nothing was skipped.']
-    lines += ['', '## How the numbers were made', '', *(f'- {sentence}' for sentence in (*METHOD, *notes(report)))]
+    lines += [
+        '',
+        '## How the numbers were made',
+        '',
+        *(f'- {sentence}' for sentence in (*METHOD, *notes(report))),
+    ]
     first = report.results[0]
     lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
     lines += ['', '## Configuration', '', '```', first.settings.strip(), '```', '']
@@ -319,21 +406,28 @@ def print_headline(report: Report) -> None:
     systems = sorted({result.system for result in report.results}, key=system_order)
     few = len(held_out) <= FEW_COLUMNS
     between = '  ' if few else '\n'
-    cells = {(name, system): headline_cell(report.of(name).get(system), between) for name in held_out for system in systems}
+    cells = {
+        (name, system): headline_cell(report.of(name).get(system), between)
+        for name in held_out
+        for system in systems
+    }
     if few:
         table = Table('system', *held_out)
         for system in systems:
             table.add_row(label(system), *(cells[name, system] for name in held_out))
     else:
         headings = [label(system).replace(' ', '\n', 1) for system in systems]
-        table = Table('held out', *headings, box=box.SIMPLE, padding=0, show_edge=False)  # seven columns in 80 characters
+        # Seven columns in 80 characters.
+        table = Table('held out', *headings, box=box.SIMPLE, padding=0, show_edge=False)
         for name in held_out:
             table.add_row(name.replace('_', '_\n', 1), *(cells[name, system] for system in systems))
     Console().print(table)
 
 
 def headline_cell(result: Result | None, between: str) -> str:
-    """Return the mean and 95% interval over what was held out, with a text between the two; empty where there is no score."""
+    """Return the mean and 95% interval over what was held out, with a text between the two; empty where there
+    is no score.
+    """
     if result is None or HELD_OUT not in result.groups:
         return ''
     group = result.groups[HELD_OUT]
@@ -345,7 +439,9 @@ def print_tasks(result: Result) -> None:
     table = Table('data set', 'metric', 'rows x templates', 'mean ± sd', '95% interval')
     for task in result.tasks:
         cells = summary_cells(task.summary)
-        table.add_row(task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', cells[0], cells[-1])
+        table.add_row(
+            task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', cells[0], cells[-1]
+        )
     Console().print(table)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')

@@ -11,8 +11,11 @@ from flanlite.training.parameters import load_params, load_state
 from flanlite.training.step import abstract_state, jit_create, jit_init
 
 
-def begin(checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, partitioner: Partitioner) -> Restored:
-    """Restore the run's last checkpoint, if it has one; else begin with another's parameters, if one is named; else draw them.
+def begin(
+    checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, partitioner: Partitioner
+) -> Restored:
+    """Restore the run's last checkpoint, if it has one; else begin with another's parameters, if one is
+    named; else draw them.
 
     Args:
         checkpoints: the run's.
@@ -30,11 +33,16 @@ def begin(checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, p
     if config.restore_optimizer:
         state = load_state(path, model, abstract)
         if int(state.step) >= config.train_steps:
-            raise ValueError(f'{path} is at step {state.step} and TRAIN_STEPS is {config.train_steps}; expected more than that')
+            raise ValueError(
+                f'{path} is at step {state.step} and TRAIN_STEPS is {config.train_steps}; expected more than '
+                'that'
+            )
         return Restored(state, None, {})
     if path:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-        return Restored(jit_create(model, optimizer, partitioner)(load_params(path, model, shardings)), None, {})
+        return Restored(
+            jit_create(model, optimizer, partitioner)(load_params(path, model, shardings)), None, {}
+        )
     return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
 
 

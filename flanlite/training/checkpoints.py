@@ -1,4 +1,6 @@
-"""Checkpoints of a run, through Orbax: parameters, optimizer, moving average, data position, configuration and manifest."""
+"""Checkpoints of a run, through Orbax: parameters, optimizer, moving average, data position, configuration
+and manifest.
+"""
 
 import contextlib
 import logging
@@ -38,7 +40,8 @@ class CheckpointConfig:
         every_steps: a checkpoint is saved at each multiple of this, and at the last step.
         keep_last: number of the newest checkpoints that are kept.
         keep_best: number of the best checkpoints that are kept beside them.
-        best_metric: the metric that orders checkpoints; `eval_loss` and `eval_accuracy` need evaluation during the run.
+        best_metric: the metric that orders checkpoints; `eval_loss` and `eval_accuracy` need evaluation
+            during the run.
         best_mode: whether the 'min' or the 'max' of it is best.
     """
 
@@ -60,7 +63,10 @@ class CheckpointConfig:
     def check_metric(self, evaluates: bool) -> None:
         """Raise a `ValueError` if `best_metric` needs evaluation and the run has none."""
         if self.keep_best and self.best_metric.startswith('eval_') and not evaluates:
-            raise ValueError(f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set RecordsConfig.eval_every_steps')
+            raise ValueError(
+                f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set '
+                'RecordsConfig.eval_every_steps'
+            )
 
     def policy(self) -> checkpoint_managers.PreservationPolicy:
         """Return Orbax's rule of which checkpoints to keep."""
@@ -77,7 +83,9 @@ class CheckpointConfig:
 
 
 class Restored(NamedTuple):
-    """What a run continues from: the state, the position in the data, and the sums that no record holds yet (`Meter.unlogged`)."""
+    """What a run continues from: the state, the position in the data, and the sums that no record holds yet
+    (`Meter.unlogged`).
+    """
 
     state: TrainState
     position: dict[str, Any] | None
@@ -87,8 +95,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints in a run's folder.
 
-    Saving returns as soon as the state is copied from the devices; a thread writes it while the next steps run. A checkpoint is written
-    under another name and then renamed, so a process killed at any moment leaves complete checkpoints only.
+    Saving returns as soon as the state is copied from the devices; a thread writes it while the next steps
+    run. A checkpoint is written under another name and then renamed, so a process killed at any moment leaves
+    complete checkpoints only.
 
     Args:
         model_dir: the run's folder.
@@ -101,18 +110,25 @@ class Checkpoints:
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
         if '://' in str(model_dir):
-            raise ValueError(f'MODEL_DIR is {model_dir}, expected a folder; mount the bucket, with gcsfuse for example, and name the mount')
+            raise ValueError(
+                f'MODEL_DIR is {model_dir}, expected a folder; mount the bucket, with gcsfuse for example, '
+                'and name the mount'
+            )
         self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
             check_writable(self.path, model_dir)
-            if jax.process_index() == 0:  # now: Orbax cleans up in a thread, and logs an error if the run ends first
+            if (
+                jax.process_index() == 0
+            ):  # now: Orbax cleans up in a thread, and logs an error if the run ends first
                 for left in self.path.glob(f'*{UNFINISHED}*'):
                     shutil.rmtree(left, ignore_errors=True)
             options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy())
         # Compression would make float32 weights 10% smaller, and writing and reading 50% slower.
-        handlers = {name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')}
+        handlers = {
+            name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')
+        }
         handlers |= {name: ocp.JsonCheckpointHandler() for name in ('position', 'config', 'manifest')}
         self._manager = ocp.CheckpointManager(self.path, item_handlers=handlers, options=options)
 
@@ -166,19 +182,27 @@ class Checkpoints:
             config: the model's, for the error.
 
         Raises:
-            ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are other ones.
+            ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are
+                other ones.
         """
         found = self._shapes(step)
-        check_shapes(found['params'], abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        check_shapes(
+            found['params'], abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}'
+        )
         optimizer = {'step': abstract.step, 'state': abstract.opt_state}
         if found['optimizer'] != shapes_by_name(optimizer):
             raise ValueError(
-                f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run began with, '
-                f'or begin a new run from its parameters: another MODEL_DIR, and INITIAL_CHECKPOINT_PATH={self.path}/{step}'
+                f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run '
+                'began with, '
+                'or begin a new run from its parameters: another MODEL_DIR, and '
+                f'INITIAL_CHECKPOINT_PATH={self.path}/{step}'
             )
         if self._has_average(step) != (abstract.ema is not None):
             kept = 'a' if self._has_average(step) else 'no'
-            raise ValueError(f'{self.path}/{step} holds {kept} moving average of the parameters; set TrainConfig.ema_decay as the run began with')
+            raise ValueError(
+                f'{self.path}/{step} holds {kept} moving average of the parameters; set '
+                'TrainConfig.ema_decay as the run began with'
+            )
         averaged = {} if abstract.ema is None else {EMA: restore_args(abstract.ema)}
         restored = self._manager.restore(
             step,
@@ -190,10 +214,14 @@ class Checkpoints:
             ),
         )
         ema = None if abstract.ema is None else restored[EMA]
-        train_state = TrainState(restored.optimizer['step'], restored.params, restored.optimizer['state'], ema)
+        train_state = TrainState(
+            restored.optimizer['step'], restored.params, restored.optimizer['state'], ema
+        )
         return Restored(train_state, restored.position['data'], restored.position['unlogged'])
 
-    def restore_params(self, step: int, config: ModelConfig, shardings: Tree | None = None, item: str = 'params') -> Tree:
+    def restore_params(
+        self, step: int, config: ModelConfig, shardings: Tree | None = None, item: str = 'params'
+    ) -> Tree:
         """Restore only a checkpoint's parameters, or their moving average.
 
         Args:
@@ -206,9 +234,17 @@ class Checkpoints:
             ValueError: the parameters have other shapes, or there is no moving average.
         """
         if item == EMA and not self._has_average(step):
-            raise ValueError(f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}')
+            raise ValueError(
+                f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}'
+            )
         abstract = abstract_params(config, shardings)
-        check_shapes(self._shapes(step)[item], abstract, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        check_shapes(
+            self._shapes(step)[item],
+            abstract,
+            config,
+            self.manifest(step).get('model'),
+            f'{self.path}/{step}',
+        )
         return self._manager.restore(step, args=ocp.args.Composite(**{item: restore_args(abstract)}))[item]
 
     def manifest(self, step: int) -> dict[str, Any]:
@@ -227,13 +263,16 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Raise an `OSError` that names the folder and a remedy if a checkpoint, this one or an earlier one, cannot be written."""
+        """Raise an `OSError` that names the folder and a remedy if a checkpoint, this one or an earlier one,
+        cannot be written.
+        """
         try:
             yield
         except Exception as error:  # of many kinds: from the system, Orbax or TensorStore
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise OSError(
-                f'cannot write a checkpoint to {self.path}: {reason}; free some space there, or set another MODEL_DIR; '
+                f'cannot write a checkpoint to {self.path}: {reason}; free some space there, or set another '
+                'MODEL_DIR; '
                 'the same command goes on from the last whole checkpoint'
             ) from error
 
@@ -241,7 +280,11 @@ class Checkpoints:
         return (self.path / str(step) / EMA).is_dir()
 
     def _shapes(self, step: int) -> dict[str, dict[str, tuple[int, ...]]]:
-        return {name: shapes_by_name(item.tree) for name, item in self._manager.item_metadata(step).items() if item is not None}
+        return {
+            name: shapes_by_name(item.tree)
+            for name, item in self._manager.item_metadata(step).items()
+            if item is not None
+        }
 
 
 def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:
@@ -257,33 +300,47 @@ def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> Non
             pass
     except OSError as error:
         raise OSError(
-            f'MODEL_DIR is {model_dir}, which cannot be written: {error.strerror}; name another folder with --model_dir'
+            f'MODEL_DIR is {model_dir}, which cannot be written: {error.strerror}; name another folder with '
+            '--model_dir'
         ) from error
 
 
 def restore_args(abstract: Tree) -> ocp.args.PyTreeRestore:
     """Return Orbax's arguments to restore arrays with the shapes, dtypes and shardings of `abstract`."""
-    return ocp.args.PyTreeRestore(abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract))
+    return ocp.args.PyTreeRestore(
+        abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
+    )
 
 
 def shapes_by_name(tree: Tree) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a tree's arrays by parameter name."""
-    return {parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        parameter_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
-    """Return shapes, dtypes and shardings of parameters; without shardings they are for this process's first device."""
+    """Return shapes, dtypes and shardings of parameters; without shardings they are for this process's first
+    device.
+    """
     found = models.abstract_params(config)
     if shardings is None:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shardings = jax.tree.map(lambda leaf: first, found)
-    return jax.tree.map(lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), found, shardings)
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), found, shardings
+    )
 
 
 def check_shapes(
-    found: Mapping[str, tuple[int, ...]], wanted: Tree, config: ModelConfig, saved_config: Mapping[str, Any] | None, source: str
+    found: Mapping[str, tuple[int, ...]],
+    wanted: Tree,
+    config: ModelConfig,
+    saved_config: Mapping[str, Any] | None,
+    source: str,
 ) -> None:
-    """Raise a `ValueError` if parameters do not fit the model; name the first that differs, both shapes, and the setting to change.
+    """Raise a `ValueError` if parameters do not fit the model; name the first that differs, both shapes, and
+    the setting to change.
 
     Args:
         found: shapes in the checkpoint, by name.
@@ -295,12 +352,15 @@ def check_shapes(
     expected = shapes_by_name(wanted)
     if dict(found) == expected:
         return
-    name = next(name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name))
+    name = next(
+        name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)
+    )
     shape, other = (str(each[name]) if name in each else 'no such parameter' for each in (found, expected))
     differing = {
         field: value
         for field, value in (saved_config or {}).items()
-        if field in ARCHITECTURE and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field, None)))
+        if field in ARCHITECTURE
+        and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field, None)))
     }
     kind = type(config).__name__
     settings = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items())
@@ -313,9 +373,18 @@ def check_shapes(
 
 
 ARCHITECTURE = (
-    'vocab_size', 'emb_dim', 'num_heads', 'num_encoder_layers', 'num_decoder_layers', 'num_layers', 'head_dim', 'mlp_dim',
-    'mlp_activations', 'logits_via_embedding', 'relpos_bias_per_layer',
-)  # fmt: skip
+    'vocab_size',
+    'emb_dim',
+    'num_heads',
+    'num_encoder_layers',
+    'num_decoder_layers',
+    'num_layers',
+    'head_dim',
+    'mlp_dim',
+    'mlp_activations',
+    'logits_via_embedding',
+    'relpos_bias_per_layer',
+)
 
 
 class FoundCheckpoint(NamedTuple):
@@ -330,8 +399,8 @@ def find_checkpoint(path: pathlib.Path) -> FoundCheckpoint | None:
     """Find the checkpoint of a run that a path means.
 
     Args:
-        path: a run's folder or its `checkpoints/`, which mean the last checkpoint, or `checkpoints/STEP`. With `/ema` at its end, a path
-            means the moving average of the parameters.
+        path: a run's folder or its `checkpoints/`, which mean the last checkpoint, or `checkpoints/STEP`.
+            With `/ema` at its end, a path means the moving average of the parameters.
 
     Returns:
         The checkpoint, or None if there is none.

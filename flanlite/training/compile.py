@@ -1,4 +1,6 @@
-"""Compile a run's train step for devices that are not here, and say what it would need of each: memory, traffic, arithmetic."""
+"""Compile a run's train step for devices that are not here, and say what it would need of each: memory,
+traffic, arithmetic.
+"""
 
 import importlib.util
 import math
@@ -39,7 +41,9 @@ OUT_OF_MEMORY = re.compile(r'([\d.]+)([KMG])\)? (?:of|exceeds available HBM) \(?
 
 
 class Chip(NamedTuple):
-    """A kind of accelerator: memory that programs may use, in GiB, and bytes a second between chips, over all links of one."""
+    """A kind of accelerator: memory that programs may use, in GiB, and bytes a second between chips, over all
+    links of one.
+    """
 
     memory: float
     bandwidth: float
@@ -47,7 +51,8 @@ class Chip(NamedTuple):
     options: Mapping[str, str] = {}
 
 
-# TPU memory: what the compiler says it has. Bandwidth: cloud.google.com/tpu/docs, the page of each version; NVIDIA's data sheets (NVLink).
+# TPU memory: what the compiler says it has. Bandwidth: cloud.google.com/tpu/docs, the page of each version;
+# NVIDIA's data sheets (NVLink).
 CHIPS = {
     'v4': Chip(30.75, 300e9, 'TPU v4', {'chip_config_name': 'megacore'}),
     'v5e': Chip(15.75, 200e9, 'TPU v5e'),
@@ -60,7 +65,9 @@ CHIPS = {
 
 
 class Forecast(NamedTuple):
-    """What one device needs for a step: bytes, FLOPs of all devices, collectives by kind; `refused` says why it does not fit."""
+    """What one device needs for a step: bytes, FLOPs of all devices, collectives by kind; `refused` says why
+    it does not fit.
+    """
 
     config: TrainConfig
     partitioner: Partitioner
@@ -84,10 +91,15 @@ class Forecast(NamedTuple):
 
 
 def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
-    """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU devices stand in)."""
+    """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU
+    devices stand in).
+    """
     match = re.fullmatch(r'(?:([1-9]\d*)\*)?([a-z]\w*):([1-9]\d*(?:x\d+)*)', topology)
     if not match or match[2] not in CHIPS:
-        raise ValueError(f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, of {", ".join(CHIPS)}')
+        raise ValueError(
+            f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, of '
+            f'{", ".join(CHIPS)}'
+        )
     slices, chip, size = int(match[1] or 1), CHIPS[match[2]], match[3]
     if not chip.peak.startswith('TPU'):
         if 'x' in size:
@@ -97,11 +109,18 @@ def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
     for name, value in COMPILER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if importlib.util.find_spec('libtpu') is None:
-        raise ValueError(f"topology {topology!r} needs the TPU compiler, libtpu; expected it from pip install 'flanlite[tpu]'")
+        raise ValueError(
+            f'topology {topology!r} needs the TPU compiler, libtpu; expected it from pip install '
+            "'flanlite[tpu]'"
+        )
     try:
-        described = topologies.get_topology_desc(platform='tpu', topology_name=f'{match[2]}:{size}', num_slices=slices, **chip.options)
+        described = topologies.get_topology_desc(
+            platform='tpu', topology_name=f'{match[2]}:{size}', num_slices=slices, **chip.options
+        )
     except (RuntimeError, ValueError) as error:  # JAX's errors are of both kinds
-        raise ValueError(f'topology {topology!r} is none that libtpu knows: {str(error).splitlines()[0]}') from error
+        raise ValueError(
+            f'topology {topology!r} is none that libtpu knows: {str(error).splitlines()[0]}'
+        ) from error
     return chip, described.devices
 
 
@@ -117,12 +136,18 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
     state = abstract_state(config.model, optimizer, partitioner)
 
     def rows(empty: np.ndarray) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((config.data.batch_size, empty.shape[1]), empty.dtype, sharding=partitioner.batch)
+        return jax.ShapeDtypeStruct(
+            (config.data.batch_size, empty.shape[1]), empty.dtype, sharding=partitioner.batch
+        )
 
-    empty = batches.CONVERTERS[config.model.converter].pack([[]], batches.check_lengths(config.data.feature_lengths))
+    empty = batches.CONVERTERS[config.model.converter].pack(
+        [[]], batches.check_lengths(config.data.feature_lengths)
+    )
     batch = {name: rows(array) for name, array in empty.items()}
     seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
-    held, kept, read = (sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch))
+    held, kept, read = (
+        sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch)
+    )
 
     began = time.perf_counter()
     traced = jit_train_step(config.model, optimizer, config.step, partitioner).trace(state, batch, seed)
@@ -134,7 +159,9 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
             raise
         peak, limit = (float(found[i]) * 2.0 ** {'K': 10, 'M': 20, 'G': 30}[found[i + 1]] for i in (1, 3))
         refused = f'needs {peak / GIB:.1f} of {limit / GIB:.2f} GiB'
-        return Forecast(config, partitioner, held, kept, read, peak, flops, {}, time.perf_counter() - began, refused)
+        return Forecast(
+            config, partitioner, held, kept, read, peak, flops, {}, time.perf_counter() - began, refused
+        )
     peak = peak_bytes(compiled.memory_analysis(), partitioner.platform)
     refused = f'needs {peak / GIB:.1f} of {chip.memory:.2f} GiB' if peak > chip.memory * GIB else ''
     moved, seconds = traffic(compiled.as_text()), time.perf_counter() - began
@@ -142,20 +169,31 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
 
 
 def peak_bytes(memory: Any, platform: str) -> int:
-    """Read the most memory that a program has in use at once; the CPU compiler tells only the sizes of all its parts."""
+    """Read the most memory that a program has in use at once; the CPU compiler tells only the sizes of all
+    its parts.
+    """
     if platform != 'cpu':
         return memory.peak_memory_in_bytes
-    return memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
 
 
 def count_flops(jaxpr: jax.extend.core.Jaxpr, times: float = 1.0) -> float:
-    """Count two operations for each multiply-add of a program's matrix products, loops as often as they run; on all devices together."""
+    """Count two operations for each multiply-add of a program's matrix products, loops as often as they run;
+    on all devices together.
+    """
     total = 0.0
     for equation in jaxpr.eqns:
         if equation.primitive.name == 'dot_general':
             (contracted, _), _ = equation.params['dimension_numbers']
             shape = equation.invars[0].aval.shape
-            total += 2.0 * times * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+            total += (
+                2.0 * times * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+            )
         repeats = {'scan': lambda params: params['length'], 'shard_map': lambda params: params['mesh'].size}
         inner = times * repeats.get(equation.primitive.name, lambda params: 1)(equation.params)
         if equation.primitive.name == 'pallas_call':
@@ -166,25 +204,38 @@ def count_flops(jaxpr: jax.extend.core.Jaxpr, times: float = 1.0) -> float:
 
 
 def _programs(params: Mapping[str, Any]) -> Iterator[jax.extend.core.Jaxpr]:
-    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr')):
+    for value in jax.tree.leaves(
+        list(params.values()), is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr')
+    ):
         jaxpr = getattr(value, 'jaxpr', value)
         if hasattr(jaxpr, 'eqns'):
             yield jaxpr
 
 
-def candidates(config: TrainConfig, devices: Sequence[jax.Device]) -> Iterator[tuple[TrainConfig, Partitioner]]:
-    """List meshes and remat policies worth a try: parameters split over `data` too, as they need the least memory so."""
+def candidates(
+    config: TrainConfig, devices: Sequence[jax.Device]
+) -> Iterator[tuple[TrainConfig, Partitioner]]:
+    """List meshes and remat policies worth a try: parameters split over `data` too, as they need the least
+    memory so.
+    """
     for remat in REMAT_POLICIES:
         for model in (2**i for i in range(len(devices).bit_length())):
             data, rest = divmod(len(devices), model)
             if rest or config.model.num_heads % model or config.data.batch_size % data:
                 continue
             mesh = MeshConfig(num_partitions=model, parameter_partitioning_dims=2)
-            yield config.replace(**{'model.remat_policy': remat, 'mesh': mesh}), make_partitioner(mesh, devices)
+            yield (
+                config.replace(**{'model.remat_policy': remat, 'mesh': mesh}),
+                make_partitioner(mesh, devices),
+            )
 
 
-def search(config: TrainConfig, devices: Sequence[jax.Device], chip: Chip, say: Callable[[str], None]) -> list[Forecast]:
-    """Compile all candidates, each with as few microbatches as fit; return those that fit, the quickest by `ideal_seconds` first."""
+def search(
+    config: TrainConfig, devices: Sequence[jax.Device], chip: Chip, say: Callable[[str], None]
+) -> list[Forecast]:
+    """Compile all candidates, each with as few microbatches as fit; return those that fit, the quickest by
+    `ideal_seconds` first.
+    """
     found = []
     for candidate, partitioner in candidates(config, devices):
         most = candidate.data.batch_size // partitioner.data_size
@@ -201,7 +252,8 @@ def named(result: Forecast) -> str:
     """Name what a candidate differs in."""
     mesh = f'{result.partitioner.data_size} x {result.partitioner.model_size}'
     step, policy = result.config.step, result.config.model.remat_policy
-    return f'mesh {mesh} (data x model), remat {policy}, {step.microbatches} microbatch{"es" * (step.microbatches > 1)}'
+    pieces = f'{step.microbatches} microbatch{"es" * (step.microbatches > 1)}'
+    return f'mesh {mesh} (data x model), remat {policy}, {pieces}'
 
 
 def written(size: float) -> str:
@@ -225,7 +277,9 @@ def details(result: Forecast, chip: Chip) -> Table:
     table.add_row('sent by each chip in a step', written(result.ring_bytes))
     table.add_section()
     data = result.config.data
-    model = train_step_flops(result.config.model, data.batch_size, *batches.check_lengths(data.feature_lengths))
+    model = train_step_flops(
+        result.config.model, data.batch_size, *batches.check_lengths(data.feature_lengths)
+    )
     table.add_row('FLOPs of the model, a step', f'{model:.3g}')
     table.add_row('FLOPs with what is computed again', f'{result.flops:.3g}')
     table.add_row('FLOPs a chip', f'{result.flops / result.partitioner.mesh.size:.3g}')
@@ -241,7 +295,11 @@ def ranking(results: Sequence[Forecast], chip: Chip) -> Table:
         table.add_column(heading, justify='left' if heading == 'remat' else 'right')
     for result in results:
         placed, config = result.partitioner, result.config
-        settings = (f'{placed.data_size} x {placed.model_size}', config.model.remat_policy, f'{config.step.microbatches}')
+        settings = (
+            f'{placed.data_size} x {placed.model_size}',
+            config.model.remat_policy,
+            f'{config.step.microbatches}',
+        )
         needs = (written(result.peak), written(result.ring_bytes), f'{result.flops / placed.mesh.size:.3g}')
         table.add_row(*settings, *needs, f'{1e3 * result.ideal_seconds(chip):.3g} ms')
     return table
@@ -258,21 +316,39 @@ def compile_ahead(config: TrainConfig, topology: str, try_all: bool = False) -> 
     Raises:
         ValueError: the step does not fit; says by how much, and what may help.
     """
-    jax.config.update('jax_platforms', 'cpu')  # whatever accelerator is here is not what the step is compiled for
+    # Whatever accelerator is here is not what the step is compiled for.
+    jax.config.update('jax_platforms', 'cpu')
     chip, devices = topology_devices(topology)
     console = Console()
     if devices[0].platform == 'cpu':
-        console.print('GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so the peak is too high')
-    with Progress(SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn(), console=console, transient=True) as progress:
+        console.print(
+            'GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so '
+            'the peak is too high'
+        )
+    with Progress(
+        SpinnerColumn(),
+        TextColumn('{task.description}'),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
         progress.add_task(f'compiling for {topology}')
-        found = search(config, devices, chip, console.print) if try_all else [forecast(config, make_partitioner(config.mesh, devices), chip)]
+        found = (
+            search(config, devices, chip, console.print)
+            if try_all
+            else [forecast(config, make_partitioner(config.mesh, devices), chip)]
+        )
     if try_all:
         if not found:
-            raise ValueError(f'nothing fits {topology}: take more chips, a smaller BATCH_SIZE, or shorter TASK_FEATURE_LENGTHS')
+            raise ValueError(
+                f'nothing fits {topology}: take more chips, a smaller BATCH_SIZE, or shorter '
+                'TASK_FEATURE_LENGTHS'
+            )
         console.print(ranking(found, chip))
     elif found[0].refused:
         raise ValueError(
-            f'{topology}: the step {found[0].refused} a chip; --search tries more num_partitions, parameter_partitioning_dims=2, '
+            f'{topology}: the step {found[0].refused} a chip; --search tries more num_partitions, '
+            'parameter_partitioning_dims=2, '
             "remat_policy='full' and MICROBATCHES"
         )
     else:

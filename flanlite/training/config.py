@@ -22,7 +22,8 @@ class RecordsConfig:
         log_every_steps: steps that a record in metrics.jsonl is of.
         eval_every_steps: how often the loss on the validation split is computed; never by default.
         eval_batches: how many batches of it.
-        profile_steps: 'A-B' traces the steps from A to B, 'N' traces N steps as soon as the run is warm; None traces none.
+        profile_steps: 'A-B' traces the steps from A to B, 'N' traces N steps as soon as the run is warm; None
+            traces none.
         wandb: where on Weights & Biases the records go, too.
     """
 
@@ -48,9 +49,12 @@ class TrainConfig:
         optimizer: `Adafactor`, `AdamW`, or another value with a method `build`.
         train_steps: the last step.
         model: the model's config.
-        initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are drawn.
-        restore_optimizer: take that checkpoint's optimizer state and step, too, and go on to `train_steps` from there, as T5X does.
-        frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as 'encoder/.*'.
+        initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are
+            drawn.
+        restore_optimizer: take that checkpoint's optimizer state and step, too, and go on to `train_steps`
+            from there, as T5X does.
+        frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as
+            'encoder/.*'.
         ema_decay: of a moving average of the parameters, kept and evaluated beside them; for example 0.999.
         seed: of parameters, dropout and the order of the data.
         step: how a batch becomes a gradient.
@@ -80,16 +84,25 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer) and not callable(getattr(self.optimizer, 'build', None)):
             known = ', '.join(kind.__name__ for kind in (Adafactor, AdamW))
-            raise ValueError(f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method build()')
+            raise ValueError(
+                f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method '
+                'build()'
+            )
         if self.train_steps < 1:
             raise ValueError(f'TRAIN_STEPS is {self.train_steps}, expected at least 1')
         if self.restore_optimizer and not self.initial_checkpoint_path:
-            raise ValueError('TrainConfig.restore_optimizer needs a checkpoint to take it from: set INITIAL_CHECKPOINT_PATH')
+            raise ValueError(
+                'TrainConfig.restore_optimizer needs a checkpoint to take it from: set '
+                'INITIAL_CHECKPOINT_PATH'
+            )
         if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
-            raise ValueError(f'TrainConfig.ema_decay is {self.ema_decay}, expected a number between 0 and 1, such as 0.999')
+            raise ValueError(
+                f'TrainConfig.ema_decay is {self.ema_decay}, expected a number between 0 and 1, such as 0.999'
+            )
         if self.data.batch_size % self.step.microbatches:
             raise ValueError(
-                f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is {self.step.microbatches}'
+                f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is '
+                f'{self.step.microbatches}'
             )
         self.checkpoints.check_metric(evaluates=self.records.eval_every_steps is not None)
         if self.records.profile_steps is not None:

@@ -23,8 +23,8 @@ WIDE = 200  # columns, if the output is not a terminal
 def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Table:
     """Make the table.
 
-    It has a row for each parameter with shape, dtype, logical axes, storage sharding and bytes a device, and sums for parameters, optimizer
-    state and moving average.
+    It has a row for each parameter with shape, dtype, logical axes, storage sharding and bytes a device, and
+    sums for parameters, optimizer state and moving average.
 
     Args:
         config: the model's.
@@ -35,21 +35,28 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
     axes = jax.tree.leaves(models.logical_axes(config), is_leaf=is_axes)
     frozen = jax.tree.leaves(patterns.matching(state.params, optimizer.frozen))
     devices = partitioner.mesh.size
-    table = Table(title=f'{devices} device{"s" * (devices > 1)}, mesh data {partitioner.data_size} x model {partitioner.model_size}')
+    table = Table(
+        title=f'{devices} device{"s" * (devices > 1)}, mesh data {partitioner.data_size} x model '
+        f'{partitioner.model_size}'
+    )
     for heading in ('parameter', 'shape', 'dtype', 'logical axes', 'PartitionSpec'):
         table.add_column(heading)
     table.add_column('bytes a device', justify='right')
     for (path, leaf), names, stays in zip(jax.tree.leaves_with_path(state.params), axes, frozen, strict=True):
         name = parameter_name(path) + ' (frozen)' * stays
         spec = format_spec(leaf.sharding.spec)
-        table.add_row(name, format_tuple(leaf.shape), leaf.dtype.name, format_tuple(names), spec, f'{bytes_of(leaf):,}')
+        table.add_row(
+            name, format_tuple(leaf.shape), leaf.dtype.name, format_tuple(names), spec, f'{bytes_of(leaf):,}'
+        )
     table.add_section()
     sums = {'parameters': state.params, 'optimizer state': state.opt_state, 'moving average': state.ema}
     for name, tree in sums.items():
         leaves = jax.tree.leaves(tree)
         if leaves:
             count = sum(math.prod(leaf.shape) for leaf in leaves)
-            table.add_row(f'{name}, {len(leaves)} arrays', f'{count:,}', '', '', '', f'{sum(map(bytes_of, leaves)):,}')
+            table.add_row(
+                f'{name}, {len(leaves)} arrays', f'{count:,}', '', '', '', f'{sum(map(bytes_of, leaves)):,}'
+            )
     table.add_row('in all', '', '', '', '', f'{sum(map(bytes_of, jax.tree.leaves(state))):,}')
     return table
 
@@ -62,7 +69,9 @@ def show(config: TrainConfig) -> None:
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     if jax.process_index() == 0:
         console = Console(file=sys.stdout)
-        (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(explain(config.model, optimizer, partitioner))
+        (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(
+            explain(config.model, optimizer, partitioner)
+        )
 
 
 def bytes_of(leaf: jax.ShapeDtypeStruct) -> int:

@@ -1,7 +1,8 @@
 """Convert names and layouts of parameters between T5X, Hugging Face and flanlite.
 
-Our parameters have the names of T5X's `t5` network, but the layers of a stack are stacked on axis 0: `encoder/layers/mlp/wo/kernel` in
-place of `encoder/layers_0/mlp/wo/kernel`, ... Everything works on lazy arrays, so a conversion reads nothing (see `lazy`).
+Our parameters have the names of T5X's `t5` network, but the layers of a stack are stacked on axis 0:
+`encoder/layers/mlp/wo/kernel` in place of `encoder/layers_0/mlp/wo/kernel`, ... Everything works on lazy
+arrays, so a conversion reads nothing (see `lazy`).
 """
 
 import re
@@ -19,11 +20,17 @@ from flanlite.training.lazy import LazyArray
 
 LazyArrays = dict[str, LazyArray]
 
-# T5X's networks name their layers `encoder/layers_3/...` (t5), or `encoder/encoder/...` with layers stacked on axis 1 (scalable_t5).
+# T5X's networks name their layers `encoder/layers_3/...` (t5), or `encoder/encoder/...` with layers stacked
+# on axis 1 (scalable_t5).
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
 SCANNED_LAYER = re.compile(r'^(encoder|decoder)/\1/(.*)$')
 SCAN_AXIS = 1
-T5X_SLOTS = {'v_row': 'v_row', 'v_col': 'v_col', 'v': 'v', 'ema': 'm'}  # names in Adafactor's state: optax's -> T5X's
+T5X_SLOTS = {
+    'v_row': 'v_row',
+    'v_col': 'v_col',
+    'v': 'v',
+    'ema': 'm',
+}  # names in Adafactor's state: optax's -> T5X's
 
 HF_BLOCK = re.compile(r'^(encoder|decoder)\.block\.(\d+)\.layer\.(.*)\.weight$')
 HF_BIAS = '0.SelfAttention.relative_attention_bias'
@@ -46,19 +53,38 @@ HF_LAYER = {
         HF_BIAS: 'relpos_bias/rel_embedding',
     },
 }
-HF_KERNELS = {'q': 'query', 'k': 'key', 'v': 'value', 'o': 'out', 'wi': 'wi', 'wi_0': 'wi_0', 'wi_1': 'wi_1', 'wo': 'wo'}
+HF_KERNELS = {
+    'q': 'query',
+    'k': 'key',
+    'v': 'value',
+    'o': 'out',
+    'wi': 'wi',
+    'wi_0': 'wi_0',
+    'wi_1': 'wi_1',
+    'wo': 'wo',
+}
 HF_TOP = {
     'shared.weight': 'token_embedder/embedding',
     'encoder.final_layer_norm.weight': 'encoder/encoder_norm/scale',
     'decoder.final_layer_norm.weight': 'decoder/decoder_norm/scale',
     'lm_head.weight': 'decoder/logits_dense/kernel',
 }
-HF_EMBEDDINGS = ('shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight')  # names of one and the same array
-HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')  # early checkpoints hold a bias that no network uses
+# Names of one and the same array.
+HF_EMBEDDINGS = (
+    'shared.weight',
+    'encoder.embed_tokens.weight',
+    'decoder.embed_tokens.weight',
+)
+# Early checkpoints hold a bias that no network uses.
+HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')
 HF_SIZES = ('vocab_size', 'd_model', 'num_heads', 'num_layers', 'd_kv', 'd_ff')
-HF_FIXED = {'relative_attention_num_buckets': 32, 'relative_attention_max_distance': 128, 'layer_norm_epsilon': 1e-6}
-# `feed_forward_proj` in Hugging Face's config.json -> T5X's activations. 'gelu' alone is missing: there it is the exact function, not the
-# approximation that T5 uses.
+HF_FIXED = {
+    'relative_attention_num_buckets': 32,
+    'relative_attention_max_distance': 128,
+    'layer_norm_epsilon': 1e-6,
+}
+# `feed_forward_proj` in Hugging Face's config.json -> T5X's activations. 'gelu' alone is missing: there it is
+# the exact function, not the approximation that T5 uses.
 HF_MLPS = {
     'relu': ('relu',),
     'silu': ('silu',),
@@ -74,7 +100,8 @@ HF_MLPS = {
 def stack_layers(flat: Mapping[str, LazyArray]) -> LazyArrays:
     """Convert the parameters of T5X's `t5`, `scalable_t5` or `decoder_only` network to our layout.
 
-    scalable_t5 has a relative position bias in each layer, so its parameters fit a config with `relpos_bias_per_layer`.
+    scalable_t5 has a relative position bias in each layer, so its parameters fit a config with
+    `relpos_bias_per_layer`.
 
     Args:
         flat: arrays by T5X's names, such as `decoder/layers_0/mlp/wo/kernel`.
@@ -100,7 +127,10 @@ def stack_layers(flat: Mapping[str, LazyArray]) -> LazyArrays:
         if sorted(layers) != list(range(len(layers))):
             raise ValueError(f'{path} has layers {sorted(layers)}; expected each of 0 to {max(layers)}')
         if odd := [number for number in sorted(layers) if layers[number].shape != layers[0].shape]:
-            raise ValueError(f'{path} is {layers[odd[0]].shape} in layer {odd[0]}, and {layers[0].shape} in layer 0; expected one shape')
+            raise ValueError(
+                f'{path} is {layers[odd[0]].shape} in layer {odd[0]}, and {layers[0].shape} in layer 0; '
+                'expected one shape'
+            )
         params[path] = _join_heads(path, lazy.stack([layers[number] for number in range(len(layers))]))
     return params
 
@@ -137,7 +167,9 @@ def from_huggingface(tensors: Mapping[str, LazyArray]) -> LazyArrays:
         elif match := HF_BLOCK.match(name):
             stack, number, rest = match.groups()
             path = _t5x_name(stack, rest, name)
-            path = f'{stack}/{path}' if rest == HF_BIAS and not per_layer else f'{stack}/layers_{number}/{path}'
+            path = (
+                f'{stack}/{path}' if rest == HF_BIAS and not per_layer else f'{stack}/layers_{number}/{path}'
+            )
             flat[path] = value if path.endswith('scale') else lazy.transpose(value)
         else:
             raise ValueError(f'{name} is no parameter of a T5; expected a T5, Flan-T5, mT5, ByT5 or UMT5')
@@ -175,18 +207,22 @@ def to_huggingface(params: Mapping[str, LazyArray]) -> LazyArrays:
         else:
             module, _, last = rest.removeprefix('layers/').partition('/')
             names = {ours: theirs for theirs, ours in HF_LAYER[stack].items()}
-            inner = names.get(f'{module}/{last}') or f'{names[module]}.{kernels[last.removesuffix("/kernel")]}'
+            inner = (
+                names.get(f'{module}/{last}') or f'{names[module]}.{kernels[last.removesuffix("/kernel")]}'
+            )
             for number in range(value.shape[0]):
                 one = lazy.take_layer(value, number)
-                tensors[f'{stack}.block.{number}.layer.{inner}.weight'] = one if last == 'scale' else lazy.transpose(one)
+                tensors[f'{stack}.block.{number}.layer.{inner}.weight'] = (
+                    one if last == 'scale' else lazy.transpose(one)
+                )
     return tensors
 
 
 def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
     """Infer a model's config from the shapes of its parameters, by our names.
 
-    Shapes tell all sizes, but not everything else: a gated MLP is taken for T5 1.1's ('gelu', 'linear'), and a decoder-only model for a
-    prefix LM, whose parameters are the same as a causal LM's.
+    Shapes tell all sizes, but not everything else: a gated MLP is taken for T5 1.1's ('gelu', 'linear'), and
+    a decoder-only model for a prefix LM, whose parameters are the same as a causal LM's.
 
     Raises:
         ValueError: the parameters are not those of a T5.
@@ -196,9 +232,14 @@ def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
     decoder = 'decoder/layers/self_attention/query/kernel'
     query = decoder if decoder_only else 'encoder/layers/attention/query/kernel'
     if missing := [name for name in (embedding, query, decoder) if name not in params]:
-        raise ValueError(f'there is no {missing[0]} among the parameters, {", ".join(sorted(params)[:3])} ...; expected those of a T5')
+        raise ValueError(
+            f'there is no {missing[0]} among the parameters, {", ".join(sorted(params)[:3])} ...; expected '
+            'those of a T5'
+        )
     per_layer = 'decoder/layers/relpos_bias/rel_embedding' in params
-    heads = params['decoder/layers/relpos_bias/rel_embedding' if per_layer else 'decoder/relpos_bias/rel_embedding'].shape[-2]
+    heads = params[
+        'decoder/layers/relpos_bias/rel_embedding' if per_layer else 'decoder/relpos_bias/rel_embedding'
+    ].shape[-2]
     layers, emb_dim, joined = params[query].shape
     sizes = {
         'vocab_size': params[embedding].shape[0],
@@ -217,17 +258,25 @@ def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
 
 
 def check_huggingface(described: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a config.json is not a T5's, lacks sizes, or has settings that no released T5 has."""
+    """Raise a `ValueError` if a config.json is not a T5's, lacks sizes, or has settings that no released T5
+    has.
+    """
     kind = described.get('model_type')
     if kind not in ('t5', 'mt5', 'umt5'):
         raise ValueError(f'config.json says model_type {kind!r}; expected t5, mt5 or umt5')
     if missing := [name for name in HF_SIZES if not isinstance(described.get(name), int)]:
-        raise ValueError(f'config.json says nothing of {", ".join(missing)}; expected numbers for {", ".join(HF_SIZES)}')
+        raise ValueError(
+            f'config.json says nothing of {", ".join(missing)}; expected numbers for {", ".join(HF_SIZES)}'
+        )
     for name, usual in HF_FIXED.items():
         if described.get(name, usual) != usual:
-            raise ValueError(f'config.json says {name} {described[name]}; expected {usual}, as in every released T5')
+            raise ValueError(
+                f'config.json says {name} {described[name]}; expected {usual}, as in every released T5'
+            )
     if (projection := _projection(described)) not in HF_MLPS:
-        raise ValueError(f'config.json says feed_forward_proj {projection!r}; expected one of {", ".join(HF_MLPS)}')
+        raise ValueError(
+            f'config.json says feed_forward_proj {projection!r}; expected one of {", ".join(HF_MLPS)}'
+        )
 
 
 def _projection(described: Mapping[str, Any]) -> str:
@@ -237,9 +286,10 @@ def _projection(described: Mapping[str, Any]) -> str:
 def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5Config:
     """Convert the content of Hugging Face's config.json to a config.
 
-    `logits_via_embedding` stands for the scale 1/sqrt(D) of the logits' input, as transformers applies it. For T5 its config tells:
-    `scale_decoder_outputs` from version 5 on, `tie_word_embeddings` before. mT5 never has the scale. From version 5 on every model is saved
-    with `tie_word_embeddings: true`, so that field alone tells nothing.
+    `logits_via_embedding` stands for the scale 1/sqrt(D) of the logits' input, as transformers applies it.
+    For T5 its config tells: `scale_decoder_outputs` from version 5 on, `tie_word_embeddings` before. mT5
+    never has the scale. From version 5 on every model is saved with `tie_word_embeddings: true`, so that
+    field alone tells nothing.
 
     Args:
         described: the content, checked by `check_huggingface`.
@@ -267,16 +317,26 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
     """Convert a config to the content of a config.json for `transformers.T5ForConditionalGeneration`.
 
     Raises:
-        ValueError: transformers has no such model: it is decoder-only, has a position bias in each layer, or other activations.
+        ValueError: transformers has no such model: it is decoder-only, has a position bias in each layer, or
+            other activations.
     """
     if not isinstance(config, T5Config):
-        raise ValueError("transformers has no decoder alone with T5's layers, so none is written; --form=safetensors writes a file of ours")
+        raise ValueError(
+            "transformers has no decoder alone with T5's layers, so none is written; --form=safetensors "
+            'writes a file of ours'
+        )
     if config.relpos_bias_per_layer:
-        raise ValueError('a position bias in each layer is UMT5, whose logits transformers scales whatever its config says; not written')
+        raise ValueError(
+            'a position bias in each layer is UMT5, whose logits transformers scales whatever its config '
+            'says; not written'
+        )
     activations = tuple('silu' if name == 'swish' else name for name in config.mlp_activations)
     projection = next((name for name, each in HF_MLPS.items() if each == activations), None)
     if projection is None:
-        raise ValueError(f'transformers has no T5 with mlp_activations {config.mlp_activations}; expected one of {[*HF_MLPS.values()]}')
+        raise ValueError(
+            f'transformers has no T5 with mlp_activations {config.mlp_activations}; expected one of '
+            f'{[*HF_MLPS.values()]}'
+        )
     return {
         'architectures': ['T5ForConditionalGeneration'],
         'model_type': 't5',
@@ -306,7 +366,8 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
     """Convert the state of T5X's Adafactor to the state of ours.
 
     Args:
-        flat: T5X's `param_states` of its `t5` or `scalable_t5` network, {'encoder/layers_0/mlp/wo/kernel/v_row': array}.
+        flat: T5X's `param_states` of its `t5` or `scalable_t5` network,
+            {'encoder/layers_0/mlp/wo/kernel/v_row': array}.
         step: T5X's step, which the decay of the second moments depends on.
         template: the state of our `adafactor` with the same settings, or its shapes.
 
@@ -324,16 +385,21 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
             return lazy.from_numpy(np.full(leaf.shape, step, leaf.dtype))
         start = next((i for i, name in enumerate(names) if name in T5X_SLOTS), None)
         if start is None:
-            raise ValueError("T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or restore_optimizer=False")
+            raise ValueError(
+                "T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or "
+                'restore_optimizer=False'
+            )
         slot, name = T5X_SLOTS[names[start]], '/'.join(names[start + 1 :])
         value = moments.get(f'{slot}/{name}')
-        # optax keeps an array of size 1 for moments that a parameter does not have: v if it is factored, v_row and v_col if not.
+        # optax keeps an array of size 1 for moments that a parameter does not have: v if it is factored,
+        # v_row and v_col if not.
         if value is None and leaf.shape[-1] == 1 and slot != 'm':
             return lazy.from_numpy(np.zeros(leaf.shape, leaf.dtype))
         if value is None or value.shape != leaf.shape:
             found = 'is missing' if value is None else f'has the shape {value.shape}'
             raise ValueError(
-                f'{slot} of {name} {found} in the checkpoint, and {leaf.shape} here; set min_dim_size_to_factor and beta1 of adafactor '
+                f'{slot} of {name} {found} in the checkpoint, and {leaf.shape} here; set '
+                'min_dim_size_to_factor and beta1 of adafactor '
                 'as they were, and factor_small_layers=True for a scanned network'
             )
         return value
@@ -342,7 +408,9 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
 
 
 def _moments(flat: Mapping[str, LazyArray]) -> LazyArrays:
-    """Convert T5X's moments to our layout, {'v_row/encoder/layers/mlp/wo/kernel': array}, without T5X's placeholders of shape (1,)."""
+    """Convert T5X's moments to our layout, {'v_row/encoder/layers/mlp/wo/kernel': array}, without T5X's
+    placeholders of shape (1,).
+    """
     slots: dict[str, LazyArrays] = {slot: {} for slot in T5X_SLOTS.values()}
     moments: LazyArrays = {}
     for path, value in flat.items():
@@ -360,11 +428,15 @@ def _moments(flat: Mapping[str, LazyArray]) -> LazyArrays:
     return moments
 
 
-def _scanned_factor(name: str, slot: str, value: LazyArray, flat: Mapping[str, LazyArray]) -> tuple[str, LazyArray]:
-    """Convert a row or column of moments of scalable_t5's kernel to [layers, size], and return its name in our state beside it.
+def _scanned_factor(
+    name: str, slot: str, value: LazyArray, flat: Mapping[str, LazyArray]
+) -> tuple[str, LazyArray]:
+    """Convert a row or column of moments of scalable_t5's kernel to [layers, size], and return its name in
+    our state beside it.
 
-    In scalable_t5 `v_row` belongs to embed and `v_col` to the other axes, in any order with `layers` ([embed, layers], [layers, heads,
-    kv]). In ours, as in optax's, `v_row` belongs to the smaller axis, so the two names may have to be exchanged.
+    In scalable_t5 `v_row` belongs to embed and `v_col` to the other axes, in any order with `layers` ([embed,
+    layers], [layers, heads, kv]). In ours, as in optax's, `v_row` belongs to the smaller axis, so the two
+    names may have to be exchanged.
 
     Args:
         name: of the parameter, in T5X.

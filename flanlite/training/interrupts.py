@@ -1,4 +1,6 @@
-"""SIGTERM and Ctrl-C: a run finishes its step, saves a checkpoint and ends. The same command continues from there."""
+"""SIGTERM and Ctrl-C: a run finishes its step, saves a checkpoint and ends. The same command continues from
+there.
+"""
 
 import os
 import signal
@@ -14,8 +16,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Interrupts:
     """A context in which the first signal is only recorded, and the second ends the process at once.
 
-    With several processes, JAX handles SIGTERM: it makes all processes agree on a step after which they stop, since a checkpoint needs
-    all of them at the same step. SIGINT is sent on as SIGTERM. Outside the main thread signal handlers stay unchanged, as Python requires.
+    With several processes, JAX handles SIGTERM: it makes all processes agree on a step after which they stop,
+    since a checkpoint needs all of them at the same step. SIGINT is sent on as SIGTERM. Outside the main
+    thread signal handlers stay unchanged, as Python requires.
     """
 
     def __init__(self) -> None:
@@ -29,17 +32,23 @@ class Interrupts:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._restore()
 
     def requested(self, step: int) -> bool:
-        """Tell whether to stop after this step. All processes must ask at every step; all get the same answer."""
+        """Tell whether to stop after this step. All processes must ask at every step; all get the same
+        answer.
+        """
         if self._several and self.received is None and multihost_utils.reached_preemption_sync_point(step):
             self.received = signal.SIGTERM
         return self.received is not None
 
     def leave(self) -> None:
-        """End the process as the signal would have: `KeyboardInterrupt` for SIGINT, exit status 143 (128 + 15) for SIGTERM."""
+        """End the process as the signal would have: `KeyboardInterrupt` for SIGINT, exit status 143 (128 +
+        15) for SIGTERM.
+        """
         if self.received is signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)

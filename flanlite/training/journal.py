@@ -1,4 +1,6 @@
-"""A run's records: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line on the terminal."""
+"""A run's records: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line on the
+terminal.
+"""
 
 import json
 import math
@@ -21,7 +23,9 @@ SECONDS_BETWEEN_LINES = 10.0  # where the output is not a terminal
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file atomically: a reader sees the old or the new content, even if the process is killed."""
+    """Write a text file atomically: a reader sees the old or the new content, even if the process is
+    killed.
+    """
     path = pathlib.Path(path)
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     partial.write_text(text, encoding='utf-8')
@@ -29,7 +33,9 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
 
 
 def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl, without a line that was cut off while it was written; no file gives no records."""
+    """Read a run's metrics.jsonl, without a line that was cut off while it was written; no file gives no
+    records.
+    """
     path = pathlib.Path(model_dir) / METRICS
     records = []
     for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
@@ -48,7 +54,8 @@ class Journal:
     Args:
         model_dir: the run's folder, which exists.
         title: text at the beginning of the live line.
-        start_step: the step that the run continues from. Records of later steps are removed: they will be written again.
+        start_step: the step that the run continues from. Records of later steps are removed: they will be
+            written again.
         train_steps: the run's last step.
         active: False in processes other than the first.
         wandb: the run on Weights & Biases, or None.
@@ -133,16 +140,26 @@ class Journal:
 
 def record_line(record: Mapping[str, Any], train_steps: int) -> str:
     """Format a training record as one line for the terminal."""
-    fills = [f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record]
+    fills = [
+        f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record
+    ]
     parts = [
-        f'step {record["step"]}/{train_steps}', f'loss {record["loss"]:.4f}', f'accuracy {record["accuracy"]:.3f}',
-        f'lr {record["learning_rate"]:.2e}', f'gradient {record["gradient_norm"]:.3g}',
+        f'step {record["step"]}/{train_steps}',
+        f'loss {record["loss"]:.4f}',
+        f'accuracy {record["accuracy"]:.3f}',
+        f'lr {record["learning_rate"]:.2e}',
+        f'gradient {record["gradient_norm"]:.3g}',
         f'fill {", ".join(fills)}',
-    ]  # fmt: skip
+    ]
     if 'tokens_per_second' in record:
-        seconds, data, compute = (record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds'))
+        seconds, data, compute = (
+            record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds')
+        )
         left = (train_steps - record['step']) * seconds
-        parts.append(f'{record["tokens_per_second"]:,.0f} tokens/s' + (f', MFU {record["mfu"]:.1%}' if 'mfu' in record else ''))
+        parts.append(
+            f'{record["tokens_per_second"]:,.0f} tokens/s'
+            + (f', MFU {record["mfu"]:.1%}' if 'mfu' in record else '')
+        )
         parts.append(f'{seconds:.3f} s/step ({data:.3f} data, {compute:.3f} compute)')
         parts.append(f'{int(left) // 60}:{int(left) % 60:02d} left')
     return '  '.join(parts)

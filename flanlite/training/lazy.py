@@ -1,8 +1,9 @@
 """Arrays on disk that are read in parts, so that a process loads only what its devices hold of a checkpoint.
 
-A `LazyArray` is a shape and a function that reads a slice. The functions below change the layout (transpose, stack, merge axes) without
-reading: each returns a new `LazyArray` whose `read` maps the slice asked for back to slices of its source. To add one, make the new shape,
-and map the index; `read` must return exactly the part that numpy would give for that index on the changed array.
+A `LazyArray` is a shape and a function that reads a slice. The functions below change the layout (transpose,
+stack, merge axes) without reading: each returns a new `LazyArray` whose `read` maps the slice asked for back
+to slices of its source. To add one, make the new shape, and map the index; `read` must return exactly the
+part that numpy would give for that index on the changed array.
 """
 
 import dataclasses

@@ -1,4 +1,6 @@
-"""Cross entropy with z-loss, as sums and counts: these are added up over microbatches and devices, and divided once."""
+"""Cross entropy with z-loss, as sums and counts: these are added up over microbatches and devices, and
+divided once.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -6,7 +8,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-# Divisors of a batch's loss that depend on the batch (t5x.losses.SpecialLossNormalizingFactor); a number is allowed, too.
+# Divisors of a batch's loss that depend on the batch (t5x.losses.SpecialLossNormalizingFactor); a number is
+# allowed, too.
 NORMALIZING_FACTORS = ('NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVERAGE_PER_SEQUENCE')
 
 
@@ -16,14 +19,15 @@ def cross_entropy_with_logits(
 ) -> tuple[jax.Array, jax.Array]:
     """Compute the loss of every token as t5x.losses.cross_entropy_with_logits does.
 
-    The backward pass keeps the logits and log_z_BT only, not one-hot targets or probabilities, which are as large as the logits.
+    The backward pass keeps the logits and log_z_BT only, not one-hot targets or probabilities, which are as
+    large as the logits.
 
     Args:
         logits_BTV: float32.
         targets_BT: token ids.
         z_loss: weight of log(Z)^2, which keeps the normaliser Z near 1.
-        label_smoothing: share of the target's probability that is spread over the other tokens. The entropy of that distribution is
-            subtracted from the loss, so that the least loss is 0.
+        label_smoothing: share of the target's probability that is spread over the other tokens. The entropy
+            of that distribution is subtracted from the loss, so that the least loss is 0.
 
     Returns:
         loss_BT, z-loss included, and z_loss_BT, which is for logging: it has no gradient.
@@ -51,7 +55,9 @@ def _forward(logits_BTV: jax.Array, targets_BT: jax.Array, z_loss: float, label_
     return (log_z_BT - target_logit_BT + z_loss_BT, z_loss_BT), (logits_BTV, targets_BT, log_z_BT)
 
 
-def _backward(z_loss: float, label_smoothing: float, saved: tuple, cotangents: tuple) -> tuple[jax.Array, None]:
+def _backward(
+    z_loss: float, label_smoothing: float, saved: tuple, cotangents: tuple
+) -> tuple[jax.Array, None]:
     logits_BTV, targets_BT, log_z_BT = saved
     on, off = _smoothed(label_smoothing, logits_BTV.shape[-1])
     probs_BTV = jnp.exp(logits_BTV - log_z_BT[..., None])
@@ -64,12 +70,14 @@ cross_entropy_with_logits.defvjp(_forward, _backward)
 
 
 def normalization(factor: float | str, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Compute the weights of tokens in the loss and the divisor, as t5x.losses.get_loss_normalizing_factor_and_weights does.
+    """Compute the weights of tokens in the loss and the divisor, as
+    t5x.losses.get_loss_normalizing_factor_and_weights does.
 
     Args:
-        factor: a number, or one of `NORMALIZING_FACTORS`. NUM_REAL_TARGET_TOKENS divides by the sum of weights, NUM_TOTAL_TARGET_TOKENS by
-            the number of target positions, padding included. AVERAGE_PER_SEQUENCE gives every sequence the same weight, however long its
-            targets are, and divides by the number of sequences.
+        factor: a number, or one of `NORMALIZING_FACTORS`. NUM_REAL_TARGET_TOKENS divides by the sum of
+            weights, NUM_TOTAL_TARGET_TOKENS by the number of target positions, padding included.
+            AVERAGE_PER_SEQUENCE gives every sequence the same weight, however long its targets are, and
+            divides by the number of sequences.
         batch: arrays under SeqIO's keys; a packed batch has `decoder_segment_ids`.
 
     Returns:
@@ -110,7 +118,8 @@ def loss_sums(
         objective_weights_BT: weights of the loss to differentiate; by default `weights_BT`.
 
     Returns:
-        `objective`, the sum to differentiate; `loss`, `z_loss` and `accuracy`, which divided by `weight_sum` are means; `weight_sum`.
+        `objective`, the sum to differentiate; `loss`, `z_loss` and `accuracy`, which divided by `weight_sum`
+        are means; `weight_sum`.
     """
     weights_BT = weights_BT.astype(jnp.float32)
     objective_weights_BT = weights_BT if objective_weights_BT is None else objective_weights_BT

@@ -1,8 +1,9 @@
 """From each step's sums to the record of an interval: means, rates, fill of the rows, MFU.
 
-JAX dispatches steps without waiting for their results. Reading a step's loss at once would wait for the step, and the devices would idle
-while the host prepares the next batch. So `Meter.add` starts to copy the sums to the host and reads them `IN_FLIGHT` steps later, when they
-have arrived. Reading also paces the host: the time between two reads is the time of a step.
+JAX dispatches steps without waiting for their results. Reading a step's loss at once would wait for the step,
+and the devices would idle while the host prepares the next batch. So `Meter.add` starts to copy the sums to
+the host and reads them `IN_FLIGHT` steps later, when they have arrived. Reading also paces the host: the time
+between two reads is the time of a step.
 """
 
 import math
@@ -13,7 +14,8 @@ from typing import Any
 
 import jax
 
-IN_FLIGHT = 2  # steps that are dispatched but not read: enough to keep the devices busy, few enough to find a bad loss soon
+# Steps that are dispatched but not read: enough to keep the devices busy, few enough to find a bad loss soon.
+IN_FLIGHT = 2
 
 
 class NonFiniteLoss(RuntimeError):
@@ -24,11 +26,14 @@ class Meter:
     """Adds up the sums of steps and returns a record for every interval.
 
     Args:
-        capacity: number of tokens that a step's batch has room for, by side: encoder (if there is one) and decoder.
+        capacity: number of tokens that a step's batch has room for, by side: encoder (if there is one) and
+            decoder.
         every_steps: a record is due at each multiple of this.
-        last_step: a record is due here, too. It does not reset the sums: if the run is continued, its next record is as if never stopped.
+        last_step: a record is due here, too. It does not reset the sums: if the run is continued, its next
+            record is as if never stopped.
         unlogged: what `get_unlogged` returned at the step that this run continues from.
-        ideal_seconds: time of a step at the devices' peak; divided by the measured time it is the MFU. None if the peak is not known.
+        ideal_seconds: time of a step at the devices' peak; divided by the measured time it is the MFU. None
+            if the peak is not known.
     """
 
     def __init__(
@@ -81,8 +86,10 @@ class Meter:
             values = {name: float(value) for name, value in jax.device_get(sums).items()}
             if not (math.isfinite(values['loss']) and math.isfinite(values['gradient_norm'])):
                 raise NonFiniteLoss(
-                    f'the loss at step {step} is {values["loss"] / values["weight_sum"]:g}, its gradient norm {values["gradient_norm"]:g} '
-                    f'(learning rate {values["learning_rate"]:g}); lower the learning rate, or warm up longer, and start again: '
+                    f'the loss at step {step} is {values["loss"] / values["weight_sum"]:g}, its gradient '
+                    f'norm {values["gradient_norm"]:g} '
+                    f'(learning rate {values["learning_rate"]:g}); lower the learning rate, or warm up '
+                    'longer, and start again: '
                     'the run goes on from its last checkpoint'
                 )
             self._count(values, data_seconds)
@@ -106,7 +113,11 @@ class Meter:
         steps, weights = totals['steps'], totals['weight_sum'] or 1.0
         record = {'step': step, **{name: totals[name] / weights for name in ('loss', 'z_loss', 'accuracy')}}
         record |= {'learning_rate': values['learning_rate'], 'gradient_norm': totals['gradient_norm'] / steps}
-        record |= {name: value for name, value in values.items() if name.startswith(('gradient_norm/', 'parameter_norm/'))}
+        record |= {
+            name: value
+            for name, value in values.items()
+            if name.startswith(('gradient_norm/', 'parameter_norm/'))
+        }
         for side, room in self._capacity.items():
             record[f'{side}_fill'] = totals[f'{side}_tokens'] / (steps * room)
         if timed := totals.get('timed_steps'):

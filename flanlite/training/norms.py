@@ -13,7 +13,8 @@ def by_module(tree: Any, depth: int, label: str) -> dict[str, jax.Array]:
 
     Args:
         tree: parameters, or gradients in their tree.
-        depth: number of parts of a name that make a module: 1 is `encoder`, 2 `encoder/layers`, 3 `encoder/layers/mlp`.
+        depth: number of parts of a name that make a module: 1 is `encoder`, 2 `encoder/layers`, 3
+            `encoder/layers/mlp`.
         label: first part of the keys.
     """
     squares: dict[str, jax.Array] = {}

@@ -1,6 +1,7 @@
 """Adafactor as T5X runs it, AdamW, and what holds for any optimizer: frozen parameters, a moving average.
 
-An optimizer's settings are a value (`Adafactor`, `AdamW`) with a method `build`; `make_optimizer` makes of it what the train step uses.
+An optimizer's settings are a value (`Adafactor`, `AdamW`) with a method `build`; `make_optimizer` makes of it
+what the train step uses.
 """
 
 import functools
@@ -42,8 +43,11 @@ class OptimizerConfig(Protocol):
 
 
 @functools.lru_cache
-def make_optimizer(config: OptimizerConfig | Optimizer, frozen: tuple[str, ...] = (), ema_decay: float | None = None) -> Optimizer:
-    """Make an optimizer of its settings; equal ones give the same object, by which compiled steps are found again.
+def make_optimizer(
+    config: OptimizerConfig | Optimizer, frozen: tuple[str, ...] = (), ema_decay: float | None = None
+) -> Optimizer:
+    """Make an optimizer of its settings; equal ones give the same object, by which compiled steps are found
+    again.
 
     Args:
         config: the settings, or an optimizer made by hand of optax's parts.
@@ -62,39 +66,56 @@ def as_schedule(learning_rate: float | Schedule) -> Schedule:
 def average(optimizer: Optimizer, decay: float | None) -> Optimizer:
     """Keep a moving average of the parameters, of decay 0.999 for example; None keeps none."""
     if decay is not None and not 0.0 < decay < 1.0:
-        raise ValueError(f'the decay of the parameters\' average is {decay}, expected one between 0 and 1, such as 0.999')
+        raise ValueError(
+            f"the decay of the parameters' average is {decay}, expected one between 0 and 1, such as 0.999"
+        )
     return optimizer._replace(ema_decay=decay)
 
 
 def update_ema(ema: Any, params: Any, decay: float | None) -> Any:
     """Move an average of parameters towards the newest ones; None, which is no average, stays."""
-    return None if decay is None else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
+    return (
+        None
+        if decay is None
+        else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
+    )
 
 
 def freeze(optimizer: Optimizer, frozen: Sequence[str]) -> Optimizer:
-    """Leave parameters whose names match a pattern as they are, without memory for them in the optimizer's state."""
+    """Leave parameters whose names match a pattern as they are, without memory for them in the optimizer's
+    state.
+    """
     if not frozen:
         return optimizer
 
     def labels(params: Any) -> Any:
-        return jax.tree.map(lambda chosen: 'frozen' if chosen else 'trained', patterns.matching(params, frozen))
+        return jax.tree.map(
+            lambda chosen: 'frozen' if chosen else 'trained', patterns.matching(params, frozen)
+        )
 
     parts = optax.partition({'trained': optimizer.transform, 'frozen': optax.set_to_zero()}, labels)
 
     def init(params: Any) -> Any:
         patterns.check(params, frozen)
         if all(jax.tree.leaves(patterns.matching(params, frozen))):
-            raise ValueError(f'the patterns {", ".join(map(repr, frozen))} freeze every parameter; expected some that train')
+            raise ValueError(
+                f'the patterns {", ".join(map(repr, frozen))} freeze every parameter; expected some that '
+                'train'
+            )
         return parts.init(params)
 
-    return optimizer._replace(transform=optax.GradientTransformation(init, parts.update), frozen=tuple(frozen))
+    return optimizer._replace(
+        transform=optax.GradientTransformation(init, parts.update), frozen=tuple(frozen)
+    )
 
 
 def stop_gradients(params: Any, frozen: Sequence[str]) -> Any:
     """Cut frozen parameters off, so that the backward pass does not compute their gradients."""
     if not frozen:
         return params
-    return jax.tree.map(lambda x, cut: jax.lax.stop_gradient(x) if cut else x, params, patterns.matching(params, frozen))
+    return jax.tree.map(
+        lambda x, cut: jax.lax.stop_gradient(x) if cut else x, params, patterns.matching(params, frozen)
+    )
 
 
 def decay_weights(rate: float | Schedule, excluded: Sequence[str]) -> optax.GradientTransformation:
@@ -112,8 +133,12 @@ def decay_weights(rate: float | Schedule, excluded: Sequence[str]) -> optax.Grad
     return optax.GradientTransformation(init, decay.update)
 
 
-def per_layer(transform: optax.GradientTransformation, of_layers: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Treat each layer of stacked parameters (those below `layers`, stacked on axis 0) as a parameter of its own, with `of_layers`."""
+def per_layer(
+    transform: optax.GradientTransformation, of_layers: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Treat each layer of stacked parameters (those below `layers`, stacked on axis 0) as a parameter of its
+    own, with `of_layers`.
+    """
 
     def stack_of(path: tuple[Any, ...], _: Any) -> str:
         names = [key.key for key in path]
@@ -122,7 +147,8 @@ def per_layer(transform: optax.GradientTransformation, of_layers: optax.Gradient
     def over_layers() -> optax.GradientTransformation:
         def axes(params: Any) -> Any:
             one_layer = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), params)
-            return jax.tree.map(lambda x: 0 if x.ndim else None, jax.eval_shape(of_layers.init, one_layer))  # step counts are shared
+            # Step counts are shared.
+            return jax.tree.map(lambda x: 0 if x.ndim else None, jax.eval_shape(of_layers.init, one_layer))
 
         def init(params: Any) -> Any:
             if not jax.tree.leaves(params):  # a stack that this model has not
@@ -133,7 +159,9 @@ def per_layer(transform: optax.GradientTransformation, of_layers: optax.Gradient
             if not jax.tree.leaves(params):
                 return of_layers.update(updates, state, params)
             state_axes = axes(params)
-            return jax.vmap(of_layers.update, in_axes=(0, state_axes, 0), out_axes=(0, state_axes))(updates, state, params)
+            return jax.vmap(of_layers.update, in_axes=(0, state_axes, 0), out_axes=(0, state_axes))(
+                updates, state, params
+            )
 
         return optax.GradientTransformation(init, update)
 
@@ -147,10 +175,14 @@ def factor_kernels(decay_rate: float, step_offset: int, epsilon1: float) -> opta
     """Factor the second moments of kernels whatever their size, and of nothing else."""
 
     def labels(params: Any) -> Any:
-        return jax.tree.map(lambda kernel: 'factored' if kernel else 'whole', patterns.matching(params, ('.*kernel',)))
+        return jax.tree.map(
+            lambda kernel: 'factored' if kernel else 'whole', patterns.matching(params, ('.*kernel',))
+        )
 
     def rms(factored: bool) -> optax.GradientTransformation:
-        return optax.scale_by_factored_rms(factored, decay_rate, step_offset, min_dim_size_to_factor=1, epsilon=epsilon1)
+        return optax.scale_by_factored_rms(
+            factored, decay_rate, step_offset, min_dim_size_to_factor=1, epsilon=epsilon1
+        )
 
     return optax.partition({'factored': rms(True), 'whole': rms(False)}, labels)
 
@@ -166,7 +198,8 @@ def scale_by_parameter(least: float, greatest: float | None) -> optax.GradientTr
 
 @value
 class Adafactor:
-    """Adafactor as `t5x.adafactor.Adafactor` runs it, argument by argument (Shazeer and Stern 2018); a layer of a stack fares as if apart.
+    """Adafactor as `t5x.adafactor.Adafactor` runs it, argument by argument (Shazeer and Stern 2018); a layer
+    of a stack fares as if apart.
 
     Args:
         learning_rate: a rate or a schedule of steps; relative to each parameter's scale.
@@ -180,12 +213,13 @@ class Adafactor:
         min_dim_size_to_factor: matrices smaller than this in either dimension keep the whole second moment.
         epsilon1: added to the square of the gradient.
         epsilon2: least scale of a parameter.
-        weight_decay_rate_lr_exponent: the weight decay is the learning rate to this power, times `weight_decay_rate` where that is given.
+        weight_decay_rate_lr_exponent: the weight decay is the learning rate to this power, times
+            `weight_decay_rate` where that is given.
         global_norm_clip_threshold: greatest norm of all gradients together.
         max_parameter_scale: greatest scale of a parameter.
         weight_decay_exclude: patterns of parameters that do not decay; T5X lets all decay.
-        factor_small_layers: factor the kernels of the layers whatever their size, as T5X does in its scanned networks and only there; at
-            sizes of 128 and more it makes no difference.
+        factor_small_layers: factor the kernels of the layers whatever their size, as T5X does in its scanned
+            networks and only there; at sizes of 128 and more it makes no difference.
     """
 
     learning_rate: float | Callable
@@ -209,22 +243,34 @@ class Adafactor:
         """Make the optimizer."""
         schedule = as_schedule(self.learning_rate)
         decay = (self.decay_rate, self.step_offset)
-        moments = optax.scale_by_factored_rms(self.factored, *decay, self.min_dim_size_to_factor, self.epsilon1)
-        of_layers = factor_kernels(*decay, self.epsilon1) if self.factor_small_layers and self.factored else moments
+        moments = optax.scale_by_factored_rms(
+            self.factored, *decay, self.min_dim_size_to_factor, self.epsilon1
+        )
+        of_layers = (
+            factor_kernels(*decay, self.epsilon1) if self.factor_small_layers and self.factored else moments
+        )
         scale = []
         if self.clipping_threshold is not None:
             scale.append(optax.clip_by_block_rms(self.clipping_threshold))
         if self.multiply_by_parameter_scale:
             scale.append(scale_by_parameter(self.epsilon2, self.max_parameter_scale))
 
-        steps = [per_layer(optax.chain(moments, *scale), optax.chain(of_layers, *scale)), optax.scale_by_schedule(schedule)]
+        steps = [
+            per_layer(optax.chain(moments, *scale), optax.chain(of_layers, *scale)),
+            optax.scale_by_schedule(schedule),
+        ]
         if self.global_norm_clip_threshold is not None:
             steps.insert(0, optax.clip_by_global_norm(self.global_norm_clip_threshold))
         if self.beta1 is not None:
             steps.append(optax.ema(self.beta1, debias=False))
         if self.weight_decay_rate_lr_exponent is not None:
-            factor, power = 1.0 if self.weight_decay_rate is None else self.weight_decay_rate, self.weight_decay_rate_lr_exponent
-            steps.append(decay_weights(lambda step: factor * schedule(step) ** power, self.weight_decay_exclude))
+            factor, power = (
+                1.0 if self.weight_decay_rate is None else self.weight_decay_rate,
+                self.weight_decay_rate_lr_exponent,
+            )
+            steps.append(
+                decay_weights(lambda step: factor * schedule(step) ** power, self.weight_decay_exclude)
+            )
         elif self.weight_decay_rate is not None:
             steps.append(decay_weights(self.weight_decay_rate, self.weight_decay_exclude))
         return Optimizer(optax.chain(*steps, optax.scale(-1.0)), schedule)

@@ -1,4 +1,6 @@
-"""Load parameters from a run, a parameter file, or a checkpoint of T5X or Hugging Face; save and convert them."""
+"""Load parameters from a run, a parameter file, or a checkpoint of T5X or Hugging Face; save and convert
+them.
+"""
 
 import dataclasses
 import importlib.resources
@@ -25,9 +27,16 @@ from flanlite.training.state import TrainState
 
 SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors')
-FLAN_LENGTHS = {'inputs': 1024, 'targets': 256}  # FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths
+# FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths.
+FLAN_LENGTHS = {
+    'inputs': 1024,
+    'targets': 256,
+}
 T5_VOCAB = 32128
-NO_VOCABULARY = '{} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a SentencePiece model'
+NO_VOCABULARY = (
+    '{} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a '
+    'SentencePiece model'
+)
 
 
 class Run(NamedTuple):
@@ -48,7 +57,9 @@ class Run(NamedTuple):
     step: int
 
     def vocabulary_or(self, named: str | None, path: str | os.PathLike[str]) -> str:
-        """Return the vocabulary `named`, or else the model's own; raise a `ValueError` if there is neither."""
+        """Return the vocabulary `named`, or else the model's own; raise a `ValueError` if there is
+        neither.
+        """
         if not named and not self.vocabulary:
             raise ValueError(NO_VOCABULARY.format(path))
         return named or self.vocabulary
@@ -58,9 +69,11 @@ def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tr
     """Load a model's parameters in float32; each process reads only what its devices hold.
 
     Args:
-        path: a run's folder (meaning its last checkpoint) or one of its checkpoints, both with `/ema` at the end for the moving average of
-            the parameters; a file that `save_params` wrote; a T5X checkpoint; or a Hugging Face folder. See `locate`.
-        config: must fit the parameters; dropout and the dtype of activations may differ from those in training.
+        path: a run's folder (meaning its last checkpoint) or one of its checkpoints, both with `/ema` at the
+            end for the moving average of the parameters; a file that `save_params` wrote; a T5X checkpoint;
+            or a Hugging Face folder. See `locate`.
+        config: must fit the parameters; dropout and the dtype of activations may differ from those in
+            training.
         shardings: tree of shardings; by default everything goes to this process's first device.
 
     Raises:
@@ -70,7 +83,9 @@ def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tr
     if ours := _find_run(path):
         return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item)
     if path.suffix == SUFFIX:
-        return place_params(dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path)
+        return place_params(
+            dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path
+        )
     other = _find_released(path)
     return place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
 
@@ -93,7 +108,10 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
         return ours.checkpoints.restore(ours.step, abstract, config).state
     other = _find_released(path) if path.suffix != SUFFIX else None
     if other is None or other.state is None:
-        raise ValueError(f'{path} holds no optimizer state; expected a run of flanlite or T5X, or TrainConfig.restore_optimizer=False')
+        raise ValueError(
+            f'{path} holds no optimizer state; expected a run of flanlite or T5X, or '
+            'TrainConfig.restore_optimizer=False'
+        )
     moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
     params = place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
@@ -107,7 +125,8 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
 
     Args:
         path: as for `load_params`.
-        config: instead of the checkpoint's. A T5X checkpoint's is inferred from shapes, which do not tell the activations.
+        config: instead of the checkpoint's. A T5X checkpoint's is inferred from shapes, which do not tell the
+            activations.
         config_changes: fields of the config to replace, such as `dtype`.
 
     Raises:
@@ -122,15 +141,31 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
     if path.suffix == SUFFIX:
         found = file_metadata(path)
         config = kinds.replace_fields(config or kinds.config_from_fields(found['config']), config_changes)
-        return Run(config, load_params(path, config), found['vocabulary'], found['feature_lengths'], found.get('step', 0))
+        return Run(
+            config,
+            load_params(path, config),
+            found['vocabulary'],
+            found['feature_lengths'],
+            found.get('step', 0),
+        )
     other = _find_released(path)
     config = kinds.replace_fields(config or other.config, config_changes)
     params = place_params(other.params, config, None, dataclasses.asdict(other.config), path)
-    return Run(config, params, other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None), FLAN_LENGTHS, other.step)
+    return Run(
+        config,
+        params,
+        other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None),
+        FLAN_LENGTHS,
+        other.step,
+    )
 
 
 def place_params(
-    arrays: Mapping[str, LazyArray], config: ModelConfig, shardings: Tree | None, saved_config: Mapping[str, Any], source: pathlib.Path
+    arrays: Mapping[str, LazyArray],
+    config: ModelConfig,
+    shardings: Tree | None,
+    saved_config: Mapping[str, Any],
+    source: pathlib.Path,
 ) -> Tree:
     """Put a model's parameters onto devices.
 
@@ -145,13 +180,19 @@ def place_params(
         ValueError: the parameters do not fit the config.
     """
     abstract = abstract_params(config, shardings)
-    check_shapes({name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source))
+    check_shapes(
+        {name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source)
+    )
 
-    return jax.tree_util.tree_map_with_path(lambda tree_path, leaf: place_array(arrays[parameter_name(tree_path)], leaf), abstract)
+    return jax.tree_util.tree_map_with_path(
+        lambda tree_path, leaf: place_array(arrays[parameter_name(tree_path)], leaf), abstract
+    )
 
 
 def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    """Put an array onto devices with the shape, dtype and sharding of `leaf`; a part that several devices hold is read once."""
+    """Put an array onto devices with the shape, dtype and sharding of `leaf`; a part that several devices
+    hold is read once.
+    """
     pieces: dict[Any, np.ndarray] = {}
 
     def piece(index: tuple[slice, ...]) -> np.ndarray:
@@ -164,7 +205,12 @@ def place_array(array: LazyArray, leaf: jax.ShapeDtypeStruct) -> jax.Array:
 
 
 def save_params(
-    path: str | os.PathLike[str], params: Tree, config: ModelConfig, *, dtype: str = 'bfloat16', metadata: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    params: Tree,
+    config: ModelConfig,
+    *,
+    dtype: str = 'bfloat16',
+    metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write parameters as one safetensors file, with the config and `metadata` as JSON in its header.
 
@@ -180,8 +226,12 @@ def save_params(
     """
     path = pathlib.Path(path)
     if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
-        raise ValueError(f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}')
-    tensors = {name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()}
+        raise ValueError(
+            f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}'
+        )
+    tensors = {
+        name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()
+    }
     described = {'config': dataclasses.asdict(config), **(metadata or {})}
     partial = path.with_name(path.name + '.partial')
     save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
@@ -197,7 +247,8 @@ def convert(
     config: ModelConfig | None = None,
     data_dir: str | None = None,
 ) -> None:
-    """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in float32.
+    """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in
+    float32.
 
     Args:
         checkpoint: as for `load_params`.
@@ -205,7 +256,8 @@ def convert(
         form: `huggingface` or `safetensors`.
         vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
         config: as for `load_run`.
-        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of FLANLITE_DATA_DIR.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
+            FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: an unknown form, no checkpoint, or one that does not fit the config or the form.
@@ -217,10 +269,19 @@ def convert(
         run = load_run(path, config)
         config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
         described = config
-        arrays = {key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(run.params, sep='/').items()}
+        arrays = {
+            key: lazy.from_numpy(value)
+            for key, value in traverse_util.flatten_dict(run.params, sep='/').items()
+        }
     else:
         other = _find_released(path)
-        config, name, step, lengths, described = config or other.config, other.vocabulary, other.step, FLAN_LENGTHS, other.config
+        config, name, step, lengths, described = (
+            config or other.config,
+            other.vocabulary,
+            other.step,
+            FLAN_LENGTHS,
+            other.config,
+        )
         name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
         arrays = dict(other.params)
     found = {key: array.shape for key, array in arrays.items()}
@@ -231,8 +292,17 @@ def convert(
         released.write_huggingface(output, config, arrays, loaded)
     else:
         tree = traverse_util.unflatten_dict({key: array.to_numpy() for key, array in arrays.items()}, sep='/')
-        save_params(output, tree, config, dtype='float32', metadata={'vocabulary': name, 'feature_lengths': lengths, 'step': step})
-    print(f'wrote {output}' + ('' if name else f', without a tokenizer: {path} comes with none; --vocabulary names one'))
+        save_params(
+            output,
+            tree,
+            config,
+            dtype='float32',
+            metadata={'vocabulary': name, 'feature_lengths': lengths, 'step': step},
+        )
+    print(
+        f'wrote {output}'
+        + ('' if name else f', without a tokenizer: {path} comes with none; --vocabulary names one')
+    )
 
 
 def locate(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -254,7 +324,8 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
         found = dict(file.metadata() or {})
     if 'config' not in found:
         raise ValueError(
-            f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it lies in, with config.json'
+            f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it '
+            'lies in, with config.json'
         )
     return {name: json.loads(text) for name, text in found.items()}
 

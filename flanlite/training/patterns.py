@@ -1,4 +1,6 @@
-"""Choose parameters by patterns: regular expressions that match whole names, such as `encoder/.*` or `.*/relpos_bias/.*`."""
+"""Choose parameters by patterns: regular expressions that match whole names, such as `encoder/.*` or
+`.*/relpos_bias/.*`.
+"""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ Tree = Any
 def matching(tree: Tree, patterns: Sequence[str]) -> Tree:
     """Return a tree of booleans: for each parameter, whether a pattern matches its name."""
     expressions = [compile_pattern(pattern) for pattern in patterns]
-    return jax.tree.map_with_path(lambda path, _: any(each.fullmatch(parameter_name(path)) for each in expressions), tree)
+    return jax.tree.map_with_path(
+        lambda path, _: any(each.fullmatch(parameter_name(path)) for each in expressions), tree
+    )
 
 
 def check(tree: Tree, patterns: Sequence[str]) -> None:
@@ -27,7 +31,10 @@ def check(tree: Tree, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not any(compile_pattern(pattern).fullmatch(name) for name in names):
             hint = config.closest(pattern, names) or f'the parameters are {", ".join(names[:3])} ... '
-            raise ValueError(f'the pattern {pattern!r} matches no parameter; {hint}a pattern stands for whole names, as in encoder/.*')
+            raise ValueError(
+                f'the pattern {pattern!r} matches no parameter; {hint}a pattern stands for whole names, as '
+                'in encoder/.*'
+            )
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -35,4 +42,6 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ValueError(f'the pattern {pattern!r} is no regular expression: {error}; expected one such as encoder/.*') from error
+        raise ValueError(
+            f'the pattern {pattern!r} is no regular expression: {error}; expected one such as encoder/.*'
+        ) from error

@@ -28,15 +28,22 @@ def parse_steps(steps: str | int, train_steps: int) -> tuple[int | None, int]:
     """
     found = re.fullmatch(r'(?:(\d+)-)?(\d+)', str(steps))
     if not found:
-        raise ValueError(f"profile_steps is {steps!r}; expected a number of steps, '5', or the first and last of them, '100-105'")
+        raise ValueError(
+            f"profile_steps is {steps!r}; expected a number of steps, '5', or the first and last of them, "
+            "'100-105'"
+        )
     first, last = found[1] and int(found[1]), int(found[2])
     if first is not None and not 1 <= first <= last <= train_steps:
-        raise ValueError(f'profile_steps is {steps!r}; expected the first and the last of some steps from 1 to {train_steps}')
+        raise ValueError(
+            f'profile_steps is {steps!r}; expected the first and the last of some steps from 1 to '
+            f'{train_steps}'
+        )
     return first, last
 
 
 class Profiler:
-    """Traces steps into the run's folder. It does nothing without `steps`, or if the run continues from beyond the first of them.
+    """Traces steps into the run's folder. It does nothing without `steps`, or if the run continues from
+    beyond the first of them.
 
     Args:
         model_dir: the run's folder.
@@ -45,7 +52,13 @@ class Profiler:
         steps: for `parse_steps`; None traces nothing.
     """
 
-    def __init__(self, model_dir: str | os.PathLike[str], start_step: int, train_steps: int, steps: str | int | None = None) -> None:
+    def __init__(
+        self,
+        model_dir: str | os.PathLike[str],
+        start_step: int,
+        train_steps: int,
+        steps: str | int | None = None,
+    ) -> None:
         self.folder = pathlib.Path(model_dir) / FOLDER
         self._first = self._last = -1
         self._tracing = False
@@ -76,11 +89,14 @@ class Profiler:
             jax.block_until_ready(result)
             self._stop()
             say(
-                f'the trace of steps {self._first} to {self._last} is in {self.folder}: open the perfetto_trace.json.gz below it at '
+                f'the trace of steps {self._first} to {self._last} is in {self.folder}: open the '
+                'perfetto_trace.json.gz below it at '
                 f'https://ui.perfetto.dev, or pip install xprof and run xprof --logdir={self.folder}'
             )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
 
     def _stop(self) -> None:

@@ -1,6 +1,8 @@
-"""Read checkpoints of T5X (msgpack and tensorstore, or Orbax) and of Hugging Face without their libraries; write Hugging Face's.
+"""Read checkpoints of T5X (msgpack and tensorstore, or Orbax) and of Hugging Face without their libraries;
+write Hugging Face's.
 
-Opening a checkpoint reads names and shapes only. Parameters are lazy arrays: a part of one is read when it is asked for (see `lazy`).
+Opening a checkpoint reads names and shapes only. Parameters are lazy arrays: a part of one is read when it is
+asked for (see `lazy`).
 """
 
 import functools
@@ -34,7 +36,10 @@ TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
 BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
 T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
 ORBAX_FOLDER = 'state'
-KINDS = "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or state/)"
+KINDS = (
+    "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or "
+    'state/)'
+)
 
 
 class Released(NamedTuple):
@@ -43,7 +48,8 @@ class Released(NamedTuple):
     Args:
         config: from its files, or inferred from the shapes of its parameters; activations are float32.
         params: arrays by our names.
-        vocabulary: name for `vocabularies.load`: the path of its SentencePiece model, or `bytes`; None if it comes without one.
+        vocabulary: name for `vocabularies.load`: the path of its SentencePiece model, or `bytes`; None if it
+            comes without one.
         step: of its training, 0 if that is not known.
         state: reads the state of T5X's Adafactor, by T5X's names; None if there is no such state.
     """
@@ -59,7 +65,8 @@ def open_released(path: pathlib.Path) -> Released | None:
     """Open a checkpoint of T5X or Hugging Face.
 
     Args:
-        path: a Hugging Face folder, a T5X checkpoint, or a folder of T5X checkpoints, of which the last is opened.
+        path: a Hugging Face folder, a T5X checkpoint, or a folder of T5X checkpoints, of which the last is
+            opened.
 
     Returns:
         The checkpoint, or None if there is none at `path`.
@@ -69,7 +76,11 @@ def open_released(path: pathlib.Path) -> Released | None:
     """
     if (path / CONFIG_FILE).is_file():
         return read_huggingface(path)
-    steps = [int(child.name.removeprefix('checkpoint_')) for child in path.glob('checkpoint_*') if child.name[11:].isdigit()]
+    steps = [
+        int(child.name.removeprefix('checkpoint_'))
+        for child in path.glob('checkpoint_*')
+        if child.name[11:].isdigit()
+    ]
     if steps:
         path = path / f'checkpoint_{max(steps)}'
     if (path / T5X_FILE).is_file():
@@ -95,13 +106,16 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
     params = interop.stack_layers(target)
     number = path.name.removeprefix('checkpoint_')
     step = int(number) if number.isdigit() else 0
-    return Released(interop.infer_config(params), params, None, step, lambda: dict(arrays('state/param_states')))
+    return Released(
+        interop.infer_config(params), params, None, step, lambda: dict(arrays('state/param_states'))
+    )
 
 
 def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
     """List names and arrays of a part of a msgpack checkpoint.
 
-    Small arrays are in the file itself. Large ones lie in folders beside it; the file has a tensorstore spec for each.
+    Small arrays are in the file itself. Large ones lie in folders beside it; the file has a tensorstore spec
+    for each.
     """
     try:
         tree = serialization.msgpack_restore((path / T5X_FILE).read_bytes())['optimizer']
@@ -113,7 +127,13 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
             folder = path / pathlib.PurePosixPath(node['kvstore']['path']).name
             yield (
                 prefix,
-                tensorstore_array({'driver': node.get('driver', 'zarr'), 'kvstore': {'driver': 'file', 'path': str(folder)}}, prefix),
+                tensorstore_array(
+                    {
+                        'driver': node.get('driver', 'zarr'),
+                        'kvstore': {'driver': 'file', 'path': str(folder)},
+                    },
+                    prefix,
+                ),
             )
         elif isinstance(node, dict):
             for name, child in node.items():
@@ -127,28 +147,38 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
 
 
 def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
-    """List names and arrays of a part of a checkpoint that T5X wrote through Orbax, in tensorstore's OCDBT format."""
+    """List names and arrays of a part of a checkpoint that T5X wrote through Orbax, in tensorstore's OCDBT
+    format.
+    """
     prefix = part.replace('/', '.') + '.'
     store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
     for key in store.list().result():
         name, _, last = key.decode().rpartition('/')
         if last in ('.zarray', 'zarr.json') and name.startswith(prefix):
             driver = 'zarr' if last == '.zarray' else 'zarr3'
-            spec = {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'}}
+            spec = {
+                'driver': driver,
+                'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'},
+            }
             yield name.removeprefix(prefix).replace('.', '/'), tensorstore_array(spec, name)
 
 
 def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
-    """Open a tensorstore array on disk; raise a `ValueError` that names the parameter if it is missing or broken."""
+    """Open a tensorstore array on disk; raise a `ValueError` that names the parameter if it is missing or
+    broken.
+    """
     try:
         store = tensorstore.open(dict(spec), open=True, read=True).result()
     except ValueError as error:
-        raise ValueError(f'cannot read the parameter {name}: {str(error).splitlines()[0]}; is the checkpoint complete?') from error
+        raise ValueError(
+            f'cannot read the parameter {name}: {str(error).splitlines()[0]}; is the checkpoint complete?'
+        ) from error
     return LazyArray(tuple(store.shape), lambda index: np.asarray(store[index].read().result()))
 
 
 def read_huggingface(path: pathlib.Path) -> Released:
-    """Read a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if there is one.
+    """Read a Hugging Face folder: config.json, one or several safetensors files, and the vocabulary if there
+    is one.
 
     Raises:
         ValueError: a file is missing, or the model is not a T5.
@@ -164,14 +194,16 @@ def read_huggingface(path: pathlib.Path) -> Released:
         others = sorted(file.name for file in path.iterdir() if file.suffix in ('.bin', '.msgpack', '.h5'))
         found = f'it lacks {missing[0]}' if missing else f'it has {", ".join(others) or "no weights"}'
         raise ValueError(
-            f'{path} holds no whole set of safetensors files: {found}; write them with save_pretrained of transformers, '
+            f'{path} holds no whole set of safetensors files: {found}; write them with save_pretrained of '
+            'transformers, '
             'or download the repository with its .safetensors files'
         )
     tensors = {name: value for file in files for name, value in safetensors_arrays(file)}
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
     params = interop.from_huggingface(tensors)
     if config.logits_via_embedding:
-        params.pop('decoder/logits_dense/kernel', None)  # some folders hold the tied embedding under both names
+        # Some folders hold the tied embedding under both names.
+        params.pop('decoder/logits_dense/kernel', None)
     elif 'token_embedder/embedding' in params:  # some hold it once where it serves for unscaled logits, too
         params.setdefault('decoder/logits_dense/kernel', lazy.transpose(params['token_embedder/embedding']))
     return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
@@ -204,7 +236,10 @@ def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
     """List names and tensors of a safetensors file."""
     with open_safetensors(path) as file:
         for name in file.keys():  # noqa: SIM118 (the file is no mapping)
-            yield name, LazyArray(tuple(file.get_slice(name).get_shape()), functools.partial(read_slice, path, name))
+            yield (
+                name,
+                LazyArray(tuple(file.get_slice(name).get_shape()), functools.partial(read_slice, path, name)),
+            )
 
 
 def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
@@ -263,23 +298,36 @@ def write_huggingface(
             filled = 0
         shards[-1].append(name)
         filled += size
-    names = [SHARD.format(f'-{number:05}-of-{len(shards):05}' if len(shards) > 1 else '') for number in range(1, len(shards) + 1)]
+    names = [
+        SHARD.format(f'-{number:05}-of-{len(shards):05}' if len(shards) > 1 else '')
+        for number in range(1, len(shards) + 1)
+    ]
     for file, members in zip(names, shards, strict=True):
         values = {name: np.ascontiguousarray(tensors[name].to_numpy(), np.float32) for name in members}
         save_file(values, path / file, {'format': 'pt'})
     if len(shards) > 1:
         total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())
         weight_map = {name: file for file, members in zip(names, shards, strict=True) for name in members}
-        (path / INDEX_FILE).write_text(json.dumps({'metadata': {'total_size': total}, 'weight_map': weight_map}, indent=1))
+        (path / INDEX_FILE).write_text(
+            json.dumps({'metadata': {'total_size': total}, 'weight_map': weight_map}, indent=1)
+        )
     if vocabulary is not None:
         write_tokenizer(path, vocabulary)
-    (path / 'generation_config.json').write_text(json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0}))
-    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))  # last: a folder with this file is complete
+    (path / 'generation_config.json').write_text(
+        json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0})
+    )
+    # Last: a folder with this file is complete.
+    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))
 
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:
     """Write the tokenizer's files that `transformers.AutoTokenizer` reads."""
-    described = {'extra_ids': vocabulary.extra_ids, 'eos_token': '</s>', 'pad_token': '<pad>', 'unk_token': '<unk>'}
+    described = {
+        'extra_ids': vocabulary.extra_ids,
+        'eos_token': '</s>',
+        'pad_token': '<pad>',
+        'unk_token': '<unk>',
+    }
     described['tokenizer_class'] = 'ByT5Tokenizer'
     if isinstance(vocabulary, SentencePieceVocabulary):
         described['tokenizer_class'] = 'T5Tokenizer'

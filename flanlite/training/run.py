@@ -44,14 +44,17 @@ class TrainResult(NamedTuple):
 def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     """Train, or go on training, until `config.train_steps`; a run that is done returns at once.
 
-    SIGTERM and Ctrl-C let the step end, save, and leave: with exit status 143, or with `KeyboardInterrupt` (130 from the command line).
-    What a killed run did after its last checkpoint is done again, with the same losses.
+    SIGTERM and Ctrl-C let the step end, save, and leave: with exit status 143, or with `KeyboardInterrupt`
+    (130 from the command line). What a killed run did after its last checkpoint is done again, with the same
+    losses.
 
-    The run's folder holds `checkpoints/`, `metrics.jsonl`, TensorBoard events, `settings.json` (these settings) and `manifest.json`.
+    The run's folder holds `checkpoints/`, `metrics.jsonl`, TensorBoard events, `settings.json` (these
+    settings) and `manifest.json`.
 
     Args:
         config: all that decides the run.
-        gin: the gin text that the settings were made from, where they were, to be kept beside `settings.json`.
+        gin: the gin text that the settings were made from, where they were, to be kept beside
+            `settings.json`.
 
     Raises:
         ValueError: a setting that cannot work, before anything expensive.
@@ -64,7 +67,12 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(config.model.num_heads)
-    model, records, model_dir, train_steps = config.model, config.records, pathlib.Path(config.model_dir), config.train_steps
+    model, records, model_dir, train_steps = (
+        config.model,
+        config.records,
+        pathlib.Path(config.model_dir),
+        config.train_steps,
+    )
     first = jax.process_index() == 0
 
     with contextlib.ExitStack() as stack:
@@ -80,7 +88,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         data = TrainingData.resolve(config.data, config.seed, model.converter)
         model.check_vocabulary(data.vocabulary.name, data.vocabulary.size)
 
-        # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that what does not fit shows.
+        # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
+        # what does not fit shows.
         seed = run_seed(config.seed, partitioner)
         state, position, unlogged = begin(checkpoints, config, optimizer, partitioner)
         start_step = int(state.step)
@@ -88,36 +97,55 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Data.
         data = data.build()
-        stream = stack.enter_context(contextlib.closing(data.batches(partitioner.host_rows(config.data.batch_size), position)))
+        stream = stack.enter_context(
+            contextlib.closing(data.batches(partitioner.host_rows(config.data.batch_size), position))
+        )
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
 
         # What is written beside the checkpoints.
         settings = to_json(config)
         manifest = data.manifest() | {
-            'model': dataclasses.asdict(model), 'initial_checkpoint_path': config.initial_checkpoint_path, 'train_steps': train_steps,
-            'mesh': dict(partitioner.mesh.shape), 'flanlite': __version__, 'jax': jax.__version__,
-        }  # fmt: skip
+            'model': dataclasses.asdict(model),
+            'initial_checkpoint_path': config.initial_checkpoint_path,
+            'train_steps': train_steps,
+            'mesh': dict(partitioner.mesh.shape),
+            'flanlite': __version__,
+            'jax': jax.__version__,
+        }
         if first:
             write_whole(model_dir / 'manifest.json', json.dumps(manifest, indent=1))
             write_whole(model_dir / FILE, json.dumps(settings, indent=1) + '\n')
             if gin:
                 write_whole(model_dir / GIN_FILE, gin)
-        remote = WandbLog(model_dir, records.wandb, manifest | {'config': settings}) if first and records.wandb.project else None
+        remote = (
+            WandbLog(model_dir, records.wandb, manifest | {'config': settings})
+            if first and records.wandb.project
+            else None
+        )
         journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first, wandb=remote)
         stack.callback(journal.close)
         if start_step:
-            journal.say(f'goes on from step {start_step} in {model_dir if position else config.initial_checkpoint_path}')
+            journal.say(
+                f'goes on from step {start_step} in '
+                f'{model_dir if position else config.initial_checkpoint_path}'
+            )
         elif first:
             data.hint(journal.say)
 
-        # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited for.
+        # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited
+        # for.
         train_step = jit_train_step(model, optimizer, config.step, partitioner)
         flops = train_step_flops(model, config.data.batch_size, *data.lengths)
         ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
         meter = Meter(data.capacity(), records.log_every_steps, train_steps, unlogged, ideal)
         interrupts = stack.enter_context(Interrupts())
-        size, mesh = sum(leaf.size for leaf in jax.tree.leaves(state.params)), f'{partitioner.data_size} x {partitioner.model_size}'
-        journal.say(f'{size:,} parameters, {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step ...')
+        size, mesh = (
+            sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+            f'{partitioner.data_size} x {partitioner.model_size}',
+        )
+        journal.say(
+            f'{size:,} parameters, {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step ...'
+        )
         began = time.perf_counter()
         for step in range(start_step + 1, train_steps + 1):
             waits = time.perf_counter()
@@ -132,7 +160,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 journal.say(f'the first step took {time.perf_counter() - began:.1f} s')
             profiler.after(step, sums, journal.say)
             stopped = interrupts.requested(step)
-            evaluates = evaluate and not stopped and (step % records.eval_every_steps == 0 or step == train_steps)
+            evaluates = (
+                evaluate and not stopped and (step % records.eval_every_steps == 0 or step == train_steps)
+            )
             saves = stopped or step % config.checkpoints.every_steps == 0 or step == train_steps
             if evaluates or saves:
                 journal.write(*meter.finish())  # so that nothing is saved whose loss was not looked at
@@ -140,9 +170,14 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 journal.write({'step': step, **evaluate(state)})
             if saves:
                 checkpoints.save(
-                    state, step=step, position=stream.get_state(), unlogged=meter.get_unlogged(), config=settings,
-                    manifest=manifest, metrics=journal.last,
-                )  # fmt: skip
+                    state,
+                    step=step,
+                    position=stream.get_state(),
+                    unlogged=meter.get_unlogged(),
+                    config=settings,
+                    manifest=manifest,
+                    metrics=journal.last,
+                )
             if evaluates or saves:
                 meter.restart_clock()
             if stopped:
@@ -162,15 +197,22 @@ def last_record(model_dir: pathlib.Path) -> dict[str, Any]:
     return merged
 
 
-def evaluator(data: TrainingData, config: TrainConfig, partitioner: Partitioner) -> Callable[[TrainState], dict[str, float]]:
-    """Make a function of the state: loss and accuracy on the same batches of the validation split each time, of the average too."""
+def evaluator(
+    data: TrainingData, config: TrainConfig, partitioner: Partitioner
+) -> Callable[[TrainState], dict[str, float]]:
+    """Make a function of the state: loss and accuracy on the same batches of the validation split each time,
+    of the average too.
+    """
     held = data.validation_batches(config.records.eval_batches, partitioner.host_rows(config.data.batch_size))
     eval_step = jit_eval_step(config.model, config.step, partitioner)
 
     def means(params: Any, label: str) -> dict[str, float]:
         sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in held]
         weights = math.fsum(float(each['weight_sum']) for each in sums)
-        return {label + name: math.fsum(float(each[name]) for each in sums) / weights for name in ('loss', 'accuracy')}
+        return {
+            label + name: math.fsum(float(each[name]) for each in sums) / weights
+            for name in ('loss', 'accuracy')
+        }
 
     def evaluate(state: TrainState) -> dict[str, float]:
         return means(state.params, 'eval_') | (means(state.ema, 'eval_ema_') if state.ema is not None else {})

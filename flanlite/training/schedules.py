@@ -1,4 +1,6 @@
-"""Learning rates as functions of the step: T5X's factor strings, and the usual curves. Any function of a step will do in their place."""
+"""Learning rates as functions of the step: T5X's factor strings, and the usual curves. Any function of a step
+will do in their place.
+"""
 
 from collections.abc import Callable
 
@@ -66,21 +68,21 @@ class CosineSchedule:
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         start = 0.0 if self.warmup_steps else self.peak
-        return optax.warmup_cosine_decay_schedule(start, self.peak, self.warmup_steps, self.steps, self.final)(step)
+        return optax.warmup_cosine_decay_schedule(
+            start, self.peak, self.warmup_steps, self.steps, self.final
+        )(step)
 
 
 @value
 class FactorSchedule:
-    """A product of factors, with the names, arguments and defaults of `t5x.utils.create_learning_rate_scheduler`, as gin calls it too.
+    """A product of factors, with the names, arguments and defaults of
+    `t5x.utils.create_learning_rate_scheduler`, as gin calls it too.
 
     Args:
-        factors: names with `*` between them. Of the step s, with w for `warmup_steps` and b for `base_learning_rate`:
-            constant: b
-            linear_warmup: min(1, s / w)
-            linear_decay: b min(s / w, 1 + decay_factor (w - s)), which holds the constant and the warm-up
-            rsqrt_decay: 1 / sqrt(max(s, w))
-            rsqrt_normalized_decay: sqrt(w / max(s, w))
-            decay_every: decay_factor ^ floor(s / steps_per_decay)
+        factors: names with `*` between them. Of the step s, with w for `warmup_steps` and b for
+            `base_learning_rate`: constant: b linear_warmup: min(1, s / w) linear_decay: b min(s / w, 1 +
+            decay_factor (w - s)), which holds the constant and the warm-up rsqrt_decay: 1 / sqrt(max(s, w))
+            rsqrt_normalized_decay: sqrt(w / max(s, w)) decay_every: decay_factor ^ floor(s / steps_per_decay)
             cosine_decay: (1 + cos(pi p)) / 2, with p = max(0, s - w) / steps_per_cycle, less its whole part
         base_learning_rate: b.
         warmup_steps: w.
@@ -107,7 +109,10 @@ class FactorSchedule:
         known = self._known()
         for name in self._names():
             if name not in known:
-                raise ValueError(f'{name!r} in the learning rate {self.factors!r} is no factor; expected names among {", ".join(known)}')
+                raise ValueError(
+                    f'{name!r} in the learning rate {self.factors!r} is no factor; expected names among '
+                    f'{", ".join(known)}'
+                )
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.Array:
         since = jnp.maximum(0, step - self.step_offset)
@@ -128,7 +133,9 @@ class FactorSchedule:
             'rsqrt_decay': lambda s: 1.0 / jnp.sqrt(jnp.maximum(s, warmup)),
             'rsqrt_normalized_decay': lambda s: jnp.sqrt(warmup / jnp.maximum(s, warmup)),
             'decay_every': lambda s: decay ** (s // self.steps_per_decay),
-            'cosine_decay': lambda s: 0.5 * (1.0 + jnp.cos(jnp.pi * (jnp.maximum(0, s - warmup) / self.steps_per_cycle % 1.0))),
+            'cosine_decay': lambda s: (
+                0.5 * (1.0 + jnp.cos(jnp.pi * (jnp.maximum(0, s - warmup) / self.steps_per_cycle % 1.0)))
+            ),
         }
 
 

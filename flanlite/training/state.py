@@ -35,13 +35,20 @@ def create(params: Tree, transform: optax.GradientTransformation, ema: bool = Fa
         transform: the optimizer's.
         ema: whether to keep a moving average, which begins with `params`.
     """
-    return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params), jax.tree.map(jnp.copy, params) if ema else None)
+    return TrainState(
+        jnp.zeros((), jnp.int32),
+        params,
+        transform.init(params),
+        jax.tree.map(jnp.copy, params) if ema else None,
+    )
 
 
 def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner) -> TrainState:
-    """Return the shardings of a state: parameters by their logical axes, optimizer arrays as the parameters that they belong to.
+    """Return the shardings of a state: parameters by their logical axes, optimizer arrays as the parameters
+    that they belong to.
 
-    An optimizer array belongs to the parameter whose name is the end of its own name: optax keeps a parameter's path below its own.
+    An optimizer array belongs to the parameter whose name is the end of its own name: optax keeps a
+    parameter's path below its own.
 
     Args:
         abstract: shapes of the state.
@@ -67,15 +74,18 @@ def shardings(abstract: TrainState, logical_axes: Tree, partitioner: Partitioner
         return partitioner.replicated
 
     opt_state = jax.tree_util.tree_map_with_path(beside_parameter, abstract.opt_state)
-    placed = jax.tree.map(lambda leaf, axes: partitioner.storage_sharding(leaf.shape, axes), abstract.params, logical_axes)
+    placed = jax.tree.map(
+        lambda leaf, axes: partitioner.storage_sharding(leaf.shape, axes), abstract.params, logical_axes
+    )
     return TrainState(partitioner.replicated, placed, opt_state, placed if abstract.ema is not None else None)
 
 
 def reduced_axes(shape: tuple[int, ...], param_shape: tuple[int, ...], param_axes: Axes) -> Axes:
-    """Return the logical axes of an optimizer array that lacks some axes of its parameter, as Adafactor's rows and columns do.
+    """Return the logical axes of an optimizer array that lacks some axes of its parameter, as Adafactor's
+    rows and columns do.
 
-    Axes are matched by their sizes, in order. If a size is not found, or sizes are equal so that another axis is taken, the array may be
-    placed less well: that costs memory or traffic, but no result depends on it.
+    Axes are matched by their sizes, in order. If a size is not found, or sizes are equal so that another axis
+    is taken, the array may be placed less well: that costs memory or traffic, but no result depends on it.
 
     Args:
         shape: of the optimizer array.

@@ -1,4 +1,6 @@
-"""The train step and the evaluation step: pure functions of state and batch, and their compiled forms on a mesh."""
+"""The train step and the evaluation step: pure functions of state and batch, and their compiled forms on a
+mesh.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -30,11 +32,12 @@ class StepConfig:
     Args:
         z_loss: weight of log(Z)^2 in the loss.
         label_smoothing: see `losses.cross_entropy_with_logits`.
-        loss_normalizing_factor: divisor of the whole batch's summed loss: one of `losses.NORMALIZING_FACTORS`, or a number (T5X's default
-            is the sum itself, 1.0).
-        microbatches: number of pieces that the batch is computed in, one after the other, to save memory; gradients are added up.
-        norms_depth: number of parts of a parameter's name that make a module (2 is `encoder/layers`), to log the norms of gradients and
-            parameters by module; 0 logs none.
+        loss_normalizing_factor: divisor of the whole batch's summed loss: one of
+            `losses.NORMALIZING_FACTORS`, or a number (T5X's default is the sum itself, 1.0).
+        microbatches: number of pieces that the batch is computed in, one after the other, to save memory;
+            gradients are added up.
+        norms_depth: number of parts of a parameter's name that make a module (2 is `encoder/layers`), to log
+            the norms of gradients and parameters by module; 0 logs none.
     """
 
     z_loss: float = 1e-4
@@ -47,15 +50,26 @@ class StepConfig:
         factor = self.loss_normalizing_factor
         if factor not in losses.NORMALIZING_FACTORS and not (isinstance(factor, int | float) and factor > 0):
             known = ', '.join(map(repr, losses.NORMALIZING_FACTORS))
-            raise ValueError(f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}')
+            raise ValueError(
+                f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}'
+            )
         if self.microbatches < 1:
             raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
         if self.norms_depth < 0:
-            raise ValueError(f'StepConfig.norms_depth is {self.norms_depth}, expected 0, or how many parts of a name make a module')
+            raise ValueError(
+                f'StepConfig.norms_depth is {self.norms_depth}, expected 0, or how many parts of a name make '
+                'a module'
+            )
 
 
 def train_step(
-    train_state: TrainState, batch: Batch, seed: jax.Array, *, config: ModelConfig, optimizer: Optimizer, settings: StepConfig
+    train_state: TrainState,
+    batch: Batch,
+    seed: jax.Array,
+    *,
+    config: ModelConfig,
+    optimizer: Optimizer,
+    settings: StepConfig,
 ) -> tuple[TrainState, Sums]:
     """Take one step of the optimizer.
 
@@ -68,13 +82,17 @@ def train_step(
         settings: loss and microbatches.
 
     Returns:
-        The next state, and sums over the batch: `loss`, `z_loss` and `accuracy` over target tokens, their `weight_sum`, and the
-        numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and `decoder_tokens`. Beside these sums, the step's
-        `gradient_norm` and `learning_rate`, and norms by module if `settings` ask for them.
+        The next state, and sums over the batch: `loss`, `z_loss` and `accuracy` over target tokens, their
+            `weight_sum`, and the
+        numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and `decoder_tokens`.
+        Beside these sums, the step's `gradient_norm` and `learning_rate`, and norms by module if `settings`
+        ask for them.
     """
 
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
-        return _loss(optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings)
+        return _loss(
+            optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings
+        )
 
     # Once a step and outside the microbatches: the weights are gathered once for all of them.
     weights = models.prepare_for_compute(config, train_state.params)
@@ -90,7 +108,8 @@ def train_step(
         grads, (sums, divisor) = _accumulate(gradient, batch, key, settings.microbatches)
 
     factor = settings.loss_normalizing_factor
-    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor  # a number is not added up over microbatches
+    # A number is not added up over microbatches.
+    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor
     scale = 1.0 / jnp.where(divisor == 0.0, 1.0, divisor)
     grads = jax.tree.map(lambda grad: grad * scale, grads)
     updates, opt_state = optimizer.transform.update(grads, train_state.opt_state, train_state.params)
@@ -101,7 +120,12 @@ def train_step(
     if settings.norms_depth:
         sums |= norms.by_module(grads, settings.norms_depth, 'gradient_norm')
         sums |= norms.by_module(params, settings.norms_depth, 'parameter_norm')
-    return TrainState(train_state.step + 1, params, opt_state, optimizers.update_ema(train_state.ema, params, optimizer.ema_decay)), sums
+    return TrainState(
+        train_state.step + 1,
+        params,
+        opt_state,
+        optimizers.update_ema(train_state.ema, params, optimizer.ema_decay),
+    ), sums
 
 
 def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
@@ -116,7 +140,9 @@ def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepC
     Returns:
         The sums over the batch that `train_step` returns, without the step's own numbers.
     """
-    return _loss(models.prepare_for_compute(config, params), batch, None, config=config, settings=settings)[1][0]
+    return _loss(models.prepare_for_compute(config, params), batch, None, config=config, settings=settings)[
+        1
+    ][0]
 
 
 def _loss(
@@ -127,17 +153,25 @@ def _loss(
     targets_BT = batch['decoder_target_tokens']
     objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
     sums = losses.loss_sums(
-        logits_BTV, targets_BT, batch['decoder_loss_weights'], settings.z_loss, settings.label_smoothing, objective_weights_BT
+        logits_BTV,
+        targets_BT,
+        batch['decoder_loss_weights'],
+        settings.z_loss,
+        settings.label_smoothing,
+        objective_weights_BT,
     )
     sides = {'encoder': 'encoder_input_tokens', 'decoder': 'decoder_target_tokens'}
     sums |= {f'{side}_tokens': jnp.sum(batch[name] > 0) for side, name in sides.items() if name in batch}
     return sums.pop('objective'), (sums, divisor)
 
 
-def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: int) -> tuple[Any, tuple[Sums, jax.Array]]:
+def _accumulate(
+    gradient: Callable, batch: Batch, key: jax.Array | None, count: int
+) -> tuple[Any, tuple[Sums, jax.Array]]:
     """Add up gradients, sums and divisors over microbatches.
 
-    A microbatch takes every `count`-th row, so that every device has rows of each microbatch and none has to be moved.
+    A microbatch takes every `count`-th row, so that every device has rows of each microbatch and none has to
+    be moved.
 
     Args:
         gradient: from a batch and a key, a tree of arrays to add up.
@@ -145,7 +179,9 @@ def _accumulate(gradient: Callable, batch: Batch, key: jax.Array | None, count: 
         key: of dropout, or None; each microbatch gets its own.
         count: number of microbatches.
     """
-    pieces = {name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()}
+    pieces = {
+        name: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()
+    }
 
     def add(total: tuple[Any, Sums], index: jax.Array) -> tuple[tuple[Any, Sums], None]:
         piece = {name: activations.constrain(x[index], ('batch', 'length')) for name, x in pieces.items()}
@@ -166,10 +202,16 @@ def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Parti
         optimizer: the run's.
         partitioner: the mesh and its rules.
     """
-    create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
+    create = functools.partial(
+        state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None
+    )
     shapes = jax.eval_shape(create, models.abstract_params(config))
     placed = state.shardings(shapes, models.logical_axes(config), partitioner)
-    return jax.tree.map(lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding), shapes, placed)
+    return jax.tree.map(
+        lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
+        shapes,
+        placed,
+    )
 
 
 def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
@@ -177,24 +219,37 @@ def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partition
 
 
 @functools.lru_cache(COMPILED)
-def jit_init(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[jax.Array], TrainState]:
+def jit_init(
+    config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner
+) -> Callable[[jax.Array], TrainState]:
     """Return the jitted `seed -> state` with new parameters; each device draws only the part that it holds.
 
     The arguments are those of `abstract_state`.
     """
 
     def init(seed: jax.Array) -> TrainState:
-        return state.create(models.init_params(config, jax.random.key(seed)), optimizer.transform, optimizer.ema_decay is not None)
+        return state.create(
+            models.init_params(config, jax.random.key(seed)),
+            optimizer.transform,
+            optimizer.ema_decay is not None,
+        )
 
-    quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None  # it runs once: compiling takes longer
+    # It runs once: compiling takes longer.
+    quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
     return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
 
 
 @functools.lru_cache(COMPILED)
-def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> Callable[[Any], TrainState]:
-    """Return the jitted `params -> state`, for parameters from a checkpoint; the arguments are those of `abstract_state`."""
+def jit_create(
+    config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner
+) -> Callable[[Any], TrainState]:
+    """Return the jitted `params -> state`, for parameters from a checkpoint; the arguments are those of
+    `abstract_state`.
+    """
     placed = _shardings(config, optimizer, partitioner)
-    create = functools.partial(state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None)
+    create = functools.partial(
+        state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None
+    )
     return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
 
 
@@ -202,7 +257,8 @@ def jit_create(config: ModelConfig, optimizer: Optimizer, partitioner: Partition
 def jit_train_step(
     config: ModelConfig, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
-    """Return `train_step` jitted for the mesh. The state is donated; equal arguments give the same compiled step again.
+    """Return `train_step` jitted for the mesh. The state is donated; equal arguments give the same compiled
+    step again.
 
     Args:
         config: the model's.
@@ -220,15 +276,25 @@ def jit_train_step(
             return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
 
     arguments, results = (placed, partitioner.batch, partitioner.replicated), (placed, partitioner.replicated)
-    # The TPU compiler may split gathers and scatters into steps of a ring that overlap with products. Each then sends up to two thirds
-    # more, so a large threshold turns that off.
-    whole = {'xla_jf_spmd_threshold_for_windowed_einsum_mib': '1000000'} if partitioner.platform == 'tpu' else None
-    return jax.jit(step, donate_argnums=0, in_shardings=arguments, out_shardings=results, compiler_options=whole)
+    # The TPU compiler may split gathers and scatters into steps of a ring that overlap with products. Each
+    # then sends up to two thirds more, so a large threshold turns that off.
+    whole = (
+        {'xla_jf_spmd_threshold_for_windowed_einsum_mib': '1000000'}
+        if partitioner.platform == 'tpu'
+        else None
+    )
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=arguments, out_shardings=results, compiler_options=whole
+    )
 
 
 @functools.lru_cache(COMPILED)
-def jit_eval_step(config: ModelConfig, settings: StepConfig, partitioner: Partitioner) -> Callable[[Any, Batch], Sums]:
-    """Return `eval_step` jitted for the mesh, (params, batch) -> sums; the arguments are those of `jit_train_step`."""
+def jit_eval_step(
+    config: ModelConfig, settings: StepConfig, partitioner: Partitioner
+) -> Callable[[Any, Batch], Sums]:
+    """Return `eval_step` jitted for the mesh, (params, batch) -> sums; the arguments are those of
+    `jit_train_step`.
+    """
 
     def step(params: Any, batch: Batch) -> Sums:
         with activations.activation_rules(partitioner):

@@ -1,4 +1,6 @@
-"""Logging to Weights & Biases, if a run asks for it: a run has one page there, however often it is stopped and continued."""
+"""Logging to Weights & Biases, if a run asks for it: a run has one page there, however often it is stopped
+and continued.
+"""
 
 import importlib.util
 import os
@@ -30,7 +32,10 @@ class WandbConfig:
 
     def __post_init__(self) -> None:
         if self.project and importlib.util.find_spec('wandb') is None:
-            raise ValueError(f"WandbConfig.project is {self.project!r}, but wandb is not installed: pip install 'flanlite[wandb]'")
+            raise ValueError(
+                f'WandbConfig.project is {self.project!r}, but wandb is not installed: pip install '
+                "'flanlite[wandb]'"
+            )
 
 
 class WandbLog:
@@ -42,7 +47,9 @@ class WandbLog:
         described: shown as the run's configuration.
     """
 
-    def __init__(self, model_dir: str | os.PathLike[str], settings: WandbConfig, described: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model_dir: str | os.PathLike[str], settings: WandbConfig, described: Mapping[str, Any]
+    ) -> None:
         import wandb
 
         folder = pathlib.Path(model_dir)
@@ -50,10 +57,17 @@ class WandbLog:
         if not file.exists():
             file.write_text(uuid.uuid4().hex, encoding='utf-8')
         self._run = wandb.init(
-            project=settings.project, entity=settings.entity, name=settings.name or folder.resolve().name, dir=folder,
-            id=file.read_text(encoding='utf-8').strip(), resume='allow', config=dict(described), settings=wandb.Settings(quiet=True),
-        )  # fmt: skip
-        self._run.define_metric('step')  # not wandb's own counter: a run that repeats steps after a kill logs them twice
+            project=settings.project,
+            entity=settings.entity,
+            name=settings.name or folder.resolve().name,
+            dir=folder,
+            id=file.read_text(encoding='utf-8').strip(),
+            resume='allow',
+            config=dict(described),
+            settings=wandb.Settings(quiet=True),
+        )
+        # Not wandb's own counter: a run that repeats steps after a kill logs them twice.
+        self._run.define_metric('step')
         self._run.define_metric('*', step_metric='step')
 
     def write(self, record: Mapping[str, Any]) -> None:

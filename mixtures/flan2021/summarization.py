@@ -6,7 +6,15 @@ from flanlite.data.specs import text
 from flanlite.data.specs.sources import Tfds
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
-from flanlite.mixtures.flan2021.summarization_news import CNN_DAILYMAIL, GIGAWORD, MULTI_NEWS, NEWSROOM, NOT_BLANK, XSUM, article
+from flanlite.mixtures.flan2021.summarization_news import (
+    CNN_DAILYMAIL,
+    GIGAWORD,
+    MULTI_NEWS,
+    NEWSROOM,
+    NOT_BLANK,
+    XSUM,
+    article,
+)
 
 REVIEWS = 20  # reviews of a film that are shown; there may be hundreds, which would not fit into the inputs
 

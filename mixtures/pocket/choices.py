@@ -11,7 +11,15 @@ from flanlite.mixtures.pocket import facts, words
 from flanlite.mixtures.pocket.question_classification import ASPECT_KINDS, FOODS, KINDS, TOPICS
 from flanlite.mixtures.pocket.senses import SENSES
 from flanlite.mixtures.pocket.summarization import ASIDES
-from flanlite.mixtures.pocket.world import QUESTIONS, World, all_values, answer_text, article, is_girl, sentence
+from flanlite.mixtures.pocket.world import (
+    QUESTIONS,
+    World,
+    all_values,
+    answer_text,
+    article,
+    is_girl,
+    sentence,
+)
 
 
 class Matter(NamedTuple):

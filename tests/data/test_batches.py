@@ -23,20 +23,30 @@ def write_split(folder, examples, shard_size=1_000):
     folder.mkdir(parents=True)
     shards = []
     for start in range(0, len(examples), shard_size):
-        shards.append({'file': f'{start}.arrayrecord', 'num_examples': len(examples[start : start + shard_size])})
+        shards.append(
+            {'file': f'{start}.arrayrecord', 'num_examples': len(examples[start : start + shard_size])}
+        )
         writer = array_record_module.ArrayRecordWriter(str(folder / shards[-1]['file']), 'group_size:1')
         for example in examples[start : start + shard_size]:
             writer.write(cached_split.encode_example(example))
         writer.close()
-    np.save(folder / cached_split.LENGTHS, np.array([[len(example.inputs), len(example.targets)] for example in examples], np.uint16))
-    (folder / cached_split.MANIFEST).write_text(json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards}))
+    np.save(
+        folder / cached_split.LENGTHS,
+        np.array([[len(example.inputs), len(example.targets)] for example in examples], np.uint16),
+    )
+    (folder / cached_split.MANIFEST).write_text(
+        json.dumps({'name': folder.name, 'num_examples': len(examples), 'shards': shards})
+    )
     return CachedSplit(folder)
 
 
 def toy_split(folder, count, first=0, seed=0, shard_size=1_000):
     """Make a task whose example i has the target (first + i, EOS), and some inputs."""
     rng = np.random.default_rng(seed)
-    made = [Example(rng.integers(2, 9, rng.integers(3, 20)), np.array([first + i, 1]), i, i % 10) for i in range(count)]
+    made = [
+        Example(rng.integers(2, 9, rng.integers(3, 20)), np.array([first + i, 1]), i, i % 10)
+        for i in range(count)
+    ]
     return write_split(folder, made, shard_size)
 
 
@@ -44,7 +54,10 @@ def toy_split(folder, count, first=0, seed=0, shard_size=1_000):
 def splits(tmp_path_factory):
     root = tmp_path_factory.mktemp('splits')
     sizes = {'long': 50, 'middle': 23, 'short': 3}
-    return [toy_split(root / name, size, 100 * number, number, 20) for number, (name, size) in enumerate(sizes.items(), 1)]
+    return [
+        toy_split(root / name, size, 100 * number, number, 20)
+        for number, (name, size) in enumerate(sizes.items(), 1)
+    ]
 
 
 def read(splits, rates=(5, 3, 2), *, steps=None, **options):
@@ -62,12 +75,22 @@ def assert_same(ones, others):
 
 def numbers(batch):
     """List the examples in a batch: the decoder's first tokens."""
-    return batch['decoder_target_tokens'][(batch['decoder_input_tokens'] == 0) & (batch['decoder_target_tokens'] > 0)].tolist()
+    return batch['decoder_target_tokens'][
+        (batch['decoder_input_tokens'] == 0) & (batch['decoder_target_tokens'] > 0)
+    ].tolist()
 
 
 def test_records_keep_everything(tmp_path):
     examples = [
-        Example(np.array([5, 70_000, 1]), np.array([1]), 3, 7, ('yes', 'no'), (np.array([4, 1]), np.array([9, 9, 1])), ('yes', 'aye')),
+        Example(
+            np.array([5, 70_000, 1]),
+            np.array([1]),
+            3,
+            7,
+            ('yes', 'no'),
+            (np.array([4, 1]), np.array([9, 9, 1])),
+            ('yes', 'aye'),
+        ),
         Example(np.array([5, 65_535, 1]), np.array([], np.int32), 4, 8),
     ]
     split = write_split(tmp_path / 'task', examples)
@@ -76,7 +99,12 @@ def test_records_keep_everything(tmp_path):
         np.testing.assert_array_equal(found.inputs, given.inputs)
         np.testing.assert_array_equal(found.targets, given.targets)
         assert found.inputs.dtype == np.int32
-        assert (found.row, found.template, found.options, found.answers) == (given.row, given.template, given.options, given.answers)
+        assert (found.row, found.template, found.options, found.answers) == (
+            given.row,
+            given.template,
+            given.options,
+            given.answers,
+        )
         assert [ids.tolist() for ids in found.option_tokens] == [ids.tolist() for ids in given.option_tokens]
 
 
@@ -93,14 +121,19 @@ def test_splits_read_any_example_of_any_shard(splits):
 
 @pytest.mark.parametrize('size', [1, 2, 3, 10, 64, 1_000])
 def test_shuffled_orders_are_permutations_and_differ(size):
-    orders = [shuffling.permute(np.arange(size), np.full(size, size), np.full(size, seed, np.uint64)) for seed in range(20)]
+    orders = [
+        shuffling.permute(np.arange(size), np.full(size, size), np.full(size, seed, np.uint64))
+        for seed in range(20)
+    ]
     for seed, order in enumerate(orders):
         assert sorted(order.tolist()) == list(range(size)), f'seed {seed}'
     assert len({tuple(order) for order in orders}) >= min(size, 10)
 
 
 def test_each_epoch_reads_every_example_once_in_a_new_order(splits):
-    epochs = [numbers(batch) for batch in read(splits[:1], [1], pack=False, window=50, batch_size=50, steps=3)]
+    epochs = [
+        numbers(batch) for batch in read(splits[:1], [1], pack=False, window=50, batch_size=50, steps=3)
+    ]
     for epoch in epochs:
         assert sorted(epoch) == list(range(100, 150))
     assert len(set(map(tuple, epochs))) == 3
@@ -125,7 +158,11 @@ def test_tasks_come_in_proportion(splits):
 
 
 def test_tasks_without_rate_or_examples_take_no_part(splits):
-    seen = [number // 100 for batch in read([*splits[:2], splits[2].take(0)], [1, 0, 1], steps=20) for number in numbers(batch)]
+    seen = [
+        number // 100
+        for batch in read([*splits[:2], splits[2].take(0)], [1, 0, 1], steps=20)
+        for number in numbers(batch)
+    ]
     assert set(seen) == {1}
 
 
@@ -183,10 +220,15 @@ def test_hosts_share_each_batch_and_read_only_their_own(splits, hosts, pack, con
     for host in range(hosts):
         loads.append([])
         monkeypatch.setattr(
-            CachedSplit, 'read_records', lambda split, indices, load=loads[-1]: load.extend(indices) or original(split, indices)
+            CachedSplit,
+            'read_records',
+            lambda split, indices, load=loads[-1]: load.extend(indices) or original(split, indices),
         )
         shares.append(read(splits, pack=pack, converter=converter, steps=20, host_rows=range(host, 4, hosts)))
-    joined = [{name: np.stack([share[name] for share in step], 1).reshape(4, -1) for name in step[0]} for step in zip(*shares, strict=True)]
+    joined = [
+        {name: np.stack([share[name] for share in step], 1).reshape(4, -1) for name in step[0]}
+        for step in zip(*shares, strict=True)
+    ]
     assert_same(joined, whole)
     per_window = sum(map(len, loads))
     assert max(map(len, loads)) < 1.3 * per_window / hosts
@@ -221,8 +263,17 @@ def test_rows_are_full(tmp_path):
     rng = np.random.default_rng(0)
     parts = []
     for task in range(20):
-        sizes = rng.lognormal(np.log(rng.lognormal(np.log([130, 8]), 0.7)), 0.4, (300, 2)).clip(2, [1024, 256]).astype(int)
-        parts.append(write_split(tmp_path / str(task), [Example(np.full(source, 5), np.full(target, 6)) for source, target in sizes]))
+        sizes = (
+            rng.lognormal(np.log(rng.lognormal(np.log([130, 8]), 0.7)), 0.4, (300, 2))
+            .clip(2, [1024, 256])
+            .astype(int)
+        )
+        parts.append(
+            write_split(
+                tmp_path / str(task),
+                [Example(np.full(source, 5), np.full(target, 6)) for source, target in sizes],
+            )
+        )
     lengths = {'inputs': 1024, 'targets': 256}
     rows = read(parts, [1] * 20, feature_lengths=lengths, window=2_048, batch_size=32, steps=20)
     filled = np.mean([(batch['encoder_segment_ids'] > 0).mean() for batch in rows])
@@ -273,12 +324,16 @@ def swap(file):
     writer.close()
 
 
-@pytest.mark.parametrize('damage', [cut, flip, blank, swap, lambda file: file.write_bytes(b''), lambda file: file.unlink()])
+@pytest.mark.parametrize(
+    'damage', [cut, flip, blank, swap, lambda file: file.write_bytes(b''), lambda file: file.unlink()]
+)
 @pytest.mark.parametrize('prefetch', [0, 2])
 def test_a_damaged_shard_is_named(tmp_path, damage, prefetch):
     split = toy_split(tmp_path / 'task', 900, shard_size=500)
     damage(tmp_path / 'task' / '500.arrayrecord')
-    with pytest.raises(ValueError, match=r'shard .*task/500\.arrayrecord is damaged: .*build the cache again'):
+    with pytest.raises(
+        ValueError, match=r'shard .*task/500\.arrayrecord is damaged: .*build the cache again'
+    ):
         read([split], [1], steps=300, prefetch=prefetch)
     assert split.read(5).row == 5
 

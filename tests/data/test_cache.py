@@ -36,7 +36,9 @@ def register(*data_sets):
 def built(monkeypatch):
     """List the tasks that were built, as they are."""
     names, original = [], build.build
-    monkeypatch.setattr(build, 'build', lambda request, *rest: names.append(request.name) or original(request, *rest))
+    monkeypatch.setattr(
+        build, 'build', lambda request, *rest: names.append(request.name) or original(request, *rest)
+    )
     return names
 
 
@@ -54,7 +56,9 @@ def same(cached, expected):
     found, expected = list(cached.examples()), list(expected)
     assert len(found) == len(expected) == cached.num_examples
     for one, other in zip(found, expected, strict=True):
-        assert dataclasses.astuple(one)[2:5] == dataclasses.astuple(other)[2:5] and one.answers == other.answers
+        assert (
+            dataclasses.astuple(one)[2:5] == dataclasses.astuple(other)[2:5] and one.answers == other.answers
+        )
         pairs = [(one.inputs, other.inputs), (one.targets, other.targets)]
         for first, second in pairs + list(zip(one.option_tokens, other.option_tokens, strict=True)):
             np.testing.assert_array_equal(first, second)
@@ -78,14 +82,20 @@ def test_manifest(ensure):
                 'source_rows': 23, 'filtered': {'keep': 2}, 'truncated': True, 'max_examples': 12, 'examples_per_row': 1}  # fmt: skip
     assert {key: manifest[key] for key in expected} == expected
     assert manifest['version'] == colours().source.version() and manifest['source'] == 'InMemory in memory'
-    lengths = [(len(example.inputs), len(example.targets)) for example in report.splits['toy_colours'].examples()]
+    lengths = [
+        (len(example.inputs), len(example.targets)) for example in report.splits['toy_colours'].examples()
+    ]
     for place, feature in enumerate(('inputs', 'targets')):
         counts = manifest['lengths'][feature]
         assert {int(length): count for length, count in counts.items()} == {
-            length: sum(pair[place] == length for pair in lengths) for length in {pair[place] for pair in lengths}
+            length: sum(pair[place] == length for pair in lengths)
+            for length in {pair[place] for pair in lengths}
         }
     long = report.too_long({'inputs': 80, 'targets': 5})['toy_colours']
-    assert long == {'inputs': sum(pair[0] > 80 for pair in lengths), 'targets': sum(pair[1] > 5 for pair in lengths)}
+    assert long == {
+        'inputs': sum(pair[0] > 80 for pair in lengths),
+        'targets': sum(pair[1] > 5 for pair in lengths),
+    }
     assert json.loads(json.dumps(report.to_json()))['tasks']['toy_colours']['num_examples'] == 12
 
 
@@ -128,7 +138,10 @@ def test_another_vocabulary_and_changed_files_are_noticed(ensure, built, tmp_pat
 
 def test_smaller_caps_read_a_prefix_and_larger_ones_rebuild(ensure, built):
     register(colours())
-    whole = [example.row for example in ensure('toy_colours', split='test', renderings='all').splits['toy_colours'].examples()]
+    whole = [
+        example.row
+        for example in ensure('toy_colours', split='test', renderings='all').splits['toy_colours'].examples()
+    ]
     for cap in (3, 7, 500):
         cut = ensure(split='test', renderings='all', max_examples=cap).splits['toy_colours']
         assert [example.row for example in cut.examples()] == whole[: 4 * cap]
@@ -136,15 +149,22 @@ def test_smaller_caps_read_a_prefix_and_larger_ones_rebuild(ensure, built):
     for cap, number in ((5, 2), (3, 2), (9, 3), (7, 3), (None, 4), (11, 4)):
         cached = ensure(max_examples={'toy_colours': cap}).splits['toy_colours']
         assert cached.num_examples == (cap or 20) and len(built) == number
-    assert [example.row for example in cached.examples()] == sorted(example.row for example in cached.examples())
+    assert [example.row for example in cached.examples()] == sorted(
+        example.row for example in cached.examples()
+    )
 
 
 def test_evaluation_caps_draw_a_sample(ensure):
     register(colours(keep=None, source=sources.InMemory(lambda split: make_rows('train') * 20)))
     rows = [example.row for example in ensure(split='test', max_examples=60).splits['toy_colours'].examples()]
-    answers = [example.answers for example in ensure(split='test', max_examples=60).splits['toy_colours'].examples()]
+    answers = [
+        example.answers for example in ensure(split='test', max_examples=60).splits['toy_colours'].examples()
+    ]
     assert max(rows) > 400 and len(set(answers)) == 3
-    assert rows == [example.row for example in ensure(split='test', max_examples=60, rebuild=True).splits['toy_colours'].examples()]
+    assert rows == [
+        example.row
+        for example in ensure(split='test', max_examples=60, rebuild=True).splits['toy_colours'].examples()
+    ]
 
 
 def failing(**changes):
@@ -155,13 +175,20 @@ def failing(**changes):
 
 
 def test_a_failing_task_is_skipped_and_named(ensure, capsys):
-    register(failing(), colours(), colours('toy_empty', keep=lambda row: False), choices('toy_field', templates=TEMPLATES))
+    register(
+        failing(),
+        colours(),
+        colours('toy_empty', keep=lambda row: False),
+        choices('toy_field', templates=TEMPLATES),
+    )
     cache.say_skipped.cache_clear()
     report = ensure()
     assert set(report.splits) == {'toy_colours'}
     assert report.skipped['toy_failing'] == 'ConnectionError: no network today'
-    assert "no examples: 23 rows were read of 'train', and dropped {'keep': 23}" in report.skipped['toy_empty']
-    assert "names the field" in report.skipped['toy_field']
+    assert (
+        "no examples: 23 rows were read of 'train', and dropped {'keep': 23}" in report.skipped['toy_empty']
+    )
+    assert 'names the field' in report.skipped['toy_field']
     assert report.to_json()['skipped'] == report.skipped
     assert 'skipped toy_failing: ConnectionError: no network today' in capsys.readouterr().err
     assert ensure().skipped == report.skipped and 'skipped toy' not in capsys.readouterr().err  # said once
@@ -183,11 +210,23 @@ def write_jsonl(folder, lines, packed=False):
 FAULTY = {
     'empty': ([], "no examples: 0 rows were read of 'train', and dropped none"),
     'no_json': (['<html>rate limited</html>'], 'no_json/train.jsonl, line 1 is no JSON'),
-    'no_object': ([[1, 2]], 'no_object/train.jsonl, line 1: expected a JSON object with a field a name, got list'),
+    'no_object': (
+        [[1, 2]],
+        'no_object/train.jsonl, line 1: expected a JSON object with a field a name, got list',
+    ),
     'no_field': ([{'thing': 'a'}], "'no_field', train row 0: KeyError: 'skip'; the row has thing (str)"),
-    'other_type': ([row | {'thing': 4.5} for row in make_rows('train')], 'float found; the row has id (int), thing (float)'),
-    'other_label': ([row | {'colour': 7} for row in make_rows('train')], "data set 'other_label': the answer 7 is none of the options"),
-    'text_label': ([row | {'colour': '1'} for row in make_rows('train')], "the answer '1' is none of the options ('red', 'green', 'blue')"),
+    'other_type': (
+        [row | {'thing': 4.5} for row in make_rows('train')],
+        'float found; the row has id (int), thing (float)',
+    ),
+    'other_label': (
+        [row | {'colour': 7} for row in make_rows('train')],
+        "data set 'other_label': the answer 7 is none of the options",
+    ),
+    'text_label': (
+        [row | {'colour': '1'} for row in make_rows('train')],
+        "the answer '1' is none of the options ('red', 'green', 'blue')",
+    ),
     'no_label': ([row | {'colour': None} for row in make_rows('train')], 'number (int), colour (NoneType)'),
     'half': (make_rows('train') * 50, 'half/train.jsonl.gz is damaged (Compressed file ended before'),
     'no_file': (make_rows('train'), "no_file has no split 'train', only test"),
@@ -205,7 +244,9 @@ def test_faulty_data_is_named_and_the_rest_is_built(count, ensure, tmp_path, mon
     register(*(colours(name, source=sources.JsonLines(name)) for name in (*FAULTY, 'nowhere', 'good')))
     report = ensure(data_dir=data, processes=count)
     assert set(report.splits) == {'good'} and report.splits['good'].num_examples == 20
-    assert "no folder 'nowhere' with JSON lines; expected it below the data folder" in report.skipped.pop('nowhere')
+    assert "no folder 'nowhere' with JSON lines; expected it below the data folder" in report.skipped.pop(
+        'nowhere'
+    )
     for name, (_, expected) in FAULTY.items():
         assert expected in report.skipped[name], report.skipped
     assert not leftovers(tmp_path)
@@ -224,11 +265,15 @@ def files(cached):
 
 DAMAGE = {
     'cut shard': lambda path: os.truncate(path / '00000.arrayrecord', 100),
-    'changed shard': lambda path: (path / '00000.arrayrecord').write_bytes(b'x' * (path / '00000.arrayrecord').stat().st_size),
+    'changed shard': lambda path: (path / '00000.arrayrecord').write_bytes(
+        b'x' * (path / '00000.arrayrecord').stat().st_size
+    ),
     'no shard': lambda path: (path / '00000.arrayrecord').unlink(),
     'half a manifest': lambda path: os.truncate(path / 'manifest.json', 300),
     'no manifest': lambda path: (path / 'manifest.json').unlink(),
-    'other counts': lambda path: (path / 'manifest.json').write_text((path / 'manifest.json').read_text().replace('20', '21')),
+    'other counts': lambda path: (path / 'manifest.json').write_text(
+        (path / 'manifest.json').read_text().replace('20', '21')
+    ),
     'cut lengths': lambda path: os.truncate(path / 'lengths.npy', 150),
 }
 
@@ -265,7 +310,9 @@ def test_a_full_disk_leaves_nothing_and_one_clear_error(ensure, monkeypatch, tmp
 
     writer = build.array_record_module.ArrayRecordWriter
     monkeypatch.setattr(build.array_record_module, 'ArrayRecordWriter', FullWriter)
-    with pytest.raises(OSError, match=f'{tmp_path}/cache: No space left on device; free some space.*--cache_dir'):
+    with pytest.raises(
+        OSError, match=f'{tmp_path}/cache: No space left on device; free some space.*--cache_dir'
+    ):
         ensure()
     assert not leftovers(tmp_path) and not list(tmp_path.rglob('manifest.json'))
 
@@ -345,7 +392,10 @@ def test_two_processes_build_once(tmp_path):
     both = [slow_build(folder, 0.02), slow_build(folder, 0.02)]
     told = [process.communicate() for process in both]
     outputs = [output.split() for output, _ in told]
-    assert sum(f'waiting for another process that builds {folder}/toy_colours' in error for _, error in told) == 1
+    assert (
+        sum(f'waiting for another process that builds {folder}/toy_colours' in error for _, error in told)
+        == 1
+    )
     assert sorted(map(len, outputs)) == [1, 2], 'one reads the rows, the other waits and opens what was built'
     assert [output[-1] for output in outputs] == ['20', '20']
 

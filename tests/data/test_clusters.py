@@ -1,4 +1,6 @@
-"""Clusters and hold-outs on a toy collection; those of FLAN 2021 are held in tests/mixtures/test_flan2021_splits.py."""
+"""Clusters and hold-outs on a toy collection; those of FLAN 2021 are held in
+tests/mixtures/test_flan2021_splits.py.
+"""
 
 import dataclasses
 
@@ -45,28 +47,48 @@ def test_paper_overlaps():
 def test_the_papers_twelve_clusters():
     assert len(clusters.CLUSTERS) == len(set(clusters.CLUSTERS)) == 17
     assert len(clusters.PAPER_CLUSTERS) == 12
-    assert sorted(name for names in clusters.PAPER_CLUSTERS.values() for name in names) == sorted(clusters.CLUSTERS)
+    assert sorted(name for names in clusters.PAPER_CLUSTERS.values() for name in names) == sorted(
+        clusters.CLUSTERS
+    )
 
 
 def test_held_out_cluster():
     found = clusters.get_hold_out('nli', TOY)
     assert found.train == ('text', 'sums', 'stars', 'moods') and found.removed == ('paraphrase',)
     assert found.test == ('round_1', 'round_2', 'claims', 'schemas')
-    assert clusters.get_hold_out('math', TOY).train == ('text', 'stars', 'moods', 'round_1', 'round_2', 'claims', 'twins')
+    assert clusters.get_hold_out('math', TOY).train == (
+        'text',
+        'stars',
+        'moods',
+        'round_1',
+        'round_2',
+        'claims',
+        'twins',
+    )
 
 
 def test_intra_cluster_hold_outs_keep_families_together():
     hold_outs = [clusters.get_hold_out(f'intra_{index}', TOY) for index in range(clusters.INTRA_HOLD_OUTS)]
     for found in hold_outs:
-        assert sorted(found.train + found.test) == sorted(member.name for member in TOY if member.splits.train)
+        assert sorted(found.train + found.test) == sorted(
+            member.name for member in TOY if member.splits.train
+        )
         assert ('round_1' in found.test) == ('round_2' in found.test) != ('claims' in found.test)
         assert ('stars' in found.test) != ('moods' in found.test)
         assert {'text', 'sums', 'twins'} <= set(found.train)
-    assert {name for found in hold_outs[:2] for name in found.test} == {'stars', 'moods', 'round_1', 'round_2', 'claims'}
+    assert {name for found in hold_outs[:2] for name in found.test} == {
+        'stars',
+        'moods',
+        'round_1',
+        'round_2',
+        'claims',
+    }
 
 
 def test_hold_outs_that_a_collection_does_not_allow():
-    assert set(clusters.hold_outs(TOY)) == {'nli', 'sentiment', 'paraphrase', 'math'} | {f'intra_{index}' for index in range(10)}
+    assert set(clusters.hold_outs(TOY)) == {'nli', 'sentiment', 'paraphrase', 'math'} | {
+        f'intra_{index}' for index in range(10)
+    }
     assert set(clusters.hold_outs(TOY[:2])) == {'math'}
 
 
@@ -75,11 +97,15 @@ def test_shared_corpora():
     assert clusters.shared_corpora(TOY, train, test) == {'stars': {'films': ('round_2',)}}
     assert clusters.shared_corpora(TOY, ('twins',), ('stars', 'moods')) == {'twins': {'letters': ('moods',)}}
     assert clusters.shared_corpora(TOY, ('sums',), test) == {}
-    assert clusters.shared_corpora((TOY[4], TOY[5]), ('round_1',), ('round_2',)) == {}, 'what all descend from is passed over'
+    assert clusters.shared_corpora((TOY[4], TOY[5]), ('round_1',), ('round_2',)) == {}, (
+        'what all descend from is passed over'
+    )
 
 
 def test_unknown_names_get_a_hint():
     with pytest.raises(ValueError, match='did you mean paraphrase'):
         clusters.check_cluster('paraphrases')
-    with pytest.raises(ValueError, match=r'did you mean intra_1.*the clusters are nli, paraphrase.*intra_0 to intra_9'):
+    with pytest.raises(
+        ValueError, match=r'did you mean intra_1.*the clusters are nli, paraphrase.*intra_0 to intra_9'
+    ):
         clusters.get_hold_out('intra_11', TOY)

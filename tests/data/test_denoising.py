@@ -18,7 +18,9 @@ def restore(inputs, targets):
             current = spans.setdefault(token, [])
         else:
             current.append(token)
-    return [token for position in inputs for token in (spans[position] if position in SENTINELS else [position])]
+    return [
+        token for position in inputs for token in (spans[position] if position in SENTINELS else [position])
+    ]
 
 
 @pytest.mark.parametrize('length', [2, 3, 7, 40, 512])
@@ -26,7 +28,9 @@ def test_span_corruption_hides_and_keeps_everything(length):
     tokens = list(range(3, 3 + min(length, 90))) * 6
     tokens = tokens[:length]
     for seed in range(20):
-        inputs, targets = denoising.span_corruption(tokens, denoising.generator(seed, 'task', 0), sentinels=SENTINELS)
+        inputs, targets = denoising.span_corruption(
+            tokens, denoising.generator(seed, 'task', 0), sentinels=SENTINELS
+        )
         assert restore(inputs, targets) == tokens
         used = [token for token in inputs if token in SENTINELS]
         assert used == [token for token in targets if token in SENTINELS] == list(SENTINELS[: len(used)])
@@ -42,13 +46,18 @@ def test_density_and_span_length_are_t5s():
 
 
 def test_rolled_masks_hide_any_place():
-    ends = [denoising.noise_mask(10, 0.15, 3.0, denoising.generator(seed, 'task'), roll=True) for seed in range(200)]
+    ends = [
+        denoising.noise_mask(10, 0.15, 3.0, denoising.generator(seed, 'task'), roll=True)
+        for seed in range(200)
+    ]
     assert all(sum(mask) == 2 for mask in ends)
     hidden = np.mean(ends, axis=0)
     assert hidden.min() > 0.1 and hidden.max() < 0.3
     tokens = list(range(3, 13))
     for seed in range(50):
-        inputs, targets = denoising.span_corruption(tokens, denoising.generator(seed, 'task'), sentinels=SENTINELS, roll=True)
+        inputs, targets = denoising.span_corruption(
+            tokens, denoising.generator(seed, 'task'), sentinels=SENTINELS, roll=True
+        )
         assert restore(inputs, targets) == tokens
 
 
@@ -76,7 +85,13 @@ def test_random_numbers_depend_on_the_place_alone():
         return denoising.generator(*place).integers(0, 1 << 30, 4).tolist()
 
     assert draw(0, 'a', 1, 2) == draw(0, 'a', 1, 2)
-    draws = [draw(0, 'a', 1, 2), draw(1, 'a', 1, 2), draw(0, 'b', 1, 2), draw(0, 'a', 2, 2), draw(0, 'a', 1, 3)]
+    draws = [
+        draw(0, 'a', 1, 2),
+        draw(1, 'a', 1, 2),
+        draw(0, 'b', 1, 2),
+        draw(0, 'a', 2, 2),
+        draw(0, 'a', 1, 3),
+    ]
     assert len({tuple(numbers) for numbers in draws}) == len(draws)
 
 
@@ -90,6 +105,9 @@ def test_faults():
 
 
 def test_prefix_lm_keeps_targets_short_when_asked():
-    lengths = {len(denoising.prefix_lm(range(30), denoising.generator(0, 'task', row), longest=4)[1]) for row in range(200)}
+    lengths = {
+        len(denoising.prefix_lm(range(30), denoising.generator(0, 'task', row), longest=4)[1])
+        for row in range(200)
+    }
     assert lengths == {1, 2, 3, 4}
     assert denoising.prefix_lm(range(3), denoising.generator(0, 'task', 0), longest=8)[0]

@@ -21,14 +21,21 @@ EXEMPLAR = Template('Question: {inputs}\nAnswer: {targets}\n\n')
 
 
 def made(spec, split='train', number=2, **options):
-    shots = Shots(number, **({'budget': WIDE} | {key: options.pop(key) for key in ('budget', 'seed', 'form') if key in options}))
+    shots = Shots(
+        number,
+        **(
+            {'budget': WIDE} | {key: options.pop(key) for key in ('budget', 'seed', 'form') if key in options}
+        ),
+    )
     return list(rendering.examples(spec, split, BYTES, shots=shots, **options))
 
 
 def parts(text):
     """Split a plain few-shot input into its (inputs, targets) pairs and the question."""
     *exemplars, question = text.split('Question: Question ')
-    return [tuple(part.removesuffix('\n\n').split('\nAnswer: ')) for part in exemplars[1:]], question.removesuffix('\nAnswer:')
+    return [
+        tuple(part.removesuffix('\n\n').split('\nAnswer: ')) for part in exemplars[1:]
+    ], question.removesuffix('\nAnswer:')
 
 
 def plain(**changes):
@@ -39,8 +46,10 @@ def plain(**changes):
 @pytest.mark.parametrize('number', [1, 2, 3, 5, 10])
 def test_so_many_exemplars_of_the_same_template_and_never_the_example(number):
     alone = {example.row: example for example in rendering.examples(plain(), 'train', BYTES)}
-    answers = {BYTES.decode(example.inputs): BYTES.decode(example.targets) for example in rendering.examples(
-        plain(), 'train', BYTES, renderings=2)}
+    answers = {
+        BYTES.decode(example.inputs): BYTES.decode(example.targets)
+        for example in rendering.examples(plain(), 'train', BYTES, renderings=2)
+    }
     for example in made(plain(), number=number):
         before, question = parts(BYTES.decode(example.inputs))
         assert len(before) == number == example.shots == len({inputs for inputs, _ in before})
@@ -55,8 +64,14 @@ def test_so_many_exemplars_of_the_same_template_and_never_the_example(number):
 def test_deterministic_by_seed_and_the_same_for_every_template():
     first, again, other = (made(plain(), 'test', seed=seed, renderings='all') for seed in (0, 0, 1))
     assert [example.inputs.tolist() for example in first] == [example.inputs.tolist() for example in again]
-    assert sum(one.inputs.tolist() != another.inputs.tolist() for one, another in zip(first, other, strict=True)) > len(first) / 2
-    drawn = [[inputs.partition(': ')[2].partition('\n')[0] for inputs, _ in parts(BYTES.decode(example.inputs))[0]] for example in first]
+    assert (
+        sum(one.inputs.tolist() != another.inputs.tolist() for one, another in zip(first, other, strict=True))
+        > len(first) / 2
+    )
+    drawn = [
+        [inputs.partition(': ')[2].partition('\n')[0] for inputs, _ in parts(BYTES.decode(example.inputs))[0]]
+        for example in first
+    ]
     assert drawn[::2] == drawn[1::2] and len({tuple(each) for each in drawn}) > 5
     assert all('train thing' in thing for each in drawn for thing in each), 'from training data only'
     assert first[0].options == ('red', 'green', 'blue') and first[0].answers, 'options and answers stay'
@@ -93,13 +108,21 @@ def test_whole_exemplars_go_until_the_budget_holds(budget):
             assert parts(text)[0] == parts(whole[example.row])[0][: example.shots]
         if example.shots < 4:
             more = parts(whole[example.row])[0][: example.shots + 1]
-            longer = ''.join(f'Question: Question {inputs}\nAnswer: {targets}\n\n' for inputs, targets in more)
-            assert len(longer) + len(f'Question: Question {parts(whole[example.row])[1]}\nAnswer:') + 1 > budget
+            longer = ''.join(
+                f'Question: Question {inputs}\nAnswer: {targets}\n\n' for inputs, targets in more
+            )
+            assert (
+                len(longer) + len(f'Question: Question {parts(whole[example.row])[1]}\nAnswer:') + 1 > budget
+            )
     assert kept != {4} or budget == 330
     if budget == 60:
         assert kept == {0}
-        zero = {example.row: example.inputs.tolist() for example in rendering.examples(plain(), 'train', BYTES)}
-        assert {example.row: example.inputs.tolist() for example in made(plain(), number=4, budget=budget)} == zero
+        zero = {
+            example.row: example.inputs.tolist() for example in rendering.examples(plain(), 'train', BYTES)
+        }
+        assert {
+            example.row: example.inputs.tolist() for example in made(plain(), number=4, budget=budget)
+        } == zero
 
 
 def test_multi_takes_what_fits_up_to_sixteen():
@@ -111,8 +134,13 @@ def test_multi_takes_what_fits_up_to_sixteen():
 def test_the_form_of_the_release():
     spec = colours(templates=(Template('{question}'),))
     example = made(spec, number=1, form='flan')[0]
-    exemplar, question = BYTES.decode(example.inputs).removeprefix('0 ').removesuffix(' X 1 FLAN').split(' X 0 ')
-    assert exemplar.partition(' X 1 ')[2] in ('red', 'green', 'blue') and question == 'Which colour has train thing 0?'
+    exemplar, question = (
+        BYTES.decode(example.inputs).removeprefix('0 ').removesuffix(' X 1 FLAN').split(' X 0 ')
+    )
+    assert (
+        exemplar.partition(' X 1 ')[2] in ('red', 'green', 'blue')
+        and question == 'Which colour has train thing 0?'
+    )
     zero = made(spec, number=0, form='flan')[0]
     assert (BYTES.decode(zero.inputs), zero.shots) == ('0 Which colour has train thing 0? X 1 FLAN', 0)
 
@@ -129,7 +157,11 @@ def test_a_sample_is_random_and_small(monkeypatch):
 @pytest.fixture
 def collection(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    kept = Collection('toy', (colours(), choices(), prose(), colours('held', splits=Splits(None, None, 'test'))), vocabulary='bytes')
+    kept = Collection(
+        'toy',
+        (colours(), choices(), prose(), colours('held', splits=Splits(None, None, 'test'))),
+        vocabulary='bytes',
+    )
     specs.register(kept)
     return kept
 
@@ -137,21 +169,30 @@ def collection(monkeypatch):
 def test_settings_do_not_mix_in_the_cache(collection, tmp_path):
     options = BuildOptions(tmp_path, fail_fast=True)
     asked = [None, Shots(1), Shots(2), Shots(2, seed=1), Shots(2, budget=300), Shots(2, form='flan')]
-    found = [cache.ensure(['toy_colours', 'toy_prose'], View('train', BYTES, shots=shots), options).splits for shots in asked]
+    found = [
+        cache.ensure(['toy_colours', 'toy_prose'], View('train', BYTES, shots=shots), options).splits
+        for shots in asked
+    ]
     assert len({splits['toy_colours'].path for splits in found}) == len(asked)
     assert len({splits['toy_prose'].path for splits in found}) == 1, 'plain text has no exemplars'
-    assert found[2]['toy_colours'].manifest['shots'] == dataclasses.asdict(Shots(2, budget=960)) | {'kept': {'2': 20}}
+    assert found[2]['toy_colours'].manifest['shots'] == dataclasses.asdict(Shots(2, budget=960)) | {
+        'kept': {'2': 20}
+    }
     assert found[0]['toy_colours'].manifest['shots'] is None and found[0]['toy_colours'].read(0).shots == 0
     assert found[2]['toy_colours'].read(0).shots == 2
     assert fewshot.kept_note({'a': found[2]['toy_colours'].manifest['shots']}) == (
-        'Exemplars of its own training data before each example: 2.')
+        'Exemplars of its own training data before each example: 2.'
+    )
     assert '2; 300 tokens hold fewer, on average, of a 1.' in fewshot.kept_note(
-        {'a': found[4]['toy_colours'].manifest['shots']})
+        {'a': found[4]['toy_colours'].manifest['shots']}
+    )
 
 
 def test_no_training_data_no_exemplars(collection, tmp_path):
     report = cache.ensure(['held'], View('test', BYTES, shots=Shots(2)), BuildOptions(tmp_path))
-    assert report.skipped == {'held': "data set 'held' has no training split to draw few-shot exemplars from; ask it without shots"}
+    assert report.skipped == {
+        'held': "data set 'held' has no training split to draw few-shot exemplars from; ask it without shots"
+    }
 
 
 def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_path):
@@ -161,7 +202,9 @@ def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_pat
     assert mixtures.resolve(MixtureConfig('toy_held_out_nli', templates_per_task=2)).templates_per_task == 2
     named = mixtures.resolve('toy_held_out_nli_3templates')
     assert (named.templates_per_task, named.held_out, named.name) == (3, 'nli', 'toy_held_out_nli_3templates')
-    cached = cache.ensure(['toy_colours'], View('train', BYTES, templates=2), BuildOptions(tmp_path)).splits['toy_colours']
+    cached = cache.ensure(['toy_colours'], View('train', BYTES, templates=2), BuildOptions(tmp_path)).splits[
+        'toy_colours'
+    ]
     assert [cached.read(index).template for index in range(4)] == [0, 1, 0, 1]
     given = [(None, 256), (100, 256), (700, 256), (700, None), (None, None)]
     assert [Shots(3, budget).within(length).budget for budget, length in given] == [256, 100, 256, 700, 960]

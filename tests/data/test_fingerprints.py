@@ -43,8 +43,28 @@ class Maker:
 
 
 def test_values_differ():
-    values = [0, 1, '0', b'0', None, (), [1, 2], [2, 1], {'a': 1}, {'b': 1}, {1, 2}, re.compile('a'), re.compile('a', re.I), helper, caller,
-              functools.partial(caller, 1), functools.partial(caller, 2), Maker(1).make, Maker(2).make, np.mean]
+    values = [
+        0,
+        1,
+        '0',
+        b'0',
+        None,
+        (),
+        [1, 2],
+        [2, 1],
+        {'a': 1},
+        {'b': 1},
+        {1, 2},
+        re.compile('a'),
+        re.compile('a', re.I),
+        helper,
+        caller,
+        functools.partial(caller, 1),
+        functools.partial(caller, 2),
+        Maker(1).make,
+        Maker(2).make,
+        np.mean,
+    ]
     assert len({fingerprints.of(value) for value in values}) == len(values)
     assert fingerprints.of('a', 'b') != fingerprints.of('ab')
 
@@ -75,8 +95,14 @@ def test_equal_constants_need_not_be_one_object():
 def test_every_process_agrees():
     code = 'import test_fingerprints as t; print(t.fingerprints.of(t.looker, t.even, t.Maker(1).make))'
     found = {
-        subprocess.run([sys.executable, '-c', code], cwd=__file__.rpartition('/')[0], capture_output=True, text=True, check=True,
-                       env=os.environ | {'PYTHONHASHSEED': seed}).stdout
+        subprocess.run(
+            [sys.executable, '-c', code],
+            cwd=__file__.rpartition('/')[0],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {'PYTHONHASHSEED': seed},
+        ).stdout
         for seed in ('1', '2')
     }
     assert found == {fingerprints.of(looker, even, Maker(1).make) + '\n'}

@@ -20,7 +20,9 @@ class Rows:
 
 
 def data_set(name, cluster, **more):
-    return specs.DatasetSpec(name, cluster, Rows(), lambda row: {'answer': row['text']}, (Template('{answer}'),), **more)
+    return specs.DatasetSpec(
+        name, cluster, Rows(), lambda row: {'answer': row['text']}, (Template('{answer}'),), **more
+    )
 
 
 TOY = specs.Collection(
@@ -33,7 +35,13 @@ TOY = specs.Collection(
         data_set('toy_summary', 'summarization'),
     ),
 )
-COUNTS = {'toy_nli': 400_000, 'toy_nli2': 20_000, 'toy_paraphrase': 2_000, 'toy_sentiment': 5_000, 'toy_summary': 10}
+COUNTS = {
+    'toy_nli': 400_000,
+    'toy_nli2': 20_000,
+    'toy_paraphrase': 2_000,
+    'toy_sentiment': 5_000,
+    'toy_summary': 10,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -47,18 +55,32 @@ def tasks(mixture):
 
 def test_rates_in_proportion_with_both_caps():
     rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
-    assert rates == {'toy_nli': 3_000, 'toy_nli2': 500, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 10}
+    assert rates == {
+        'toy_nli': 3_000,
+        'toy_nli2': 500,
+        'toy_paraphrase': 2_000,
+        'toy_sentiment': 100,
+        'toy_summary': 10,
+    }
 
 
 def test_truncation_and_rate_cap_are_two_things():
     assert mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_rate=None)), COUNTS)['toy_nli'] == 30_000
-    assert mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)), COUNTS)['toy_nli'] == 400_000
+    assert (
+        mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)), COUNTS)[
+            'toy_nli'
+        ]
+        == 400_000
+    )
     entry = mixtures.resolve(MixtureConfig('toy', max_examples=1_000)).entries[0]
     assert (entry.max_examples, entry.max_rate) == (1_000, 3_000)
 
 
 def test_a_data_sets_own_caps_stay():
-    entries = {entry.task: entry for entry in mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)).entries}
+    entries = {
+        entry.task: entry
+        for entry in mixtures.resolve(MixtureConfig('toy', max_rate=None, max_examples=None)).entries
+    }
     assert (entries['toy_nli2'].max_rate, entries['toy_sentiment'].max_examples) == (500, 100)
 
 
@@ -68,21 +90,45 @@ def test_temperature_comes_after_the_cap():
 
 
 def test_equal_rates():
-    assert set(mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='equal')), COUNTS).values()) == {1.0}
+    assert set(mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='equal')), COUNTS).values()) == {
+        1.0
+    }
 
 
 def test_unimax_is_as_even_as_the_epochs_allow():
-    rates = mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=10_000, epochs=2)), COUNTS)
-    assert rates == {'toy_summary': 20, 'toy_sentiment': 200, 'toy_paraphrase': 3260, 'toy_nli': 3260, 'toy_nli2': 3260}
-    rates = mixtures.rates(mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=100_000_000)), COUNTS)
-    assert rates == {'toy_nli': 30_000, 'toy_nli2': 20_000, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 10}
+    rates = mixtures.rates(
+        mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=10_000, epochs=2)), COUNTS
+    )
+    assert rates == {
+        'toy_summary': 20,
+        'toy_sentiment': 200,
+        'toy_paraphrase': 3260,
+        'toy_nli': 3260,
+        'toy_nli2': 3260,
+    }
+    rates = mixtures.rates(
+        mixtures.resolve(MixtureConfig('toy', scheme='unimax', budget=100_000_000)), COUNTS
+    )
+    assert rates == {
+        'toy_nli': 30_000,
+        'toy_nli2': 20_000,
+        'toy_paraphrase': 2_000,
+        'toy_sentiment': 100,
+        'toy_summary': 10,
+    }
 
 
 def test_rates_from_recorded_sizes():
-    sized = specs.Collection('sized', (data_set('big', 'nli', train_examples=50_000), data_set('unknown', 'math')), max_rates={'big': 70})
+    sized = specs.Collection(
+        'sized',
+        (data_set('big', 'nli', train_examples=50_000), data_set('unknown', 'math')),
+        max_rates={'big': 70},
+    )
     specs.COLLECTIONS['sized'] = sized
     mixture = mixtures.resolve('sized')
-    assert mixtures.published(mixture) == {'big': 50_000} and mixtures.rates(mixture, mixtures.published(mixture)) == {'big': 70}
+    assert mixtures.published(mixture) == {'big': 50_000} and mixtures.rates(
+        mixture, mixtures.published(mixture)
+    ) == {'big': 70}
     assert data_set('big', 'nli').fingerprint() == sized.specs[0].fingerprint()
 
 
@@ -91,7 +137,10 @@ def test_tasks_without_examples_take_no_part():
 
 
 def test_held_out_cluster_leaves_with_what_overlaps():
-    for mixture in (mixtures.resolve('toy_held_out_nli'), mixtures.resolve(MixtureConfig('toy', held_out='nli'))):
+    for mixture in (
+        mixtures.resolve('toy_held_out_nli'),
+        mixtures.resolve(MixtureConfig('toy', held_out='nli')),
+    ):
         assert (mixture.held_out, mixture.removed) == ('nli', ('paraphrase',))
         assert tasks(mixture) == ['toy_sentiment', 'toy_summary']
     sentiment = mixtures.resolve('toy_held_out_sentiment')
@@ -100,9 +149,15 @@ def test_held_out_cluster_leaves_with_what_overlaps():
 
 def test_other_hold_outs_and_what_is_held_out():
     for index in range(10):
-        train, test = tasks(mixtures.resolve(f'toy_intra_{index}')), tasks(mixtures.resolve(f'toy_intra_{index}_eval'))
+        train, test = (
+            tasks(mixtures.resolve(f'toy_intra_{index}')),
+            tasks(mixtures.resolve(f'toy_intra_{index}_eval')),
+        )
         assert len(test) == 1 and test[0].startswith('toy_nli') and sorted(train + test) == sorted(COUNTS)
-        assert mixtures.resolve(MixtureConfig('toy', held_out=f'intra_{index}')).entries == mixtures.resolve(f'toy_intra_{index}').entries
+        assert (
+            mixtures.resolve(MixtureConfig('toy', held_out=f'intra_{index}')).entries
+            == mixtures.resolve(f'toy_intra_{index}').entries
+        )
     assert tasks(mixtures.resolve('toy_held_out_nli_eval')) == ['toy_nli', 'toy_nli2']
 
 
@@ -113,37 +168,55 @@ def test_lineage_is_named_dropped_or_left_alone(caplog):
         data_set('other', 'sentiment', lineage=('all',)),
     )
     specs.COLLECTIONS['kin'] = specs.Collection('kin', members)
-    found = {lineage: mixtures.resolve(MixtureConfig('kin_held_out_coreference', lineage=lineage)) for lineage in ('off', 'warn', 'strict')}
+    found = {
+        lineage: mixtures.resolve(MixtureConfig('kin_held_out_coreference', lineage=lineage))
+        for lineage in ('off', 'warn', 'strict')
+    }
     assert {lineage: tasks(mixture) for lineage, mixture in found.items()} == {
         'off': ['recast', 'other'], 'warn': ['recast', 'other'], 'strict': ['other'],
     }  # fmt: skip
-    assert found['warn'].shared == found['strict'].shared == {'recast': {'Winograd': ('schemas',)}} and not found['off'].shared
+    assert (
+        found['warn'].shared == found['strict'].shared == {'recast': {'Winograd': ('schemas',)}}
+        and not found['off'].shared
+    )
     assert [record.message for record in caplog.records] == [
-        f'kin_held_out_coreference: {verb} of the same origin as what is held out: recast (Winograd, as in schemas).'
+        f'kin_held_out_coreference: {verb} of the same origin as what is held out: recast (Winograd, as in '
+        'schemas).'
         for verb in ('trained on, with text', 'left out of training, with text')
     ]
 
 
 def test_one_data_set_is_a_mixture():
     mixture = mixtures.resolve('toy_sentiment')
-    assert tasks(mixture) == ['toy_sentiment'] and mixture.collection is TOY and mixture.entries[0].max_examples == 100
+    assert (
+        tasks(mixture) == ['toy_sentiment']
+        and mixture.collection is TOY
+        and mixture.entries[0].max_examples == 100
+    )
 
 
 def test_include_and_exclude():
     asked = MixtureConfig('toy', include=['toy_nli*', 'toy_summary'], exclude=['toy_nli2'])
     assert tasks(mixtures.resolve(asked)) == ['toy_nli', 'toy_summary']
-    assert tasks(mixtures.resolve(MixtureConfig('toy_held_out_nli', exclude=['toy_nli']))) == ['toy_sentiment', 'toy_summary']
+    assert tasks(mixtures.resolve(MixtureConfig('toy_held_out_nli', exclude=['toy_nli']))) == [
+        'toy_sentiment',
+        'toy_summary',
+    ]
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'name': 'toi'}, "unknown mixture or task 'toi'; did you mean toy.*the collections are .*pocket.*toy"),
+        (
+            {'name': 'toi'},
+            "unknown mixture or task 'toi'; did you mean toy.*the collections are .*pocket.*toy",
+        ),
         ({'name': 'toy_sentimant'}, 'did you mean toy_sentiment'),
         ({'name': 'toy_heldout_nli'}, 'did you mean toy_held_out_nli'),
         (
             {'name': 'toy_held_out_nil'},
-            "unknown cluster 'nil'; did you mean nli.*the clusters are nli, paraphrase, sentiment, summarization",
+            "unknown cluster 'nil'; did you mean nli.*the clusters are nli, paraphrase, sentiment, "
+            'summarization',
         ),
         ({'name': 'toy_held_out_math'}, "unknown cluster 'math'"),
         ({'name': 'toy', 'held_out': 'translation'}, "unknown cluster 'translation'"),
@@ -169,7 +242,8 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(
             f'import dataclasses\nfrom flanlite.data.specs import specs\nfrom test_mixtures import data_set\n'
-            f'specs.register(specs.Collection("{name}", (data_set("{name}_task", "math"), data_set("odd_{name}", "nli"))))\n'
+            f'specs.register(specs.Collection("{name}", (data_set("{name}_task", "math"), '
+            f'data_set("odd_{name}", "nli"))))\n'
         )
     package = __import__('flanlite.mixtures').mixtures
     monkeypatch.setattr(package, '__path__', [str(tmp_path)])
@@ -177,7 +251,10 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
     try:
         assert naming.collection_names() == ['madeup', 'madeup_more', 'toy']
         assert tasks(mixtures.resolve('toy_nli')) == ['toy_nli'] and 'madeup' not in specs.COLLECTIONS
-        assert tasks(mixtures.resolve('madeup_more_held_out_nli')) == ['madeup_more_task'] and 'madeup' not in specs.COLLECTIONS
+        assert (
+            tasks(mixtures.resolve('madeup_more_held_out_nli')) == ['madeup_more_task']
+            and 'madeup' not in specs.COLLECTIONS
+        )
         assert tasks(mixtures.resolve('odd_madeup')) == ['odd_madeup']
     finally:
         for name in ('madeup', 'madeup_more'):
@@ -187,7 +264,9 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
 def test_seqio_mixtures_keep_their_rates():
     seqio = pytest.importorskip('seqio')
     feature = {'targets': seqio.Feature(seqio.PassThroughVocabulary(10))}
-    source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: None, ['train'], num_input_examples={'train': 50})
+    source = seqio.FunctionDataSource(
+        lambda split, shuffle_files, seed=None: None, ['train'], num_input_examples={'train': 50}
+    )
     for name in ('user_a', 'user_b'):
         seqio.TaskRegistry.add(name, source=source, preprocessors=[], output_features=feature)
     seqio.MixtureRegistry.add('user_inner', [('user_a', 3), ('user_b', 1)])
@@ -195,8 +274,14 @@ def test_seqio_mixtures_keep_their_rates():
     counts = {'user_a': 7, 'user_b': 9}
     try:
         assert mixtures.rates(mixtures.resolve('user_outer'), counts) == {'user_a': 7.5, 'user_b': 52.5}
-        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', max_rate=10)), counts) == {'user_a': 7.5, 'user_b': 10}
-        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', scheme='equal')), counts) == {'user_a': 1, 'user_b': 1}
+        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', max_rate=10)), counts) == {
+            'user_a': 7.5,
+            'user_b': 10,
+        }
+        assert mixtures.rates(mixtures.resolve(MixtureConfig('user_outer', scheme='equal')), counts) == {
+            'user_a': 1,
+            'user_b': 1,
+        }
         assert mixtures.rates(mixtures.resolve('user_b'), counts) == {'user_b': 9}
         with pytest.raises(ValueError, match=r'did you mean .*user_inner'):
             mixtures.resolve('user_iner')
@@ -208,11 +293,21 @@ def test_seqio_mixtures_keep_their_rates():
 
 
 def test_the_rule_of_t0_counts_prompts(monkeypatch):
-    prompted = {'toy_nli': specs.Prompted(400_000, 3), 'toy_nli2': specs.Prompted(20_000, 3), 'toy_summary': specs.Prompted(20_000, 4, 2)}
+    prompted = {
+        'toy_nli': specs.Prompted(400_000, 3),
+        'toy_nli2': specs.Prompted(20_000, 3),
+        'toy_summary': specs.Prompted(20_000, 4, 2),
+    }
     collection = dataclasses.replace(TOY, max_examples=None, max_rate=100_000, prompted=prompted)
     monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': collection})
     rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
-    assert rates == {'toy_nli': 99_999, 'toy_nli2': 498, 'toy_paraphrase': 2_000, 'toy_sentiment': 100, 'toy_summary': 40_000}
+    assert rates == {
+        'toy_nli': 99_999,
+        'toy_nli2': 498,
+        'toy_paraphrase': 2_000,
+        'toy_sentiment': 100,
+        'toy_summary': 40_000,
+    }
     once = mixtures.rates(mixtures.resolve(MixtureConfig('toy', prompts=False)), COUNTS)
     assert (once['toy_nli'], once['toy_nli2'], once['toy_summary']) == (100_000, 500, 10_000)
     capped = mixtures.rates(mixtures.resolve(MixtureConfig('toy', max_examples=1_000)), COUNTS)

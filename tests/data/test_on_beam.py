@@ -40,7 +40,9 @@ def test_beam_writes_the_same_bytes_and_skips_what_fails(tmp_path, capsys):
 
 def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'apache_beam', None)
-    with pytest.raises(ValueError, match=r'got --runner=DirectRunner, but Beam cannot be imported .*flanlite\[beam\]'):
+    with pytest.raises(
+        ValueError, match=r'got --runner=DirectRunner, but Beam cannot be imported .*flanlite\[beam\]'
+    ):
         build(tmp_path, colours(), beam_flags=FLAGS)
     assert cache.cache_folder(tmp_path) == tmp_path and not list(tmp_path.iterdir())
 
@@ -50,6 +52,8 @@ def test_code_that_is_installed_nowhere_travels():
     request = Request('toy_colours', colours(), View('train', BYTES), pathlib.Path('/nowhere'))
     show = 'print(len(list(request.spec.source.rows("train"))), request.folder)'
     code = f'import sys, cloudpickle; request, _ = cloudpickle.load(sys.stdin.buffer); {show}'
-    done = subprocess.run([sys.executable, '-c', code], input=on_beam.pack([request], BuildOptions())[0], capture_output=True)
+    done = subprocess.run(
+        [sys.executable, '-c', code], input=on_beam.pack([request], BuildOptions())[0], capture_output=True
+    )
     assert done.stdout.decode().split() == ['23', str(request.folder)], done.stderr
     assert dataclasses.replace(request).folder == request.folder

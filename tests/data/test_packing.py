@@ -14,7 +14,9 @@ def examples(count, capacity=(40, 24), seed=0):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, np.array(capacity) + 1, (count, 2)) // rng.integers(1, 6, (count, 1)) + 1
     lengths = np.minimum(lengths, capacity)
-    return [(rng.integers(1, 100, source), rng.integers(1, 100, target)) for source, target in lengths.tolist()]
+    return [
+        (rng.integers(1, 100, source), rng.integers(1, 100, target)) for source, target in lengths.tolist()
+    ]
 
 
 def lengths_of(examples):
@@ -49,7 +51,9 @@ def test_packing_edge_cases(heuristic):
 
 def instruction_lengths(count, mean_inputs, mean_targets, seed=0):
     rng = np.random.default_rng(seed)
-    means = rng.lognormal(np.log([mean_inputs, mean_targets]), [0.7, 0.9], (60, 2))[rng.integers(0, 60, count)]
+    means = rng.lognormal(np.log([mean_inputs, mean_targets]), [0.7, 0.9], (60, 2))[
+        rng.integers(0, 60, count)
+    ]
     return np.clip(rng.lognormal(np.log(means), [0.4, 0.3]), 2, [1024, 256]).astype(int)
 
 
@@ -98,7 +102,10 @@ def test_segments_hold_the_examples():
     batch = packing.pack([[given[number] for number in row] for row in rows], (40, 24))
     for row, numbers in enumerate(rows):
         for segment, number in enumerate(numbers, 1):
-            for side, tokens, name in (('encoder', given[number][0], 'input'), ('decoder', given[number][1], 'target')):
+            for side, tokens, name in (
+                ('encoder', given[number][0], 'input'),
+                ('decoder', given[number][1], 'target'),
+            ):
                 here = batch[f'{side}_segment_ids'][row] == segment
                 np.testing.assert_array_equal(batch[f'{side}_{name}_tokens'][row][here], tokens)
                 np.testing.assert_array_equal(batch[f'{side}_positions'][row][here], np.arange(len(tokens)))
@@ -140,7 +147,9 @@ def converted(seqio, given, capacity, pack):
     """Run SeqIO's own converter."""
     import tensorflow as tf
 
-    rows = ({'inputs': inputs.astype(np.int32), 'targets': targets.astype(np.int32)} for inputs, targets in given)
+    rows = (
+        {'inputs': inputs.astype(np.int32), 'targets': targets.astype(np.int32)} for inputs, targets in given
+    )
     spec = {name: tf.TensorSpec([None], tf.int32) for name in ('inputs', 'targets')}
     dataset = tf.data.Dataset.from_generator(lambda: rows, output_signature=spec)
     lengths = dict(zip(('inputs', 'targets'), capacity, strict=True))

@@ -13,8 +13,12 @@ CAPACITY = (40, 24)
 def examples(count, seed=0):
     """Make random examples, none with a 0 in it."""
     rng = np.random.default_rng(seed)
-    lengths = np.minimum(rng.integers(1, np.array(CAPACITY) + 1, (count, 2)) // rng.integers(1, 6, (count, 1)) + 1, CAPACITY)
-    return [(rng.integers(1, 100, source), rng.integers(1, 100, target)) for source, target in lengths.tolist()]
+    lengths = np.minimum(
+        rng.integers(1, np.array(CAPACITY) + 1, (count, 2)) // rng.integers(1, 6, (count, 1)) + 1, CAPACITY
+    )
+    return [
+        (rng.integers(1, 100, source), rng.integers(1, 100, target)) for source, target in lengths.tolist()
+    ]
 
 
 def packed(given):
@@ -65,7 +69,9 @@ def converted(seqio, given, pack):
     """Run SeqIO's own converter."""
     import tensorflow as tf
 
-    rows = ({'inputs': inputs.astype(np.int32), 'targets': targets.astype(np.int32)} for inputs, targets in given)
+    rows = (
+        {'inputs': inputs.astype(np.int32), 'targets': targets.astype(np.int32)} for inputs, targets in given
+    )
     spec = {name: tf.TensorSpec([None], tf.int32) for name in ('inputs', 'targets')}
     dataset = tf.data.Dataset.from_generator(lambda: rows, output_signature=spec)
     lengths = dict(zip(('inputs', 'targets'), CAPACITY, strict=True))

@@ -32,7 +32,9 @@ def build(folder, *data_sets, vocabulary=BYTES, **settings):
     specs.COLLECTIONS.clear()
     specs.register(Collection('toy', data_sets, vocabulary='bytes'))
     view, options = separate(settings)
-    return cache.ensure([spec.name for spec in data_sets], View('train', vocabulary, **view), BuildOptions(folder, **options))
+    return cache.ensure(
+        [spec.name for spec in data_sets], View('train', vocabulary, **view), BuildOptions(folder, **options)
+    )
 
 
 def only_helpers(monkeypatch, count=2):
@@ -52,7 +54,9 @@ def leftovers(folder):
 
 
 def contents(folder):
-    files = (path for path in sorted(pathlib.Path(folder).rglob('*')) if path.is_file() and path.suffix != '.lock')
+    files = (
+        path for path in sorted(pathlib.Path(folder).rglob('*')) if path.is_file() and path.suffix != '.lock'
+    )
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -70,8 +74,15 @@ def test_other_processes_write_the_same_bytes(tmp_path, monkeypatch):
     assert not alone.skipped and int(pathlib.Path(log).read_text()) == os.getpid()
     only_helpers(monkeypatch)
     beside = build(tmp_path / 'beside', *data_sets)
-    assert not beside.skipped and list(beside.splits) == list(alone.splits) and int(pathlib.Path(log).read_text()) != os.getpid()
-    assert contents(tmp_path / 'alone') == contents(tmp_path / 'beside') and len(contents(tmp_path / 'alone')) == 12
+    assert (
+        not beside.skipped
+        and list(beside.splits) == list(alone.splits)
+        and int(pathlib.Path(log).read_text()) != os.getpid()
+    )
+    assert (
+        contents(tmp_path / 'alone') == contents(tmp_path / 'beside')
+        and len(contents(tmp_path / 'alone')) == 12
+    )
 
 
 def test_long_work_is_shared(tmp_path, monkeypatch):
@@ -89,7 +100,10 @@ def test_long_work_is_shared(tmp_path, monkeypatch):
         seen.write_text(str(os.getpid()))
         return make_rows(split)
 
-    data_sets = [colours('toy_first', source=sources.InMemory(first)), colours('toy_second', source=sources.InMemory(second))]
+    data_sets = [
+        colours('toy_first', source=sources.InMemory(first)),
+        colours('toy_second', source=sources.InMemory(second)),
+    ]
     report = build(tmp_path / 'cache', *data_sets, processes=2)
     assert len(report.splits) == 2 and int(seen.read_text()) != os.getpid()
 
@@ -120,7 +134,9 @@ def test_reasons_and_faults_come_from_workers(tmp_path, monkeypatch):
     broken = colours('toy_broken', source=sources.InMemory(rows))
     only_helpers(monkeypatch, 1)
     report = build(tmp_path / 'cache', broken, colours())
-    assert report.skipped == {'toy_broken': 'ConnectionError: no network today'} and set(report.splits) == {'toy_colours'}
+    assert report.skipped == {'toy_broken': 'ConnectionError: no network today'} and set(report.splits) == {
+        'toy_colours'
+    }
     with pytest.raises(ValueError, match="task 'toy_broken' cannot be cached: ConnectionError"):
         build(tmp_path / 'cache', broken, fail_fast=True)
     (tmp_path / 'file').write_text('')
@@ -137,24 +153,34 @@ def test_what_cannot_travel_is_built_here(tmp_path, monkeypatch):
             return make_rows(split)
 
     module = types.ModuleType('only_here')
-    exec('def rows(split):\n    return [{"thing": "x", "number": 1, "colour": 0, "skip": False}] * 3', module.__dict__)
+    exec(
+        'def rows(split):\n    return [{"thing": "x", "number": 1, "colour": 0, "skip": False}] * 3',
+        module.__dict__,
+    )
     monkeypatch.setitem(sys.modules, 'only_here', module)
     only_helpers(monkeypatch, 1)
-    data_sets = [colours(source=sources.InMemory(rows)), colours('toy_here', source=sources.InMemory(module.rows))]
+    data_sets = [
+        colours(source=sources.InMemory(rows)),
+        colours('toy_here', source=sources.InMemory(module.rows)),
+    ]
     counts = {name: len(split) for name, split in build(tmp_path, *data_sets).splits.items()}
     assert counts == {'toy_colours': 20, 'toy_here': 3}
 
 
 @pytest.mark.parametrize('beside', [False, True])
 def test_folders_are_values_not_variables(beside, tmp_path, monkeypatch):
-    """Data, T5's vocabulary and the cache are found where the options say, in other processes too, with no variable set."""
+    """Data, T5's vocabulary and the cache are found where the options say, in other processes too, with no
+    variable set.
+    """
     for name in ('FLANLITE_DATA_DIR', 'FLANLITE_CACHE_DIR', 'FLANLITE_T5_VOCAB'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user'))
     for folder in ('ours', 'corpus', 'wrapped', 'vocab'):
         (tmp_path / 'data' / folder).mkdir(parents=True)
     for folder in ('ours', 'corpus', 'wrapped'):
-        (tmp_path / 'data' / folder / 'train.jsonl').write_text('\n'.join(map(json.dumps, make_rows('train'))))
+        (tmp_path / 'data' / folder / 'train.jsonl').write_text(
+            '\n'.join(map(json.dumps, make_rows('train')))
+        )
     shutil.copy(vocabularies.find_model('pocket'), tmp_path / 'data' / 'vocab' / vocabularies.T5_FILE)
     data_sets = [
         colours('toy_ours', source=sources.JsonLines('ours')),
@@ -163,9 +189,18 @@ def test_folders_are_values_not_variables(beside, tmp_path, monkeypatch):
     ]
     if beside:
         only_helpers(monkeypatch)
-    report = build(tmp_path / 'cache', *data_sets, vocabulary='t5', data_dir=tmp_path / 'data', fail_fast=True)
-    assert {name: len(split) for name, split in report.splits.items()} == {'toy_ours': 20, 'toy_corpus': 20, 'toy_wrapped': 40}
-    assert all(split.path.is_relative_to(tmp_path / 'cache') for split in report.splits.values()) and not (tmp_path / 'user').exists()
+    report = build(
+        tmp_path / 'cache', *data_sets, vocabulary='t5', data_dir=tmp_path / 'data', fail_fast=True
+    )
+    assert {name: len(split) for name, split in report.splits.items()} == {
+        'toy_ours': 20,
+        'toy_corpus': 20,
+        'toy_wrapped': 40,
+    }
+    assert (
+        all(split.path.is_relative_to(tmp_path / 'cache') for split in report.splits.values())
+        and not (tmp_path / 'user').exists()
+    )
     assert report.splits['toy_ours'].manifest['vocabulary']['name'] == 't5'
     with pytest.raises(ValueError, match=r"no folder 'ours' with JSON lines"):
         build(tmp_path / 'cache', data_sets[0], fail_fast=True)
@@ -214,7 +249,9 @@ def test_an_interrupt_ends_all_and_leaves_nothing(tmp_path):
     (tmp_path / 'endless.py').write_text(code)
     process = subprocess.Popen([sys.executable, tmp_path / 'endless.py'], stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
-    while len(pids := [int(path.name[4:]) for path in tmp_path.glob('pid_*')]) < 2 and time.monotonic() < limit:
+    while (
+        len(pids := [int(path.name[4:]) for path in tmp_path.glob('pid_*')]) < 2 and time.monotonic() < limit
+    ):
         time.sleep(0.1)
     assert len(pids) == 2 and len(leftovers(tmp_path)) == 2
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,6 @@
-"""Promptsource's prompts: a made-up file of them always, and every one of a checkout where PROMPTSOURCE_DIR names it."""
+"""Promptsource's prompts: a made-up file of them always, and every one of a checkout where PROMPTSOURCE_DIR
+names it.
+"""
 
 import collections
 import os
@@ -68,9 +70,13 @@ def test_folders_are_found(folder, tmp_path, monkeypatch):
     assert folder == tmp_path / 'promptsource' / 'templates'
     assert promptsource.find_folder(tmp_path / 'promptsource') == promptsource.find_folder(folder) == folder
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path))
-    assert promptsource.find_folder() == folder and promptsource.list_data_sets(folder) == [('harbours', 'skerry')]
+    assert promptsource.find_folder() == folder and promptsource.list_data_sets(folder) == [
+        ('harbours', 'skerry')
+    ]
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path / 'nowhere'))
-    with pytest.raises(ValueError, match=r'no templates.yaml of promptsource in .*nowhere.*expected a checkout'):
+    with pytest.raises(
+        ValueError, match=r'no templates.yaml of promptsource in .*nowhere.*expected a checkout'
+    ):
         promptsource.find_folder()
 
 
@@ -85,7 +91,10 @@ def test_an_installed_promptsource_is_found(folder, tmp_path, monkeypatch):
 def test_prompts_are_read(folder):
     found = prompts(folder)
     assert list(found) == ['Open, or not?', 'a depth']
-    assert [prompt.task() for prompt in found.values()] == ['harbours_skerry_Open_or_not_', 'harbours_skerry_a_depth']
+    assert [prompt.task() for prompt in found.values()] == [
+        'harbours_skerry_Open_or_not_',
+        'harbours_skerry_a_depth',
+    ]
     assert [prompt.metric() for prompt in found.values()] == ['accuracy', 'rouge']
     assert [prompt.original_task for prompt in found.values()] == [True, False]
     assert found['a depth'].columns() == {'depth', 'name'}
@@ -96,8 +105,16 @@ def test_prompts_are_read(folder):
 def test_prompts_are_rendered(folder):
     found = prompts(folder)
     assert list(source(found['Open, or not?']).rows('train')) == [
-        {'inputs': 'Harbour: Old ||| New. Is it closed or open?', 'targets': 'open', 'options': ['closed', 'open']},
-        {'inputs': 'Harbour: Tolland. Is it closed or open?', 'targets': 'closed', 'options': ['closed', 'open']},
+        {
+            'inputs': 'Harbour: Old ||| New. Is it closed or open?',
+            'targets': 'open',
+            'options': ['closed', 'open'],
+        },
+        {
+            'inputs': 'Harbour: Tolland. Is it closed or open?',
+            'targets': 'closed',
+            'options': ['closed', 'open'],
+        },
     ]
     deep, nothing = source(found['a depth']).rows('train')
     assert nothing == {'inputs': '', 'targets': '', 'options': []}
@@ -110,42 +127,62 @@ def test_prompts_are_rendered(folder):
 def test_columns_must_be_there(folder):
     prompt = prompts(folder)['a depth']
     rows = [{'title': 'Tolland', 'depth': 9}]
-    with pytest.raises(ValueError, match=r"'a depth' of harbours reads the columns name, but the rows of harbours have depth, title"):
+    with pytest.raises(
+        ValueError,
+        match=r"'a depth' of harbours reads the columns name, but the rows of harbours have depth, title",
+    ):
         list(source(prompt, rows).rows('train'))
     assert len(list(source(prompt, rows, renamed=(('title', 'name'),)).rows('train'))) == 1
 
 
 def test_the_sandbox_holds(folder):
-    prompt = promptsource.Prompt('harbours', None, 'bad', '{{ name.__class__.__mro__[1].__subclasses__() }} ||| x')
+    prompt = promptsource.Prompt(
+        'harbours', None, 'bad', '{{ name.__class__.__mro__[1].__subclasses__() }} ||| x'
+    )
     with pytest.raises(jinja2.exceptions.SecurityError):
         prompt.render(ROWS[0])
 
 
 def test_a_prompt_is_a_data_set(folder, monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    spec = promptsource.make_spec(source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    spec = promptsource.make_spec(
+        source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test')
+    )
     specs.register(specs.Collection('harbours', (spec,), vocabulary='bytes'))
     assert list(specs.lint(spec, spec.source.rows('train'), count=1)) == []
     (first, _) = rendering.render(spec, 'train')
     assert (first.inputs, first.targets) == ('Harbour: Old ||| New. Is it closed or open?', 'open')
     (example, _) = rendering.examples(spec, 'test', vocabularies.load('bytes'), renderings='all')
     assert example.options == ('closed', 'open')
-    other = promptsource.make_spec(source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test'))
+    other = promptsource.make_spec(
+        source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test')
+    )
     specs.register(specs.Collection('depths', (other,), vocabulary='bytes'))
     for each, count in ((spec, 2), (other, 1)):
-        seqio_way = tasks.task(each.name).get_dataset(sequence_length=None, split='train', shuffle=False).as_numpy_iterator()
+        seqio_way = (
+            tasks.task(each.name)
+            .get_dataset(sequence_length=None, split='train', shuffle=False)
+            .as_numpy_iterator()
+        )
         native = list(rendering.examples(each, 'train', vocabularies.load('bytes')))
-        assert [row['inputs'].tolist() for row in seqio_way] == [example.inputs.tolist() for example in native]
+        assert [row['inputs'].tolist() for row in seqio_way] == [
+            example.inputs.tolist() for example in native
+        ]
         assert len(native) == count
     tally = rendering.Tally()
-    assert [item.targets for item in rendering.render(other, 'train', tally=tally)] == ['5 m'] and tally.filtered == {'keep': 1}
+    assert [item.targets for item in rendering.render(other, 'train', tally=tally)] == [
+        '5 m'
+    ] and tally.filtered == {'keep': 1}
     assert spec.fingerprint() != other.fingerprint() and spec.family == 'harbours'
 
 
 def test_metrics_of_prompts_are_checked(folder, monkeypatch):
     assert set(promptsource.METRICS.values()) <= set(metrics.METRICS)
     monkeypatch.setitem(promptsource.METRICS, 'Accuracy', 'acuracy')
-    with pytest.raises(ValueError, match="data set 'harbours_skerry_Open_or_not_': unknown metric 'acuracy'; did you mean accuracy"):
+    with pytest.raises(
+        ValueError,
+        match="data set 'harbours_skerry_Open_or_not_': unknown metric 'acuracy'; did you mean accuracy",
+    ):
         promptsource.make_spec(source(prompts(folder)['Open, or not?']), 'sentiment')
 
 
@@ -160,7 +197,9 @@ def test_what_is_missing_is_named(folder, monkeypatch):
 
 
 class Anything(str):
-    """Stands in for a value of any type: a text that is also a number, a list of such, and a record of such."""
+    """Stands in for a value of any type: a text that is also a number, a list of such, and a record of
+    such.
+    """
 
     def __new__(cls, number=0):
         made = super().__new__(cls, 'lamp oil')
@@ -244,7 +283,9 @@ KNOWN = {(listed.hub, listed.config): t0_rows.HUB[name] for name, listed in grou
 
 
 def attempt(prompt):
-    """Render a prompt on a row of its shape, and on rows of several values; say whether one rendered, all were skipped, or all failed."""
+    """Render a prompt on a row of its shape, and on rows of several values; say whether one rendered, all
+    were skipped, or all failed.
+    """
     error = None
     known = KNOWN.get((prompt.data_set, prompt.config)) or t0_rows.OTHERS.get(prompt.data_set)
     for row in [known] * (known is not None) + [dict.fromkeys(prompt.columns(), value) for value in VALUES]:
@@ -259,7 +300,9 @@ def attempt(prompt):
 
 @pytest.mark.skipif(not CHECKOUT, reason='PROMPTSOURCE_DIR names no checkout of promptsource')
 def test_every_prompt_of_a_checkout(capsys):
-    """At most one in a hundred fails; a prompt may have nothing to say to a row that was made up without knowing the data set."""
+    """At most one in a hundred fails; a prompt may have nothing to say to a row that was made up without
+    knowing the data set.
+    """
     folder = promptsource.find_folder(CHECKOUT)
     counts, failed = collections.Counter(), []
     for name, config in promptsource.list_data_sets(folder):
@@ -269,5 +312,7 @@ def test_every_prompt_of_a_checkout(capsys):
             if outcome not in ('rendered', 'skipped'):
                 failed.append(f'{name} {config or ""} {prompt.name}: {outcome}')
     with capsys.disabled():
-        print(f'\npromptsource: {", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))}')
+        print(
+            f'\npromptsource: {", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))}'
+        )
     assert counts['rendered'] > 0 and counts['failed'] <= counts.total() / 100, '\n'.join(failed)

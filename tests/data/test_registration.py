@@ -30,7 +30,11 @@ def registry(monkeypatch):
 
 
 def toy(name='toy', data_sets=None, **settings):
-    made = Collection(name, data_sets or (colours(train_examples=500), choices(), prose()), **({'vocabulary': 'bytes'} | settings))
+    made = Collection(
+        name,
+        data_sets or (colours(train_examples=500), choices(), prose()),
+        **({'vocabulary': 'bytes'} | settings),
+    )
     specs.register(made)
     return made
 
@@ -42,8 +46,15 @@ def rates(name):
 
 def examples(name, split, num_epochs=1, shuffle=False):
     lengths = {'inputs': 900, 'targets': 900}
-    found = seqio.get_mixture_or_task(name).get_dataset(lengths, split=split, num_epochs=num_epochs, shuffle=shuffle).take(300)
-    return sorted((tuple(example['inputs'].tolist()), tuple(example['targets'].tolist())) for example in found.as_numpy_iterator())
+    found = (
+        seqio.get_mixture_or_task(name)
+        .get_dataset(lengths, split=split, num_epochs=num_epochs, shuffle=shuffle)
+        .take(300)
+    )
+    return sorted(
+        (tuple(example['inputs'].tolist()), tuple(example['targets'].tolist()))
+        for example in found.as_numpy_iterator()
+    )
 
 
 @pytest.mark.parametrize('shuffle', [False, True])
@@ -52,10 +63,20 @@ def test_mixtures_give_the_tokens_of_the_cache(tmp_path, shuffle):
     assert registration.register(collection) == [
         'toy', 'toy_held_out_nli', 'toy_held_out_nli_eval', 'toy_held_out_closed_book_qa', 'toy_held_out_closed_book_qa_eval',
     ]  # fmt: skip
-    parts = {'toy': ['toy_colours', 'toy_choices'], 'toy_held_out_nli': ['toy_choices'], 'toy_held_out_closed_book_qa': ['toy_colours']}
+    parts = {
+        'toy': ['toy_colours', 'toy_choices'],
+        'toy_held_out_nli': ['toy_choices'],
+        'toy_held_out_closed_book_qa': ['toy_colours'],
+    }
     for name, members in parts.items():
-        cached = cache.ensure(members, View('train', BYTES, max_examples=7), BuildOptions(tmp_path)).splits.values()
-        expected = {(tuple(e.inputs.tolist()), tuple(e.targets.tolist())) for split in cached for e in split.examples()}
+        cached = cache.ensure(
+            members, View('train', BYTES, max_examples=7), BuildOptions(tmp_path)
+        ).splits.values()
+        expected = {
+            (tuple(e.inputs.tolist()), tuple(e.targets.tolist()))
+            for split in cached
+            for e in split.examples()
+        }
         assert len(expected) == 7 * len(members)
         assert set(examples(name, 'train', num_epochs=None, shuffle=shuffle)) == expected
     assert len(examples('toy_held_out_nli_eval', 'test')) == 10
@@ -65,7 +86,9 @@ def test_other_hold_outs_are_mixtures_too():
     names = registration.register(toy(data_sets=(colours('a'), colours('b'), choices())))
     assert {'toy_intra_0', 'toy_intra_0_eval', 'toy_held_out_nli'} < set(names)
     held = set(rates('toy_intra_0_eval'))
-    assert len(held) == 1 and held < {'a', 'b'} and set(rates('toy_intra_0')) == {'a', 'b', 'toy_choices'} - held
+    assert (
+        len(held) == 1 and held < {'a', 'b'} and set(rates('toy_intra_0')) == {'a', 'b', 'toy_choices'} - held
+    )
 
 
 def test_rates_are_recorded_or_counted():
@@ -81,13 +104,22 @@ def test_rates_are_recorded_or_counted():
 def test_collections_that_share_data_sets():
     shared = colours()
     first = toy('first', (shared,))
-    plus, bare = toy('first_plus', (shared, choices())), toy('bare', (shared,), vocabulary='bytes:no_input_eos')
+    plus, bare = (
+        toy('first_plus', (shared, choices())),
+        toy('bare', (shared,), vocabulary='bytes:no_input_eos'),
+    )
     bare_plus = toy('bare_plus', (shared,), vocabulary='bytes:no_input_eos', max_rate=1)
     for collection in (first, plus, bare, bare_plus, first):
         registration.register(collection)
     assert sorted(seqio.TaskRegistry.names()) == ['bare_toy_colours', 'toy_choices', 'toy_colours']
-    assert rates('bare_plus') == {'bare_toy_colours': 1} and rates('first_plus') == {'toy_colours': 20, 'toy_choices': 9}
-    assert all((*bare[0], 1) == ended[0] for bare, ended in zip(examples('bare', 'test'), examples('first', 'test'), strict=True))
+    assert rates('bare_plus') == {'bare_toy_colours': 1} and rates('first_plus') == {
+        'toy_colours': 20,
+        'toy_choices': 9,
+    }
+    assert all(
+        (*bare[0], 1) == ended[0]
+        for bare, ended in zip(examples('bare', 'test'), examples('first', 'test'), strict=True)
+    )
     with pytest.raises(ValueError, match='another task'):
         registration.register(first, vocabulary='pocket')
 
@@ -112,7 +144,10 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
     registration.register(toy('partly', (half, choices('c'), nowhere)), data_dir=data_dir)
     assert 'nowhere' not in seqio.TaskRegistry.names()
     assert seqio.TaskRegistry.get('half').splits == ('test',) and rates('partly') == {'c': 9}
-    assert rates('partly_held_out_nli_eval') == {'half': 1} and len(examples('partly_held_out_nli_eval', 'test')) == 1
+    assert (
+        rates('partly_held_out_nli_eval') == {'half': 1}
+        and len(examples('partly_held_out_nli_eval', 'test')) == 1
+    )
     specs.COLLECTIONS.clear()
     registration.register(toy('all', (colours('b'), far)), at_hand=False)
     assert {task.name for task in seqio.MixtureRegistry.get('all').tasks} == {'b', 'far'}
@@ -120,17 +155,23 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
 
 def test_seqio_evaluator_scores():
     registration.register(toy())
-    evaluator = seqio.Evaluator('toy', feature_converter=seqio.EncDecFeatureConverter(pack=False), eval_split='test')
+    evaluator = seqio.Evaluator(
+        'toy', feature_converter=seqio.EncDecFeatureConverter(pack=False), eval_split='test'
+    )
     assert sorted(task.name for task in evaluator.eval_tasks) == ['toy_choices', 'toy_colours']
 
     def predict(dataset):
-        rows = [(int(index), example['decoder_target_tokens']) for index, example in dataset.as_numpy_iterator()]
+        rows = [
+            (int(index), example['decoder_target_tokens']) for index, example in dataset.as_numpy_iterator()
+        ]
         return [(index, tokens if index % 2 else np.full_like(tokens, 100)) for index, tokens in rows]
 
     metrics, *_ = evaluator.evaluate(compute_metrics=True, step=0, predict_fn=predict, score_fn=None)
     found = metrics.result() if hasattr(metrics, 'result') else metrics
     assert set(found) == {'toy_choices', 'toy_colours'}
-    assert found['toy_colours']['accuracy'] == 50, 'a turned-around template is right where it asks the question'
+    assert found['toy_colours']['accuracy'] == 50, (
+        'a turned-around template is right where it asks the question'
+    )
 
 
 class NumbersTfds(tfds.core.GeneratorBasedBuilder):
@@ -139,7 +180,11 @@ class NumbersTfds(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version('1.0.0')
 
     def _info(self):
-        features = {'thing': tfds.features.Text(), 'colour': tfds.features.ClassLabel(num_classes=3), 'skip': tfds.features.Scalar(tf.bool)}
+        features = {
+            'thing': tfds.features.Text(),
+            'colour': tfds.features.ClassLabel(num_classes=3),
+            'skip': tfds.features.Scalar(tf.bool),
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
@@ -161,21 +206,33 @@ def test_the_cap_counts_kept_rows_of_tfds_as_of_files(tmp_path):
     registration.register(toy('sized', (spec, in_memory), max_examples=4))
     assert len(examples('toy_colours', 'train')) == 4
     assert examples('toy_colours', 'train') == examples('same', 'train')
-    assert len(list(tasks.first_kept(spec, spec.source.dataset('train'), 4))) == len(list(tasks.first_rows(spec, rows, 4))) < 20
+    assert (
+        len(list(tasks.first_kept(spec, spec.source.dataset('train'), 4)))
+        == len(list(tasks.first_rows(spec, rows, 4)))
+        < 20
+    )
 
 
 def test_tasks_share_one_tokenizer(monkeypatch):
     made = []
     original = seqio_vocabulary.tf_text.SentencepieceTokenizer
-    monkeypatch.setattr(seqio_vocabulary.tf_text, 'SentencepieceTokenizer', lambda **options: made.append(1) or original(**options))
+    monkeypatch.setattr(
+        seqio_vocabulary.tf_text,
+        'SentencepieceTokenizer',
+        lambda **options: made.append(1) or original(**options),
+    )
     seqio_vocabulary.make_tokenizer.cache_clear()
-    registration.register(toy(data_sets=tuple(colours(f'task_{index}') for index in range(4)), vocabulary='pocket'))
+    registration.register(
+        toy(data_sets=tuple(colours(f'task_{index}') for index in range(4)), vocabulary='pocket')
+    )
     native = vocabularies.load('pocket')
     for index in range(4):
         for inputs, _ in examples(f'task_{index}', 'train')[:3]:
             assert native.encode(native.decode(inputs)) == list(inputs[:-1])
     assert len(made) == 1
-    np.testing.assert_array_equal(native.to_seqio().encode_tf(tf.constant('a red house')), native.encode('a red house'))
+    np.testing.assert_array_equal(
+        native.to_seqio().encode_tf(tf.constant('a red house')), native.encode('a red house')
+    )
     assert native.to_seqio() == seqio.SentencePieceVocabulary(native.path, extra_ids=native.extra_ids)
 
 
@@ -189,7 +246,9 @@ def test_pocket_registers_by_an_import():
         'print(len(names), len(seqio.get_mixture_or_task("pocket_held_out_nli").tasks))'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == ['45', '21'], 'the collection, and a pair for each of 12 clusters and 10 intra-cluster hold-outs'
+    assert done.stdout.split()[-2:] == ['45', '21'], (
+        'the collection, and a pair for each of 12 clusters and 10 intra-cluster hold-outs'
+    )
 
 
 FINETUNE = """
@@ -218,7 +277,8 @@ print(name, lengths['inputs'], len(found.tasks))
 def test_t5x_configuration_parses(tmp_path):
     files = {
         '__init__.py': '',
-        'utils.py': 'def DatasetConfig(mixture_or_task_name, task_feature_lengths):\n  return mixture_or_task_name, task_feature_lengths\n'
+        'utils.py': 'def DatasetConfig(mixture_or_task_name, task_feature_lengths):\n  return '
+        'mixture_or_task_name, task_feature_lengths\n'
         'def model(vocabulary):\n  return vocabulary\n',
         'examples/t5/t5_1_1/small.gin': 'VOCABULARY = None\n',
         'configs/runs/finetune.gin': FINETUNE,
@@ -228,8 +288,15 @@ def test_t5x_configuration_parses(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         (path.parent / '__init__.py').touch()
         path.write_text(content)
-    code = PARSE.format(folder=str(tmp_path), file=str(gin_config.find_gin_file('gin/t5x/finetune_flan2021.gin')))
-    settings = {'FLANLITE_T5_VOCAB': vocabularies.find_model('pocket'), 'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])}
-    environment = {name: value for name, value in os.environ.items() if name != 'FLANLITE_DATA_DIR'} | settings
+    code = PARSE.format(
+        folder=str(tmp_path), file=str(gin_config.find_gin_file('gin/t5x/finetune_flan2021.gin'))
+    )
+    settings = {
+        'FLANLITE_T5_VOCAB': vocabularies.find_model('pocket'),
+        'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    environment = {
+        name: value for name, value in os.environ.items() if name != 'FLANLITE_DATA_DIR'
+    } | settings
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ['flan2021', '1024', '69'], done.stderr[-2000:]

@@ -55,5 +55,7 @@ def test_what_is_not_whole_there_is_built_again(url, tmp_path):
 
 def test_a_file_system_that_cannot_be_used_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gcsfs', None)
-    with pytest.raises(OSError, match=r'cannot use the token cache gs://bucket/cache/toy_colours: .*needs the package gcsfs'):
+    with pytest.raises(
+        OSError, match=r'cannot use the token cache gs://bucket/cache/toy_colours: .*needs the package gcsfs'
+    ):
         build('gs://bucket/cache', colours())

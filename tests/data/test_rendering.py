@@ -17,7 +17,10 @@ def test_example_i_gets_template_i_modulo_their_number():
     found = list(rendering.render(colours(), 'train'))
     assert [item.row for item in found] == kept('train')
     assert [item.template for item in found] == [place % 5 for place in range(len(found))]
-    assert found[1].inputs == 'Question 1: Which colour has train thing 1?\n\nOPTIONS:\n- red\n- green\n- blue\n{1}'
+    assert (
+        found[1].inputs
+        == 'Question 1: Which colour has train thing 1?\n\nOPTIONS:\n- red\n- green\n- blue\n{1}'
+    )
     assert found[4].inputs == 'Ask something about train thing 4 that is answered by red.'
     assert found[4].targets == 'Which colour has train thing 4?'
     assert found[0].options == ()
@@ -53,7 +56,9 @@ def test_rows_of_a_group_stand_together():
         groups = [example.group for example in found]
         assert len(found) == size
         if split == 'test':
-            assert [key for key, _ in itertools.groupby(groups)] == list(dict.fromkeys(groups)), 'a limit cuts one group at most'
+            assert [key for key, _ in itertools.groupby(groups)] == list(dict.fromkeys(groups)), (
+                'a limit cuts one group at most'
+            )
             assert len(set(groups)) == 5
             assert sorted(example.row for example in found) == kept('test')
         else:
@@ -61,7 +66,10 @@ def test_rows_of_a_group_stand_together():
 
 
 def test_styles():
-    assert next(rendering.render(colours(), 'train', style='baseline')).inputs == 'Which colour has train thing 0? Answer:'
+    assert (
+        next(rendering.render(colours(), 'train', style='baseline')).inputs
+        == 'Which colour has train thing 0? Answer:'
+    )
     fields = list(rendering.render(colours(), 'train', style='fields'))
     assert fields[0].inputs == 'Which colour has train thing 0?'
     assert fields[0].targets == 'red'
@@ -74,7 +82,9 @@ def test_limits_are_counted():
     assert len(list(rendering.render(colours(), 'train', limit=7, tally=tally))) == 7
     assert (tally.used, tally.truncated, tally.filtered) == (7, True, {'keep': 1})
     whole = rendering.Tally()
-    assert len(list(rendering.render(colours(), 'train', limit=len(kept('train')), tally=whole))) == len(kept('train'))
+    assert len(list(rendering.render(colours(), 'train', limit=len(kept('train')), tally=whole))) == len(
+        kept('train')
+    )
     assert (whole.read, whole.truncated, whole.filtered) == (23, False, {'keep': 3})
 
 
@@ -85,7 +95,11 @@ def test_tokens_and_metadata():
     for example, item in zip(found, rendered, strict=True):
         assert BYTES.decode(example.inputs) == item.inputs
         assert example.inputs[-1] == example.targets[-1] == 1
-        assert [BYTES.decode(tokens) for tokens in example.option_tokens] == list(example.options) == list(item.options)
+        assert (
+            [BYTES.decode(tokens) for tokens in example.option_tokens]
+            == list(example.options)
+            == list(item.options)
+        )
         assert (example.row, example.template, example.answers) == (item.row, item.template, item.answers)
 
 
@@ -123,7 +137,10 @@ def test_prefix_lm_restores_the_text():
 
 def test_texts_of_one_token_are_dropped_and_counted():
     tally = rendering.Tally()
-    spec = prose(text=lambda row: 'x' if 'word word' in row['text'] else row['text'], splits=Splits('train', None, None))
+    spec = prose(
+        text=lambda row: 'x' if 'word word' in row['text'] else row['text'],
+        splits=Splits('train', None, None),
+    )
     assert list(rendering.examples(spec, 'train', BYTES, tally=tally))
     assert tally.filtered == {'fewer than 2 tokens': 6}
     assert isinstance(spec, specs.TextSpec)

@@ -56,7 +56,9 @@ def test_a_local_folder_stands_in_for_tfds(tmp_path, monkeypatch):
     assert [row['id'] for row in other.rows('validation_matched')] == [0, 1, 2, 3]
     assert source.version().startswith('jsonl super_glue_rte ')
     assert [row['id'] for row in JsonLines('elsewhere').rows('validation[3:]')] == [3]
-    assert sources.prefer_data_folder(HuggingFace('allenai/social_i_qa', 'plain', folder='elsewhere')).folder == str(tmp_path / 'elsewhere')
+    assert sources.prefer_data_folder(
+        HuggingFace('allenai/social_i_qa', 'plain', folder='elsewhere')
+    ).folder == str(tmp_path / 'elsewhere')
     assert HuggingFace('allenai/social_i_qa', 'plain').local_name() == 'allenai_social_i_qa_plain'
 
 
@@ -65,7 +67,9 @@ def test_version_follows_content_not_time(tmp_path, packed):
     first = write(tmp_path / 'a' / 'data', 'train', packed=packed).version()
     copy = write(tmp_path / 'b' / 'data', 'train', packed=packed)
     assert copy.version() == first
-    changed = write(tmp_path / 'c' / 'data', 'train', [ROWS[0] | {'text': 'tëxt 9'}, *ROWS[1:]], packed=packed)
+    changed = write(
+        tmp_path / 'c' / 'data', 'train', [ROWS[0] | {'text': 'tëxt 9'}, *ROWS[1:]], packed=packed
+    )
     assert changed.version() != first
     write(tmp_path / 'b' / 'data', 'test')
     assert copy.version() != first
@@ -101,10 +105,17 @@ def test_a_cut_file_of_tfds_is_named(tmp_path, monkeypatch):
     with tf.io.TFRecordWriter(str(file)) as writer:
         for index in range(100):
             writer.write(b'text %d' % index)
-    monkeypatch.setattr(Tfds, 'dataset', lambda source, split: tf.data.TFRecordDataset(str(file)).map(lambda text: {'text': text}))
+    monkeypatch.setattr(
+        Tfds,
+        'dataset',
+        lambda source, split: tf.data.TFRecordDataset(str(file)).map(lambda text: {'text': text}),
+    )
     assert [row['text'] for row in Tfds('corpus:1.0.0').rows('train')][98:] == ['text 98', 'text 99']
     os.truncate(file, file.stat().st_size - 5)
-    with pytest.raises(ValueError, match=r'what TFDS prepared of corpus:1.0.0 .*DataLossError.*tfds build --overwrite corpus:1.0.0'):
+    with pytest.raises(
+        ValueError,
+        match=r'what TFDS prepared of corpus:1.0.0 .*DataLossError.*tfds build --overwrite corpus:1.0.0',
+    ):
         list(Tfds('corpus:1.0.0').rows('train'))
 
 
@@ -136,9 +147,13 @@ def test_a_folder_may_be_cut_in_another_way(tmp_path, monkeypatch):
     folder = tmp_path / 'other'
     folder.mkdir(exist_ok=True)
     for split, count in (('train', 5), ('test', 2)):
-        (folder / f'{split}.jsonl').write_text(''.join(f'{{"row": "{split} {index}"}}\n' for index in range(count)))
+        (folder / f'{split}.jsonl').write_text(
+            ''.join(f'{{"row": "{split} {index}"}}\n' for index in range(count))
+        )
     monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
-    source = Tfds('corpus:1.0.0', folder='other', folder_splits=(('train[:300]', 'train[1:3]'), ('dev', 'test')))
+    source = Tfds(
+        'corpus:1.0.0', folder='other', folder_splits=(('train[:300]', 'train[1:3]'), ('dev', 'test'))
+    )
     assert [row['row'] for row in source.rows('train[:300]')] == ['train 1', 'train 2']
     assert [row['row'] for row in source.rows('dev')] == ['test 0', 'test 1']
     assert [row['row'] for row in source.rows('train[4:]')] == ['train 4']
@@ -153,8 +168,13 @@ def test_without_a_network_nothing_is_tried_for_minutes(monkeypatch, tmp_path):
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
     monkeypatch.setattr(sources.urllib.request, 'getproxies', dict)
     monkeypatch.setattr(sources.socket, 'getaddrinfo', unknown)
-    with pytest.raises(sources.MissingDataError, match=r'super_glue/rte.*no network, or none to dl\.fbaipublicfiles\.com; prepare it with'):
+    with pytest.raises(
+        sources.MissingDataError,
+        match=r'super_glue/rte.*no network, or none to dl\.fbaipublicfiles\.com; prepare it with',
+    ):
         next(sources.Tfds('super_glue/rte:1.0.2').rows('train'))
     sources.check_reachable([])
-    monkeypatch.setattr(sources.socket, 'getaddrinfo', lambda host, port: unknown(host, port) if 'one' in host else [])
+    monkeypatch.setattr(
+        sources.socket, 'getaddrinfo', lambda host, port: unknown(host, port) if 'one' in host else []
+    )
     sources.check_reachable(['https://one.example/a.zip', 'https://two.example/b.zip'])

@@ -18,7 +18,10 @@ def test_example_has_texts_options_and_answers():
     row = {'thing': 'a door', 'number': 3, 'colour': 1, 'skip': False}
     example = colours().example(row)
     assert example['texts'] == {
-        'question': 'Which colour has a door?', 'thing': 'a door', 'number': '3', 'answer': 'green',
+        'question': 'Which colour has a door?',
+        'thing': 'a door',
+        'number': '3',
+        'answer': 'green',
         'options_': 'OPTIONS:\n- red\n- green\n- blue',
     }
     assert (example['options'], example['answers']) == (('red', 'green', 'blue'), ('green',))
@@ -28,7 +31,11 @@ def test_example_has_texts_options_and_answers():
 def test_a_row_may_bring_options_and_answers():
     row = {'q': ' Why? ', 'choices': ['a', 'b'], 'right': 1, 'accepted': ['b', 'B'], 'info': {'note': ''}}
     example = choices().example(row)
-    assert (example['options'], example['answers'], example['texts']['answer']) == (('a', 'b'), ('b', 'B'), 'b')
+    assert (example['options'], example['answers'], example['texts']['answer']) == (
+        ('a', 'b'),
+        ('b', 'B'),
+        'b',
+    )
     assert choices().example(row | {'accepted': []})['answers'] == ('b',)
 
 
@@ -60,26 +67,36 @@ def test_styles():
     ({'name': ''}, "got the name ''; expected letters, digits"),
     ({'name': 'a/b'}, "got the name 'a/b'"), ({'name': 'a*'}, 'got the name'), ({'name': 'a b'}, 'got the name'),
     ({'cluster': 'nlii'}, "unknown cluster 'nlii'; did you mean nli"),
-    ({'metric': 'acuracy'}, "unknown metric 'acuracy'; did you mean accuracy.*the metrics are accuracy, accuracy_f1,.* rouge"),
+    ({'metric': 'acuracy'}, "unknown metric 'acuracy'; did you mean accuracy.*the metrics are accuracy, "
+                            "accuracy_f1,.* rouge"),
     ({'metric': ''}, "unknown metric ''; the metrics are"),
-    ({'options': ('a', 'b', 'a')}, r"got options=\('a', 'b', 'a'\); expected different texts, but 'a' is there 2 times"),
-    ({'options': 'yes'}, "got options='yes'; expected a tuple of texts"), ({'options': ('a', ' ')}, 'got options=.*not empty'),
+    ({'options': ('a', 'b', 'a')}, r"got options=\('a', 'b', 'a'\); expected different texts, but 'a' is "
+                                   r"there 2 times"),
+    ({'options': 'yes'}, "got options='yes'; expected a tuple of "
+                         "texts"), ({'options': ('a', ' ')}, 'got options=.*not empty'),
     ({'lineage': 'BNC'}, "got lineage='BNC'; expected a tuple of texts"),
-    ({'max_examples': 0}, 'got max_examples=0; expected a number from 1'), ({'max_rate': -1}, 'got max_rate=-1; expected a number from 1'),
+    ({'max_examples': 0}, 'got max_examples=0; expected a number from '
+                          '1'), ({'max_rate': -1}, 'got max_rate=-1; expected a number from 1'),
     ({'train_examples': -5}, 'got train_examples=-5; expected a number from 0'),
     ({'templates': ()}, 'it has no templates; expected at least one'),
     ({'templates': Template('{question}')}, r'got templates=Template.*; expected a tuple of Template\(...\)'),
     ({'baselines': ('{question}',)}, r'got baselines=.*; expected a tuple of Template\(...\)'),
 ])  # fmt: skip
 def test_settings_of_a_data_set_that_cannot_be(change, said):
-    with pytest.raises(ValueError, match=f'^data set {re.escape(repr(change.get("name", "toy_colours")))}: {said}'):
+    with pytest.raises(
+        ValueError, match=f'^data set {re.escape(repr(change.get("name", "toy_colours")))}: {said}'
+    ):
         colours(**change)
 
 
 @pytest.mark.parametrize('change, said', [
-    ({'name': 'a+b'}, 'got the name'), ({'objective': 'mlm'}, "unknown objective 'mlm'; expected span_corruption or prefix_lm"),
-    ({'length': 1}, 'got length=1; expected a number from 2'), ({'corruptions': 0}, 'got corruptions=0; expected a number from 1'),
-    ({'density': 1.0}, 'got density=1.0; expected a share'), ({'mean_span': 0.0}, 'got mean_span=0.0; expected a number of tokens above 0'),
+    ({'name': 'a+b'}, 'got the name'), ({'objective': 'mlm'}, "unknown objective 'mlm'; expected "
+                                                              "span_corruption or prefix_lm"),
+    ({'length': 1}, 'got length=1; expected a number from '
+                    '2'), ({'corruptions': 0}, 'got corruptions=0; expected a number from 1'),
+    ({'density': 1.0}, 'got density=1.0; expected a '
+                       'share'), ({'mean_span': 0.0}, 'got mean_span=0.0; expected a number of tokens above '
+                                                      '0'),
     ({'longest_target': 0}, 'got longest_target=0'), ({'max_rate': 0}, 'got max_rate=0'), ({'lineage': 'web'}, "got lineage='web'"),
 ])  # fmt: skip
 def test_settings_of_a_text_that_cannot_be(change, said):
@@ -89,7 +106,9 @@ def test_settings_of_a_text_that_cannot_be(change, said):
 
 @pytest.mark.parametrize('split', ['', 'train[:-200', 'train]', 'train+', '[:5]', 5])
 def test_splits_that_cannot_be(split):
-    with pytest.raises(ValueError, match=f'got the test split {re.escape(repr(split))}; expected None or such as'):
+    with pytest.raises(
+        ValueError, match=f'got the test split {re.escape(repr(split))}; expected None or such as'
+    ):
         specs.Splits(test=split)
 
 
@@ -102,7 +121,8 @@ def test_splits_that_can_be():
 @pytest.mark.parametrize('change, said', [
     ({'name': 'a b'}, 'got the name'), ({'max_examples': 0}, 'got max_examples=0'),
     ({'max_rates': {'toy_colours': 0}}, 'got toy_colours=0'),
-    ({'max_rates': {'toy_colour': 5}}, "max_rates has 'toy_colour'; did you mean toy_colours.*its data sets are toy_colours"),
+    ({'max_rates': {'toy_colour': 5}}, "max_rates has 'toy_colour'; did you mean toy_colours.*its data sets "
+                                       "are toy_colours"),
     ({'prompted': {'other': specs.Prompted(1, 1)}}, "prompted has 'other'; its data sets are toy_colours"),
 ])  # fmt: skip
 def test_settings_of_a_collection_that_cannot_be(change, said):
@@ -121,7 +141,8 @@ def test_registry():
         specs.register(Collection('first', ()))
     with pytest.raises(ValueError, match="in the collection 'first' already"):
         specs.register(Collection('second', (colours(),)))
-    specs.register(Collection('sharing', first.specs[:1]))  # the very same data set is fine, and stays the first collection's
+    # The very same data set is fine, and stays the first collection's.
+    specs.register(Collection('sharing', first.specs[:1]))
     assert specs.find_spec('toy_colours') is first.specs[0]
     with pytest.raises(ValueError, match="two data sets named 'toy_choices'"):
         specs.register(Collection('third', (choices(), choices())))
@@ -146,8 +167,19 @@ def test_fingerprint_changes_with_what_decides_the_text():
         dataclasses.replace(base, splits=specs.Splits('train[:9]')),
     ]
     assert len({spec.fingerprint() for spec in [base, *changed]}) == 1 + len(changed)
-    assert dataclasses.replace(base, cluster='math', licence='other', metric='f1').fingerprint() == base.fingerprint()
-    assert len({prose(**change).fingerprint() for change in ({}, {'length': 9}, {'seed': 1}, {'corruptions': 2}, {'density': 0.3})}) == 5
+    assert (
+        dataclasses.replace(base, cluster='math', licence='other', metric='f1').fingerprint()
+        == base.fingerprint()
+    )
+    assert (
+        len(
+            {
+                prose(**change).fingerprint()
+                for change in ({}, {'length': 9}, {'seed': 1}, {'corruptions': 2}, {'density': 0.3})
+            }
+        )
+        == 5
+    )
 
 
 def test_fingerprint_counts_helper_functions(monkeypatch):
@@ -168,10 +200,16 @@ def test_lint_of_rows():
         return ' / '.join(specs.lint(colours(templates=GOOD, **changes), rows))
 
     assert "row 0: the field 'question' is empty" in faults(fields=lambda row: {'question': ' ', 'answer': 1})
-    assert 'row 0 cannot be read: KeyError' in faults(fields=lambda row: {'question': row['missing'], 'answer': 1})
-    assert 'two options are the same' in faults(fields=lambda row: {'question': 'q', 'options': ['red', 'red'], 'answer': 1})
+    assert 'row 0 cannot be read: KeyError' in faults(
+        fields=lambda row: {'question': row['missing'], 'answer': 1}
+    )
+    assert 'two options are the same' in faults(
+        fields=lambda row: {'question': 'q', 'options': ['red', 'red'], 'answer': 1}
+    )
     assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
-    assert '1 of 2 templates show the options' in '/'.join(specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows))
+    assert '1 of 2 templates show the options' in '/'.join(
+        specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows)
+    )
     told = faults(options=(), baselines=(), fields=lambda row: {'question': 'q', 'answer': 'of asking'})
     assert 'template 9 tells the answer' in told
     assert 'no row is left' in faults(keep=lambda row: False)

@@ -52,7 +52,10 @@ def test_native_and_seqio_ways_agree(spec, split, style):
         np.testing.assert_array_equal(example['targets'], expected.targets)
         assert int(example['template']) == expected.template
         if split != 'train':
-            assert (texts(example['options']), texts(example['answers'])) == (expected.options, expected.answers)
+            assert (texts(example['options']), texts(example['answers'])) == (
+                expected.options,
+                expected.answers,
+            )
 
 
 def test_rendering_r_takes_the_next_template():
@@ -75,7 +78,11 @@ class ToyTfds(tfds.core.GeneratorBasedBuilder):
 
     def _info(self):
         answers = tfds.features.Sequence({'text': tfds.features.Text()})
-        features = {'text': tfds.features.Text(), 'label': tfds.features.ClassLabel(num_classes=2), 'answers': answers}
+        features = {
+            'text': tfds.features.Text(),
+            'label': tfds.features.ClassLabel(num_classes=2),
+            'answers': answers,
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
@@ -83,7 +90,14 @@ class ToyTfds(tfds.core.GeneratorBasedBuilder):
 
     def make(self, count):
         for index in range(count):
-            yield index, {'text': f'tëxt {index}', 'label': index % 2, 'answers': [{'text': f'a{n}'} for n in range(1 + index % 3)]}
+            yield (
+                index,
+                {
+                    'text': f'tëxt {index}',
+                    'label': index % 2,
+                    'answers': [{'text': f'a{n}'} for n in range(1 + index % 3)],
+                },
+            )
 
     def _generate_examples(self):
         return {}
@@ -105,17 +119,25 @@ def test_tfds_rows_are_plain_python_and_agree_with_seqio(tmp_path, monkeypatch):
     )  # fmt: skip
     register(spec)
     rows = list(spec.source.rows('train[:4]'))
-    assert all(type(row['text']) is str and type(row['label']) is int and type(row['answers']['text']) is list for row in rows)
+    assert all(
+        type(row['text']) is str and type(row['label']) is int and type(row['answers']['text']) is list
+        for row in rows
+    )
     assert isinstance(tasks.task(spec.name).source, seqio.TfdsDataSource)
     for split, count in (('train', 25), ('validation', 5)):
         native = {example.row: example.inputs.tolist() for example in rendering.examples(spec, split, BYTES)}
         assert len(native) == count
-        assert {int(example['row']): example['inputs'].tolist() for example in through_seqio(tasks.task(spec.name), split)} == native
+        assert {
+            int(example['row']): example['inputs'].tolist()
+            for example in through_seqio(tasks.task(spec.name), split)
+        } == native
 
 
 def test_missing_tfds_data_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
-    monkeypatch.setattr(tfds, 'load', lambda *args, **options: (_ for _ in ()).throw(ConnectionError('no network')))
+    monkeypatch.setattr(
+        tfds, 'load', lambda *args, **options: (_ for _ in ()).throw(ConnectionError('no network'))
+    )
     with pytest.raises(ValueError, match=r'no network.*tfds build glue/rte.*glue_rte/train.jsonl'):
         list(sources.Tfds('glue/rte:2.0.0').rows('train[:3]'))
 
@@ -124,7 +146,9 @@ def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets'), al
     feature = seqio.Feature(vocabulary or BYTES.to_seqio(), add_eos=True)
 
     def dataset(split, shuffle_files, seed=None):
-        return tf.data.Dataset.from_tensor_slices({key: [texts_of(split, key, index) for index in range(12)] for key in features})
+        return tf.data.Dataset.from_tensor_slices(
+            {key: [texts_of(split, key, index) for index in range(12)] for key in features}
+        )
 
     return seqio.TaskRegistry.add(
         name, source=seqio.FunctionDataSource(dataset, splits=['train', 'validation']),
@@ -140,11 +164,15 @@ def ensure(name, tmp_path, split='train', vocabulary=BYTES, **view):
 def test_a_users_seqio_task_goes_through_the_cache(tmp_path):
     add_task('my_task', lambda split, key, index: f'{split} {key} {index}')
     cached = ensure('my_task', tmp_path).splits['my_task']
-    assert [BYTES.decode(example.inputs) for example in cached.examples()] == [f'train inputs {index}' for index in range(12)]
+    assert [BYTES.decode(example.inputs) for example in cached.examples()] == [
+        f'train inputs {index}' for index in range(12)
+    ]
     assert cached.read(3).targets[-1] == 1 and cached.read(3).row == 3
     cut = ensure('my_task', tmp_path, split='validation', max_examples=5).splits['my_task']
     found = [(example.row, BYTES.decode(example.targets), example.answers) for example in cut.examples()]
-    assert found == [(row, f'validation targets {row}', (f'validation targets {row}',)) for row, _, _ in found]
+    assert found == [
+        (row, f'validation targets {row}', (f'validation targets {row}',)) for row, _, _ in found
+    ]
     assert [row for row, _, _ in found] != list(range(5)), 'a sample, not the first'
     assert len(list(tmp_path.glob('my_task/train*'))) == 1
     seqio.TaskRegistry.reset()
@@ -156,20 +184,29 @@ def test_seqio_tasks_that_do_not_fit_are_skipped_with_the_reason(tmp_path):
     add_task('decoder_only', lambda split, key, index: 'a', features=('targets',))
     add_task('other_tokens', lambda split, key, index: 'a', vocabulary=seqio.ByteVocabulary(3))
     assert 'expected inputs and targets' in ensure('decoder_only', tmp_path).skipped['decoder_only']
-    assert "tokens of 'bytes:extra_ids=3', not of 'bytes'" in ensure('other_tokens', tmp_path).skipped['other_tokens']
+    assert (
+        "tokens of 'bytes:extra_ids=3', not of 'bytes'"
+        in ensure('other_tokens', tmp_path).skipped['other_tokens']
+    )
     add_task('fine', lambda split, key, index: 'a')
     assert "no split 'test', only" in ensure('fine', tmp_path, split='test').skipped['fine']
 
 
 def test_a_preprocessor_that_needs_lengths_says_so(tmp_path):
-    add_task('cut', lambda split, key, index: 'a', also=[lambda dataset, sequence_length: dataset.take(sequence_length['inputs'])])
+    add_task(
+        'cut',
+        lambda split, key, index: 'a',
+        also=[lambda dataset, sequence_length: dataset.take(sequence_length['inputs'])],
+    )
     assert 'fails with sequence_length=None' in ensure('cut', tmp_path).skipped['cut']
 
 
 def test_a_seqio_mixture_brings_its_vocabulary_and_rates(tmp_path):
     for name, vocabulary in (('bare', seqio.ByteVocabulary()), ('full', seqio.ByteVocabulary(125))):
         add_task(name, lambda split, key, index: f'{split} {index}', vocabulary=vocabulary)
-    seqio.MixtureRegistry.add('mine', ['bare', 'full'], default_rate=functools.partial(seqio.mixing_rate_num_examples, scale=2.0))
+    seqio.MixtureRegistry.add(
+        'mine', ['bare', 'full'], default_rate=functools.partial(seqio.mixing_rate_num_examples, scale=2.0)
+    )
     mixture = mixtures.resolve('mine')
     assert mixture.vocabulary == 'bytes'
     cached = cache.ensure(['bare', 'full'], View('train', mixture.vocabulary), BuildOptions(tmp_path))
@@ -183,12 +220,16 @@ def test_a_seqio_mixture_brings_its_vocabulary_and_rates(tmp_path):
 def test_the_vocabulary_of_a_seqio_task():
     no_eos = seqio.Feature(seqio.ByteVocabulary(3), add_eos=False)
     assert vocabularies.name_of_seqio(no_eos) == 'bytes:extra_ids=3:no_input_eos'
-    assert vocabularies.name_of_seqio(seqio.Feature(seqio.SentencePieceVocabulary('a.model', 100))) == 'a.model'
+    assert (
+        vocabularies.name_of_seqio(seqio.Feature(seqio.SentencePieceVocabulary('a.model', 100))) == 'a.model'
+    )
     with pytest.raises(ValueError, match='PassThroughVocabulary; expected a ByteVocabulary'):
         vocabularies.name_of_seqio(seqio.Feature(seqio.PassThroughVocabulary(10)))
     pocket = vocabularies.load('pocket')
     assert pocket.has_ids_of(seqio.SentencePieceVocabulary(pocket.path, pocket.extra_ids))
-    assert pocket.has_ids_of(seqio.SentencePieceVocabulary(pocket.path)) and not pocket.has_ids_of(seqio.ByteVocabulary())
+    assert pocket.has_ids_of(seqio.SentencePieceVocabulary(pocket.path)) and not pocket.has_ids_of(
+        seqio.ByteVocabulary()
+    )
 
 
 def test_registered_tasks_are_known_to_seqio_and_score():
@@ -198,7 +239,10 @@ def test_registered_tasks_are_known_to_seqio_and_score():
     example = through_seqio(made, 'test')[2]
     targets = made.postprocess_fn('2a', example=example, is_target=True)
     assert targets == ['2x', '2x']
-    assert made.metric_fns[0]([targets, ['b']], [made.postprocess_fn('2x', is_target=False), 'c'])['accuracy'] == 50
+    assert (
+        made.metric_fns[0]([targets, ['b']], [made.postprocess_fn('2x', is_target=False), 'c'])['accuracy']
+        == 50
+    )
 
 
 def test_what_is_no_data_set():
@@ -241,6 +285,8 @@ def test_inputs_without_eos():
             np.testing.assert_array_equal(example['targets'], expected.targets)
             np.testing.assert_array_equal([*expected.inputs, 1], ended.inputs)
             np.testing.assert_array_equal(expected.targets, ended.targets)
-            assert [ids.tolist() for ids in expected.option_tokens] == [ids.tolist() for ids in ended.option_tokens]
+            assert [ids.tolist() for ids in expected.option_tokens] == [
+                ids.tolist() for ids in ended.option_tokens
+            ]
     for text in rendering.examples(prose(), 'train', bare):
         assert text.inputs[-1] != 1 and text.targets[-1] == 1

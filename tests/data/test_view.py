@@ -13,7 +13,11 @@ from flanlite.data.specs import specs
 @pytest.fixture
 def mixture(monkeypatch):
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    specs.register(specs.Collection('toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9))
+    specs.register(
+        specs.Collection(
+            'toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9
+        )
+    )
     return mixtures.resolve(MixtureConfig('toy', templates_per_task=2, shots=3, drop='drop.jsonl'))
 
 
@@ -41,19 +45,26 @@ def test_what_is_trained_on(mixture):
     expected = View('train', BYTES, 'fields', 1, Shots(3, 64), 2, caps, 'drop.jsonl')
     assert view_of(mixture, 'train', BYTES, {'inputs': 64, 'targets': 8}, 'fields') == expected
     held = view_of(mixture, 'validation', BYTES, {'inputs': 64, 'targets': 8}, 'fields', 20, scored=False)
-    assert held == dataclasses.replace(expected, split='validation', max_examples=20), 'as the training loss is computed of it'
+    assert held == dataclasses.replace(expected, split='validation', max_examples=20), (
+        'as the training loss is computed of it'
+    )
 
 
 def test_what_is_scored(mixture):
     expected = View('test', BYTES, renderings='all', shots=Shots(3, BUDGET), max_examples=20)
     assert view_of(mixture, 'test', BYTES, max_rows=20) == expected
-    assert view_of(mixture, 'train', BYTES, max_rows=20, scored=True) == dataclasses.replace(expected, split='train')
+    assert view_of(mixture, 'train', BYTES, max_rows=20, scored=True) == dataclasses.replace(
+        expected, split='train'
+    )
 
 
 def test_one_task_of_a_view(mixture):
     view = view_of(mixture, 'train', BYTES)
     ours, text = view.of_task('toy_colours', colours()), view.of_task('toy_prose', prose())
-    assert (ours.max_examples, ours.shots) == (5, Shots(3, BUDGET)) and (text.max_examples, text.shots) == (9, None)
+    assert (ours.max_examples, ours.shots) == (5, Shots(3, BUDGET)) and (text.max_examples, text.shots) == (
+        9,
+        None,
+    )
     assert view.of_task('a SeqIO task', None).max_examples is None
     assert view.with_templates(colours()).templates == colours().templates[:2]
     assert view.with_templates(None) is None and view.with_templates(prose()).name == 'toy_prose'

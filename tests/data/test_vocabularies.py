@@ -9,15 +9,25 @@ from flanlite.data.tokens import vocabularies
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'vocab' / 't5_sentencepiece.model'
 T5_MODEL = pathlib.Path(os.environ.get('FLANLITE_T5_VOCAB') or SHARED)
-TEXTS = ['A small red house.', 'naïve “quotes” & tabs\tand\n\nlines', '', 'sentinels <extra_id_0> and <extra_id_1>', '日本語 !!']
+TEXTS = [
+    'A small red house.',
+    'naïve “quotes” & tabs\tand\n\nlines',
+    '',
+    'sentinels <extra_id_0> and <extra_id_1>',
+    '日本語 !!',
+]
 
 
 def train_model(path, **options):
     """Train a tiny SentencePiece model with T5's special ids."""
     model = io.BytesIO()
-    lines = [f'the quick brown fox number {index} jumps over lazy dogs and naïve cats' for index in range(200)]
+    lines = [
+        f'the quick brown fox number {index} jumps over lazy dogs and naïve cats' for index in range(200)
+    ]
     settings = {'vocab_size': 60, 'pad_id': 0, 'eos_id': 1, 'unk_id': 2, 'bos_id': -1, 'minloglevel': 2}
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **(settings | options))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, **(settings | options)
+    )
     path.write_bytes(model.getvalue())
     return str(path)
 
@@ -45,7 +55,8 @@ def test_sentinels_are_last_and_fall(model_file):
 def test_decode_stops_at_eos_and_drops_padding(vocabulary):
     ids = vocabulary.encode('the fox')
     assert vocabulary.decode([0, *ids, 0, 1, *ids]) == 'the fox'
-    assert vocabulary.decode([*ids, vocabulary.size + 20]).startswith('the fox')  # an id of a padded embedding
+    # An id of a padded embedding.
+    assert vocabulary.decode([*ids, vocabulary.size + 20]).startswith('the fox')
 
 
 def test_arrays_end_with_eos(vocabulary):
@@ -56,8 +67,12 @@ def test_arrays_end_with_eos(vocabulary):
 
 def test_fingerprints_differ_with_content(model_file, tmp_path):
     other = train_model(tmp_path / 'other.model', vocab_size=50)
-    prints = {vocabularies.load(model_file).fingerprint(), vocabularies.load(other).fingerprint(),
-              vocabularies.load(model_file, extra_ids=3).fingerprint(), vocabularies.load('bytes').fingerprint()}
+    prints = {
+        vocabularies.load(model_file).fingerprint(),
+        vocabularies.load(other).fingerprint(),
+        vocabularies.load(model_file, extra_ids=3).fingerprint(),
+        vocabularies.load('bytes').fingerprint(),
+    }
     assert len(prints) == 4
     copy = tmp_path / 'copy.model'
     copy.write_bytes(pathlib.Path(model_file).read_bytes())

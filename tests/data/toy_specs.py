@@ -12,7 +12,8 @@ BYTES = vocabularies.load('bytes')
 OPTIONS = {field.name for field in dataclasses.fields(BuildOptions)}
 COLOURS = ('red', 'green', 'blue')
 TEMPLATES = tuple(
-    Template(f'Question {number}: {{question}}\n\n{{options_}}\n{{{{{number}}}}}', '{answer}') for number in range(4)
+    Template(f'Question {number}: {{question}}\n\n{{options_}}\n{{{{{number}}}}}', '{answer}')
+    for number in range(4)
 ) + (Template('Ask something about {thing} that is answered by {answer}.', '{question}', inverted=True),)
 
 
@@ -20,7 +21,13 @@ def make_rows(split):
     """Make rows whose colours are sorted, as labels are in many a test file."""
     count = {'train': 23, 'test': 12}[split]
     return [
-        {'id': index, 'thing': f'{split} thing {index}', 'number': index % 5, 'colour': index * 3 // count, 'skip': index % 6 == 5}
+        {
+            'id': index,
+            'thing': f'{split} thing {index}',
+            'number': index % 5,
+            'colour': index * 3 // count,
+            'skip': index % 6 == 5,
+        }
         for index in range(count)
     ]
 
@@ -49,11 +56,18 @@ def choices(name='toy_choices', **changes):
     """Make a data set whose rows have options and several right answers of their own."""
     settings = {
         'cluster': 'closed_book_qa',
-        'source': sources.InMemory(lambda split: [
-            {'q': f' What is {index}? ', 'choices': [f'{index}a', f'{index}b', f'{index}c'][: 2 + index % 2], 'right': index % 2,
-             'accepted': [f'{index}x'] * (index % 3), 'info': {'ids': [index], 'note': 'é ünï'}}
-            for index in range(9)
-        ]),
+        'source': sources.InMemory(
+            lambda split: [
+                {
+                    'q': f' What is {index}? ',
+                    'choices': [f'{index}a', f'{index}b', f'{index}c'][: 2 + index % 2],
+                    'right': index % 2,
+                    'accepted': [f'{index}x'] * (index % 3),
+                    'info': {'ids': [index], 'note': 'é ünï'},
+                }
+                for index in range(9)
+            ]
+        ),
         'fields': lambda row: {
             'question': text.strip(row['q']),
             'note': row['info']['note'],
@@ -70,7 +84,9 @@ def choices(name='toy_choices', **changes):
 def prose(name='toy_prose', **changes):
     """Make plain text."""
     settings = {
-        'source': sources.InMemory(lambda split: [{'text': f'{split} {index} ' + 'word ' * index} for index in range(8)]),
+        'source': sources.InMemory(
+            lambda split: [{'text': f'{split} {index} ' + 'word ' * index} for index in range(8)]
+        ),
         'text': lambda row: row['text'],
         'length': 20,
     }

@@ -41,13 +41,21 @@ def test_ranked_predictions_are_the_best_options(opened, scored):
     questions = [rank.Question(example.inputs, example.option_tokens) for example in examples]
     scores = rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions)
     assert parity.method == 'rank'
-    assert parity.predictions == tuple(example.options[np.argmax(each)] for example, each in zip(examples, scores, strict=True))
-    right = [prediction in example.answers for prediction, example in zip(parity.predictions, examples, strict=True)]
+    assert parity.predictions == tuple(
+        example.options[np.argmax(each)] for example, each in zip(examples, scores, strict=True)
+    )
+    right = [
+        prediction in example.answers
+        for prediction, example in zip(parity.predictions, examples, strict=True)
+    ]
     np.testing.assert_array_equal(parity.counts, np.stack([right, np.ones(len(right))], axis=1))
 
 
 def test_every_row_meets_every_template_but_inverted_ones(scored):
-    assert {name: scores.sums().shape[:2] for name, scores in scored.items()} == {'toyeval_parity': (12, 3), 'toyeval_copy': (12, 2)}
+    assert {name: scores.sums().shape[:2] for name, scores in scored.items()} == {
+        'toyeval_parity': (12, 3),
+        'toyeval_copy': (12, 2),
+    }
 
 
 def test_without_options_answers_are_generated(scored):
@@ -76,18 +84,28 @@ def test_samples_show_text_and_prediction(opened, scored):
     assert [sample['task'] for sample in shown] == ['toyeval_parity'] * 2 + ['toyeval_copy'] * 2
     first = shown[0]
     a = toy.rows('test')[first['row']]['a']
-    assert first['answers'] == [('even', 'odd')[a % 2]] and str(a) in first['inputs'] and first['prediction'] in ('even', 'odd')
+    assert (
+        first['answers'] == [('even', 'odd')[a % 2]]
+        and str(a) in first['inputs']
+        and first['prediction'] in ('even', 'odd')
+    )
 
 
 def test_copy_baseline_reads_the_bare_fields():
-    test = splits.open_splits(['toyeval_copy'], View('test', VOCABULARY, renderings='all')).splits['toyeval_copy']
-    bare = splits.open_splits(['toyeval_copy'], View('test', VOCABULARY, style='fields', renderings='all')).splits['toyeval_copy']
+    test = splits.open_splits(['toyeval_copy'], View('test', VOCABULARY, renderings='all')).splits[
+        'toyeval_copy'
+    ]
+    bare = splits.open_splits(
+        ['toyeval_copy'], View('test', VOCABULARY, style='fields', renderings='all')
+    ).splits['toyeval_copy']
     assert VOCABULARY.decode(bare.read(0).inputs) == '{a}\n{b}'.format(**toy.rows('test')[bare.read(0).row])
     assert baselines.chance('toyeval_copy', test, bare, VOCABULARY).counts.shape[0] == 12
 
 
 def test_training_answers_are_spread_over_the_split():
-    train = cache.ensure(['toyeval_parity'], View('train', VOCABULARY, style='fields')).splits['toyeval_parity']
+    train = cache.ensure(['toyeval_parity'], View('train', VOCABULARY, style='fields')).splits[
+        'toyeval_parity'
+    ]
     answers = baselines.training_answers(train, VOCABULARY)
     assert sorted(answers) == sorted(('even', 'odd')[row['a'] % 2] for row in toy.rows('train'))
 
@@ -109,7 +127,11 @@ np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
 assert found[0][1] == found[1][1]
 """
     here = str(pathlib.Path(__file__).parent)
-    environment = os.environ | {'XLA_FLAGS': '--xla_force_host_platform_device_count=4', 'PYTHONPATH': here, 'JAX_PLATFORMS': 'cpu'}
+    environment = os.environ | {
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+        'PYTHONPATH': here,
+        'JAX_PLATFORMS': 'cpu',
+    }
     subprocess.run([sys.executable, '-c', code], check=True, env=environment)
 
 
@@ -138,7 +160,9 @@ def test_an_evaluation_writes_a_report(tmp_path):
 def test_examples_of_ones_own_are_scored():
     model = Model(toy.CONFIG, toy.params(), VOCABULARY)
     rows = toy.rows('test')[:6]
-    ranked = [{'inputs': f'parity {row["a"]}', 'options': ['even', 'odd'], 'answers': ['even']} for row in rows]
+    ranked = [
+        {'inputs': f'parity {row["a"]}', 'options': ['even', 'odd'], 'answers': ['even']} for row in rows
+    ]
     result = evaluate.evaluate_examples(model, ranked)
     chosen = [model.rank(example['inputs'], ['even', 'odd'])[0].text for example in ranked]
     assert [sample['prediction'] for sample in result.samples] == chosen
@@ -151,7 +175,10 @@ def test_examples_of_ones_own_are_scored():
     ('examples', 'message'),
     [
         ([], 'none at all'),
-        ([{'inputs': 'a', 'targets': 'b'}, {'inputs': 'a', 'targets': 'b', 'options': ['b']}], 'options in all or in none'),
+        (
+            [{'inputs': 'a', 'targets': 'b'}, {'inputs': 'a', 'targets': 'b', 'options': ['b']}],
+            'options in all or in none',
+        ),
         ([{'targets': 'b'}], 'example 0 has inputs None'),
         ([{'inputs': 'a', 'answers': 'b'}], "example 0 has answers 'b'; expected .* lists of texts"),
         ([{'inputs': 'a'}], 'example 0 has answers None'),
@@ -174,9 +201,15 @@ def test_questions_of_multirc_are_right_as_a_whole():
     """Template 0 judges both answers of question a right, and one of b; template 1 the other way round."""
     ids = np.array([5, 1], np.int32)
     asked = [(row, template, group) for row, group in enumerate('aabb') for template in (0, 1)]
-    examples = [Example(ids, ids, row, template, ('no', 'yes'), answers=('yes',), group=group) for row, template, group in asked]
+    examples = [
+        Example(ids, ids, row, template, ('no', 'yes'), answers=('yes',), group=group)
+        for row, template, group in asked
+    ]
     predictions = ['no' if (row, template) in ((3, 0), (0, 1)) else 'yes' for row, template, _ in asked]
     assert specs.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
     scores = evaluator.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
-    found = [[named[name] for name in ('f1a', 'exact_match', 'accuracy')] for named in scores.template_scores().values()]
+    found = [
+        [named[name] for name in ('f1a', 'exact_match', 'accuracy')]
+        for named in scores.template_scores().values()
+    ]
     assert found == [pytest.approx([100 * 6 / 7, 50, 75])] * 2

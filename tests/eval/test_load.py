@@ -46,7 +46,9 @@ def test_rank_shared_and_own_options(model):
     own = model.rank(TEXTS[:2], [['rises', 'falls'], ['even', 'odd', 'neither']])
     assert [len(ranking.scores) for ranking in own] == [2, 3]
     np.testing.assert_allclose(own[0].scores, shared[0].scores, rtol=1e-5)
-    assert own[1].text == ('even', 'odd', 'neither')[own[1].index] and own[1].index == int(np.argmax(own[1].scores))
+    assert own[1].text == ('even', 'odd', 'neither')[own[1].index] and own[1].index == int(
+        np.argmax(own[1].scores)
+    )
     np.testing.assert_allclose(model.score(TEXTS[0], 'falls'), shared[0].scores[1], rtol=1e-5)
 
 
@@ -76,7 +78,11 @@ def test_infer_jsonl(path, tmp_path):
     assert infer(str(path), str(source), str(sink), max_length=4, lines_at_a_time=2) == 3
     answers = [json.loads(line) for line in sink.read_text().splitlines()]
     assert [answer['inputs'] for answer in answers] == TEXTS
-    assert answers[0]['prediction'] in ('rises', 'falls') and len(answers[0]['scores']) == 2 and answers[0]['id'] == 5
+    assert (
+        answers[0]['prediction'] in ('rises', 'falls')
+        and len(answers[0]['scores']) == 2
+        and answers[0]['id'] == 5
+    )
     assert answers[2]['score'] < 0 and 'prediction' in answers[2]
 
 

@@ -20,7 +20,12 @@ from flanlite.training.optimizers import Adafactor
 def settings(folder, only, **changes):
     """Make the settings of a sweep that takes seconds; changes are those of its training, by their paths."""
     train = TrainConfig(
-        str(folder), DataConfig('toyeval', toy.LENGTHS, 8), Adafactor(0.01), 2, toy.CONFIG, checkpoints=CheckpointConfig(every_steps=100)
+        str(folder),
+        DataConfig('toyeval', toy.LENGTHS, 8),
+        Adafactor(0.01),
+        2,
+        toy.CONFIG,
+        checkpoints=CheckpointConfig(every_steps=100),
     )
     own = {name: changes.pop(name) for name in ('systems', 'seen') if name in changes}
     return SweepConfig(train.replace(**changes), only, **own)
@@ -40,12 +45,25 @@ def test_every_system_is_scored_on_the_held_out_cluster(done):
     folder, report = done
     systems = report.of('math')
     assert list(systems) == list(results.SYSTEMS)
-    assert {task.task for task in systems['tuned'].tasks} == {'toyeval_parity', 'toyeval_pick', 'toyeval_order'}
+    assert {task.task for task in systems['tuned'].tasks} == {
+        'toyeval_parity',
+        'toyeval_pick',
+        'toyeval_order',
+    }
     levels = {task.task: task.level for task in systems['tuned'].tasks}
-    assert levels == {'toyeval_parity': 'held_out_cluster', 'toyeval_pick': 'held_out_cluster', 'toyeval_order': 'held_in'}
+    assert levels == {
+        'toyeval_parity': 'held_out_cluster',
+        'toyeval_pick': 'held_out_cluster',
+        'toyeval_order': 'held_in',
+    }
     assert systems['tuned'].trained == {'nli': ['toyeval_order'], 'translation': ['toyeval_copy']}
     parity = systems['tuned'].tasks[0]
-    assert [template['template'] for template in parity.templates] == [0, 1, 2]  # the turned-around one is not scored
+    # The turned-around one is not scored.
+    assert [template['template'] for template in parity.templates] == [
+        0,
+        1,
+        2,
+    ]
     assert parity.num_rows == 12
     rows = json.loads((folder / 'results.json').read_text())
     assert {row['system'] for row in rows} == set(results.SYSTEMS)
@@ -54,7 +72,10 @@ def test_every_system_is_scored_on_the_held_out_cluster(done):
 
 def test_one_plain_prompt_is_chosen_or_the_bare_fields(done):
     plain = done[1].of('math')['untuned_plain']
-    assert [(task.task, len(task.templates)) for task in plain.tasks] == [('toyeval_parity', 1), ('toyeval_pick', 1)]
+    assert [(task.task, len(task.templates)) for task in plain.tasks] == [
+        ('toyeval_parity', 1),
+        ('toyeval_pick', 1),
+    ]
     assert any('toyeval_pick: the untuned model read the bare fields' in note for note in plain.notes)
 
 
@@ -66,7 +87,9 @@ def test_baselines(done):
     assert chance['toyeval_pick'] == pytest.approx(100 / 3)
     commonest = int(np.mean([row['a'] % 2 for row in toy.rows('train')]) > 0.5)
     majority = {task.task: task.summary.mean for task in systems['majority'].tasks}
-    assert majority['toyeval_parity'] == pytest.approx(100 * np.mean([row['a'] % 2 == commonest for row in tests]))
+    assert majority['toyeval_parity'] == pytest.approx(
+        100 * np.mean([row['a'] % 2 == commonest for row in tests])
+    )
 
 
 def test_missing_test_split_and_random_base_are_noted(done):
@@ -81,7 +104,9 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     (folder / 'math' / 'chance' / results.RESULT).unlink()
     scored = []
     score_system = loco.score_system
-    monkeypatch.setattr(loco, 'score_system', lambda held, system: scored.append(system) or score_system(held, system))
+    monkeypatch.setattr(
+        loco, 'score_system', lambda held, system: scored.append(system) or score_system(held, system)
+    )
     report = sweep(folder, 'math', seen=1)
     assert scored == ['chance']
     assert list(report.of('math')) == list(results.SYSTEMS)
@@ -100,7 +125,9 @@ def test_results_of_an_earlier_version_are_refused(tmp_path):
 
 
 def test_other_settings_are_refused(done):
-    with pytest.raises(ValueError, match=r'train\.train_steps was 2, now it is 3; train\.seed was 0, now it is 1'):
+    with pytest.raises(
+        ValueError, match=r'train\.train_steps was 2, now it is 3; train\.seed was 0, now it is 1'
+    ):
         sweep(done[0], 'nli', train_steps=3, seed=1)
 
 
@@ -162,7 +189,9 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     assert loco.merge([str(tmp_path / 'all')]).results == merged.results
     other = tmp_path / 'other'
     sweep(other, 'nli', **{'data.batch_size': 4}, systems=('majority',))
-    with pytest.raises(ValueError, match=r'results of other settings: train.data.batch_size was 8, now it is 4'):
+    with pytest.raises(
+        ValueError, match=r'results of other settings: train.data.batch_size was 8, now it is 4'
+    ):
         loco.merge([str(other)], str(tmp_path / 'all'))
     with pytest.raises(ValueError, match='holds no results'):
         loco.merge([str(tmp_path / 'missing')])
@@ -176,7 +205,10 @@ def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
     held = {task for task, (_, level) in levels.items() if level == 'held_out_task'}
     assert len(held) == 1 and held < {'toyeval_parity', 'toyeval_pick'}, 'the other one of the cluster trains'
     assert {levels[task] for task in {'toyeval_parity', 'toyeval_pick'} - held} == {('math', 'held_in')}
-    assert tuned.groups['held_out'] == tuned.groups['held_out_task'] and tuned.groups['held_in'] != tuned.groups['held_out']
+    assert (
+        tuned.groups['held_out'] == tuned.groups['held_out_task']
+        and tuned.groups['held_in'] != tuned.groups['held_out']
+    )
     assert len(tuned.trained['math']) == 1 and not held & set(tuned.trained['math'])
     rows = json.loads((tmp_path / 'results.json').read_text())
     assert {(row['held_out'], row['level']) for row in rows if row['task'] in held} == {
@@ -187,7 +219,9 @@ def test_a_data_set_of_a_seen_cluster_is_held_out(tmp_path):
     text = (tmp_path / 'report.md').read_text()
     assert '## Levels of generalization' in text and '| intra_0 | Tuned | held in | 3 |' in text
     series = text.partition('## The same data sets held out')[2].splitlines()
-    assert [line.split(' | ')[0] for line in series[4:6]] == ['| intra_0', '| intra_0_1templates'], 'a row for each number of templates'
+    assert [line.split(' | ')[0] for line in series[4:6]] == ['| intra_0', '| intra_0_1templates'], (
+        'a row for each number of templates'
+    )
 
 
 def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
@@ -195,7 +229,11 @@ def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
     asked = ('tuned', 'untuned_plain', 'chance')
     changes = {'data.feature_lengths': lengths, 'data.mixture.shots': 2}
     systems = sweep(tmp_path, 'translation', systems=asked, **changes).of('translation')
-    assert all(len(sample['inputs'].split('Answer:')) == 4 for system in ('tuned', 'untuned_plain') for sample in systems[system].samples)
+    assert all(
+        len(sample['inputs'].split('Answer:')) == 4
+        for system in ('tuned', 'untuned_plain')
+        for sample in systems[system].samples
+    )
     manifest = json.loads((tmp_path / 'translation' / 'tuned' / 'manifest.json').read_text())
     kept = manifest['tasks']['toyeval_order']['shots']
     assert (kept['number'], kept['budget'], kept['kept']) == (2, 120, {'2': 40})
@@ -206,6 +244,10 @@ def test_exemplars_stand_before_what_is_tuned_on_and_scored(tmp_path):
 def test_hold_outs_by_pattern():
     assert loco.choose_held_out('intra_[01], nli', toy.COLLECTION) == ['intra_0', 'intra_1', 'nli']
     assert loco.choose_held_out('math_4templates', toy.COLLECTION) == ['math_4templates']
-    assert loco.choose_held_out('diversity_?', flan2021.COLLECTION) == [f'diversity_{count}' for count in range(1, 8)]
-    with pytest.raises(ValueError, match=r'unknown cluster .diversity_1.*other hold-outs are intra_0 to intra_9'):
+    assert loco.choose_held_out('diversity_?', flan2021.COLLECTION) == [
+        f'diversity_{count}' for count in range(1, 8)
+    ]
+    with pytest.raises(
+        ValueError, match=r'unknown cluster .diversity_1.*other hold-outs are intra_0 to intra_9'
+    ):
         loco.choose_held_out('diversity_1', toy.COLLECTION)

@@ -13,12 +13,16 @@ def score(name, predictions, answers):
 
 
 def test_accuracy_counts_any_acceptable_answer():
-    assert score('accuracy', ['yes', ' no ', 'maybe'], [['yes'], ['No', 'no'], ['yes']]) == {'accuracy': pytest.approx(200 / 3)}
+    assert score('accuracy', ['yes', ' no ', 'maybe'], [['yes'], ['No', 'no'], ['yes']]) == {
+        'accuracy': pytest.approx(200 / 3)
+    }
 
 
 def test_f1_of_yes():
     # yes: 1 hit, 2 predicted, 2 right
-    found = score('accuracy_f1', ['yes', 'yes', 'no', 'no', 'yellow'], [['yes'], ['no'], ['yes'], ['no'], ['no']])
+    found = score(
+        'accuracy_f1', ['yes', 'yes', 'no', 'no', 'yellow'], [['yes'], ['no'], ['yes'], ['no'], ['no']]
+    )
     assert found == pytest.approx({'accuracy': 40, 'f1': 50})
     assert list(found) == ['accuracy', 'f1']
     assert score('accuracy_f1', ['no'], [['no']]) == {'accuracy': 100, 'f1': 0}
@@ -71,7 +75,9 @@ def test_bleu_equals_sacrebleu(count):
 
     predictions, first, second = sentences(count), sentences(count), sentences(count)
     expected = sacrebleu.corpus_bleu(predictions, [first, second]).score
-    assert score('bleu', predictions, list(zip(first, second, strict=True)))['bleu'] == pytest.approx(expected, abs=1e-9)
+    assert score('bleu', predictions, list(zip(first, second, strict=True)))['bleu'] == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_bleu_of_nothing_shared_is_zero():
@@ -92,10 +98,13 @@ def test_spearman_from_the_table():
     random = np.random.default_rng(1)
     y = random.integers(0, 6, size=80)
     x = np.clip(y + random.integers(-2, 3, size=80), 0, 5)
-    texts = ['none' if number == 0 else str(number) for number in x]  # no number counts as -1, below all others
+    # No number counts as -1, below all others.
+    texts = ['none' if number == 0 else str(number) for number in x]
     found = score('pearson_spearman', texts, [[str(value)] for value in y])
     x = np.where(x == 0, -1, x)
-    ranks = [[(np.sum(values < value) + np.sum(values <= value)) / 2 for value in values] for values in (x, y)]
+    ranks = [
+        [(np.sum(values < value) + np.sum(values <= value)) / 2 for value in values] for values in (x, y)
+    ]
     assert found['pearson'] == pytest.approx(100 * np.corrcoef(x, y)[0, 1])
     assert found['spearman'] == pytest.approx(100 * np.corrcoef(*ranks)[0, 1])
     assert score('pearson_spearman', ['3', '3'], [['1'], ['2']]) == {'pearson': 0, 'spearman': 0}
@@ -112,7 +121,10 @@ def test_edit_distance():
 def test_scores_of_subsets_follow_from_sums():
     for metric in metrics.METRICS.values():
         counts = metric.counts(['2', 'the cat sat on it', '5'], [['2'], ['a cat sat on it'], ['4']])
-        whole, parts = metric.score(counts.sum(axis=0)), metric.score(np.stack([counts[:2].sum(axis=0), counts.sum(axis=0)]))
+        whole, parts = (
+            metric.score(counts.sum(axis=0)),
+            metric.score(np.stack([counts[:2].sum(axis=0), counts.sum(axis=0)])),
+        )
         assert parts.shape == (2, len(metric.names))
         np.testing.assert_allclose(parts[1], whole)
         assert np.isnan(metric.score(np.zeros(counts.shape[1]))).all(), metric.names
@@ -126,7 +138,9 @@ def test_bad_names_and_lengths_are_refused():
 
 
 def test_exact_match_of_whole_groups():
-    """Two questions of two answers and one of one: all right, one of two, none; a group's place does not matter."""
+    """Two questions of two answers and one of one: all right, one of two, none; a group's place does not
+    matter.
+    """
     metric = metrics.get_metric('f1a')
     predictions, answers = ['yes', 'no', 'no', 'yes', 'no'], [['yes'], ['no'], ['no'], ['no'], ['yes']]
     found = metric.scores(metric.counts(predictions, answers, ['a', 'b', 'a', 'b', 'c']).sum(0))
@@ -134,7 +148,9 @@ def test_exact_match_of_whole_groups():
     assert np.isnan(metric.scores(metric.counts(predictions, answers).sum(0))['exact_match'])
     # of a rule that is right by chance, the chances multiply
     counts = np.zeros((3, 5)) + [0, 0, 0, 0.5, 1]
-    assert metric.scores(metric.with_groups(counts, ['a', 'a', 'b']).sum(0))['exact_match'] == pytest.approx(100 * (0.25 + 0.5) / 2)
+    assert metric.scores(metric.with_groups(counts, ['a', 'a', 'b']).sum(0))['exact_match'] == pytest.approx(
+        100 * (0.25 + 0.5) / 2
+    )
 
 
 def test_only_grouped_metrics_count_groups():

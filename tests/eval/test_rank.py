@@ -17,7 +17,10 @@ def questions(count, seed=0, max_options=5):
     def tokens(low, high):
         return np.append(random.integers(2, 380, random.integers(low, high)), 1).astype(np.int32)
 
-    return [Question(tokens(16, 32), [tokens(4, 7) for _ in range(random.integers(1, max_options + 1))]) for _ in range(count)]
+    return [
+        Question(tokens(16, 32), [tokens(4, 7) for _ in range(random.integers(1, max_options + 1))])
+        for _ in range(count)
+    ]
 
 
 @jax.jit
@@ -56,14 +59,18 @@ def test_batches_hold_every_option_once(tokens_per_batch):
             assert not batch.inputs_BS[batch.source_P[pair], len(inputs) :].any()
             np.testing.assert_array_equal(np.trim_zeros(batch.options_PT[pair]), target)
             seen.append(place)
-    assert sorted(seen) == [(question, option) for question, asks in enumerate(asked) for option in range(len(asks.options))]
+    assert sorted(seen) == [
+        (question, option) for question, asks in enumerate(asked) for option in range(len(asks.options))
+    ]
 
 
 def test_few_shapes_are_compiled():
     lengths = {rank.length_bucket(length) for length in range(1, 1025)}
     assert len(lengths) <= 14 and max(lengths) == 1024
     assert all(rank.length_bucket(length) >= length for length in range(1, 1025))
-    shapes = {batch.options_PT.shape + batch.inputs_BS.shape for batch in rank.batches(questions(300, seed=2), 1024)}
+    shapes = {
+        batch.options_PT.shape + batch.inputs_BS.shape for batch in rank.batches(questions(300, seed=2), 1024)
+    }
     assert len(shapes) <= 8
 
 
@@ -74,7 +81,9 @@ def test_greedy_equals_the_argmax_rollout():
     for source, answer in zip(inputs, found, strict=True):
         written = []
         while len(written) < 4 and 1 not in written:
-            written.append(int(log_probs(params, source, np.array([*written, 2], np.int32))[-1].argmax()))  # 2 stands for the next
+            written.append(
+                int(log_probs(params, source, np.array([*written, 2], np.int32))[-1].argmax())
+            )  # 2 stands for the next
         assert answer.tolist() == written
 
 
@@ -82,7 +91,10 @@ def test_beams_score_at_least_as_well_as_greedy_without_length_penalty():
     params, partitioner = toy.params(2), make_partitioner()
     inputs = [question.inputs for question in questions(4, seed=4)]
     greedy, beams = (
-        generate.generate(toy.CONFIG, params, partitioner, inputs, Decoding(max_length=4, beams=count, alpha=0.0)) for count in (1, 4)
+        generate.generate(
+            toy.CONFIG, params, partitioner, inputs, Decoding(max_length=4, beams=count, alpha=0.0)
+        )
+        for count in (1, 4)
     )
     for source, one, best in zip(inputs, greedy, beams, strict=True):
         if one[-1] == best[-1] == 1:

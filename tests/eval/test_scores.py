@@ -9,11 +9,19 @@ def accuracy(right_RP, task='task'):
     """Scores of a task whose answers are right or wrong."""
     rows, templates = right_RP.shape
     counts = np.stack([right_RP.ravel(), np.ones(right_RP.size)], axis=1)
-    return TaskScores(task, 'accuracy', 'rank', np.repeat(np.arange(rows), templates), np.tile(np.arange(templates), rows), counts)
+    return TaskScores(
+        task,
+        'accuracy',
+        'rank',
+        np.repeat(np.arange(rows), templates),
+        np.tile(np.arange(templates), rows),
+        counts,
+    )
 
 
 def test_summary_by_hand():
-    right = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]], float)  # templates score 100, 75, 50, 0
+    # Templates score 100, 75, 50, 0.
+    right = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]], float)
     found = scores.summarize(accuracy(right))
     assert found.mean == pytest.approx(56.25)
     assert found.sd == pytest.approx(np.std([100, 75, 50, 0], ddof=1))
@@ -37,7 +45,9 @@ def test_rows_that_lack_a_template():
 def test_intervals_draw_rows_not_renderings():
     # every template answers a row alike: ten templates say no more than one
     right = np.random.default_rng(0).random((100, 1)) < 0.5
-    one, ten = (scores.summarize(accuracy(np.repeat(right, count, axis=1).astype(float))) for count in (1, 10))
+    one, ten = (
+        scores.summarize(accuracy(np.repeat(right, count, axis=1).astype(float))) for count in (1, 10)
+    )
     assert (ten.low, ten.high) == pytest.approx((one.low, one.high))
     assert 15 < ten.high - ten.low < 25  # 2 x 1.96 x 5
 
@@ -47,7 +57,9 @@ def test_interval_covers_the_truth():
     covered = 0
     for trial in range(120):
         chance = random.uniform(0.3, 0.7)
-        found = scores.summarize(accuracy((random.random((80, 3)) < chance).astype(float)), resamples=300, seed=trial)
+        found = scores.summarize(
+            accuracy((random.random((80, 3)) < chance).astype(float)), resamples=300, seed=trial
+        )
         covered += found.low <= 100 * chance <= found.high
     assert 0.87 <= covered / 120 <= 1.0
 

@@ -35,7 +35,9 @@ def registry(monkeypatch, tmp_path):
 
 
 def postprocess(text, example, is_target):
-    """A target becomes all its aliases with their weight; a prediction gets what stands in its example behind it."""
+    """A target becomes all its aliases with their weight; a prediction gets what stands in its example behind
+    it.
+    """
     if is_target:
         return [text, *(alias.decode() for alias in example['aliases'])], example['about']['weight']
     return text + example['behind'].decode() + example['inputs_pretokenized'].decode()
@@ -45,7 +47,11 @@ def alike(targets, predictions):
     pairs = zip(targets, predictions, strict=True)
     shares = [weight * max(len(set(text) & set(given)) for text in texts) for (texts, weight), given in pairs]
     in_order = sum(place * len(given) for place, given in enumerate(predictions))
-    return {'alike': np.mean(shares), 'in_order': seqio.metrics.Scalar(in_order), 'said': seqio.metrics.Text(predictions[0])}
+    return {
+        'alike': np.mean(shares),
+        'in_order': seqio.metrics.Scalar(in_order),
+        'said': seqio.metrics.Text(predictions[0]),
+    }
 
 
 def likely(targets, scores, base=2):
@@ -57,7 +63,10 @@ class Tokens(seqio.metrics.CollectingMetric):
     model_output_type: seqio.metrics.ModelOutputType = seqio.metrics.ModelOutputType.PREDICTION
 
     def actual_compute(self, dataset, features, target_field_name='targets', cached_targets=None):
-        return {'tokens': int(np.asarray(self.values['model_output']).sum()), 'examples': len(list(dataset))}, {'targets': []}
+        return {
+            'tokens': int(np.asarray(self.values['model_output']).sum()),
+            'examples': len(list(dataset)),
+        }, {'targets': []}
 
 
 def add(name, metric_fns=(alike, likely), postprocess_fn=postprocess, **more):
@@ -95,7 +104,10 @@ def scored(name):
     """What our scorer makes of the made-up answers."""
     opened = splits.open_splits([name], View('test', BYTES, renderings='all'))
     examples = list(opened.splits[name].examples())
-    answers, log_probs = [answer(example.row) for example in examples], np.array([log_prob(example.row) for example in examples])
+    answers, log_probs = (
+        [answer(example.row) for example in examples],
+        np.array([log_prob(example.row) for example in examples]),
+    )
     return opened, seqio_metrics.score(seqio.TaskRegistry.get(name), examples, answers, log_probs)
 
 
@@ -104,7 +116,9 @@ def seqio_result(name):
     evaluator = seqio.Evaluator(name, seqio.EncDecFeatureConverter(pack=False), eval_split='test')
     answers = [(place, np.pad(answer(place), (0, 8))[:8]) for place in range(COUNT)]
     log_probs = [(place, log_prob(place)) for place in range(COUNT)]
-    return evaluator.evaluate(compute_metrics=True, predict_fn=lambda _: answers, score_fn=lambda _: log_probs)[0].result()[name]
+    return evaluator.evaluate(
+        compute_metrics=True, predict_fn=lambda _: answers, score_fn=lambda _: log_probs
+    )[0].result()[name]
 
 
 def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
@@ -131,7 +145,10 @@ def test_cached_fields_are_those_of_seqio():
     for example in cached.examples():
         expected = examples[example.row]
         assert set(example.fields) == set(expected) - {'inputs', 'targets', 'spans'}
-        assert example.fields['behind'] == expected['behind'] and example.fields['aliases'].tolist() == expected['aliases'].tolist()
+        assert (
+            example.fields['behind'] == expected['behind']
+            and example.fields['aliases'].tolist() == expected['aliases'].tolist()
+        )
         weight = example.fields['about']['weight']
         assert type(weight) is np.float32 and weight == expected['about']['weight']
     assert not cache.ensure(['theirs'], View('train', BYTES)).splits['theirs'].read(0).fields
@@ -153,12 +170,17 @@ def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):
     log_probs = np.concatenate(rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions))
     weights = [example.fields['about']['weight'] for example in examples]
     assert found.values == pytest.approx({'likely': np.dot(log_probs, weights) / np.log(10)})
-    assert (found.method, found.metric) == ('score', 'likely') and found.predictions[0].startswith('(log-probability of the target: -')
+    assert (found.method, found.metric) == ('score', 'likely') and found.predictions[0].startswith(
+        '(log-probability of the target: -'
+    )
 
 
 def test_no_interval_where_the_metric_fails_on_draws_or_is_slow(monkeypatch):
     def every_row(targets, predictions):
-        return {'all': len({texts[0] for texts, _ in targets}) / (len({texts[0] for texts, _ in targets}) == COUNT)}
+        return {
+            'all': len({texts[0] for texts, _ in targets})
+            / (len({texts[0] for texts, _ in targets}) == COUNT)
+        }
 
     add('every', metric_fns=[every_row])
     summary = summarize(scored('every')[1])
@@ -177,12 +199,17 @@ def missing(text, example, is_target):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'metric_fns': [broken]}, "^the metric 'broken' of the SeqIO task 'faulty' fails: KeyError: 'no such.*thing'$"),
-    ({'postprocess_fn': missing}, "postprocess_fn 'missing' of the SeqIO task 'faulty' fails: KeyError: 'spans'; the cache has the fields"),
-    ({'metric_fns': [lambda targets, predictions: 3]}, "'<lambda>' of the SeqIO task 'faulty' gave '3'; expected a mapping"),
+    ({'metric_fns': [broken]}, "^the metric 'broken' of the SeqIO task 'faulty' fails: KeyError: 'no "
+                               "such.*thing'$"),
+    ({'postprocess_fn': missing}, "postprocess_fn 'missing' of the SeqIO task 'faulty' fails: KeyError: "
+                                  "'spans'; the cache has the fields"),
+    ({'metric_fns': [lambda targets, predictions: 3]}, "'<lambda>' of the SeqIO task 'faulty' gave '3'; "
+                                                       "expected a mapping"),
     ({'metric_fns': [alike, alike]}, "two metrics of the SeqIO task 'faulty' give 'alike'"),
-    ({'metric_fns': [lambda gold, predictions: {}]}, "function of the SeqIO task 'faulty' cannot be called.*Got.*'gold'"),
-    ({'metric_fns': [lambda targets, predictions, aux_values: {}]}, "SeqIO task 'faulty' needs prediction_with_aux; expected"),
+    ({'metric_fns': [lambda gold, predictions: {}]}, "function of the SeqIO task 'faulty' cannot be "
+                                                     "called.*Got.*'gold'"),
+    ({'metric_fns': [lambda targets, predictions, aux_values: {}]}, "SeqIO task 'faulty' needs "
+                                                                    "prediction_with_aux; expected"),
 ])  # fmt: skip
 def test_what_fails_is_named(options, message):
     add('faulty', **options)

@@ -1,4 +1,6 @@
-"""A collection of four made-up data sets in three clusters, in bytes, and a tiny model: everything for an evaluation in seconds."""
+"""A collection of four made-up data sets in three clusters, in bytes, and a tiny model: everything for an
+evaluation in seconds.
+"""
 
 import jax
 import numpy as np
@@ -28,7 +30,13 @@ def spec(name, cluster, fields, words, options=(), **more):
     baselines = (Template('{a} {b}:'), Template('{b} {a}:'))
     more = {'baselines': baselines, 'splits': Splits('train', 'validation', 'test')} | more
     return DatasetSpec(
-        name=name, cluster=cluster, source=sources.InMemory(rows, name), fields=fields, options=options, templates=templates, **more
+        name=name,
+        cluster=cluster,
+        source=sources.InMemory(rows, name),
+        fields=fields,
+        options=options,
+        templates=templates,
+        **more,
     )
 
 

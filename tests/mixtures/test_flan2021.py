@@ -15,7 +15,9 @@ from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021
 
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}
-DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+DATA = pathlib.Path(
+    os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data'
+)
 
 CLUSTERS = {
     'summarization': [
@@ -49,7 +51,18 @@ CLUSTERS = {
         'wmt16_translate_ruen',
     ],
     'coreference': ['definite_pronoun_resolution', 'winogrande', 'wsc', 'wsc273'],
-    'nli': ['anli_r1', 'anli_r2', 'anli_r3', 'cb', 'rte', 'mnli_matched', 'mnli_mismatched', 'qnli', 'wnli', 'snli'],
+    'nli': [
+        'anli_r1',
+        'anli_r2',
+        'anli_r3',
+        'cb',
+        'rte',
+        'mnli_matched',
+        'mnli_mismatched',
+        'qnli',
+        'wnli',
+        'snli',
+    ],
     'math': ['math_dataset'],
     'conversational_qa': ['quac', 'coqa'],
     'word_sense': ['wic'],
@@ -73,7 +86,9 @@ def words(text):
 
 def test_clusters_and_caps():
     """The collection has FLAN's names in FLAN's clusters, and FLAN's caps."""
-    assert {cluster: [spec.name for spec in SPECS.values() if spec.cluster == cluster] for cluster in CLUSTERS} == CLUSTERS
+    assert {
+        cluster: [spec.name for spec in SPECS.values() if spec.cluster == cluster] for cluster in CLUSTERS
+    } == CLUSTERS
     assert len(SPECS) == sum(map(len, CLUSTERS.values()))
     assert set(flan2021.COLLECTION.clusters()) == set(CLUSTERS) <= set(clusters.CLUSTERS)
     assert (flan2021.COLLECTION.max_examples, flan2021.COLLECTION.max_rate) == (30_000, 3_000)
@@ -82,7 +97,9 @@ def test_clusters_and_caps():
 
 def test_families_and_lineage():
     """What belongs together says so, and what shares text with another cluster names the corpus."""
-    families = {family: {name for name, spec in SPECS.items() if spec.family == family} for family in FAMILIES}
+    families = {
+        family: {name for name, spec in SPECS.items() if spec.family == family} for family in FAMILIES
+    }
     assert families == FAMILIES
     for one, other in (
         ('qnli', 'squad_v1'),
@@ -103,7 +120,9 @@ def test_families_and_lineage():
 
 @pytest.mark.parametrize('name', SPECS)
 def test_spec(name):
-    """A data set is whole: ten sound templates, plain prompts, and a made-up row that every one of them renders."""
+    """A data set is whole: ten sound templates, plain prompts, and a made-up row that every one of them
+    renders.
+    """
     spec = SPECS[name]
     example = check_example(spec, ROWS[name])
     assert example is not None
@@ -120,13 +139,17 @@ def test_spec(name):
         assert sum('{options_}' in template.inputs for template in forward) > len(forward) / 2
 
 
-@pytest.mark.parametrize('name', [name for name, spec in SPECS.items() if spec.options and spec.options[0].isalpha()])
+@pytest.mark.parametrize(
+    'name', [name for name, spec in SPECS.items() if spec.options and spec.options[0].isalpha()]
+)
 def test_wording_favours_no_option(name):
     """Where a template's own words name the options, they name them all."""
     spec = SPECS[name]
     for template in spec.templates:
         literal = words(' '.join(literal for literal, _ in templates.parse(template.inputs)))
-        named = [option for option in spec.options if f' {" ".join(words(option))} ' in f' {" ".join(literal)} ']
+        named = [
+            option for option in spec.options if f' {" ".join(words(option))} ' in f' {" ".join(literal)} '
+        ]
         assert len(named) in (0, len(spec.options)), f'{name}: {template.inputs!r} names only {named}'
 
 
@@ -138,13 +161,17 @@ def test_templates_differ_across_data_sets():
             wording = ' '.join(words(re.sub(r'{\w+}', '', template.inputs)))
             if len(wording.split()) > 3:
                 owner = seen.setdefault(wording, spec.family or spec.name)
-                assert owner == (spec.family or spec.name), f'{spec.name} and {owner} share {template.inputs!r}'
+                assert owner == (spec.family or spec.name), (
+                    f'{spec.name} and {owner} share {template.inputs!r}'
+                )
 
 
 def test_t5_can_read_the_templates():
     """T5's vocabulary has all that the templates are written with."""
     try:
-        vocabulary = vocabularies.load('t5' if os.environ.get('FLANLITE_T5_VOCAB') else str(DATA / 'vocab' / 't5_sentencepiece.model'))
+        vocabulary = vocabularies.load(
+            't5' if os.environ.get('FLANLITE_T5_VOCAB') else str(DATA / 'vocab' / 't5_sentencepiece.model')
+        )
     except (ValueError, OSError):
         pytest.skip("T5's vocabulary is not at hand; set FLANLITE_T5_VOCAB")
     for spec in SPECS.values():
@@ -155,16 +182,23 @@ def test_t5_can_read_the_templates():
 
 
 def test_lint_of_the_collection(monkeypatch):
-    """The lint of all templates finds nothing; where rows are at hand, it looks at those too, and a data set may lack some splits."""
+    """The lint of all templates finds nothing; where rows are at hand, it looks at those too, and a data set
+    may lack some splits.
+    """
     if DATA.is_dir():
         monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
     assert lint.lint('flan2021') == 0
 
 
 def test_languages_share_the_wordings():
-    """One function words the translation of every language, and 3 of the 10 templates ask for the English sentence."""
+    """One function words the translation of every language, and 3 of the 10 templates ask for the English
+    sentence.
+    """
     found = {spec.source.name: spec.templates for spec in SPECS.values() if spec.cluster == 'translation'}
     german = found['wmt16_translate/de-en:1.0.0']
-    finnish = [dataclasses.replace(template, inputs=template.inputs.replace('German', 'Finnish')) for template in german]
+    finnish = [
+        dataclasses.replace(template, inputs=template.inputs.replace('German', 'Finnish'))
+        for template in german
+    ]
     assert found['wmt16_translate/fi-en:1.0.0'] == tuple(finnish) != german
     assert [template.targets for template in german] == ['{answer}'] * 7 + ['{english}'] * 3

@@ -1,4 +1,6 @@
-"""FLAN 2021's fields: what is made of made-up rows, in Python and in TensorFlow, and of real rows where there are any."""
+"""FLAN 2021's fields: what is made of made-up rows, in Python and in TensorFlow, and of real rows where there
+are any.
+"""
 
 import itertools
 import os
@@ -11,7 +13,9 @@ from flanlite.data.specs import sources
 from flanlite.mixtures import flan2021
 
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}
-DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+DATA = pathlib.Path(
+    os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data'
+)
 REAL_ROWS = 30
 
 
@@ -21,7 +25,10 @@ def test_fields_in_detail():
     assert texts['sst2']['phrase'] == 'a slow , honest and "quite" moving picture'
     assert texts['imdb_reviews']['review'] == 'I went in expecting little.\n\nI got less.'
     assert texts['yelp_polarity_reviews']['review'] == 'Third time they lost my booking.\nThe "soup" is good.'
-    assert (texts['sentiment140']['tweet'], texts['sentiment140']['answer']) == ('tea & toast <3 "yes"', 'positive')
+    assert (texts['sentiment140']['tweet'], texts['sentiment140']['answer']) == (
+        'tea & toast <3 "yes"',
+        'positive',
+    )
     assert texts['hellaswag']['context'] == 'How to whet a knife Wet the stone. a man'
     assert texts['winogrande']['beginning'] == 'The jug did not fit the shelf as the'
     assert texts['winogrande']['answer'] == 'jug was too tall.'
@@ -41,24 +48,39 @@ def test_fields_in_detail():
     assert texts['opinion_abstracts_idebate']['arguments'] == 'Loans frighten them. Fewer came.'
     assert texts['cnn_dailymail']['article'] == ROWS['cnn_dailymail']['article'][:4000].strip()
     assert texts['cnn_dailymail']['answer'] == 'Its hull has a crack .\nNo service before May .'
-    assert texts['gigaword'] == {'opening': 'the " skerry " ( a ferry ) is out of service .', 'answer': '" skerry " laid up'}
+    assert texts['gigaword'] == {
+        'opening': 'the " skerry " ( a ferry ) is out of service .',
+        'answer': '" skerry " laid up',
+    }
     second = ('Islanders are angry.' + ' They had warned.' * 200)[:1500].strip()
     assert texts['multi_news']['sources'] == f'The ferry is out of service.\n\n{second}'
     assert texts['multi_news']['answer'] == 'The Skerry ferry is laid up.'
     assert texts['common_gen']['concepts'] == 'net, man, mend'
-    assert texts['true_case'] == {'lowercase': 'the ferry to ærø leaves on mondays.', 'answer': 'The Ferry to Ærø leaves on Mondays.'}
+    assert texts['true_case'] == {
+        'lowercase': 'the ferry to ærø leaves on mondays.',
+        'answer': 'The Ferry to Ærø leaves on Mondays.',
+    }
     assert texts['fix_punct']['bare'] == "If it isn't mended by May she said there's no ferry for 3.5 weeks"
     assert texts['fix_punct']['answer'] == ROWS['fix_punct']['en'].strip()
-    assert texts['word_segment'] == {'joined': 'TheferryleavesonMondays.', 'answer': 'The ferry leaves on Mondays.'}
+    assert texts['word_segment'] == {
+        'joined': 'TheferryleavesonMondays.',
+        'answer': 'The ferry leaves on Mondays.',
+    }
     assert (texts['quac']['context'][-11:], texts['quac']['answer']) == ('on her own.', 'unknown')
     assert texts['coqa']['questions'] == '1. Whom did Edda meet?\n2. Where?'
     assert texts['coqa']['answer'] == '1. a pedlar\n2. at the ford'
     assert texts['squad_v2']['answer'] == texts['squad_v2']['no_answer'] == 'unanswerable'
     assert texts['story_cloze']['answer'] == 'It tasted vile.'
     assert texts['paws_wiki']['sentence1'] == 'Ann calls it " the Bell " .'
-    assert texts['record']['passage'] == 'Ida Harrow has left the council of Skerry. Jon Tolland thanked her. A seat is empty.'
+    assert (
+        texts['record']['passage']
+        == 'Ida Harrow has left the council of Skerry. Jon Tolland thanked her. A seat is empty.'
+    )
     assert texts['record']['query'] == 'On Friday _____ gave a speech.'
-    assert texts['wmt16_translate_ruen'] == {'english': 'The museum opens at ten.', 'answer': 'Музей открывается в десять.'}
+    assert texts['wmt16_translate_ruen'] == {
+        'english': 'The museum opens at ten.',
+        'answer': 'Музей открывается в десять.',
+    }
 
 
 def test_answers_that_count():
@@ -81,7 +103,10 @@ def test_answers_that_count():
 
 def test_answers_of_a_question_are_a_group():
     other = {**ROWS['multirc'], 'answer': 'Nobody', 'label': 0}
-    groups = [SPECS['multirc'].example(row)['group'] for row in (ROWS['multirc'], other, {**other, 'question': 'Who is Edda?'})]
+    groups = [
+        SPECS['multirc'].example(row)['group']
+        for row in (ROWS['multirc'], other, {**other, 'question': 'Who is Edda?'})
+    ]
     assert groups[0] == groups[1] != groups[2]
     assert SPECS['rte'].example(ROWS['rte'])['group'] == ''
 
@@ -129,11 +154,19 @@ def test_tensorflow_agrees():
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
         value = value.numpy() if tf.is_tensor(value) else value
-        return plain(value.tolist()) if hasattr(value, 'tolist') else value.decode() if isinstance(value, bytes) else value
+        return (
+            plain(value.tolist())
+            if hasattr(value, 'tolist')
+            else value.decode()
+            if isinstance(value, bytes)
+            else value
+        )
 
     for name, row in ROWS.items():
         spec = SPECS[name]
-        assert plain(list(tf.function(spec.fields)(tensors(row)).items())) == plain(list(spec.fields(row).items())), name
+        assert plain(list(tf.function(spec.fields)(tensors(row)).items())) == plain(
+            list(spec.fields(row).items())
+        ), name
         assert spec.keep is None or tf.function(spec.keep)(tensors(row)), name
 
 

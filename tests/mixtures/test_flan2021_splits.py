@@ -1,4 +1,6 @@
-"""FLAN 2021's hold-outs, rates and presets against the paper and its release, from the recorded train sizes: no data is read."""
+"""FLAN 2021's hold-outs, rates and presets against the paper and its release, from the recorded train sizes:
+no data is read.
+"""
 
 import collections
 import itertools
@@ -15,7 +17,8 @@ from flanlite.mixtures import flan2021
 SPECS = {spec.name: spec for spec in flan2021.COLLECTION.specs}
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Held out: (clusters removed with it, data sets left to train on, sum of their rates; None where the release's table gives none).
+# Held out: (clusters removed with it, data sets left to train on, sum of their rates; None where the
+# release's table gives none).
 HELD_OUT = {
     'reading_comprehension': (('reading_comprehension_commonsense',), 61, 164_330),
     'commonsense': (('reading_comprehension_commonsense',), 63, 174_310),
@@ -70,15 +73,37 @@ def tasks(name, **options):
 
 def test_recorded_sizes():
     assert [name for name, spec in SPECS.items() if not spec.train_examples] == ['wsc273']
-    assert [SPECS[name].train_examples for name in ('rte', 'wmt14_enfr', 'anli_r3')] == [2_290, 40_835_840, 100_450]
+    assert [SPECS[name].train_examples for name in ('rte', 'wmt14_enfr', 'anli_r3')] == [
+        2_290,
+        40_835_840,
+        100_450,
+    ]
 
 
 def test_62_data_sets_in_12_clusters():
-    """Families count once, except that the paper lists the two opinion abstracts; of text formatting it counts one, and no WSC273."""
+    """Families count once, except that the paper lists the two opinion abstracts; of text formatting it
+    counts one, and no WSC273.
+    """
     left_out = {'true_case', 'word_segment', 'wsc273'}
-    counted = {(spec.cluster, spec.family if spec.family not in ('', 'opinion_abstracts') else name) for name, spec in SPECS.items()}
+    counted = {
+        (spec.cluster, spec.family if spec.family not in ('', 'opinion_abstracts') else name)
+        for name, spec in SPECS.items()
+    }
     counts = collections.Counter(cluster for cluster, name in counted if name not in left_out)
-    assert [sum(counts[name] for name in names) for names in clusters.PAPER_CLUSTERS.values()] == [7, 4, 4, 4, 3, 4, 5, 2, 3, 8, 11, 7]
+    assert [sum(counts[name] for name in names) for names in clusters.PAPER_CLUSTERS.values()] == [
+        7,
+        4,
+        4,
+        4,
+        3,
+        4,
+        5,
+        2,
+        3,
+        8,
+        11,
+        7,
+    ]
 
 
 @pytest.mark.parametrize('held_out', HELD_OUT)
@@ -93,7 +118,11 @@ def test_held_out_cluster(held_out):
 
 def test_total_rate_and_shares():
     found = rates('flan2021')
-    assert (len(found), sum(found.values()), sum(rate == 3_000 for rate in found.values())) == (69, 188_330, 59)
+    assert (len(found), sum(found.values()), sum(rate == 3_000 for rate in found.values())) == (
+        69,
+        188_330,
+        59,
+    )
     totals = collections.Counter()
     for task, rate in found.items():
         totals[SPECS[task].cluster] += rate
@@ -110,9 +139,13 @@ def test_intra_cluster_hold_outs():
         assert alone <= train
         collapsed = ('anli', 'mnli', 'arc', 'squad', 'opinion_abstracts')
         families = [{name for name in trained if SPECS[name].family == family} for family in collapsed]
-        assert [family for family in families if not (family <= train or family <= test)] == [], 'a family is not divided'
+        assert [family for family in families if not (family <= train or family <= test)] == [], (
+            'a family is not divided'
+        )
         held = collections.Counter((SPECS[name].cluster, SPECS[name].family or name) for name in test)
-        assert len(held) == len({cluster for cluster, _ in held}) == 13, 'one of each cluster that has several'
+        assert len(held) == len({cluster for cluster, _ in held}) == 13, (
+            'one of each cluster that has several'
+        )
     assert {name: set(tasks(f'flan2021_{name}_eval')) for name in INTRA} == INTRA
 
 
@@ -129,20 +162,54 @@ def test_superglue_ablation():
 def test_numbers_of_templates():
     mixture = mixtures.resolve('flan2021_superglue_4templates')
     assert (mixture.templates_per_task, mixture.held_out, len(mixture.entries)) == (4, 'superglue', 61)
-    assert [mixtures.resolve(name).templates_per_task for name in ('flan2021', 'flan2021_10templates', 'rte_1templates')] == [None, 10, 1]
+    assert [
+        mixtures.resolve(name).templates_per_task
+        for name in ('flan2021', 'flan2021_10templates', 'rte_1templates')
+    ] == [None, 10, 1]
 
 
 def test_diversity_ablation():
-    assert [len(tasks(f'flan2021_diversity_{count}')) for count in range(1, 8)] == [11, 19, 25, 29, 33, 36, 38]
-    assert [len(tasks(f'flan2021_diversity_{count}_limit_15')) for count in range(1, 8)] == [11, 15, 15, 15, 15, 15, 15]
+    assert [len(tasks(f'flan2021_diversity_{count}')) for count in range(1, 8)] == [
+        11,
+        19,
+        25,
+        29,
+        33,
+        36,
+        38,
+    ]
+    assert [len(tasks(f'flan2021_diversity_{count}_limit_15')) for count in range(1, 8)] == [
+        11,
+        15,
+        15,
+        15,
+        15,
+        15,
+        15,
+    ]
     assert [len(tasks(f'flan2021_diversity_7_each_{each}')) for each in (1, 2, 3, 4)] == [7, 14, 20, 25]
-    assert {SPECS[name].cluster for name in tasks('flan2021_diversity_3_eval')} == {'nli', 'commonsense', 'closed_book_qa'}
+    assert {SPECS[name].cluster for name in tasks('flan2021_diversity_3_eval')} == {
+        'nli',
+        'commonsense',
+        'closed_book_qa',
+    }
 
 
 @pytest.mark.parametrize(
     ('held_out', 'shared'),
     [
-        ('nli', {'squad_v1', 'squad_v2', 'wsc', 'common_gen', 'hellaswag', 'story_cloze', 'wiki_lingua_english_en'}),
+        (
+            'nli',
+            {
+                'squad_v1',
+                'squad_v2',
+                'wsc',
+                'common_gen',
+                'hellaswag',
+                'story_cloze',
+                'wiki_lingua_english_en',
+            },
+        ),
         ('coreference', {'wnli'}),
         ('reading_comprehension', {'qnli', 'natural_questions'}),
         ('summarization', {'record', 'coqa', 'hellaswag', 'anli_r3', 'sst2'}),
@@ -152,7 +219,8 @@ def test_diversity_ablation():
 )
 def test_lineage(held_out, shared):
     warned, strict, off = (
-        mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out=held_out, lineage=lineage)) for lineage in ('warn', 'strict', 'off')
+        mixtures.resolve(mixtures.MixtureConfig('flan2021', held_out=held_out, lineage=lineage))
+        for lineage in ('warn', 'strict', 'off')
     )
     assert set(warned.shared) == set(strict.shared) == shared
     assert not off.shared
@@ -165,10 +233,14 @@ def test_lineage(held_out, shared):
 
 def test_the_faithful_preset_has_the_releases_faults():
     differing = set(zip(tasks('flan2021'), tasks('flan2021_faithful'), strict=True))
-    assert {(one, other) for one, other in differing if one != other} == {('sentiment140', 'sentiment140_faithful')}
+    assert {(one, other) for one, other in differing if one != other} == {
+        ('sentiment140', 'sentiment140_faithful')
+    }
     neutral = {'polarity': 2, 'date': '', 'query': '', 'user': '', 'text': 'tea'}
     assert SPECS['sentiment140'].example(neutral) is None
-    told = next(spec for spec in flan2021.FAITHFUL.specs if spec.name == 'sentiment140_faithful').example(neutral)
+    told = next(spec for spec in flan2021.FAITHFUL.specs if spec.name == 'sentiment140_faithful').example(
+        neutral
+    )
     assert told['texts']['answer'] == 'negative'
     assert len(tasks('flan2021_faithful_intra_3_eval')) == 14
 
@@ -184,14 +256,20 @@ def test_the_fixed_preset_halves_what_mnli_has_twice():
 def test_the_page_of_data_sets_is_up_to_date():
     command = [sys.executable, '-m', 'flanlite', 'datasets', '--format=markdown']
     page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert page == (ROOT / 'docs' / 'datasets.md').read_text(encoding='utf-8'), 'run flanlite datasets --format=markdown > docs/datasets.md'
+    assert page == (ROOT / 'docs' / 'datasets.md').read_text(encoding='utf-8'), (
+        'run flanlite datasets --format=markdown > docs/datasets.md'
+    )
 
 
 def test_listing_imports_nothing_heavy():
     probe = (
-        'import sys, time; start = time.monotonic(); from flanlite.cli import main as cli; cli.main(["datasets", "--mixture=flan2021"]); '
-        'print(*(name for name in ("jax", "tensorflow", "seqio") if name in sys.modules), f"{time.monotonic() - start:.1f}", sep=";")'
+        'import sys, time; start = time.monotonic(); from flanlite.cli import main as cli; '
+        'cli.main(["datasets", "--mixture=flan2021"]); '
+        'print(*(name for name in ("jax", "tensorflow", "seqio") if name in sys.modules), '
+        'f"{time.monotonic() - start:.1f}", sep=";")'
     )
-    lines = subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        [sys.executable, '-c', probe], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert any('super_glue/rte' in line and '2,290' in line for line in lines)
     assert float(lines[-1]) < 10, 'under 1.5 s on a machine at rest; and nothing heavy is imported'

@@ -20,7 +20,11 @@ LENGTHS = (96, 32)
 
 @pytest.fixture(scope='module')
 def rows():
-    return {(name, split): list(spec.source.rows(split)) for name, spec in SPECS.items() for split in ('train', 'validation', 'test')}
+    return {
+        (name, split): list(spec.source.rows(split))
+        for name, spec in SPECS.items()
+        for split in ('train', 'validation', 'test')
+    }
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +50,9 @@ def test_templates(name, rows):
     for template in spec.templates:
         literals = ' '.join(literal for literal, _ in templates.parse(template.inputs)).lower()
         for option in spec.options:
-            assert not re.search(rf'\b{option}\b', literals), f'{template.inputs!r} names the option {option!r}'
+            assert not re.search(rf'\b{option}\b', literals), (
+                f'{template.inputs!r} names the option {option!r}'
+            )
 
 
 @pytest.mark.parametrize('name', SPECS)
@@ -55,7 +61,9 @@ def test_rows(name, rows):
     for split in ('train', 'validation', 'test'):
         examples = [spec.example(row) for row in rows[name, split]]
         assert len(examples) >= {'train': 1_000, 'validation': 40, 'test': 100}[split]
-        answered = [(example['texts']['answer'], example['options']) for example in examples if example['options']]
+        answered = [
+            (example['texts']['answer'], example['options']) for example in examples if example['options']
+        ]
         assert [pair for pair in answered if pair[0] not in pair[1]] == []
         if spec.options:
             shares = collections.Counter(example['texts']['answer'] for example in examples)
@@ -83,7 +91,10 @@ def test_worlds_are_disjoint(rows):
 
 def test_closed_book_facts_are_disjoint(rows):
     for name in ('pocket_animals', 'pocket_lands'):
-        asked = {split: {(row['topic'], row['question']) for row in rows[name, split]} for split in ('train', 'test')}
+        asked = {
+            split: {(row['topic'], row['question']) for row in rows[name, split]}
+            for split in ('train', 'test')
+        }
         assert not asked['train'] & asked['test']
 
 
@@ -113,8 +124,16 @@ def test_text_holds_no_template(documents):
 
 def test_text_holds_no_test_story(documents, rows):
     written = '\n'.join(documents)
-    for name, field in (('pocket_news', 'answer'), ('pocket_from_talo', 'english'), ('pocket_pronouns', 'text')):
-        assert not any(row[field].split('. ')[0].rstrip('.') + '.' in written for row in rows[name, 'test'] if ' a ' in row[field])
+    for name, field in (
+        ('pocket_news', 'answer'),
+        ('pocket_from_talo', 'english'),
+        ('pocket_pronouns', 'text'),
+    ):
+        assert not any(
+            row[field].split('. ')[0].rstrip('.') + '.' in written
+            for row in rows[name, 'test']
+            if ' a ' in row[field]
+        )
 
 
 def test_text_does_not_ask_for_test_facts(documents, rows):
@@ -127,12 +146,16 @@ def test_text_states_the_facts(documents):
     written = '\n'.join(documents)
     for land in facts.LANDS:
         assert f'The capital of {land} is {facts.LAND_FACTS[land]["capital"]}.' in written
-    assert [name for name in (*words.BOYS[CASTS['text']], *words.GIRLS, *facts.ANIMALS) if name not in written] == []
+    assert [
+        name for name in (*words.BOYS[CASTS['text']], *words.GIRLS, *facts.ANIMALS) if name not in written
+    ] == []
 
 
 def test_vocabulary_is_made_again(tmp_path):
     vocabulary.make(tmp_path / 'pocket.model')
-    assert (tmp_path / 'pocket.model').read_bytes() == vocabulary.PATH.read_bytes(), 'run python -m flanlite.mixtures.pocket.vocabulary'
+    assert (tmp_path / 'pocket.model').read_bytes() == vocabulary.PATH.read_bytes(), (
+        'run python -m flanlite.mixtures.pocket.vocabulary'
+    )
 
 
 def test_vocabulary_knows_the_words(documents):
@@ -145,4 +168,9 @@ def test_vocabulary_knows_the_words(documents):
 
 def test_import_is_light():
     code = 'import sys, flanlite.mixtures.pocket; print([name for name in ("jax", "tensorflow", "seqio") if name in sys.modules])'
-    assert subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.strip() == '[]'
+    assert (
+        subprocess.run(
+            [sys.executable, '-c', code], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        == '[]'
+    )

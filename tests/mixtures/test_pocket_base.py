@@ -27,9 +27,12 @@ def test_base_fits_the_model():
 
     assert base.PATH.stat().st_size < 4_000_000
     run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
-    assert dataclasses.replace(run.config, dtype='float32') == gin_config.read('MODEL', ['gin/models/pocket.gin'])
+    assert dataclasses.replace(run.config, dtype='float32') == gin_config.read(
+        'MODEL', ['gin/models/pocket.gin']
+    )
     assert run.vocabulary == 'pocket'
-    assert not any('path' in task for task in parameters.file_metadata(base.PATH)['tasks'].values())  # no folder of who made it
+    # No folder of who made it.
+    assert not any('path' in task for task in parameters.file_metadata(base.PATH)['tasks'].values())
 
 
 def test_text_is_no_part_of_the_collection():

@@ -1,4 +1,6 @@
-"""T0: the tables of its release, its rule of mixing, and every template of every data set on made-up rows, in Python and TensorFlow."""
+"""T0: the tables of its release, its rule of mixing, and every template of every data set on made-up rows, in
+Python and TensorFlow.
+"""
 
 import itertools
 import os
@@ -21,7 +23,9 @@ OWN = {spec.name: spec for spec in t0.OWN}
 FLAN = {spec.name: spec for spec in flan2021.COLLECTION.specs}
 ALL = OWN | {spec.name: spec for spec in bigbench.SPECS}
 ROWS = t0_rows.OWN | {spec.name: t0_rows.BIG_BENCH for spec in bigbench.SPECS}
-DATA = pathlib.Path(os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data')
+DATA = pathlib.Path(
+    os.environ.get('FLANLITE_DATA_DIR') or pathlib.Path(__file__).parents[3] / 'shared' / 'data'
+)
 CHECKOUT = os.environ.get('TESTED_PROMPTSOURCE_DIR')  # what PROMPTSOURCE_DIR said, see conftest
 REAL_ROWS = 30
 
@@ -31,7 +35,9 @@ SHARES = {
     'glue_qqp': (12.6, 8.1),
     'xsum': (11.8, 4.6),
     'app_reviews': (6.7, 6.5),
-    **dict.fromkeys(('gigaword', 'yelp_review_full', 'wiki_bio', 'amazon_polarity', 'dbpedia_14'), (2.9, 11.2)),
+    **dict.fromkeys(
+        ('gigaword', 'yelp_review_full', 'wiki_bio', 'amazon_polarity', 'dbpedia_14'), (2.9, 11.2)
+    ),
 }
 GROUP_SHARES = {
     'summarization': 31.8,
@@ -77,7 +83,9 @@ def with_prompts(monkeypatch, folder):
     """Make T0's training sets anew."""
     monkeypatch.setattr(t0, 'PROMPTS', folder)
     t0.members.cache_clear()
-    made = {name: t0.training(name, *parts) for name, parts in groups.TRAINING.items()} | {'t0_eval': t0.held_out()}
+    made = {name: t0.training(name, *parts) for name, parts in groups.TRAINING.items()} | {
+        't0_eval': t0.held_out()
+    }
     monkeypatch.setattr(specs, 'COLLECTIONS', {})
     for collection in (flan2021.COLLECTION, *made.values()):
         specs.register(collection)
@@ -93,7 +101,11 @@ def words(text):
 def test_tables():
     """T0's release lists so many data sets, prompts and tasks, and never trains on what it holds out."""
     names = {name: groups.listed(*parts) for name, parts in groups.TRAINING.items()}
-    assert {name: len(listed) for name, listed in names.items()} == {'t0': 38, 't0_plus': 48, 't0_plus_plus': 54}
+    assert {name: len(listed) for name, listed in names.items()} == {
+        't0': 38,
+        't0_plus': 48,
+        't0_plus_plus': 54,
+    }
     assert sum(groups.LISTED[name].prompts for name in names['t0']) == 313
     held_out = groups.listed(groups.HELD_OUT)
     assert len(groups.HELD_OUT) == 4
@@ -110,19 +122,30 @@ def test_tables():
 
 
 def test_collections(without_promptsource):
-    """What FLAN has is FLAN's own data set; the training sets have T0's vocabulary and no other caps than its rate."""
+    """What FLAN has is FLAN's own data set; the training sets have T0's vocabulary and no other caps than its
+    rate.
+    """
     for collection in without_promptsource.values():
-        assert [spec.name for spec in collection.specs if FLAN.get(spec.name, OWN.get(spec.name)) is not spec] == []
+        assert [
+            spec.name for spec in collection.specs if FLAN.get(spec.name, OWN.get(spec.name)) is not spec
+        ] == []
         assert collection.vocabulary == 't5:no_input_eos'
     for name in groups.TRAINING:
-        assert (without_promptsource[name].max_examples, without_promptsource[name].max_rate) == (None, 500_000)
-    assert [spec.name for spec in without_promptsource['t0_eval'].specs] == list(groups.listed(groups.HELD_OUT))
+        assert (without_promptsource[name].max_examples, without_promptsource[name].max_rate) == (
+            None,
+            500_000,
+        )
+    assert [spec.name for spec in without_promptsource['t0_eval'].specs] == list(
+        groups.listed(groups.HELD_OUT)
+    )
     assert mixtures.resolve('imdb_reviews').collection is flan2021.COLLECTION
     assert mixtures.resolve('dream').collection.name == 't0'
 
 
 def test_sweep_never_trains_on_held_out_groups():
-    """With gin/runs/t0.gin, each group is scored, and what is tuned on without it has none of the four groups."""
+    """With gin/runs/t0.gin, each group is scored, and what is tuned on without it has none of the four
+    groups.
+    """
     from flanlite.eval import loco
     from flanlite.eval.sweep import Sweep
 
@@ -145,10 +168,18 @@ def test_names_of_collections_resolve():
 
 @pytest.mark.parametrize('prompts', ['without_promptsource', 'with_promptsource'])
 def test_splits_of_the_branch_with_rows(prompts, request):
-    """There are no configurations, and only these splits are found by the folders' names; FLAN's XSum is read there too."""
-    found = {spec.name: spec for collection in request.getfixturevalue(prompts).values() for spec in collection.specs}
+    """There are no configurations, and only these splits are found by the folders' names; FLAN's XSum is read
+    there too.
+    """
+    found = {
+        spec.name: spec
+        for collection in request.getfixturevalue(prompts).values()
+        for spec in collection.specs
+    }
     sources_of = {name: getattr(spec.source, 'source', spec.source) for name, spec in found.items()}
-    there = [spec for spec in found.values() if getattr(sources_of[spec.name], 'revision', None) == groups.PARQUET]
+    there = [
+        spec for spec in found.values() if getattr(sources_of[spec.name], 'revision', None) == groups.PARQUET
+    ]
     assert len(there) > 5
     for spec in there:
         assert sources_of[spec.name].config is None, spec.name
@@ -161,10 +192,15 @@ def test_shares(without_promptsource, prompts):
     """The rule of mixing gives the shares of T0's release, or those that its authors meant."""
     rates = mixtures.rates(mixtures.resolve(mixtures.MixtureConfig('t0', prompts=prompts)), COUNTS)
     total = sum(rates.values())
-    assert {name: round(100 * rates[name] / total, 1) for name in SHARES} == {name: share[not prompts] for name, share in SHARES.items()}
+    assert {name: round(100 * rates[name] / total, 1) for name in SHARES} == {
+        name: share[not prompts] for name, share in SHARES.items()
+    }
     if prompts:
         assert total == 17_277_798
-        shares = {group: round(100 * sum(rates[name] for name in names) / total, 1) for group, names in groups.GROUPS.items()}
+        shares = {
+            group: round(100 * sum(rates[name] for name in names) / total, 1)
+            for group, names in groups.GROUPS.items()
+        }
         assert shares == GROUP_SHARES
     else:
         assert rates == {name: min(COUNTS[name], 500_000) for name in rates}
@@ -172,20 +208,33 @@ def test_shares(without_promptsource, prompts):
 
 @pytest.mark.parametrize('prompts', [True, False])
 def test_shares_of_single_prompts(with_promptsource, prompts):
-    """Where each prompt is a task, a data set's tasks share what it would have as one; each has the rate of T0's release."""
+    """Where each prompt is a task, a data set's tasks share what it would have as one; each has the rate of
+    T0's release.
+    """
     mixture = mixtures.resolve(mixtures.MixtureConfig('t0', prompts=prompts))
     assert len(mixture.entries) == 313
-    rates = mixtures.rates(mixture, dict.fromkeys([entry.task for entry in mixture.entries], 100))  # however many are cached
+    # However many are cached.
+    rates = mixtures.rates(mixture, dict.fromkeys([entry.task for entry in mixture.entries], 100))
     intended = sum(min(COUNTS[name], 500_000) for name in groups.listed(groups.GROUPS))
     assert sum(rates.values()) == pytest.approx(17_277_798 if prompts else intended)
-    by_release = {'cnn_dailymail_3.0.0_way_2': 287_113, 'gigaword_way_2': 500_000 // 9, 'wiki_qa_way_2': 20_360}
-    meant = {'cnn_dailymail_3.0.0_way_2': 287_113 / 9, 'gigaword_way_2': 500_000 / 9, 'wiki_qa_way_2': 20_360 / 11}
+    by_release = {
+        'cnn_dailymail_3.0.0_way_2': 287_113,
+        'gigaword_way_2': 500_000 // 9,
+        'wiki_qa_way_2': 20_360,
+    }
+    meant = {
+        'cnn_dailymail_3.0.0_way_2': 287_113 / 9,
+        'gigaword_way_2': 500_000 / 9,
+        'wiki_qa_way_2': 20_360 / 11,
+    }
     for name, rate in (by_release if prompts else meant).items():
         assert rates[name] == pytest.approx(rate)
 
 
 def test_evaluation_reads_original_prompts_only(with_promptsource):
-    """Of each held-out data set, the prompt that asks for something else (here the first) is not evaluated; ANLI's rounds are apart."""
+    """Of each held-out data set, the prompt that asks for something else (here the first) is not evaluated;
+    ANLI's rounds are apart.
+    """
     names = [spec.name for spec in with_promptsource['t0_eval'].specs]
     assert len(names) == sum(groups.LISTED[name].prompts - 1 for name in groups.listed(groups.HELD_OUT))
     assert not any('way_0' in name for name in names)
@@ -194,7 +243,9 @@ def test_evaluation_reads_original_prompts_only(with_promptsource):
 
 @pytest.mark.parametrize('name', ALL)
 def test_spec(name):
-    """A data set is whole: at least five sound templates, and a made-up row that every one of them renders."""
+    """A data set is whole: at least five sound templates, and a made-up row that every one of them
+    renders.
+    """
     spec = ALL[name]
     example = check_example(spec, ROWS[name])
     assert example is not None
@@ -224,30 +275,42 @@ def check_example(spec, row):
     return example
 
 
-@pytest.mark.parametrize('name', [name for name, spec in OWN.items() if spec.options and spec.options[0].isalpha()])
+@pytest.mark.parametrize(
+    'name', [name for name, spec in OWN.items() if spec.options and spec.options[0].isalpha()]
+)
 def test_wording_favours_no_option(name):
     """Where a template's own words name the options, they name them all."""
     for template in OWN[name].templates:
         literal = words(' '.join(literal for literal, _ in templates.parse(template.inputs)))
-        named = [option for option in OWN[name].options if f' {" ".join(words(option))} ' in f' {" ".join(literal)} ']
+        named = [
+            option
+            for option in OWN[name].options
+            if f' {" ".join(words(option))} ' in f' {" ".join(literal)} '
+        ]
         assert len(named) in (0, len(OWN[name].options)), f'{name}: {template.inputs!r} names only {named}'
 
 
 def test_templates_differ_across_data_sets():
-    """No data set borrows a wording of another, of FLAN's either; only the members of a family share theirs."""
+    """No data set borrows a wording of another, of FLAN's either; only the members of a family share
+    theirs.
+    """
     seen = {}
     for spec in (*FLAN.values(), *ALL.values()):
         for template in spec.templates:
             wording = ' '.join(words(re.sub(r'{\w+}', '', template.inputs)))
             if len(wording.split()) > 3:
                 owner = seen.setdefault(wording, spec.family or spec.name)
-                assert owner == (spec.family or spec.name), f'{spec.name} and {owner} share {template.inputs!r}'
+                assert owner == (spec.family or spec.name), (
+                    f'{spec.name} and {owner} share {template.inputs!r}'
+                )
 
 
 def test_t5_can_read_the_templates():
     """T5's vocabulary has all that the templates are written with."""
     try:
-        vocabulary = vocabularies.load('t5' if os.environ.get('FLANLITE_T5_VOCAB') else str(DATA / 'vocab' / 't5_sentencepiece.model'))
+        vocabulary = vocabularies.load(
+            't5' if os.environ.get('FLANLITE_T5_VOCAB') else str(DATA / 'vocab' / 't5_sentencepiece.model')
+        )
     except (ValueError, OSError):
         pytest.skip("T5's vocabulary is not at hand; set FLANLITE_T5_VOCAB")
     for spec in ALL.values():
@@ -271,9 +334,14 @@ def test_fields_in_detail():
     texts = {name: example['texts'] for name, example in examples.items()}
     answers = {name: found['answer'] for name, found in texts.items()}
     assert [answers[name] for name in ('social_i_qa', 'qasc', 'quarel', 'quartz', 'wiqa', 'race_high', 'dbpedia_14', 'wiki_qa')] == [
-        'thankful', 'smaller', 'the dry one', 'faster', 'no effect', 'no boat came in winter', 'building', 'yes',
+        'thankful', 'smaller', 'the dry one', 'faster', 'no effect', 'no boat came in '
+                                                                     'winter', 'building', 'yes',
     ]  # fmt: skip
-    assert (answers['app_reviews'], answers['yelp_review_full'], answers['rotten_tomatoes']) == ('2', '3', 'negative')
+    assert (answers['app_reviews'], answers['yelp_review_full'], answers['rotten_tomatoes']) == (
+        '2',
+        '3',
+        'negative',
+    )
     assert (texts['wiki_hop']['relation'], texts['wiki_hop']['subject']) == ('located in', 'the skerry point')
     assert texts['quarel']['story'] == 'Ann slides on the wet deck only. Which deck is rougher?'
     assert examples['quarel']['options'] == ('the wet one', 'the dry one')
@@ -282,15 +350,23 @@ def test_fields_in_detail():
     assert texts['dream']['dialogue'] == 'W: Did you return the ladder?\nM: I shall try again tomorrow.'
     assert (answers['quoref'], answers['kilt_hotpotqa'], answers['ropes']) == ('Edda, Jon', 'yes', 'Tom')
     assert examples['duorc_self']['answers'] == ("the keeper's diary", 'a diary')
-    assert OWN['sciq'].example(ROWS['sciq'] | {'support': ' '})['texts']['support'] == 'The textbook has no paragraph on this.'
+    assert (
+        OWN['sciq'].example(ROWS['sciq'] | {'support': ' '})['texts']['support']
+        == 'The textbook has no paragraph on this.'
+    )
     assert texts['yelp_review_full']['review'] == 'Fair price,\nbut the "chowder" came cold.'
     assert texts['wiki_bio']['facts'] == 'name: agnes tolland\noccupation: keeper ( retired )'
     assert answers['wiki_bio'] == 'agnes tolland ( born 1890 ) was a " keeper " .'
-    assert (answers['bigbench_misconceptions'], examples['bigbench_misconceptions']['options']) == ('F', ('T', 'F'))
+    assert (answers['bigbench_misconceptions'], examples['bigbench_misconceptions']['options']) == (
+        'F',
+        ('T', 'F'),
+    )
 
 
 def test_options_of_sciq_stand_in_any_place():
-    """The right answer of SciQ, which stands apart in the data, comes first, second, third and last among the options."""
+    """The right answer of SciQ, which stands apart in the data, comes first, second, third and last among the
+    options.
+    """
     rows = [ROWS['sciq'] | {'question': ROWS['sciq']['question'] + ' ' * count} for count in range(4)]
     assert {OWN['sciq'].example(row)['options'].index('oxygen') for row in rows} == {0, 1, 2, 3}
 
@@ -323,12 +399,20 @@ def test_tensorflow_agrees():
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
         value = value.numpy() if tf.is_tensor(value) else value
-        return plain(value.tolist()) if hasattr(value, 'tolist') else value.decode() if isinstance(value, bytes) else value
+        return (
+            plain(value.tolist())
+            if hasattr(value, 'tolist')
+            else value.decode()
+            if isinstance(value, bytes)
+            else value
+        )
 
     for name, row in ROWS.items():
         spec = ALL[name]
         tensors = next(iter(tasks.rows_dataset([row])))
-        assert plain(list(tf.function(spec.fields)(tensors).items())) == plain(list(spec.fields(row).items())), name
+        assert plain(list(tf.function(spec.fields)(tensors).items())) == plain(
+            list(spec.fields(row).items())
+        ), name
         assert spec.keep is None or tf.function(spec.keep)(tensors), name
 
 
@@ -341,18 +425,24 @@ def test_real_rows(name, monkeypatch):
     if not isinstance(source, sources.JsonLines):
         pytest.skip(f'{DATA} has no {name}')
     for split in source.files():
-        assert any([check_example(ALL[name], row) for row in itertools.islice(source.read(split), REAL_ROWS)]), f'{name}: none of {split}'
+        assert any(
+            [check_example(ALL[name], row) for row in itertools.islice(source.read(split), REAL_ROWS)]
+        ), f'{name}: none of {split}'
 
 
 @pytest.mark.skipif(not CHECKOUT, reason='PROMPTSOURCE_DIR names no checkout of promptsource')
 def test_prompts_of_a_checkout_fit_the_rows_of_the_hub():
-    """Every prompt of T0's data sets finds the columns that it reads; nearly all have something to say to our rows."""
+    """Every prompt of T0's data sets finds the columns that it reads; nearly all have something to say to our
+    rows.
+    """
     folder, rendered, skipped = promptsource.find_folder(CHECKOUT), 0, 0
     for name, listed in groups.LISTED.items():
         prompts = promptsource.read_prompts(folder, listed.hub, listed.config)
         assert len(prompts) == listed.prompts, f'{name}: the table says {listed.prompts} prompts'
         for prompt in prompts:
             rows = sources.InMemory(lambda split, name=name: [t0_rows.HUB[name]], name=name)
-            (found,) = promptsource.PromptSource(rows, prompt, groups.RENAMED.get(listed.hub, ())).rows('train')
+            (found,) = promptsource.PromptSource(rows, prompt, groups.RENAMED.get(listed.hub, ())).rows(
+                'train'
+            )
             rendered, skipped = rendered + bool(found['inputs']), skipped + (not found['inputs'])
     assert rendered > 30 * skipped, f'{rendered} rendered, {skipped} skipped'

@@ -1,6 +1,8 @@
-"""What comes from TFDS: its builder, version, configuration and splits are there, and rows of TFDS's own features render.
+"""What comes from TFDS: its builder, version, configuration and splits are there, and rows of TFDS's own
+features render.
 
-No network: rows are mocked from the feature specification, and builders name their splits while downloads are pretended.
+No network: rows are mocked from the feature specification, and builders name their splits while downloads are
+pretended.
 """
 
 import os
@@ -16,11 +18,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 tfds = pytest.importorskip('tensorflow_datasets')
 tf = pytest.importorskip('tensorflow')
 
-ALL = {spec.name: spec for collection in (*flan2021.COLLECTIONS, *t0.COLLECTIONS) for spec in collection.specs}
+ALL = {
+    spec.name: spec for collection in (*flan2021.COLLECTIONS, *t0.COLLECTIONS) for spec in collection.specs
+}
 SPECS = {name: spec for name, spec in ALL.items() if isinstance(spec.source, Tfds)}
 ROWS = 14  # mocked, so that every template, plain prompt and bare list of fields has one
 
-# What a field map looks for in a row and random text and numbers lack: a gap, so many options, an answer that is one of them.
+# What a field map looks for in a row and random text and numbers lack: a gap, so many options, an answer that
+# is one of them.
 ARC = {'choices': {'text': ['bark', 'wood', 'sap', 'leaf'], 'label': [0, 1, 2, 3]}, 'answerKey': 1}
 SHAPED = {
     'arc_challenge': ARC,
@@ -31,7 +36,12 @@ SHAPED = {
     'word_segment': {'en': 'The ferry leaves.'},
     'story_cloze': {'endings': ['It rained.', 'It snowed.'], 'label': 2},
     'winogrande': {'sentence': 'The jug did not fit as the _ was too tall.'},
-    'wsc273': {'text': 'Ann thanked Jon, because he had come.', 'pronoun_start': 25, 'pronoun_end': 27, 'label': 1},
+    'wsc273': {
+        'text': 'Ann thanked Jon, because he had come.',
+        'pronoun_start': 25,
+        'pronoun_end': 27,
+        'label': 1,
+    },
     'qasc': {'choices': {'text': list('abcdefgh'), 'label': list('ABCDEFGH')}, 'answerKey': 'C'},
     'record': {'entities': ['Skerry', 'Ida Harrow', 'Harrow'], 'answers': ['Ida Harrow', 'Harrow']},
     'cos_e': {'choices': ['hallway', 'attic', 'lake'], 'answer': 'attic'},
@@ -91,7 +101,9 @@ def tensors(value, like):
 
 @pytest.mark.parametrize('name', SPECS)
 def test_mocked_rows_render(name, mocked):
-    """Every template renders what TFDS makes up by its feature specification, natively and in TensorFlow, to the same text."""
+    """Every template renders what TFDS makes up by its feature specification, natively and in TensorFlow, to
+    the same text.
+    """
     spec = SPECS[name]
     dataset = spec.source.dataset('train')
     changes = tensors(SHAPED.get(name, {}), dataset.element_spec)
@@ -115,23 +127,39 @@ def test_splits(name, folder):
     """TFDS's builder has the splits that a data set names."""
     spec = SPECS[name]
     generators = tfds.builder(spec.source.name, data_dir=folder)._split_generators(Downloads(folder))
-    there = set(generators) if isinstance(generators, dict) else {str(generator.name) for generator in generators}
+    there = (
+        set(generators) if isinstance(generators, dict) else {str(generator.name) for generator in generators}
+    )
     named = {split.partition('[')[0] for split in vars(spec.splits).values() if split}
     assert named <= {str(split) for split in there}
 
 
 def test_versions_are_pinned(folder, mocked):
-    """Each source names the version that the installed TFDS has; another version, or a name that it lacks, is an error even when mocked."""
+    """Each source names the version that the installed TFDS has; another version, or a name that it lacks, is
+    an error even when mocked.
+    """
     for spec in SPECS.values():
         name, _, version = spec.source.name.partition(':')
         assert str(tfds.builder(name, data_dir=folder).version) == version, spec.name
-    for name in ('cnn_dailymail:3.1.0', 'multi_news:1.0.0', 'winogrande:1.1.0', 'super_glue/rte:9.9.9', 'huggingface_xsum:1.0.0'):
+    for name in (
+        'cnn_dailymail:3.1.0',
+        'multi_news:1.0.0',
+        'winogrande:1.1.0',
+        'super_glue/rte:9.9.9',
+        'huggingface_xsum:1.0.0',
+    ):
         with pytest.raises(sources.MissingDataError, match=name):
             Tfds(name).dataset('train')
 
 
 def test_what_is_not_of_tfds_is_of_hugging_face():
-    """FLAN's data sets are TFDS's but for XSum, which FLAN reads from Hugging Face too; of those that T0 adds, most are Hugging Face's."""
+    """FLAN's data sets are TFDS's but for XSum, which FLAN reads from Hugging Face too; of those that T0
+    adds, most are Hugging Face's.
+    """
     assert {spec.name for spec in flan2021.COLLECTION.specs} - set(SPECS) == {'xsum'}
     others = [spec for name, spec in ALL.items() if name not in SPECS]
-    assert [spec.name for spec in others if not isinstance(getattr(spec.source, 'source', spec.source), HuggingFace)] == []
+    assert [
+        spec.name
+        for spec in others
+        if not isinstance(getattr(spec.source, 'source', spec.source), HuggingFace)
+    ] == []

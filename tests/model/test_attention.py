@@ -40,7 +40,9 @@ def test_attention_leaves_other_segments_padding_and_the_future_out(inputs, caus
         mask &= np.arange(S)[None, None] <= np.arange(T)[None, :, None]
     np.testing.assert_array_equal(segment_mask(q_segments, kv_segments, causal=causal), mask)
     sees = mask.any(axis=-1)
-    np.testing.assert_allclose(np.asarray(got)[sees], reference(q, k, v, bias, mask)[sees], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(got)[sees], reference(q, k, v, bias, mask)[sees], rtol=1e-5, atol=1e-6
+    )
     assert np.isfinite(got).all(), 'a query that sees nothing must stay finite'
 
 
@@ -80,7 +82,9 @@ def test_cache_repeats_and_reorders_rows():
     @jax.jit
     def run(cache):
         repeated = cache.repeat(2)
-        written = repeated.write(jnp.int32(1), jnp.full((4, 1, 1, 2), -1.0), jnp.arange(8.0).reshape(4, 1, 1, 2))
+        written = repeated.write(
+            jnp.int32(1), jnp.full((4, 1, 1, 2), -1.0), jnp.arange(8.0).reshape(4, 1, 1, 2)
+        )
         return repeated, written, written.read(1), written.reorder(jnp.asarray([1, 1, 2, 2]))
 
     repeated, written, (_, value_BTHK), taken = jax.tree.map(np.asarray, run(cache))

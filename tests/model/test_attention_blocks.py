@@ -36,7 +36,9 @@ def interpreted(kernels):
 
 
 def use(monkeypatch, implementation):
-    """Use an implementation here, in small blocks, and return its name; 'tpu' and 'gpu' are the kernels, as if that platform were here."""
+    """Use an implementation here, in small blocks, and return its name; 'tpu' and 'gpu' are the kernels, as
+    if that platform were here.
+    """
     monkeypatch.setattr(attention_module, 'BLOCKWISE', (blockwise.KERNELS, (16, 16)))
     interpretable = {'tpu': (tpu, (128, 128)), 'gpu': (gpu, (16, 16))}
     pallas = {name: (interpreted(module.KERNELS), blocks) for name, (module, blocks) in interpretable.items()}
@@ -49,17 +51,27 @@ def use(monkeypatch, implementation):
 def packed(length):
     """Make segment ids: a row of three segments and padding, and one of one segment."""
     parts = [length // 4, length // 4, length // 3]
-    return np.stack([np.repeat([1, 2, 3, 0], [*parts, length - sum(parts)]), np.ones(length, int)]).astype(np.int32)
+    return np.stack([np.repeat([1, 2, 3, 0], [*parts, length - sum(parts)]), np.ones(length, int)]).astype(
+        np.int32
+    )
 
 
 def outcome(case, implementation):
-    """Attend; return the output of queries that see something, and the gradients of a sum that weighs only those."""
+    """Attend; return the output of queries that see something, and the gradients of a sum that weighs only
+    those.
+    """
     T, S, causal, prefix, with_bias, dtype = CASES[case]
     rng = np.random.default_rng(0)
     q, k, v, weight = (jnp.asarray(rng.normal(size=(B, n, H, K)) / 2, dtype) for n in (T, S, S, T))
     bias = jnp.asarray(rng.normal(size=(H, T + S)), jnp.float32) if with_bias else None
-    seen = {'q_segments_BT': packed(T), 'kv_segments_BS': packed(S), 'kv_prefix_BS': rng.random((B, S)) < 0.3 if prefix else None}
-    mask_BTS = segment_mask(seen['q_segments_BT'], seen['kv_segments_BS'], causal=causal, kv_prefix_BS=seen['kv_prefix_BS'])
+    seen = {
+        'q_segments_BT': packed(T),
+        'kv_segments_BS': packed(S),
+        'kv_prefix_BS': rng.random((B, S)) < 0.3 if prefix else None,
+    }
+    mask_BTS = segment_mask(
+        seen['q_segments_BT'], seen['kv_segments_BS'], causal=causal, kv_prefix_BS=seen['kv_prefix_BS']
+    )
     weight *= jnp.asarray(mask_BTS.any(axis=-1), dtype)[:, :, None, None]
 
     @jax.jit
@@ -70,7 +82,10 @@ def outcome(case, implementation):
 
     grads, out = gradients(q, k, v, bias)
     assert np.isfinite(np.asarray(out, np.float32)).all()
-    return {'out': out * (weight != 0), **{name: grad for name, grad in zip('qkvb', grads, strict=True) if grad is not None}}
+    return {
+        'out': out * (weight != 0),
+        **{name: grad for name, grad in zip('qkvb', grads, strict=True) if grad is not None},
+    }
 
 
 @functools.lru_cache
@@ -78,7 +93,10 @@ def plain(case):
     return outcome(case, 'xla')
 
 
-@pytest.mark.parametrize('implementation, case', [('blockwise', case) for case in CASES] + [(p, c) for p in ('tpu', 'gpu') for c in FEW])
+@pytest.mark.parametrize(
+    'implementation, case',
+    [('blockwise', case) for case in CASES] + [(p, c) for p in ('tpu', 'gpu') for c in FEW],
+)
 def test_equals_the_plain_one_forward_and_backward(monkeypatch, implementation, case):
     expected, got = plain(case), outcome(case, use(monkeypatch, implementation))
     assert expected.keys() == got.keys()
@@ -94,7 +112,9 @@ def temporary_bytes(implementation, length):
     ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
 
     def total(q, k, v, bias, ids):
-        return attention(q, k, v, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, implementation=implementation).sum()
+        return attention(
+            q, k, v, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, implementation=implementation
+        ).sum()
 
     gradients = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))
     compiled = gradients.lower(x, x, x, jax.ShapeDtypeStruct((2, 2 * length), jnp.float32), ids).compile()
@@ -116,7 +136,9 @@ def test_blockwise_logits_are_t5xs(monkeypatch, kind):
     config = t5.T5Config(**{**t5x_fixtures.CONFIG.__dict__, 'attention': 'blockwise'})
     logits_BTV = jax.jit(lambda params: models.bind(config, params)(batch))(params)
     real_BT = batch['decoder_loss_weights'] > 0
-    np.testing.assert_allclose(np.asarray(logits_BTV)[real_BT], outputs[f'{kind}/logits'][real_BT], atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(logits_BTV)[real_BT], outputs[f'{kind}/logits'][real_BT], atol=2e-5, rtol=1e-5
+    )
 
 
 def chosen(platform, name, length):
@@ -126,7 +148,11 @@ def chosen(platform, name, length):
 
 def test_choice_is_by_platform_and_size():
     assert [chosen(platform, 'auto', 64) for platform in ('cpu', 'gpu', 'tpu')] == ['xla'] * 3
-    assert [chosen(platform, 'auto', 4096) for platform in ('cpu', 'gpu', 'tpu')] == ['blockwise', 'blockwise', 'pallas']
+    assert [chosen(platform, 'auto', 4096) for platform in ('cpu', 'gpu', 'tpu')] == [
+        'blockwise',
+        'blockwise',
+        'pallas',
+    ]
     assert chosen('gpu', 'cudnn', 64) == 'cudnn'
     assert [chosen('tpu', name, 1) for name in ('pallas', 'blockwise')] == ['xla', 'xla']
 
@@ -140,7 +166,15 @@ def test_what_does_not_run_on_the_platform_is_refused(platform, name):
 def test_bias_of_another_length_is_refused():
     x, ids = jnp.zeros((1, 4, 2, 16)), np.ones((1, 4), np.int32)
     with pytest.raises(ValueError, match=r'shape \(2, 4, 4\), expected \(2, 8\)'):
-        attention(x, x, x, q_segments_BT=ids, kv_segments_BS=ids, bias=jnp.zeros((2, 4, 4)), implementation='blockwise')
+        attention(
+            x,
+            x,
+            x,
+            q_segments_BT=ids,
+            kv_segments_BS=ids,
+            bias=jnp.zeros((2, 4, 4)),
+            implementation='blockwise',
+        )
 
 
 def test_pallas_kernels_lower_to_triton():
@@ -150,20 +184,27 @@ def test_pallas_kernels_lower_to_triton():
         attend = functools.partial(blocks.attend, gpu.KERNELS, gpu.BLOCKS, causal=True)
         return attend(q, q, q, ids, ids, None, bias).astype(jnp.float32).sum()
 
-    traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((1, 256), jnp.float32), ids)
+    traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(
+        x, jax.ShapeDtypeStruct((1, 256), jnp.float32), ids
+    )
     assert traced.lower(lowering_platforms=('cuda',)).as_text().count('triton') >= 4
 
 
 def test_cudnn_takes_bias_and_mask(monkeypatch):
     monkeypatch.setattr(attention_module, '_platform', lambda: 'gpu')
-    monkeypatch.setattr('jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version', lambda: 91300)  # there is none here
+    # There is none here.
+    monkeypatch.setattr('jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version', lambda: 91300)
     x, ids = jax.ShapeDtypeStruct((1, 64, 2, 64), jnp.bfloat16), jax.ShapeDtypeStruct((1, 64), jnp.int32)
 
     def total(q, bias, ids):
-        out = attention(q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='cudnn')
+        out = attention(
+            q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='cudnn'
+        )
         return out.astype(jnp.float32).sum()
 
-    traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(x, jax.ShapeDtypeStruct((2, 128), jnp.float32), ids)
+    traced = jax.jit(jax.grad(total, argnums=(0, 1))).trace(
+        x, jax.ShapeDtypeStruct((2, 128), jnp.float32), ids
+    )
     text = traced.lower(lowering_platforms=('cuda',)).as_text()
     assert '__cudnn$fmhaScaleBiasSoftmaxBackward' in text
 
@@ -183,7 +224,16 @@ def test_pallas_kernels_compile_for_tpu(monkeypatch, topology):
 
     def total(q, bias, ids):
         with activations.activation_rules(rules):
-            out = attention(q, q, q, q_segments_BT=ids, kv_segments_BS=ids, bias=bias, causal=True, implementation='pallas')
+            out = attention(
+                q,
+                q,
+                q,
+                q_segments_BT=ids,
+                kv_segments_BS=ids,
+                bias=bias,
+                causal=True,
+                implementation='pallas',
+            )
         return out.astype(jnp.float32).sum()
 
     compiled = jax.jit(jax.grad(total, argnums=(0, 1))).lower(x, bias, ids).compile()
@@ -191,8 +241,13 @@ def test_pallas_kernels_compile_for_tpu(monkeypatch, topology):
 
 
 def test_meshes_give_the_same():
-    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'  # the latter compiles sooner
-    environment = os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': os.pathsep.join(sys.path)}
+    # The latter compiles sooner.
+    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
+    environment = os.environ | {
+        'XLA_FLAGS': flags,
+        'JAX_PLATFORMS': 'cpu',
+        'PYTHONPATH': os.pathsep.join(sys.path),
+    }
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ['8', 'blockwise', 'tpu']
@@ -207,7 +262,9 @@ def check_meshes():
         with pytest.MonkeyPatch.context() as monkeypatch, activations.activation_rules(partitioner):
             got = outcome('prefix', use(monkeypatch, implementation))
         for name, value in expected.items():
-            np.testing.assert_allclose(np.asarray(got[name]), np.asarray(value), rtol=0, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(
+                np.asarray(got[name]), np.asarray(value), rtol=0, atol=1e-4, err_msg=name
+            )
         assert len(got['q'].sharding.device_set) == 4, 'the kernels ran on one device'
         print(implementation)
 

@@ -1,4 +1,6 @@
-"""A decoder alone: what sees what, packed as alone, and every way of going on after inputs gives the logits of whole rows."""
+"""A decoder alone: what sees what, packed as alone, and every way of going on after inputs gives the logits
+of whole rows.
+"""
 
 import dataclasses
 import functools
@@ -14,11 +16,21 @@ from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.training import losses
 
 CONFIG = DecoderOnlyConfig(
-    vocab_size=64, emb_dim=16, num_heads=2, num_layers=3, head_dim=8, mlp_dim=32, dropout_rate=0.1, dtype='float32', remat_policy='none'
+    vocab_size=64,
+    emb_dim=16,
+    num_heads=2,
+    num_layers=3,
+    head_dim=8,
+    mlp_dim=32,
+    dropout_rate=0.1,
+    dtype='float32',
+    remat_policy='none',
 )
 CAUSAL = dataclasses.replace(CONFIG, prefix_lm=False)
 PER_LAYER = dataclasses.replace(CONFIG, relpos_bias_per_layer=True, logits_via_embedding=True)
-CONFIGS = pytest.mark.parametrize('config', [CONFIG, CAUSAL, PER_LAYER], ids=['prefix', 'causal', 'bias a layer'])
+CONFIGS = pytest.mark.parametrize(
+    'config', [CONFIG, CAUSAL, PER_LAYER], ids=['prefix', 'causal', 'bias a layer']
+)
 CAPACITY = (10, 6)
 SIZES = [(5, 3), (9, 6), (3, 1)]
 
@@ -42,7 +54,9 @@ def logits_of(config, params, batch, key=None):
 
 
 def changes(config, position):
-    """Find where the logits of an example with 5 inputs and 3 targets change with what is read at one position."""
+    """Find where the logits of an example with 5 inputs and 3 targets change with what is read at one
+    position.
+    """
     batch = prefix_lm.pad(examples(SIZES[:1]), CAPACITY)
     changed = dict(batch, decoder_input_tokens=batch['decoder_input_tokens'].copy())
     changed['decoder_input_tokens'][0, position] += 1
@@ -51,7 +65,8 @@ def changes(config, position):
 
 
 def test_inputs_see_each_other_and_targets_what_came_before():
-    assert changes(CONFIG, 1) == changes(CONFIG, 5) == list(range(8))  # 5 is where the last of the inputs is read
+    # 5 is where the last of the inputs is read.
+    assert changes(CONFIG, 1) == changes(CONFIG, 5) == list(range(8))
     assert changes(CONFIG, 6) == [6, 7]
     assert changes(CONFIG, 7) == [7]
 
@@ -67,7 +82,9 @@ def test_a_causal_model_sees_what_came_before_only():
 def test_packed_examples_lose_what_they_lose_alone(config):
     @jax.jit
     def token_losses(params, batch):
-        loss_BT, _ = losses.cross_entropy_with_logits(models.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0)
+        loss_BT, _ = losses.cross_entropy_with_logits(
+            models.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0
+        )
         return loss_BT * batch['decoder_loss_weights']
 
     params, given = params_of(config), examples()
@@ -79,7 +96,9 @@ def test_packed_examples_lose_what_they_lose_alone(config):
 
     mixed = dict(packed, decoder_segment_ids=np.minimum(packed['decoder_segment_ids'], 1))
     leaked = np.bincount(ids, token_losses(params, mixed)[0])[1:]
-    assert (np.abs(leaked - alone) > 1e-3).sum() >= 2, 'in one segment they must differ, else this test shows nothing'
+    assert (np.abs(leaked - alone) > 1e-3).sum() >= 2, (
+        'in one segment they must differ, else this test shows nothing'
+    )
 
 
 def asked(sizes=((5, 4), (9, 4), (0, 4))):
@@ -92,7 +111,9 @@ def asked(sizes=((5, 4), (9, 4), (0, 4))):
 def target_logits(config, batch):
     """Pick the logits at the targets of whole rows."""
     logits_BTV = np.asarray(logits_of(config, params_of(config), batch))
-    return np.stack([row[weights > 0] for row, weights in zip(logits_BTV, batch['decoder_loss_weights'], strict=True)])
+    return np.stack(
+        [row[weights > 0] for row, weights in zip(logits_BTV, batch['decoder_loss_weights'], strict=True)]
+    )
 
 
 @CONFIGS
@@ -103,9 +124,13 @@ def test_options_have_the_logits_of_whole_rows(config):
 
     @jax.jit
     def run(params):
-        return models.bind(config, params).option_logits(inputs_BS, source_P, jnp.pad(options_BT[rows_P], ((0, 0), (0, 2))))
+        return models.bind(config, params).option_logits(
+            inputs_BS, source_P, jnp.pad(options_BT[rows_P], ((0, 0), (0, 2)))
+        )
 
-    np.testing.assert_allclose(run(params_of(config))[:, :4], target_logits(config, batch)[rows_P], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        run(params_of(config))[:, :4], target_logits(config, batch)[rows_P], rtol=1e-4, atol=1e-5
+    )
 
 
 @CONFIGS
@@ -158,14 +183,19 @@ def test_beams_score_what_whole_rows_say():
         given = [(inputs[inputs > 0], answer[answer > 0]) for answer in beams.tokens[row]]
         batch = prefix_lm.pad(given, CAPACITY)
         log_probs_BTV = np.asarray(jax.nn.log_softmax(logits_of(CONFIG, params_of(CONFIG), batch)))
-        picked_BT = np.take_along_axis(log_probs_BTV, batch['decoder_target_tokens'][..., None], axis=-1)[..., 0]
-        np.testing.assert_allclose((picked_BT * batch['decoder_loss_weights']).sum(axis=1), beams.scores[row], rtol=1e-4)
+        picked_BT = np.take_along_axis(log_probs_BTV, batch['decoder_target_tokens'][..., None], axis=-1)[
+            ..., 0
+        ]
+        np.testing.assert_allclose(
+            (picked_BT * batch['decoder_loss_weights']).sum(axis=1), beams.scores[row], rtol=1e-4
+        )
 
 
 def test_dropout_depends_on_its_key_alone():
     batch, params = prefix_lm.pad(examples(), CAPACITY), params_of(CONFIG)
     plain, first, again, second = (
-        np.asarray(logits_of(CONFIG, params, batch, key)) for key in (None, jax.random.key(1), jax.random.key(1), jax.random.key(2))
+        np.asarray(logits_of(CONFIG, params, batch, key))
+        for key in (None, jax.random.key(1), jax.random.key(1), jax.random.key(2))
     )
     np.testing.assert_array_equal(first, again)
     assert (first != plain).any()
@@ -179,7 +209,9 @@ def test_recomputing_changes_no_gradient(policy):
     def gradient(config):
         def loss(params):
             logits_BTV = models.bind(config, params)(batch)
-            return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
+            return losses.loss_sums(
+                logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights']
+            )['loss']
 
         return jax.jit(jax.grad(loss))(params_of(CONFIG))
 
@@ -192,7 +224,11 @@ def test_parameters_have_t5xs_names():
     expected = {f'{layer}/self_attention/{name}/kernel' for name in ('query', 'key', 'value', 'out')}
     expected |= {f'{layer}/mlp/{name}/kernel' for name in ('wi_0', 'wi_1', 'wo')}
     expected |= {f'{layer}/{name}/scale' for name in ('pre_self_attention_layer_norm', 'pre_mlp_layer_norm')}
-    expected |= {'decoder/token_embedder/embedding', 'decoder/decoder_norm/scale', 'decoder/relpos_bias/rel_embedding'}
+    expected |= {
+        'decoder/token_embedder/embedding',
+        'decoder/decoder_norm/scale',
+        'decoder/relpos_bias/rel_embedding',
+    }
     expected |= {'decoder/logits_dense/kernel'}
     axes = models.logical_axes(CONFIG)
     names = jax.tree.leaves_with_path(axes, is_leaf=lambda leaf: isinstance(leaf, tuple))
@@ -208,5 +244,9 @@ def test_golden_loss():
     batch = prefix_lm.pad(examples(), CAPACITY)
     params = jax.jit(functools.partial(models.init_params, wide))(jax.random.key(0))
     logits_BTV = logits_of(wide, params, batch)
-    loss = float(losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss'])
-    assert abs(loss - GOLDEN_LOSS) < 1e-3, f'the same seed gives another model: if that is meant, set GOLDEN_LOSS = {loss:.4f} and say why'
+    loss = float(
+        losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
+    )
+    assert abs(loss - GOLDEN_LOSS) < 1e-3, (
+        f'the same seed gives another model: if that is meant, set GOLDEN_LOSS = {loss:.4f} and say why'
+    )

@@ -34,17 +34,25 @@ def test_greedy_tokens_are_t5xs_and_scores_their_log_probabilities():
     tokens_BT, scores_B = decode(decoding.greedy)
     np.testing.assert_array_equal(tokens_BT, t5x_fixtures.outputs()['unpacked/greedy_tokens'][:, 0])
     params, batch = trained()
-    again = dict(batch, decoder_target_tokens=tokens_BT, decoder_input_tokens=np.pad(tokens_BT, ((0, 0), (1, 0)))[:, :-1])
+    again = dict(
+        batch,
+        decoder_target_tokens=tokens_BT,
+        decoder_input_tokens=np.pad(tokens_BT, ((0, 0), (1, 0)))[:, :-1],
+    )
     log_probs_BTV = jax.nn.log_softmax(jax.jit(lambda params: models.bind(CONFIG, params)(again))(params))
     chosen_BT = np.take_along_axis(np.asarray(log_probs_BTV), tokens_BT[..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(scores_B, (chosen_BT * (tokens_BT > 0)).sum(axis=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize('name, settings', [('beam1', {'num_beams': 1}), ('beam4', {}), ('beam4_alpha0', {'alpha': 0.0})])
+@pytest.mark.parametrize(
+    'name, settings', [('beam1', {'num_beams': 1}), ('beam4', {}), ('beam4_alpha0', {'alpha': 0.0})]
+)
 def test_beams_are_t5xs(name, settings):
     outputs = t5x_fixtures.outputs()
     tokens_BNT, scores_BN = decode(functools.partial(decoding.beam_search, **settings))
-    np.testing.assert_array_equal(tokens_BNT[:, ::-1], outputs[f'unpacked/{name}_tokens'], err_msg='T5X lists the best beam last')
+    np.testing.assert_array_equal(
+        tokens_BNT[:, ::-1], outputs[f'unpacked/{name}_tokens'], err_msg='T5X lists the best beam last'
+    )
     np.testing.assert_allclose(scores_BN[:, ::-1], outputs[f'unpacked/{name}_scores'], rtol=1e-5, atol=1e-5)
 
 
@@ -56,7 +64,11 @@ def test_steps_give_the_logits_of_the_whole(per_layer):
     params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32) * 0.3, shapes)
     inputs_BT = np.pad(rng.integers(2, 128, (4, LENGTH - 1)), ((0, 0), (1, 0)))
     source_BS = np.pad(rng.integers(2, 128, (4, 8)), ((0, 0), (0, 2)))
-    batch = {'encoder_input_tokens': source_BS, 'decoder_input_tokens': inputs_BT, 'decoder_target_tokens': np.ones_like(inputs_BT)}
+    batch = {
+        'encoder_input_tokens': source_BS,
+        'decoder_input_tokens': inputs_BT,
+        'decoder_target_tokens': np.ones_like(inputs_BT),
+    }
 
     @jax.jit
     def both(params):
@@ -84,13 +96,16 @@ def counting_step(table_VV):
 
 def empty_cache(rows, length):
     zeros = np.zeros((1, rows, length, 1, 1), np.float32)
-    return decoding.DecodingCache(jnp.int32(0), np.zeros(rows, np.int32), np.zeros((rows, 1), np.int32), zeros, zeros, zeros, zeros)
+    return decoding.DecodingCache(
+        jnp.int32(0), np.zeros(rows, np.int32), np.zeros((rows, 1), np.int32), zeros, zeros, zeros, zeros
+    )
 
 
 # Token 0 starts a row, 1 ends it; 2 is likelier at first, but 3 leads to the likelier whole.
-TABLE = np.log(np.array([[0.0, 0.0, 0.6, 0.4], [0.25, 0.25, 0.25, 0.25], [0.0, 0.4, 0.3, 0.3], [0.0, 0.98, 0.01, 0.01]]) + 1e-9).astype(
-    np.float32
-)
+TABLE = np.log(
+    np.array([[0.0, 0.0, 0.6, 0.4], [0.25, 0.25, 0.25, 0.25], [0.0, 0.4, 0.3, 0.3], [0.0, 0.98, 0.01, 0.01]])
+    + 1e-9
+).astype(np.float32)
 
 
 def test_beams_find_what_greed_misses():
@@ -104,7 +119,9 @@ def test_beams_find_what_greed_misses():
 
 def test_samples_follow_the_probabilities():
     def share_of_2(**settings):
-        sampled = decoding.temperature_sample(counting_step(TABLE), empty_cache(4000, 1), jax.random.key(0), **settings)
+        sampled = decoding.temperature_sample(
+            counting_step(TABLE), empty_cache(4000, 1), jax.random.key(0), **settings
+        )
         return float((sampled.tokens[:, 0] == 2).mean())
 
     assert abs(share_of_2() - 0.6) < 0.03
@@ -118,4 +135,6 @@ def test_samples_follow_the_probabilities():
 def test_impossible_sampling_is_refused():
     for settings in ({'top_k': 2, 'top_p': 0.5}, {'temperature': -1.0}):
         with pytest.raises(ValueError, match=next(iter(settings))):
-            decoding.temperature_sample(counting_step(TABLE), empty_cache(1, 1), jax.random.key(0), **settings)
+            decoding.temperature_sample(
+                counting_step(TABLE), empty_cache(1, 1), jax.random.key(0), **settings
+            )

@@ -8,7 +8,9 @@ from flanlite.model import flops, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.t5 import T5Config
 
-XXL = T5Config(emb_dim=4096, num_heads=64, num_encoder_layers=24, num_decoder_layers=24, head_dim=64, mlp_dim=10240)
+XXL = T5Config(
+    emb_dim=4096, num_heads=64, num_encoder_layers=24, num_decoder_layers=24, head_dim=64, mlp_dim=10240
+)
 
 
 def products(jaxpr, times=1):
@@ -17,7 +19,11 @@ def products(jaxpr, times=1):
     for equation in jaxpr.eqns:
         if equation.primitive.name == 'dot_general':
             (contracted, _), _ = equation.params['dimension_numbers']
-            total += times * math.prod(equation.outvars[0].aval.shape) * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            total += (
+                times
+                * math.prod(equation.outvars[0].aval.shape)
+                * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            )
         inner = times * equation.params.get('length', 1) if equation.primitive.name == 'scan' else times
         for value in equation.params.values():
             if hasattr(value, 'jaxpr') or hasattr(value, 'eqns'):
@@ -37,12 +43,20 @@ def test_flops_are_those_of_the_traced_model(activations, tied):
     )}  # fmt: skip
     params = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
     forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(tokens))(params).jaxpr)
-    assert flops.train_step_flops(config, rows, inputs, targets) == pytest.approx(6 * forward, rel=0.03)  # the position bias is a product
+    # The position bias is a product.
+    assert flops.train_step_flops(config, rows, inputs, targets) == pytest.approx(6 * forward, rel=0.03)
 
 
 def test_flops_of_a_decoder_alone_are_those_of_the_traced_model():
     config = DecoderOnlyConfig(
-        vocab_size=96, emb_dim=24, num_heads=3, num_layers=3, head_dim=16, mlp_dim=40, dropout_rate=0.0, remat_policy='none'
+        vocab_size=96,
+        emb_dim=24,
+        num_heads=3,
+        num_layers=3,
+        head_dim=16,
+        mlp_dim=40,
+        dropout_rate=0.0,
+        remat_policy='none',
     )
     names = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_causal_attention')
     tokens = {name: np.ones((2, 192), np.int32) for name in names}
@@ -52,7 +66,9 @@ def test_flops_of_a_decoder_alone_are_those_of_the_traced_model():
 
 
 def test_flops_of_xxl_are_six_times_parameters_times_tokens_and_attention():
-    """An eleven-billion-parameter step of FLAN's: T5X's own, with attention computed again, is 5.73e15 by its traced products."""
+    """An eleven-billion-parameter step of FLAN's: T5X's own, with attention computed again, is 5.73e15 by its
+    traced products.
+    """
     assert 5.0e15 < flops.train_step_flops(XXL, 128, 1024, 256) < 5.73e15
 
 

@@ -24,7 +24,9 @@ def test_relative_bias_is_a_look_up_by_distance(rngs, bidirectional, length):
     bias = layers.RelativePositionBias(3, rngs, bidirectional=bidirectional)
     got_HTS = blocks.spread_bias(bias(length), length)
     distance_TS = np.arange(length)[None, :] - np.arange(length)[:, None]
-    expected_HTS = np.asarray(bias.rel_embedding[...])[:, layers.relative_position_bucket(distance_TS, bidirectional=bidirectional)]
+    expected_HTS = np.asarray(bias.rel_embedding[...])[
+        :, layers.relative_position_bucket(distance_TS, bidirectional=bidirectional)
+    ]
     np.testing.assert_allclose(got_HTS, expected_HTS, rtol=1e-6)
 
 
@@ -55,17 +57,25 @@ def test_norm_and_projection_compute_in_their_dtype(rngs):
     normed_BTD = layers.LayerNorm(16, 'bfloat16')(jnp.asarray(x_BTD))
     assert normed_BTD.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.square(np.asarray(normed_BTD, np.float32)).mean(axis=-1), 1.0, rtol=0.02)
-    assert layers.Linear((16, 4), ('embed', 'mlp'), 'bfloat16', rngs)(jnp.asarray(x_BTD)).dtype == jnp.bfloat16
-    assert layers.Linear((16, 4), ('embed', 'vocab'), 'float32', rngs)(jnp.asarray(x_BTD)).dtype == jnp.float32
+    assert (
+        layers.Linear((16, 4), ('embed', 'mlp'), 'bfloat16', rngs)(jnp.asarray(x_BTD)).dtype == jnp.bfloat16
+    )
+    assert (
+        layers.Linear((16, 4), ('embed', 'vocab'), 'float32', rngs)(jnp.asarray(x_BTD)).dtype == jnp.float32
+    )
 
 
 def test_mlp_multiplies_its_branches(rngs):
     x_BTD = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 8)), jnp.float32)
     gated = layers.MLP(8, 16, ('gelu', 'linear'), 0.0, 'float32', rngs)
-    expected = (jax.nn.gelu(x_BTD @ gated.wi_0.kernel[...]) * (x_BTD @ gated.wi_1.kernel[...])) @ gated.wo.kernel[...]
+    expected = (
+        jax.nn.gelu(x_BTD @ gated.wi_0.kernel[...]) * (x_BTD @ gated.wi_1.kernel[...])
+    ) @ gated.wo.kernel[...]
     np.testing.assert_allclose(gated(x_BTD), expected, rtol=1e-5, atol=1e-5)
     plain = layers.MLP(8, 16, ('relu',), 0.0, 'float32', rngs)
-    np.testing.assert_allclose(plain(x_BTD), jax.nn.relu(x_BTD @ plain.wi.kernel[...]) @ plain.wo.kernel[...], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        plain(x_BTD), jax.nn.relu(x_BTD @ plain.wi.kernel[...]) @ plain.wo.kernel[...], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_activation_rules_see_what_is_traced_within_them():

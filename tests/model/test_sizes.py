@@ -10,7 +10,8 @@ import flanlite
 from flanlite.cli import gin_config
 from flanlite.model import models
 
-# Counted in the checkpoints that T5, mT5 and ByT5 published; of UL2, as its config.json says, and of the decoders by hand.
+# Counted in the checkpoints that T5, mT5 and ByT5 published; of UL2, as its config.json says, and of the
+# decoders by hand.
 PUBLISHED = {
     't5_small': 60_506_624, 't5_base': 222_903_552, 't5_large': 737_668_096, 't5_3b': 2_851_598_336, 't5_11b': 11_307_321_344,
     'small': 76_961_152, 'base': 247_577_856, 'large': 783_150_080, 'xl': 2_849_757_184, 'xxl': 11_135_332_352,

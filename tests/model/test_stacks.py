@@ -38,7 +38,9 @@ def test_stacked_gradients_are_those_of_the_layers(dtype):
 
     (got,), (expected,) = (jax.tree.leaves(jax.jit(gradient(run))(params)) for run in (scanned, one_by_one))
     assert got.dtype == expected.dtype == jnp.float32
-    np.testing.assert_allclose(got, expected, rtol=1e-6 if dtype == 'float32' else 2e-2, atol=1e-6 if dtype == 'float32' else 2e-2)
+    np.testing.assert_allclose(
+        got, expected, rtol=1e-6 if dtype == 'float32' else 2e-2, atol=1e-6 if dtype == 'float32' else 2e-2
+    )
 
     stacked = {
         var.aval.dtype.name

@@ -66,9 +66,13 @@ def test_logits_are_t5xs(kind):
 def test_what_the_encoder_gives_is_t5xs():
     outputs = t5x_fixtures.outputs()
     batch = t5x_fixtures.under(outputs, 'unpacked/batch')
-    encoded_BSD = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params).encode(batch))(t5x_fixtures.params())
+    encoded_BSD = jax.jit(lambda params: models.bind(t5x_fixtures.CONFIG, params).encode(batch))(
+        t5x_fixtures.params()
+    )
     real_BS = batch['encoder_input_tokens'] > 0
-    np.testing.assert_allclose(encoded_BSD[real_BS], outputs['unpacked/encoded'][real_BS], atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        encoded_BSD[real_BS], outputs['unpacked/encoded'][real_BS], atol=2e-5, rtol=1e-5
+    )
 
 
 def test_scalable_t5s_parameters_run():
@@ -76,7 +80,9 @@ def test_scalable_t5s_parameters_run():
     batch = t5x_fixtures.under(t5x_fixtures.outputs(), 'unpacked/batch')
     logits_BTV = logits_of(config, t5x_fixtures.params('scanned'), batch)
     sums = losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])
-    assert sums['loss'] / sums['weight_sum'] < 0.75 * np.log(config.vocab_size), 'a trained model should do better than chance'
+    assert sums['loss'] / sums['weight_sum'] < 0.75 * np.log(config.vocab_size), (
+        'a trained model should do better than chance'
+    )
 
 
 def test_a_bias_for_each_layer_equals_a_shared_one_when_all_are_alike():
@@ -86,7 +92,9 @@ def test_a_bias_for_each_layer_equals_a_shared_one_when_all_are_alike():
         bias_HR = per_layer[stack].pop('relpos_bias')['rel_embedding']
         per_layer[stack]['layers']['relpos_bias'] = {'rel_embedding': np.stack([bias_HR] * layers_in_stack)}
     batch = batch_of(2)
-    np.testing.assert_allclose(logits_of(PER_LAYER, per_layer, batch), logits_of(CONFIG, shared, batch), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        logits_of(PER_LAYER, per_layer, batch), logits_of(CONFIG, shared, batch), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_decoder_sees_no_later_target():
@@ -122,18 +130,27 @@ def test_packed_examples_lose_what_they_lose_alone(config):
 
     @jax.jit
     def token_losses(params, batch):
-        return losses.cross_entropy_with_logits(models.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0)[0][0]
+        return losses.cross_entropy_with_logits(
+            models.bind(config, params)(batch), batch['decoder_target_tokens'], 1e-4, 0.0
+        )[0][0]
 
     params = params_of(config)
-    alone = [float(token_losses(params, pack([example]))[:target].sum()) for example, (_, target) in zip(examples, lengths, strict=True)]
+    alone = [
+        float(token_losses(params, pack([example]))[:target].sum())
+        for example, (_, target) in zip(examples, lengths, strict=True)
+    ]
     packed = pack(examples)
     ids = packed['decoder_segment_ids'][0]
     together = np.bincount(ids, token_losses(params, packed))[1:]
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
-    mixed = dict(packed, **{key: np.minimum(packed[key], 1) for key in ('encoder_segment_ids', 'decoder_segment_ids')})
+    mixed = dict(
+        packed, **{key: np.minimum(packed[key], 1) for key in ('encoder_segment_ids', 'decoder_segment_ids')}
+    )
     leaked = np.bincount(ids, token_losses(params, mixed))[1:]
-    assert (np.abs(leaked - alone) > 1e-3).all(), 'in one segment they must differ, else this test shows nothing'
+    assert (np.abs(leaked - alone) > 1e-3).all(), (
+        'in one segment they must differ, else this test shows nothing'
+    )
 
 
 @pytest.mark.parametrize('config', [CONFIG, TIED], ids=['t5 1.1', 't5 1.0'])
@@ -163,7 +180,9 @@ def test_tied_logits_use_the_embedding():
 def gradient_of(config):
     def loss(params, batch):
         logits_BTV = models.bind(config, params)(batch)
-        return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
+        return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])[
+            'loss'
+        ]
 
     return jax.grad(loss)
 
@@ -181,15 +200,22 @@ def test_recomputing_changes_no_gradient(policy):
 
 
 def test_policies_compute_the_more_the_less_they_save():
-    configs = [dataclasses.replace(CONFIG, remat_policy=policy) for policy in ('none', 'minimal', 'save_dot_except_mlp', 'full')]
-    flops = [count_flops(jax.make_jaxpr(gradient_of(config))(params_of(config), batch_of(2)).jaxpr) for config in configs]
+    configs = [
+        dataclasses.replace(CONFIG, remat_policy=policy)
+        for policy in ('none', 'minimal', 'save_dot_except_mlp', 'full')
+    ]
+    flops = [
+        count_flops(jax.make_jaxpr(gradient_of(config))(params_of(config), batch_of(2)).jaxpr)
+        for config in configs
+    ]
     assert all(less < more for less, more in itertools.pairwise(flops)), flops
 
 
 def test_dropout_depends_on_its_key_alone():
     batch, params = batch_of(2), params_of(CONFIG)
     plain, first, again, second = (
-        np.asarray(logits_of(CONFIG, params, batch, key)) for key in (None, jax.random.key(1), jax.random.key(1), jax.random.key(2))
+        np.asarray(logits_of(CONFIG, params, batch, key))
+        for key in (None, jax.random.key(1), jax.random.key(1), jax.random.key(2))
     )
     np.testing.assert_array_equal(first, again)
     assert (first != plain).any()
@@ -227,7 +253,9 @@ def test_initialisation_is_t5s():
         'bias': (params['encoder']['relpos_bias']['rel_embedding'], ((2 + 32) / 2) ** -0.5),
     }
     for name, (value, expected) in deviations.items():
-        np.testing.assert_allclose(np.std(value), expected, rtol=0.15 if name == 'bias' else 0.05, err_msg=name)
+        np.testing.assert_allclose(
+            np.std(value), expected, rtol=0.15 if name == 'bias' else 0.05, err_msg=name
+        )
     kernel_LDJ = np.asarray(layer['attention']['key']['kernel'])
     assert (kernel_LDJ[0] != kernel_LDJ[1]).all(), 'every layer is drawn for itself'
 
@@ -259,10 +287,17 @@ def test_activations_are_constrained_by_name():
         return PartitionSpec(*('model' if axis == 'joined_kv' else None for axis in axes))
 
     mesh = AbstractMesh((1, 2), ('data', 'model'))
-    with activations.activation_rules(types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=spec)):
+    with activations.activation_rules(
+        types.SimpleNamespace(constrain=note, platform='cpu', mesh=mesh, spec=spec)
+    ):
         jax.eval_shape(lambda params: models.bind(CONFIG, params)(batch_of(1)), params_of(CONFIG))
-    kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {(None, 'vocab'), ('vocab', None)}
-    inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {('batch', 'length', 'heads', 'kv')}
+    kernels = {axes for name in ('joined_kv', 'mlp') for axes in ((None, name), (name, None))} | {
+        (None, 'vocab'),
+        ('vocab', None),
+    }
+    inside = {('batch', 'length', name) for name in (None, 'mlp', 'vocab')} | {
+        ('batch', 'length', 'heads', 'kv')
+    }
     inside.add(('joined_kv', 'batch', 'length', None))  # what the encoder lends to the parts of the model
     assert seen == kernels | inside | {('batch', 'residual_length', 'embed')}
 
@@ -297,5 +332,9 @@ GOLDEN_LOSS = 83.5451
 def test_golden_loss():
     batch = batch_of(2)
     logits_BTV = logits_of(WIDE, initialised(WIDE), batch)
-    loss = float(losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss'])
-    assert abs(loss - GOLDEN_LOSS) < 1e-3, f'the same seed gives another model: if that is meant, set GOLDEN_LOSS = {loss:.4f} and say why'
+    loss = float(
+        losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'])['loss']
+    )
+    assert abs(loss - GOLDEN_LOSS) < 1e-3, (
+        f'the same seed gives another model: if that is meant, set GOLDEN_LOSS = {loss:.4f} and say why'
+    )

@@ -1,4 +1,6 @@
-"""Saving and restoring: bit for bit, to another mesh, what is kept, and clear errors for what does not fit."""
+"""Saving and restoring: bit for bit, to another mesh, what is kept, and clear errors for what does not
+fit.
+"""
 
 import contextlib
 import dataclasses
@@ -20,17 +22,32 @@ from flanlite.training.checkpoints import CheckpointConfig, Checkpoints
 from flanlite.training.optimizers import Optimizer
 
 CONFIG = T5Config(
-    vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=2, num_decoder_layers=1, head_dim=4, mlp_dim=16, dtype='float32'
+    vocab_size=32,
+    emb_dim=8,
+    num_heads=2,
+    num_encoder_layers=2,
+    num_decoder_layers=1,
+    head_dim=4,
+    mlp_dim=16,
+    dtype='float32',
 )
 ADAM = Optimizer(optax.adam(1e-3), optax.constant_schedule(1e-3))
-MANIFEST = {'model': dataclasses.asdict(CONFIG), 'vocabulary': {'name': 'bytes'}, 'feature_lengths': {'inputs': 8, 'targets': 4}}
+MANIFEST = {
+    'model': dataclasses.asdict(CONFIG),
+    'vocabulary': {'name': 'bytes'},
+    'feature_lengths': {'inputs': 8, 'targets': 4},
+}
 
 
 def made_up_state(seed=0, config=CONFIG, optimizer=ADAM):
     """Make a state of random numbers without compiling anything."""
     random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda: state.create(models.init_params(config, jax.random.key(0)), optimizer.transform))
-    return jax.tree.map(lambda leaf: jax.numpy.asarray(random.normal(size=leaf.shape).astype(leaf.dtype)), shapes)
+    shapes = jax.eval_shape(
+        lambda: state.create(models.init_params(config, jax.random.key(0)), optimizer.transform)
+    )
+    return jax.tree.map(
+        lambda leaf: jax.numpy.asarray(random.normal(size=leaf.shape).astype(leaf.dtype)), shapes
+    )
 
 
 def save(kept, train_state, number, **metrics):
@@ -55,7 +72,9 @@ def saved(tmp_path):
 
 def test_what_is_restored_is_bit_identical(saved):
     restored = saved.restore(3, abstract(), CONFIG)
-    for got, expected in itertools.zip_longest(jax.tree.leaves(restored.state), jax.tree.leaves(made_up_state())):
+    for got, expected in itertools.zip_longest(
+        jax.tree.leaves(restored.state), jax.tree.leaves(made_up_state())
+    ):
         assert np.asarray(got).tobytes() == np.asarray(expected).tobytes()
         assert got.dtype == expected.dtype
 
@@ -70,7 +89,8 @@ def test_what_goes_with_a_state_is_restored(saved):
 def test_compressed_arrays_are_read_too(tmp_path, monkeypatch):
     handler = ocp.PyTreeCheckpointHandler
     with monkeypatch.context() as patched:
-        patched.setattr(ocp, 'PyTreeCheckpointHandler', lambda use_compression: handler())  # as runs before had it
+        # As runs before had it.
+        patched.setattr(ocp, 'PyTreeCheckpointHandler', lambda use_compression: handler())
         with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig())) as kept:
             save(kept, made_up_state(), 3)
     with contextlib.closing(Checkpoints(tmp_path)) as kept:
@@ -91,7 +111,12 @@ def test_what_a_killed_run_was_writing_is_removed(saved, tmp_path):
 def test_a_run_folder_gives_back_its_model(saved, tmp_path):
     for path in (tmp_path, tmp_path / 'checkpoints', tmp_path / 'checkpoints' / '3'):
         run = parameters.load_run(path)
-        assert (run.config, run.vocabulary, run.feature_lengths, run.step) == (CONFIG, 'bytes', {'inputs': 8, 'targets': 4}, 3)
+        assert (run.config, run.vocabulary, run.feature_lengths, run.step) == (
+            CONFIG,
+            'bytes',
+            {'inputs': 8, 'targets': 4},
+            3,
+        )
     jax.tree.map(np.testing.assert_array_equal, run.params, made_up_state().params)
     assert parameters.load_run(tmp_path, dtype='bfloat16').config.dtype == 'bfloat16'
 
@@ -101,7 +126,11 @@ def test_a_shipped_file_gives_back_its_model(tmp_path, dtype):
     params = made_up_state().params
     file = tmp_path / 'base.safetensors'
     parameters.save_params(
-        file, params, CONFIG, dtype=dtype, metadata={'vocabulary': 'bytes', 'feature_lengths': {'inputs': 8, 'targets': 4}, 'step': 7}
+        file,
+        params,
+        CONFIG,
+        dtype=dtype,
+        metadata={'vocabulary': 'bytes', 'feature_lengths': {'inputs': 8, 'targets': 4}, 'step': 7},
     )
     run = parameters.load_run(file)
     assert run.config == CONFIG
@@ -119,7 +148,9 @@ def test_last_and_best_are_kept(tmp_path):
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [2, 4, 5]
 
 
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')  # Orbax's, of the writing that failed
+@pytest.mark.filterwarnings(
+    'ignore::pytest.PytestUnraisableExceptionWarning'
+)  # Orbax's, of the writing that failed
 def test_a_full_disk_says_so(tmp_path):
     kept = Checkpoints(tmp_path, CheckpointConfig())
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

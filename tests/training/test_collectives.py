@@ -75,8 +75,13 @@ shapes = jax.ShapeDtypeStruct((2, 8), 'float32'), jax.ShapeDtypeStruct((5, 8, 8)
 jitted = jax.jit(step, in_shardings=(put(None, 'model'), put(None, 'model', None)), out_shardings=put(None, 'model'))
 print(json.dumps(traffic(jitted.lower(*shapes).compile().as_text())))
 """
-    environment = os.environ | {'XLA_FLAGS': '--xla_force_host_platform_device_count=4', 'JAX_PLATFORMS': 'cpu'}
-    done = subprocess.run([sys.executable, '-c', script], env=environment, capture_output=True, text=True, check=True)
+    environment = os.environ | {
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+        'JAX_PLATFORMS': 'cpu',
+    }
+    done = subprocess.run(
+        [sys.executable, '-c', script], env=environment, capture_output=True, text=True, check=True
+    )
     counted = json.loads(done.stdout)
     partial = 2 * 8 * 4  # of each product, which every device has a part of
     assert {kind: count for kind, (count, _) in counted.items()} == {'all-reduce': 5}

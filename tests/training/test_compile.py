@@ -10,7 +10,9 @@ import pytest
 
 from flanlite.training import compile as ahead
 
-needs_libtpu = pytest.mark.skipif(importlib.util.find_spec('libtpu') is None, reason='libtpu, the TPU compiler, is not installed')
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec('libtpu') is None, reason='libtpu, the TPU compiler, is not installed'
+)
 
 SCRIPT = """
 import json
@@ -36,13 +38,20 @@ print(json.dumps(fields | {'sent': found.ring_bytes, 'kinds': sorted(found.traff
 
 def compiled(topology, remat='none', dims=2):
     environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
-    done = subprocess.run([sys.executable, '-c', SCRIPT, topology, remat, str(dims)], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, '-c', SCRIPT, topology, remat, str(dims)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def by_hand():
-    """Bytes on each of 4 devices, mesh 2 x 2: kernels and embedding lie in quarters, norms' scales in halves, biases of heads in halves."""
+    """Bytes on each of 4 devices, mesh 2 x 2: kernels and embedding lie in quarters, norms' scales in halves,
+    biases of heads in halves.
+    """
     D, J, F, V = 32, 32, 64, 256
     kernels = V * D + 3 * (4 * D * J + 3 * D * F) + 2 * (8 * D * J + 3 * D * F) + D * V
     scales = D * (3 * 2 + 1 + 2 * 3 + 1)
@@ -74,14 +83,17 @@ def test_flops_are_counted_through_loops_and_gradients():
     x, weights = jax.ShapeDtypeStruct((3, 8), 'float32'), jax.ShapeDtypeStruct((5, 8, 8), 'float32')
     product = 2 * 3 * 8 * 8
     assert ahead.count_flops(jax.make_jaxpr(loss)(x, weights).jaxpr) == 5 * product
-    assert ahead.count_flops(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(x, weights).jaxpr) == 3 * 5 * product
+    assert (
+        ahead.count_flops(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(x, weights).jaxpr) == 3 * 5 * product
+    )
 
 
 @pytest.mark.parametrize(
     'message',
     [
         'Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. Exceeded hbm capacity by 4.7G.',
-        'Ran out of memory on HBM, the total memory required for HLO temporaries (20.50G) exceeds available HBM (15.75G).',
+        'Ran out of memory on HBM, the total memory required for HLO temporaries (20.50G) exceeds available '
+        'HBM (15.75G).',
     ],
 )
 def test_the_compilers_refusals_are_understood(message):

@@ -1,4 +1,6 @@
-"""A decoder alone through the whole of training and evaluation: batches, step, meshes, checkpoints, gin and the command line."""
+"""A decoder alone through the whole of training and evaluation: batches, step, meshes, checkpoints, gin and
+the command line.
+"""
 
 import dataclasses
 import json
@@ -23,7 +25,15 @@ from flanlite.training.step import StepConfig
 
 STEPS = 4
 CONFIG = DecoderOnlyConfig(
-    vocab_size=384, emb_dim=16, num_heads=8, num_layers=2, head_dim=4, mlp_dim=32, dropout_rate=0.1, dtype='float32', remat_policy='none'
+    vocab_size=384,
+    emb_dim=16,
+    num_heads=8,
+    num_layers=2,
+    head_dim=4,
+    mlp_dim=32,
+    dropout_rate=0.1,
+    dtype='float32',
+    remat_policy='none',
 )
 FIELDS = [f'DecoderOnlyConfig.{name}={value!r}' for name, value in dataclasses.asdict(CONFIG).items()]
 
@@ -35,9 +45,16 @@ def whole(tmp_path_factory):
     macros = {'TASK_FEATURE_LENGTHS': toy.LENGTHS, 'TRAIN_STEPS': STEPS, 'BATCH_SIZE': 8}
     macros |= {'MIXTURE_OR_TASK_NAME': 'toy', 'MODEL_DIR': folder}
     bindings = [*(f'{name}={value}' for name, value in macros.items()), *FIELDS, 'MODEL=@DecoderOnlyConfig()']
-    bindings += ['TrainConfig.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'RecordsConfig.log_every_steps=2']
+    bindings += [
+        'TrainConfig.optimizer=@adamw()',
+        'adamw.learning_rate=1e-2',
+        'RecordsConfig.log_every_steps=2',
+    ]
     try:
-        assert cli.main(['train', '--gin_file=gin/train.gin', *(f'--gin.{binding}' for binding in bindings)]) == 0
+        assert (
+            cli.main(['train', '--gin_file=gin/train.gin', *(f'--gin.{binding}' for binding in bindings)])
+            == 0
+        )
     finally:
         gin.clear_config()
     return folder
@@ -47,7 +64,10 @@ def test_train_save_resume_gives_the_same_run(whole, tmp_path):
     toy.train(tmp_path, 2, model=CONFIG)
     toy.train(tmp_path, STEPS, model=CONFIG)
     names = ('step', 'loss', 'accuracy', 'gradient_norm', 'decoder_fill')
-    got, expected = ([[record[name] for name in names] for record in journal.read_metrics(folder)] for folder in (tmp_path, whole))
+    got, expected = (
+        [[record[name] for name in names] for record in journal.read_metrics(folder)]
+        for folder in (tmp_path, whole)
+    )
     assert got == expected and got[0][1] > got[-1][1]
     assert got[0][-1] > 0.8 and 'encoder_fill' not in journal.read_metrics(whole)[0]
     runs = [parameters.load_run(folder) for folder in (tmp_path, whole)]
@@ -63,21 +83,41 @@ def test_the_model_scores_ranks_and_answers(whole):
     picked_BT = np.take_along_axis(log_probs_BTV, batch['decoder_target_tokens'][..., None], axis=-1)[..., 0]
     expected_B = (picked_BT * batch['decoder_loss_weights']).sum(axis=1)
     np.testing.assert_allclose(model.score(texts, targets), expected_B, rtol=1e-4)
-    assert model.loss(batch) == pytest.approx(-expected_B.sum() / batch['decoder_loss_weights'].sum(), rel=1e-4)
+    assert model.loss(batch) == pytest.approx(
+        -expected_B.sum() / batch['decoder_loss_weights'].sum(), rel=1e-4
+    )
     np.testing.assert_allclose(model.rank(texts, ['rises', 'odd'])[1].scores[1], expected_B[1], rtol=1e-4)
     assert len(model.generate(texts, max_length=4)) == 2
 
 
 def test_the_command_line_evaluates_and_answers(whole, tmp_path, capsys):
-    assert cli.main(['eval', f'--checkpoint={whole}', '--mixture=toy', '--split=validation', '--max_rows=4']) == 0
+    assert (
+        cli.main(['eval', f'--checkpoint={whole}', '--mixture=toy', '--split=validation', '--max_rows=4'])
+        == 0
+    )
     results = json.loads((whole / 'eval' / 'toy-validation' / 'results.json').read_text())
     assert {row['task'] for row in results} == {'toy_order', 'toy_parity'}
     (tmp_path / 'in.txt').write_text('order of 3 and 4?\n')
-    assert cli.main(['infer', f'--checkpoint={whole}', f'--input={tmp_path}/in.txt', f'--output={tmp_path}/out.jsonl']) == 0
+    assert (
+        cli.main(
+            ['infer', f'--checkpoint={whole}', f'--input={tmp_path}/in.txt', f'--output={tmp_path}/out.jsonl']
+        )
+        == 0
+    )
     assert 'prediction' in json.loads((tmp_path / 'out.jsonl').read_text())
     assert cli.main(['convert', f'--checkpoint={whole}', f'--output={tmp_path}/hf']) == 2
     assert 'transformers has no decoder alone' in capsys.readouterr().err
-    assert cli.main(['convert', f'--checkpoint={whole}', f'--output={tmp_path}/ours.safetensors', '--form=safetensors']) == 0
+    assert (
+        cli.main(
+            [
+                'convert',
+                f'--checkpoint={whole}',
+                f'--output={tmp_path}/ours.safetensors',
+                '--form=safetensors',
+            ]
+        )
+        == 0
+    )
     one, other = (parameters.load_run(path) for path in (whole, tmp_path / 'ours.safetensors'))
     assert one.config == other.config
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
@@ -117,9 +157,13 @@ def losses(mesh_shape, dims=(1, 1)):
 
 def test_eight_devices_give_the_losses_of_one():
     """On virtual devices, so in a process of its own."""
-    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'  # the latter compiles sooner
+    # The latter compiles sooner.
+    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
     done = subprocess.run(
-        [sys.executable, __file__], env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'}, capture_output=True, text=True
+        [sys.executable, __file__],
+        env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -14,15 +14,22 @@ def printed(optimizer, mesh_shape, dims):
     with console.capture() as capture:
         console.print(explain.explain(toy.CONFIG, optimizer, partitioner))
     lines = capture.get().splitlines()
-    return lambda *words: next([cell.strip() for cell in line.split('│')[1:-1]] for line in lines if all(word in line for word in words))
+    return lambda *words: next(
+        [cell.strip() for cell in line.split('│')[1:-1]]
+        for line in lines
+        if all(word in line for word in words)
+    )
 
 
 def test_every_parameter_has_its_place_and_bytes():
-    optimizer = optimizers.average(optimizers.freeze(optimizers.AdamW(1e-3).build(), ['encoder/layers/.*']), 0.9)
+    optimizer = optimizers.average(
+        optimizers.freeze(optimizers.AdamW(1e-3).build(), ['encoder/layers/.*']), 0.9
+    )
     row = printed(optimizer, (2, 4), (2, 2))
     wi = 4 * 16 * 32 // 8
     assert row('decoder/layers/mlp/wi_0') == [
-        'decoder/layers/mlp/wi_0/kernel', '(1, 16, 32)', 'float32', '(layers, embed, mlp)', 'P(None, data, model)', f'{wi:,}'
+        'decoder/layers/mlp/wi_0/kernel', '(1, 16, 32)', 'float32', '(layers, embed, '
+                                                                    'mlp)', 'P(None, data, model)', f'{wi:,}'
     ]  # fmt: skip
     assert row('encoder/layers/mlp/wi_0')[0].endswith('(frozen)')
     shapes = jax.eval_shape(lambda: explain.models.init_params(toy.CONFIG, jax.random.key(0)))

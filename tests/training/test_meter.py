@@ -3,7 +3,16 @@ import pytest
 
 from flanlite.training.meter import Meter
 
-NAMES = ('loss', 'z_loss', 'accuracy', 'weight_sum', 'gradient_norm', 'learning_rate', 'encoder_tokens', 'decoder_tokens')
+NAMES = (
+    'loss',
+    'z_loss',
+    'accuracy',
+    'weight_sum',
+    'gradient_norm',
+    'learning_rate',
+    'encoder_tokens',
+    'decoder_tokens',
+)
 
 
 def record(ideal_seconds=None, **more):
@@ -16,7 +25,11 @@ def record(ideal_seconds=None, **more):
 def test_utilisation_is_the_share_of_the_ideal_time():
     found = record(1e-3)
     assert found['mfu'] == pytest.approx(1e-3 / found['seconds_per_step'])
-    assert found['encoder_fill'] == 0.5 and found['data_seconds'] == pytest.approx(0.1) and found['tokens_per_second'] > 0
+    assert (
+        found['encoder_fill'] == 0.5
+        and found['data_seconds'] == pytest.approx(0.1)
+        and found['tokens_per_second'] > 0
+    )
     assert 'mfu' not in record()
 
 

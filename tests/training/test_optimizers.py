@@ -20,7 +20,9 @@ def gradient(kind):
 
     def loss(params):
         logits_BTV = models.bind(CONFIG, params)(batch)
-        return losses.loss_sums(logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'], 1e-4)['loss']
+        return losses.loss_sums(
+            logits_BTV, batch['decoder_target_tokens'], batch['decoder_loss_weights'], 1e-4
+        )['loss']
 
     return jax.jit(jax.grad(loss))
 
@@ -32,8 +34,13 @@ KINDS = pytest.mark.parametrize('kind', ['unpacked', 'packed'])
 
 @functools.cache
 def three_steps(kind, variant):
-    """Take three steps of Adafactor from T5X's parameters, with an empty state or T5X's own; return parameters, state and their number."""
-    params, transform = t5x_fixtures.params(), optimizers.Adafactor(1e-3, **VARIANTS[variant]).build().transform
+    """Take three steps of Adafactor from T5X's parameters, with an empty state or T5X's own; return
+    parameters, state and their number.
+    """
+    params, transform = (
+        t5x_fixtures.params(),
+        optimizers.Adafactor(1e-3, **VARIANTS[variant]).build().transform,
+    )
     state = jax.eval_shape(transform.init, params)
     if variant == 'resumed':
         step, state = t5x_fixtures.STEP, t5x_fixtures.state(state)
@@ -54,7 +61,9 @@ def three_steps(kind, variant):
 @EACH_VARIANT
 def test_parameters_after_three_steps_of_adafactor_are_t5xs(kind, variant):
     params, *_ = three_steps(kind, variant)
-    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.outputs(), f'{kind}/adafactor3_{variant}/params'))
+    expected = t5x_fixtures.from_t5x(
+        t5x_fixtures.under(t5x_fixtures.outputs(), f'{kind}/adafactor3_{variant}/params')
+    )
     t5x_fixtures.assert_close(params, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -73,14 +82,20 @@ def test_a_step_in_two_microbatches_is_t5xs(kind):
     state = t5x_fixtures.state(jax.eval_shape(optimizer.transform.init, params))
     before = step.TrainState(np.int32(t5x_fixtures.STEP), params, state)
     settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
-    train_step = jax.jit(functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings))
+    train_step = jax.jit(
+        functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings)
+    )
     after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
-    expected = t5x_fixtures.from_t5x(t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params'))
+    expected = t5x_fixtures.from_t5x(
+        t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params')
+    )
     t5x_fixtures.assert_close(after.params, expected, rtol=1e-5, atol=1e-6)
 
 
 def stacked_case():
-    """Make three layers of unlike scale, large enough in one parameter to be factored, and the same layers apart."""
+    """Make three layers of unlike scale, large enough in one parameter to be factored, and the same layers
+    apart.
+    """
     rng = np.random.default_rng(0)
     scale_L = np.array([1e-4, 1.0, 30.0], np.float32)
 
@@ -88,10 +103,14 @@ def stacked_case():
         return rng.normal(size=(3, *shape)).astype(np.float32) * scale_L.reshape(3, *[1] * len(shape))
 
     layers = {'mlp': {'kernel': draw(130, 140)}, 'norm': {'scale': draw(16)}}
-    return {'encoder': {'layers': layers}}, [{'encoder': jax.tree.map(lambda x, i=i: x[i], layers)} for i in range(3)]
+    return {'encoder': {'layers': layers}}, [
+        {'encoder': jax.tree.map(lambda x, i=i: x[i], layers)} for i in range(3)
+    ]
 
 
-@pytest.mark.parametrize('settings', [{}, {'beta1': 0.9, 'weight_decay_rate': 0.01, 'multiply_by_parameter_scale': False}])
+@pytest.mark.parametrize(
+    'settings', [{}, {'beta1': 0.9, 'weight_decay_rate': 0.01, 'multiply_by_parameter_scale': False}]
+)
 def test_stacked_layers_fare_as_apart(settings):
     optimizer = optimizers.Adafactor(1e-2, **settings).build()
     stacked, apart = stacked_case()
@@ -107,7 +126,9 @@ def test_stacked_layers_fare_as_apart(settings):
 
     got, state = two_steps(stacked)
     shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
-    assert {(3, 130), (3, 140)} <= shapes, 'the second moment of matrices is kept as rows and columns of each layer'
+    assert {(3, 130), (3, 140)} <= shapes, (
+        'the second moment of matrices is kept as rows and columns of each layer'
+    )
     assert (3, 130, 140) not in shapes or 'beta1' in settings
     for i, layer in enumerate(apart):
         expected = two_steps(layer)[0]['encoder']
@@ -135,10 +156,20 @@ def test_adamw_leaves_norm_scales_undecayed():
 
 
 def test_t5xs_scanned_adafactor_factors_kernels_of_any_size():
-    """Against T5X's rules written out: of a stack, each kernel is factored by embed and the rest, and norms and biases are not."""
+    """Against T5X's rules written out: of a stack, each kernel is factored by embed and the rest, and norms
+    and biases are not.
+    """
     rng = np.random.default_rng(0)
-    shapes = {'wo': {'kernel': (3, 6, 4)}, 'wi': {'kernel': (3, 4, 6)}, 'norm': {'scale': (3, 4)}, 'bias': {'rel_embedding': (3, 2, 8)}}
-    drawn = {name: {kind: rng.normal(size=shape).astype(np.float32) for kind, shape in each.items()} for name, each in shapes.items()}
+    shapes = {
+        'wo': {'kernel': (3, 6, 4)},
+        'wi': {'kernel': (3, 4, 6)},
+        'norm': {'scale': (3, 4)},
+        'bias': {'rel_embedding': (3, 2, 8)},
+    }
+    drawn = {
+        name: {kind: rng.normal(size=shape).astype(np.float32) for kind, shape in each.items()}
+        for name, each in shapes.items()
+    }
     params = {'decoder': {'layers': drawn}}
     grads = jax.tree.map(lambda x: np.square(x) + 0.1, params)
     transform = optimizers.Adafactor(0.5, factor_small_layers=True).build().transform
@@ -171,7 +202,12 @@ def test_t5xs_rarer_arguments(settings, expected):
 
 
 PARAMS = {
-    'encoder': {'layers': {'mlp': {'wi': {'kernel': np.ones((2, 3, 4), np.float32)}}, 'norm': {'scale': np.ones((2, 3), np.float32)}}},
+    'encoder': {
+        'layers': {
+            'mlp': {'wi': {'kernel': np.ones((2, 3, 4), np.float32)}},
+            'norm': {'scale': np.ones((2, 3), np.float32)},
+        }
+    },
     'decoder': {'logits_dense': {'kernel': np.ones((3, 5), np.float32)}},
 }
 
@@ -186,7 +222,10 @@ def test_weight_decay_spares_what_its_patterns_name(make):
     np.testing.assert_allclose(updates['encoder']['layers']['mlp']['wi']['kernel'], -0.1, rtol=1e-6)
     np.testing.assert_array_equal(updates['encoder']['layers']['norm']['scale'], 0.0)
     np.testing.assert_array_equal(updates['decoder']['logits_dense']['kernel'], 0.0)
-    with pytest.raises(ValueError, match=r"'decoder/logits/.*' matches no parameter; did you mean decoder/logits_dense/kernel"):
+    with pytest.raises(
+        ValueError,
+        match=r"'decoder/logits/.*' matches no parameter; did you mean decoder/logits_dense/kernel",
+    ):
         make(1.0, weight_decay_exclude=['decoder/logits/.*']).build().transform.init(PARAMS)
 
 
@@ -194,11 +233,15 @@ def test_weight_decay_spares_what_its_patterns_name(make):
 def test_frozen_parameters_stay_and_take_no_memory(make):
     frozen = optimizers.make_optimizer(make(0.1), ('encoder/.*',))
     state = frozen.transform.init(PARAMS)
-    assert {leaf.shape for leaf in jax.tree.leaves(state)} <= {(), (1,), (3, 5)}, 'step counts, and the moments of the one that trains'
+    assert {leaf.shape for leaf in jax.tree.leaves(state)} <= {(), (1,), (3, 5)}, (
+        'step counts, and the moments of the one that trains'
+    )
     updates, _ = frozen.transform.update(jax.tree.map(np.ones_like, PARAMS), state, PARAMS)
     jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), updates['encoder'])
     assert updates['decoder']['logits_dense']['kernel'].all()
-    assert optimizers.make_optimizer(make(0.1), ('encoder/.*',)) is frozen, 'so that compiled steps are found again'
+    assert optimizers.make_optimizer(make(0.1), ('encoder/.*',)) is frozen, (
+        'so that compiled steps are found again'
+    )
 
 
 @pytest.mark.parametrize(

@@ -95,13 +95,19 @@ def test_slices_are_found_and_joined_by_the_first_axis():
     found = partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=2), shuffled)
     assert owners(found) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
     assert (found.data_size, found.model_size) == (4, 2)
-    assert owners(partitioning.make_partitioner(partitioning.MeshConfig(num_slices=1), shuffled)) == [[[number] for number in range(8)]]
+    assert owners(partitioning.make_partitioner(partitioning.MeshConfig(num_slices=1), shuffled)) == [
+        [[number] for number in range(8)]
+    ]
     silent = [Device(number, platform='cpu') for number in range(8)]
     assert dict(partitioning.make_partitioner(devices=silent).mesh.shape) == {'dcn': 1, 'data': 8, 'model': 1}
-    assert owners(partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(2, 2), num_slices=2), silent)) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    assert owners(
+        partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(2, 2), num_slices=2), silent)
+    ) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
     on_tpus = [dataclasses.replace(device, platform='tpu') for device in shuffled]
     for refused, devices in ((3, silent), (0, silent), (1, on_tpus)):
-        with pytest.raises(ValueError, match=f'num_slices is {refused}, expected one that fits the 8 devices'):
+        with pytest.raises(
+            ValueError, match=f'num_slices is {refused}, expected one that fits the 8 devices'
+        ):
             partitioning.make_partitioner(partitioning.MeshConfig(num_slices=refused), devices)
     with pytest.raises(ValueError, match='divides the 4 devices of each slice: 1, 2, 4'):
         partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=8), shuffled)
@@ -115,14 +121,30 @@ def test_slices_are_found_and_joined_by_the_first_axis():
         (lambda: standard_logical_axis_rules(additional_rules=[('embed', 'modle')]), ["'modle'", 'model']),
         (lambda: partitioner_of().check_batch(0), ['BATCH_SIZE is 0', 'at least 1']),
         (lambda: partitioner_of().check_batch(7), ['BATCH_SIZE is 7', 'multiple of 2', 'BATCH_SIZE=8']),
-        (lambda: partitioner_of().check_batch(10, 4), ['BATCH_SIZE is 10', 'multiple of 8', '4 microbatches', 'MICROBATCHES']),
-        (lambda: partitioner_of().check_heads(6), ['6 attention heads', '4 model partitions', 'num_partitions', 'num_heads']),
         (
-            lambda: partitioner_of().check_shapes({'mlp': {'wi': np.zeros((8, 30))}}, {'mlp': {'wi': ('embed', 'mlp')}}),
+            lambda: partitioner_of().check_batch(10, 4),
+            ['BATCH_SIZE is 10', 'multiple of 8', '4 microbatches', 'MICROBATCHES'],
+        ),
+        (
+            lambda: partitioner_of().check_heads(6),
+            ['6 attention heads', '4 model partitions', 'num_partitions', 'num_heads'],
+        ),
+        (
+            lambda: partitioner_of().check_shapes(
+                {'mlp': {'wi': np.zeros((8, 30))}}, {'mlp': {'wi': ('embed', 'mlp')}}
+            ),
             ['mlp/wi', '30', "'mlp'", 'multiple of 4'],
         ),
-        (lambda: partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=3 * jax.device_count())), ['num_partitions', str(jax.device_count())]),
-        (lambda: partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(64, 64))), ['mesh_shape is (64, 64)', 'devices']),
+        (
+            lambda: partitioning.make_partitioner(
+                partitioning.MeshConfig(num_partitions=3 * jax.device_count())
+            ),
+            ['num_partitions', str(jax.device_count())],
+        ),
+        (
+            lambda: partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(64, 64))),
+            ['mesh_shape is (64, 64)', 'devices'],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_remedy(refused, words):
@@ -146,12 +168,17 @@ print(partitioner.host_rows(8).tolist())
 """
 
 
-@pytest.mark.parametrize(('num_partitions', 'rows'), [(1, [[0, 1, 4, 5], [2, 3, 6, 7]]), (2, [list(range(8))] * 2)])
+@pytest.mark.parametrize(
+    ('num_partitions', 'rows'), [(1, [[0, 1, 4, 5], [2, 3, 6, 7]]), (2, [list(range(8))] * 2)]
+)
 def test_hosts_place_the_rows_of_their_devices_wherever_these_lie(num_partitions, rows):
     """As on TPU pods, where the mesh follows the network and not the hosts."""
     flags = {'XLA_FLAGS': '--xla_force_host_platform_device_count=2', 'JAX_PLATFORMS': 'cpu'}
     command = [sys.executable, '-c', INTERLEAVED % num_partitions]
-    started = [subprocess.Popen(command, env=os.environ | flags | each, stdout=subprocess.PIPE) for each in toy.process_variables()]
+    started = [
+        subprocess.Popen(command, env=os.environ | flags | each, stdout=subprocess.PIPE)
+        for each in toy.process_variables()
+    ]
     assert [json.loads(process.communicate()[0]) for process in started] == rows
 
 

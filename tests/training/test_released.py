@@ -29,13 +29,23 @@ VARIANTS = {
     't5 1.0': dataclasses.replace(SMALL, mlp_activations=('relu',), logits_via_embedding=True),
     'gelu by itself': dataclasses.replace(SMALL, mlp_activations=('gelu',), logits_via_embedding=True),
 }
-KINDS = {'unscanned_t5x_orbax': 'unscanned', 'scanned_t5x_legacy': 'scanned', 'unscanned_t5x_legacy': 'unscanned'}  # the last if at hand
+# The last if at hand.
+KINDS = {
+    'unscanned_t5x_orbax': 'unscanned',
+    'scanned_t5x_legacy': 'scanned',
+    'unscanned_t5x_legacy': 'unscanned',
+}
 
 
 def drawn(config, seed=0):
-    flat = traverse_util.flatten_dict(jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0)), sep='/')
+    flat = traverse_util.flatten_dict(
+        jax.eval_shape(functools.partial(models.init_params, config), jax.random.key(0)), sep='/'
+    )
     random = np.random.default_rng(seed)
-    return {name: lazy.from_numpy(random.normal(size=value.shape).astype(np.float32)) for name, value in flat.items()}
+    return {
+        name: lazy.from_numpy(random.normal(size=value.shape).astype(np.float32))
+        for name, value in flat.items()
+    }
 
 
 def written(folder, config, seed=0, **options):
@@ -50,7 +60,10 @@ def config_of(folder):
 @pytest.mark.parametrize('folder', KINDS)
 def test_arrays_of_t5x_checkpoints_are_read_to_the_bit(folder):
     expected = dict(line.split() for line in t5x_fixtures.stored()[f'digests/{KINDS[folder]}'])
-    got = {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in t5x_fixtures.read(folder).items()}
+    got = {
+        name: hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        for name, array in t5x_fixtures.read(folder).items()
+    }
     assert got == expected
 
 
@@ -85,13 +98,20 @@ def test_training_goes_on_from_t5xs_step_and_parameters(folder):
 @pytest.mark.parametrize('folder', KINDS)
 def test_training_goes_on_from_t5xs_optimizer_state(folder):
     state = resumed(folder)
-    expected = t5x_fixtures.adafactor_state(t5x_fixtures.under(t5x_fixtures.read(folder), 'state'), 400, state.opt_state)
+    expected = t5x_fixtures.adafactor_state(
+        t5x_fixtures.under(t5x_fixtures.read(folder), 'state'), 400, state.opt_state
+    )
     jax.tree.map(np.testing.assert_array_equal, state.opt_state, expected)
-    assert any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100), 'all moments are zero'
+    assert any(leaf.any() for leaf in jax.tree.leaves(state.opt_state) if leaf.size > 100), (
+        'all moments are zero'
+    )
 
 
 def test_a_t5x_checkpoint_can_be_tuned_with_dropout_and_not_with_another_vocabulary():
-    path, config = t5x_fixtures.checkpoint('scanned_t5x_legacy'), dataclasses.replace(config_of('scanned_t5x_legacy'), dropout_rate=0.1)
+    path, config = (
+        t5x_fixtures.checkpoint('scanned_t5x_legacy'),
+        dataclasses.replace(config_of('scanned_t5x_legacy'), dropout_rate=0.1),
+    )
     assert parameters.load_params(path, config)['decoder']['logits_dense']['kernel'].shape == (16, 128)
     with pytest.raises(ValueError, match=r'\(16, 128\).*\(16, 256\).*T5Config.vocab_size = 128'):
         parameters.load_params(path, dataclasses.replace(config, vocab_size=256))
@@ -122,19 +142,35 @@ def test_transformers_reads_the_folder_to_equal_logits(tmp_path, variant):
     inputs, targets = random.integers(2, 32, (3, 9)), random.integers(2, 32, (3, 5))
     decoder_inputs = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
     with torch.no_grad():
-        expected = theirs(input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(decoder_inputs)).logits.numpy()
+        expected = theirs(
+            input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(decoder_inputs)
+        ).logits.numpy()
     run = parameters.load_run(folder)
-    batch = {'encoder_input_tokens': inputs, 'decoder_input_tokens': decoder_inputs, 'decoder_target_tokens': targets}
+    batch = {
+        'encoder_input_tokens': inputs,
+        'decoder_input_tokens': decoder_inputs,
+        'decoder_target_tokens': targets,
+    }
     got = jax.jit(lambda params: models.bind(run.config, params)(batch))(run.params)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     theirs.save_pretrained(tmp_path / 'back')
     jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path / 'back').params, run.params)
 
 
-@pytest.mark.parametrize(('kind', 'options'), [('T5', {}), ('T5', {'tie_word_embeddings': False}), ('MT5', {}), ('UMT5', {})])
+@pytest.mark.parametrize(
+    ('kind', 'options'), [('T5', {}), ('T5', {'tie_word_embeddings': False}), ('MT5', {}), ('UMT5', {})]
+)
 def test_models_that_transformers_makes_are_read_to_equal_logits(tmp_path, kind, options):
     torch, transformers = pytest.importorskip('torch'), pytest.importorskip('transformers')
-    sizes = {'vocab_size': 32, 'd_model': 12, 'd_kv': 5, 'd_ff': 16, 'num_layers': 2, 'num_decoder_layers': 1, 'num_heads': 3}
+    sizes = {
+        'vocab_size': 32,
+        'd_model': 12,
+        'd_kv': 5,
+        'd_ff': 16,
+        'num_layers': 2,
+        'num_decoder_layers': 1,
+        'num_heads': 3,
+    }
     config = getattr(transformers, f'{kind}Config')(**sizes, **options, decoder_start_token_id=0)
     theirs = getattr(transformers, f'{kind}ForConditionalGeneration')(config).eval()
     for parameter in theirs.parameters():
@@ -142,9 +178,17 @@ def test_models_that_transformers_makes_are_read_to_equal_logits(tmp_path, kind,
     theirs.save_pretrained(tmp_path, max_shard_size='2KB')
     inputs, targets = np.random.default_rng(0).integers(2, 32, (2, 2, 7))
     with torch.no_grad():
-        expected = theirs(input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(targets)).logits.numpy()
-    batch = {'encoder_input_tokens': inputs, 'decoder_input_tokens': targets, 'decoder_target_tokens': targets}
-    np.testing.assert_allclose(flanlite.load(str(tmp_path)).logits(batch), expected, atol=1e-4 * np.abs(expected).max())
+        expected = theirs(
+            input_ids=torch.tensor(inputs), decoder_input_ids=torch.tensor(targets)
+        ).logits.numpy()
+    batch = {
+        'encoder_input_tokens': inputs,
+        'decoder_input_tokens': targets,
+        'decoder_target_tokens': targets,
+    }
+    np.testing.assert_allclose(
+        flanlite.load(str(tmp_path)).logits(batch), expected, atol=1e-4 * np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize('kind', ['mt5', 'umt5'])
@@ -153,7 +197,9 @@ def test_relatives_of_t5_are_read(tmp_path, kind):
     folder = written(tmp_path / 'hf', SMALL)
     params = drawn(config)
     described = json.loads((folder / 'config.json').read_text())
-    (folder / 'config.json').write_text(json.dumps(described | {'model_type': kind, 'tie_word_embeddings': True}))
+    (folder / 'config.json').write_text(
+        json.dumps(described | {'model_type': kind, 'tie_word_embeddings': True})
+    )
     tensors = {name: value.to_numpy().copy() for name, value in interop.to_huggingface(params).items()}
     safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
     run = parameters.load_run(folder)
@@ -165,14 +211,18 @@ def test_relatives_of_t5_are_read(tmp_path, kind):
 @pytest.mark.parametrize('kind', ['t5', 'mt5'])
 @pytest.mark.parametrize('name', interop.HF_EMBEDDINGS)
 def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, name):
-    """From version 5, transformers ties all models that it makes, and leaves arrays that share their memory out but for one."""
+    """From version 5, transformers ties all models that it makes, and leaves arrays that share their memory
+    out but for one.
+    """
     folder = written(tmp_path / 'hf', SMALL)
     tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
     embedding = tensors.pop('shared.weight')
     del tensors['lm_head.weight']
     safetensors.numpy.save_file(tensors | {name: embedding}, folder / 'model.safetensors')
     changes = {'model_type': kind, 'tie_word_embeddings': True, 'scale_decoder_outputs': False}
-    (folder / 'config.json').write_text(json.dumps(json.loads((folder / 'config.json').read_text()) | changes))
+    (folder / 'config.json').write_text(
+        json.dumps(json.loads((folder / 'config.json').read_text()) | changes)
+    )
     run = parameters.load_run(folder)
     assert run.config == SMALL
     np.testing.assert_array_equal(run.params['token_embedder']['embedding'], embedding)
@@ -191,21 +241,30 @@ def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, n
 def test_a_config_json_that_is_not_t5s_is_refused(tmp_path, changes, message):
     folder = written(tmp_path / 'hf', SMALL)
     described = json.loads((folder / 'config.json').read_text()) | changes
-    (folder / 'config.json').write_text(json.dumps({name: value for name, value in described.items() if value is not None}))
+    (folder / 'config.json').write_text(
+        json.dumps({name: value for name, value in described.items() if value is not None})
+    )
     with pytest.raises(ValueError, match=message):
         parameters.load_run(folder)
     with pytest.raises(ValueError, match=r"no T5 with mlp_activations \('gelu', 'relu'\)"):
         written(tmp_path / 'other', dataclasses.replace(SMALL, mlp_activations=('gelu', 'relu')))
 
 
-@pytest.mark.parametrize(('name', 'extra_ids'), [('bytes', 125), ('bytes:extra_ids=7', 7), ('pocket', 32), ('pocket:extra_ids=0', 0)])
+@pytest.mark.parametrize(
+    ('name', 'extra_ids'),
+    [('bytes', 125), ('bytes:extra_ids=7', 7), ('pocket', 32), ('pocket:extra_ids=0', 0)],
+)
 def test_the_tokenizer_comes_along(tmp_path, name, extra_ids):
     vocabulary = vocabularies.load(name)
     released.write_huggingface(tmp_path / 'hf', SMALL, drawn(SMALL), vocabulary)
     described = json.loads((tmp_path / 'hf' / 'tokenizer_config.json').read_text())
     assert described['tokenizer_class'] == ('ByT5Tokenizer' if 'bytes' in name else 'T5Tokenizer')
     back = vocabularies.load(parameters.load_run(tmp_path / 'hf').vocabulary)
-    assert (back.size, back.extra_ids, back.encode('a b')) == (vocabulary.size, extra_ids, vocabulary.encode('a b'))
+    assert (back.size, back.extra_ids, back.encode('a b')) == (
+        vocabulary.size,
+        extra_ids,
+        vocabulary.encode('a b'),
+    )
 
 
 def test_each_device_reads_its_part(tmp_path):
@@ -217,24 +276,39 @@ def test_each_device_reads_its_part(tmp_path):
         return np.arange(32.0).reshape(8, 4)[index]
 
     stacked = lazy.stack([lazy.LazyArray((8, 4), read), lazy.LazyArray((8, 4), read)])
-    np.testing.assert_array_equal(stacked.read((slice(1, 2), slice(2, 4), slice(None))), [np.arange(32.0).reshape(8, 4)[2:4]])
+    np.testing.assert_array_equal(
+        stacked.read((slice(1, 2), slice(2, 4), slice(None))), [np.arange(32.0).reshape(8, 4)[2:4]]
+    )
     assert reads == [(slice(2, 4), slice(None))]
 
     partitioner = partitioning.make_partitioner()
     folder = written(tmp_path / 'hf', SMALL)
     shardings = partitioner.shardings(models.logical_axes(SMALL))
     params = parameters.load_params(folder, SMALL, shardings)
-    jax.tree.map(lambda value, place: value.sharding.is_equivalent_to(place, value.ndim) or pytest.fail(), params, shardings)
+    jax.tree.map(
+        lambda value, place: value.sharding.is_equivalent_to(place, value.ndim) or pytest.fail(),
+        params,
+        shardings,
+    )
 
 
 def test_lazy_axes():
     array = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     index = (slice(0, 1), slice(1, 3), slice(1, 4), slice(2, 5))
-    np.testing.assert_array_equal(lazy.move_axis_first(lazy.from_numpy(array), 1).read(index), np.moveaxis(array, 1, 0)[index])
-    np.testing.assert_array_equal(lazy.transpose(lazy.from_numpy(array)).read(index[::-1]), array.T[index[::-1]])
+    np.testing.assert_array_equal(
+        lazy.move_axis_first(lazy.from_numpy(array), 1).read(index), np.moveaxis(array, 1, 0)[index]
+    )
+    np.testing.assert_array_equal(
+        lazy.transpose(lazy.from_numpy(array)).read(index[::-1]), array.T[index[::-1]]
+    )
     whole = array.reshape(2, 12, 5)
-    np.testing.assert_array_equal(lazy.merge_axes(lazy.from_numpy(array), 1).read((slice(1, 2), slice(2, 9), slice(None))), whole[1:2, 2:9])
-    np.testing.assert_array_equal(lazy.take_layer(lazy.from_numpy(array), 1).read(index[1:]), array[1][index[1:]])
+    np.testing.assert_array_equal(
+        lazy.merge_axes(lazy.from_numpy(array), 1).read((slice(1, 2), slice(2, 9), slice(None))),
+        whole[1:2, 2:9],
+    )
+    np.testing.assert_array_equal(
+        lazy.take_layer(lazy.from_numpy(array), 1).read(index[1:]), array[1][index[1:]]
+    )
 
 
 def test_a_folder_without_a_checkpoint_says_what_would_be_one(tmp_path):
@@ -287,24 +361,37 @@ def test_what_is_wrong_with_the_tensors_is_named(tmp_path):
     tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
     query = 'encoder.block.1.layer.0.SelfAttention.q.weight'
     safetensors.numpy.save_file(tensors | {query: np.zeros((4, 8), np.float32)}, folder / 'model.safetensors')
-    with pytest.raises(ValueError, match=r'attention/query/kernel is \(8, 4\) in layer 1, and \(8, 8\) in layer 0'):
+    with pytest.raises(
+        ValueError, match=r'attention/query/kernel is \(8, 4\) in layer 1, and \(8, 8\) in layer 0'
+    ):
         parameters.load_run(folder)
-    left = {name: value for name, value in tensors.items() if name != 'decoder.block.1.layer.2.DenseReluDense.wo.weight'}
+    left = {
+        name: value
+        for name, value in tensors.items()
+        if name != 'decoder.block.1.layer.2.DenseReluDense.wo.weight'
+    }
     safetensors.numpy.save_file(left, folder / 'model.safetensors')
-    with pytest.raises(ValueError, match=r'mlp/wo/kernel is \(1, 16, 8\) in .*, and \(2, 16, 8\) in .* is it whole'):
+    with pytest.raises(
+        ValueError, match=r'mlp/wo/kernel is \(1, 16, 8\) in .*, and \(2, 16, 8\) in .* is it whole'
+    ):
         parameters.load_run(folder)
 
 
 def test_a_vocabulary_with_more_ids_than_embeddings_is_refused(tmp_path):
     model = flanlite.load(str(written(tmp_path / 'hf', SMALL)), vocabulary='bytes')
-    with pytest.raises(ValueError, match=r"T5Config.vocab_size is 32, but the vocabulary 'bytes' has 384 ids"):
+    with pytest.raises(
+        ValueError, match=r"T5Config.vocab_size is 32, but the vocabulary 'bytes' has 384 ids"
+    ):
         model.score('a', 'b')
 
 
 def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
     folder = written(tmp_path / 'hf', SMALL)
     model = flanlite.load(str(folder))
-    batch = {name: np.array([[5, 1]]) for name in ('encoder_input_tokens', 'decoder_input_tokens', 'decoder_target_tokens')}
+    batch = {
+        name: np.array([[5, 1]])
+        for name in ('encoder_input_tokens', 'decoder_input_tokens', 'decoder_target_tokens')
+    }
     assert model.logits(batch).shape == (1, 2, 32)
     with pytest.raises(ValueError, match='does not come with its vocabulary; name it: --vocabulary'):
         model.score('a', 'b')
@@ -318,9 +405,13 @@ def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
 def test_convert_there_and_back(tmp_path, capsys):
     run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
     parameters.convert('mixtures/pocket/assets/base.safetensors', str(tmp_path / 'hf'))
-    assert (tmp_path / 'hf' / released.TOKENIZER_FILE).read_bytes() == pathlib.Path(vocabularies.load('pocket').path).read_bytes()
+    assert (tmp_path / 'hf' / released.TOKENIZER_FILE).read_bytes() == pathlib.Path(
+        vocabularies.load('pocket').path
+    ).read_bytes()
     assert json.loads((tmp_path / 'hf' / 'config.json').read_text())['tie_word_embeddings'] is True
-    parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'back.safetensors'), 'safetensors', vocabulary='pocket')
+    parameters.convert(
+        str(tmp_path / 'hf'), str(tmp_path / 'back.safetensors'), 'safetensors', vocabulary='pocket'
+    )
     back = parameters.load_run(tmp_path / 'back.safetensors')
     assert back.vocabulary == 'pocket'
     assert 'back.safetensors' in capsys.readouterr().out

@@ -23,7 +23,16 @@ from flanlite.training.config import TrainConfig
 from flanlite.training.meter import NonFiniteLoss
 
 STEPS = 12
-EXACT = ('step', 'loss', 'z_loss', 'accuracy', 'learning_rate', 'gradient_norm', 'encoder_fill', 'decoder_fill')
+EXACT = (
+    'step',
+    'loss',
+    'z_loss',
+    'accuracy',
+    'learning_rate',
+    'gradient_norm',
+    'encoder_fill',
+    'decoder_fill',
+)
 QUICK = '--xla_backend_optimization_level=0'  # compiles sooner
 
 
@@ -36,7 +45,9 @@ def whole(tmp_path_factory):
 def start(model_dir, steps, *, variables=None, **settings):
     environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'BLOCK_TENSORFLOW': '1'} | (variables or {})
     command = [sys.executable, toy.__file__, str(model_dir), str(steps), json.dumps(settings)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def wait_for(condition, process, seconds=300):
@@ -48,12 +59,19 @@ def wait_for(condition, process, seconds=300):
 
 
 def training_records(model_dir, names=EXACT):
-    return [{name: record[name] for name in names} for record in journal.read_metrics(model_dir) if 'loss' in record]
+    return [
+        {name: record[name] for name in names}
+        for record in journal.read_metrics(model_dir)
+        if 'loss' in record
+    ]
 
 
 def assert_same_run(model_dir, expected_dir, step=STEPS):
     assert training_records(model_dir) == training_records(expected_dir)
-    got, expected = (parameters.load_run(pathlib.Path(folder) / 'checkpoints' / str(step)) for folder in (model_dir, expected_dir))
+    got, expected = (
+        parameters.load_run(pathlib.Path(folder) / 'checkpoints' / str(step))
+        for folder in (model_dir, expected_dir)
+    )
     jax.tree.map(np.testing.assert_array_equal, got.params, expected.params)
 
 
@@ -66,9 +84,18 @@ def test_a_run_leaves_all_that_is_needed_to_know_it(whole):
     assert records[0]['loss'] > 1.3 * records[-2]['loss'] and records[0]['loss'] > records[-1]['eval_loss']
     assert whole.step == STEPS and whole.metrics['loss'] == records[-2]['loss']
     manifest = json.loads((whole.model_dir / 'manifest.json').read_text())
-    assert manifest['tasks']['toy_order']['num_examples'] == 300 and manifest['tasks']['toy_order']['rate'] == 300
-    assert manifest['vocabulary']['name'] == 'bytes' and manifest['feature_lengths'] == toy.LENGTHS and manifest['skipped'] == {}
-    assert TrainConfig.load(whole.model_dir) == toy.settings(whole.model_dir, STEPS, eval_every_steps=8, eval_batches=2)
+    assert (
+        manifest['tasks']['toy_order']['num_examples'] == 300
+        and manifest['tasks']['toy_order']['rate'] == 300
+    )
+    assert (
+        manifest['vocabulary']['name'] == 'bytes'
+        and manifest['feature_lengths'] == toy.LENGTHS
+        and manifest['skipped'] == {}
+    )
+    assert TrainConfig.load(whole.model_dir) == toy.settings(
+        whole.model_dir, STEPS, eval_every_steps=8, eval_batches=2
+    )
     assert list(whole.model_dir.glob('events.*'))
 
 
@@ -92,7 +119,13 @@ def test_killed_while_saving_the_same_command_gives_the_same_run(whole, tmp_path
     """Also without TensorFlow, from start to resumption."""
     process = start(tmp_path, STEPS, every_steps=1)
     saving = tmp_path / 'checkpoints'
-    wait_for(lambda: len(list(saving.glob('[0-9]'))) >= 1 and any(not folder.name.isdigit() for folder in saving.iterdir()), process)
+    wait_for(
+        lambda: (
+            len(list(saving.glob('[0-9]'))) >= 1
+            and any(not folder.name.isdigit() for folder in saving.iterdir())
+        ),
+        process,
+    )
     process.kill()
     process.wait()
     reached = max(int(folder.name) for folder in saving.iterdir() if folder.name.isdigit())
@@ -119,14 +152,22 @@ def test_sigterm_saves_and_leaves(tmp_path):
 
 
 def assert_close(folder, other, count):
-    """Compare the first records of two runs on different devices: losses closely, gradient norms and the rest less so."""
+    """Compare the first records of two runs on different devices: losses closely, gradient norms and the rest
+    less so.
+    """
     found, expected = (training_records(each)[:count] for each in (folder, other))
-    np.testing.assert_allclose([record['loss'] for record in found], [record['loss'] for record in expected], rtol=1e-5)
-    np.testing.assert_allclose(*([list(record.values()) for record in records] for records in (found, expected)), rtol=1e-4)
+    np.testing.assert_allclose(
+        [record['loss'] for record in found], [record['loss'] for record in expected], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        *([list(record.values()) for record in records] for records in (found, expected)), rtol=1e-4
+    )
 
 
 def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
-    processes = [start(tmp_path, 100_000, variables=each | {'XLA_FLAGS': QUICK}) for each in toy.process_variables()]
+    processes = [
+        start(tmp_path, 100_000, variables=each | {'XLA_FLAGS': QUICK}) for each in toy.process_variables()
+    ]
     wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate()[0] for process in processes]
@@ -140,7 +181,9 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
 
 
 def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
-    """One process of eight devices in two slices, then two processes of two devices, then one device: as if nothing had happened."""
+    """One process of eight devices in two slices, then two processes of two devices, then one device: as if
+    nothing had happened.
+    """
 
     def go_on(steps, processes, devices, **settings):
         variables = {'XLA_FLAGS': f'{QUICK} --xla_force_host_platform_device_count={devices}'}
@@ -187,7 +230,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(monkeypatch, 
 
 def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
     monkeypatch.setattr(Partitioner, 'place', lambda self, batch: batch)
-    monkeypatch.setattr(run, 'jit_train_step', lambda *settings: jax.jit(lambda state, batch, seed: (state, batch)))
+    monkeypatch.setattr(
+        run, 'jit_train_step', lambda *settings: jax.jit(lambda state, batch, seed: (state, batch))
+    )
     with pytest.raises(Exception, match='Disallowed host-to-device transfer'):
         toy.train(tmp_path, 2)
 
@@ -195,8 +240,19 @@ def test_nothing_moves_to_the_devices_unseen(whole, monkeypatch, tmp_path):
 def test_gin_python_and_saved_settings_give_the_same_run(whole, tmp_path):
     """Nothing below the command line reads gin: what it holds then changes nothing."""
     fields = [f'T5Config.{name}={value!r}' for name, value in dataclasses.asdict(toy.CONFIG).items()]
-    macros = [f'TASK_FEATURE_LENGTHS={toy.LENGTHS}', 'TRAIN_STEPS=2', 'BATCH_SIZE=8', 'MIXTURE_OR_TASK_NAME=toy', f'MODEL_DIR={tmp_path}']
-    others = ['TrainConfig.optimizer=@adamw()', 'adamw.learning_rate=1e-2', 'RecordsConfig.log_every_steps=2', 'MODEL=@T5Config()']
+    macros = [
+        f'TASK_FEATURE_LENGTHS={toy.LENGTHS}',
+        'TRAIN_STEPS=2',
+        'BATCH_SIZE=8',
+        'MIXTURE_OR_TASK_NAME=toy',
+        f'MODEL_DIR={tmp_path}',
+    ]
+    others = [
+        'TrainConfig.optimizer=@adamw()',
+        'adamw.learning_rate=1e-2',
+        'RecordsConfig.log_every_steps=2',
+        'MODEL=@T5Config()',
+    ]
     try:
         gin_config.load(['gin/train.gin'], [*fields, *macros, *others])
         config, text = gin_config.build('train'), gin_config.resolved()
@@ -233,19 +289,39 @@ def test_bad_settings_are_refused_before_anything_expensive(settings, words, tmp
 
 def test_what_is_asked_for_beside_training(tmp_path):
     """Frozen parameters, a moving average, norms by module, a trace; stopped in between, the same numbers."""
-    settings = {'frozen': ['encoder/.*'], 'ema_decay': 0.9, 'eval_every_steps': 8, 'eval_batches': 2, 'norms_depth': 2}
+    settings = {
+        'frozen': ['encoder/.*'],
+        'ema_decay': 0.9,
+        'eval_every_steps': 8,
+        'eval_batches': 2,
+        'norms_depth': 2,
+    }
     toy.train(tmp_path / 'whole', 8, **settings, profile_steps='5-6')
     toy.train(tmp_path / 'stopped', 4, **settings | {'eval_every_steps': None})
     frozen = parameters.load_run(tmp_path / 'stopped').params['encoder']
     toy.train(tmp_path / 'stopped', 8, **settings)
-    runs = [parameters.load_run(tmp_path / name) for name in ('whole/ema', 'stopped/ema', 'whole', 'stopped/checkpoints/8/ema')]
+    runs = [
+        parameters.load_run(tmp_path / name)
+        for name in ('whole/ema', 'stopped/ema', 'whole', 'stopped/checkpoints/8/ema')
+    ]
     for other in (runs[1], runs[3]):
         jax.tree.map(np.testing.assert_array_equal, runs[0].params, other.params)
     jax.tree.map(np.testing.assert_array_equal, runs[2].params['encoder'], frozen)
-    assert np.abs(runs[0].params['decoder']['decoder_norm']['scale'] - runs[2].params['decoder']['decoder_norm']['scale']).max() > 1e-4
+    assert (
+        np.abs(
+            runs[0].params['decoder']['decoder_norm']['scale']
+            - runs[2].params['decoder']['decoder_norm']['scale']
+        ).max()
+        > 1e-4
+    )
     records = journal.read_metrics(tmp_path / 'whole')
     last = {name: value for record in records for name, value in record.items()}
-    assert last['gradient_norm/encoder/layers'] == 0 < last['gradient_norm/decoder/layers'] < last['parameter_norm/decoder/layers']
+    assert (
+        last['gradient_norm/encoder/layers']
+        == 0
+        < last['gradient_norm/decoder/layers']
+        < last['parameter_norm/decoder/layers']
+    )
     assert last['eval_ema_loss'] != last['eval_loss'] and records[-1]['step'] == 8
     assert list(tmp_path.glob('whole/profile/**/perfetto_trace.json.gz'))
     with pytest.raises(ValueError, match=r'holds a moving average.*TrainConfig\.ema_decay'):
@@ -253,10 +329,16 @@ def test_what_is_asked_for_beside_training(tmp_path):
 
 
 def test_a_run_goes_on_from_another_runs_optimizer(whole, tmp_path):
-    begun = toy.train(tmp_path, STEPS + 2, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True)
-    assert [record['step'] for record in journal.read_metrics(tmp_path)] == [STEPS + 2] and begun.step == STEPS + 2
+    begun = toy.train(
+        tmp_path, STEPS + 2, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True
+    )
+    assert [record['step'] for record in journal.read_metrics(tmp_path)] == [
+        STEPS + 2
+    ] and begun.step == STEPS + 2
     with pytest.raises(ValueError, match=f'is at step {STEPS} and TRAIN_STEPS is {STEPS}'):
-        toy.train(tmp_path / 'short', STEPS, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True)
+        toy.train(
+            tmp_path / 'short', STEPS, initial_checkpoint_path=str(whole.model_dir), restore_optimizer=True
+        )
     with pytest.raises(ValueError, match='INITIAL_CHECKPOINT_PATH'):
         toy.train(tmp_path / 'none', STEPS, restore_optimizer=True)
 

@@ -82,21 +82,31 @@ def test_the_loss_is_normalised_by_real_targets_or_a_number(whole):
         sums[factor] = jax.jit(train_step)(state, batch, np.uint32(0))[1]
     tokens = batch['decoder_loss_weights'].sum()
     by_tokens, by_number = sums.values()
-    assert float(by_tokens['gradient_norm'] * tokens) == pytest.approx(float(by_number['gradient_norm'] * 50), rel=1e-4)
+    assert float(by_tokens['gradient_norm'] * tokens) == pytest.approx(
+        float(by_number['gradient_norm'] * 50), rel=1e-4
+    )
     assert float(by_tokens['weight_sum']) == float(by_tokens['decoder_tokens']) == tokens
     assert float(by_tokens['encoder_tokens']) == 16 * 12
     assert float(by_tokens['learning_rate']) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize('factor', [50.0, 'NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVERAGE_PER_SEQUENCE'])
+@pytest.mark.parametrize(
+    'factor', [50.0, 'NUM_REAL_TARGET_TOKENS', 'NUM_TOTAL_TARGET_TOKENS', 'AVERAGE_PER_SEQUENCE']
+)
 def test_microbatches_are_normalised_as_a_whole(factor):
-    norms = [losses(CONFIG, StepConfig(loss_normalizing_factor=factor, microbatches=count), steps=1)[0][0, 1] for count in (1, 4)]
+    norms = [
+        losses(CONFIG, StepConfig(loss_normalizing_factor=factor, microbatches=count), steps=1)[0][0, 1]
+        for count in (1, 4)
+    ]
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
 
 
 def test_dropout_is_a_function_of_seed_and_step(whole):
     config, batch = dataclasses.replace(CONFIG, dropout_rate=0.5), batch_of()
-    optimizer, partitioner = optimizers.Adafactor(learning_rate=0.0).build(), partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
+    optimizer, partitioner = (
+        optimizers.Adafactor(learning_rate=0.0).build(),
+        partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))),
+    )
     train_step = step.jit_train_step(config, optimizer, StepConfig(), partitioner)
     seen = []
     for seed in (0, 0, 1):
@@ -122,15 +132,25 @@ def test_equal_settings_find_the_compiled_step_again():
 def test_frozen_parameters_have_no_backward_pass():
     def flops(frozen):
         optimizer = optimizers.freeze(optimizers.AdamW(1e-3).build(), frozen)
-        state = jax.eval_shape(lambda: step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer.transform))
-        train_step = functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=StepConfig())
+        state = jax.eval_shape(
+            lambda: step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer.transform)
+        )
+        train_step = functools.partial(
+            step.train_step, config=CONFIG, optimizer=optimizer, settings=StepConfig()
+        )
         return jax.jit(train_step).lower(state, batch_of(), np.uint32(0)).cost_analysis()['flops']
 
     assert flops(['encoder/.*', 'token_embedder/.*']) < 0.75 * flops(())
 
 
 @pytest.mark.parametrize(
-    'settings', [{'loss_normalizing_factor': 0.0}, {'loss_normalizing_factor': 'TOKENS'}, {'microbatches': 0}, {'norms_depth': -1}]
+    'settings',
+    [
+        {'loss_normalizing_factor': 0.0},
+        {'loss_normalizing_factor': 'TOKENS'},
+        {'microbatches': 0},
+        {'norms_depth': -1},
+    ],
 )
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError, match='expected'):
@@ -139,8 +159,11 @@ def test_bad_settings_are_refused(settings):
 
 @pytest.fixture(scope='module')
 def layouts():
-    """What training on eight virtual devices gives, each layout from the same parameters; in a process of its own."""
-    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'  # the latter compiles sooner
+    """What training on eight virtual devices gives, each layout from the same parameters; in a process of its
+    own.
+    """
+    # The latter compiles sooner.
+    flags = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
     environment = os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'}
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -148,7 +171,9 @@ def layouts():
 
 
 def test_every_layout_gives_the_same_losses(whole, layouts):
-    """Data-, model-, fully sharded, mixed, on slices, with dropout; the microbatches' dropout is another, so they go without."""
+    """Data-, model-, fully sharded, mixed, on slices, with dropout; the microbatches' dropout is another, so
+    they go without.
+    """
     for name, found in layouts.items():
         reference = whole[0] if name.endswith('microbatches') else layouts['data']['curve']
         np.testing.assert_allclose(found['curve'], reference, rtol=1e-5, err_msg=name)
@@ -156,7 +181,9 @@ def test_every_layout_gives_the_same_losses(whole, layouts):
 
 
 def test_each_layout_holds_its_share_of_the_state(whole, layouts):
-    """Between steps all devices of a slice share parameters and the optimizer's state, whether or not the rules split them over `data`."""
+    """Between steps all devices of a slice share parameters and the optimizer's state, whether or not the
+    rules split them over `data`.
+    """
     for name, found in layouts.items():
         (data, model), *_ = LAYOUTS[name]
         for part in ('params', 'opt_state'):
@@ -169,20 +196,34 @@ def test_each_layout_donates_its_state(layouts):
 
 
 def train_on(name, drawn):
-    """Train from `drawn` on a layout; return the losses, bytes on a device, and whether the first state's buffers were given away."""
+    """Train from `drawn` on a layout; return the losses, bytes on a device, and whether the first state's
+    buffers were given away.
+    """
     mesh_shape, num_slices, activations, parameters, microbatches = LAYOUTS[name]
     partitioner = partitioning.make_partitioner(
-        mesh_shape=mesh_shape, num_slices=num_slices, activation_partitioning_dims=activations, parameter_partitioning_dims=parameters
+        mesh_shape=mesh_shape,
+        num_slices=num_slices,
+        activation_partitioning_dims=activations,
+        parameter_partitioning_dims=parameters,
     )
     config = dataclasses.replace(CONFIG, dropout_rate=0.0 if microbatches > 1 else 0.1)
     placed = step.abstract_state(config, OPTIMIZER, partitioner)
     start = jax.tree.map(lambda value, leaf: jax.device_put(value, leaf.sharding), drawn, placed)
     curve, state = losses(config, StepConfig(microbatches=microbatches), partitioner, start)
-    held = {part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(getattr(state, part))) for part in state._fields}
-    donated = all(leaf.is_deleted() for leaf in jax.tree.leaves(start) if leaf.ndim == 0 or leaf.size > 1)  # size 1: Adafactor's fillers
+    held = {
+        part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(getattr(state, part)))
+        for part in state._fields
+    }
+    # Size 1: Adafactor's fillers.
+    donated = all(leaf.is_deleted() for leaf in jax.tree.leaves(start) if leaf.ndim == 0 or leaf.size > 1)
     return held | {'curve': curve.tolist(), 'donated': donated}
 
 
 if __name__ == '__main__':
-    drawn = jax.tree.map(np.asarray, step.jit_init(CONFIG, OPTIMIZER, partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))))(np.uint32(0)))
+    drawn = jax.tree.map(
+        np.asarray,
+        step.jit_init(
+            CONFIG, OPTIMIZER, partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
+        )(np.uint32(0)),
+    )
     print(json.dumps({name: train_on(name, drawn) for name in LAYOUTS}))

@@ -30,4 +30,6 @@ def test_a_run_that_goes_on_is_one_run_there(tmp_path, monkeypatch):
     run_id = (tmp_path / 'run' / weights_biases.RUN_ID).read_text()
     logs = sorted((tmp_path / 'run' / 'wandb').glob(f'offline-run-*/run-{run_id}.wandb'))
     assert len(logs) == 2
-    assert all(b'encoder_fill' in log.read_bytes() and b'toy_order' in log.read_bytes() for log in logs), 'records, and the manifest'
+    assert all(b'encoder_fill' in log.read_bytes() and b'toy_order' in log.read_bytes() for log in logs), (
+        'records, and the manifest'
+    )

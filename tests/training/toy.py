@@ -1,5 +1,6 @@
-"""A collection of two made-up data sets in bytes and a tiny model, for runs that take seconds; also a command of its own, for tests
-that need another process: `python toy.py MODEL_DIR STEPS [JSON of changed settings]`."""
+"""A collection of two made-up data sets in bytes and a tiny model, for runs that take seconds; also a command
+of its own, for tests that need another process: `python toy.py MODEL_DIR STEPS [JSON of changed settings]`.
+"""
 
 import json
 import os
@@ -36,14 +37,28 @@ def rows(split):
 def spec(name, cluster, fields, options, words):
     templates = tuple(Template(f'{word} {{a}} and {{b}}?', '{answer}') for word in words)
     source = sources.InMemory(rows, name)
-    return DatasetSpec(name=name, cluster=cluster, source=source, fields=fields, options=options, templates=templates)
+    return DatasetSpec(
+        name=name, cluster=cluster, source=source, fields=fields, options=options, templates=templates
+    )
 
 
 COLLECTION = Collection(
     'toy',
     (
-        spec('toy_order', 'nli', lambda row: {**row, 'answer': int(row['a'] < row['b'])}, ('falls', 'rises'), ('order of', 'which way')),
-        spec('toy_parity', 'math', lambda row: {**row, 'answer': row['a'] % 2}, ('even', 'odd'), ('parity of first:', 'even or odd:')),
+        spec(
+            'toy_order',
+            'nli',
+            lambda row: {**row, 'answer': int(row['a'] < row['b'])},
+            ('falls', 'rises'),
+            ('order of', 'which way'),
+        ),
+        spec(
+            'toy_parity',
+            'math',
+            lambda row: {**row, 'answer': row['a'] % 2},
+            ('even', 'odd'),
+            ('parity of first:', 'even or odd:'),
+        ),
     ),
     vocabulary='bytes',
 )
@@ -65,9 +80,16 @@ PLACES = {
 
 
 def settings(model_dir, train_steps, **changes):
-    """Make the settings of a run that takes seconds, with changes by the names of `PLACES` or of TrainConfig."""
+    """Make the settings of a run that takes seconds, with changes by the names of `PLACES` or of
+    TrainConfig.
+    """
     made = TrainConfig(
-        str(model_dir), DataConfig('toy', LENGTHS, 8), AdamW(1e-2), train_steps, CONFIG, records=RecordsConfig(log_every_steps=2)
+        str(model_dir),
+        DataConfig('toy', LENGTHS, 8),
+        AdamW(1e-2),
+        train_steps,
+        CONFIG,
+        records=RecordsConfig(log_every_steps=2),
     )
     return made.replace(**{PLACES.get(name, name): new for name, new in changes.items()})
 

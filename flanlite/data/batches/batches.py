@@ -17,15 +17,18 @@ from flanlite.data.batches import packing, prefix_lm, shuffling
 from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, decode_tokens, groups
 from flanlite.data.tokens.example import Tokens
 
-# How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack` and `pad`.
+# How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack`
+# and `pad`.
 CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
 
 
 class Order:
-    """The endless order of a mixture's examples, cut into windows; a pure function of the seed, the rates and the position.
+    """The endless order of a mixture's examples, cut into windows; a pure function of the seed, the rates and
+    the position.
 
-    Every window holds examples of each task in proportion to the task's rate. Up to the end of any window, the number of a task's examples
-    differs by less than one from the exact proportion. Each epoch of a task reads every example once, in a new shuffled order.
+    Every window holds examples of each task in proportion to the task's rate. Up to the end of any window,
+    the number of a task's examples differs by less than one from the exact proportion. Each epoch of a task
+    reads every example once, in a new shuffled order.
 
     Args:
         splits: the tasks' cached splits.
@@ -34,17 +37,27 @@ class Order:
         window: the number of examples in a window, up to rounding.
 
     Raises:
-        ValueError: the rates are not finite numbers from 0, one for each split, or nothing is left to train on.
+        ValueError: the rates are not finite numbers from 0, one for each split, or nothing is left to train
+            on.
     """
 
     def __init__(self, splits: Sequence[CachedSplit], rates: Sequence[float], seed: int, window: int) -> None:
         if len(splits) != len(rates):
-            raise ValueError(f'got {len(splits)} splits and {len(rates)} rates; expected one rate for each split')
+            raise ValueError(
+                f'got {len(splits)} splits and {len(rates)} rates; expected one rate for each split'
+            )
         if any(not (math.isfinite(rate) and rate >= 0) for rate in rates):
             raise ValueError(f'got the rates {list(rates)}; expected finite numbers, none below 0')
-        mixed = [(split, rate) for split, rate in zip(splits, rates, strict=True) if rate > 0 and split.num_examples]
+        mixed = [
+            (split, rate)
+            for split, rate in zip(splits, rates, strict=True)
+            if rate > 0 and split.num_examples
+        ]
         if not mixed:
-            raise ValueError(f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate above 0')
+            raise ValueError(
+                f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate '
+                'above 0'
+            )
         self.splits = [split for split, _ in mixed]
         self.seed, self.window = seed, window
         self._shares = np.array([rate for _, rate in mixed]) / math.fsum(rate for _, rate in mixed)
@@ -53,15 +66,26 @@ class Order:
         self._sizes = np.array([split.num_examples for split in self.splits])
 
     def identity(self) -> str:
-        """Return a text of all that decides the order, so that a saved position is not used with another order."""
-        tasks = [(split.name, split.num_examples, float(share).hex()) for split, share in zip(self.splits, self._shares, strict=True)]
+        """Return a text of all that decides the order, so that a saved position is not used with another
+        order.
+        """
+        tasks = [
+            (split.name, split.num_examples, float(share).hex())
+            for split, share in zip(self.splits, self._shares, strict=True)
+        ]
         return json.dumps([self.seed, self.window, tasks])
 
     def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a window's examples in shuffled order: the number of each one's split, and its index in the split; int64[N] both."""
-        # Up to the start of a window, floor(examples before it * share + phase) examples of a task were drawn. The phase, from 0 to 1, is a
-        # hash of seed and name. Without it, tasks of equal shares would all gain an example in the same window.
-        first, last = (np.floor(number * self.window * self._shares + self._phases).astype(np.int64) for number in (window, window + 1))
+        """Return a window's examples in shuffled order: the number of each one's split, and its index in the
+        split; int64[N] both.
+        """
+        # Up to the start of a window, floor(examples before it * share + phase) examples of a task were
+        # drawn. The phase, from 0 to 1, is a hash of seed and name. Without it, tasks of equal shares would
+        # all gain an example in the same window.
+        first, last = (
+            np.floor(number * self.window * self._shares + self._phases).astype(np.int64)
+            for number in (window, window + 1)
+        )
         counts = last - first
         task = np.repeat(np.arange(len(self.splits)), counts)
         drawn = np.arange(len(task)) + np.repeat(first - np.cumsum(counts) + counts, counts)
@@ -79,10 +103,11 @@ class Order:
 
 
 class RowReader:
-    """An iterator over global batches that returns this host's rows of each; its state is the number of a window and of a row in it.
+    """An iterator over global batches that returns this host's rows of each; its state is the number of a
+    window and of a row in it.
 
-    Every host plans the rows of all hosts, from the lengths alone, and reads the records of its own rows only. So the state is the same on
-    all hosts, and a run may continue on another number of hosts.
+    Every host plans the rows of all hosts, from the lengths alone, and reads the records of its own rows
+    only. So the state is the same on all hosts, and a run may continue on another number of hosts.
 
     Args:
         order: the order of the examples.
@@ -94,9 +119,20 @@ class RowReader:
     """
 
     def __init__(
-        self, order: Order, capacity: tuple[int, int], batch_size: int, pack: bool, host_rows: Sequence[int], converter: str
+        self,
+        order: Order,
+        capacity: tuple[int, int],
+        batch_size: int,
+        pack: bool,
+        host_rows: Sequence[int],
+        converter: str,
     ) -> None:
-        self._order, self._capacity, self._pack, self._converter = order, capacity, pack, CONVERTERS[converter]
+        self._order, self._capacity, self._pack, self._converter = (
+            order,
+            capacity,
+            pack,
+            CONVERTERS[converter],
+        )
         self._batch_size = batch_size
         self._mine = frozenset(host_rows)
         self._identity = f'{zlib.crc32(f"{order.identity()}/{capacity}/{pack}/{converter}".encode()):08x}'
@@ -129,12 +165,15 @@ class RowReader:
         """Continue from the position of a state.
 
         Raises:
-            ValueError: the state belongs to other data, rates or lengths, or to another seed, so that the position means nothing here.
+            ValueError: the state belongs to other data, rates or lengths, or to another seed, so that the
+                position means nothing here.
         """
         if state['order'] != self._identity:
             raise ValueError(
-                f'the saved data position {dict(state)} belongs to another order of data than {self._identity!r}: data sets, their sizes, '
-                'rates, seed, feature lengths, window or packing differ; restore them, or begin a new run from the checkpoint'
+                f'the saved data position {dict(state)} belongs to another order of data than '
+                f'{self._identity!r}: data sets, their sizes, '
+                'rates, seed, feature lengths, window or packing differ; restore them, or begin a new run '
+                'from the checkpoint'
             )
         self._window, self._row, self._planned = state['window'], state['row'], None
 
@@ -149,13 +188,21 @@ class RowReader:
         """
         task, index = self._order.draw(self._window)
         best_fit = self._converter.best_fit if self._pack else None
-        rows = plan(self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1))
-        wanted = [number for number in range(self._row, len(rows)) if (place + number - self._row) % self._batch_size in self._mine]
+        rows = plan(
+            self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1)
+        )
+        wanted = [
+            number
+            for number in range(self._row, len(rows))
+            if (place + number - self._row) % self._batch_size in self._mine
+        ]
         examples = np.array([example for number in wanted for example in rows[number]], np.int64)
         tokens: dict[int, Tokens] = {}
         for number, places in groups(task[examples]):
             chosen = examples[places]
-            for example, record in zip(chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True):
+            for example, record in zip(
+                chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True
+            ):
                 tokens[example] = decode_tokens(record)
         planned: list[list[Tokens] | None] = [None] * len(rows)
         for number in wanted:
@@ -163,7 +210,9 @@ class RowReader:
         return planned
 
 
-def plan(lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | None, seeds: tuple[int, ...]) -> list[list[int]]:
+def plan(
+    lengths: np.ndarray, capacity: tuple[int, int], best_fit: Callable | None, seeds: tuple[int, ...]
+) -> list[list[int]]:
     """Decide which examples share a row, and shuffle the rows.
 
     Args:
@@ -191,7 +240,8 @@ class TrainBatches:
         from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
 
         self._source = [ThreadPrefetchDatasetIterator(reader, prefetch)]
-        # The thread must end before the interpreter clears its modules, or it prints an error then. A finalizer runs in time, also at exit.
+        # The thread must end before the interpreter clears its modules, or it prints an error then. A
+        # finalizer runs in time, also at exit.
         weakref.finalize(self, self._source.clear)
 
     def __iter__(self) -> 'TrainBatches':
@@ -231,17 +281,21 @@ def train_iterator(
     Args:
         splits: the tasks' cached splits.
         rates: a mixing rate for each split; they need not sum to 1.
-        feature_lengths: the row's lengths by `inputs` and `targets`; what is longer is cut at the end, as SeqIO does.
+        feature_lengths: the row's lengths by `inputs` and `targets`; what is longer is cut at the end, as
+            SeqIO does.
         batch_size: rows of the global batch.
         seed: decides the order, together with the position.
         converter: one of `CONVERTERS`; the model's config names it.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
         host_rows: the rows of each batch that this host reads; by default all.
-        window: the number of examples that are packed together: more of them fill rows better, fewer are ready sooner.
-        prefetch: the number of batches that a thread reads ahead; 0 reads each when it is asked for. Changes nothing but the speed.
+        window: the number of examples that are packed together: more of them fill rows better, fewer are
+            ready sooner.
+        prefetch: the number of batches that a thread reads ahead; 0 reads each when it is asked for. Changes
+            nothing but the speed.
 
     Returns:
-        An iterator over this host's rows by SeqIO's keys: int32[rows, length], `decoder_loss_weights` float32.
+        An iterator over this host's rows by SeqIO's keys: int32[rows, length], `decoder_loss_weights`
+            float32.
 
     Raises:
         ValueError: a length, rate or size cannot be; while iterating, a damaged shard.
@@ -249,9 +303,14 @@ def train_iterator(
     capacity = check_lengths(feature_lengths)
     host_rows = range(batch_size) if host_rows is None else [int(row) for row in host_rows]
     if batch_size < 1 or not host_rows or not 0 <= min(host_rows) <= max(host_rows) < batch_size:
-        raise ValueError(f'got the rows {list(host_rows)} of a batch of {batch_size}; expected some of 0 to {batch_size - 1}')
+        raise ValueError(
+            f'got the rows {list(host_rows)} of a batch of {batch_size}; expected some of 0 to '
+            f'{batch_size - 1}'
+        )
     if window < 1 or prefetch < 0:
-        raise ValueError(f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more')
+        raise ValueError(
+            f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more'
+        )
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
     reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows, converter)
     return TrainBatches(reader, prefetch)
@@ -263,8 +322,13 @@ def check_lengths(feature_lengths: Mapping[str, int]) -> tuple[int, int]:
     Raises:
         ValueError: there are other features, or a length is out of range.
     """
-    if set(feature_lengths) != {'inputs', 'targets'} or not all(1 <= length <= MAX_LENGTH for length in feature_lengths.values()):
-        raise ValueError(f"got the feature lengths {dict(feature_lengths)}; expected 'inputs' and 'targets', each from 1 to {MAX_LENGTH}")
+    if set(feature_lengths) != {'inputs', 'targets'} or not all(
+        1 <= length <= MAX_LENGTH for length in feature_lengths.values()
+    ):
+        raise ValueError(
+            f"got the feature lengths {dict(feature_lengths)}; expected 'inputs' and 'targets', each from 1 "
+            f'to {MAX_LENGTH}'
+        )
     return feature_lengths['inputs'], feature_lengths['targets']
 
 
@@ -278,8 +342,14 @@ def allow_open_files(count: int) -> None:
 
 
 def hint_shape(
-    splits: Sequence[CachedSplit], rates: Sequence[float], feature_lengths: Mapping[str, int], *, window: int = 4_096
+    splits: Sequence[CachedSplit],
+    rates: Sequence[float],
+    feature_lengths: Mapping[str, int],
+    *,
+    window: int = 4_096,
 ) -> tuple[packing.Shape, packing.Shape]:
-    """Measure how well a mixture fills rows of some lengths, and find the decoder length that fits better; see `packing.hint`."""
+    """Measure how well a mixture fills rows of some lengths, and find the decoder length that fits better;
+    see `packing.hint`.
+    """
     order = Order(splits, rates, 0, window)
     return packing.hint(order.lengths(*order.draw(0)), check_lengths(feature_lengths))

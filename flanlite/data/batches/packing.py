@@ -1,6 +1,8 @@
-"""Packing for an encoder-decoder: which examples share a row, and the rows as arrays with SeqIO's keys, shift and masks.
+"""Packing for an encoder-decoder: which examples share a row, and the rows as arrays with SeqIO's keys, shift
+and masks.
 
-An example takes room on two sides of a row, inputs and targets, which makes packing a vector bin packing problem in two dimensions.
+An example takes room on two sides of a row, inputs and targets, which makes packing a vector bin packing
+problem in two dimensions.
 """
 
 import math
@@ -24,20 +26,26 @@ def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
     Returns:
         The examples' numbers, one list per row.
     """
-    demand = lengths.sum(axis=0) / capacity  # rows needed if each side could be filled completely; the greater one is a lower bound
+    # Rows needed if each side could be filled completely; the greater one is a lower bound.
+    demand = lengths.sum(axis=0) / capacity
     rows = example_by_example(lengths, capacity, scarce=int(demand.argmax()))
-    if demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max():  # both sides are scarce, and rows are not yet full
+    if (
+        demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max()
+    ):  # both sides are scarce, and rows are not yet full
         rows = min(rows, row_by_row(lengths, capacity), key=len)
     return rows
 
 
 def largest_first(lengths: np.ndarray, capacity: tuple[int, int]) -> np.ndarray:
-    """Return the order of examples by the greater of the shares of a row that their inputs and targets take, the greatest first."""
+    """Return the order of examples by the greater of the shares of a row that their inputs and targets take,
+    the greatest first.
+    """
     return np.argsort(-(lengths / capacity).max(axis=1), kind='stable')
 
 
 def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: int) -> list[list[int]]:
-    """Assign examples by best-fit decreasing: each goes to the row it fits in that has the least room left on the scarce side.
+    """Assign examples by best-fit decreasing: each goes to the row it fits in that has the least room left on
+    the scarce side.
 
     Args:
         lengths: int[N, 2].
@@ -47,7 +55,8 @@ def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: i
     Returns:
         The examples' numbers, one list per row.
     """
-    # Every example is compared with all open rows at once, in numpy: rows have two kinds of room, so no sorted order of them would serve.
+    # Every example is compared with all open rows at once, in numpy: rows have two kinds of room, so no
+    # sorted order of them would serve.
     rows: list[list[int]] = []
     room = np.tile(np.array([capacity], np.int32).T, (1, len(lengths)))
     for number in largest_first(lengths, capacity).tolist():
@@ -65,10 +74,12 @@ def example_by_example(lengths: np.ndarray, capacity: tuple[int, int], scarce: i
 
 
 def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
-    """Fill one row after the other, each time with the example that leaves the least room on both sides together.
+    """Fill one row after the other, each time with the example that leaves the least room on both sides
+    together.
 
-    The room is the length of the vector (room of inputs / S, room of targets / T): the norm-based greedy heuristic of Panigrahy et al.
-    2011, "Heuristics for vector bin packing". Where both sides are scarce, it needs up to 5% fewer rows than best-fit decreasing.
+    The room is the length of the vector (room of inputs / S, room of targets / T): the norm-based greedy
+    heuristic of Panigrahy et al. 2011, "Heuristics for vector bin packing". Where both sides are scarce, it
+    needs up to 5% fewer rows than best-fit decreasing.
 
     Args:
         lengths: int[N, 2].
@@ -86,7 +97,9 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
         row = []
         while True:
             left_inputs, left_targets = room_inputs - inputs, room_targets - targets
-            too_long = (left_inputs | left_targets) < 0  # either is negative: the sign bit of "or" is that of either
+            too_long = (
+                left_inputs | left_targets
+            ) < 0  # either is negative: the sign bit of "or" is that of either
             left = scale_inputs * (left_inputs * left_inputs) + scale_targets * (left_targets * left_targets)
             left[too_long] = np.inf
             best = int(left.argmin())
@@ -116,10 +129,16 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
     Returns:
         Arrays by SeqIO's keys: [rows, S] for the encoder, [rows, T] for the decoder.
     """
-    inputs, input_segments, input_positions = place([[example[0] for example in row] for row in rows], capacity[0])
-    targets, target_segments, target_positions = place([[example[1] for example in row] for row in rows], capacity[1])
+    inputs, input_segments, input_positions = place(
+        [[example[0] for example in row] for row in rows], capacity[0]
+    )
+    targets, target_segments, target_positions = place(
+        [[example[1] for example in row] for row in rows], capacity[1]
+    )
     batch = features(inputs, targets)
-    batch['decoder_input_tokens'][target_positions == 0] = 0  # the shift must not carry a token into the next example
+    batch['decoder_input_tokens'][target_positions == 0] = (
+        0  # the shift must not carry a token into the next example
+    )
     return batch | {
         'encoder_segment_ids': input_segments,
         'encoder_positions': input_positions,
@@ -129,7 +148,9 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example per row, as SeqIO's `EncDecFeatureConverter(pack=False)` does; see `pack`."""
+    """Make a batch of one example per row, as SeqIO's `EncDecFeatureConverter(pack=False)` does; see
+    `pack`.
+    """
     inputs, _, _ = place([[example[0]] for example in examples], capacity[0])
     targets, _, _ = place([[example[1]] for example in examples], capacity[1])
     return features(inputs, targets)
@@ -150,7 +171,8 @@ def features(inputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
 def place(rows: Sequence[Sequence[np.ndarray]], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write each row's sequences one after another into a row of `length` tokens.
 
-    All rows are written at once: for every token of the batch, its slot in the flat array [rows * length] is computed.
+    All rows are written at once: for every token of the batch, its slot in the flat array [rows * length] is
+    computed.
 
     Args:
         rows: the sequences of each row; longer ones are cut to `length`.
@@ -178,7 +200,9 @@ def place(rows: Sequence[Sequence[np.ndarray]], length: int) -> tuple[np.ndarray
 
 
 class Shape(NamedTuple):
-    """A decoder length, the shares of encoder and decoder slots that then hold a token, and the share of targets that are cut."""
+    """A decoder length, the shares of encoder and decoder slots that then hold a token, and the share of
+    targets that are cut.
+    """
 
     targets: int
     encoder_fill: float
@@ -194,8 +218,9 @@ def hint(lengths: np.ndarray, capacity: tuple[int, int]) -> tuple[Shape, Shape]:
         capacity: the current S and T.
 
     Returns:
-        The shape that T gives, and the shape of a better length. This is the shortest multiple of 8 that fills the encoder as well, to 1%,
-        as a decoder without limit would, and cuts at most 1% of the targets, or as many as T does if these are more.
+        The shape that T gives, and the shape of a better length. This is the shortest multiple of 8 that
+        fills the encoder as well, to 1%, as a decoder without limit would, and cuts at most 1% of the
+        targets, or as many as T does if these are more.
     """
 
     def measure(targets: int) -> Shape:
@@ -205,7 +230,9 @@ def hint(lengths: np.ndarray, capacity: tuple[int, int]) -> tuple[Shape, Shape]:
 
     now = measure(capacity[1])
     shortest = float(np.quantile(lengths[:, 1], 1 - max(now.cut, 0.01)))
-    longest = max(shortest, *capacity, float(lengths[:, 1].mean() / max(1, lengths[:, 0].mean()) * 2 * capacity[0]))
+    longest = max(
+        shortest, *capacity, float(lengths[:, 1].mean() / max(1, lengths[:, 0].mean()) * 2 * capacity[0])
+    )
     enough = measure(math.ceil(longest)).encoder_fill - 0.01
     lowest, highest = max(1, math.ceil(shortest / 8)), math.ceil(longest / 8)
     while lowest < highest:

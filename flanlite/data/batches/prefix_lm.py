@@ -1,7 +1,8 @@
-"""Packing for a decoder-only model: inputs and targets follow each other in one row, with SeqIO's keys, shift and masks.
+"""Packing for a decoder-only model: inputs and targets follow each other in one row, with SeqIO's keys, shift
+and masks.
 
-The functions have the names of those in `packing`, which does this for an encoder-decoder. Inputs are cut to S tokens and targets to T, and
-a row has room for S + T.
+The functions have the names of those in `packing`, which does this for an encoder-decoder. Inputs are cut to
+S tokens and targets to T, and a row has room for S + T.
 """
 
 from collections.abc import Sequence
@@ -35,21 +36,33 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
         Arrays [rows, S + T] by SeqIO's keys.
     """
     batch, segments, positions = lay_out(rows, capacity)
-    batch['decoder_input_tokens'][positions == 0] = 0  # the shift must not carry a token into the next example
+    batch['decoder_input_tokens'][positions == 0] = (
+        0  # the shift must not carry a token into the next example
+    )
     return batch | {'decoder_segment_ids': segments, 'decoder_positions': positions}
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example per row, as SeqIO's `PrefixLMFeatureConverter(pack=False)` does; see `pack`."""
+    """Make a batch of one example per row, as SeqIO's `PrefixLMFeatureConverter(pack=False)` does; see
+    `pack`.
+    """
     return lay_out([[example] for example in examples], capacity)[0]
 
 
-def lay_out(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Write the examples of each row one after another; return the batch, the segment ids and the positions."""
+def lay_out(
+    rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Write the examples of each row one after another; return the batch, the segment ids and the
+    positions.
+    """
     cut = [[(inputs[: capacity[0]], targets[: capacity[1]]) for inputs, targets in row] for row in rows]
     length = sum(capacity)
-    tokens, segments, positions = packing.place([[np.concatenate(example) for example in row] for row in cut], length)
-    widths, _, _ = packing.place([[np.full(sum(map(len, example)), len(example[0])) for example in row] for row in cut], length)
+    tokens, segments, positions = packing.place(
+        [[np.concatenate(example) for example in row] for row in cut], length
+    )
+    widths, _, _ = packing.place(
+        [[np.full(sum(map(len, example)), len(example[0])) for example in row] for row in cut], length
+    )
     shifted = np.zeros_like(tokens)
     shifted[:, 1:] = tokens[:, :-1]
     real = segments > 0
@@ -57,8 +70,8 @@ def lay_out(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> tupl
         'decoder_input_tokens': shifted,
         'decoder_target_tokens': tokens,
         'decoder_loss_weights': (real & (positions >= widths)).astype(np.float32),
-        # The prefix that is seen from both sides. It is one place longer than the inputs in the shifted row, where the last input token
-        # stands at the place that predicts the first target.
+        # The prefix that is seen from both sides. It is one place longer than the inputs in the shifted row,
+        # where the last input token stands at the place that predicts the first target.
         'decoder_causal_attention': (real & (positions <= widths)).astype(np.int32),
     }
     return batch, segments, positions

@@ -46,13 +46,17 @@ def attempt(request: Request, options: BuildOptions, told: Told) -> str | None:
     """
     try:
         build(request, options.rebuild, told)
-    except Exception as error:  # whatever a data set's reader, field map or templates raise: the other tasks go on
+    except (
+        Exception
+    ) as error:  # whatever a data set's reader, field map or templates raise: the other tasks go on
         return faults.excuse(request.name, error, request.root, options.fail_fast)
     return None
 
 
 def build(request: Request, rebuild: bool, told: Told) -> None:
-    """Build a task's split in a temporary folder and move it to its place when it is whole; then send it to the remote cache."""
+    """Build a task's split in a temporary folder and move it to its place when it is whole; then send it to
+    the remote cache.
+    """
     folder = request.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -62,7 +66,11 @@ def build(request: Request, rebuild: bool, told: Told) -> None:
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f'.{folder.name}.tmp-', dir=folder.parent))
         try:
             manifest = write(request, temporary, told)
-            final = folder.with_name(f'{folder.name}-max{request.view.max_examples}') if manifest['truncated'] else folder
+            final = (
+                folder.with_name(f'{folder.name}-max{request.view.max_examples}')
+                if manifest['truncated']
+                else folder
+            )
             if final.exists():
                 final.rename(temporary / 'replaced')
             (temporary / 'whole').rename(final)
@@ -88,13 +96,18 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
     (folder / cached_split.LENGTHS).write_bytes(array.getvalue())
     if not len(lengths):
         read = specs.source_split(spec, view.split) if spec else view.split
-        raise ValueError(f'no examples: {tally.read} rows were read of {read!r}, and dropped {tally.filtered or "none"}')
+        raise ValueError(
+            f'no examples: {tally.read} rows were read of {read!r}, and dropped {tally.filtered or "none"}'
+        )
     manifest = request.described | {
         'num_examples': len(lengths),
         'shards': shards,
-        'shots': view.shots and dataclasses.asdict(view.shots) | {'kept': dict(sorted(tally.exemplars.items()))},
+        'shots': view.shots
+        and dataclasses.asdict(view.shots) | {'kept': dict(sorted(tally.exemplars.items()))},
         'rows': tally.used,
-        'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split)) if tally.truncated and spec else tally.read,
+        'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split))
+        if tally.truncated and spec
+        else tally.read,
         'filtered': tally.filtered,
         'truncated': tally.truncated,
         'max_examples': view.max_examples,
@@ -147,7 +160,9 @@ def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Examp
 def write_shards(
     folder: pathlib.Path, made: Iterator[Example], width: int, told: Told
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Write examples as ArrayRecord files; return the manifest's list of them, and all lengths, int64[num_examples, 2]."""
+    """Write examples as ArrayRecord files; return the manifest's list of them, and all lengths,
+    int64[num_examples, 2].
+    """
     shards, lengths = [], []
     for first in made:
         file = folder / f'{len(shards):05d}.arrayrecord'
@@ -161,7 +176,9 @@ def write_shards(
         count = len(lengths) - written
         told(len(lengths) % TOLD_EXAMPLES)
         checksum = cached_split.edge_checksum(file)
-        shards.append({'file': file.name, 'num_examples': count, 'bytes': file.stat().st_size, 'checksum': checksum})
+        shards.append(
+            {'file': file.name, 'num_examples': count, 'bytes': file.stat().st_size, 'checksum': checksum}
+        )
     return shards, np.asarray(lengths, np.int64).reshape(-1, 2)
 
 
@@ -177,12 +194,14 @@ def closing_writer(file: pathlib.Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Hold a folder's lock, after waiting for a process that holds it; the system frees it when a process ends, however it ends.
+    """Hold a folder's lock, after waiting for a process that holds it; the system frees it when a process
+    ends, however it ends.
 
-    Where the file system has no such locks, or is read-only, nothing is held: renaming keeps the cache whole, though work may be done
-    twice.
+    Where the file system has no such locks, or is read-only, nothing is held: renaming keeps the cache whole,
+    though work may be done twice.
     """
-    lock = filelock.FileLock(folder.with_name(f'.{folder.name}.lock'), fallback_to_soft=False)  # a soft one would outlive its process
+    # A soft one would outlive its process.
+    lock = filelock.FileLock(folder.with_name(f'.{folder.name}.lock'), fallback_to_soft=False)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             try:
@@ -194,14 +213,22 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Remove what killed builds left. The caller holds the lock, so that no other process is building there."""
+    """Remove what killed builds left. The caller holds the lock, so that no other process is building
+    there.
+    """
     for left in folder.parent.glob(f'.{folder.name}.tmp-*'):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_unused(folder: pathlib.Path) -> None:
-    """Remove other versions of a cached split, and what killed builds of them left, that were not opened for `UNUSED_DAYS`."""
+    """Remove other versions of a cached split, and what killed builds of them left, that were not opened for
+    `UNUSED_DAYS`.
+    """
     family, limit = folder.name.rpartition('-')[0], time.time() - UNUSED_DAYS * 86_400
     for other in folder.parent.iterdir():
-        if other.name.lstrip('.').startswith(f'{family}-') and other.is_dir() and other.stat().st_mtime < limit:
+        if (
+            other.name.lstrip('.').startswith(f'{family}-')
+            and other.is_dir()
+            and other.stat().st_mtime < limit
+        ):
             shutil.rmtree(other, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""The token cache: tasks in, cached splits out. What is missing or stale is built, natively or, for foreign SeqIO tasks, through SeqIO."""
+"""The token cache: tasks in, cached splits out. What is missing or stale is built, natively or, for foreign
+SeqIO tasks, through SeqIO.
+"""
 
 import dataclasses
 import functools
@@ -33,23 +35,39 @@ class CacheReport:
     def to_json(self) -> dict[str, Any]:
         """Return what a run's manifest records of its data."""
         kept = (
-            'split', 'style', 'renderings', 'shots', 'source', 'version', 'rows', 'filtered', 'truncated', 'spec', 'templates',
+            'split',
+            'style',
+            'renderings',
+            'shots',
+            'source',
+            'version',
+            'rows',
+            'filtered',
+            'truncated',
+            'spec',
+            'templates',
             'vocabulary',
-        )  # fmt: skip
+        )
         told = {name: {key: cached.manifest.get(key) for key in kept} for name, cached in self.splits.items()}
         for name, cached in self.splits.items():
             told[name] |= {'num_examples': cached.num_examples, 'path': str(cached.path)}
         return {'tasks': told, 'skipped': self.skipped}
 
     def too_long(self, feature_lengths: Mapping[str, int]) -> dict[str, dict[str, int]]:
-        """Count each task's examples whose inputs or targets are longer than these lengths, and so would be cut."""
+        """Count each task's examples whose inputs or targets are longer than these lengths, and so would be
+        cut.
+        """
         limits = [feature_lengths['inputs'], feature_lengths['targets']]
         counts = {name: (cached.lengths > limits).sum(0) for name, cached in self.splits.items()}
-        return {name: {'inputs': int(inputs), 'targets': int(targets)} for name, (inputs, targets) in counts.items()}
+        return {
+            name: {'inputs': int(inputs), 'targets': int(targets)}
+            for name, (inputs, targets) in counts.items()
+        }
 
 
 def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOptions()) -> CacheReport:
-    """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary changed.
+    """Open tasks' cached splits; build those that are not there, or whose data set, templates or vocabulary
+    changed.
 
     Args:
         names: data sets, plain texts or registered SeqIO tasks.
@@ -57,7 +75,8 @@ def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOption
         options: how splits are built, and where they lie.
 
     Raises:
-        ValueError: an unknown name; a vocabulary or drop list that cannot be read; a damaged cache; with `fail_fast`, a task that fails.
+        ValueError: an unknown name; a vocabulary or drop list that cannot be read; a damaged cache; with
+            `fail_fast`, a task that fails.
         OSError: the disk is full or cannot be written.
     """
     check_names(names)
@@ -94,14 +113,21 @@ def say_skipped(name: str, why: str) -> None:
 
 
 def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
-    """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO task."""
+    """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO
+    task.
+    """
     spec = specs.find_spec(name)
     if spec is not None:
         spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
     return view.with_templates(spec)
 
 
-def build_all(missing: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
+def build_all(
+    missing: Sequence[Request],
+    options: BuildOptions,
+    progress: BuildProgress,
+    skip: Callable[[str, str], None],
+) -> None:
     """Build data sets on Beam where there are flags for it, and all else in processes of this machine."""
     with progress:
         if options.beam_flags:
@@ -112,11 +138,16 @@ def build_all(missing: Sequence[Request], options: BuildOptions, progress: Build
 
 def check_names(names: Sequence[str]) -> None:
     """Refuse names of no task before anything is built."""
-    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + seqio_tasks.registered_names()
+    known = [
+        spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs
+    ] + seqio_tasks.registered_names()
     for name in names:
         if name not in known:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '
-            raise ValueError(f'no data set or registered SeqIO task {name!r}; {hint}(a collection is known once its module is imported)')
+            raise ValueError(
+                f'no data set or registered SeqIO task {name!r}; {hint}(a collection is known once its '
+                'module is imported)'
+            )
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:

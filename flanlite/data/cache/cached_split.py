@@ -1,9 +1,13 @@
-"""A cached split: a folder with one task's tokenised examples, read by random access. Importing it imports no TensorFlow or JAX.
+"""A cached split: a folder with one task's tokenised examples, read by random access. Importing it imports no
+TensorFlow or JAX.
 
-    manifest.json   at least `name`, `num_examples` and `shards`: [{"file": name, "num_examples": n}, ...] in the examples' order
-    lengths.npy     uint16[num_examples, 2]: how many tokens the inputs and the targets have (65535 for that many or more)
+    manifest.json   at least `name`, `num_examples` and `shards`: [{"file": name, "num_examples": n}, ...]
+                    in the examples' order
+    lengths.npy     uint16[num_examples, 2]: how many tokens the inputs and the targets have (65535 for that
+                    many or more)
     the shards      ArrayRecord files of group size 1, a record an example, as `encode_example` makes it
-The lengths let every host plan the same packing without reading a record, and then read only the records of its own rows.
+The lengths let every host plan the same packing without reading a record, and then read only the records of
+its own rows.
 """
 
 import copy
@@ -28,7 +32,9 @@ EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
 
 
 def encode_example(example: Example, width: int | None = None) -> bytes:
-    """Make an example's record: a msgpack map, token ids as little-endian integers of `width` bytes (by default 2 if they fit, else 4)."""
+    """Make an example's record: a msgpack map, token ids as little-endian integers of `width` bytes (by
+    default 2 if they fit, else 4).
+    """
     tokens = (example.inputs, example.targets, *example.option_tokens)
     width = width or (2 if all(len(ids) == 0 or np.max(ids) < 1 << 16 for ids in tokens) else 4)
     dtype = np.dtype(f'<u{width}')
@@ -36,20 +42,30 @@ def encode_example(example: Example, width: int | None = None) -> bytes:
     record = {'i': inputs, 't': targets, 'w': width, 'r': example.row, 'p': example.template}
     if example.options:
         record |= {'o': example.options, 'ot': options}
-    record |= {key: value for key, value in (('a', example.answers), ('g', example.group), ('s', example.shots)) if value}
+    record |= {
+        key: value
+        for key, value in (('a', example.answers), ('g', example.group), ('s', example.shots))
+        if value
+    }
     if example.fields:
         record['f'] = pack_field(example.fields)
     return msgpack.packb(record)
 
 
 def pack_field(value: Any) -> Any:
-    """Turn a field's value into what msgpack takes: a number or array becomes a list of its type, shape and content."""
+    """Turn a field's value into what msgpack takes: a number or array becomes a list of its type, shape and
+    content.
+    """
     if isinstance(value, Mapping):
         return {name: pack_field(item) for name, item in value.items()}
     if isinstance(value, bytes):
         return value
     array = np.asarray(value)
-    return [array.dtype.str, array.shape, array.ravel().tolist() if array.dtype == object else array.tobytes()]
+    return [
+        array.dtype.str,
+        array.shape,
+        array.ravel().tolist() if array.dtype == object else array.tobytes(),
+    ]
 
 
 def unpack_field(packed: Any) -> Any:
@@ -108,7 +124,9 @@ class CachedSplit:
             self.manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text(encoding='utf-8'))
             self.lengths: np.ndarray = np.asarray(np.load(self.path / LENGTHS, mmap_mode='r'))
         except (OSError, ValueError) as error:
-            raise ValueError(f'{self.path} holds no complete cached split ({error}); remove it and build it again') from error
+            raise ValueError(
+                f'{self.path} holds no complete cached split ({error}); remove it and build it again'
+            ) from error
         self.name: str = self.manifest['name']
         self.num_examples: int = self.manifest['num_examples']
         self._files = [self.path / shard['file'] for shard in self.manifest['shards']]
@@ -116,7 +134,8 @@ class CachedSplit:
         self._readers: dict[int, Any] = {}
         if self.lengths.shape != (self.num_examples, 2) or self._starts[-1] != self.num_examples:
             raise ValueError(
-                f'{self.path}: the manifest says {self.num_examples} examples, its shards {self._starts[-1]}, '
+                f'{self.path}: the manifest says {self.num_examples} examples, its shards '
+                f'{self._starts[-1]}, '
                 f'{LENGTHS} has shape {self.lengths.shape}; remove the folder and build it again'
             )
 
@@ -149,7 +168,10 @@ class CachedSplit:
         """
         wanted = np.asarray(indices, np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < self.num_examples:
-            raise IndexError(f'{self.name} has {self.num_examples} examples, got the index {wanted.min()} or {wanted.max()}')
+            raise IndexError(
+                f'{self.name} has {self.num_examples} examples, got the index {wanted.min()} or '
+                f'{wanted.max()}'
+            )
         shard_of = np.searchsorted(self._starts, wanted, side='right') - 1
         records: list[bytes] = [b''] * len(wanted)
         for shard, places in groups(shard_of):
@@ -163,13 +185,17 @@ class CachedSplit:
         expected = int(self._starts[shard + 1] - self._starts[shard])
         try:
             if shard not in self._readers:
-                reader = array_record_module.ArrayRecordReader(str(file), options='readahead_buffer_size:0', file_reader_buffer_size=32_768)
+                reader = array_record_module.ArrayRecordReader(
+                    str(file), options='readahead_buffer_size:0', file_reader_buffer_size=32_768
+                )
                 if reader.num_records() != expected:
                     raise ValueError(f'it holds {reader.num_records()} records, the manifest says {expected}')
                 self._readers[shard] = reader
             return self._readers[shard].read(positions)
         except (RuntimeError, ValueError, IndexError, OSError) as error:
-            raise ValueError(f'the shard {file} is damaged: {error}; remove {self.path} and build the cache again') from error
+            raise ValueError(
+                f'the shard {file} is damaged: {error}; remove {self.path} and build the cache again'
+            ) from error
 
 
 def open_checked(folder: pathlib.Path) -> CachedSplit:
@@ -194,7 +220,9 @@ def open_checked(folder: pathlib.Path) -> CachedSplit:
 
 
 def edge_checksum(file: pathlib.Path) -> int:
-    """Checksum a file's ends, which is quick for any size; ArrayRecord checks what lies between as it is read."""
+    """Checksum a file's ends, which is quick for any size; ArrayRecord checks what lies between as it is
+    read.
+    """
     with file.open('rb') as content:
         checksum = zlib.crc32(content.read(EDGE))
         content.seek(max(0, file.stat().st_size - EDGE))

@@ -1,4 +1,6 @@
-"""What can go wrong with a cached split: with the cache itself, which stops everything, or with one task, which is left out."""
+"""What can go wrong with a cached split: with the cache itself, which stops everything, or with one task,
+which is left out.
+"""
 
 import errno
 import os
@@ -44,9 +46,13 @@ def failed(name: str, why: str) -> ValueError:
 
 
 def folder_fault(error: Exception, root: pathlib.Path) -> str | None:
-    """Return what is wrong with the cache folder where an error comes from it; ArrayRecord's writer gives the system's words only."""
+    """Return what is wrong with the cache folder where an error comes from it; ArrayRecord's writer gives the
+    system's words only.
+    """
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        if getattr(error, 'errno', None) == number or (isinstance(error, RuntimeError) and os.strerror(number) in str(error)):
+        if getattr(error, 'errno', None) == number or (
+            isinstance(error, RuntimeError) and os.strerror(number) in str(error)
+        ):
             return os.strerror(number)
     if isinstance(error, OSError) and error.filename is not None:
         about = pathlib.Path(os.fsdecode(error.filename))

@@ -12,10 +12,18 @@ from flanlite.data.cache.view import BuildOptions
 from flanlite.data.specs import fingerprints
 from flanlite.progress import BuildProgress
 
-NOTHING = 'the Beam job left neither a split nor a reason; its workers need the cache folder too: use one that they share, or a URL such as gs://'
+NOTHING = (
+    'the Beam job left neither a split nor a reason; its workers need the cache folder too: use one that '
+    'they share, or a URL such as gs://'
+)
 
 
-def build_all(requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
+def build_all(
+    requests: Sequence[Request],
+    options: BuildOptions,
+    progress: BuildProgress,
+    skip: Callable[[str, str], None],
+) -> None:
     """Build splits on Beam and wait for the job.
 
     Args:
@@ -31,7 +39,10 @@ def build_all(requests: Sequence[Request], options: BuildOptions, progress: Buil
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise ValueError(f'got {" ".join(options.beam_flags)}, but Beam cannot be imported ({error}); install flanlite[beam]') from error
+        raise ValueError(
+            f'got {" ".join(options.beam_flags)}, but Beam cannot be imported ({error}); install '
+            'flanlite[beam]'
+        ) from error
     packed = pack(requests, options)
     for request in requests:
         remote.take_text(reason_file(request))  # of an earlier job that was ended
@@ -50,24 +61,31 @@ def build_all(requests: Sequence[Request], options: BuildOptions, progress: Buil
 
 
 def pack(requests: Sequence[Request], options: BuildOptions) -> list[bytes]:
-    """Pickle requests with the code of modules that are installed nowhere, such as those that `--import` loads."""
+    """Pickle requests with the code of modules that are installed nowhere, such as those that `--import`
+    loads.
+    """
     own = [
         module
         for name, module in list(sys.modules.items())
-        if getattr(module, '__file__', None) and name.partition('.')[0] not in ('flanlite', '__main__') and fingerprints.followed(name)
+        if getattr(module, '__file__', None)
+        and name.partition('.')[0] not in ('flanlite', '__main__')
+        and fingerprints.followed(name)
     ]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     sent = dataclasses.replace(options, fail_fast=False)  # a reason comes back, not an error
     try:
-        return [cloudpickle.dumps((request, sent)) for request in requests if request.described]  # described here, for all
+        # Described here, for all.
+        return [cloudpickle.dumps((request, sent)) for request in requests if request.described]
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
 
 
 def build_one(message: bytes) -> None:
-    """Build a split on a Beam worker; where that fails, write the reason beside it, since only files come back from everywhere."""
+    """Build a split on a Beam worker; where that fails, write the reason beside it, since only files come
+    back from everywhere.
+    """
     from apache_beam.metrics import Metrics
 
     request, options = cloudpickle.loads(message)

@@ -1,11 +1,13 @@
 """Builds cached splits in this process and, where that takes a while, in others beside it.
 
-The others are fresh interpreters that read requests from a pipe: nothing is forked, and the user's main module is not run again, so this
-works with JAX or TensorFlow loaded, in a notebook and in a script without a main guard. Data sets travel by cloudpickle.
+The others are fresh interpreters that read requests from a pipe: nothing is forked, and the user's main
+module is not run again, so this works with JAX or TensorFlow loaded, in a notebook and in a script without a
+main guard. Data sets travel by cloudpickle.
 
-A process pool would not do. In the standard library's and in loky's, one killed worker fails whatever the others are building; loky
-stops workers by SIGKILL, so that they leave half-written folders, and they outlive a parent that is killed. Here each worker has a pipe
-of its own, whose end tells either side that the other is gone.
+A process pool would not do. In the standard library's and in loky's, one killed worker fails whatever the
+others are building; loky stops workers by SIGKILL, so that they leave half-written folders, and they outlive
+a parent that is killed. Here each worker has a pipe of its own, whose end tells either side that the other is
+gone.
 """
 
 import collections
@@ -28,7 +30,10 @@ from flanlite.progress import BuildProgress
 
 QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
 STOP_SECONDS = 10.0  # for a process to remove what it has not finished
-SERVE = 'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from flanlite.data.cache import processes; processes.serve()'
+SERVE = (
+    'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); '
+    'from flanlite.data.cache import processes; processes.serve()'
+)
 
 
 def usable_cpus() -> int:
@@ -36,7 +41,12 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def build_all(requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]) -> None:
+def build_all(
+    requests: Sequence[Request],
+    options: BuildOptions,
+    progress: BuildProgress,
+    skip: Callable[[str, str], None],
+) -> None:
     """Build splits, each in one process, and wait for all.
 
     Args:
@@ -49,7 +59,8 @@ def build_all(requests: Sequence[Request], options: BuildOptions, progress: Buil
         ValueError: with `fail_fast`, a task that fails; a damaged cache.
         OSError: the cache cannot be written.
     """
-    own = collections.deque(request for request in requests if request.spec is None)  # SeqIO's tasks are registered in this process only
+    # SeqIO's tasks are registered in this process only.
+    own = collections.deque(request for request in requests if request.spec is None)
     with Helpers([request for request in requests if request.spec], options, progress, skip) as helpers:
         helpers.start((options.processes or usable_cpus()) - 1)
         while request := pop(own) or pop(helpers.queue):
@@ -69,7 +80,11 @@ class Helpers:
     """Threads that each hand requests to a process of their own, once `QUICK_SECONDS` are over."""
 
     def __init__(
-        self, requests: Sequence[Request], options: BuildOptions, progress: BuildProgress, skip: Callable[[str, str], None]
+        self,
+        requests: Sequence[Request],
+        options: BuildOptions,
+        progress: BuildProgress,
+        skip: Callable[[str, str], None],
     ) -> None:
         self.queue = collections.deque(requests)
         self._options, self._progress, self._skip = options, progress, skip
@@ -139,16 +154,23 @@ class Worker:
     """A process that builds what it is sent."""
 
     def __init__(self) -> None:
-        unseen = {'CUDA_VISIBLE_DEVICES': ''}  # TensorFlow, where a source needs it, would take hold of the GPU
+        # TensorFlow, where a source needs it, would take hold of the GPU.
+        unseen = {'CUDA_VISIBLE_DEVICES': ''}
         self._process = subprocess.Popen(
-            [sys.executable, '-c', SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | unseen
+            [sys.executable, '-c', SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | unseen,
         )
         self._send(sys.path)
 
     def build(self, request: Request, options: BuildOptions, told: build.Told) -> str | None:
-        """Have the process build a split; return why that cannot be done, as `build.attempt` does. A process that dies is a reason too."""
+        """Have the process build a split; return why that cannot be done, as `build.attempt` does. A process
+        that dies is a reason too.
+        """
         try:
-            message = cloudpickle.dumps((request, dataclasses.replace(options, fail_fast=False)))  # it returns the reason
+            # It returns the reason.
+            message = cloudpickle.dumps((request, dataclasses.replace(options, fail_fast=False)))
         except Exception:  # whatever a source or function holds that cannot travel: a thread builds it here
             return build.attempt(request, options, told)
         try:
@@ -167,7 +189,8 @@ class Worker:
         with build.locked(request.folder):
             build.remove_leftovers(request.folder)
         how = signal.Signals(-status).name if status < 0 else f'exit status {status}'
-        return f'the process that built it came to its end ({how}); if memory ran out, fewer --processes need less'
+        remedy = 'if memory ran out, fewer --processes need less'
+        return f'the process that built it came to its end ({how}); {remedy}'
 
     def ended(self) -> bool:
         """Return whether the process is gone."""
@@ -192,7 +215,9 @@ class Worker:
 
 
 def serve() -> None:
-    """Build the requests on standard input and report on standard output; what else is printed goes to standard error."""
+    """Build the requests on standard input and report on standard output; what else is printed goes to
+    standard error.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the first process too, which ends this one
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     channel = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')

@@ -1,7 +1,9 @@
-"""A token cache on another file system (gs://, s3:// and what else fsspec knows): copied to this machine when it is read.
+"""A token cache on another file system (gs://, s3:// and what else fsspec knows): copied to this machine when
+it is read.
 
-ArrayRecord reads and writes local files only, and training reads at random; so a split is built and read in a local folder, and the
-remote one holds the same files. There a split is whole when its manifest is there, which is sent last and removed first.
+ArrayRecord reads and writes local files only, and training reads at random; so a split is built and read in a
+local folder, and the remote one holds the same files. There a split is whole when its manifest is there,
+which is sent last and removed first.
 """
 
 import contextlib
@@ -37,7 +39,8 @@ def explained(url: str) -> Iterator[None]:
         yield
     except Exception as error:  # each file system has errors of its own
         raise CacheFolderError(
-            f'cannot use the token cache {url}: {type(error).__name__}: {error}; a gs:// folder needs the package gcsfs and s3:// needs '
+            f'cannot use the token cache {url}: {type(error).__name__}: {error}; a gs:// folder needs the '
+            'package gcsfs and s3:// needs '
             's3fs, with access to the bucket; or name a local folder with --cache_dir or FLANLITE_CACHE_DIR'
         ) from error
 

@@ -1,4 +1,6 @@
-"""A request for one task's cached split: what decides its bytes, its folder, and opening it where it is there."""
+"""A request for one task's cached split: what decides its bytes, its folder, and opening it where it is
+there.
+"""
 
 import contextlib
 import dataclasses
@@ -24,7 +26,8 @@ class Request:
 
     Args:
         name: the task.
-        spec: its data set or plain text, its source resolved and its templates cut to those of the view; None for a foreign SeqIO task.
+        spec: its data set or plain text, its source resolved and its templates cut to those of the view; None
+            for a foreign SeqIO task.
         view: what its examples look like, narrowed to the task, with a loaded vocabulary.
         root: the local folder of all caches.
         store: the URL of the remote folder that `root` is a copy of, where there is one.
@@ -40,25 +43,34 @@ class Request:
 
     @functools.cached_property
     def described(self) -> dict[str, Any]:
-        """Describe for the manifest what decides the records. It travels with the request: code that was sent elsewhere may hash
-        differently.
+        """Describe for the manifest what decides the records. It travels with the request: code that was sent
+        elsewhere may hash differently.
         """
         spec, view, vocabulary = self.spec, self.view, self.view.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
         more = (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots else ()
-        more += (sorted(self.dropped), view.max_examples) if self.dropped else ()  # the first part of more rows may be others
+        # The first part of more rows may be others.
+        more += (sorted(self.dropped), view.max_examples) if self.dropped else ()
         return {
             'name': self.name,
             'split': view.split,
             'style': view.style,
             'renderings': view.renderings,
-            'examples_per_row': rendering.examples_per_row(spec, view.split, view.style, view.renderings) if spec else 1,
+            'examples_per_row': rendering.examples_per_row(spec, view.split, view.style, view.renderings)
+            if spec
+            else 1,
             'source': sources.label(spec.source) if spec else 'SeqIO task',
             'version': spec.source.version() if spec else made_of,
             'sample_seed': None if view.split == 'train' else rendering.SAMPLE_SEED,
-            'spec': fingerprints.of(FORMAT, made_of, view.split, view.style, view.renderings, vocabulary.fingerprint(), *more),
+            'spec': fingerprints.of(
+                FORMAT, made_of, view.split, view.style, view.renderings, vocabulary.fingerprint(), *more
+            ),
             'templates': fingerprints.of(getattr(spec, 'templates', ()), getattr(spec, 'baselines', ())),
-            'vocabulary': {'name': vocabulary.name, 'size': vocabulary.size, 'fingerprint': vocabulary.fingerprint()},
+            'vocabulary': {
+                'name': vocabulary.name,
+                'size': vocabulary.size,
+                'fingerprint': vocabulary.fingerprint(),
+            },
             'format': FORMAT,
             'flanlite': __version__,
         }
@@ -68,7 +80,13 @@ class Request:
         """Return the folder of the whole split; one cut to `max_examples` has `-max<number>` behind it."""
         view = self.view
         few_shot = (f'{view.shots.number}shot',) if view.shots else ()
-        words = (view.split, view.style, str(view.renderings), *few_shot, pathlib.Path(view.vocabulary.name).stem)
+        words = (
+            view.split,
+            view.style,
+            str(view.renderings),
+            *few_shot,
+            pathlib.Path(view.vocabulary.name).stem,
+        )
         return self.root / file_name(self.name) / f'{file_name("-".join(words))}-{self.described["spec"]}'
 
     @property
@@ -78,20 +96,29 @@ class Request:
 
     def serving(self, names: list[str]) -> list[str]:
         """Return those of the named folders that hold the requested examples."""
-        limits = {name: name.removeprefix(self.folder.name).removeprefix('-max') for name in names if name.startswith(self.folder.name)}
+        limits = {
+            name: name.removeprefix(self.folder.name).removeprefix('-max')
+            for name in names
+            if name.startswith(self.folder.name)
+        }
         wanted = self.view.max_examples
         return [name for name, limit in limits.items() if not limit or (wanted and int(limit) >= wanted)]
 
 
 def open_cached(request: Request) -> CachedSplit | None:
-    """Open a cached split that serves a request, or return None; one that lies in the remote cache only is copied here first.
+    """Open a cached split that serves a request, or return None; one that lies in the remote cache only is
+    copied here first.
 
     Raises:
         DamagedCacheError: the split's files are not what its manifest says.
         CacheFolderError: the remote cache cannot be read.
     """
     home = request.folder.parent
-    there = request.serving(sorted(folder.name for folder in home.iterdir() if folder.is_dir())) if home.is_dir() else []
+    there = (
+        request.serving(sorted(folder.name for folder in home.iterdir() if folder.is_dir()))
+        if home.is_dir()
+        else []
+    )
     if not there and request.store and (there := request.serving(remote.names(request.task_url))):
         remote.fetch(f'{request.task_url}/{there[0]}', home / there[0])
     if not there:

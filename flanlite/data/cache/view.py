@@ -1,4 +1,6 @@
-"""What a cached example looks like, and how a cached split is built: two values, of which only the first decides bytes."""
+"""What a cached example looks like, and how a cached split is built: two values, of which only the first
+decides bytes.
+"""
 
 import dataclasses
 import os
@@ -13,17 +15,21 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What the examples of a split look like: with the task's name, all that decides the bytes of its cached split.
+    """What the examples of a split look like: with the task's name, all that decides the bytes of its cached
+    split.
 
     Args:
         split: train, validation or test.
         vocabulary: the vocabulary, or what `vocabularies.load` takes.
         style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
-        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation needs.
+        renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation
+            needs.
         shots: the few-shot exemplars before each example; None for none. Plain text has none in any case.
         templates: use only the first so many templates of each data set; None for all.
-        max_examples: at most so many rows, for all tasks or by task: the first of `train`, a random sample of other splits; None for all.
-        drop: a file that lists training rows to leave out, as an audit writes it; None for none. Of other splits no row is left out.
+        max_examples: at most so many rows, for all tasks or by task: the first of `train`, a random sample of
+            other splits; None for all.
+        drop: a file that lists training rows to leave out, as an audit writes it; None for none. Of other
+            splits no row is left out.
 
     Raises:
         ValueError: a split or style that does not exist, or a number below 1.
@@ -48,7 +54,9 @@ class View:
             raise ValueError(f'got templates={self.templates!r}; expected a number from 1, or None for all')
         limits = self.max_examples.values() if isinstance(self.max_examples, Mapping) else [self.max_examples]
         if any(limit is not None and limit < 1 for limit in limits):
-            raise ValueError(f'got max_examples={self.max_examples!r}; expected numbers from 1, or None for all')
+            raise ValueError(
+                f'got max_examples={self.max_examples!r}; expected numbers from 1, or None for all'
+            )
 
     def of_task(self, name: str, spec: specs.Spec | None) -> 'View':
         """Return the view of one task: its own cap on rows, and no exemplars where it has no templates."""
@@ -57,7 +65,9 @@ class View:
         return dataclasses.replace(self, max_examples=limit, shots=shots)
 
     def with_templates(self, spec: specs.Spec | None) -> specs.Spec | None:
-        """Return a data set with the templates that the view uses; what has no templates is returned as it is."""
+        """Return a data set with the templates that the view uses; what has no templates is returned as it
+        is.
+        """
         if self.templates and isinstance(spec, specs.DatasetSpec):
             return dataclasses.replace(spec, templates=spec.templates[: self.templates])
         return spec
@@ -76,11 +86,13 @@ class BuildOptions:
     """How cached splits are built and where they lie; decides no byte of them.
 
     Args:
-        cache_dir: where caches lie, a folder or a URL such as `gs://bucket/cache`; by default FLANLITE_CACHE_DIR, or flanlite's part of
-            the user's cache folder.
+        cache_dir: where caches lie, a folder or a URL such as `gs://bucket/cache`; by default
+            FLANLITE_CACHE_DIR, or flanlite's part of the user's cache folder.
         data_dir: the folder of local data; by default FLANLITE_DATA_DIR.
-        processes: how many processes build at once; by default as many as there are CPUs to use. Little work is done by this one alone.
-        beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are built here all the same.
+        processes: how many processes build at once; by default as many as there are CPUs to use. Little work
+            is done by this one alone.
+        beam_flags: build on Apache Beam with these flags, such as `--runner=DirectRunner`; SeqIO's tasks are
+            built here all the same.
         fail_fast: raise at the first task that fails, instead of skipping it.
         rebuild: build again what is there.
 
@@ -111,22 +123,32 @@ def view_of(
 ) -> View:
     """Return how a mixture's examples look.
 
-    What is trained on has a template a row, in turn, of the mixture's first `templates_per_task`, without the rows that it drops and
-    within each task's cap. What is scored has every row with every template that is not inverted. Both have the mixture's exemplars.
+    What is trained on has a template a row, in turn, of the mixture's first `templates_per_task`, without the
+    rows that it drops and within each task's cap. What is scored has every row with every template that is
+    not inverted. Both have the mixture's exemplars.
 
     Args:
         mixture: the mixture.
         split: train, validation or test.
         vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        feature_lengths: tokens of inputs and targets; exemplars must leave room for the example within the inputs' length. Without,
-            they have FLAN's budget.
+        feature_lengths: tokens of inputs and targets; exemplars must leave room for the example within the
+            inputs' length. Without, they have FLAN's budget.
         style: see `View`.
         max_rows: at most so many rows of each task, in place of the mixture's caps.
-        scored: whether the examples are scored rather than trained on; by default those of all splits but `train` are.
+        scored: whether the examples are scored rather than trained on; by default those of all splits but
+            `train` are.
     """
     scored = split != 'train' if scored is None else scored
     shots = mixture.shots and mixture.shots.within(feature_lengths and feature_lengths['inputs'])
     if scored:
         return View(split, vocabulary, style, renderings='all', shots=shots, max_examples=max_rows)
     caps = max_rows or {entry.task: entry.max_examples for entry in mixture.entries}
-    return View(split, vocabulary, style, shots=shots, templates=mixture.templates_per_task, max_examples=caps, drop=mixture.drop)
+    return View(
+        split,
+        vocabulary,
+        style,
+        shots=shots,
+        templates=mixture.templates_per_task,
+        max_examples=caps,
+        drop=mixture.drop,
+    )

@@ -1,4 +1,6 @@
-"""An audit of the rows themselves for held-out text that is also trained on: shared runs of words, and whole fields that are equal."""
+"""An audit of the rows themselves for held-out text that is also trained on: shared runs of words, and whole
+fields that are equal.
+"""
 
 import dataclasses
 import itertools
@@ -17,7 +19,8 @@ NGRAM = 13  # words, as in GPT-3's study of contamination (Brown et al. 2020, ap
 SHORTEST = 40  # equal fields of this many characters or more are not equal by accident
 WORD = re.compile(r'\w+')
 HOW = ('field', 'ngram')
-ABSENT = 'neither in the data folder nor prepared by TFDS, and an audit downloads nothing'  # why a data set is not searched
+# Why a data set is not searched.
+ABSENT = 'neither in the data folder nor prepared by TFDS, and an audit downloads nothing'
 
 
 @dataclasses.dataclass
@@ -63,10 +66,14 @@ class Audit:
 
     def worst(self) -> list[Pair]:
         """Return the pairs, sorted by the share of held-out rows that they affect, the greatest first."""
-        return sorted(self.pairs.values(), key=lambda pair: pair.affected() / self.searched[pair.held_out], reverse=True)
+        return sorted(
+            self.pairs.values(), key=lambda pair: pair.affected() / self.searched[pair.held_out], reverse=True
+        )
 
     def to_drop(self) -> Iterator[dict[str, Any]]:
-        """Yield an entry of a drop list for each training row with shared text: its data set, its index and the held-out data sets."""
+        """Yield an entry of a drop list for each training row with shared text: its data set, its index and
+        the held-out data sets.
+        """
         found: dict[tuple[str, int], list[str]] = {}
         for pair in self.pairs.values():
             for row in pair.examples:
@@ -85,8 +92,12 @@ class HeldOutText:
     def __init__(self, ngram: int) -> None:
         self.ngram = ngram
         self.texts: dict[str, int] = {}  # number of each normalised text
-        self.owners: list[set[tuple[str, int]]] = []  # by the text's number: the pairs (data set, row) that have it
-        self.runs: dict[int, set[int]] = {}  # by the hash of a run of words: the numbers of the texts that contain it
+        self.owners: list[
+            set[tuple[str, int]]
+        ] = []  # by the text's number: the pairs (data set, row) that have it
+        self.runs: dict[
+            int, set[int]
+        ] = {}  # by the hash of a run of words: the numbers of the texts that contain it
 
     def add(self, task: str, row: int, value: Any) -> None:
         """Add all text of a row."""
@@ -101,10 +112,14 @@ class HeldOutText:
 
     def hashes(self, words: list[str]) -> Iterator[int]:
         """Return the hash of each run of `ngram` words, in order."""
-        return map(hash, zip(*(itertools.islice(words, start, None) for start in range(self.ngram)), strict=False))
+        return map(
+            hash, zip(*(itertools.islice(words, start, None) for start in range(self.ngram)), strict=False)
+        )
 
     def shared_with(self, value: Any) -> Iterator[tuple[str, str, set[tuple[str, int]]]]:
-        """Yield each text that a row shares: how it is shared, its words, and the held-out pairs (data set, row) that have it."""
+        """Yield each text that a row shares: how it is shared, its words, and the held-out pairs (data set,
+        row) that have it.
+        """
         for words in row_words(value):
             text = ' '.join(words)
             if len(text) >= SHORTEST and text in self.texts:
@@ -125,7 +140,10 @@ def row_words(value: Any) -> Iterator[list[str]]:
 
 
 def search(
-    mixture: MixtureConfig | str, ngram: int = NGRAM, max_rows: int | None = None, data_dir: str | os.PathLike | None = None
+    mixture: MixtureConfig | str,
+    ngram: int = NGRAM,
+    max_rows: int | None = None,
+    data_dir: str | os.PathLike | None = None,
 ) -> Audit:
     """Search the training rows of a mixture for text of the data sets that it holds out.
 
@@ -145,7 +163,8 @@ def search(
         raise ValueError(f'the mixture {mixed.name!r} holds nothing out; name a cluster with --held_out')
     audit, text = Audit(mixed, ngram), HeldOutText(ngram)
     members = {
-        spec.name: dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)) for spec in mixed.collection.specs
+        spec.name: dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
+        for spec in mixed.collection.specs
     }
     test = clusters.get_hold_out(mixed.held_out, mixed.collection.specs).test
     with BuildProgress('auditing', len(test) + len(mixed.entries)) as progress:
@@ -153,7 +172,9 @@ def search(
             for row, value in read_rows(audit, members[task], ('test', 'validation'), max_rows, progress):
                 text.add(task, row, value)
         if not text.texts:
-            raise ValueError(f'nothing of {mixed.held_out} could be read: {"; ".join(audit.skipped.values())}')
+            raise ValueError(
+                f'nothing of {mixed.held_out} could be read: {"; ".join(audit.skipped.values())}'
+            )
         for entry in mixed.entries:
             limit = min(filter(None, (entry.max_examples, max_rows)), default=None)
             for row, value in read_rows(audit, members[entry.task], ('train',), limit, progress):
@@ -186,7 +207,9 @@ def read_rows(
     progress.advance(0, task=True)
 
 
-def note_shared(audit: Audit, task: str, row: int, found: Iterator[tuple[str, str, set[tuple[str, int]]]]) -> None:
+def note_shared(
+    audit: Audit, task: str, row: int, found: Iterator[tuple[str, str, set[tuple[str, int]]]]
+) -> None:
     """Store in the audit what a training row shares."""
     for how, text, owners in found:
         for held_out, held_row in owners:

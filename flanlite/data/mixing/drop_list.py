@@ -19,9 +19,18 @@ def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
         with open(path, encoding='utf-8') as lines:
             for number, line in enumerate(lines, 1):
                 listed = sources.parse_row(line, f'{path}, line {number}')
-                if (listed.get('split'), type(listed.get('task')), type(listed.get('row'))) != ('train', str, int):
-                    raise ValueError(f'{path}, line {number} is {listed}; expected such as {{"task": "wnli", "split": "train", "row": 7}}')
+                if (listed.get('split'), type(listed.get('task')), type(listed.get('row'))) != (
+                    'train',
+                    str,
+                    int,
+                ):
+                    raise ValueError(
+                        f'{path}, line {number} is {listed}; expected such as {{"task": "wnli", "split": '
+                        '"train", "row": 7}'
+                    )
                 rows.setdefault(listed['task'], set()).add(listed['row'])
     except OSError as error:
-        raise ValueError(f'cannot read the list of examples to drop, {path}: {error.strerror}; audit --output writes one') from error
+        raise ValueError(
+            f'cannot read the list of examples to drop, {path}: {error.strerror}; audit --output writes one'
+        ) from error
     return {task: frozenset(found) for task, found in rows.items()}

@@ -33,7 +33,8 @@ class Entry:
         cluster: its cluster, where it has one.
         max_examples: truncates its training data; None for no cap.
         max_rate: clips its mixing rate; None for no cap.
-        rate: returns the rate that a SeqIO mixture gives it, called when it is needed; None for a rate by the number of its examples.
+        rate: returns the rate that a SeqIO mixture gives it, called when it is needed; None for a rate by the
+            number of its examples.
         prompted: its numbers in T0's mixing rule, if its rate follows that rule.
     """
 
@@ -58,11 +59,12 @@ class Mixture:
         scheme: one of `SCHEMES`.
         temperature: the temperature of T5's mixing: rates become rate^(1/temperature).
         lineage: one of `clusters.LINEAGE`.
-        shared: the data sets that share a corpus with held-out ones: {data set: {corpus: held-out data sets}}. They are dropped if
-            `lineage` is `strict`.
+        shared: the data sets that share a corpus with held-out ones: {data set: {corpus: held-out data
+            sets}}. They are dropped if `lineage` is `strict`.
         budget: the number of examples that the run reads, for `unimax`.
         epochs: the greatest number of times that `unimax` reads an example.
-        templates_per_task: the number of templates that each data set is trained with, the first ones; None for all.
+        templates_per_task: the number of templates that each data set is trained with, the first ones; None
+            for all.
         shots: the few-shot exemplars before each example; None for none.
         drop: a drop list, which has the training rows to leave out; None for none.
     """
@@ -92,13 +94,19 @@ class Mixture:
         return vocabularies.name_of_seqio(features.get('inputs') or next(iter(features.values())))
 
     def notes(self) -> list[str]:
-        """Return sentences for the user: which training data sets share a corpus with held-out ones, and whether they were dropped."""
+        """Return sentences for the user: which training data sets share a corpus with held-out ones, and
+        whether they were dropped.
+        """
         verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
         named = [
             f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
             for name, corpora in self.shared.items()
         ]
-        return [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.'] if named else []
+        return (
+            [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.']
+            if named
+            else []
+        )
 
 
 @value
@@ -106,27 +114,30 @@ class MixtureConfig:
     """The settings of a mixture: which tasks are trained on together, and how their rates are computed.
 
     Args:
-        name: one of these: a collection; `<collection>_held_out_<cluster>`; `<collection>_<hold-out>` (see `clusters.hold_outs`); one of
-            the last two with `_eval` at the end, for the data sets that are held out; a data set; a registered SeqIO task or mixture. A
-            name that ends with `_4templates` also sets `templates_per_task`.
-        held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of another hold-out.
-        scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is as equal as `epochs` allows.
-            With `proportional`, SeqIO's mixtures keep their own rates.
-        max_examples: truncates each data set's training data; 'own' for the collection's cap, None for no cap. A data set's own cap is
-            always kept.
+        name: one of these: a collection; `<collection>_held_out_<cluster>`; `<collection>_<hold-out>` (see
+            `clusters.hold_outs`); one of the last two with `_eval` at the end, for the data sets that are
+            held out; a data set; a registered SeqIO task or mixture. A name that ends with `_4templates` also
+            sets `templates_per_task`.
+        held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
+            another hold-out.
+        scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
+            as equal as `epochs` allows. With `proportional`, SeqIO's mixtures keep their own rates.
+        max_examples: truncates each data set's training data; 'own' for the collection's cap, None for no
+            cap. A data set's own cap is always kept.
         max_rate: clips each data set's rate, in the same way.
         temperature: rates become rate^(1/temperature), after the caps, as in T5.
         include: the tasks to keep, as names or patterns such as `anli_*`; by default all.
         exclude: the tasks to leave out, as names or patterns.
-        lineage: what to do with data sets that share a corpus with held-out ones: `strict` drops them, `warn` names them, `off` ignores
-            them, as in FLAN's paper.
+        lineage: what to do with data sets that share a corpus with held-out ones: `strict` drops them, `warn`
+            names them, `off` ignores them, as in FLAN's paper.
         budget: for `unimax`, the number of examples that the run reads: steps times examples per batch.
         epochs: for `unimax`, the greatest number of times that an example is read.
-        prompts: whether T0's mixing rule counts a data set once for each of its prompts, as T0's release does, or just once, as its
-            authors meant.
-        templates_per_task: the number of templates that each data set is trained with, the first ones; by default all.
-        shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's own training data: their
-            number, or `Shots`.
+        prompts: whether T0's mixing rule counts a data set once for each of its prompts, as T0's release
+            does, or just once, as its authors meant.
+        templates_per_task: the number of templates that each data set is trained with, the first ones; by
+            default all.
+        shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
+            own training data: their number, or `Shots`.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
 
     Raises:
@@ -152,21 +163,31 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
-        for kind, given, valid in (('scheme', self.scheme, SCHEMES), ('lineage', self.lineage, clusters.LINEAGE)):
+        for kind, given, valid in (
+            ('scheme', self.scheme, SCHEMES),
+            ('lineage', self.lineage, clusters.LINEAGE),
+        ):
             if given not in valid:
                 raise ValueError(f'unknown {kind} {given!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
         if self.scheme == 'unimax' and not (self.budget and self.budget > 0 and self.epochs > 0):
             raise ValueError(
-                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: the examples that the run '
+                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: '
+                'the examples that the run '
                 'reads, and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
             )
         for cap, given in (('max_examples', self.max_examples), ('max_rate', self.max_rate)):
             if given not in (OWN, None) and (isinstance(given, str) or given <= 0):
-                raise ValueError(f"got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the collection's own")
+                raise ValueError(
+                    f'got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the '
+                    "collection's own"
+                )
         if not 0 < self.temperature < math.inf:
             raise ValueError(f'got temperature={self.temperature!r}; expected a number above 0')
         if self.templates_per_task is not None and self.templates_per_task < 1:
-            raise ValueError(f'got templates_per_task={self.templates_per_task!r}; expected a number from 1, or None for all')
+            raise ValueError(
+                f'got templates_per_task={self.templates_per_task!r}; expected a number from 1, or None for '
+                'all'
+            )
 
 
 def resolve(config: MixtureConfig | str) -> Mixture:
@@ -188,15 +209,34 @@ def resolve(config: MixtureConfig | str) -> Mixture:
         asked = f'shots={shots.number!r}, {templates_per_task=}'
         raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
     held_out = found.holding_out(config.held_out)
-    entries = [entry if config.prompts else count_once(entry) for entry in entries_of(found, config.max_examples, config.max_rate)]
-    entries, removed, shared = hold_out(select(entries, name, config.include, config.exclude), found.collection, held_out, config.lineage)
+    entries = [
+        entry if config.prompts else count_once(entry)
+        for entry in entries_of(found, config.max_examples, config.max_rate)
+    ]
+    entries, removed, shared = hold_out(
+        select(entries, name, config.include, config.exclude), found.collection, held_out, config.lineage
+    )
     if not entries:
-        left_out = f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}'
+        left_out = (
+            f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}'
+        )
         raise ValueError(f'no task of the mixture {name!r} is left with {left_out}; leave out less')
     mixture = Mixture(
-        name, tuple(entries), found.collection, held_out, removed, config.scheme, config.temperature, config.lineage, shared, config.budget,
-        config.epochs, templates_per_task, shots if shots.changes_inputs() else None, config.drop,
-    )  # fmt: skip
+        name,
+        tuple(entries),
+        found.collection,
+        held_out,
+        removed,
+        config.scheme,
+        config.temperature,
+        config.lineage,
+        shared,
+        config.budget,
+        config.epochs,
+        templates_per_task,
+        shots if shots.changes_inputs() else None,
+        config.drop,
+    )
     for note in mixture.notes():
         say_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
@@ -213,15 +253,21 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
 def hold_out(
     entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
 ) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
-    """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the corpora that are shared.
+    """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the
+    corpora that are shared.
 
-    The last is {data set: {corpus: held-out data sets}}; with `strict` lineage, these data sets are not among the entries.
+    The last is {data set: {corpus: held-out data sets}}; with `strict` lineage, these data sets are not among
+    the entries.
     """
     if not held_out:
         return list(entries), (), {}
     found = clusters.get_hold_out(held_out, collection.specs)
     kept = [entry for entry in entries if entry.task in found.train]
-    shared = {} if lineage == 'off' else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
+    shared = (
+        {}
+        if lineage == 'off'
+        else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
+    )
     return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], found.removed, shared
 
 
@@ -236,18 +282,26 @@ def listed(names: Sequence[str]) -> str:
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
-def entry_of(spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None) -> Entry:
+def entry_of(
+    spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None
+) -> Entry:
     """Make a data set's entry.
 
-    For each cap the first of these counts that is set: for the rate, the collection's cap for this data set alone; the data set's own cap;
-    the cap that is asked for; the collection's cap.
+    For each cap the first of these counts that is set: for the rate, the collection's cap for this data set
+    alone; the data set's own cap; the cap that is asked for; the collection's cap.
     """
     if max_examples == OWN:
         max_examples = collection.max_examples
     if max_rate == OWN:
         max_rate = collection.max_rate
     max_rate = collection.max_rates.get(spec.name) or spec.max_rate or max_rate
-    return Entry(spec.name, spec.cluster, spec.max_examples or max_examples, max_rate, prompted=collection.prompted.get(spec.name))
+    return Entry(
+        spec.name,
+        spec.cluster,
+        spec.max_examples or max_examples,
+        max_rate,
+        prompted=collection.prompted.get(spec.name),
+    )
 
 
 def count_once(entry: Entry) -> Entry:
@@ -255,8 +309,11 @@ def count_once(entry: Entry) -> Entry:
     return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
 
 
-def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]) -> list[Entry]:
-    """Return the entries whose task matches a pattern of `include` (or all, if it is empty) and none of `exclude`.
+def select(
+    entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]
+) -> list[Entry]:
+    """Return the entries whose task matches a pattern of `include` (or all, if it is empty) and none of
+    `exclude`.
 
     Raises:
         ValueError: a pattern matches no task.
@@ -265,12 +322,18 @@ def select(entries: Sequence[Entry], name: str, include: Sequence[str], exclude:
     for pattern in (*include, *exclude):
         if not fnmatch.filter(tasks, pattern):
             close = closest(pattern, tasks)
-            raise ValueError(f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}')
+            raise ValueError(
+                f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}'
+            )
 
     def matches(task: str, patterns: Sequence[str]) -> bool:
         return any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)
 
-    return [entry for entry in entries if (not include or matches(entry.task, include)) and not matches(entry.task, exclude)]
+    return [
+        entry
+        for entry in entries
+        if (not include or matches(entry.task, include)) and not matches(entry.task, exclude)
+    ]
 
 
 def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]:
@@ -281,8 +344,8 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
         num_examples: the number of examples of each task; tasks without a number get no rate.
 
     Returns:
-        Rates by task, in the mixture's order. As in SeqIO they are min(examples, max_examples, max_rate)^(1/temperature), and do not sum
-        to 1.
+        Rates by task, in the mixture's order. As in SeqIO they are min(examples, max_examples,
+        max_rate)^(1/temperature), and do not sum to 1.
 
     Raises:
         ValueError: the rates of a SeqIO mixture cannot be computed.
@@ -291,7 +354,10 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
     if mixture.scheme == 'equal':
         return {entry.task: 1.0 for entry in entries}
     if mixture.scheme == 'unimax':
-        sizes = {entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task]) for entry in entries}
+        sizes = {
+            entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task])
+            for entry in entries
+        }
         return unimax(sizes, mixture.budget, mixture.epochs)
     with sizes_known(mixture, num_examples):
         return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
@@ -299,9 +365,11 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
 
 @contextlib.contextmanager
 def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[None]:
-    """Let SeqIO's rate functions use the number of cached examples of tasks whose source does not know its size.
+    """Let SeqIO's rate functions use the number of cached examples of tasks whose source does not know its
+    size.
 
-    A task that could not be cached has 0 examples. While the body runs, a function on the task replaces SeqIO's own, which would fail.
+    A task that could not be cached has 0 examples. While the body runs, a function on the task replaces
+    SeqIO's own, which would fail.
     """
     names = [entry.task for entry in mixture.entries if entry.rate]
     found = [sys.modules['seqio'].TaskRegistry.get(name) for name in names]
@@ -313,7 +381,8 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
         yield
     except (TypeError, LookupError, AssertionError) as error:
         raise ValueError(
-            f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: {error}; mend its rate "
+            f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: "
+            f'{error}; mend its rate '
             "function, or set MixtureConfig.scheme = 'equal'"
         ) from error
     finally:
@@ -322,7 +391,8 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
 
 
 def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:
-    """Share a budget of examples as evenly as possible, with at most `epochs` epochs of each task (Chung et al. 2023, algorithm 1).
+    """Share a budget of examples as evenly as possible, with at most `epochs` epochs of each task (Chung et
+    al. 2023, algorithm 1).
 
     Args:
         sizes: the number of examples of each task.
@@ -338,13 +408,21 @@ def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, 
 
 
 def published(mixture: Mixture) -> dict[str, int]:
-    """Return the numbers of training examples on record, with which rates can be shown without data; tasks without one are left out."""
-    counts = {spec.name: getattr(spec, 'train_examples', None) for spec in mixture.collection.specs} if mixture.collection else {}
+    """Return the numbers of training examples on record, with which rates can be shown without data; tasks
+    without one are left out.
+    """
+    counts = (
+        {spec.name: getattr(spec, 'train_examples', None) for spec in mixture.collection.specs}
+        if mixture.collection
+        else {}
+    )
     return {entry.task: counts[entry.task] for entry in mixture.entries if counts.get(entry.task)}
 
 
 def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
-    """Return one task's rate: that of its SeqIO mixture, that of T0's rule, or one in proportion to its examples."""
+    """Return one task's rate: that of its SeqIO mixture, that of T0's rule, or one in proportion to its
+    examples.
+    """
     rate = entry.rate() if entry.rate else min(num_examples, entry.max_examples or num_examples)
     if entry.prompted:
         rate = entry.prompted.rate(entry.max_examples, entry.max_rate)
@@ -354,7 +432,9 @@ def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
 
 
 def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:
-    """Return the tasks of a SeqIO mixture with functions that return their rates; a single SeqIO task has none."""
+    """Return the tasks of a SeqIO mixture with functions that return their rates; a single SeqIO task has
+    none.
+    """
     seqio: Any = sys.modules['seqio']
     if name in seqio.TaskRegistry.names():
         return {name: None}

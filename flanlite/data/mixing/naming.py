@@ -1,4 +1,6 @@
-"""Names of mixtures: collections, with what they hold out, data sets, and SeqIO's registered tasks and mixtures."""
+"""Names of mixtures: collections, with what they hold out, data sets, and SeqIO's registered tasks and
+mixtures.
+"""
 
 import importlib
 import pkgutil
@@ -12,7 +14,8 @@ from flanlite.data.specs import clusters, specs
 
 HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
-TEMPLATES = re.compile(r'(.+)_(\d+)templates')  # at the end of any name: the number of templates to train with
+# At the end of any name: the number of templates to train with.
+TEMPLATES = re.compile(r'(.+)_(\d+)templates')
 BUILTIN = 'flanlite.mixtures'
 
 
@@ -35,26 +38,37 @@ class Found(NamedTuple):
         """Return the cluster or split that is held out, by the name or by the setting `held_out`.
 
         Raises:
-            ValueError: name and setting differ, or the name is not that of a collection, so that nothing can be held out.
+            ValueError: name and setting differ, or the name is not that of a collection, so that nothing can
+                be held out.
         """
         if held_out and self.in_name and held_out != self.in_name:
-            raise ValueError(f'the mixture {self.name!r} holds out {self.in_name}, but held_out is {held_out!r}; expected only one of them')
+            raise ValueError(
+                f'the mixture {self.name!r} holds out {self.in_name}, but held_out is {held_out!r}; expected '
+                'only one of them'
+            )
         held_out = held_out or self.in_name
         if held_out and not (self.collection and len(self.data_sets) == len(self.collection.specs)):
-            raise ValueError(f'{self.name!r} is no collection, so no cluster can be held out of it: got {held_out!r}; {valid_names()}')
+            raise ValueError(
+                f'{self.name!r} is no collection, so no cluster can be held out of it: got {held_out!r}; '
+                f'{valid_names()}'
+            )
         return held_out
 
 
 def resolve_name(name: str) -> Found:
     """Return the meaning of a mixture's name.
 
-    Names are looked up in the registered collections first, then in the built-in ones, which are imported only as far as needed: first the
-    collection with which the name begins, then all.
+    Names are looked up in the registered collections first, then in the built-in ones, which are imported
+    only as far as needed: first the collection with which the name begins, then all.
 
     Raises:
         ValueError: the name is unknown; the message has the closest valid names.
     """
-    for load in (lambda: None, lambda: load_builtin(name), lambda: [load_builtin(builtin) for builtin in builtin_names()]):
+    for load in (
+        lambda: None,
+        lambda: load_builtin(name),
+        lambda: [load_builtin(builtin) for builtin in builtin_names()],
+    ):
         load()
         if found := find_in_collection(name):
             return found
@@ -64,21 +78,35 @@ def resolve_name(name: str) -> Found:
                     return Found(name, collection, (spec,))
     if name in seqio_names():
         return Found(name, None)
-    known = [*collection_names(), *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs), *seqio_names()]
-    known += [name_without(collection, name) for collection in specs.COLLECTIONS.values() for name in clusters.hold_outs(collection.specs)]
+    known = [
+        *collection_names(),
+        *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs),
+        *seqio_names(),
+    ]
+    known += [
+        name_without(collection, name)
+        for collection in specs.COLLECTIONS.values()
+        for name in clusters.hold_outs(collection.specs)
+    ]
     raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name, known)}{valid_names()}')
 
 
 def find_in_collection(name: str) -> Found | None:
-    """Return the meaning of a collection's name, alone or with what it holds out, or None where no collection has the name.
+    """Return the meaning of a collection's name, alone or with what it holds out, or None where no collection
+    has the name.
 
-    With `_eval` at its end, the name means the data sets that are held out. Longer names of collections are tried first, since the name of
-    one may begin with that of another.
+    With `_eval` at its end, the name means the data sets that are held out. Longer names of collections are
+    tried first, since the name of one may begin with that of another.
     """
-    for collection in sorted(specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True):
+    for collection in sorted(
+        specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True
+    ):
         if name == collection.name:
             return Found(name, collection, collection.specs)
-        found = re.fullmatch(rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?', name)
+        found = re.fullmatch(
+            rf'{re.escape(collection.name)}(?:(?P<cluster>{HELD_OUT})|_)(?P<held_out>.+?)(?P<unseen>{UNSEEN})?',
+            name,
+        )
         if found and (found['cluster'] or found['held_out'] in other_hold_outs(collection)):
             if not found['unseen']:
                 return Found(name, collection, collection.specs, found['held_out'])
@@ -94,7 +122,9 @@ def templates_in_name(name: str) -> tuple[str, int | None]:
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
-    """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another hold-out."""
+    """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another
+    hold-out.
+    """
     return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
 
 
@@ -105,11 +135,17 @@ def other_hold_outs(collection: specs.Collection) -> list[str]:
 
 def builtin_names() -> list[str]:
     """Return the names of the collections that come with flanlite, without importing them."""
-    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__) if module.ispkg)
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__)
+        if module.ispkg
+    )
 
 
 def load_builtin(name: str) -> None:
-    """Import the built-in collection with whose name a mixture's name begins; of several, the one with the longest name."""
+    """Import the built-in collection with whose name a mixture's name begins; of several, the one with the
+    longest name.
+    """
     fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
     if fitting:
         importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
@@ -121,7 +157,8 @@ def collection_names() -> list[str]:
 
 
 def import_collections() -> list[str]:
-    """Import the built-in collections; return the names of their packages, then those of the other collections.
+    """Import the built-in collections; return the names of their packages, then those of the other
+    collections.
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
@@ -131,7 +168,9 @@ def import_collections() -> list[str]:
 
 
 def seqio_names() -> list[str]:
-    """Return the names of SeqIO's registered tasks and mixtures. SeqIO is not imported for this: if nobody did, there are none."""
+    """Return the names of SeqIO's registered tasks and mixtures. SeqIO is not imported for this: if nobody
+    did, there are none.
+    """
     if 'seqio' not in sys.modules:
         return []
     seqio: Any = sys.modules['seqio']
@@ -141,6 +180,8 @@ def seqio_names() -> list[str]:
 def valid_names() -> str:
     """Return a clause for error messages that lists the names a mixture may have."""
     return (
-        f'the collections are {", ".join(collection_names())}; valid are also <collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
-        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers it is imported'
+        f'the collections are {", ".join(collection_names())}; valid are also '
+        f'<collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
+        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers '
+        'it is imported'
     )

@@ -1,4 +1,6 @@
-"""Few-shot inputs: other examples of the data set come before an example, as many as a budget of tokens holds (FLAN, section 4.4)."""
+"""Few-shot inputs: other examples of the data set come before an example, as many as a budget of tokens holds
+(FLAN, section 4.4).
+"""
 
 import dataclasses
 import heapq
@@ -31,7 +33,9 @@ class Form(NamedTuple):
 
 FORMS = {
     'plain': Form('Question: {inputs}\nAnswer: {targets}\n\n', 'Question: {inputs}\nAnswer:', '{inputs}'),
-    'flan': Form('0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'),  # the release's roles and separator
+    'flan': Form(
+        '0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'
+    ),  # the release's roles and separator
 }
 
 
@@ -41,8 +45,8 @@ class Shots:
 
     Args:
         number: the number of exemplars: in FLAN 0, 1, 2, 3, 5, 10, or `multi` for as many as fit, up to 16.
-        budget: the greatest number of tokens of exemplars and example together. By default it is the length of the inputs, which it never
-            exceeds; where that is not known either, FLAN's 960.
+        budget: the greatest number of tokens of exemplars and example together. By default it is the length
+            of the inputs, which it never exceeds; where that is not known either, FLAN's 960.
         seed: decides which exemplars are drawn, together with the example.
         form: a name in `FORMS`.
 
@@ -57,9 +61,14 @@ class Shots:
 
     def __post_init__(self) -> None:
         if self.number != MULTI and (not isinstance(self.number, int) or self.number < 0):
-            raise ValueError(f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or {MULTI!r}')
+            raise ValueError(
+                f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or '
+                f'{MULTI!r}'
+            )
         if self.budget is not None and self.budget < 1:
-            raise ValueError(f'got Shots.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs')
+            raise ValueError(
+                f'got Shots.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs'
+            )
         if self.form not in FORMS:
             raise ValueError(f'unknown Shots.form {self.form!r}; expected one of {", ".join(FORMS)}')
 
@@ -83,7 +92,10 @@ class Shots:
 def sample_pool(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
     """Return `POOL` random pairs (number, row) in random order, without holding more in memory."""
     draw = random.Random(seed)
-    return [(number, row) for _, number, row in heapq.nsmallest(POOL, ((draw.random(), number, row) for number, row in rows))]
+    return [
+        (number, row)
+        for _, number, row in heapq.nsmallest(POOL, ((draw.random(), number, row) for number, row in rows))
+    ]
 
 
 class Exemplars:
@@ -98,19 +110,31 @@ class Exemplars:
     """
 
     def __init__(
-        self, shots: Shots, pool: Sequence[tuple[int, Mapping[str, str]]], shown: Sequence[Template], vocabulary: Vocabulary, train: bool
+        self,
+        shots: Shots,
+        pool: Sequence[tuple[int, Mapping[str, str]]],
+        shown: Sequence[Template],
+        vocabulary: Vocabulary,
+        train: bool,
     ) -> None:
         self.shots, self.pool, self.shown, self.vocabulary, self.train = shots, pool, shown, vocabulary, train
         self.form = FORMS[shots.form]
-        self.lengths: dict[tuple[int, int], int] = {}  # an exemplar's number of tokens, by its place in the pool and its template
+        self.lengths: dict[
+            tuple[int, int], int
+        ] = {}  # an exemplar's number of tokens, by its place in the pool and its template
 
     def prompt(self, chunk: Sequence[Any]) -> list[Any]:
         """Put exemplars before rendered examples, and store their number in `shots`.
 
-        Drawn exemplars are added in order until one does not fit into the budget, together with the example itself.
+        Drawn exemplars are added in order until one does not fit into the budget, together with the example
+        itself.
         """
         drawn = [self.draw(item) for item in chunk]
-        texts = {(place, item.template): text for item, found in zip(chunk, drawn, strict=True) for place, text in found}
+        texts = {
+            (place, item.template): text
+            for item, found in zip(chunk, drawn, strict=True)
+            for place, text in found
+        }
         missing = [key for key in texts if key not in self.lengths]
         self.lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
         asked = [templates.fill(self.form.example, {'inputs': item.inputs}) for item in chunk]
@@ -123,14 +147,19 @@ class Exemplars:
                 if left < 0:
                     break
                 kept.append(text)
-            inputs = ''.join([*kept, question]) if kept else templates.fill(self.form.alone, {'inputs': item.inputs})
+            inputs = (
+                ''.join([*kept, question])
+                if kept
+                else templates.fill(self.form.alone, {'inputs': item.inputs})
+            )
             prompted.append(item._replace(inputs=inputs, shots=len(kept)))
         return prompted
 
     def draw(self, item: Any) -> list[tuple[int, str]]:
         """Draw exemplars for an example: a list of (place in the pool, text).
 
-        The draw depends on the seed and the row, not on the template. The example itself is never drawn, nor one that reads the same.
+        The draw depends on the seed and the row, not on the template. The example itself is never drawn, nor
+        one that reads the same.
         """
         draw = random.Random(f'{self.shots.seed}/{self.train}/{item.row}')
         template, found = self.shown[item.template], []
@@ -138,11 +167,17 @@ class Exemplars:
             if len(found) == self.shots.most:
                 break
             row, fields = self.pool[place]
-            inputs, targets = templates.fill(template.inputs, fields), templates.fill(template.targets, fields)
-            # The inputs of an inverted template may be just the answer, which many rows share; then the targets must be equal too.
+            inputs, targets = (
+                templates.fill(template.inputs, fields),
+                templates.fill(template.targets, fields),
+            )
+            # The inputs of an inverted template may be just the answer, which many rows share; then the
+            # targets must be equal too.
             same = inputs == item.inputs and (not template.inverted or targets == item.targets)
             if not same and not (self.train and row == item.row):
-                found.append((place, templates.fill(self.form.exemplar, {'inputs': inputs, 'targets': targets})))
+                found.append(
+                    (place, templates.fill(self.form.exemplar, {'inputs': inputs, 'targets': targets}))
+                )
         return found
 
     def count(self, texts: Sequence[str]) -> list[int]:
@@ -151,14 +186,19 @@ class Exemplars:
 
 
 def kept_note(manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence for the report: the number of exemplars asked for, and how many fit in tasks where not all did.
+    """Return a sentence for the report: the number of exemplars asked for, and how many fit in tasks where
+    not all did.
 
     Args:
-        manifests: the entry `shots` in the manifest of each task's cached split. Without tasks the sentence is empty.
+        manifests: the entry `shots` in the manifest of each task's cached split. Without tasks the sentence
+            is empty.
     """
     if not manifests:
         return ''
-    means = {name: np.average([int(n) for n in shots['kept']], weights=list(shots['kept'].values())) for name, shots in manifests.items()}
+    means = {
+        name: np.average([int(n) for n in shots['kept']], weights=list(shots['kept'].values()))
+        for name, shots in manifests.items()
+    }
     asked = Shots(**{key: value for key, value in next(iter(manifests.values())).items() if key != 'kept'})
     fewer = [f'{name} {mean:.1f}' for name, mean in means.items() if mean < asked.most - 0.05]
     number = f'up to {MOST}' if asked.number == MULTI else asked.number

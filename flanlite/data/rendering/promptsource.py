@@ -1,7 +1,9 @@
-"""Promptsource's prompts, read at run time from the user's own copy, and rendered by Jinja in a sandbox. Each prompt is a data set.
+"""Promptsource's prompts, read at run time from the user's own copy, and rendered by Jinja in a sandbox. Each
+prompt is a data set.
 
-A prompt is a Jinja template of inputs and targets, with `|||` between them, over the columns of a data set of the Hugging Face hub. As in
-T0's release, a row whose inputs or targets render to nothing is not an example of that prompt. flanlite contains none of the prompts.
+A prompt is a Jinja template of inputs and targets, with `|||` between them, over the columns of a data set of
+the Hugging Face hub. As in T0's release, a row whose inputs or targets render to nothing is not an example of
+that prompt. flanlite contains none of the prompts.
 """
 
 import dataclasses
@@ -26,7 +28,9 @@ DIRECTORY = 'PROMPTSOURCE_DIR'
 CHOSEN: dict[str, str | os.PathLike] = {}  # what `use_folder` was told
 FILE = 'templates.yaml'
 SEPARATOR = '|||'
-PROTECTED = '\ue000'  # replaces a separator in a row's own text while a prompt is rendered; a character of Unicode's private use area
+# Replaces a separator in a row's own text while a prompt is rendered; a character of Unicode's private use
+# area.
+PROTECTED = '\ue000'
 CHOICES = 'answer_choices'
 POSITION = 'position_'  # the variable from which the filter `choice` knows the row
 # Promptsource's names of metrics, and ours. A prompt with other metrics only is scored by `accuracy`.
@@ -55,8 +59,10 @@ class Prompt:
         config: the data set's configuration, where it has several.
         name: its name, unique in the data set.
         jinja: the template of inputs and targets.
-        choices: the template of the answer options, with `|||` between them; None where any text may be the answer.
-        original_task: whether it asks for what the data set was made for; T0 is evaluated on these prompts only.
+        choices: the template of the answer options, with `|||` between them; None where any text may be the
+            answer.
+        original_task: whether it asks for what the data set was made for; T0 is evaluated on these prompts
+            only.
         metrics: promptsource's names of the metrics.
     """
 
@@ -87,7 +93,9 @@ class Prompt:
             row: the data set's row, in the hub's form.
             position: the row's index, which decides the prompt's random choices.
         """
-        variables = {name.replace('-', '_'): protect(value) for name, value in row.items()} | {POSITION: f'{position}/{self.name}'}
+        variables = {name.replace('-', '_'): protect(value) for name, value in row.items()} | {
+            POSITION: f'{position}/{self.name}'
+        }
         options = pieces(compiled(self.choices).render(variables)) if self.choices else []
         parts = pieces(compiled(self.jinja).render(variables | {CHOICES: options or None}))
         if len(parts) != 2 or not all(parts):
@@ -117,7 +125,9 @@ class PromptSource:
         return f'{self.source.name} {self.prompt.name}'
 
     def rows(self, split: str) -> Iterator[Row]:
-        """Render a split's rows; where the prompt does not apply to a row, its inputs and targets are empty."""
+        """Render a split's rows; where the prompt does not apply to a row, its inputs and targets are
+        empty.
+        """
         names = dict(self.renamed)
         for position, found in enumerate(self.source.rows(split)):
             row = {names.get(name, name): value for name, value in found.items()} if names else found
@@ -126,12 +136,16 @@ class PromptSource:
             yield self.prompt.render(row, position) or {'inputs': '', 'targets': '', 'options': []}
 
     def check(self, row: Row) -> None:
-        """Raise a `ValueError` where a row lacks a column that the prompt reads; Jinja would render it as nothing."""
+        """Raise a `ValueError` where a row lacks a column that the prompt reads; Jinja would render it as
+        nothing.
+        """
         missing = self.prompt.columns() - {name.replace('-', '_') for name in row}
         if missing:
             raise ValueError(
-                f'the prompt {self.prompt.name!r} of {self.prompt.data_set} reads the columns {", ".join(sorted(missing))}, but the rows '
-                f'of {self.source.name} have {", ".join(sorted(row))}; expected the columns that the data set has at the Hugging Face hub'
+                f'the prompt {self.prompt.name!r} of {self.prompt.data_set} reads the columns '
+                f'{", ".join(sorted(missing))}, but the rows '
+                f'of {self.source.name} have {", ".join(sorted(row))}; expected the columns that the data '
+                'set has at the Hugging Face hub'
             )
 
     def version(self) -> str:
@@ -183,23 +197,29 @@ def use_folder(directory: str | os.PathLike) -> None:
 
 
 def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | None:
-    """Return the folder with `<data set>/[<configuration>/]templates.yaml`, or None where there is no promptsource.
+    """Return the folder with `<data set>/[<configuration>/]templates.yaml`, or None where there is no
+    promptsource.
 
     Args:
-        directory: a checkout, its package or its templates; by default that of PROMPTSOURCE_DIR, else the installed promptsource.
+        directory: a checkout, its package or its templates; by default that of PROMPTSOURCE_DIR, else the
+            installed promptsource.
 
     Raises:
         ValueError: the given folder has no such files.
     """
     named = directory or CHOSEN.get(DIRECTORY) or os.environ.get(DIRECTORY)
-    package = None if named else importlib.util.find_spec('promptsource')  # finds it without importing what it needs
+    # Finds it without importing what it needs.
+    package = None if named else importlib.util.find_spec('promptsource')
     for root in [named] if named else (package and package.submodule_search_locations) or ():
         root = pathlib.Path(root).expanduser()
         for folder in (root / 'promptsource' / 'templates', root / 'templates', root):
             if folder.is_dir() and (any(folder.glob(f'*/{FILE}')) or any(folder.glob(f'*/*/{FILE}'))):
                 return folder.absolute()
     if named:
-        raise ValueError(f'no {FILE} of promptsource in {named!r}; expected a checkout of bigscience-workshop/promptsource in {DIRECTORY}')
+        raise ValueError(
+            f'no {FILE} of promptsource in {named!r}; expected a checkout of '
+            f'bigscience-workshop/promptsource in {DIRECTORY}'
+        )
     return None
 
 
@@ -210,7 +230,9 @@ def list_data_sets(folder: pathlib.Path) -> list[tuple[str, str | None]]:
         head = re.search(r'^dataset: *(\S+)', file.read_text(encoding='utf-8'), re.MULTILINE)
         place = file.parent.relative_to(folder).as_posix()
         name = head[1].strip('\'"') if head else place
-        found.append((name, place.removeprefix(f'{name}/')) if place.startswith(f'{name}/') else (place, None))
+        found.append(
+            (name, place.removeprefix(f'{name}/')) if place.startswith(f'{name}/') else (place, None)
+        )
     return found
 
 
@@ -238,11 +260,20 @@ def made_prompt(name: str, config: str | None, entry: Mapping[str, Any]) -> Prom
     """Make a prompt from its entry in the file."""
     about = entry.get('metadata') or {}
     original = bool(about.get('original_task'))
-    return Prompt(name, config, entry['name'], entry['jinja'], entry.get(CHOICES) or None, original, tuple(about.get('metrics') or ()))
+    return Prompt(
+        name,
+        config,
+        entry['name'],
+        entry['jinja'],
+        entry.get(CHOICES) or None,
+        original,
+        tuple(about.get('metrics') or ()),
+    )
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML in which the tags `!Template` and `!TemplateMetadata` mark plain mappings; no other objects are made.
+    """Parse YAML in which the tags `!Template` and `!TemplateMetadata` mark plain mappings; no other objects
+    are made.
 
     Raises:
         MissingPackageError: pyyaml is not installed.
@@ -251,7 +282,9 @@ def parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise MissingPackageError("promptsource's files are YAML; install flanlite[t0], that is pyyaml") from error
+        raise MissingPackageError(
+            "promptsource's files are YAML; install flanlite[t0], that is pyyaml"
+        ) from error
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
     loader = type('Loader', (base,), {})
     for tag in ('!Template', '!TemplateMetadata'):
@@ -266,8 +299,10 @@ def parse_yaml(text: str) -> Any:
 def environment() -> Any:
     """Make the sandbox in which prompts are rendered, with promptsource's functions and filters.
 
-    Promptsource's filter `choice` is random; here it is a function of the row and the prompt, so that a rebuilt cache is the same.
+    Promptsource's filter `choice` is random; here it is a function of the row and the prompt, so that a
+    rebuilt cache is the same.
     """
+
     @jinja2.pass_context
     def choice(context: Any, texts: Sequence[Any]) -> Any:
         texts = list(texts)
@@ -296,11 +331,16 @@ def compiled(jinja: str) -> Any:
 @functools.cache
 def read_columns(jinja: str) -> set[str]:
     """Return the names of the variables that a template reads from the row."""
-    return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {CHOICES, *environment().globals}
+    return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {
+        CHOICES,
+        *environment().globals,
+    }
 
 
 def protect(value: Any) -> Any:
-    """Replace the separators in a row's own text, so that the rendered text is split only where the prompt has one."""
+    """Replace the separators in a row's own text, so that the rendered text is split only where the prompt
+    has one.
+    """
     if isinstance(value, str):
         return value.replace(SEPARATOR, PROTECTED) if SEPARATOR in value else value
     if isinstance(value, Mapping):

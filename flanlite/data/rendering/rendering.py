@@ -1,4 +1,6 @@
-"""From a data set's rows to examples, natively: fill templates and tokenise, or hide spans of plain text. No TensorFlow."""
+"""From a data set's rows to examples, natively: fill templates and tokenise, or hide spans of plain text. No
+TensorFlow.
+"""
 
 import collections
 import concurrent.futures
@@ -43,14 +45,17 @@ class Tally:
         self.used = 0  # rows, or pieces of text, that gave examples
         self.filtered: dict[str, int] = {}  # number of dropped rows by reason
         self.truncated = False  # whether the limit left rows unread
-        self.exemplars: collections.Counter[int] = collections.Counter()  # number of examples by number of few-shot exemplars in them
+        # Number of examples by number of few-shot exemplars in them.
+        self.exemplars: collections.Counter[int] = collections.Counter()
 
     def drop(self, reason: str) -> None:
         """Count a dropped row."""
         self.filtered[reason] = self.filtered.get(reason, 0) + 1
 
     def reached(self, limit: int | None) -> bool:
-        """Return whether a limit on rows is reached. Rows on a drop list count, so that no rows beyond the limit take their place."""
+        """Return whether a limit on rows is reached. Rows on a drop list count, so that no rows beyond the
+        limit take their place.
+        """
         return limit is not None and self.used + self.filtered.get(LISTED, 0) >= limit
 
 
@@ -81,18 +86,29 @@ def examples(
     """
     tally = tally or Tally()
     if isinstance(spec, TextSpec):
-        yield from denoise(spec, split, vocabulary, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
+        yield from denoise(
+            spec, split, vocabulary, renderings=renderings, limit=limit, dropped=dropped, tally=tally
+        )
         return
-    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally)
+    rendered = render(
+        spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally
+    )
     exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
     prompt = exemplars.prompt if exemplars else lambda chunk: chunk
-    for chunk in in_threads(lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS):
+    for chunk in in_threads(
+        lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS
+    ):
         tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
 
 
 def open_exemplars(
-    spec: DatasetSpec, split: str, style: str, vocabulary: Vocabulary, shots: Shots, dropped: Collection[int] = ()
+    spec: DatasetSpec,
+    split: str,
+    style: str,
+    vocabulary: Vocabulary,
+    shots: Shots,
+    dropped: Collection[int] = (),
 ) -> Exemplars:
     """Read the training rows that a split's exemplars are drawn from.
 
@@ -100,7 +116,10 @@ def open_exemplars(
         ValueError: the data set has no training split.
     """
     if not spec.splits.train:
-        raise ValueError(f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without shots')
+        raise ValueError(
+            f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without '
+            'shots'
+        )
     rows = itertools.islice(kept_rows(spec, 'train', Tally(), dropped), fewshot.READ if shots.most else 0)
     pool = []
     for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
@@ -109,12 +128,14 @@ def open_exemplars(
     return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
 
 
-def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[int] = ()) -> Iterator[tuple[int, int, specs.Row]]:
+def kept_rows(
+    spec: specs.Spec, split: str, tally: Tally, dropped: Collection[int] = ()
+) -> Iterator[tuple[int, int, specs.Row]]:
     """Yield (index among all rows, index among kept rows, row).
 
-    Training rows come in the source's order. Rows of the other splits come in a fixed random order: many files are sorted by label, and
-    reading only the first rows of an evaluation split must give a random sample. Rows in `dropped` leave a gap: the other rows keep their
-    indices, and therefore their templates.
+    Training rows come in the source's order. Rows of the other splits come in a fixed random order: many
+    files are sorted by label, and reading only the first rows of an evaluation split must give a random
+    sample. Rows in `dropped` leave a gap: the other rows keep their indices, and therefore their templates.
 
     Args:
         spec: the data set or text.
@@ -142,7 +163,9 @@ def kept_rows(spec: specs.Spec, split: str, tally: Tally, dropped: Collection[in
         return kept()
     rows = list(kept())
     order = sample_order(len(rows)).tolist()
-    if group := getattr(spec, 'group', None):  # rows of a group follow each other, so that a limit splits at most one group
+    if group := getattr(
+        spec, 'group', None
+    ):  # rows of a group follow each other, so that a limit splits at most one group
         groups: dict[Any, list[int]] = {}
         for place in order:
             groups.setdefault(group(rows[place][2]), []).append(place)
@@ -157,16 +180,23 @@ def located(spec: specs.Spec, split: str, index: int, row: specs.Row) -> Iterato
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         fields = ', '.join(f'{name} ({type(value).__name__})' for name, value in row.items())
-        raise ValueError(f'{spec.name!r}, {split} row {index}: {type(error).__name__}: {error}; the row has {fields}') from error
+        raise ValueError(
+            f'{spec.name!r}, {split} row {index}: {type(error).__name__}: {error}; the row has {fields}'
+        ) from error
 
 
 def sample_order(count: int) -> np.ndarray:
-    """Return the order in which an evaluation split's rows are stored, int[count]; its first rows are a random sample of all."""
+    """Return the order in which an evaluation split's rows are stored, int[count]; its first rows are a
+    random sample of all.
+    """
     return np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(count)
 
 
-def template_indices(spec: DatasetSpec, style: str, renderings: int | str) -> tuple[Sequence[templates.Template], list[int]]:
-    """Return a style's templates, and the indices of those to use: all, or with `renderings='all'` those that are not inverted.
+def template_indices(
+    spec: DatasetSpec, style: str, renderings: int | str
+) -> tuple[Sequence[templates.Template], list[int]]:
+    """Return a style's templates, and the indices of those to use: all, or with `renderings='all'` those that
+    are not inverted.
 
     Raises:
         ValueError: there is no template to use.
@@ -196,7 +226,8 @@ def render(
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Rendered]:
-    """Fill a data set's templates, row by row: kept row i gets the templates i, i + 1, ... modulo their number.
+    """Fill a data set's templates, row by row: kept row i gets the templates i, i + 1, ... modulo their
+    number.
 
     With one rendering this is FLAN's rule (its release cycles through a data set's templates).
 
@@ -204,7 +235,8 @@ def render(
         spec: the data set.
         split: train, validation or test; examples of the latter two have options and answers.
         style: `instructions`, `baseline` or `fields`; see `DatasetSpec.style_templates`.
-        renderings: how many templates each row is rendered with; `all` means every one that is not inverted, as evaluation needs.
+        renderings: how many templates each row is rendered with; `all` means every one that is not inverted,
+            as evaluation needs.
         limit: stop after this many rows.
         dropped: the indices of rows to leave out.
         tally: counts the rows.
@@ -228,7 +260,13 @@ def render(
         for number in range(count):
             index = indices[(first + number) % len(indices)]
             template = shown[index]
-            yield Rendered(templates.fill(template.inputs, texts), templates.fill(template.targets, texts), row, index, *extra)
+            yield Rendered(
+                templates.fill(template.inputs, texts),
+                templates.fill(template.targets, texts),
+                row,
+                index,
+                *extra,
+            )
 
 
 def denoise(
@@ -241,7 +279,8 @@ def denoise(
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Example]:
-    """Turn plain text into examples of its objective; every rendering of a piece hides other spans, or cuts it at another place.
+    """Turn plain text into examples of its objective; every rendering of a piece hides other spans, or cuts
+    it at another place.
 
     Args:
         spec: the text.
@@ -256,7 +295,9 @@ def denoise(
     count = examples_per_row(spec, split, 'instructions', renderings)
     rows = kept_rows(spec, split, tally, dropped)
     while chunk := list(itertools.islice(rows, CHUNK)):
-        for (row, _, _), tokens in zip(chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True):
+        for (row, _, _), tokens in zip(
+            chunk, vocabulary.encode_batch([spec.text(raw) for _, _, raw in chunk]), strict=True
+        ):
             if len(tokens) < 2:
                 tally.drop('fewer than 2 tokens')
             for start in range(0, len(tokens) - 1, spec.length):
@@ -268,7 +309,12 @@ def denoise(
                 for rendering in range(count):
                     inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
                     ends = [EOS_ID] if vocabulary.input_eos else []
-                    yield Example(np.array([*inputs, *ends], np.int32), np.array([*targets, EOS_ID], np.int32), row, rendering)
+                    yield Example(
+                        np.array([*inputs, *ends], np.int32),
+                        np.array([*targets, EOS_ID], np.int32),
+                        row,
+                        rendering,
+                    )
 
 
 def objective(
@@ -291,12 +337,22 @@ def objective(
 
 
 def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
-    """Turn rendered examples into tokens with EOS (inputs only if the vocabulary says so); equal texts are tokenised once."""
+    """Turn rendered examples into tokens with EOS (inputs only if the vocabulary says so); equal texts are
+    tokenised once.
+    """
     texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
     end = None if vocabulary.input_eos else -1
     return [
-        Example(tokens[inputs][:end], tokens[targets], row, template, options, tuple([tokens[option] for option in options]), *more)
+        Example(
+            tokens[inputs][:end],
+            tokens[targets],
+            row,
+            template,
+            options,
+            tuple([tokens[option] for option in options]),
+            *more,
+        )
         for inputs, targets, row, template, options, *more in chunk
     ]
 
@@ -311,12 +367,14 @@ def in_chunks(items: Iterable[Any], size: int) -> Iterator[list]:
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
     """Apply a function to items in threads, and yield the results in order.
 
-    Only one item more than there are workers is in work, so that little memory is held. Threads are enough here, since SentencePiece
-    releases Python's lock while it encodes.
+    Only one item more than there are workers is in work, so that little memory is held. Threads are enough
+    here, since SentencePiece releases Python's lock while it encodes.
     """
     remaining = iter(items)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(remaining, workers + 1))
+        waiting = collections.deque(
+            pool.submit(function, item) for item in itertools.islice(remaining, workers + 1)
+        )
         while waiting:
             done = waiting.popleft().result()
             waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))

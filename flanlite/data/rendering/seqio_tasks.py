@@ -1,6 +1,7 @@
 """Examples of SeqIO tasks that the user registered, for flanlite's cache.
 
-SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need them.
+SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need
+them.
 """
 
 import inspect
@@ -19,7 +20,9 @@ from flanlite.progress import CONSOLE
 
 
 def registered_names() -> list[str]:
-    """Return the names of the registered SeqIO tasks. SeqIO is not imported for this: if nobody did, no task is registered."""
+    """Return the names of the registered SeqIO tasks. SeqIO is not imported for this: if nobody did, no task
+    is registered.
+    """
     seqio = sys.modules.get('seqio')
     return sorted(seqio.TaskRegistry.names()) if seqio else []
 
@@ -29,12 +32,13 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
 
     Args:
         name: the task.
-        split: train, validation or test; examples of the latter two have options, answers and the other fields.
+        split: train, validation or test; examples of the latter two have options, answers and the other
+            fields.
         vocabulary: the vocabulary that the task's ids must be of.
 
     Raises:
-        ValueError: the task lacks the split or the features `inputs` and `targets`, its features are not lists of ids, it has another
-            vocabulary, or one of its preprocessors needs sequence lengths.
+        ValueError: the task lacks the split or the features `inputs` and `targets`, its features are not
+            lists of ids, it has another vocabulary, or one of its preprocessors needs sequence lengths.
     """
     import seqio
 
@@ -42,7 +46,8 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
     features = found.output_features
     if not {'inputs', 'targets'} <= set(features):
         raise ValueError(
-            f'the SeqIO task {name!r} has the features {", ".join(sorted(features))}; expected inputs and targets: '
+            f'the SeqIO task {name!r} has the features {", ".join(sorted(features))}; expected inputs and '
+            'targets: '
             'an encoder-decoder needs both, so tasks for decoder-only models do not fit'
         )
     if split not in found.splits:
@@ -51,34 +56,47 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
         if not vocabulary.has_ids_of(features[feature].vocabulary):
             own = vocabularies.name_of_seqio(features[feature])
             raise ValueError(
-                f'the {feature} of the SeqIO task {name!r} are tokens of {own!r}, not of {vocabulary.name!r}; train with '
+                f'the {feature} of the SeqIO task {name!r} are tokens of {own!r}, not of '
+                f'{vocabulary.name!r}; train with '
                 f'VOCABULARY={own!r}, or register the task with {vocabulary.name!r}'
             )
     try:
         dataset = found.get_dataset(sequence_length=None, split=split, shuffle=False)
     except (TypeError, KeyError) as error:
-        if not any('sequence_length' in inspect.signature(function).parameters for function in found.preprocessors):
+        if not any(
+            'sequence_length' in inspect.signature(function).parameters for function in found.preprocessors
+        ):
             raise
         raise ValueError(
-            f'a preprocessor of the SeqIO task {name!r} fails with sequence_length=None ({type(error).__name__}: {error}): examples are '
-            'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs with functools.partial'
+            f'a preprocessor of the SeqIO task {name!r} fails with sequence_length=None '
+            f'({type(error).__name__}: {error}): examples are '
+            'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs '
+            'with functools.partial'
         ) from error
     kept = kept_fields(name, dataset.element_spec) if split != 'train' else ()
     for index, example in enumerate(dataset.as_numpy_iterator()):
         inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
         if inputs.ndim != 1 or targets.ndim != 1:
-            raise ValueError(f'the SeqIO task {name!r} has features of {inputs.ndim} and {targets.ndim} axes; expected lists of ids')
+            raise ValueError(
+                f'the SeqIO task {name!r} has features of {inputs.ndim} and {targets.ndim} axes; expected '
+                'lists of ids'
+            )
         options = decoded(example.get('options'))
         answers = decoded(example.get('answers')) or decoded(example.get('targets_pretokenized'))
         tokens = tuple(vocabulary.encode_arrays(options)) if options else ()
         row, template = (int(example.get(key, default)) for key, default in (('row', index), ('template', 0)))
-        evaluated = {} if split == 'train' else {'options': options, 'option_tokens': tokens, 'answers': answers}
+        evaluated = (
+            {} if split == 'train' else {'options': options, 'option_tokens': tokens, 'answers': answers}
+        )
         fields = {key: example[key] for key in kept}
-        yield Example(inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated, fields=fields)
+        yield Example(
+            inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated, fields=fields
+        )
 
 
 def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
-    """Return the fields of a SeqIO task's examples to cache for its postprocessor, and print a line on those that cannot be cached.
+    """Return the fields of a SeqIO task's examples to cache for its postprocessor, and print a line on those
+    that cannot be cached.
 
     Args:
         name: the task.
@@ -87,15 +105,19 @@ def kept_fields(name: str, described: dict[str, Any]) -> list[str]:
     import tensorflow as tf
 
     def plain(spec: Any) -> bool:
-        return isinstance(spec, tf.TensorSpec) and (spec.dtype == tf.string or np.dtype(spec.dtype.as_numpy_dtype).kind in 'biufc')
+        return isinstance(spec, tf.TensorSpec) and (
+            spec.dtype == tf.string or np.dtype(spec.dtype.as_numpy_dtype).kind in 'biufc'
+        )
 
     beside = [key for key in described if key not in ('inputs', 'targets')]
     kept = [key for key in beside if all(plain(spec) for spec in tf.nest.flatten(described[key]))]
     if left := [f'{key} ({described[key]})' for key in beside if key not in kept]:
         CONSOLE.print(
-            f'{name}: not cached, so its postprocess_fn does not see: {", ".join(left)}; expected dense tensors of texts or numbers',
-            style='yellow', markup=False,
-        )  # fmt: skip
+            f'{name}: not cached, so its postprocess_fn does not see: {", ".join(left)}; expected dense '
+            'tensors of texts or numbers',
+            style='yellow',
+            markup=False,
+        )
     return kept
 
 
@@ -106,7 +128,8 @@ def decoded(value: Any) -> tuple[str, ...]:
 
 
 def seqio_fingerprint(name: str) -> str:
-    """Hash what decides a registered SeqIO task's examples: its source, the source's files, the code of its preprocessors, its features.
+    """Hash what decides a registered SeqIO task's examples: its source, the source's files, the code of its
+    preprocessors, its features.
 
     Files count by size and time of change, since reading all of them could take as long as a build.
     """
@@ -114,10 +137,20 @@ def seqio_fingerprint(name: str) -> str:
 
     found = seqio.TaskRegistry.get(name)
     source = found.source
-    described = [type(source).__name__, sorted(source.splits), repr(getattr(getattr(source, 'tfds_dataset', None), 'name', ''))]
-    described += [value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)]
+    described = [
+        type(source).__name__,
+        sorted(source.splits),
+        repr(getattr(getattr(source, 'tfds_dataset', None), 'name', '')),
+    ]
+    described += [
+        value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)
+    ]
     if isinstance(source, seqio.FileDataSource):
-        files = [pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)]
-        described += [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+        files = [
+            pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)
+        ]
+        described += [
+            (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()
+        ]
     features = {key: repr(feature) for key, feature in found.output_features.items()}
     return fingerprints.of(name, described, found.preprocessors, kept_fields, features)

@@ -1,4 +1,5 @@
-"""Registration of collections in SeqIO, for other trainers: their data sets as tasks, and mixtures with their rates.
+"""Registration of collections in SeqIO, for other trainers: their data sets as tasks, and mixtures with their
+rates.
 
 SeqIO and TensorFlow are imported when something is registered, not before.
 """
@@ -24,18 +25,20 @@ def register(
 ) -> list[str]:
     """Add collections to SeqIO's registry.
 
-    Each becomes a mixture of its name, and one for every hold-out of `clusters.hold_outs`: `<name>_held_out_<cluster>`, `<name>_intra_3`
-    and so on. The same names with `_eval` are mixtures of the data sets that are held out.
+    Each becomes a mixture of its name, and one for every hold-out of `clusters.hold_outs`:
+    `<name>_held_out_<cluster>`, `<name>_intra_3` and so on. The same names with `_eval` are mixtures of the
+    data sets that are held out.
 
-    A task has the name of its data set. If an earlier collection has the same data set with other tokens or another cap (T0 shares some
-    with FLAN 2021), the collection's name comes before it. Rates are those of the collection; they are computed from the sizes on record,
-    or else from the rows, when SeqIO asks for them. Data sets that are held out have equal rates. Registering again changes nothing.
+    A task has the name of its data set. If an earlier collection has the same data set with other tokens or
+    another cap (T0 shares some with FLAN 2021), the collection's name comes before it. Rates are those of the
+    collection; they are computed from the sizes on record, or else from the rows, when SeqIO asks for them.
+    Data sets that are held out have equal rates. Registering again changes nothing.
 
     Args:
         collections: the collections; plain texts among their data sets are left out.
         vocabulary: what `vocabularies.load` takes; by default each collection's own.
-        at_hand: leave out data sets that cannot be read without the network, with a warning; by default if FLANLITE_DATA_DIR is set. Data
-            sets without training data in that folder are never trained on.
+        at_hand: leave out data sets that cannot be read without the network, with a warning; by default if
+            FLANLITE_DATA_DIR is set. Data sets without training data in that folder are never trained on.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Returns:
@@ -51,10 +54,17 @@ def register(
     every = {spec.name: spec for collection in collections for spec in collection.specs}
     absent = [name for name, spec in every.items() if at_hand and not sources.at_hand(spec.source, data_dir)]
     if absent:
-        mixtures.say_once(f'not at hand, and so left out of what SeqIO has of {collections[0].name}: {mixtures.listed(absent)}')
+        mixtures.say_once(
+            f'not at hand, and so left out of what SeqIO has of {collections[0].name}: '
+            f'{mixtures.listed(absent)}'
+        )
     registered = []
     for collection in collections:
-        members = {spec.name: spec for spec in collection.specs if isinstance(spec, DatasetSpec) and spec.name not in absent}
+        members = {
+            spec.name: spec
+            for spec in collection.specs
+            if isinstance(spec, DatasetSpec) and spec.name not in absent
+        }
         names = {}
         for name, spec in members.items():
             try:
@@ -65,7 +75,10 @@ def register(
         rates = {names[name]: task_rate(members[name], collection, data_dir) for name in trained}
         lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
-            mixtures.say_once(f'no training data in the data folder, and so left out of training in SeqIO: {mixtures.listed(lacking)}')
+            mixtures.say_once(
+                'no training data in the data folder, and so left out of training in SeqIO: '
+                f'{mixtures.listed(lacking)}'
+            )
         registered += add_mixtures(collection, names, rates)
     return registered
 
@@ -75,7 +88,9 @@ def seqio_vocabulary(name: str = 't5', data_dir: str | os.PathLike | None = None
     return vocabularies.load(name, data_dir).to_seqio()
 
 
-def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None, data_dir: str | os.PathLike | None) -> str:
+def add_task(
+    spec: DatasetSpec, collection: Collection, vocabulary: str | None, data_dir: str | os.PathLike | None
+) -> str:
     """Register a collection's data set unless it is registered already, and return the task's name.
 
     Raises:
@@ -83,22 +98,32 @@ def add_task(spec: DatasetSpec, collection: Collection, vocabulary: str | None, 
     """
     import seqio
 
-    name, loaded = task_name(spec, collection), vocabularies.load(vocabulary or collection.vocabulary, data_dir)
+    name, loaded = (
+        task_name(spec, collection),
+        vocabularies.load(vocabulary or collection.vocabulary, data_dir),
+    )
     if name not in seqio.TaskRegistry.names():
         max_examples = spec.max_examples or collection.max_examples
-        tasks.register(spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples, data_dir=data_dir)
+        tasks.register(
+            spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples, data_dir=data_dir
+        )
     found = seqio.TaskRegistry.get(name)
-    ours = getattr(found.preprocessors[0], 'keywords', {}).get('spec') is spec if found.preprocessors else False
+    ours = (
+        getattr(found.preprocessors[0], 'keywords', {}).get('spec') is spec if found.preprocessors else False
+    )
     if not ours or found.output_features['inputs'].vocabulary != loaded.to_seqio():
-        raise ValueError(f'SeqIO has another task {name!r}, or with another vocabulary than {loaded.name!r}; register it once a process')
+        raise ValueError(
+            f'SeqIO has another task {name!r}, or with another vocabulary than {loaded.name!r}; register it '
+            'once a process'
+        )
     return name
 
 
 def task_name(spec: DatasetSpec, collection: Collection) -> str:
     """Return the name of a data set's task.
 
-    It is the data set's name if the first collection that has the data set has the same vocabulary and cap. Otherwise it begins with the
-    name of the first collection that has these.
+    It is the data set's name if the first collection that has the data set has the same vocabulary and cap.
+    Otherwise it begins with the name of the first collection that has these.
     """
 
     def settings(other: Collection) -> tuple[str, int | None]:
@@ -109,8 +134,12 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     return spec.name if first is sharing[0] else f'{first.name}_{spec.name}'
 
 
-def task_rate(spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None) -> float | Callable[[Any], float]:
-    """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO asks for the rate."""
+def task_rate(
+    spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None
+) -> float | Callable[[Any], float]:
+    """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO
+    asks for the rate.
+    """
     entry = mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
@@ -125,7 +154,8 @@ def count_training_rows(spec: DatasetSpec) -> int:
 
 
 def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mapping[str, Any]) -> list[str]:
-    """Register a collection's mixtures unless they are registered already, and return their names; empty ones are left out.
+    """Register a collection's mixtures unless they are registered already, and return their names; empty ones
+    are left out.
 
     A collection without any training data becomes a mixture to evaluate, with equal rates.
 

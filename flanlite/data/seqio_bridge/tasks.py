@@ -1,6 +1,8 @@
-"""One of flanlite's data sets as a `seqio.Task`, made on request with TensorFlow's operations, for other trainers.
+"""One of flanlite's data sets as a `seqio.Task`, made on request with TensorFlow's operations, for other
+trainers.
 
-SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need them.
+SeqIO and TensorFlow are imported inside the functions: training on flanlite's own data sets does not need
+them.
 """
 
 import dataclasses
@@ -32,8 +34,9 @@ def task(
 ) -> Any:
     """Make the `seqio.Task` of a data set, with the same rows, texts and tokens as flanlite's own cache.
 
-    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO, the template depends on the
-    example's place in its shard of the source; with `max_examples`, the source has one shard.
+    Besides `inputs` and `targets`, its examples have `row`, `template`, `options` and `answers`. Under SeqIO,
+    the template depends on the example's place in its shard of the source; with `max_examples`, the source
+    has one shard.
 
     Args:
         name: a registered data set.
@@ -41,26 +44,36 @@ def task(
         vocabulary: the vocabulary, or what `vocabularies.load` takes; by default that of its collection.
         style: `instructions`, `baseline` or `fields`; see `DatasetSpec.style_templates`.
         rendering: the kept row i gets the template i + rendering, modulo their number.
-        max_examples: truncates the training data to the first rows that are kept; by default nothing is truncated.
+        max_examples: truncates the training data to the first rows that are kept; by default nothing is
+            truncated.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
 
     Raises:
-        ValueError: no data set has the name, or it is plain text; `t5.data` has SeqIO preprocessors for its objectives.
+        ValueError: no data set has the name, or it is plain text; `t5.data` has SeqIO preprocessors for its
+            objectives.
     """
     import seqio
 
     spec = specs.find_spec(name)
     if not isinstance(spec, DatasetSpec):
-        what = 'is no registered data set' if spec is None else 'is plain text; use the preprocessors of t5.data for it'
+        what = (
+            'is no registered data set'
+            if spec is None
+            else 'is plain text; use the preprocessors of t5.data for it'
+        )
         raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
     if vocabulary is None:
-        vocabulary = next(collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs)
+        vocabulary = next(
+            collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs
+        )
     vocabulary = vocabularies.load(vocabulary, data_dir)
     shared, shown = vocabulary.to_seqio(), spec.style_templates(style)
     inputs, targets = (seqio.Feature(shared, add_eos=add_eos) for add_eos in (vocabulary.input_eos, True))
     return seqio.Task(
         seqio_name or name,
-        source=seqio_source(dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)), max_examples),
+        source=seqio_source(
+            dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir)), max_examples
+        ),
         output_features={'inputs': inputs, 'targets': targets},
         preprocessors=[
             functools.partial(render_tensors, spec=spec, shown=shown, rendering=rendering),
@@ -68,13 +81,17 @@ def task(
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
-        postprocess_fn=functools.partial(postprocess, inverted=[index for index, template in enumerate(shown) if template.inverted]),
+        postprocess_fn=functools.partial(
+            postprocess, inverted=[index for index, template in enumerate(shown) if template.inverted]
+        ),
         metric_fns=[metric_function(spec.metric)],
     )
 
 
 def register(name: str, **options: Any) -> Any:
-    """Make a data set's task and add it to SeqIO's registry, where other code finds it by name; `options` are those of `task`."""
+    """Make a data set's task and add it to SeqIO's registry, where other code finds it by name; `options` are
+    those of `task`.
+    """
     import seqio
 
     made = task(name, **options)
@@ -83,7 +100,8 @@ def register(name: str, **options: Any) -> Any:
 
 
 def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
-    """Make the SeqIO source of a data set: a TFDS source where the data comes from TFDS, else one of its rows as tensors.
+    """Make the SeqIO source of a data set: a TFDS source where the data comes from TFDS, else one of its rows
+    as tensors.
 
     Args:
         spec: the data set, its source resolved. Splits that its data folder lacks are left out.
@@ -99,14 +117,16 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
     if not splits:
         label = sources.label(spec.source)
         raise sources.MissingDataError(
-            f'data set {spec.name!r} has no rows: {label}; expected its splits in the data folder, data_dir or FLANLITE_DATA_DIR'
+            f'data set {spec.name!r} has no rows: {label}; expected its splits in the data folder, data_dir '
+            'or FLANLITE_DATA_DIR'
         )
     from_tfds = isinstance(spec.source, sources.Tfds)
     if from_tfds and max_examples is None:
         return seqio.TfdsDataSource(spec.source.name, splits=splits)
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
-        del shuffle_files, seed  # always in order, so that a row keeps its template: SeqIO shuffles examples instead
+        # Always in order, so that a row keeps its template: SeqIO shuffles examples instead.
+        del shuffle_files, seed
         limit = max_examples if split == 'train' else None
         if from_tfds:
             return first_kept(spec, spec.source.dataset(splits[split]), limit)
@@ -132,7 +152,10 @@ def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
     if limit is None or spec.keep is None:
         return dataset if limit is None else dataset.take(limit)
     graph = tf.autograph.experimental.do_not_convert
-    counted = dataset.scan(tf.constant(0, tf.int64), graph(lambda kept, row: (kept + tf.cast(spec.keep(row), tf.int64), (kept, row))))
+    counted = dataset.scan(
+        tf.constant(0, tf.int64),
+        graph(lambda kept, row: (kept + tf.cast(spec.keep(row), tf.int64), (kept, row))),
+    )
     return counted.take_while(graph(lambda kept, row: kept < limit)).map(graph(lambda kept, row: row))
 
 
@@ -152,8 +175,9 @@ def rows_dataset(rows: Sequence[specs.Row]) -> Any:
 def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
     """Collect each field of all rows into one tensor, or one ragged tensor if its values are lists.
 
-    A field that is a record becomes a dictionary of tensors. So does a list of records, each of whose fields becomes a list, as in TFDS.
-    Lists of lists of records are left out. Missing values become an empty text, 0 or False.
+    A field that is a record becomes a dictionary of tensors. So does a list of records, each of whose fields
+    becomes a list, as in TFDS. Lists of lists of records are left out. Missing values become an empty text, 0
+    or False.
     """
     import tensorflow as tf
 
@@ -169,7 +193,9 @@ def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
             if all(isinstance(item, dict) for value in filled for item in value):
                 collected[name] = columns([transposed(value or []) for value in values])
         elif isinstance(filled[0], list | tuple):
-            collected[name] = tf.ragged.constant([value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None)
+            collected[name] = tf.ragged.constant(
+                [value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None
+            )
         else:
             dtype = tensor_type(filled)
             missing = {tf.string: '', tf.bool: False}.get(dtype, 0)
@@ -213,7 +239,8 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
     """
     import tensorflow as tf
 
-    graph = tf.autograph.experimental.do_not_convert  # the functions consist of operations on tensors; there is nothing to convert
+    # The functions consist of operations on tensors; there is nothing to convert.
+    graph = tf.autograph.experimental.do_not_convert
 
     def keep(row_index: Any, row: Any) -> Any:
         del row_index
@@ -225,7 +252,14 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
         index = tf.cast((place + rendering) % len(shown), tf.int32)
         branches = [functools.partial(fill_tensors, template, texts) for template in shown]
         inputs, targets = tf.switch_case(index, branches)
-        return {'inputs': inputs, 'targets': targets, 'row': row_index, 'template': index, 'options': options, 'answers': answers}
+        return {
+            'inputs': inputs,
+            'targets': targets,
+            'row': row_index,
+            'template': index,
+            'options': options,
+            'answers': answers,
+        }
 
     dataset = dataset.enumerate()
     if spec.keep is not None:
@@ -234,7 +268,9 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
 
 
 def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, Any]:
-    """Return a row's text fields, options and answers as tensors; this is `DatasetSpec.example` in TensorFlow."""
+    """Return a row's text fields, options and answers as tensors; this is `DatasetSpec.example` in
+    TensorFlow.
+    """
     import tensorflow as tf
 
     fields = dict(spec.fields(row))
@@ -245,7 +281,13 @@ def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, An
     if answer.dtype != tf.string:
         answer = tf.gather(options, tf.cast(answer, tf.int32))
     answers = fields.pop('answers', None)
-    answers = answer[tf.newaxis] if answers is None else tf.stack(answers) if isinstance(answers, list | tuple) else answers
+    answers = (
+        answer[tf.newaxis]
+        if answers is None
+        else tf.stack(answers)
+        if isinstance(answers, list | tuple)
+        else answers
+    )
     answers = tf.cond(tf.size(answers) > 0, lambda: answers, lambda: answer[tf.newaxis])
     texts = {name: text.string(tf.convert_to_tensor(value)) for name, value in fields.items()}
     texts['answer'] = answer
@@ -259,16 +301,24 @@ def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
     import tensorflow as tf
 
     def filled(pattern: str) -> Any:
-        parts = [part for literal, field in templates.parse(pattern) for part in (literal, None if field is None else texts[field])]
+        parts = [
+            part
+            for literal, field in templates.parse(pattern)
+            for part in (literal, None if field is None else texts[field])
+        ]
         return tf.strings.join([part for part in parts if part is not None])
 
     return filled(template.inputs), filled(template.targets)
 
 
-def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bool = False, inverted: Sequence[int] = ()) -> Any:
-    """Return what SeqIO's evaluator compares: the text of a prediction; for a target, all answers that count as right.
+def postprocess(
+    value: Any, example: dict[str, Any] | None = None, is_target: bool = False, inverted: Sequence[int] = ()
+) -> Any:
+    """Return what SeqIO's evaluator compares: the text of a prediction; for a target, all answers that count
+    as right.
 
-    The answers do not fit the targets of inverted templates, so there the target itself is the only right answer.
+    The answers do not fit the targets of inverted templates, so there the target itself is the only right
+    answer.
 
     Args:
         value: the decoded prediction or target.
@@ -278,7 +328,11 @@ def postprocess(value: Any, example: dict[str, Any] | None = None, is_target: bo
     """
     if not is_target:
         return str(value)
-    answers = [] if example is None or int(example.get('template', -1)) in inverted else np.asarray(example.get('answers', [])).tolist()
+    answers = (
+        []
+        if example is None or int(example.get('template', -1)) in inverted
+        else np.asarray(example.get('answers', [])).tolist()
+    )
     return [answer.decode() for answer in answers] or [str(value)]
 
 
@@ -288,8 +342,7 @@ def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[st
 
     def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
         scores = metric.scores(metric.counts(predictions, targets).sum(0))
-        return {name: score for name, score in scores.items() if not math.isnan(score)}  # of groups, which SeqIO does not know
+        # Of groups, which SeqIO does not know.
+        return {name: score for name, score in scores.items() if not math.isnan(score)}
 
     return measure
-
-

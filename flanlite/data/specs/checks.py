@@ -1,11 +1,14 @@
-"""Checks that data sets, texts and collections make of their own settings, when they are made and before any row is read."""
+"""Checks that data sets, texts and collections make of their own settings, when they are made and before any
+row is read.
+"""
 
 import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
-NAME = re.compile(r'[\w.:#]+')  # what SeqIO's registry accepts; other characters would also break patterns of names
+# What SeqIO's registry accepts; other characters would also break patterns of names.
+NAME = re.compile(r'[\w.:#]+')
 SPLIT = re.compile(r'[^\[\]()+]+(\[[^\[\]]+\](\(\w+\))?)?')  # a name, a slice, and how TFDS rounds it
 
 
@@ -19,24 +22,41 @@ def prefix_errors(kind: str, name: str) -> Iterator[None]:
 
 
 def check_name(name: str) -> None:
-    """Raise a `ValueError` where a name is empty, or has characters that the name of a task or mixture cannot have."""
+    """Raise a `ValueError` where a name is empty, or has characters that the name of a task or mixture cannot
+    have.
+    """
     if not NAME.fullmatch(name):
-        raise ValueError(f'got the name {name!r}; expected letters, digits and any of _ . : # since tasks and mixtures are named after it')
+        raise ValueError(
+            f'got the name {name!r}; expected letters, digits and any of _ . : # since tasks and mixtures '
+            'are named after it'
+        )
 
 
 def check_split(split: str, value: Any) -> None:
     """Raise a `ValueError` where a source's split does not parse; None, for no split, is accepted."""
-    if value is not None and (not isinstance(value, str) or not all(SPLIT.fullmatch(part.strip()) for part in value.split('+'))):
-        raise ValueError(f'got the {split} split {value!r}; expected None or such as train, train[:-200], validation[10%:] or train+test')
+    if value is not None and (
+        not isinstance(value, str) or not all(SPLIT.fullmatch(part.strip()) for part in value.split('+'))
+    ):
+        raise ValueError(
+            f'got the {split} split {value!r}; expected None or such as train, train[:-200], '
+            'validation[10%:] or train+test'
+        )
 
 
 def check_texts(kind: str, values: Any) -> None:
-    """Raise a `ValueError` where values are not a tuple of different texts. A lone text is refused too: it would be read as letters."""
+    """Raise a `ValueError` where values are not a tuple of different texts. A lone text is refused too: it
+    would be read as letters.
+    """
     if not isinstance(values, tuple) or not all(isinstance(value, str) and value.strip() for value in values):
-        raise ValueError(f"got {kind}={values!r}; expected a tuple of texts that are not empty, such as ('yes', 'no')")
+        raise ValueError(
+            f"got {kind}={values!r}; expected a tuple of texts that are not empty, such as ('yes', 'no')"
+        )
     repeated = next((value for value in values if values.count(value) > 1), None)
     if repeated is not None:
-        raise ValueError(f'got {kind}={values!r}; expected different texts, but {repeated!r} is there {values.count(repeated)} times')
+        raise ValueError(
+            f'got {kind}={values!r}; expected different texts, but {repeated!r} is there '
+            f'{values.count(repeated)} times'
+        )
 
 
 def check_numbers(least: int, **values: int | None) -> None:

@@ -1,4 +1,6 @@
-"""Task clusters: names, overlaps, hold-outs, shared corpora, levels of generalization. Tables to check against the paper."""
+"""Task clusters: names, overlaps, hold-outs, shared corpora, levels of generalization. Tables to check
+against the paper.
+"""
 
 import dataclasses
 import random
@@ -29,7 +31,8 @@ CLUSTERS = (
     'question_classification',
 )
 
-# The twelve clusters of the paper (FLAN, figure 3), each with the clusters of its release that it consists of.
+# The twelve clusters of the paper (FLAN, figure 3), each with the clusters of its release that it consists
+# of.
 PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     'natural language inference': ('nli',),
     'commonsense': ('commonsense',),
@@ -43,11 +46,17 @@ PAPER_CLUSTERS: dict[str, tuple[str, ...]] = {
     'translation': ('translation',),
     'summarization': ('summarization',),
     'miscellaneous': (
-        'conversational_qa', 'question_classification', 'math', 'text_formatting', 'word_sense', 'linguistic_acceptability',
+        'conversational_qa',
+        'question_classification',
+        'math',
+        'text_formatting',
+        'word_sense',
+        'linguistic_acceptability',
     ),
-}  # fmt: skip
+}
 
-# When the cluster on the left is held out, those on the right leave the training mixture too (FLAN, section 2.2, and its release's splits).
+# When the cluster on the left is held out, those on the right leave the training mixture too (FLAN, section
+# 2.2, and its release's splits).
 OVERLAPS: dict[str, tuple[str, ...]] = {
     'reading_comprehension': ('reading_comprehension_commonsense',),
     'commonsense': ('reading_comprehension_commonsense',),
@@ -63,12 +72,19 @@ SUPERGLUE_TRAIN = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55)  # how many data s
 SUPERGLUE_SEED = 42
 DIVERSITY_TEST = ('nli', 'commonsense', 'closed_book_qa')
 DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
-    'summarization', 'translation', 'reading_comprehension', 'sentiment', 'struct_to_text', 'coreference', 'conversational_qa',
-)  # fmt: skip
+    'summarization',
+    'translation',
+    'reading_comprehension',
+    'sentiment',
+    'struct_to_text',
+    'coreference',
+    'conversational_qa',
+)
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
-# What to do with training data that descends from the same corpus as held-out data: drop it, name it, or ignore it.
+# What to do with training data that descends from the same corpus as held-out data: drop it, name it, or
+# ignore it.
 LINEAGE = ('strict', 'warn', 'off')
 
 # How far an evaluated data set is from the training mixture (OPT-IML, section 2.3), the farthest first.
@@ -82,11 +98,16 @@ def check_cluster(cluster: str) -> None:
         ValueError: it is not; the message names the closest valid ones.
     """
     if cluster not in CLUSTERS:
-        raise ValueError(f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are {", ".join(CLUSTERS)}')
+        raise ValueError(
+            f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are '
+            f'{", ".join(CLUSTERS)}'
+        )
 
 
 class Member(Protocol):
-    """The fields of a data set that a hold-out depends on; see `specs.DatasetSpec`. Plain text has no cluster, and always trains."""
+    """The fields of a data set that a hold-out depends on; see `specs.DatasetSpec`. Plain text has no
+    cluster, and always trains.
+    """
 
     name: str
     cluster: str | None
@@ -112,7 +133,9 @@ class HoldOut:
 
 
 def hold_outs(members: Sequence[Member]) -> dict[str, HoldOut]:
-    """Return all hold-outs that a collection's data sets allow, by name: one for each cluster, and those of FLAN's ablations."""
+    """Return all hold-outs that a collection's data sets allow, by name: one for each cluster, and those of
+    FLAN's ablations.
+    """
     makers = (held_out_clusters, intra_cluster, superglue, diversity)
     return {found.name: found for maker in makers for found in maker(members) if found.test}
 
@@ -133,7 +156,10 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
         hint = config.closest(name, found)
         others = [other for other in found if other not in present]
         more = f'; other hold-outs are {others[0]} to {others[-1]}' if others else ''
-        raise ValueError(f'unknown cluster {name!r}; {hint}the clusters are {", ".join(c for c in CLUSTERS if c in present)}{more}')
+        raise ValueError(
+            f'unknown cluster {name!r}; {hint}the clusters are '
+            f'{", ".join(c for c in CLUSTERS if c in present)}{more}'
+        )
     return found[name]
 
 
@@ -164,7 +190,8 @@ def held_out_clusters(members: Sequence[Member]) -> Iterator[HoldOut]:
 def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:
     """Yield hold-outs of one family of data sets from each cluster that has several.
 
-    The next hold-out takes the next family of a permutation, whose seed is the cluster's place in the collection.
+    The next hold-out takes the next family of a permutation, whose seed is the cluster's place in the
+    collection.
     """
     families: dict[str, dict[str, list[str]]] = {}
     for member in members:
@@ -173,7 +200,8 @@ def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:
     collapsed = {family_of(member) for member in members} - {member.name for member in members}
     turns = []
     for place, cluster in enumerate(families.values()):
-        ranked = sorted(cluster, key=lambda family: family if family in collapsed else '')  # collapsed ones stand behind, by name
+        # Collapsed ones stand behind, by name.
+        ranked = sorted(cluster, key=lambda family: family if family in collapsed else '')
         order = np.random.RandomState(place).permutation(len(cluster))
         turns += [[cluster[ranked[turn]] for turn in order]] if len(cluster) > 1 else []
     for index in range(INTRA_HOLD_OUTS):
@@ -199,7 +227,9 @@ def superglue(members: Sequence[Member]) -> Iterator[HoldOut]:
 
 
 def diversity(members: Sequence[Member]) -> Iterator[HoldOut]:
-    """Yield hold-outs of three clusters, with the first few of seven others to train on: all their data sets, or a limited number."""
+    """Yield hold-outs of three clusters, with the first few of seven others to train on: all their data sets,
+    or a limited number.
+    """
     found = by_cluster(members)
     if not {*DIVERSITY_TEST, *DIVERSITY_TRAIN} <= set(found):
         return
@@ -210,14 +240,19 @@ def diversity(members: Sequence[Member]) -> Iterator[HoldOut]:
         yield HoldOut(f'diversity_{count}', tuple(name for names in trained for name in names), test)
         yield HoldOut(f'diversity_{count}_limit_{DIVERSITY_LIMIT}', tuple(in_turn[:DIVERSITY_LIMIT]), test)
     for each in DIVERSITY_EACH:
-        yield HoldOut(f'diversity_{count}_each_{each}', tuple(name for names in trained for name in names[:each]), test)
+        yield HoldOut(
+            f'diversity_{count}_each_{each}', tuple(name for names in trained for name in names[:each]), test
+        )
 
 
-def shared_corpora(members: Sequence[Member], train: Collection[str], test: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out data sets}}.
+def shared_corpora(
+    members: Sequence[Member], train: Collection[str], test: Collection[str]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the corpora that data sets to train on share with held-out ones: {data set: {corpus: held-out
+    data sets}}.
 
-    A corpus that all data sets of a collection descend from does not count, such as the world that the pocket collection tells of:
-    otherwise there would be nothing to train on.
+    A corpus that all data sets of a collection descend from does not count, such as the world that the pocket
+    collection tells of: otherwise there would be nothing to train on.
 
     Args:
         members: all data sets of the collection.
@@ -230,5 +265,8 @@ def shared_corpora(members: Sequence[Member], train: Collection[str], test: Coll
         for corpus in (corpus for corpus in member.lineage if member.name in test and corpus not in common):
             held.setdefault(corpus, []).append(member.name)
     trained = [member for member in members if member.name in train]
-    shared = {member.name: {corpus: tuple(held[corpus]) for corpus in member.lineage if corpus in held} for member in trained}
+    shared = {
+        member.name: {corpus: tuple(held[corpus]) for corpus in member.lineage if corpus in held}
+        for member in trained
+    }
     return {name: corpora for name, corpora in shared.items() if corpora}

@@ -1,6 +1,7 @@
 """T5's objectives on plain text, in numpy: span corruption and prefix language modelling.
 
-The choices are random, and a function of the seed, task, row, piece and rendering, so that a rebuilt cache is the same.
+The choices are random, and a function of the seed, task, row, piece and rendering, so that a rebuilt cache is
+the same.
 """
 
 import itertools
@@ -18,8 +19,11 @@ def generator(seed: int, task: str, *place: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(task.encode()), *place]))
 
 
-def noise_mask(length: int, density: float, mean_span: float, random: np.random.Generator, roll: bool = False) -> list[bool]:
-    """Choose the tokens to hide, as T5's `random_spans_noise_mask` does: kept and hidden spans alternate, starting with a kept one.
+def noise_mask(
+    length: int, density: float, mean_span: float, random: np.random.Generator, roll: bool = False
+) -> list[bool]:
+    """Choose the tokens to hide, as T5's `random_spans_noise_mask` does: kept and hidden spans alternate,
+    starting with a kept one.
 
     Source: Raffel et al. 2020, section 3.1.4, and t5/data/preprocessors.py.
 
@@ -49,7 +53,9 @@ def noise_mask(length: int, density: float, mean_span: float, random: np.random.
 
 
 def segment(items: int, segments: int, random: np.random.Generator) -> list[int]:
-    """Cut items into segments of at least one item, every way to cut being as likely; return the lengths of the segments."""
+    """Cut items into segments of at least one item, every way to cut being as likely; return the lengths of
+    the segments.
+    """
     cuts = [0, *sorted((random.permutation(items - 1)[: segments - 1] + 1).tolist()), items]
     return [stop - start for start, stop in itertools.pairwise(cuts)]
 
@@ -63,7 +69,8 @@ def span_corruption(
     mean_span: float = 3.0,
     roll: bool = False,
 ) -> tuple[list[int], list[int]]:
-    """Hide spans: in the inputs a sentinel replaces each span, and the targets have each sentinel followed by its span.
+    """Hide spans: in the inputs a sentinel replaces each span, and the targets have each sentinel followed by
+    its span.
 
     Args:
         tokens: 2 or more ids, without EOS.
@@ -71,7 +78,8 @@ def span_corruption(
         sentinels: the ids of the sentinels in the order of their use.
         density: the share of tokens to hide.
         mean_span: the mean length of a hidden span, in tokens.
-        roll: rotate the choice of tokens by a random offset. Without it, as in T5, a text always ends with a hidden span.
+        roll: rotate the choice of tokens by a random offset. Without it, as in T5, a text always ends with a
+            hidden span.
 
     Returns:
         Inputs and targets, without EOS.
@@ -89,7 +97,10 @@ def span_corruption(
             continue
         sentinel = next(remaining, None)
         if sentinel is None:
-            raise ValueError(f'{len(tokens)} tokens have more spans than the {len(sentinels)} sentinels; cut shorter pieces')
+            raise ValueError(
+                f'{len(tokens)} tokens have more spans than the {len(sentinels)} sentinels; cut shorter '
+                'pieces'
+            )
         inputs.append(sentinel)
         targets += [sentinel, *span]
     return inputs, targets

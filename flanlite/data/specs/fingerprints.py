@@ -1,7 +1,8 @@
-"""Fingerprints of values and of code. A cache stores one, and is rebuilt when the code or settings that made it were edited.
+"""Fingerprints of values and of code. A cache stores one, and is rebuilt when the code or settings that made
+it were edited.
 
-A function is hashed by its compiled code, since its source may not be at hand (in a notebook, say), and comments should not count. Its
-docstring does count, as one of its constants.
+A function is hashed by its compiled code, since its source may not be at hand (in a notebook, say), and
+comments should not count. Its docstring does count, as one of its constants.
 """
 
 import dataclasses
@@ -18,11 +19,13 @@ INSTALLED = ('site-packages', 'dist-packages')
 
 
 def of(*values: Any) -> str:
-    """Hash values. A function counts by its code, constants, defaults and captured values, and by the functions that it calls.
+    """Hash values. A function counts by its code, constants, defaults and captured values, and by the
+    functions that it calls.
 
-    The functions, classes and constants that the code names are followed into flanlite and the user's own modules. Functions of the
-    standard library and of installed packages count by their name only. Lists and dictionaries of a module count if their name is in
-    capitals, as the name of a constant is: others may be caches that change while the program runs.
+    The functions, classes and constants that the code names are followed into flanlite and the user's own
+    modules. Functions of the standard library and of installed packages count by their name only. Lists and
+    dictionaries of a module count if their name is in capitals, as the name of a constant is: others may be
+    caches that change while the program runs.
 
     Returns:
         16 hexadecimal digits, the same in every process.
@@ -35,9 +38,10 @@ def of(*values: Any) -> str:
 def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     """Return a text for a value that is the same in every process, and differs where the value differs.
 
-    A function or class is written in full where it is met first, and as its number in `seen` after that, so that functions that call each
-    other come to an end. `seen` also holds the object itself: otherwise it might be freed, and another one get the same id. Constants are
-    always written in full, since Python decides whether equal constants are one object.
+    A function or class is written in full where it is met first, and as its number in `seen` after that, so
+    that functions that call each other come to an end. `seen` also holds the object itself: otherwise it
+    might be freed, and another one get the same id. Constants are always written in full, since Python
+    decides whether equal constants are one object.
     """
     if isinstance(value, PLAIN):
         return repr(value)
@@ -46,7 +50,8 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     if isinstance(value, set | frozenset):
         return f'{{{",".join(sorted(canonical_text(item, {}) for item in value))}}}'
     if isinstance(value, dict):
-        return f'{{{",".join(f"{canonical_text(key, seen)}:{canonical_text(item, seen)}" for key, item in value.items())}}}'
+        pairs = (f'{canonical_text(key, seen)}:{canonical_text(item, seen)}' for key, item in value.items())
+        return f'{{{",".join(pairs)}}}'
     if isinstance(value, re.Pattern):
         return repr((value.pattern, value.flags))
     if isinstance(value, types.MethodType):
@@ -67,21 +72,31 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
         return f'{type(value).__qualname__}{canonical_text(fields, seen)}'
     if followed(type(value).__module__):
         attributes = sorted(getattr(value, '__dict__', {}).items())
-        return canonical_text([type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]], seen)
+        return canonical_text(
+            [type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]],
+            seen,
+        )
     return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
 
 
 def function_text(function: types.FunctionType, seen: dict[int, tuple[int, Any]]) -> str:
-    """Return a function's text: its code, defaults and captured values, and the values that its code names."""
+    """Return a function's text: its code, defaults and captured values, and the values that its code
+    names.
+    """
     if not followed(function.__module__):
         return f'<{function.__module__}.{function.__qualname__}>'
     parts = [function.__defaults__, function.__kwdefaults__]
     parts += [cell.cell_contents for cell in function.__closure__ or () if cell_filled(cell)]
     codes = nested_codes(function.__code__)
     for code in codes:
-        parts += [code.co_code, code.co_names, [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]]
+        parts += [
+            code.co_code,
+            code.co_names,
+            [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)],
+        ]
     names = {name for code in codes for name in code.co_names}
-    return f'({",".join(canonical_text(part, seen) for part in parts + named_values(function.__globals__, names))})'
+    parts += named_values(function.__globals__, names)
+    return f'({",".join(canonical_text(part, seen) for part in parts)})'
 
 
 def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
@@ -94,17 +109,26 @@ def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
 
 
 def named_values(namespace: dict[str, Any], names: set[str]) -> list[Any]:
-    """Return the values that names have in a module: functions, classes, constants, and those of the modules that are named there.
+    """Return the values that names have in a module: functions, classes, constants, and those of the modules
+    that are named there.
 
-    Of a module (`text` in `text.concat`) only the attributes that the code names too are taken. Which attribute belongs to which module is
-    not in the compiled code, so a few too many may count, which costs a rebuild at worst.
+    Of a module (`text` in `text.concat`) only the attributes that the code names too are taken. Which
+    attribute belongs to which module is not in the compiled code, so a few too many may count, which costs a
+    rebuild at worst.
     """
     values = []
     for name in sorted(names & set(namespace)):
         value = namespace[name]
         if isinstance(value, types.ModuleType):
             if followed(value.__name__):
-                values += named_values({key: item for key, item in vars(value).items() if not isinstance(item, types.ModuleType)}, names)
+                values += named_values(
+                    {
+                        key: item
+                        for key, item in vars(value).items()
+                        if not isinstance(item, types.ModuleType)
+                    },
+                    names,
+                )
         elif not isinstance(value, list | dict | set) or name.isupper():
             values.append(value)
     return values
@@ -117,7 +141,9 @@ def nested_codes(code: types.CodeType) -> list[types.CodeType]:
 
 
 def cell_filled(cell: types.CellType) -> bool:
-    """Return whether a captured variable has a value yet; a function that calls itself is captured before it has one."""
+    """Return whether a captured variable has a value yet; a function that calls itself is captured before it
+    has one.
+    """
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:
@@ -127,7 +153,9 @@ def cell_filled(cell: types.CellType) -> bool:
 
 @functools.cache
 def followed(module: str) -> bool:
-    """Return whether a module's code counts: that of flanlite and the user does, the standard library and installed packages do not."""
+    """Return whether a module's code counts: that of flanlite and the user does, the standard library and
+    installed packages do not.
+    """
     package = module.partition('.')[0]
     if package == 'flanlite':
         return True

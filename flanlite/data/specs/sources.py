@@ -1,6 +1,8 @@
-"""Sources of rows: TFDS, Hugging Face, a folder of JSON lines, or a function. Rows are plain Python: dictionaries of str, int, list.
+"""Sources of rows: TFDS, Hugging Face, a folder of JSON lines, or a function. Rows are plain Python:
+dictionaries of str, int, list.
 
-If the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read instead of TFDS or Hugging Face.
+If the data folder (`FLANLITE_DATA_DIR`) has a data set, as `<folder>/<split>.jsonl[.gz]`, it is read instead
+of TFDS or Hugging Face.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ Row = dict[str, Any]
 SUFFIXES = ('.jsonl', '.jsonl.gz')
 SLICE = re.compile(r'(?P<split>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?')
 TFDS_HOST = 'https://storage.googleapis.com'  # TFDS's own, for builders that do not list what they download
-EDGE = 4096  # bytes at each end of a compressed file that identify it: the last ones hold the checksum of its content
+# Bytes at each end of a compressed file that identify it: the last ones hold the checksum of its content.
+EDGE = 4096
 
 
 class MissingDataError(FileNotFoundError, ValueError):
@@ -85,9 +88,12 @@ class JsonLines:
             ValueError: the file is damaged, or a line is not a JSON object.
         """
         files = self.files()
-        file = files.get(split) or files.get(split.partition('_')[0])  # TFDS has train_xl, validation_matched and the like
+        # TFDS has train_xl, validation_matched and the like.
+        file = files.get(split) or files.get(split.partition('_')[0])
         if file is None:
-            raise MissingDataError(f'{self.path()} has no split {split!r}, only {", ".join(sorted(files)) or "none"}')
+            raise MissingDataError(
+                f'{self.path()} has no split {split!r}, only {", ".join(sorted(files)) or "none"}'
+            )
         opened = gzip.open if file.suffix == '.gz' else open
         try:
             with opened(file, 'rt', encoding='utf-8') as lines:
@@ -98,9 +104,14 @@ class JsonLines:
             raise ValueError(f'{file} is damaged ({error}); get it again') from error
 
     def version(self) -> str:
-        """Identify the files by their content: a plain file by its hash, a compressed one by its size and its ends (see `EDGE`)."""
+        """Identify the files by their content: a plain file by its hash, a compressed one by its size and its
+        ends (see `EDGE`).
+        """
         files = sorted(self.files().items())
-        described = [f'{split}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}' for split, file in files]
+        described = [
+            f'{split}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}'
+            for split, file in files
+        ]
         described += ['='.join(pair) for pair in self.renamed]
         return f'jsonl {self.path().name} {hashlib.sha256(" ".join(described).encode()).hexdigest()[:12]}'
 
@@ -111,9 +122,11 @@ class Tfds:
 
     Args:
         name: its name with configuration and version, such as `super_glue/rte:1.0.2`.
-        folder: the name of its folder in the data folder; by default `name` without the version, with `_` for `/`.
+        folder: the name of its folder in the data folder; by default `name` without the version, with `_` for
+            `/`.
         manual: whether TFDS needs files that the user has to ask for or fetch by hand.
-        folder_splits: pairs (split, split that is read instead), for a data folder that has the data set in other splits.
+        folder_splits: pairs (split, split that is read instead), for a data folder that has the data set in
+            other splits.
     """
 
     name: str
@@ -143,7 +156,8 @@ class Tfds:
             yield from map(to_python, tfds.as_numpy(self.dataset(split)))
         except tf.errors.OpError as error:
             raise MissingDataError(
-                f'cannot read what TFDS prepared of {self.name} ({split}): {type(error).__name__}, as where a file was cut short; '
+                f'cannot read what TFDS prepared of {self.name} ({split}): {type(error).__name__}, as where '
+                'a file was cut short; '
                 f'prepare it again with `tfds build --overwrite {self.name}`'
             ) from error
 
@@ -157,15 +171,18 @@ class Tfds:
 
         try:
             builder = tfds.builder(self.name)
-            mocked = 'testing' in builder.download_and_prepare.__module__  # by tfds.testing.mock_data, which needs no network
+            # By tfds.testing.mock_data, which needs no network.
+            mocked = 'testing' in builder.download_and_prepare.__module__
             if not (mocked or builder.is_prepared()):
                 check_reachable(builder.url_infos or [TFDS_HOST])
             return tfds.load(self.name, split=split, shuffle_files=False)
         except Exception as error:  # TFDS raises whatever its readers, builders and network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MissingDataError(
-                f'cannot read {self.name} ({split}) through TFDS: {reason}; prepare it with `tfds build {self.name}`, '
-                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder FLANLITE_DATA_DIR'
+                f'cannot read {self.name} ({split}) through TFDS: {reason}; prepare it with `tfds build '
+                f'{self.name}`, '
+                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder '
+                'FLANLITE_DATA_DIR'
             ) from error
 
     def version(self) -> str:
@@ -181,7 +198,8 @@ class HuggingFace:
     Args:
         name: the repository, such as `allenai/social_i_qa`.
         config: its configuration, where it has several.
-        revision: a commit or tag. Pin it: only this name is in the cache's fingerprint, so changed data behind it would not be noticed.
+        revision: a commit or tag. Pin it: only this name is in the cache's fingerprint, so changed data
+            behind it would not be noticed.
         folder: the name of its folder in the data folder; by default `name` and `config`, with `_` for `/`.
     """
 
@@ -215,8 +233,10 @@ class HuggingFace:
         except Exception as error:  # whatever the hub, its readers and the network raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MissingDataError(
-                f'cannot read {self.name} ({split}) from the Hugging Face hub: {reason}; check the name, split and network, '
-                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder FLANLITE_DATA_DIR'
+                f'cannot read {self.name} ({split}) from the Hugging Face hub: {reason}; check the name, '
+                'split and network, '
+                f'or put {self.local_name()}/{SLICE.match(split)["split"]}.jsonl[.gz] into the folder '
+                'FLANLITE_DATA_DIR'
             ) from error
         return iter(dataset)
 
@@ -232,7 +252,8 @@ class InMemory:
     """Rows that a function makes.
 
     Args:
-        function: takes the name of a split and returns its rows in a fixed order; it raises KeyError where there is no such split.
+        function: takes the name of a split and returns its rows in a fixed order; it raises KeyError where
+            there is no such split.
         name: the source's name in the manifest.
     """
 
@@ -261,7 +282,8 @@ class InMemory:
 
 
 def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
-    """Return the JSON lines that replace a source in the data folder, or the source itself where the folder has none.
+    """Return the JSON lines that replace a source in the data folder, or the source itself where the folder
+    has none.
 
     Args:
         source: any source.
@@ -280,7 +302,8 @@ def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -
 
 
 def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
-    """Return whether rows can be read without the network: from a file or function, or from data that TFDS prepared before.
+    """Return whether rows can be read without the network: from a file or function, or from data that TFDS
+    prepared before.
 
     For a source that wraps another one, in its attribute `source`, that one decides.
 
@@ -296,7 +319,9 @@ def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
 
 
 def has_rows(source: Any, split: str) -> bool:
-    """Return whether a folder of JSON lines has rows of a split; True for sources of other kinds, which are not opened."""
+    """Return whether a folder of JSON lines has rows of a split; True for sources of other kinds, which are
+    not opened.
+    """
     if not isinstance(prefer_data_folder(getattr(source, 'source', source)), JsonLines):
         return True
     try:
@@ -307,17 +332,22 @@ def has_rows(source: Any, split: str) -> bool:
 
 def label(source: Any) -> str:
     """Return a source's name for the manifest: its kind, name and configuration."""
-    return ' '.join(filter(None, (type(source).__name__, getattr(source, 'name', ''), getattr(source, 'config', None))))
+    return ' '.join(
+        filter(None, (type(source).__name__, getattr(source, 'name', ''), getattr(source, 'config', None)))
+    )
 
 
 def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path | None:
-    """Return the absolute path that a data set has in the data folder, or None where no data folder is set."""
+    """Return the absolute path that a data set has in the data folder, or None where no data folder is
+    set.
+    """
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
     return (pathlib.Path(root).expanduser() / name).absolute() if root else None
 
 
 def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
-    """Read `name`, `name[start:stop]` (rows or percents, counted from the end where negative), or several of these joined with `+`.
+    """Read `name`, `name[start:stop]` (rows or percents, counted from the end where negative), or several of
+    these joined with `+`.
 
     Args:
         read: reads all rows of a split. It is called twice where a bound depends on the number of rows.
@@ -329,7 +359,10 @@ def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
     for part in split.split('+'):
         found = SLICE.fullmatch(part.strip())
         if found is None:
-            raise ValueError(f'split {split!r} does not parse; expected such as train, train[:-200], validation[10%:] or train+test')
+            raise ValueError(
+                f'split {split!r} does not parse; expected such as train, train[:-200], validation[10%:] or '
+                'train+test'
+            )
         bounds = [found['start'], found['stop']]
         if any(bound and (bound.startswith('-') or bound.endswith('%')) for bound in bounds):
             count = sum(1 for _ in read(found['split']))
@@ -355,7 +388,8 @@ def count_rows(source: Any, split: str) -> int | None:
 
 
 def check_reachable(urls: Iterable[str]) -> None:
-    """Raise an error at once where no host of some addresses can be looked up: without a network, TFDS tries each for minutes.
+    """Raise an error at once where no host of some addresses can be looked up: without a network, TFDS tries
+    each for minutes.
 
     Behind a proxy nothing is checked, since the proxy looks names up.
 
@@ -390,7 +424,9 @@ def parse_row(line: str, where: str) -> Row:
 
 @functools.cache
 def file_identity(file: pathlib.Path, size: int, modified: int) -> str:
-    """Hash a file's content or, for a compressed file, its size and ends; the hash is kept until size or time of change differ."""
+    """Hash a file's content or, for a compressed file, its size and ends; the hash is kept until size or time
+    of change differ.
+    """
     del modified  # only a part of the cache's key
     with file.open('rb') as content:
         if file.suffix != '.gz':

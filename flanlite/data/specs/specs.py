@@ -17,18 +17,23 @@ STYLES = ('instructions', 'baseline', 'fields')
 
 
 class Source(Protocol):
-    """The interface of a data set's source of rows; the sources that exist are in `flanlite.data.specs.sources`."""
+    """The interface of a data set's source of rows; the sources that exist are in
+    `flanlite.data.specs.sources`.
+    """
 
     def rows(self, split: str) -> Iterable[Row]:
         """Read a split's rows in their fixed order; `split` may be a slice such as `train[:-200]`."""
 
     def version(self) -> str:
-        """Return a text that identifies the data: it goes into the manifest, and a changed text makes a cache stale."""
+        """Return a text that identifies the data: it goes into the manifest, and a changed text makes a cache
+        stale.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The source's splits to train, validate and test with: names or slices as in TFDS, or None where there is none.
+    """The source's splits to train, validate and test with: names or slices as in TFDS, or None where there
+    is none.
 
     Raises:
         ValueError: a split does not parse, or all are None.
@@ -59,29 +64,34 @@ class Splits:
 class DatasetSpec:
     """One data set: its source, the fields of its templates, its answers, its metric and its cluster.
 
-    `fields` and `keep` are written once and run in two ways: on Python rows when the cache is built, and on TensorFlow tensors inside a
-    `seqio.Task`. Therefore they only index the row and call functions of `flanlite.data.specs.text`.
+    `fields` and `keep` are written once and run in two ways: on Python rows when the cache is built, and on
+    TensorFlow tensors inside a `seqio.Task`. Therefore they only index the row and call functions of
+    `flanlite.data.specs.text`.
 
     Args:
         name: unique among all collections; also the name of the SeqIO task.
         cluster: one of `clusters.CLUSTERS`.
         source: where the rows come from.
-        fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the options. `options` (a list of
-            texts) gives a row its own options. `answers` (a list of texts) holds all texts that count as right, where there are several.
+        fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the
+            options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
+            holds all texts that count as right, where there are several.
         templates: `Template`s, ten for FLAN.
         metric: a name in `flanlite.metrics.metrics.METRICS`.
         options: the answer options, where all rows have the same.
         keep: a function from a row to whether it is used; by default all rows are.
-        group: a function from a row to its group, for metrics that score groups as a whole: MultiRC's question, for example.
+        group: a function from a row to its group, for metrics that score groups as a whole: MultiRC's
+            question, for example.
         splits: the source's splits to train, validate and test with.
         baselines: plain prompts without instructions, for the comparison with an untuned model.
-        family: data sets of the same family are held out together, such as ANLI's rounds; by default the name.
+        family: data sets of the same family are held out together, such as ANLI's rounds; by default the
+            name.
         lineage: the corpora that the text descends from.
         licence: the publisher's terms, in short.
         link: the data set's page.
         max_examples: overrides the collection's cap on training examples.
         max_rate: overrides the collection's cap on the mixing rate.
-        train_examples: the number of training examples in the publisher's data, before any cap; None where it is not known.
+        train_examples: the number of training examples in the publisher's data, before any cap; None where it
+            is not known.
         validation_examples: the same of the validation split, as `splits` cuts it, before `keep`.
         test_examples: the same of the test split.
 
@@ -121,30 +131,42 @@ class DatasetSpec:
             sizes = {f'{split}_examples': getattr(self, f'{split}_examples') for split in SPLITS}
             checks.check_numbers(0, **sizes)
             for kind, given in (('templates', self.templates), ('baselines', self.baselines)):
-                if not isinstance(given, tuple) or not all(isinstance(template, Template) for template in given):
+                if not isinstance(given, tuple) or not all(
+                    isinstance(template, Template) for template in given
+                ):
                     raise ValueError(f'got {kind}={given!r}; expected a tuple of Template(...)')
             if not self.templates:
                 raise ValueError('it has no templates; expected at least one')
 
     def example(self, row: Row) -> dict[str, Any] | None:
-        """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None where `keep` drops the row.
+        """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None
+        where `keep` drops the row.
 
         Raises:
-            ValueError: the fields have no answer, an answer that is not an option, or values that are not texts or integers.
+            ValueError: the fields have no answer, an answer that is not an option, or values that are not
+                texts or integers.
         """
         if self.keep is not None and not self.keep(row):
             return None
         fields = dict(self.fields(row))
         if 'answer' not in fields:
-            raise ValueError(f'data set {self.name!r}: its fields are {sorted(fields)}; expected an answer among them')
+            raise ValueError(
+                f'data set {self.name!r}: its fields are {sorted(fields)}; expected an answer among them'
+            )
         options = self.several_texts('options', fields.pop('options', self.options))
         answer = fields.pop('answer')
         if isinstance(answer, numbers.Integral) and 0 <= answer < len(options):
             answer = options[answer]
         if not isinstance(answer, str) or (options and answer not in options):
-            raise ValueError(f'data set {self.name!r}: the answer {answer!r} is none of the options {options}, and not the index of one')
+            raise ValueError(
+                f'data set {self.name!r}: the answer {answer!r} is none of the options {options}, and not '
+                'the index of one'
+            )
         answers = self.several_texts('answers', fields.pop('answers', ())) or (answer,)
-        texts = {name: value if isinstance(value, str) else self.integer_text(name, value) for name, value in fields.items()}
+        texts = {
+            name: value if isinstance(value, str) else self.integer_text(name, value)
+            for name, value in fields.items()
+        }
         texts['answer'] = answer
         if options:
             texts[templates.OPTIONS_FIELD] = templates.options_block(options)
@@ -155,7 +177,8 @@ class DatasetSpec:
         """Return a list of texts as a tuple.
 
         Raises:
-            ValueError: it is something else. A lone text is refused too, since it would be read letter by letter.
+            ValueError: it is something else. A lone text is refused too, since it would be read letter by
+                letter.
         """
         if values is None or isinstance(values, str) or not all(isinstance(value, str) for value in values):
             raise ValueError(f'data set {self.name!r}: the {name} are {values!r}; expected a list of texts')
@@ -165,11 +188,13 @@ class DatasetSpec:
         """Return an integer field as text.
 
         Raises:
-            ValueError: it is not an integer. TensorFlow would write other types, such as floats, in another way than Python does.
+            ValueError: it is not an integer. TensorFlow would write other types, such as floats, in another
+                way than Python does.
         """
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(
-                f'data set {self.name!r}: the field {name!r} is a {type(value).__name__}, {value!r}; expected a text or an integer: '
+                f'data set {self.name!r}: the field {name!r} is a {type(value).__name__}, {value!r}; '
+                'expected a text or an integer: '
                 'use choose, decimal, join or string of flanlite.data.specs.text'
             )
         return str(value)
@@ -178,7 +203,8 @@ class DatasetSpec:
         """Return the templates of a style.
 
         Args:
-            style: `instructions` for the templates, `baseline` for the plain prompts, `fields` for the fields without any words.
+            style: `instructions` for the templates, `baseline` for the plain prompts, `fields` for the fields
+                without any words.
 
         Raises:
             ValueError: there is no such style.
@@ -192,23 +218,34 @@ class DatasetSpec:
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
 
     def bare_template(self) -> Template:
-        """Make the template of FLAN's ablation without instructions (section 4.3): the fields that the instructions show, one per line."""
+        """Make the template of FLAN's ablation without instructions (section 4.3): the fields that the
+        instructions show, one per line.
+        """
         shown: dict[str, None] = {}
         for template in self.templates:
             if not template.inverted:
-                shown.update((field, None) for _, field in templates.parse(template.inputs) if field not in (None, templates.OPTIONS_FIELD))
+                shown.update(
+                    (field, None)
+                    for _, field in templates.parse(template.inputs)
+                    if field not in (None, templates.OPTIONS_FIELD)
+                )
         return Template('\n'.join(f'{{{field}}}' for field in shown))
 
     def fingerprint(self) -> str:
-        """Hash all that decides the rendered text, functions by their code, so that a stale cache is noticed."""
+        """Hash all that decides the rendered text, functions by their code, so that a stale cache is
+        noticed.
+        """
         grouped = (self.group,) if self.group else ()
         code = (self.fields, self.keep, *grouped)
-        return fingerprints.of(self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version())
+        return fingerprints.of(
+            self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version()
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class TextSpec:
-    """Plain text to pretrain on: an ordinary task whose inputs and targets come from T5's objectives instead of templates.
+    """Plain text to pretrain on: an ordinary task whose inputs and targets come from T5's objectives instead
+    of templates.
 
     Args:
         name: unique among all collections.
@@ -217,12 +254,16 @@ class TextSpec:
         objective: `span_corruption` (Raffel et al. 2020) or `prefix_lm`.
         keep: a function from a row to whether it is used; by default all rows are.
         splits: the source's splits to train, validate and test with.
-        length: longer texts are cut into pieces of this many tokens; a remaining piece of fewer than 2 tokens is dropped.
+        length: longer texts are cut into pieces of this many tokens; a remaining piece of fewer than 2 tokens
+            is dropped.
         density: the share of tokens that span corruption hides.
         mean_span: the mean length of a hidden span, in tokens.
-        roll: hide spans anywhere. Without it, as in T5, the last tokens are always hidden, which matters in short texts.
-        longest_target: the greatest number of tokens in the targets of prefix_lm; by default it cuts anywhere.
-        corruptions: how many times each text is in the training data, each time with other spans hidden or another cut.
+        roll: hide spans anywhere. Without it, as in T5, the last tokens are always hidden, which matters in
+            short texts.
+        longest_target: the greatest number of tokens in the targets of prefix_lm; by default it cuts
+            anywhere.
+        corruptions: how many times each text is in the training data, each time with other spans hidden or
+            another cut.
         seed: decides the random choices, together with the task, row and rendering.
         lineage: the corpora that the text descends from.
         licence: the publisher's terms, in short.
@@ -258,7 +299,9 @@ class TextSpec:
         with checks.prefix_errors('text', self.name):
             checks.check_name(self.name)
             if self.objective not in denoising.OBJECTIVES:
-                raise ValueError(f'unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}')
+                raise ValueError(
+                    f'unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}'
+                )
             if not 0 < self.density < 1:
                 raise ValueError(f'got density={self.density!r}; expected a share between 0 and 1')
             if not self.mean_span > 0:
@@ -270,7 +313,16 @@ class TextSpec:
 
     def fingerprint(self) -> str:
         """Hash all that decides the tokens, so that a stale cache is noticed."""
-        shape = (self.objective, self.length, self.density, self.mean_span, self.roll, self.longest_target, self.corruptions, self.seed)
+        shape = (
+            self.objective,
+            self.length,
+            self.density,
+            self.mean_span,
+            self.roll,
+            self.longest_target,
+            self.corruptions,
+            self.seed,
+        )
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
 
@@ -296,7 +348,8 @@ class Prompted(NamedTuple):
 
     Args:
         examples: the data set's training examples on record, no matter how many are cached.
-        prompts: the data set's prompts. Each counts all examples; where these exceed the cap on the rate, the prompts share the cap.
+        prompts: the data set's prompts. Each counts all examples; where these exceed the cap on the rate, the
+            prompts share the cap.
         tasks: the number of tasks that the data set was made into; they share its rate.
     """
 
@@ -326,7 +379,8 @@ class Collection:
         templates: the smallest number of templates that each of its data sets should have.
 
     Raises:
-        ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data set of the collection.
+        ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data
+            set of the collection.
     """
 
     name: str
@@ -347,7 +401,9 @@ class Collection:
                 for name in getattr(self, setting):
                     if name not in names:
                         close = config.closest(name, names)
-                        raise ValueError(f'{setting} has {name!r}; {close}its data sets are {", ".join(names)}')
+                        raise ValueError(
+                            f'{setting} has {name!r}; {close}its data sets are {", ".join(names)}'
+                        )
 
     def clusters(self) -> tuple[str, ...]:
         """Return the names of the clusters that have a data set here, in the order of `clusters.CLUSTERS`."""
@@ -366,22 +422,35 @@ def register(collection: Collection) -> None:
     """
     if COLLECTIONS.get(collection.name, collection) is not collection:
         raise ValueError(f'a collection named {collection.name!r} is registered already')
-    taken = {spec.name: (other.name, spec) for other in COLLECTIONS.values() if other is not collection for spec in other.specs}
+    taken = {
+        spec.name: (other.name, spec)
+        for other in COLLECTIONS.values()
+        if other is not collection
+        for spec in other.specs
+    }
     for spec in collection.specs:
         if sum(spec.name == other.name for other in collection.specs) > 1:
             raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
-        if spec.name in taken and taken[spec.name][1] is not spec:  # collections may share a data set, but not its name
-            raise ValueError(f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} already')
+        if (
+            spec.name in taken and taken[spec.name][1] is not spec
+        ):  # collections may share a data set, but not its name
+            raise ValueError(
+                f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} '
+                'already'
+            )
     COLLECTIONS[collection.name] = collection
 
 
 def find_spec(name: str) -> Spec | None:
     """Return the registered data set or text of a name, or None."""
-    return next((spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None)
+    return next(
+        (spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None
+    )
 
 
 def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[str]:
-    """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows become.
+    """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows
+    become.
 
     Args:
         spec: the data set.
@@ -406,7 +475,9 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
     yield from templates.lint(spec.templates, tuple(fields), count=count)
     forward = [template for template in spec.templates if not template.inverted]
     shown = sum(templates.OPTIONS_FIELD in template.fields() for template in forward)
-    if count > 1 and templates.OPTIONS_FIELD in fields and shown <= len(forward) / 2:  # a lone prompt may have them in its words
+    if (
+        count > 1 and templates.OPTIONS_FIELD in fields and shown <= len(forward) / 2
+    ):  # a lone prompt may have them in its words
         yield f'{shown} of {len(forward)} templates show the options; expected more than half'
     for index, template in enumerate(spec.baselines):
         for field in template.fields():
@@ -416,7 +487,9 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
 
 
 def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of one example: an empty field, the same option twice, a template whose own words contain the answer."""
+    """Yield the faults of one example: an empty field, the same option twice, a template whose own words
+    contain the answer.
+    """
     texts, options = example['texts'], example['options']
     shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
     for name in sorted(shown & set(texts)):

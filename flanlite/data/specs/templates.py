@@ -1,4 +1,6 @@
-"""Templates: texts with `{field}` places that are filled from one example; and the lint that every collection must pass."""
+"""Templates: texts with `{field}` places that are filled from one example; and the lint that every collection
+must pass.
+"""
 
 import dataclasses
 import difflib
@@ -18,10 +20,11 @@ class Template:
     """One way to pose a data set's question.
 
     Args:
-        inputs: what the model reads, with `{field}` places; `{options_}` shows the answer options. Double a brace to mean itself.
+        inputs: what the model reads, with `{field}` places; `{options_}` shows the answer options. Double a
+            brace to mean itself.
         targets: what the model must write, with `{field}` places.
-        inverted: whether the task is turned around, so that the targets are not (only) the answer. Such templates are used in training and
-            not in evaluation.
+        inverted: whether the task is turned around, so that the targets are not (only) the answer. Such
+            templates are used in training and not in evaluation.
 
     Raises:
         ValueError: a text does not parse, or names no field, so that it would be the same for every row.
@@ -35,11 +38,16 @@ class Template:
         for part, example in (('inputs', 'premise'), ('targets', 'answer')):
             text = getattr(self, part)
             if all(field is None for _, field in parse(text)):
-                raise ValueError(f'template has {part} without a field: {text!r}; expected at least one, such as {{{example}}}')
+                raise ValueError(
+                    f'template has {part} without a field: {text!r}; '
+                    f'expected at least one, such as {{{example}}}'
+                )
 
     def fields(self) -> tuple[str, ...]:
         """Return the names of the fields that the template needs, those of the inputs first."""
-        return tuple(dict.fromkeys(field for _, field in parse(self.inputs) + parse(self.targets) if field is not None))
+        return tuple(
+            dict.fromkeys(field for _, field in parse(self.inputs) + parse(self.targets) if field is not None)
+        )
 
 
 @functools.cache
@@ -52,10 +60,15 @@ def parse(text: str) -> tuple[tuple[str, str | None], ...]:
     try:
         pieces = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise ValueError(f'template {text!r} does not parse: {error}; double a brace, {{{{ or }}}}, to mean the character') from error
+        raise ValueError(
+            f'template {text!r} does not parse: {error}; double a brace, {{{{ or }}}}, to mean the character'
+        ) from error
     for _, field, format_spec, conversion in pieces:
         if field is not None and (not field.isidentifier() or format_spec or conversion):
-            raise ValueError(f'template {text!r} has the place {{{field}}}; expected a plain field name such as {{premise}}')
+            raise ValueError(
+                f'template {text!r} has the place {{{field}}}; expected a plain field name such as '
+                '{premise}'
+            )
     return tuple((literal, field) for literal, field, _, _ in pieces)
 
 
@@ -70,7 +83,10 @@ def fill(text: str, fields: Mapping[str, str]) -> str:
         parts.append(literal)
         if field is not None:
             if field not in fields:
-                raise ValueError(f'template {text!r} names the field {field!r}, but the data set gives only {sorted(fields)}')
+                raise ValueError(
+                    f'template {text!r} names the field {field!r}, but the data set gives only '
+                    f'{sorted(fields)}'
+                )
             parts.append(fields[field])
     return ''.join(parts)
 
@@ -81,7 +97,8 @@ def options_block(options: Sequence[str]) -> str:
 
 
 def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 10) -> Iterator[str]:
-    """Yield one line for each fault in a data set's templates; the rules are those of FLAN (paper, section 2.1), and common sense.
+    """Yield one line for each fault in a data set's templates; the rules are those of FLAN (paper, section
+    2.1), and common sense.
 
     Args:
         templates: the data set's templates.
@@ -89,7 +106,7 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
         count: the smallest number of templates that a data set should have.
     """
     if len(templates) < count:
-        yield f'has {len(templates)} templates, expected {count} or more, as its Collection(templates=...) says'
+        yield f'has {len(templates)} templates, expected {count} or more: Collection(templates={count})'
     inverted = sum(template.inverted for template in templates)
     if inverted > MOST_INVERTED:
         yield f'has {inverted} inverted templates, expected at most {MOST_INVERTED}'
@@ -105,7 +122,10 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
         if 'answer' not in target_fields and not template.inverted:
             yield f'template {index} has targets without {{answer}} but is not marked inverted=True'
         for other in range(index):
-            if template.targets == templates[other].targets and likeness(template.inputs, templates[other].inputs) >= ALIKE:
+            if (
+                template.targets == templates[other].targets
+                and likeness(template.inputs, templates[other].inputs) >= ALIKE
+            ):
                 yield f'templates {other} and {index} have nearly the same wording'
 
 
@@ -114,5 +134,8 @@ def likeness(one: str, other: str) -> float:
 
     Fields do not count as words, except in a text that has no words besides.
     """
-    words = [re.findall(r'\w+', ' '.join(literal for literal, _ in parse(text)).lower()) or text.split() for text in (one, other)]
+    words = [
+        re.findall(r'\w+', ' '.join(literal for literal, _ in parse(text)).lower()) or text.split()
+        for text in (one, other)
+    ]
     return difflib.SequenceMatcher(None, *words, autojunk=False).ratio()

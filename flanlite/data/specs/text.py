@@ -1,9 +1,11 @@
-"""Small functions on text that work on Python values and on TensorFlow tensors alike, for `DatasetSpec.fields` and `keep`.
+"""Small functions on text that work on Python values and on TensorFlow tensors alike, for
+`DatasetSpec.fields` and `keep`.
 
-A data set's functions are written once and run in two ways: on the Python rows of a cache build, and on tensors in the graph of a
-`seqio.Task`. A tensor in a graph has no value yet, so `if`, f-strings and methods of `str` do not work on it. Indexing a row
-(`row['premise']`), comparing values (`row['label'] >= 0`) and arithmetic work on both. For everything else there is a function here, which
-looks at its arguments and computes in Python or in TensorFlow. Both ways must give the same text, to the byte.
+A data set's functions are written once and run in two ways: on the Python rows of a cache build, and on
+tensors in the graph of a `seqio.Task`. A tensor in a graph has no value yet, so `if`, f-strings and methods
+of `str` do not work on it. Indexing a row (`row['premise']`), comparing values (`row['label'] >= 0`) and
+arithmetic work on both. For everything else there is a function here, which looks at its arguments and
+computes in Python or in TensorFlow. Both ways must give the same text, to the byte.
 """
 
 import re
@@ -15,7 +17,16 @@ Text = Any  # a str, or a scalar string tensor
 Number = Any  # an int, float or bool, or a scalar tensor
 Texts = Any  # a sequence of texts, or a string tensor with one more axis
 
-ENTITIES = (('lt', '<'), ('gt', '>'), ('quot', '"'), ('#39', "'"), ('#36', '$'), ('#151', '—'), ('nbsp', ' '), ('amp', '&'))
+ENTITIES = (
+    ('lt', '<'),
+    ('gt', '>'),
+    ('quot', '"'),
+    ('#39', "'"),
+    ('#36', '$'),
+    ('#151', '—'),
+    ('nbsp', ' '),
+    ('amp', '&'),
+)
 
 
 def tensorflow(*values: Any) -> Any:
@@ -36,7 +47,9 @@ def concat(*parts: Text) -> Text:
 
 
 def join(parts: Texts, separator: str = ' ') -> Text:
-    """Join texts with a separator; of nested lists of texts, join the innermost, which leaves one level less."""
+    """Join texts with a separator; of nested lists of texts, join the innermost, which leaves one level
+    less.
+    """
     tf = tensorflow(parts)
     if tf:
         parts = tf.stack(list(parts)) if isinstance(parts, list | tuple) else parts
@@ -60,7 +73,10 @@ def numbered(parts: Texts) -> Text:
     tf = tensorflow(parts)
     if tf:
         texts = tf.convert_to_tensor(parts)
-        return tf.strings.reduce_join(tf.strings.join([tf.strings.as_string(tf.range(1, tf.size(texts) + 1)), '. ', texts]), separator='\n')
+        return tf.strings.reduce_join(
+            tf.strings.join([tf.strings.as_string(tf.range(1, tf.size(texts) + 1)), '. ', texts]),
+            separator='\n',
+        )
     return '\n'.join(f'{number}. {each}' for number, each in enumerate(parts, 1))
 
 
@@ -69,7 +85,11 @@ def pluck(values: Any, name: str) -> Texts:
 
     In TFDS's tensors such records are a record of lists, in Python rows they may be a list of records.
     """
-    return values[name] if tensorflow(*values.values() if isinstance(values, dict) else ()) else [value[name] or '' for value in values]
+    return (
+        values[name]
+        if tensorflow(*values.values() if isinstance(values, dict) else ())
+        else [value[name] or '' for value in values]
+    )
 
 
 def paired(first: Texts, second: Texts, separator: str) -> Texts:
@@ -87,7 +107,9 @@ def split(value: Text, separator: str) -> Texts:
 
 
 def part(value: Text, start: Number, stop: Number | None = None) -> Text:
-    """Return the characters of a text, or of each of several, from `start` up to `stop` (by default the end), counted as in Python."""
+    """Return the characters of a text, or of each of several, from `start` up to `stop` (by default the end),
+    counted as in Python.
+    """
     tf = tensorflow(value, start, stop)
     if tf:
         start = tf.cast(start, tf.int32)
@@ -99,7 +121,11 @@ def part(value: Text, start: Number, stop: Number | None = None) -> Text:
 def replace(value: Text, old: str, new: str) -> Text:
     """Replace every occurrence of a text."""
     tf = tensorflow(value)
-    return tf.strings.regex_replace(value, quote(old), new.replace('\\', r'\\')) if tf else value.replace(old, new)
+    return (
+        tf.strings.regex_replace(value, quote(old), new.replace('\\', r'\\'))
+        if tf
+        else value.replace(old, new)
+    )
 
 
 def plain_quotes(value: Text) -> Text:
@@ -118,7 +144,10 @@ def unescape(value: Text) -> Text:
 
 
 def substitute(value: Text, pattern: str, new: str) -> Text:
-    r"""Replace every match of a pattern; the syntax is what `re` and RE2 share (no look-around; `\1` is a group)."""
+    r"""Replace every match of a pattern, in the syntax that `re` and RE2 share.
+
+    It has no look-around, and `\1` is a group.
+    """
     tf = tensorflow(value)
     return tf.strings.regex_replace(value, pattern, new) if tf else re.sub(pattern, new, value)
 
@@ -185,7 +214,9 @@ def index(texts: Sequence[Text], value: Text) -> Number:
     tf = tensorflow(texts, value)
     if tf:
         texts = tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts
-        return tf.minimum(tf.argmax(tf.cast(tf.equal(texts, value), tf.int32), output_type=tf.int32), tf.shape(texts)[0] - 1)
+        return tf.minimum(
+            tf.argmax(tf.cast(tf.equal(texts, value), tf.int32), output_type=tf.int32), tf.shape(texts)[0] - 1
+        )
     return list(texts).index(value)
 
 
@@ -193,7 +224,9 @@ def choose(place: Number, texts: Sequence[Text]) -> Text:
     """Return the text at an index; False is the index 0, True the index 1."""
     tf = tensorflow(place, texts)
     if tf:
-        return tf.gather(tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts, tf.cast(place, tf.int32))
+        return tf.gather(
+            tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts, tf.cast(place, tf.int32)
+        )
     return texts[int(place)]
 
 
@@ -223,9 +256,17 @@ def among(value: Any, values: Sequence[Any]) -> Number:
 
 def quote(part: str) -> str:
     """Escape a text for use in an RE2 pattern."""
-    return re.sub(r'([^\w\s])', r'\\\1', part, flags=re.ASCII) if part.isascii() else ''.join(quote_one(letter) for letter in part)
+    return (
+        re.sub(r'([^\w\s])', r'\\\1', part, flags=re.ASCII)
+        if part.isascii()
+        else ''.join(quote_one(letter) for letter in part)
+    )
 
 
 def quote_one(letter: str) -> str:
     """Escape one letter for RE2, which accepts a backslash before ASCII punctuation only."""
-    return '\\' + letter if letter.isascii() and not letter.isalnum() and not letter.isspace() and letter != '_' else letter
+    return (
+        '\\' + letter
+        if letter.isascii() and not letter.isalnum() and not letter.isspace() and letter != '_'
+        else letter
+    )

@@ -1,4 +1,6 @@
-"""One example as token ids: `Tokens`, all that training reads, and `Example`, which adds what evaluation needs."""
+"""One example as token ids: `Tokens`, all that training reads, and `Example`, which adds what evaluation
+needs.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,7 +25,8 @@ class Example:
         answers: all texts that count as right.
         group: the hash of the group that the row is scored with; empty where each row is scored alone.
         shots: the number of few-shot exemplars in the inputs.
-        fields: the other fields of a SeqIO task's example, for the task's own postprocessor: bytes, numbers, arrays, dictionaries.
+        fields: the other fields of a SeqIO task's example, for the task's own postprocessor: bytes, numbers,
+            arrays, dictionaries.
     """
 
     inputs: np.ndarray

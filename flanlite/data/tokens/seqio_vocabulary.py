@@ -10,12 +10,15 @@ import tensorflow_text as tf_text
 class SharedSentencePieceVocabulary(seqio.SentencePieceVocabulary):
     """SeqIO's SentencePiece vocabulary with one TensorFlow tokenizer per process.
 
-    SeqIO makes a tokenizer for every graph, which takes 34 MB and 0.6 s for each feature of each task with T5's model.
+    SeqIO makes a tokenizer for every graph, which takes 34 MB and 0.6 s for each feature of each task with
+    T5's model.
     """
 
     @property
     def tf_tokenizer(self) -> tf_text.SentencepieceTokenizer:
-        """Return this process's tokenizer; a new one inside a TensorFlow 1 graph, which cannot use what was made outside of it."""
+        """Return this process's tokenizer; a new one inside a TensorFlow 1 graph, which cannot use what was
+        made outside of it.
+        """
         if tf.compat.v1.executing_eagerly_outside_functions():
             return make_tokenizer(self.sp_model)
         return super().tf_tokenizer

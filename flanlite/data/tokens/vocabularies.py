@@ -1,4 +1,6 @@
-"""Vocabularies: SentencePiece models and bytes, with T5's conventions (pad 0, end 1, sentinels last in falling order). No TensorFlow."""
+"""Vocabularies: SentencePiece models and bytes, with T5's conventions (pad 0, end 1, sentinels last in
+falling order). No TensorFlow.
+"""
 
 import dataclasses
 import functools
@@ -20,7 +22,12 @@ EOS_ID = 1
 UNK_ID = 2
 USER_DEFINED = 4  # SentencePiece's number for the type of piece that is always one token
 NAMES = ('pocket', 't5', 'bytes')
-EXTRA_IDS = {'pocket': 32, 't5': 100, 'bytes': 125}  # T5's and ByT5's own numbers; a small model can spare few embeddings
+# T5's and ByT5's own numbers; a small model can spare few embeddings.
+EXTRA_IDS = {
+    'pocket': 32,
+    't5': 100,
+    'bytes': 125,
+}
 USUAL_EXTRA_IDS = 100  # of other models
 T5_FILE = 't5_sentencepiece.model'
 NO_INPUT_EOS = ':no_input_eos'  # at the end of a vocabulary's name: inputs do not end with EOS
@@ -51,7 +58,8 @@ class Vocabulary:
         raise NotImplementedError
 
     def sentinel(self, index: int) -> int:
-        """Return the id of a sentinel: the vocabulary's last id is the first sentinel, the one before it the second, as in T5.
+        """Return the id of a sentinel: the vocabulary's last id is the first sentinel, the one before it the
+        second, as in T5.
 
         Raises:
             ValueError: there are fewer sentinels.
@@ -112,7 +120,8 @@ class SentencePieceVocabulary(Vocabulary):
     """A SentencePiece model with sentinels appended, as `seqio.SentencePieceVocabulary` has them.
 
     Args:
-        path: the model file; it must reserve id 0 for padding, 1 for EOS and 2 for unknown pieces, as T5's models do.
+        path: the model file; it must reserve id 0 for padding, 1 for EOS and 2 for unknown pieces, as T5's
+            models do.
     """
 
     path: str = ''
@@ -122,7 +131,8 @@ class SentencePieceVocabulary(Vocabulary):
         got = (processor.pad_id(), processor.eos_id(), processor.unk_id())
         if got != (PAD_ID, EOS_ID, UNK_ID):
             raise ValueError(
-                f'the vocabulary {self.path} has the ids pad, eos, unk = {got}; expected {(PAD_ID, EOS_ID, UNK_ID)}: '
+                f'the vocabulary {self.path} has the ids pad, eos, unk = {got}; expected '
+                f'{(PAD_ID, EOS_ID, UNK_ID)}: '
                 'train it with --pad_id=0 --eos_id=1 --unk_id=2 --bos_id=-1'
             )
 
@@ -141,12 +151,16 @@ class SentencePieceVocabulary(Vocabulary):
         return [ids[:-1].tolist() for ids in self.encode_arrays(texts)]
 
     def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Turn texts into int32 arrays of token ids that end with EOS; they equal those of TensorFlow Text, and so of SeqIO."""
+        """Turn texts into int32 arrays of token ids that end with EOS; they equal those of TensorFlow Text,
+        and so of SeqIO.
+        """
         encoded = self.processor.encode_as_numpy(list(texts), add_eos=True)
         return load_tie_breaker(self.path, self.extra_ids).mend(texts, encoded)
 
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids into text; ids beyond the vocabulary, which padded embeddings have, count as unknown pieces."""
+        """Turn token ids into text; ids beyond the vocabulary, which padded embeddings have, count as unknown
+        pieces.
+        """
         size = self.size
         return self.processor.decode([token if token < size else UNK_ID for token in ids])
 
@@ -182,8 +196,12 @@ class ByteVocabulary(Vocabulary):
         return [[byte + self.OFFSET for byte in text.encode()] for text in texts]
 
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids into text; ids that are not bytes, and bytes that are not valid UTF-8, are left out."""
-        return bytes(i - self.OFFSET for i in ids if self.OFFSET <= i < self.OFFSET + self.BYTES).decode(errors='ignore')
+        """Turn token ids into text; ids that are not bytes, and bytes that are not valid UTF-8, are left
+        out.
+        """
+        return bytes(i - self.OFFSET for i in ids if self.OFFSET <= i < self.OFFSET + self.BYTES).decode(
+            errors='ignore'
+        )
 
     def fingerprint(self) -> str:
         """Return a name for the scheme and the number of sentinels."""
@@ -196,18 +214,21 @@ class ByteVocabulary(Vocabulary):
         return seqio.ByteVocabulary(extra_ids=self.extra_ids)
 
 
-def load(name: str | Vocabulary, data_dir: str | os.PathLike | None = None, extra_ids: int | None = None) -> Vocabulary:
+def load(
+    name: str | Vocabulary, data_dir: str | os.PathLike | None = None, extra_ids: int | None = None
+) -> Vocabulary:
     """Load a vocabulary by name or path.
 
     Args:
-        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it is. If the name ends with
-            `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
+        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it
+            is. If the name ends with `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
         data_dir: the data folder, where T5's vocabulary may be; by default that of FLANLITE_DATA_DIR.
-        extra_ids: the number of sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A number in the name, such as
-            `bytes:extra_ids=7`, overrides it.
+        extra_ids: the number of sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
+            number in the name, such as `bytes:extra_ids=7`, overrides it.
 
     Raises:
-        ValueError: there is no such vocabulary, or the file is not a SentencePiece model with T5's special ids.
+        ValueError: there is no such vocabulary, or the file is not a SentencePiece model with T5's special
+            ids.
     """
     if isinstance(name, Vocabulary):
         return name
@@ -230,7 +251,8 @@ def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
 
 
 def name_of_seqio(feature: Any) -> str:
-    """Return the name of the vocabulary of a SeqIO task's feature; one without sentinels gets the usual number.
+    """Return the name of the vocabulary of a SeqIO task's feature; one without sentinels gets the usual
+    number.
 
     Raises:
         ValueError: flanlite has no vocabulary of its kind.
@@ -242,7 +264,9 @@ def name_of_seqio(feature: Any) -> str:
         return full_name('bytes', found.extra_ids or EXTRA_IDS['bytes'], input_eos)
     if isinstance(found, seqio.SentencePieceVocabulary):
         return full_name(found.sentencepiece_model_file, found.extra_ids or USUAL_EXTRA_IDS, input_eos)
-    raise ValueError(f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary')
+    raise ValueError(
+        f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary'
+    )
 
 
 def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
@@ -261,13 +285,17 @@ def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
             if path and pathlib.Path(path).is_file():
                 return path
         raise ValueError(
-            f"T5's vocabulary is in none of {[path for path in candidates if path]}; name its file in FLANLITE_T5_VOCAB, or put it at "
+            f"T5's vocabulary is in none of {[path for path in candidates if path]}; name its file in "
+            'FLANLITE_T5_VOCAB, or put it at '
             f'vocab/{T5_FILE} in the data folder, --data_dir or FLANLITE_DATA_DIR '
             '(T5 publishes it as gs://t5-data/vocabs/cc_all.32000/sentencepiece.model), '
             'or use the vocabulary pocket, bytes, or the path of another SentencePiece model'
         )
     if not pathlib.Path(name).is_file():
-        raise ValueError(f'no vocabulary {name!r}; expected one of {", ".join(NAMES)}, or the path of a SentencePiece model')
+        raise ValueError(
+            f'no vocabulary {name!r}; expected one of {", ".join(NAMES)}, or the path of a SentencePiece '
+            'model'
+        )
     return name
 
 
@@ -279,7 +307,9 @@ def load_processor(path: str, extra_ids: int) -> tuple[sentencepiece.SentencePie
         sentinels = b''.join(sentinel_piece(index) for index in reversed(range(extra_ids)))
         processor = sentencepiece.SentencePieceProcessor(model_proto=model + sentinels)
     except (OSError, RuntimeError) as error:
-        raise ValueError(f'cannot load the vocabulary {path} ({error}); expected a SentencePiece model file') from error
+        raise ValueError(
+            f'cannot load the vocabulary {path} ({error}); expected a SentencePiece model file'
+        ) from error
     return processor, hashlib.sha256(model + sentinels).hexdigest()[:16]
 
 
@@ -292,9 +322,17 @@ def load_tie_breaker(path: str, extra_ids: int) -> ties.TieBreaker:
 def sentinel_piece(index: int) -> bytes:
     """Return the bytes of a sentinel in a serialized SentencePiece model.
 
-    The model is a protocol buffer, where bytes of a repeated field that are appended are one more element: the sentinel becomes the last
-    piece. Its fields are the name (1), the score (2) and the type (3).
+    The model is a protocol buffer, where bytes of a repeated field that are appended are one more element:
+    the sentinel becomes the last piece. Its fields are the name (1), the score (2) and the type (3).
     """
     name = f'\u2581<extra_id_{index}>'.encode()
-    piece = b'\x0a' + bytes([len(name)]) + name + b'\x15' + struct.pack('<f', 0.0) + b'\x18' + bytes([USER_DEFINED])
+    piece = (
+        b'\x0a'
+        + bytes([len(name)])
+        + name
+        + b'\x15'
+        + struct.pack('<f', 0.0)
+        + b'\x18'
+        + bytes([USER_DEFINED])
+    )
     return b'\x0a' + bytes([len(piece)]) + piece

@@ -1,7 +1,7 @@
 """Attention behind one function, and the cache of decoding.
 
-Which query sees which key is given by segments, causality and a prefix, not by a mask array [B, T, S]. So an implementation need not hold
-such an array, and may skip whole blocks of scores.
+Which query sees which key is given by segments, causality and a prefix, not by a mask array [B, T, S]. So an
+implementation need not hold such an array, and may skip whole blocks of scores.
 """
 
 import functools
@@ -21,7 +21,8 @@ IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
 PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # of the implementations that do not run everywhere
 PALLAS = {'tpu': (tpu.KERNELS, tpu.BLOCKS), 'gpu': (gpu.KERNELS, gpu.BLOCKS)}
 BLOCKWISE = (blockwise.KERNELS, (16, 256))  # least and most queries and keys of a block
-# From this many queries and as many keys on, 'auto' does not use plain XLA. Chosen by the memory of scores; not timed on GPU or TPU yet.
+# From this many queries and as many keys on, 'auto' does not use plain XLA. Chosen by the memory of scores;
+# not timed on GPU or TPU yet.
 LONG = {'cpu': 2048, 'gpu': 1024, 'tpu': 512}
 
 
@@ -37,7 +38,8 @@ def attention(
     kv_prefix_BS: jax.Array | None = None,
     implementation: str = 'xla',
 ) -> jax.Array:
-    """Attend with T5's unscaled dot product. Logits and softmax are float32 whatever the dtype of the inputs is.
+    """Attend with T5's unscaled dot product. Logits and softmax are float32 whatever the dtype of the inputs
+    is.
 
     Args:
         q_BTHK: queries.
@@ -45,31 +47,43 @@ def attention(
         v_BSHK: values.
         q_segments_BT: segment of each query; a query sees keys of its own segment only. 0 is padding.
         kv_segments_BS: segment of each key; 0 is padding, which no query sees.
-        bias: float32, added to the logits: bias_HN by distance (see `blocks.spread_bias`), or bias_HTS, which `prepare_bias` may return.
+        bias: float32, added to the logits: bias_HN by distance (see `blocks.spread_bias`), or bias_HTS, which
+            `prepare_bias` may return.
         causal: hide keys at later positions than the query.
-        kv_prefix_BS: True for keys that all queries of their segment see in spite of `causal` (the inputs of a prefix LM).
-        implementation: one of `IMPLEMENTATIONS`, on the platforms in brackets.
-            'auto' [all]: see `choose_implementation`.
-            'xla' [all]: keeps B x H x T x S scores in memory, in the forward and the backward pass. The others do not.
-            'blockwise' [all]: computes scores block by block, and again in the backward pass.
-            'pallas' [TPU, GPU]: the same in a kernel, which builds the bias of each block from bias_HN.
-            'cudnn' [NVIDIA GPU]: cuDNN's kernel, for bfloat16 and even lengths. It takes bias and mask as one bfloat16 array, so it
-            saves the scores, but needs one B x H x T x S array (B x T x S without a bias).
+        kv_prefix_BS: True for keys that all queries of their segment see in spite of `causal` (the inputs of
+            a prefix LM).
+        implementation: one of `IMPLEMENTATIONS`, on the platforms in brackets. 'auto' [all]: see
+            `choose_implementation`. 'xla' [all]: keeps B x H x T x S scores in memory, in the forward and the
+            backward pass. The others do not. 'blockwise' [all]: computes scores block by block, and again in
+            the backward pass. 'pallas' [TPU, GPU]: the same in a kernel, which builds the bias of each block
+            from bias_HN. 'cudnn' [NVIDIA GPU]: cuDNN's kernel, for bfloat16 and even lengths. It takes bias
+            and mask as one bfloat16 array, so it saves the scores, but needs one B x H x T x S array (B x T x
+            S without a bias).
 
     Returns:
         out_BTHK in v's dtype. Rows of padding queries have no meaning.
 
     Raises:
-        ValueError: an unknown implementation, one that does not run on the platform, or a bias for other lengths.
+        ValueError: an unknown implementation, one that does not run on the platform, or a bias for other
+            lengths.
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
     chosen = choose_implementation(implementation, T, S)
     if chosen in ('xla', 'cudnn'):
         mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
         attend = _plain if chosen == 'xla' else _cudnn
-        return attend(q_BTHK, k_BSHK, v_BSHK, mask_BTS, spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias)
+        return attend(
+            q_BTHK,
+            k_BSHK,
+            v_BSHK,
+            mask_BTS,
+            spread_bias(bias, T) if bias is not None and bias.ndim == 2 else bias,
+        )
     if bias is not None and bias.shape[1:] != (T + S,):
-        raise ValueError(f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one by distance')
+        raise ValueError(
+            f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one '
+            'by distance'
+        )
     kernels, tiling = PALLAS[_platform()] if chosen == 'pallas' else BLOCKWISE
     attend = functools.partial(blocks.attend, kernels, tiling, causal=causal)
     return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
@@ -78,9 +92,10 @@ def attention(
 def choose_implementation(implementation: str, targets: int, sources: int) -> str:
     """Choose the implementation for the platform that will run the traced program.
 
-    A single query, as in decoding, has no square of scores, so it uses plain XLA. So does 'auto' for lengths below `LONG`. For longer ones
-    the memory of the scores counts for more than computing them twice: 'auto' uses the kernel on TPU, and blocks in pure JAX elsewhere,
-    since the GPU kernel has not been run on a GPU yet, and cuDNN needs an array as large as the scores.
+    A single query, as in decoding, has no square of scores, so it uses plain XLA. So does 'auto' for lengths
+    below `LONG`. For longer ones the memory of the scores counts for more than computing them twice: 'auto'
+    uses the kernel on TPU, and blocks in pure JAX elsewhere, since the GPU kernel has not been run on a GPU
+    yet, and cuDNN needs an array as large as the scores.
 
     Args:
         implementation: one of `IMPLEMENTATIONS`.
@@ -91,10 +106,15 @@ def choose_implementation(implementation: str, targets: int, sources: int) -> st
         ValueError: an unknown implementation, or one that does not run on the platform.
     """
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}')
+        raise ValueError(
+            f'attention implementation {implementation!r}; expected one of {", ".join(IMPLEMENTATIONS)}'
+        )
     platform = _platform()
     if platform not in PLATFORMS.get(implementation, (platform,)):
-        raise ValueError(f"attention implementation {implementation!r} does not run on {platform}; use 'auto', 'xla' or 'blockwise'")
+        raise ValueError(
+            f"attention implementation {implementation!r} does not run on {platform}; use 'auto', 'xla' or "
+            "'blockwise'"
+        )
     if targets == 1:
         return 'xla'
     if implementation != 'auto':
@@ -105,27 +125,35 @@ def choose_implementation(implementation: str, targets: int, sources: int) -> st
 
 
 def _platform() -> str:
-    """Return the platform that will run the traced program: the mesh's, if there is one, which need not be this process's own."""
+    """Return the platform that will run the traced program: the mesh's, if there is one, which need not be
+    this process's own.
+    """
     rules = current_rules()
     return jax.default_backend() if rules is None else rules.platform
 
 
 def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
-    """Expand the bias of self-attention to bias_HTS once for all layers of a stack, if the implementation needs it in this form.
+    """Expand the bias of self-attention to bias_HTS once for all layers of a stack, if the implementation
+    needs it in this form.
 
     Args:
         bias_HN: the bias by distance.
         length: number of queries and of keys.
         implementation: for `choose_implementation`.
     """
-    return spread_bias(bias_HN, length) if choose_implementation(implementation, length, length) in ('xla', 'cudnn') else bias_HN
+    return (
+        spread_bias(bias_HN, length)
+        if choose_implementation(implementation, length, length) in ('xla', 'cudnn')
+        else bias_HN
+    )
 
 
 def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
     """Run an implementation on each device's own rows and heads.
 
-    XLA cannot partition a kernel, and partitions loops over blocks badly. Attention needs no communication here: rows and heads are
-    independent. `check_vma` is off since kernels do not declare over which mesh axes their results vary.
+    XLA cannot partition a kernel, and partitions loops over blocks badly. Attention needs no communication
+    here: rows and heads are independent. `check_vma` is off since kernels do not declare over which mesh axes
+    their results vary.
     """
     rules = current_rules()
     if rules is None or rules.mesh.size == 1:
@@ -136,15 +164,21 @@ def _on_mesh(attend: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax
     return jax.shard_map(attend, mesh=rules.mesh, in_specs=specs, out_specs=x_BTHK, check_vma=False)(*arrays)
 
 
-def _plain(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
+def _plain(
+    q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None
+) -> jax.Array:
     logits_BHTS = jnp.einsum('BTHK,BSHK->BHTS', q_BTHK, k_BSHK, preferred_element_type=jnp.float32)
     if bias_HTS is not None:
         logits_BHTS = _add_bias(logits_BHTS, bias_HTS)
-    weights_BHTS = jax.nn.softmax(logits_BHTS + jnp.where(mask_BTS, 0.0, MASKED)[:, None]).astype(v_BSHK.dtype)
+    weights_BHTS = jax.nn.softmax(logits_BHTS + jnp.where(mask_BTS, 0.0, MASKED)[:, None]).astype(
+        v_BSHK.dtype
+    )
     return jnp.einsum('BHTS,BSHK->BTHK', weights_BHTS, v_BSHK)
 
 
-def _cudnn(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None) -> jax.Array:
+def _cudnn(
+    q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: jax.Array, bias_HTS: jax.Array | None
+) -> jax.Array:
     bias_1HTS = None if bias_HTS is None else bias_HTS[None].astype(q_BTHK.dtype)
     return jax.nn.dot_product_attention(
         q_BTHK, k_BSHK, v_BSHK, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, implementation='cudnn'
@@ -153,7 +187,9 @@ def _cudnn(q_BTHK: jax.Array, k_BSHK: jax.Array, v_BSHK: jax.Array, mask_BTS: ja
 
 @jax.custom_vjp
 def _add_bias(logits_BHTS: jax.Array, bias_HTS: jax.Array) -> jax.Array:
-    """Add a bias to every row. The bias's gradient sums over rows by a matrix product: XLA's CPU backend is slow at sums over axis 0."""
+    """Add a bias to every row. The bias's gradient sums over rows by a matrix product: XLA's CPU backend is
+    slow at sums over axis 0.
+    """
     return logits_BHTS + bias_HTS[None]
 
 
@@ -166,7 +202,11 @@ _add_bias.defvjp(lambda logits_BHTS, bias_HTS: (_add_bias(logits_BHTS, bias_HTS)
 
 
 def segment_mask(
-    q_segments_BT: jax.Array, kv_segments_BS: jax.Array, *, causal: bool = False, kv_prefix_BS: jax.Array | None = None
+    q_segments_BT: jax.Array,
+    kv_segments_BS: jax.Array,
+    *,
+    causal: bool = False,
+    kv_prefix_BS: jax.Array | None = None,
 ) -> jax.Array:
     """Compute mask_BTS, True where a query may see a key; the arguments are those of `attention`."""
     mask_BTS = (q_segments_BT[:, :, None] == kv_segments_BS[:, None, :]) & (kv_segments_BS[:, None, :] > 0)
@@ -178,7 +218,9 @@ def segment_mask(
 
 
 class KeysValues(NamedTuple):
-    """Keys and values in one array each, the mask of the queries that see them, and the bias of these queries."""
+    """Keys and values in one array each, the mask of the queries that see them, and the bias of these
+    queries.
+    """
 
     k_BSHK: jax.Array
     v_BSHK: jax.Array
@@ -203,12 +245,17 @@ def attention_over_parts(q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.
 
     weights_BHTS = jax.nn.softmax(jnp.concatenate([part_logits(part) for part in parts], axis=-1))
     weights = jnp.split(weights_BHTS, np.cumsum([part.k_BSHK.shape[1] for part in parts])[:-1], axis=-1)
-    attended = [jnp.einsum('BHTS,BSHK->BTHK', w.astype(part.v_BSHK.dtype), part.v_BSHK) for w, part in zip(weights, parts, strict=True)]
+    attended = [
+        jnp.einsum('BHTS,BSHK->BTHK', w.astype(part.v_BSHK.dtype), part.v_BSHK)
+        for w, part in zip(weights, parts, strict=True)
+    ]
     return functools.reduce(jnp.add, attended)
 
 
 class DecodingCache(NamedTuple):
-    """What decoding keeps between positions: keys and values of all layers, for the positions decoded so far and for the source."""
+    """What decoding keeps between positions: keys and values of all layers, for the positions decoded so far
+    and for the source.
+    """
 
     index: jax.Array  # the next position, int32
     first_B: jax.Array  # the tokens to feed at the first position
@@ -233,7 +280,10 @@ class DecodingCache(NamedTuple):
 
     def read(self, layer_index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Read key_BTHK and value_BTHK of one layer."""
-        return tuple(jax.lax.dynamic_index_in_dim(x, layer_index, keepdims=False) for x in (self.key_LBTHK, self.value_LBTHK))
+        return tuple(
+            jax.lax.dynamic_index_in_dim(x, layer_index, keepdims=False)
+            for x in (self.key_LBTHK, self.value_LBTHK)
+        )
 
     def repeat(self, n: int) -> 'DecodingCache':
         """Repeat each row n times, for n continuations of each source."""
@@ -241,10 +291,14 @@ class DecodingCache(NamedTuple):
         return DecodingCache(self.index, *rows, *(jnp.repeat(x, n, axis=1) for x in self[3:]))
 
     def reorder(self, rows_B: jax.Array) -> 'DecodingCache':
-        """Make row i a copy of row `rows_B[i]`, which must have the same source: the source's keys and values are not moved."""
+        """Make row i a copy of row `rows_B[i]`, which must have the same source: the source's keys and values
+        are not moved.
+        """
         return self._replace(key_LBTHK=self.key_LBTHK[:, rows_B], value_LBTHK=self.value_LBTHK[:, rows_B])
 
 
 def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
-    """Compute the segment of each position: 0 for padding (token 0), else its segment id, or 1 if there are no ids."""
+    """Compute the segment of each position: 0 for padding (token 0), else its segment id, or 1 if there are
+    no ids.
+    """
     return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)

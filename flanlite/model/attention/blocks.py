@@ -1,21 +1,26 @@
 """Attention block by block: what the implementations that never hold B x H x T x S scores have in common.
 
-An implementation is a pair of functions, forward and backward, over padded `Inputs` (`Kernels`). Scores are computed in tiles of
-`Tiling.targets` queries and `Tiling.sources` keys, forward with a running maximum and sum (the online softmax of Milakov and Gimelshein
-2018; FlashAttention, Dao et al. 2022). In place of the scores, backward gets two numbers a query:
+An implementation is a pair of functions, forward and backward, over padded `Inputs` (`Kernels`). Scores are
+computed in tiles of `Tiling.targets` queries and `Tiling.sources` keys, forward with a running maximum and
+sum (the online softmax of Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). In place of the
+scores, backward gets two numbers a query:
 
-    log_sum  the logarithm of the sum of exp(logit) over the keys that the query sees. So exp(logit - log_sum) is the query's weight of a
-             key, and backward computes the weights again tile by tile, in one pass and without a maximum.
-    delta    the sum over K of the output times its gradient; backward gets it computed. The softmax's gradient is
-             weight x (dweight - sum(weight x dweight)), and that sum over all keys equals delta: so a tile of dlogits needs no other tile.
+    log_sum  the logarithm of the sum of exp(logit) over the keys that the query sees. So exp(logit - log_sum)
+             is the query's weight of a key, and backward computes the weights again tile by tile, in one
+             pass and without a maximum.
+    delta    the sum over K of the output times its gradient; backward gets it computed. The softmax's
+             gradient is weight x (dweight - sum(weight x dweight)), and that sum over all keys equals delta:
+             so a tile of dlogits needs no other tile.
 
-Two small arrays say which query sees which key, in place of a mask: `kv_segments_BS`, which must equal the query's segment, and `first_BS`,
-the first query position that may see the key. Causality is first_BS = the key's own position; a prefix LM's inputs and attention without
-causality have 0; padding has T, which no query reaches. `visible_blocks` tells from the same arrays which tiles can be skipped.
+Two small arrays say which query sees which key, in place of a mask: `kv_segments_BS`, which must equal the
+query's segment, and `first_BS`, the first query position that may see the key. Causality is first_BS = the
+key's own position; a prefix LM's inputs and attention without causality have 0; padding has T, which no query
+reaches. `visible_blocks` tells from the same arrays which tiles can be skipped.
 
-Numerics: products accumulate in float32, and logits, softmax and the sums over tiles are float32. Weights and dlogits are rounded to the
-inputs' dtype before they are multiplied, as plain XLA does with weights. A masked logit has weight exactly 0: it is not left to
-exp(MASKED - maximum), which is 1 in a row that sees nothing. The output of such a row is 0, and so are its gradients (see `log_sum`).
+Numerics: products accumulate in float32, and logits, softmax and the sums over tiles are float32. Weights and
+dlogits are rounded to the inputs' dtype before they are multiplied, as plain XLA does with weights. A masked
+logit has weight exactly 0: it is not left to exp(MASKED - maximum), which is 1 in a row that sees nothing.
+The output of such a row is 0, and so are its gradients (see `log_sum`).
 """
 
 import functools
@@ -39,12 +44,15 @@ class Inputs(NamedTuple):
     v_BHSK: jax.Array
     q_segments_BT: jax.Array
     kv_segments_BS: jax.Array
-    first_BS: jax.Array  # int32, the first query position that may see the key: T for padding, 0 without causality
+    # Int32, the first query position that may see the key: T for padding, 0 without causality.
+    first_BS: jax.Array
     bias_HN: jax.Array | None
 
 
 class Tiling(NamedTuple):
-    """Sizes of a tile of scores, and whether keys later than the query are always hidden, so that loops may end at the diagonal."""
+    """Sizes of a tile of scores, and whether keys later than the query are always hidden, so that loops may
+    end at the diagonal.
+    """
 
     targets: int  # queries of a tile
     sources: int  # keys of a tile
@@ -65,7 +73,8 @@ class Kernels(NamedTuple):
 
     Args:
         forward: (inputs, tiling) -> (out_BHTK in v's dtype, log_sum_BHT in float32).
-        backward: (inputs, tiling, log_sum_BHT, delta_BHT, grad_BHTK) -> gradients, where grad is the output's.
+        backward: (inputs, tiling, log_sum_BHT, delta_BHT, grad_BHTK) -> gradients, where grad is the
+            output's.
     """
 
     forward: Callable[[Inputs, Tiling], tuple[jax.Array, jax.Array]]
@@ -128,7 +137,9 @@ def attend(
 
 
 def block_size(length: int, least: int, most: int) -> int:
-    """Return the least power of two that holds the length, but at least `least` and at most `most`, which are powers of two."""
+    """Return the least power of two that holds the length, but at least `least` and at most `most`, which are
+    powers of two.
+    """
     return min(most, max(least, 1 << (length - 1).bit_length()))
 
 
@@ -137,7 +148,9 @@ def _attend(kernels: Kernels, tiling: Tiling, inputs: Inputs) -> jax.Array:
     return kernels.forward(inputs, tiling)[0]
 
 
-def _attend_forward(kernels: Kernels, tiling: Tiling, inputs: Inputs) -> tuple[jax.Array, tuple[Inputs, jax.Array, jax.Array]]:
+def _attend_forward(
+    kernels: Kernels, tiling: Tiling, inputs: Inputs
+) -> tuple[jax.Array, tuple[Inputs, jax.Array, jax.Array]]:
     out_BHTK, log_sum_BHT = kernels.forward(inputs, tiling)
     return out_BHTK, (inputs, out_BHTK, log_sum_BHT)
 
@@ -158,16 +171,19 @@ _attend.defvjp(_attend_forward, _attend_backward)
 def log_sum(max_: jax.Array, sum_: jax.Array) -> jax.Array:
     """Compute the logarithm of a row's sum of exponentials from its running maximum and sum.
 
-    A row that sees nothing has the sum 0. It gets +1e10, so that exp(logit - log_sum) is 0 and the row has no gradient.
+    A row that sees nothing has the sum 0. It gets +1e10, so that exp(logit - log_sum) is 0 and the row has no
+    gradient.
     """
     return jnp.where(sum_ > 0.0, max_ + jnp.log(jnp.maximum(sum_, jnp.finfo(jnp.float32).tiny)), -MASKED)
 
 
 def visible_blocks(inputs: Inputs, tiling: Tiling) -> jax.Array:
-    """Compute an int32 array [B, blocks of queries, blocks of keys], 0 where no query of the one block can see a key of the other.
+    """Compute an int32 array [B, blocks of queries, blocks of keys], 0 where no query of the one block can
+    see a key of the other.
 
-    A block of scores counts as visible if the ranges of segments of its queries and keys overlap, and its last query comes at or after the
-    least first_BS of its keys. So a visible block may still be masked everywhere, but a block with 0 is masked for certain.
+    A block of scores counts as visible if the ranges of segments of its queries and keys overlap, and its
+    last query comes at or after the least first_BS of its keys. So a visible block may still be masked
+    everywhere, but a block with 0 is masked for certain.
     """
     B, T = inputs.q_segments_BT.shape
     q = inputs.q_segments_BT.reshape(B, -1, 1, tiling.targets)
@@ -183,10 +199,11 @@ def visible_blocks(inputs: Inputs, tiling: Tiling) -> jax.Array:
 def spread_bias(bias_HN: jax.Array, length: int) -> jax.Array:
     """Expand biases by distance to bias_HTS, with T = `length` and S = N - T.
 
-    Entry n of bias_HN belongs to the distance n + 1 - T, key position minus query position. So the distances go from 1 - T to S - 1, and
-    the last entry is never read. Row t of the result is bias_HN from T - 1 - t on: each row begins one entry before the row above.
-    Repeating bias_HN T times, and reading the flat array in rows of N - 1 in place of N, shifts row t by t entries, which gives just that.
-    It is a broadcast, two reshapes and slices, so its gradient needs no scatter, which is slow on accelerators.
+    Entry n of bias_HN belongs to the distance n + 1 - T, key position minus query position. So the distances
+    go from 1 - T to S - 1, and the last entry is never read. Row t of the result is bias_HN from T - 1 - t
+    on: each row begins one entry before the row above. Repeating bias_HN T times, and reading the flat array
+    in rows of N - 1 in place of N, shifts row t by t entries, which gives just that. It is a broadcast, two
+    reshapes and slices, so its gradient needs no scatter, which is slow on accelerators.
     """
     heads, n = bias_HN.shape
     rows_HTN = jnp.broadcast_to(bias_HN[:, None], (heads, length, n))

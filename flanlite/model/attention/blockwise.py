@@ -1,9 +1,11 @@
-"""Attention in blocks in pure JAX, for any platform: its memory grows with the length, not with the square of the length.
+"""Attention in blocks in pure JAX, for any platform: its memory grows with the length, not with the square of
+the length.
 
-Two nested loops go over tiles of scores. Forward has queries outside and keys inside, so that a block of queries ends with its softmax
-finished. Backward has keys outside and queries inside: the gradients of a block of keys stay in the inner loop's carry, those of queries
-are added up in the outer loop's carry, in place. With `Tiling.triangular` the inner loop runs over the tiles on one side of the diagonal
-only. A tile has all rows and heads: XLA computes it as one batched product.
+Two nested loops go over tiles of scores. Forward has queries outside and keys inside, so that a block of
+queries ends with its softmax finished. Backward has keys outside and queries inside: the gradients of a block
+of keys stay in the inner loop's carry, those of queries are added up in the outer loop's carry, in place.
+With `Tiling.triangular` the inner loop runs over the tiles on one side of the diagonal only. A tile has all
+rows and heads: XLA computes it as one batched product.
 """
 
 import functools
@@ -15,11 +17,15 @@ from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, 
 
 
 def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
-    """Compute the output and log_sum, with a running maximum and sum over blocks of keys (Rabe and Staats 2021, arXiv:2112.05682)."""
+    """Compute the output and log_sum, with a running maximum and sum over blocks of keys (Rabe and Staats
+    2021, arXiv:2112.05682).
+    """
     B, H, T, K = inputs.q_BHTK.shape
 
     def of_queries(i: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def add(j: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def add(
+            j: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]
+        ) -> tuple[jax.Array, jax.Array, jax.Array]:
             max_BHT, sum_BHT, acc_BHTK = carry
             logits_BHTS, mask_BTS = _logits(inputs, tiling, i, j, inputs.bias_HN)
             logits_BHTS = jnp.where(mask_BTS[:, None], logits_BHTS, MASKED)
@@ -28,12 +34,20 @@ def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
             v_BHSK = _block(inputs.v_BHSK, j, tiling.sources)
             scale_BHT = jnp.exp(max_BHT - higher_BHT)  # moves what was summed before to the new maximum
             sum_BHT = sum_BHT * scale_BHT + weights_BHTS.sum(axis=-1)
-            return higher_BHT, sum_BHT, acc_BHTK * scale_BHT[..., None] + _dot('BHTS,BHSK->BHTK', weights_BHTS, v_BHSK)
+            return (
+                higher_BHT,
+                sum_BHT,
+                acc_BHTK * scale_BHT[..., None] + _dot('BHTS,BHSK->BHTK', weights_BHTS, v_BHSK),
+            )
 
         zeros_BHT = jnp.zeros((B, H, tiling.targets), jnp.float32)
         start = (zeros_BHT + MASKED, zeros_BHT, jnp.zeros((B, H, tiling.targets, K), jnp.float32))
         # Triangular: the last block of keys is the one that holds the position of the block's last query.
-        stop = jnp.minimum(((i + 1) * tiling.targets - 1) // tiling.sources + 1, num_sources) if tiling.triangular else num_sources
+        stop = (
+            jnp.minimum(((i + 1) * tiling.targets - 1) // tiling.sources + 1, num_sources)
+            if tiling.triangular
+            else num_sources
+        )
         max_BHT, sum_BHT, acc_BHTK = jax.lax.fori_loop(0, stop, add, start)
         out_BHTK = acc_BHTK / jnp.where(sum_BHT > 0.0, sum_BHT, 1.0)[..., None]
         return out_BHTK.astype(inputs.v_BHSK.dtype), log_sum(max_BHT, sum_BHT)
@@ -43,7 +57,9 @@ def forward(inputs: Inputs, tiling: Tiling) -> tuple[jax.Array, jax.Array]:
     return jnp.moveaxis(out, 0, 2).reshape(B, H, T, K), jnp.moveaxis(log_sums, 0, 2).reshape(B, H, T)
 
 
-def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array) -> Gradients:
+def backward(
+    inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array
+) -> Gradients:
     """Compute the gradients from scores that are computed again, tile by tile.
 
     Args:
@@ -57,31 +73,45 @@ def backward(inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: 
     num_targets = inputs.q_BHTK.shape[2] // tiling.targets
     ones_B = jnp.ones(B, jnp.float32)
 
-    def of_keys(carry: tuple[jax.Array, jax.Array | None], j: jax.Array) -> tuple[tuple, tuple[jax.Array, jax.Array]]:
+    def of_keys(
+        carry: tuple[jax.Array, jax.Array | None], j: jax.Array
+    ) -> tuple[tuple, tuple[jax.Array, jax.Array]]:
         def add(i: jax.Array, carry: tuple) -> tuple:
             dq_BHTK, dbias_HN, dk_BHSK, dv_BHSK = carry
             take = functools.partial(_block, number=i, size=tiling.targets)
             logits_BHTS, mask_BTS = _logits(inputs, tiling, i, j, inputs.bias_HN)
-            weights_BHTS = jnp.where(mask_BTS[:, None], jnp.exp(logits_BHTS - take(log_sum_BHT)[..., None]), 0.0)
+            weights_BHTS = jnp.where(
+                mask_BTS[:, None], jnp.exp(logits_BHTS - take(log_sum_BHT)[..., None]), 0.0
+            )
             dv_BHSK += _dot('BHTS,BHTK->BHSK', weights_BHTS, take(grad_BHTK))
             dweights_BHTS = _dot('BHTK,BHSK->BHTS', take(grad_BHTK), _block(inputs.v_BHSK, j, tiling.sources))
             dlogits_BHTS = weights_BHTS * (dweights_BHTS - take(delta_BHT)[..., None])
             dk_BHSK += _dot('BHTS,BHTK->BHSK', dlogits_BHTS, take(inputs.q_BHTK))
-            dq = take(dq_BHTK) + _dot('BHTS,BHSK->BHTK', dlogits_BHTS, _block(inputs.k_BHSK, j, tiling.sources))
+            dq = take(dq_BHTK) + _dot(
+                'BHTS,BHSK->BHTK', dlogits_BHTS, _block(inputs.k_BHSK, j, tiling.sources)
+            )
             dq_BHTK = jax.lax.dynamic_update_slice_in_dim(dq_BHTK, dq, i * tiling.targets, axis=2)
             if dbias_HN is not None:
-                # A product with ones sums over rows, as in `attention._add_bias`; the VJP of `spread_bias` sums along diagonals.
+                # A product with ones sums over rows, as in `attention._add_bias`; the VJP of `spread_bias`
+                # sums along diagonals.
                 dbias_HTS = jnp.einsum('B,BHTS->HTS', ones_B, dlogits_BHTS, precision='highest')
-                dbias_HN += jax.vjp(lambda bias_HN: _bias(bias_HN, tiling, inputs, i, j), inputs.bias_HN)[1](dbias_HTS)[0]
+                dbias_HN += jax.vjp(lambda bias_HN: _bias(bias_HN, tiling, inputs, i, j), inputs.bias_HN)[1](
+                    dbias_HTS
+                )[0]
             return dq_BHTK, dbias_HN, dk_BHSK, dv_BHSK
 
         zeros_BHSK = jnp.zeros((B, H, tiling.sources, K), jnp.float32)
         # Triangular: the first block of queries is the one that holds the position of the block's first key.
         start = jnp.minimum(j * tiling.sources // tiling.targets, num_targets) if tiling.triangular else 0
-        *carry, dk_BHSK, dv_BHSK = jax.lax.fori_loop(start, num_targets, add, (*carry, zeros_BHSK, zeros_BHSK))
+        *carry, dk_BHSK, dv_BHSK = jax.lax.fori_loop(
+            start, num_targets, add, (*carry, zeros_BHSK, zeros_BHSK)
+        )
         return tuple(carry), (dk_BHSK, dv_BHSK)
 
-    zeros = (jnp.zeros(inputs.q_BHTK.shape, jnp.float32), None if inputs.bias_HN is None else jnp.zeros_like(inputs.bias_HN))
+    zeros = (
+        jnp.zeros(inputs.q_BHTK.shape, jnp.float32),
+        None if inputs.bias_HN is None else jnp.zeros_like(inputs.bias_HN),
+    )
     (dq_BHTK, dbias_HN), in_blocks = jax.lax.scan(of_keys, zeros, jnp.arange(S // tiling.sources))
     dk_BHSK, dv_BHSK = (jnp.moveaxis(x, 0, 2).reshape(B, H, S, K) for x in in_blocks)
     return Gradients(dq_BHTK, dk_BHSK, dv_BHSK, dbias_HN)
@@ -103,20 +133,31 @@ def _dot(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
 def _logits(
     inputs: Inputs, tiling: Tiling, i: jax.Array, j: jax.Array, bias_HN: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_BHTS of the tile of query block i and key block j, and mask_BTS: True where its queries see its keys."""
-    logits_BHTS = _dot('BHTK,BHSK->BHTS', _block(inputs.q_BHTK, i, tiling.targets), _block(inputs.k_BHSK, j, tiling.sources))
+    """Compute logits_BHTS of the tile of query block i and key block j, and mask_BTS: True where its queries
+    see its keys.
+    """
+    logits_BHTS = _dot(
+        'BHTK,BHSK->BHTS', _block(inputs.q_BHTK, i, tiling.targets), _block(inputs.k_BHSK, j, tiling.sources)
+    )
     if bias_HN is not None:
         logits_BHTS += _bias(bias_HN, tiling, inputs, i, j)[None]
     position_T = i * tiling.targets + jnp.arange(tiling.targets)
-    same_BTS = _block(inputs.q_segments_BT, i, tiling.targets)[:, :, None] == _block(inputs.kv_segments_BS, j, tiling.sources)[:, None]
-    return logits_BHTS, same_BTS & (_block(inputs.first_BS, j, tiling.sources)[:, None] <= position_T[None, :, None])
+    same_BTS = (
+        _block(inputs.q_segments_BT, i, tiling.targets)[:, :, None]
+        == _block(inputs.kv_segments_BS, j, tiling.sources)[:, None]
+    )
+    return logits_BHTS, same_BTS & (
+        _block(inputs.first_BS, j, tiling.sources)[:, None] <= position_T[None, :, None]
+    )
 
 
 def _bias(bias_HN: jax.Array, tiling: Tiling, inputs: Inputs, i: jax.Array, j: jax.Array) -> jax.Array:
     """Expand the biases of one tile to bias_HTS.
 
-    The tile's own distances are a window of bias_HN. It begins at the distance from the tile's last query to its first key, entry
-    T - 1 - (last query) + (first key).
+    The tile's own distances are a window of bias_HN. It begins at the distance from the tile's last query to
+    its first key, entry T - 1 - (last query) + (first key).
     """
     start = inputs.q_BHTK.shape[2] - (i + 1) * tiling.targets + j * tiling.sources
-    return spread_bias(jax.lax.dynamic_slice_in_dim(bias_HN, start, tiling.targets + tiling.sources, axis=1), tiling.targets)
+    return spread_bias(
+        jax.lax.dynamic_slice_in_dim(bias_HN, start, tiling.targets + tiling.sources, axis=1), tiling.targets
+    )

@@ -1,10 +1,12 @@
 """Attention as Pallas kernels for NVIDIA GPUs, through Triton.
 
-These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto' does not choose them.
+These kernels have been run in Pallas's interpreter and lowered to Triton, but not run on a GPU yet: 'auto'
+does not choose them.
 
-A program has a block of queries (or keys) of one row and head, and a loop over the blocks of keys (or queries). It looks up the bias of a
-tile by distance. Backward is three kernels, for queries, for keys and values, and for the bias. Each computes the scores again, so that
-each gradient is summed by a single program: there are no atomic additions, every sum has one order, and results repeat bit for bit.
+A program has a block of queries (or keys) of one row and head, and a loop over the blocks of keys (or
+queries). It looks up the bias of a tile by distance. Backward is three kernels, for queries, for keys and
+values, and for the bias. Each computes the scores again, so that each gradient is summed by a single program:
+there are no atomic additions, every sum has one order, and results repeat bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +17,26 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, spread_bias, visible_blocks
+from flanlite.model.attention.blocks import (
+    MASKED,
+    Gradients,
+    Inputs,
+    Kernels,
+    Tiling,
+    log_sum,
+    spread_bias,
+    visible_blocks,
+)
 
-BLOCKS = (64, 64)  # least and most; blocks of queries and of keys are equal, so that tiles on a diagonal of tiles have the same biases
-ROWS, KEYS, NORMAL = (((1,), (1,)), ((), ())), (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ()))  # the axes that a product contracts
+# Least and most; blocks of queries and of keys are equal, so that tiles on a diagonal of tiles have the same
+# biases.
+BLOCKS = (64, 64)
+# The axes that a product contracts.
+ROWS, KEYS, NORMAL = (
+    (((1,), (1,)), ((), ())),
+    (((0,), (0,)), ((), ())),
+    (((1,), (0,)), ((), ())),
+)
 
 Ref = Any  # a Pallas reference to memory
 
@@ -49,7 +67,11 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
             acc_TK = acc_TK * scale_T[:, None] + _dot(weights_TS.astype(v_SK.dtype), v_SK, NORMAL)
             return higher_T, sum_T * scale_T + jnp.sum(weights_TS, axis=1), acc_TK
 
-        start = (jnp.full((n,), MASKED, jnp.float32), jnp.zeros((n,), jnp.float32), jnp.zeros((n, K), jnp.float32))
+        start = (
+            jnp.full((n,), MASKED, jnp.float32),
+            jnp.zeros((n,), jnp.float32),
+            jnp.zeros((n, K), jnp.float32),
+        )
         max_T, sum_T, acc_TK = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, start)
         out_ref[...] = (acc_TK / jnp.where(sum_T > 0.0, sum_T, 1.0)[:, None]).astype(out_ref.dtype)
         log_sum_ref[...] = log_sum(max_T, sum_T)
@@ -61,17 +83,30 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
         tiling,
         [],
         [
-            (pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0)), jax.ShapeDtypeStruct((B, H, T, K), inputs.v_BHSK.dtype)),
-            (pl.BlockSpec((None, None, n), lambda b, h, i: (b, h, i)), jax.ShapeDtypeStruct((B, H, T), jnp.float32)),
+            (
+                pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0)),
+                jax.ShapeDtypeStruct((B, H, T, K), inputs.v_BHSK.dtype),
+            ),
+            (
+                pl.BlockSpec((None, None, n), lambda b, h, i: (b, h, i)),
+                jax.ShapeDtypeStruct((B, H, T), jnp.float32),
+            ),
         ],
         interpret,
     )
 
 
 def backward(
-    inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
+    inputs: Inputs,
+    tiling: Tiling,
+    log_sum_BHT: jax.Array,
+    delta_BHT: jax.Array,
+    grad_BHTK: jax.Array,
+    *,
+    interpret: bool = False,
 ) -> Gradients:
-    """Compute the gradients: of queries by blocks of queries, of keys and values by blocks of keys, of the bias by diagonals of tiles.
+    """Compute the gradients: of queries by blocks of queries, of keys and values by blocks of keys, of the
+    bias by diagonals of tiles.
 
     Args:
         inputs: padded to whole blocks.
@@ -103,14 +138,18 @@ def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], int
             return dq_TK + _dot(_dlogits(refs[:-1], n, T, i, j)[1].astype(k_SK.dtype), k_SK, NORMAL)
 
         zeros_TK = jnp.zeros((n, K), jnp.float32)
-        refs[-1][...] = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, zeros_TK).astype(refs[-1].dtype)
+        refs[-1][...] = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, zeros_TK).astype(
+            refs[-1].dtype
+        )
 
     spec = pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0))
     shape = jax.ShapeDtypeStruct(inputs.q_BHTK.shape, inputs.q_BHTK.dtype)
     return _call(kernel, (B, H, T // n), inputs, tiling, rows, [(spec, shape)], interpret)[0]
 
 
-def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> tuple[jax.Array, jax.Array]:
+def _keys_backward(
+    inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool
+) -> tuple[jax.Array, jax.Array]:
     (B, H, S, K), T = inputs.k_BHSK.shape, inputs.q_BHTK.shape[2]
     n = tiling.targets
 
@@ -137,9 +176,10 @@ def _keys_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
 def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
     """Compute the bias's gradient.
 
-    All tiles (i, j) with the same j - i have the same distances at the same places. A program adds up the dlogits of one such diagonal of
-    tiles over all rows of the batch. Outside the kernel XLA sums each resulting [n, n] tile along its diagonals, by the transpose of
-    `spread_bias`, to a window of 2 n distances. The windows of neighbouring diagonals overlap by n and are added.
+    All tiles (i, j) with the same j - i have the same distances at the same places. A program adds up the
+    dlogits of one such diagonal of tiles over all rows of the batch. Outside the kernel XLA sums each
+    resulting [n, n] tile along its diagonals, by the transpose of `spread_bias`, to a window of 2 n
+    distances. The windows of neighbouring diagonals overlap by n and are added.
     """
     (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
     num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
@@ -162,9 +202,14 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
     shape = jax.ShapeDtypeStruct((H, diagonals, n, n), jnp.float32)
     tiles = _call(kernel, (H, diagonals), inputs, tiling, rows, [(spec, shape)], interpret)[0]
     windows = jax.ShapeDtypeStruct((H * diagonals, 2 * n), jnp.float32)
-    (windows,) = jax.linear_transpose(lambda bias: spread_bias(bias, n), windows)(tiles.reshape(H * diagonals, n, n))
-    low, high = jnp.split(windows.reshape(H, diagonals, 2 * n), 2, axis=-1)  # a window covers n distances of its own and n of the next
-    return (jnp.pad(low, ((0, 0), (0, 1), (0, 0))) + jnp.pad(high, ((0, 0), (1, 0), (0, 0)))).reshape(H, T + S)
+    (windows,) = jax.linear_transpose(lambda bias: spread_bias(bias, n), windows)(
+        tiles.reshape(H * diagonals, n, n)
+    )
+    # A window covers n distances of its own and n of the next.
+    low, high = jnp.split(windows.reshape(H, diagonals, 2 * n), 2, axis=-1)
+    return (jnp.pad(low, ((0, 0), (0, 1), (0, 0))) + jnp.pad(high, ((0, 0), (1, 0), (0, 0)))).reshape(
+        H, T + S
+    )
 
 
 def _call(
@@ -221,15 +266,23 @@ def _call(
 
 def _over(count: int, visible: Callable, add: Callable, start: Any) -> Any:
     """Fold `add(step, carry)` over the steps whose block `visible` says is not masked everywhere."""
-    return jax.lax.fori_loop(0, count, lambda step, carry: jax.lax.cond(visible(step) > 0, lambda: add(step, carry), lambda: carry), start)
+    return jax.lax.fori_loop(
+        0,
+        count,
+        lambda step, carry: jax.lax.cond(visible(step) > 0, lambda: add(step, carry), lambda: carry),
+        start,
+    )
 
 
 def _block(number: jax.Array, n: int) -> pl.Slice:
     return pl.ds(number * n, n)
 
 
-def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_TS of the tile of query block i and key block j, and mask_TS: True where its queries see its keys.
+def _logits(
+    refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()
+) -> tuple[jax.Array, jax.Array]:
+    """Compute logits_TS of the tile of query block i and key block j, and mask_TS: True where its queries see
+    its keys.
 
     Args:
         refs: the arrays of `Inputs`, and maybe more.
@@ -248,12 +301,16 @@ def _logits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row
     return logits_TS, same_TS & (first_ref[(*row, _block(j, n))][None, :] <= position_T[:, None])
 
 
-def _dlogits(refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()) -> tuple[jax.Array, jax.Array]:
+def _dlogits(
+    refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()
+) -> tuple[jax.Array, jax.Array]:
     """Compute weights_TS of a tile, and the gradient of its logits; the arguments are those of `_logits`."""
     v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[7:]
     logits_TS, mask_TS = _logits(refs, n, T, i, j, row)
     weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - log_sum_ref[(*row, _block(i, n))][:, None]), 0.0)
-    dweights_TS = _dot(grad_ref[(*row, _block(i, n), slice(None))], v_ref[(*row, _block(j, n), slice(None))], ROWS)
+    dweights_TS = _dot(
+        grad_ref[(*row, _block(i, n), slice(None))], v_ref[(*row, _block(j, n), slice(None))], ROWS
+    )
     return weights_TS, weights_TS * (dweights_TS - delta_ref[(*row, _block(i, n))][:, None])
 
 

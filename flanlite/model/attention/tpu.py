@@ -1,18 +1,19 @@
 """Attention as Pallas kernels for TPU, one forward and one backward.
 
-Layout. A TPU register has 8 sublanes (rows) of 128 lanes (columns). Arrays are transposed, so that positions lie along lanes: a head
-dimension of 64 then fills sublanes without waste, and what belongs to a query (maximum, sum, segment) is one row. So a tile of scores is
-[keys, queries], logits_ST.
+Layout. A TPU register has 8 sublanes (rows) of 128 lanes (columns). Arrays are transposed, so that positions
+lie along lanes: a head dimension of 64 then fills sublanes without waste, and what belongs to a query
+(maximum, sum, segment) is one row. So a tile of scores is [keys, queries], logits_ST.
 
-Bias. A kernel builds each tile of the bias from the head's biases by distance, in the order of query position minus key position. In a tile
-[keys, queries] the distance falls by one from each row to the next, so each row is the row above, moved one lane to the right.
-`_operands` passes in the first `ROWS` rows, each moved by its number. `_spread_diagonals` makes a tile of them by doubling: the lower half
-is the upper half, moved right by as many lanes as it has rows. `_sum_diagonals` is the transpose, for the gradient: it adds the lower
-half, moved left, to the upper one, until `ROWS` rows are left. (A strided rotation would do the former in one operation, but TPU v4 has
-none.)
+Bias. A kernel builds each tile of the bias from the head's biases by distance, in the order of query position
+minus key position. In a tile [keys, queries] the distance falls by one from each row to the next, so each row
+is the row above, moved one lane to the right. `_operands` passes in the first `ROWS` rows, each moved by its
+number. `_spread_diagonals` makes a tile of them by doubling: the lower half is the upper half, moved right by
+as many lanes as it has rows. `_sum_diagonals` is the transpose, for the gradient: it adds the lower half,
+moved left, to the upper one, until `ROWS` rows are left. (A strided rotation would do the former in one
+operation, but TPU v4 has none.)
 
-Skipping. `visible_blocks` is prefetched to scalar memory, and a grid position whose tile is masked everywhere computes nothing. Its blocks
-are still loaded.
+Skipping. `visible_blocks` is prefetched to scalar memory, and a grid position whose tile is masked everywhere
+computes nothing. Its blocks are still loaded.
 """
 
 import functools
@@ -24,11 +25,24 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from flanlite.model.attention.blocks import MASKED, Gradients, Inputs, Kernels, Tiling, log_sum, visible_blocks
+from flanlite.model.attention.blocks import (
+    MASKED,
+    Gradients,
+    Inputs,
+    Kernels,
+    Tiling,
+    log_sum,
+    visible_blocks,
+)
 
 BLOCKS = (128, 512)  # least and most queries and keys of a block
 ROWS = 8  # sublanes of a register; row r of the biases is moved r lanes to the right
-FIRST, SECOND, BOTH = (((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())), (((1,), (1,)), ((), ()))  # the axes that a product contracts
+# The axes that a product contracts.
+FIRST, SECOND, BOTH = (
+    (((0,), (0,)), ((), ())),
+    (((1,), (0,)), ((), ())),
+    (((1,), (1,)), ((), ())),
+)
 
 Ref = Any  # a Pallas reference to memory
 
@@ -36,8 +50,8 @@ Ref = Any  # a Pallas reference to memory
 def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple[jax.Array, jax.Array]:
     """Compute out_BHTK and log_sum_BHT.
 
-    The grid is (rows, heads, blocks of queries, blocks of keys). The last axis is sequential: maximum, sum and output of a block of queries
-    stay in scratch memory while it runs.
+    The grid is (rows, heads, blocks of queries, blocks of keys). The last axis is sequential: maximum, sum
+    and output of a block of queries stay in scratch memory while it runs.
 
     Args:
         inputs: padded to whole blocks.
@@ -57,10 +71,19 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
                 pl.BlockSpec((1, 1, K, bt), lambda b, h, i, j, _: (b, h, 0, i)),
                 pl.BlockSpec((1, 1, 1, bt), lambda b, h, i, j, _: (b, h, 0, i)),
             ],
-            scratch_shapes=[pltpu.VMEM((1, bt), jnp.float32), pltpu.VMEM((1, bt), jnp.float32), pltpu.VMEM((K, bt), jnp.float32)],
+            scratch_shapes=[
+                pltpu.VMEM((1, bt), jnp.float32),
+                pltpu.VMEM((1, bt), jnp.float32),
+                pltpu.VMEM((K, bt), jnp.float32),
+            ],
         ),
-        out_shape=[jax.ShapeDtypeStruct((B, H, K, T), inputs.v_BHSK.dtype), jax.ShapeDtypeStruct((B, H, 1, T), jnp.float32)],
-        compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'parallel', 'parallel', 'arbitrary')),
+        out_shape=[
+            jax.ShapeDtypeStruct((B, H, K, T), inputs.v_BHSK.dtype),
+            jax.ShapeDtypeStruct((B, H, 1, T), jnp.float32),
+        ],
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=('parallel', 'parallel', 'parallel', 'arbitrary')
+        ),
         interpret=interpret,
         name='attention_forward',
     )(visible_blocks(inputs, tiling).reshape(-1), *_operands(inputs))
@@ -96,13 +119,20 @@ def _forward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> None
 
 
 def backward(
-    inputs: Inputs, tiling: Tiling, log_sum_BHT: jax.Array, delta_BHT: jax.Array, grad_BHTK: jax.Array, *, interpret: bool = False
+    inputs: Inputs,
+    tiling: Tiling,
+    log_sum_BHT: jax.Array,
+    delta_BHT: jax.Array,
+    grad_BHTK: jax.Array,
+    *,
+    interpret: bool = False,
 ) -> Gradients:
     """Compute the scores again, and all four gradients from them.
 
-    The grid is (heads, rows, blocks of keys, blocks of queries), all but the heads sequential. In this order each gradient stays in fast
-    memory until it is complete: a head's bias gradient for all rows, a row's query gradient for all its keys (at most K x T x 8 bytes, for
-    the float32 sum and the result), and a block of keys' gradients for all blocks of queries.
+    The grid is (heads, rows, blocks of keys, blocks of queries), all but the heads sequential. In this order
+    each gradient stays in fast memory until it is complete: a head's bias gradient for all rows, a row's
+    query gradient for all its keys (at most K x T x 8 bytes, for the float32 sum and the result), and a block
+    of keys' gradients for all blocks of queries.
 
     Args:
         inputs: padded to whole blocks.
@@ -142,7 +172,9 @@ def backward(
             jax.ShapeDtypeStruct((B, H, K, S), inputs.v_BHSK.dtype),
             jax.ShapeDtypeStruct((H, ROWS, T + S), jnp.float32) if has_bias else None,
         ],
-        compiler_params=pltpu.CompilerParams(dimension_semantics=('parallel', 'arbitrary', 'arbitrary', 'arbitrary')),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=('parallel', 'arbitrary', 'arbitrary', 'arbitrary')
+        ),
         interpret=interpret,
         name='attention_backward',
     )(
@@ -154,7 +186,8 @@ def backward(
     )
     dbias_HN = None
     if has_bias:
-        # Move row r back by r lanes, add the rows up, and restore the order of key position minus query position.
+        # Move row r back by r lanes, add the rows up, and restore the order of key position minus query
+        # position.
         padded_H8N = jnp.pad(dbias_H8N, ((0, 0), (0, 0), (0, ROWS)))
         dbias_HN = sum(padded_H8N[:, r, r : r + T + S] for r in range(ROWS))[:, ::-1]
     return Gradients(*(x.swapaxes(2, 3) for x in (dq_BHKT, dk_BHKS, dv_BHKS)), dbias_HN)
@@ -189,7 +222,9 @@ def _backward_kernel(grid: tuple[int, ...], visible_ref: Ref, *refs: Ref) -> Non
         dlogits_ST = weights_ST * (dweights_ST - delta_ref[0, 0])
         dv_KS[...] += _dot(grad_ref[0, 0], weights_ST.astype(grad_ref.dtype), BOTH)
         dk_KS[...] += _dot(q_ref[0, 0], dlogits_ST.astype(q_ref.dtype), BOTH)
-        dq_KT[:, pl.ds(pl.multiple_of(i * bt, bt), bt)] += _dot(k_ref[0, 0], dlogits_ST.astype(k_ref.dtype), SECOND)
+        dq_KT[:, pl.ds(pl.multiple_of(i * bt, bt), bt)] += _dot(
+            k_ref[0, 0], dlogits_ST.astype(k_ref.dtype), SECOND
+        )
         if dbias_ref is not None:
             dbias_ref[0, :, _window(i, j, bt, bs, grid[2])] += _sum_diagonals(dlogits_ST)
 
@@ -207,14 +242,24 @@ KERNELS = Kernels(forward, backward)
 
 
 def _operands(inputs: Inputs) -> tuple[jax.Array | None, ...]:
-    """Transpose the inputs for the kernels, and make the `ROWS` moved rows of biases, ordered by query position minus key position."""
+    """Transpose the inputs for the kernels, and make the `ROWS` moved rows of biases, ordered by query
+    position minus key position.
+    """
     q_BHKT, k_BHKS, v_BHKS = (x.swapaxes(2, 3) for x in inputs[:3])
     bias_H8N = None
     if inputs.bias_HN is not None:
         n = inputs.bias_HN.shape[1]
         padded_HN = jnp.pad(inputs.bias_HN[:, ::-1], ((0, 0), (ROWS, 0)))
         bias_H8N = jnp.stack([padded_HN[:, ROWS - r : ROWS - r + n] for r in range(ROWS)], axis=1)
-    return q_BHKT, k_BHKS, v_BHKS, inputs.q_segments_BT[:, None], inputs.kv_segments_BS[..., None], inputs.first_BS[..., None], bias_H8N
+    return (
+        q_BHKT,
+        k_BHKS,
+        v_BHKS,
+        inputs.q_segments_BT[:, None],
+        inputs.kv_segments_BS[..., None],
+        inputs.first_BS[..., None],
+        bias_H8N,
+    )
 
 
 def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[pl.BlockSpec | None]:
@@ -239,12 +284,18 @@ def _specs(inputs: Inputs, tiling: Tiling, order: Callable[..., tuple]) -> list[
         spec((1, 1, tiling.targets), lambda b, h, i, j: (b, 0, i)),
         of_keys,
         of_keys,
-        None if inputs.bias_HN is None else spec((1, ROWS, inputs.bias_HN.shape[1]), lambda b, h, i, j: (h, 0, 0)),
+        None
+        if inputs.bias_HN is None
+        else spec((1, ROWS, inputs.bias_HN.shape[1]), lambda b, h, i, j: (h, 0, 0)),
     ]
 
 
-def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref]) -> tuple[jax.Array, jax.Array]:
-    """Compute logits_ST of the tile of query block i and key block j, and mask_ST: True where its queries see its keys."""
+def _logits(
+    num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref]
+) -> tuple[jax.Array, jax.Array]:
+    """Compute logits_ST of the tile of query block i and key block j, and mask_ST: True where its queries see
+    its keys.
+    """
     q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = inputs
     bs, bt = k_ref.shape[-1], q_ref.shape[-1]
     logits_ST = _dot(k_ref[0, 0], q_ref[0, 0], FIRST)
@@ -257,16 +308,18 @@ def _logits(num_sources: int, i: jax.Array, j: jax.Array, inputs: Sequence[Ref])
 def _window(i: jax.Array, j: jax.Array, bt: int, bs: int, num_sources: int) -> pl.Slice:
     """Return the window of the biases that a tile needs: bt + bs distances.
 
-    Relative to the tile, distances go from 1 - bs (its first query, its last key) to bt - 1. The window begins one entry earlier, so that
-    its start and length are multiples of 128 lanes.
+    Relative to the tile, distances go from 1 - bs (its first query, its last key) to bt - 1. The window
+    begins one entry earlier, so that its start and length are multiples of 128 lanes.
     """
     return pl.ds(pl.multiple_of(i * bt + (num_sources - 1 - j) * bs, 128), bt + bs)
 
 
 def _spread_diagonals(x_8N: jax.Array, bs: int) -> jax.Array:
-    """Make a tile of `bs` rows from `ROWS` rows of biases by doubling: the lower half is the upper half, moved right.
+    """Make a tile of `bs` rows from `ROWS` rows of biases by doubling: the lower half is the upper half,
+    moved right.
 
-    `roll` moves lanes around the end; what comes in from there lies in the first `bs` lanes, which are cut off.
+    `roll` moves lanes around the end; what comes in from there lies in the first `bs` lanes, which are cut
+    off.
     """
     while x_8N.shape[0] < bs:
         x_8N = jnp.concatenate([x_8N, pltpu.roll(x_8N, x_8N.shape[0], axis=1)], axis=0)
@@ -274,7 +327,9 @@ def _spread_diagonals(x_8N: jax.Array, bs: int) -> jax.Array:
 
 
 def _sum_diagonals(x_ST: jax.Array) -> jax.Array:
-    """Sum a tile along its diagonals into `ROWS` rows by halving: the lower half, moved left, is added to the upper half."""
+    """Sum a tile along its diagonals into `ROWS` rows by halving: the lower half, moved left, is added to the
+    upper half.
+    """
     x = jnp.concatenate([jnp.zeros((x_ST.shape[0], x_ST.shape[0]), x_ST.dtype), x_ST], axis=1)
     while x.shape[0] > ROWS:
         half, n = x.shape[0] // 2, x.shape[1]
