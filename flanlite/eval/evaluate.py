@@ -204,10 +204,8 @@ def evaluate_examples(
 
 def example_of(model: Model, number: int, example: Mapping[str, Any]) -> Example:
     """Tokenise one of a user's examples; a `ValueError` that names it where it lacks a text."""
-    options, answers = (
-        example.get('options', ()),
-        example.get('answers', [example['targets']] if 'targets' in example else None),
-    )
+    options = example.get('options', ())
+    answers = example.get('answers', [example['targets']] if 'targets' in example else None)
     for key, texts in (('inputs', [example.get('inputs')]), ('options', options), ('answers', answers)):
         if texts is None or isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(

@@ -190,10 +190,8 @@ def score(
         values |= found
     quick = not metrics[0].is_object and seconds[0] * RESAMPLES <= RESAMPLE_SECONDS
     resampled = resample(metrics[0], next(iter(values)), given) if quick else np.zeros(0)
-    names, methods = (
-        ', '.join(metric.name for metric in metrics),
-        [('generate', tokens), ('score', log_probs)],
-    )
+    names = ', '.join(metric.name for metric in metrics)
+    methods = [('generate', tokens), ('score', log_probs)]
     method = ', '.join(name for name, output in methods if output is not None)
     return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts))
 

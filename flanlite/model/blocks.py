@@ -26,10 +26,8 @@ class Attention(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
         joined = config.num_heads * config.head_dim
-        into, out = (
-            ((config.emb_dim, joined), ('embed', 'joined_kv')),
-            ((joined, config.emb_dim), ('joined_kv', 'embed')),
-        )
+        into = ((config.emb_dim, joined), ('embed', 'joined_kv'))
+        out = ((joined, config.emb_dim), ('joined_kv', 'embed'))
         self.query = Linear(*into, config.dtype, rngs, init='normal', scale=1.0 / config.head_dim)
         self.key, self.value = (
             Linear(*into, config.dtype, rngs, init='normal', name=PRODUCT if saves_source else None)

@@ -264,10 +264,8 @@ class Adafactor:
         if self.beta1 is not None:
             steps.append(optax.ema(self.beta1, debias=False))
         if self.weight_decay_rate_lr_exponent is not None:
-            factor, power = (
-                1.0 if self.weight_decay_rate is None else self.weight_decay_rate,
-                self.weight_decay_rate_lr_exponent,
-            )
+            factor = 1.0 if self.weight_decay_rate is None else self.weight_decay_rate
+            power = self.weight_decay_rate_lr_exponent
             steps.append(
                 decay_weights(lambda step: factor * schedule(step) ** power, self.weight_decay_exclude)
             )

@@ -275,13 +275,11 @@ def convert(
         }
     else:
         other = _find_released(path)
-        config, name, step, lengths, described = (
-            config or other.config,
-            other.vocabulary,
-            other.step,
-            FLAN_LENGTHS,
-            other.config,
-        )
+        config = config or other.config
+        name = other.vocabulary
+        step = other.step
+        lengths = FLAN_LENGTHS
+        described = other.config
         name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
         arrays = dict(other.params)
     found = {key: array.shape for key, array in arrays.items()}

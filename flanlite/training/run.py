@@ -67,12 +67,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(config.model.num_heads)
-    model, records, model_dir, train_steps = (
-        config.model,
-        config.records,
-        pathlib.Path(config.model_dir),
-        config.train_steps,
-    )
+    model, records, train_steps = config.model, config.records, config.train_steps
+    model_dir = pathlib.Path(config.model_dir)
     first = jax.process_index() == 0
 
     with contextlib.ExitStack() as stack:
@@ -97,9 +93,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Data.
         data = data.build()
-        stream = stack.enter_context(
-            contextlib.closing(data.batches(partitioner.host_rows(config.data.batch_size), position))
-        )
+        host_rows = partitioner.host_rows(config.data.batch_size)
+        stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position)))
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
 
         # What is written beside the checkpoints.
@@ -117,18 +112,13 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             write_whole(model_dir / FILE, json.dumps(settings, indent=1) + '\n')
             if gin:
                 write_whole(model_dir / GIN_FILE, gin)
-        remote = (
-            WandbLog(model_dir, records.wandb, manifest | {'config': settings})
-            if first and records.wandb.project
-            else None
-        )
+        logged = first and records.wandb.project
+        remote = WandbLog(model_dir, records.wandb, manifest | {'config': settings}) if logged else None
         journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first, wandb=remote)
         stack.callback(journal.close)
         if start_step:
-            journal.say(
-                f'goes on from step {start_step} in '
-                f'{model_dir if position else config.initial_checkpoint_path}'
-            )
+            begun_in = model_dir if position else config.initial_checkpoint_path
+            journal.say(f'goes on from step {start_step} in {begun_in}')
         elif first:
             data.hint(journal.say)
 
@@ -139,10 +129,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
         meter = Meter(data.capacity(), records.log_every_steps, train_steps, unlogged, ideal)
         interrupts = stack.enter_context(Interrupts())
-        size, mesh = (
-            sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-            f'{partitioner.data_size} x {partitioner.model_size}',
-        )
+        size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        mesh = f'{partitioner.data_size} x {partitioner.model_size}'
         journal.say(
             f'{size:,} parameters, {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step ...'
         )

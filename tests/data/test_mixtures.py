@@ -149,10 +149,8 @@ def test_held_out_cluster_leaves_with_what_overlaps():
 
 def test_other_hold_outs_and_what_is_held_out():
     for index in range(10):
-        train, test = (
-            tasks(mixtures.resolve(f'toy_intra_{index}')),
-            tasks(mixtures.resolve(f'toy_intra_{index}_eval')),
-        )
+        train = tasks(mixtures.resolve(f'toy_intra_{index}'))
+        test = tasks(mixtures.resolve(f'toy_intra_{index}_eval'))
         assert len(test) == 1 and test[0].startswith('toy_nli') and sorted(train + test) == sorted(COUNTS)
         assert (
             mixtures.resolve(MixtureConfig('toy', held_out=f'intra_{index}')).entries

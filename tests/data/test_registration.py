@@ -104,10 +104,8 @@ def test_rates_are_recorded_or_counted():
 def test_collections_that_share_data_sets():
     shared = colours()
     first = toy('first', (shared,))
-    plus, bare = (
-        toy('first_plus', (shared, choices())),
-        toy('bare', (shared,), vocabulary='bytes:no_input_eos'),
-    )
+    plus = toy('first_plus', (shared, choices()))
+    bare = toy('bare', (shared,), vocabulary='bytes:no_input_eos')
     bare_plus = toy('bare_plus', (shared,), vocabulary='bytes:no_input_eos', max_rate=1)
     for collection in (first, plus, bare, bare_plus, first):
         registration.register(collection)

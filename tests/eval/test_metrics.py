@@ -121,10 +121,8 @@ def test_edit_distance():
 def test_scores_of_subsets_follow_from_sums():
     for metric in metrics.METRICS.values():
         counts = metric.counts(['2', 'the cat sat on it', '5'], [['2'], ['a cat sat on it'], ['4']])
-        whole, parts = (
-            metric.score(counts.sum(axis=0)),
-            metric.score(np.stack([counts[:2].sum(axis=0), counts.sum(axis=0)])),
-        )
+        whole = metric.score(counts.sum(axis=0))
+        parts = metric.score(np.stack([counts[:2].sum(axis=0), counts.sum(axis=0)]))
         assert parts.shape == (2, len(metric.names))
         np.testing.assert_allclose(parts[1], whole)
         assert np.isnan(metric.score(np.zeros(counts.shape[1]))).all(), metric.names

@@ -104,10 +104,8 @@ def scored(name):
     """What our scorer makes of the made-up answers."""
     opened = splits.open_splits([name], View('test', BYTES, renderings='all'))
     examples = list(opened.splits[name].examples())
-    answers, log_probs = (
-        [answer(example.row) for example in examples],
-        np.array([log_prob(example.row) for example in examples]),
-    )
+    answers = [answer(example.row) for example in examples]
+    log_probs = np.array([log_prob(example.row) for example in examples])
     return opened, seqio_metrics.score(seqio.TaskRegistry.get(name), examples, answers, log_probs)
 
 

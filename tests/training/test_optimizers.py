@@ -37,10 +37,8 @@ def three_steps(kind, variant):
     """Take three steps of Adafactor from T5X's parameters, with an empty state or T5X's own; return
     parameters, state and their number.
     """
-    params, transform = (
-        t5x_fixtures.params(),
-        optimizers.Adafactor(1e-3, **VARIANTS[variant]).build().transform,
-    )
+    params = t5x_fixtures.params()
+    transform = optimizers.Adafactor(1e-3, **VARIANTS[variant]).build().transform
     state = jax.eval_shape(transform.init, params)
     if variant == 'resumed':
         step, state = t5x_fixtures.STEP, t5x_fixtures.state(state)

@@ -108,10 +108,8 @@ def test_training_goes_on_from_t5xs_optimizer_state(folder):
 
 
 def test_a_t5x_checkpoint_can_be_tuned_with_dropout_and_not_with_another_vocabulary():
-    path, config = (
-        t5x_fixtures.checkpoint('scanned_t5x_legacy'),
-        dataclasses.replace(config_of('scanned_t5x_legacy'), dropout_rate=0.1),
-    )
+    path = t5x_fixtures.checkpoint('scanned_t5x_legacy')
+    config = dataclasses.replace(config_of('scanned_t5x_legacy'), dropout_rate=0.1)
     assert parameters.load_params(path, config)['decoder']['logits_dense']['kernel'].shape == (16, 128)
     with pytest.raises(ValueError, match=r'\(16, 128\).*\(16, 256\).*T5Config.vocab_size = 128'):
         parameters.load_params(path, dataclasses.replace(config, vocab_size=256))

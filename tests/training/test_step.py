@@ -103,10 +103,8 @@ def test_microbatches_are_normalised_as_a_whole(factor):
 
 def test_dropout_is_a_function_of_seed_and_step(whole):
     config, batch = dataclasses.replace(CONFIG, dropout_rate=0.5), batch_of()
-    optimizer, partitioner = (
-        optimizers.Adafactor(learning_rate=0.0).build(),
-        partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))),
-    )
+    optimizer = optimizers.Adafactor(learning_rate=0.0).build()
+    partitioner = partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
     train_step = step.jit_train_step(config, optimizer, StepConfig(), partitioner)
     seen = []
     for seed in (0, 0, 1):

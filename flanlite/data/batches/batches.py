@@ -127,12 +127,10 @@ class RowReader:
         host_rows: Sequence[int],
         converter: str,
     ) -> None:
-        self._order, self._capacity, self._pack, self._converter = (
-            order,
-            capacity,
-            pack,
-            CONVERTERS[converter],
-        )
+        self._order = order
+        self._capacity = capacity
+        self._pack = pack
+        self._converter = CONVERTERS[converter]
         self._batch_size = batch_size
         self._mine = frozenset(host_rows)
         self._identity = f'{zlib.crc32(f"{order.identity()}/{capacity}/{pack}/{converter}".encode()):08x}'

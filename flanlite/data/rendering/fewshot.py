@@ -167,10 +167,8 @@ class Exemplars:
             if len(found) == self.shots.most:
                 break
             row, fields = self.pool[place]
-            inputs, targets = (
-                templates.fill(template.inputs, fields),
-                templates.fill(template.targets, fields),
-            )
+            inputs = templates.fill(template.inputs, fields)
+            targets = templates.fill(template.targets, fields)
             # The inputs of an inverted template may be just the answer, which many rows share; then the
             # targets must be equal too.
             same = inputs == item.inputs and (not template.inverted or targets == item.targets)

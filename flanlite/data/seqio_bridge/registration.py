@@ -98,10 +98,8 @@ def add_task(
     """
     import seqio
 
-    name, loaded = (
-        task_name(spec, collection),
-        vocabularies.load(vocabulary or collection.vocabulary, data_dir),
-    )
+    name = task_name(spec, collection)
+    loaded = vocabularies.load(vocabulary or collection.vocabulary, data_dir)
     if name not in seqio.TaskRegistry.names():
         max_examples = spec.max_examples or collection.max_examples
         tasks.register(

@@ -32,11 +32,9 @@ from flanlite.model.attention.blocks import (
 # biases.
 BLOCKS = (64, 64)
 # The axes that a product contracts.
-ROWS, KEYS, NORMAL = (
-    (((1,), (1,)), ((), ())),
-    (((0,), (0,)), ((), ())),
-    (((1,), (0,)), ((), ())),
-)
+ROWS = (((1,), (1,)), ((), ()))
+KEYS = (((0,), (0,)), ((), ()))
+NORMAL = (((1,), (0,)), ((), ()))
 
 Ref = Any  # a Pallas reference to memory
 

@@ -38,11 +38,9 @@ from flanlite.model.attention.blocks import (
 BLOCKS = (128, 512)  # least and most queries and keys of a block
 ROWS = 8  # sublanes of a register; row r of the biases is moved r lanes to the right
 # The axes that a product contracts.
-FIRST, SECOND, BOTH = (
-    (((0,), (0,)), ((), ())),
-    (((1,), (0,)), ((), ())),
-    (((1,), (1,)), ((), ())),
-)
+FIRST = (((0,), (0,)), ((), ()))
+SECOND = (((1,), (0,)), ((), ()))
+BOTH = (((1,), (1,)), ((), ()))
 
 Ref = Any  # a Pallas reference to memory
 
