@@ -111,7 +111,7 @@ def number(value: float | None) -> str:
 
 
 def download(source: object) -> str:
-    """Say how a source's data comes to the machine."""
+    """Return how a source's data comes to the machine: by hand, from a function, from files, or by itself."""
     kinds = ((sources.InMemory, 'made by a function'), (sources.JsonLines, 'files in the data folder'))
     kind = next((said for kind, said in kinds if isinstance(source, kind)), 'automatic')
     return 'manual' if getattr(source, 'manual', False) else kind

@@ -167,7 +167,7 @@ class Evaluator:
             return np.concatenate(rank.score(*model, questions, self.config.tokens_per_batch, advance))
 
     def cut_notes(self) -> list[str]:
-        """Say how many inputs are longer than what the model reads."""
+        """Return a note for each task of which some inputs are longer than what the model reads."""
         notes = []
         for name, split in self.splits.items():
             longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
