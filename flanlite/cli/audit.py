@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.cli.console import CONSOLE
     from flanlite.data.mixing import audit as audits
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME')
     mixture = gin_config.build('MixtureConfig', name=name, **command.given(args, 'held_out'))
     found = audits.search(mixture, **command.given(args, 'ngram', 'max_rows', 'data_dir'))

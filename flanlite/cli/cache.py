@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.cli.console import CONSOLE
     from flanlite.data.specs import specs
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     split = args.split or 'all'
     if split not in (*specs.SPLITS, 'all'):
         raise ValueError(f'unknown split {split!r}; expected {", ".join(specs.SPLITS)} or all')

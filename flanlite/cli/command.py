@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 GROUPS = ('Look at data', 'Train', 'Evaluate', 'Shell')
@@ -180,26 +180,23 @@ def prepare(args: argparse.Namespace) -> None:
             ) from error
 
 
-def read_gin(args: argparse.Namespace, unused: Sequence[str] = ()) -> None:
+def read_gin(args: argparse.Namespace, begins: bool = False) -> None:
     """Parse the gin files and overrides of a command, its flags that are short for bindings among them.
 
     Args:
         args: the command's.
-        unused: macros that the command does not read, which so need no value.
+        begins: whether the command begins to train; only then INITIAL_CHECKPOINT_PATH needs a value.
     """
     from flanlite.cli import gin_config
 
     mixtures_only = not args.gin_file and not args.bindings
-    bindings = [f'{macro}=None' for macro in unused]
-    macros = list(unused)
+    macros = [] if begins or not args.gin_file else ['INITIAL_CHECKPOINT_PATH']
+    bindings = [f'{macro}=None' for macro in macros]
     for flag in (*COMMON, *args.command.flags):
         if (chosen := getattr(args, flag.name, None)) is not None and flag.binds:
             bound = [name for name in flag.binds if '.' in name or args.gin_file]
-            bound = (
-                [name for name in bound if name.startswith(('MixtureConfig.', 'Shots.'))]
-                if mixtures_only
-                else bound
-            )
+            if mixtures_only:
+                bound = [name for name in bound if name.startswith(('MixtureConfig.', 'Shots.'))]
             bindings += [f'{name}={chosen!r}' for name in bound]
             macros += [name for name in bound if '.' not in name]
             bindings += ['MixtureConfig.shots=@Shots()'] * (flag.name == 'shots')
@@ -214,11 +211,13 @@ def read_gin(args: argparse.Namespace, unused: Sequence[str] = ()) -> None:
     )
 
 
-def read_run(
-    args: argparse.Namespace, unused: Sequence[str] = (), build: str = 'train'
-) -> tuple[Any, str | None]:
-    """Make the settings of a run from gin files, or from those that a run saved; return them with the gin
-    text, where there is one.
+def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True) -> tuple[Any, str | None]:
+    """Make the settings of a run, and return them with the gin text that they were made from, if any.
+
+    Args:
+        args: the command's: gin files, or the folder of a run that saved its settings.
+        build: `train` for a TrainConfig, `loco` for a SweepConfig.
+        begins: see `read_gin`.
     """
     from flanlite.cli import gin_config
 
@@ -233,7 +232,7 @@ def read_run(
             f'{args.command.name} needs a gin file; for example flanlite {args.command.name} '
             f'--gin_file={args.command.example}'
         )
-    read_gin(args, unused)
+    read_gin(args, begins)
     return gin_config.build(build), gin_config.resolved()
 
 

@@ -10,7 +10,7 @@ def run(args: argparse.Namespace) -> None:
     """Compile a run's step for chips that are not here."""
     if not args.topology:
         raise ValueError('compile needs --topology=CHIP:SIZE, such as v5e:16x16 or v5p:4x4x4')
-    config, _ = command.read_run(args, unused=('INITIAL_CHECKPOINT_PATH',))
+    config, _ = command.read_run(args, begins=False)
     from flanlite.training import compile
 
     compile.compile_ahead(config, args.topology, try_all=bool(args.search))

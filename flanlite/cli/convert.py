@@ -10,7 +10,7 @@ def run(args: argparse.Namespace) -> None:
     """Write a checkpoint in another format."""
     from flanlite.cli import gin_config
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     for flag in ('checkpoint', 'output'):
         if not getattr(args, flag):
             raise ValueError(f'convert needs --{flag}=PATH')

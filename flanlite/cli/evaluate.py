@@ -10,7 +10,7 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint."""
     from flanlite.cli import gin_config
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
         raise ValueError('eval needs a model; give one with --checkpoint=PATH')
     mixture = gin_config.build('MixtureConfig', name=args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))

@@ -10,7 +10,7 @@ def run(args: argparse.Namespace) -> None:
     """Answer the lines of a file."""
     from flanlite.cli import gin_config
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     flags = command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir', 'cache_dir')
     from flanlite.eval import infer
 

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.data.specs import specs
     from flanlite.eval import seqio_metrics
 
-    command.read_gin(args, unused=('INITIAL_CHECKPOINT_PATH',) if args.gin_file else ())
+    command.read_gin(args)
     mixed = command.mixture_of(args)
     report = cached_splits.ensure(args, mixed, 'train')
     if not report.splits:

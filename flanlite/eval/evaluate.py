@@ -163,28 +163,19 @@ def evaluate_examples(
         ValueError: no examples, or one that lacks a text; the message says which.
     """
     made = [example_of(model, number, example) for number, example in enumerate(examples)]
-    ranked = {bool(example.options) for example in made}
-    if len(ranked) != 1:
+    with_options = sum(bool(example.options) for example in made)
+    if not made or with_options not in (0, len(made)):
         raise ValueError(
-            'got some examples with options and some without, or none at all; expected options in all or in '
-            'none'
+            f'got {len(made)} examples, {with_options} of them with options; expected some, with options in all '
+            'or in none'
         )
-    evaluator = Evaluator({}, model.vocabulary, None, scoring)
-    if ranked == {True}:
-        predictions = evaluator.ranked(name, made, model.config, model.params, model.partitioner)
-    else:
-        predictions = evaluator.generated(name, made, model.config, model.params, model.partitioner)
-    metric = metric or ('accuracy' if ranked == {True} else FOREIGN_METRIC)
     start = time.monotonic()
-    scores = score_task(
-        name,
-        'rank' if ranked == {True} else 'generate',
-        made,
-        predictions,
-        model.vocabulary,
-        templates=False,
-        metric=metric,
-    )
+    evaluator = Evaluator({}, model.vocabulary, None, scoring)
+    predict = evaluator.ranked if with_options else evaluator.generated
+    predictions = predict(name, made, model.config, model.params, model.partitioner)
+    method, usual = ('rank', 'accuracy') if with_options else ('generate', FOREIGN_METRIC)
+    vocabulary = model.vocabulary
+    scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=metric or usual)
     shown = [
         {
             'task': name,

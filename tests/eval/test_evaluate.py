@@ -174,10 +174,10 @@ def test_examples_of_ones_own_are_scored():
 @pytest.mark.parametrize(
     ('examples', 'message'),
     [
-        ([], 'none at all'),
+        ([], 'got 0 examples'),
         (
             [{'inputs': 'a', 'targets': 'b'}, {'inputs': 'a', 'targets': 'b', 'options': ['b']}],
-            'options in all or in none',
+            'got 2 examples, 1 of them with options',
         ),
         ([{'targets': 'b'}], 'example 0 has inputs None'),
         ([{'inputs': 'a', 'answers': 'b'}], "example 0 has answers 'b'; expected .* lists of texts"),
