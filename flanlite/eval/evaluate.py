@@ -166,8 +166,8 @@ def evaluate_examples(
     with_options = sum(bool(example.options) for example in made)
     if not made or with_options not in (0, len(made)):
         raise ValueError(
-            f'got {len(made)} examples, {with_options} of them with options; expected some, with options in all '
-            'or in none'
+            f'got {len(made)} examples, {with_options} of them with options; expected some, with options in '
+            'all or in none'
         )
     start = time.monotonic()
     evaluator = Evaluator({}, model.vocabulary, None, scoring)
