@@ -35,7 +35,11 @@ utils.create_learning_rate_scheduler.base_learning_rate = 0.001
 
 
 def main():
-    settings = json.loads(sys.argv[1])
+    try:
+        settings = json.loads(sys.argv[1])
+    except (IndexError, ValueError):
+        print(__doc__.strip())
+        sys.exit(0 if '--help' in sys.argv else 2)
     sys.path.insert(0, settings['t5x_dir'])
     stand_in('airio', 'airio.core', 'jestimator', 'jestimator.amos', 'jestimator.amos_helper')
     register(settings)

@@ -33,9 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from flanlite.version import __version__ as __version__
 
-if (
-    TYPE_CHECKING
-):  # type checkers and editors read these; at run time a name is imported when it is first asked for
+# Type checkers and editors read these; at run time a name is imported when it is first asked for.
+if TYPE_CHECKING:
     from flanlite.api import evaluate, from_gin
     from flanlite.data.config import DataConfig
     from flanlite.data.mixing.mixtures import MixtureConfig

@@ -1,8 +1,11 @@
 """What a notebook or a script calls: train, evaluate and compare from Python; see docs/python.md."""
 
+import ast
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flanlite.config import freeze
 from flanlite.eval import evaluate as evaluation
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.load import Model
@@ -15,8 +18,9 @@ def evaluate(
     """Score a checkpoint on a mixture, or a loaded model on examples of your own.
 
         flanlite.evaluate(flanlite.EvalConfig('runs/pocket_train', 'pocket', max_rows=20))
-        flanlite.evaluate('runs/pocket_train', 'pocket', max_rows=20) flanlite.evaluate(model, [{'inputs':
-        'Good or bad? The soup was awful.', 'options': ['good', 'bad'], 'answers': ['bad']}])
+        flanlite.evaluate('runs/pocket_train', 'pocket', max_rows=20)
+        flanlite.evaluate(model, [{'inputs': 'Good or bad? The soup was awful.',
+                                   'options': ['good', 'bad'], 'answers': ['bad']}])
 
     Args:
         model: all settings of an evaluation; or the path of a checkpoint; or what `flanlite.load` returned.
@@ -69,4 +73,19 @@ def from_gin(*gin_files: str, what: str = 'train', **bindings: Any) -> Any:
     """
     from flanlite.cli import gin_config
 
-    return gin_config.read(what, gin_files, [f'{name}={value!r}' for name, value in bindings.items()])
+    return gin_config.read(
+        what, gin_files, [f'{name}={gin_literal(name, item)}' for name, item in bindings.items()]
+    )
+
+
+def gin_literal(name: str, item: Any) -> str:
+    """Write a value as gin reads it; a `ValueError` where gin has no way to write it."""
+    text = repr(str(item) if isinstance(item, os.PathLike) else freeze(item))
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise ValueError(
+            f'{name} is {item!r}; expected a number, a text, or a list or dictionary of them: change '
+            'anything else with from_gin(...).replace(...)'
+        ) from None
+    return text

@@ -11,12 +11,14 @@ Nothing here knows gin: `flanlite.cli.gin_config` fills values from gin files, a
 arguments.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import functools
 import importlib
 import inspect
 import json
+import math
 import numbers
 import pathlib
 import types
@@ -27,8 +29,9 @@ from typing import Any, TypeVar
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
 TYPE = 'type'  # the key of a saved value that names its class
-FILE = 'settings.json'  # in a run's folder; not config.json, by which a Hugging Face folder is known
+SETTINGS_FILE = 'settings.json'  # in a run's folder; not config.json, by which a Hugging Face folder is known
 FUNCTION = 'function'  # the key of a saved function, as module:name
+PARTIAL = 'partial'  # the key of a saved functools.partial, with `args` and `keywords` beside it
 OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
 
 
@@ -78,7 +81,10 @@ def value(cls: type[T]) -> type[T]:
             raise ValueError(
                 f'{cls.__name__} got {len(args)} values; expected at most {len(names)}: {", ".join(names)}'
             )
-        given = dict(zip(names, args, strict=False)) | fields
+        given = dict(zip(names, args, strict=False))
+        if twice := [name for name in fields if name in given]:
+            raise ValueError(f'{cls.__name__} got two values for {twice[0]}; expected one')
+        given |= fields
         missing = [
             name
             for name in names
@@ -120,14 +126,20 @@ def replace(self: T, **changes: Any) -> T:
         ValueError: a field that there is not, or a value that does not fit.
     """
     whole = {name: new for name, new in changes.items() if '.' not in name}
-    for path in changes.keys() - whole.keys():
-        first, _, rest = path.partition('.')
+    parts: dict[str, dict[str, Any]] = {}
+    for path, new in changes.items():
+        first, dot, rest = path.partition('.')
+        if dot:
+            parts.setdefault(first, {})[rest] = new
+    # All changes of a part at once, since one alone may contradict the rest.
+    for first, inner in parts.items():
         part = whole.get(first, getattr(self, first, None))
         if type(part) not in TYPES.values():
+            path = f'{first}.{next(iter(inner))}'
             raise ValueError(
                 f'{type(self).__name__}.{first} has no fields of its own, so {path!r} cannot be changed'
             )
-        whole[first] = part.replace(**{rest: changes[path]})
+        whole[first] = part.replace(**inner)
     return type(self)(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | whole)
 
 
@@ -137,26 +149,31 @@ def freeze(item: Any) -> Any:
         return FrozenDict({name: freeze(each) for name, each in item.items()})
     if type(item) in (list, tuple):
         return tuple(freeze(each) for each in item)
+    if isinstance(item, numbers.Number) and hasattr(item, 'item'):  # one of NumPy's
+        return item.item()
     return item
 
 
 def check_field(name: str, item: Any, annotation: Any) -> Any:
-    """Return a field's value, a whole number from NumPy as an int; a `ValueError` where it does not fit the
-    annotation.
-    """
-    if isinstance(item, numbers.Integral) and not isinstance(item, bool):
-        item = int(item)
+    """Return a field's value, a path as text; a `ValueError` where it does not fit the annotation."""
     if isinstance(item, pathlib.Path) and fits('', annotation):
         item = str(item)
     if not fits(item, annotation):
         raise ValueError(f'{name} is {item!r}; expected {type_name(annotation)}')
+    if isinstance(item, float) and math.isnan(item):
+        raise ValueError(f'{name} is nan; expected a number')
     return item
 
 
 def type_name(annotation: Any) -> str:
     """Write an annotation as an error names it: `int or None`."""
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else [annotation]
-    named = [getattr(typing.get_origin(kind) or kind, '__name__', str(kind)) for kind in kinds]
+    named = [
+        str(kind).replace('collections.abc.', '')
+        if typing.get_args(kind)
+        else getattr(kind, '__name__', str(kind))
+        for kind in kinds
+    ]
     return ' or '.join(named).replace('NoneType', 'None')
 
 
@@ -186,10 +203,10 @@ def fits(item: object, annotation: Any) -> bool:
             else True
         )
     if kind is Callable:
-        return callable(item)
-    if kind is not Any and isinstance(kind, type) and not getattr(kind, '_is_protocol', False):
-        return isinstance(item, kind)
-    return True
+        return callable(item) and not isinstance(item, type)
+    if getattr(kind, '_is_protocol', False):
+        return not isinstance(item, type)
+    return isinstance(item, kind) if kind is not Any and isinstance(kind, type) else True
 
 
 def to_lines(item: Any, path: str = '') -> dict[str, str]:
@@ -201,7 +218,7 @@ def to_lines(item: Any, path: str = '') -> dict[str, str]:
         path: where it stands, if it is a part of another.
     """
     item = to_json(item)
-    if not isinstance(item, dict) or FUNCTION in item:
+    if not isinstance(item, dict) or {FUNCTION, OBJECT, PARTIAL} & set(item):
         return {path: json.dumps(item)}
     return {
         field: line
@@ -215,13 +232,31 @@ def to_text(item: Any) -> str:
     return '\n'.join(f'{field} = {line}' for field, line in to_lines(item).items())
 
 
+def unsaved(item: Any, path: str = '') -> list[str]:
+    """Return the paths of what a value holds that JSON cannot: lambdas, methods, objects of other kinds."""
+    found = item if isinstance(item, dict) else to_json(item)
+    if OBJECT in found:
+        return [path]
+    inner = {
+        f'{path}.{name}' if path else name: part for name, part in found.items() if isinstance(part, dict)
+    }
+    return [each for name, part in inner.items() for each in unsaved(part, name)]
+
+
+def check_kind(item: Any, kind: type, where: str) -> None:
+    """Refuse settings of another class than a function takes."""
+    if not isinstance(item, kind):
+        raise ValueError(f'{where} got {item!r}; expected a {kind.__name__}')
+
+
 def to_json(item: Any) -> Any:
     """Turn a value into what JSON can hold: a dictionary of its fields with its class under `type`; functions
     by module and name.
     """
     if dataclasses.is_dataclass(item) and not isinstance(item, type):
         fields = {field.name: to_json(getattr(item, field.name)) for field in dataclasses.fields(item)}
-        return {TYPE: type(item).__name__} | fields
+        module, name = type(item).__module__, type(item).__qualname__
+        return {TYPE: name if module.startswith('flanlite.') else f'{module}:{name}'} | fields
     if isinstance(item, Mapping):
         return {name: to_json(each) for name, each in item.items()}
     if isinstance(item, list | tuple) and not hasattr(item, '_fields'):
@@ -230,8 +265,14 @@ def to_json(item: Any) -> Any:
         return item
     if isinstance(item, pathlib.PurePath):
         return str(item)
+    if isinstance(item, functools.partial):
+        return {PARTIAL: to_json(item.func), 'args': to_json(item.args), 'keywords': to_json(item.keywords)}
     if callable(item) and hasattr(item, '__qualname__'):
-        return {FUNCTION: f'{item.__module__}:{item.__qualname__}'}
+        name = f'{item.__module__}:{item.__qualname__}'
+        # Of a lambda, a method or what is wrapped, the name is another's or nobody's.
+        with contextlib.suppress(ValueError):
+            if find_function(name) is item:
+                return {FUNCTION: name}
     return {OBJECT: f'{type(item).__module__}:{type(item).__qualname__}'}
 
 
@@ -252,25 +293,31 @@ def from_json(item: Any) -> Any:
         )
     if FUNCTION in item:
         return find_function(item[FUNCTION])
+    if PARTIAL in item:
+        return functools.partial(
+            from_json(item[PARTIAL]), *from_json(item['args']), **from_json(item['keywords'])
+        )
     fields = {name: from_json(each) for name, each in item.items() if name != TYPE}
     if TYPE not in item:
         return fields
+    if ':' in str(item[TYPE]):
+        return find_function(item[TYPE])(**fields)
     if item[TYPE] not in TYPES:
         raise ValueError(
-            f'unknown kind of settings {item[TYPE]!r}; {closest(item[TYPE], TYPES)}was it saved by another '
-            'version?'
+            f'unknown kind of settings {item[TYPE]!r}; {closest(str(item[TYPE]), TYPES)}was it saved by '
+            'another version?'
         )
     return TYPES[item[TYPE]](**fields)
 
 
 def find_function(name: str) -> Any:
     """Import a function by `module:name`."""
-    module, _, path = name.partition(':')
+    module, _, path = str(name).partition(':')
     try:
         found = importlib.import_module(module)
         for part in path.split('.'):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a user's module raises
         raise ValueError(
             f'the settings name the function {name!r}, which cannot be imported: {error}'
         ) from None
@@ -290,8 +337,10 @@ def load(path: str | pathlib.Path) -> Any:
     """
     try:
         return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
-    except (OSError, ValueError) as error:
-        raise ValueError(f'cannot read settings from {path}: {error}') from error
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f'cannot read settings from {path}: {error}; expected a file that a run of this version saved'
+        ) from error
 
 
 def load_as(kind: type[T], path: str | pathlib.Path) -> T:
@@ -301,7 +350,7 @@ def load_as(kind: type[T], path: str | pathlib.Path) -> T:
         ValueError: there is none, or it is of another class or version.
     """
     path = pathlib.Path(path)
-    found = load(path / FILE if path.is_dir() else path)
+    found = load(path / SETTINGS_FILE if path.is_dir() else path)
     if not isinstance(found, kind):
         raise ValueError(f'{path} holds a {type(found).__name__}; expected a {kind.__name__}')
     return found

@@ -1,5 +1,6 @@
 """Settings as values: they check themselves, print, compare, hash, and are read again from JSON."""
 
+import functools
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -55,7 +56,7 @@ def test_a_value_is_read_again_from_json(tmp_path):
     assert again == WHOLE
     assert again.rate is halve
     assert json.loads((tmp_path / 'settings.json').read_text())['part'] == {
-        'type': 'ToyPart',
+        'type': f'{__name__}:ToyPart',
         'size': 3,
         'names': ['b', 'c'],
     }
@@ -77,6 +78,42 @@ def test_a_number_of_another_kind_is_taken():
 
     assert ToyPart(np.int64(3)) == ToyPart(3)
     assert ToyWhole('a', 1).rate == 1
+    assert type(ToyWhole('a', np.float32(0.5)).rate) is float
+
+
+def test_what_json_cannot_hold_is_named():
+    held = ToyWhole('a', functools.partial(scaled, by=2))
+    again = config.from_json(config.to_json(held))
+    assert again.rate(3) == 6 and config.unsaved(held) == []
+    nameless = ToyWhole('a', lambda step: step)
+    assert config.unsaved(nameless) == ['rate']
+    with pytest.raises(ValueError, match='cannot hold'):
+        config.from_json(config.to_json(nameless))
+
+
+def test_parts_change_together():
+    assert ToyRange().replace(**{'low': 7, 'high': 9}) == ToyRange(7, 9)
+    whole = ToyOuter().replace(**{'range.low': 7, 'range.high': 9})  # neither alone would do
+    assert whole.range == ToyRange(7, 9)
+
+
+@config.value
+class ToyRange:
+    low: int = 1
+    high: int = 5
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise ValueError(f'ToyRange is {self.low} to {self.high}')
+
+
+@config.value
+class ToyOuter:
+    range: ToyRange = ToyRange()
+
+
+def scaled(step, by):
+    return step * by
 
 
 @pytest.mark.parametrize(
@@ -88,12 +125,15 @@ def test_a_number_of_another_kind_is_taken():
         ),
         (lambda: ToyWhole(), ['ToyWhole needs a value for name']),
         (lambda: ToyWhole('a', 1, ToyPart(), {}, (1, 2), 0, 'more'), ['got 7 values; expected at most 6']),
+        (lambda: ToyWhole('a', name='b'), ['two values for name']),
+        (lambda: ToyWhole('a', float('nan')), ['ToyWhole.rate is nan']),
+        (lambda: ToyWhole('a', ToyPart), ['ToyWhole.rate is', 'expected float or Callable']),
         (lambda: ToyWhole(3), ['ToyWhole.name is 3; expected str']),
         (lambda: ToyWhole('a', 'fast'), ["ToyWhole.rate is 'fast'; expected float or Callable"]),
         (lambda: ToyWhole('a', part={'size': 3}), ['ToyWhole.part is', 'expected ToyPart']),
         (
             lambda: ToyWhole('a', lengths={'inputs': 'many'}),
-            ['ToyWhole.lengths is', 'expected Mapping or None'],
+            ['ToyWhole.lengths is', 'expected Mapping[str, int] or None'],
         ),
         (lambda: ToyWhole('a', pair=(1, 2, 3)), ['ToyWhole.pair is (1, 2, 3)']),
         (lambda: ToyPart(True), ['ToyPart.size is True; expected int']),

@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from flanlite.cli import command
-from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag
+from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag, at_least
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -23,8 +23,9 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.data.mixing import audit as audits
 
     command.read_gin(args)
-    name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME')
-    mixture = gin_config.build('MixtureConfig', name=name, **command.given(args, 'held_out'))
+    mixture = gin_config.build(
+        'MixtureConfig', name=command.mixture_name(args), **command.given(args, 'held_out')
+    )
     found = audits.search(mixture, **command.given(args, 'ngram', 'max_rows', 'data_dir'))
     shared = f'whole fields and runs of {found.ngram} words that training shares'
     title = f'{found.mixture.name}, {found.mixture.held_out} held out: {shared}'
@@ -56,8 +57,8 @@ COMMAND = Command(
     (
         MIXTURE,
         Flag('held_out', 'the cluster to hold out, or another hold-out such as intra_3'),
-        Flag('ngram', 'how many words in a row two texts share; 13 by default', int),
-        Flag('max_rows', 'at most so many rows of each data set', int),
+        Flag('ngram', 'how many words in a row two texts share; 13 by default', at_least(1)),
+        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
         Flag(
             'output',
             'a JSONL file for the training examples that share text',

@@ -11,7 +11,7 @@ def run(args: argparse.Namespace) -> None:
     """Build the token cache of a mixture's tasks and print what was built, and what was skipped and why."""
     from rich.table import Table
 
-    from flanlite.cli import cached as cached_splits
+    from flanlite.cli import cached_splits
     from flanlite.cli.console import CONSOLE
     from flanlite.data.specs import specs
 

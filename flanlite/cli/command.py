@@ -25,6 +25,7 @@ class Flag:
         binds: the gin macro or parameters that the flag is short for, where the command reads gin files.
         field: the field of a TrainConfig that it changes, where the settings come from a file of JSON.
         complete: what a shell completes it with: `mixture`, `gin_file`, `file`, or one of several words.
+        repeats: whether it may be given several times; its value is then a list.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Flag:
     binds: tuple[str, ...] = ()
     field: str | None = None
     complete: str | tuple[str, ...] = ()
+    repeats: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +58,21 @@ class Command:
     flags: tuple[Flag, ...] = ()
     example: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.group not in GROUPS:
+            raise ValueError(
+                f'the command {self.name} is in the group {self.group!r}; expected one of {", ".join(GROUPS)}'
+            )
+
 
 def whole_or_text(text: str) -> int | str:
     """Read a number, or leave a text as it is."""
     return int(text) if text.isdecimal() else text
 
 
-GIN_FILE = Flag('gin_file', 'a gin file; may repeat, later ones win', metavar='FILE', complete='gin_file')
+GIN_FILE = Flag(
+    'gin_file', 'a gin file; may repeat, later ones win', metavar='FILE', complete='gin_file', repeats=True
+)
 SETTINGS = Flag(
     'settings',
     'what a run saved, in place of gin files: its folder, or the settings.json in it',
@@ -74,7 +84,7 @@ COMMON = (
     Flag(
         'gin_search_paths', 'folders to look for gin files in, with commas', metavar='PATHS', complete='file'
     ),
-    Flag('import', 'a module of yours to load; may repeat', metavar='MODULE'),
+    Flag('import', 'a module of yours to load; may repeat', metavar='MODULE', repeats=True),
     Flag(
         'data_dir',
         'a folder with <dataset>/<split>.jsonl[.gz]; by default FLANLITE_DATA_DIR',
@@ -156,6 +166,17 @@ CHECKPOINT = Flag(
 )
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers that are not below one."""
+
+    def number(text: str) -> int:
+        if not text.lstrip('-').isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text!r} is no number of at least {least}')
+        return int(text)
+
+    return number
+
+
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Keep the flags that the user gave; the rest is the functions' to decide."""
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
@@ -174,10 +195,15 @@ def prepare(args: argparse.Namespace) -> None:
     for name in getattr(args, 'import'):
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
+        except Exception as error:  # whatever a user's module raises
             raise ValueError(
-                f'cannot import {name!r}: {error}; expected a module in the working folder or on PYTHONPATH'
+                f'cannot import {name!r}: {type(error).__name__}: {error}; expected a module in the working '
+                'folder or on PYTHONPATH'
             ) from error
+    if args.data_dir is not None and not os.path.isdir(args.data_dir):
+        raise ValueError(
+            f'--data_dir is {args.data_dir!r}; expected a folder with <dataset>/<split>.jsonl[.gz]'
+        )
 
 
 def read_gin(args: argparse.Namespace, begins: bool = False) -> None:
@@ -200,7 +226,7 @@ def read_gin(args: argparse.Namespace, begins: bool = False) -> None:
             bindings += [f'{name}={chosen!r}' for name in bound]
             macros += [name for name in bound if '.' not in name]
             bindings += ['MixtureConfig.shots=@Shots()'] * (flag.name == 'shots')
-    search_paths = [path for path in args.gin_search_paths.split(',') if path]
+    search_paths = [path for path in (args.gin_search_paths or '').split(',') if path]
     gin_config.load(
         args.gin_file,
         [*bindings, *args.bindings],
@@ -221,7 +247,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
     """
     from flanlite.cli import gin_config
 
-    if args.settings:
+    if args.settings is not None:
         if args.gin_file or args.bindings:
             raise ValueError(
                 'got --settings and gin files or --gin flags; expected one of them: saved settings are whole'
@@ -256,5 +282,14 @@ def mixture_of(args: argparse.Namespace) -> Any:
     from flanlite.cli import gin_config
     from flanlite.data.mixing import mixtures
 
-    name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME')
-    return mixtures.resolve(gin_config.build('MixtureConfig', name=name))
+    return mixtures.resolve(gin_config.build('MixtureConfig', name=mixture_name(args)))
+
+
+def mixture_name(args: argparse.Namespace) -> str:
+    """Return the name that --mixture gives, or the gin files."""
+    from flanlite.cli import gin_config
+
+    name = args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME', None)
+    if not name:
+        raise ValueError(f'{args.command.name} needs a mixture; give one with --mixture=NAME, such as pocket')
+    return name

@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 
 
 def run(args: argparse.Namespace) -> None:
@@ -13,7 +13,7 @@ def run(args: argparse.Namespace) -> None:
     command.read_gin(args)
     if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
         raise ValueError('eval needs a model; give one with --checkpoint=PATH')
-    mixture = gin_config.build('MixtureConfig', name=args.mixture or gin_config.macro('MIXTURE_OR_TASK_NAME'))
+    mixture = gin_config.build('MixtureConfig', name=command.mixture_name(args))
     flags = command.given(args, 'checkpoint', 'split', 'output', 'style', 'max_rows', 'vocabulary')
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
     from flanlite.eval import evaluate
@@ -36,7 +36,7 @@ COMMAND = Command(
             'instructions, baseline (plain prompts) or fields (no words of a template)',
             complete=('instructions', 'baseline', 'fields'),
         ),
-        Flag('max_rows', 'at most so many rows of each data set', int),
+        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
         SHOTS,
         VOCABULARY,
     ),

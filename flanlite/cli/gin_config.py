@@ -20,13 +20,13 @@ from typing import Any
 
 import gin
 
-from flanlite.config import closest, fits, type_name
+from flanlite.config import TYPES, check_kind, closest, fits, type_name
 
-MACRO = re.compile(r'^([A-Za-z_][\w/.]*) = ', re.MULTILINE)
-MACRO_USE = re.compile(r'%([A-Za-z_][\w/.]*)')
+REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
 MISSING = 'No values supplied by Gin'
-# What gin builds for a command: `<command>.config`.
-COMMANDS = ('train', 'loco', 'evaluate')
+# The class of what gin builds for a command, `<command>.config`.
+COMMANDS = {'train': 'TrainConfig', 'loco': 'SweepConfig', 'evaluate': 'EvalConfig'}
+VALUES: set[str] = set()  # what gin calls the classes of values
 # Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
 # to say of them.
 RENAMED = {
@@ -96,6 +96,7 @@ def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
         return kind(**fields)
 
     make.__signature__ = inspect.signature(kind)
+    VALUES.add(f'{module}.{name}')
     with gin.unlock_config():  # a command may register more once its bindings were read
         gin.external_configurable(make, name=name, module=module)
 
@@ -185,7 +186,10 @@ def build(name: str, /, **fields: Any) -> Any:
             'gin/runs/pocket_train.gin'
         )
     try:
-        return gin.get_configurable(f'flanlite.{name}')(**fields)
+        built = gin.get_configurable(f'flanlite.{name}')(**fields)
+        if name in COMMANDS:
+            check_kind(built, TYPES[COMMANDS[name]], f'{name}.config')
+        return built
     except (ValueError, TypeError) as error:
         raise ValueError(one_line(error)) from error
 
@@ -216,6 +220,11 @@ def read(
     """
     try:
         load(gin_files, bindings, search_paths, modules=modules)
+        if not what.isupper() and what not in COMMANDS and what not in TYPES:
+            known = (*COMMANDS, *sorted(TYPES), 'the name of a macro, such as MODEL')
+            raise ValueError(
+                f'unknown settings {what!r}; {closest(what, known)}expected one of {", ".join(known)}'
+            )
         return macro(what) if what.isupper() else build(what)
     finally:
         gin.clear_config()
@@ -260,21 +269,31 @@ def is_reference(found: object) -> bool:
 
 def macros() -> set[str]:
     """Name the macros that are bound or used."""
-    text = gin.config_str()
-    return {name for name in MACRO.findall(text) if '.' not in name} | set(MACRO_USE.findall(text))
+    return bound_macros() | used_macros()
+
+
+def bound_macros() -> set[str]:
+    """Name the macros that have a value."""
+    # Gin has no public list.
+    return {name for name, selector in gin.config._CONFIG if selector == 'gin.macro'}
+
+
+def used_macros() -> set[str]:
+    """Name the macros that a value refers to."""
+    found = (reference.scoped_selector for reference in gin.config.iterate_references(gin.config._CONFIG))
+    return {name.removesuffix('/gin.macro') for name in found if name.endswith('/gin.macro')}
 
 
 def check_macros(known: set[str]) -> None:
     """Refuse a macro that nothing uses: it is a misspelt one, and gin would pass over it in silence."""
-    text = gin.config_str()
-    used = set(MACRO_USE.findall(text))
-    for name in MACRO.findall(text):
-        if '.' not in name and name not in used | known:
+    bound, used = bound_macros(), used_macros()
+    for name in sorted(bound):
+        if name not in used | known:
             raise ValueError(
                 f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
                 f'the macros here are {", ".join(sorted(used | known)) or "none"}'
             )
-    for name in sorted(used - set(MACRO.findall(text))):
+    for name in sorted(used - bound):
         raise ValueError(
             f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file'
         )
@@ -289,11 +308,21 @@ def check_types() -> None:
             {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
         )
         for name, value in bound.items():
-            through = []
+            through: list[str] = []
             while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
                 through.append(value.scoped_selector.removesuffix('/gin.macro'))
+                if through[-1] in through[:-1]:
+                    raise ValueError(
+                        f'the macro {through[-1]!r} is bound to itself: {" = ".join(through)}; expected '
+                        'a value'
+                    )
                 value = gin.query_parameter(f'%{through[-1]}')
             annotation = parameters[name].annotation if name in parameters else Any
+            if is_reference(value) and not value.evaluate and value.configurable.selector in VALUES:
+                named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
+                raise ValueError(
+                    f'{named} is @{value.selector}, which is not called; expected @{value.selector}()'
+                )
             if not is_reference(value) and not fits(value, annotation):
                 named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
                 raise ValueError(f'{named} is {value!r}; expected {type_name(annotation)}')
@@ -305,7 +334,7 @@ def quote_binding(binding: str) -> str:
     if not equals or not name.strip():
         raise ValueError(f'expected a binding such as TRAIN_STEPS=100, got {binding!r}')
     value = value.strip()
-    if not value.startswith(('@', '%')) and '@' not in value and '%' not in value:
+    if not REFERENCE.match(value):
         try:
             ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -323,7 +352,7 @@ def one_line_errors() -> Iterator[None]:
     )
     try:
         yield
-    except (ValueError, OSError, SyntaxError, RuntimeError, ImportError) as error:
+    except Exception as error:  # what is in the file decides which: it may also import anything
         raise ValueError(explain(error)) from error
     finally:
         logging.getLogger().disabled = quiet
@@ -333,10 +362,14 @@ def explain(error: Exception) -> str:
     """Explain in one line what is wrong in a gin file or binding."""
     lines = str(error).splitlines() or [type(error).__name__]
     message = ' '.join(lines[0].split())
+    if isinstance(error, ImportError):
+        message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
         bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))
-        hint = elsewhere(found[1], bound[1] if bound else '')
+        hint = (
+            elsewhere(found[1], bound[1] if bound else '') or 'a function of your own needs @gin.configurable'
+        )
         message = f'gin knows nothing named {found[1]!r}; {hint}'.rstrip('; ')
     elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
         name = found[1].rpartition('.')[2]

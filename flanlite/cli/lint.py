@@ -17,7 +17,7 @@ LINT_ROWS = 50
 def run(args: argparse.Namespace) -> None:
     """Check the templates of one collection, or of all."""
     if faults := lint(args.mixture, args.data_dir):
-        raise ValueError(f'{faults} faults in templates')
+        raise ValueError(f'{faults} {"fault" if faults == 1 else "faults"} in templates')
 
 
 def lint(mixture: str | None = None, data_dir: str | None = None) -> int:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from flanlite.cli import (
     audit,
@@ -50,7 +51,15 @@ DESCRIPTION = (
 EPILOG = 'Any gin parameter or macro can be set with --gin.NAME=VALUE, for example --gin.TRAIN_STEPS=100.'
 
 
-class Parser(argparse.ArgumentParser):
+class FlagParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of the commands."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print with the usage."""
+        raise ValueError(f'{message}; see {self.prog} --help')
+
+
+class Parser(FlagParser):
     """The parser of the command line, whose help lists the commands by what people do."""
 
     def format_help(self) -> str:
@@ -72,9 +81,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the command-line parser."""
     top = Parser(prog='flanlite', allow_abbrev=False)
     top.add_argument('--version', action='version', version=f'flanlite {__version__}')
-    commands = top.add_subparsers(
-        dest='name', metavar='COMMAND', required=True, parser_class=argparse.ArgumentParser
-    )
+    commands = top.add_subparsers(dest='name', metavar='COMMAND', required=True, parser_class=FlagParser)
     for command in COMMANDS.values():
         each = commands.add_parser(
             command.name, help=command.help, description=command.help, allow_abbrev=False, epilog=EPILOG
@@ -92,9 +99,7 @@ def add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
     if flag.kind is bool:
         group.add_argument(f'--{flag.name}', action='store_true', default=None, help=flag.help)
         return
-    repeats = {'action': 'append', 'default': []} if 'may repeat' in flag.help else {}
-    if flag.name == 'gin_search_paths':
-        repeats = {'default': ''}
+    repeats = {'action': 'append', 'default': []} if flag.repeats else {}
     action = group.add_argument(
         f'--{flag.name}', type=flag.kind, metavar=flag.metavar, help=flag.help, **repeats
     )

@@ -9,11 +9,11 @@ def run(args: argparse.Namespace) -> None:
     """Merge the folders of a sweep."""
     from flanlite.eval import loco
 
-    if not args.model_dir:
+    if not (args.model_dir or '').strip(','):
         raise ValueError(
             'report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]'
         )
-    loco.merge(args.model_dir.split(','), args.output)
+    loco.merge([folder for folder in args.model_dir.split(',') if folder], args.output)
 
 
 COMMAND = Command(

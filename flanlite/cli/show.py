@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flanlite.cli import command
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 from flanlite.cli.console import CONSOLE
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     """Print a mixture's tasks with counts, caps, rates and shares, SeqIO's with their metrics, then rendered
     examples with their tokens.
     """
-    from flanlite.cli import cached as cached_splits
+    from flanlite.cli import cached_splits
     from flanlite.data.mixing import mixtures
     from flanlite.data.rendering import fewshot
     from flanlite.data.specs import specs
@@ -87,7 +87,7 @@ COMMAND = Command(
     (
         MIXTURE,
         VOCABULARY,
-        Flag('examples', 'how many rendered examples to print for each task', int),
+        Flag('examples', 'how many rendered examples to print for each task', at_least(0)),
         LINEAGE,
         SHOTS,
         DROP,

@@ -68,6 +68,9 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
+        for name in ('checkpoint', 'output'):
+            if getattr(self, name) == '':
+                raise ValueError(f'EvalConfig.{name} is empty; expected a path')
         if self.split not in specs.SPLITS:
             raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
         if self.style not in specs.STYLES:
@@ -162,6 +165,7 @@ def evaluate_examples(
     Raises:
         ValueError: no examples, or one that lacks a text; the message says which.
     """
+    examples = list(examples)
     made = [example_of(model, number, example) for number, example in enumerate(examples)]
     with_options = sum(bool(example.options) for example in made)
     if not made or with_options not in (0, len(made)):
@@ -195,6 +199,10 @@ def evaluate_examples(
 
 def example_of(model: Model, number: int, example: Mapping[str, Any]) -> Example:
     """Tokenise one of a user's examples; a `ValueError` that names it where it lacks a text."""
+    if not isinstance(example, Mapping):
+        raise ValueError(
+            f'example {number} is {example!r}; expected a dictionary with "inputs" and "answers"'
+        )
     options = example.get('options', ())
     answers = example.get('answers', [example['targets']] if 'targets' in example else None)
     for key, texts in (('inputs', [example.get('inputs')]), ('options', options), ('answers', answers)):

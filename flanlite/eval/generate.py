@@ -44,6 +44,11 @@ class Decoding:
             raise ValueError(
                 f'got max_length={self.max_length} and beams={self.beams}; expected at least 1 of each'
             )
+        if self.temperature < 0 or self.top_k < 0 or not 0 <= self.top_p <= 1:
+            raise ValueError(
+                f'got temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}; expected '
+                'none below 0, and top_p at most 1'
+            )
         if self.beams > 1 and self.temperature > 0:
             raise ValueError(
                 f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, '

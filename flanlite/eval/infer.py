@@ -80,7 +80,8 @@ def infer(
             answered += len(chunk)
             chunk = list(itertools.islice(records, lines_at_a_time))
             if output != '-':
-                print(f'answered {answered:,} lines', file=sys.stderr, flush=True)
+                lines = 'line' if answered == 1 else 'lines'
+                print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
     return answered
 
 

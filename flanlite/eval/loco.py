@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import FILE, to_json, to_text
+from flanlite.config import SETTINGS_FILE, check_kind, to_json, to_text, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.mixing import naming
 from flanlite.data.specs import specs
@@ -67,6 +67,12 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
         ValueError: an unknown collection or hold-out, a checkpoint that does not fit, or results of other
             settings or of an earlier version in the folder; all before anything is trained.
     """
+    check_kind(config, SweepConfig, 'loco')
+    if lost := unsaved(config):
+        raise ValueError(
+            f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
+            'expected values, or functions that a module holds by name'
+        )
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
     sweep = Sweep.open(config)
@@ -74,7 +80,7 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
     check_settings(sweep.folder, to_text(config))
     _ = sweep.base_params  # a checkpoint that does not fit fails here
     if jax.process_index() == 0:
-        results.write_text(sweep.folder / FILE, json.dumps(to_json(config), indent=1) + '\n')
+        results.write_text(sweep.folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
         if gin:
             results.write_text(sweep.folder / GIN_FILE, gin)
     plan = [(name, system) for name in chosen for system in sorted(config.systems, key=list(COSTS).index)]
@@ -131,22 +137,27 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
             raise ValueError(
                 f'{folder} holds no results ({results.RESULT}); expected a folder that flanlite loco wrote'
             )
-        if folder.resolve() == target.resolve():
-            continue
-        check_settings(target, results.load(results.result_paths(folder)[0]).settings)
+    settings = results.load(results.result_paths(pathlib.Path(folders[0]))[0]).settings
+    found: dict[pathlib.Path, pathlib.Path] = {}  # where each result goes, and whence
+    for folder in map(pathlib.Path, (target, *folders)):
+        check_settings(folder, settings)
         for path in results.result_paths(folder):
-            copied = target / path.parent.relative_to(folder)
-            if (copied / results.RESULT).is_file() and (
-                copied / results.RESULT
-            ).read_bytes() != path.read_bytes():
+            goes = target / path.relative_to(folder)
+            if found.setdefault(goes, path).read_bytes() != path.read_bytes():
                 raise ValueError(
-                    f'{folder} and {target} both have results of {path.parent.relative_to(folder)}; merge '
-                    'only one of them'
+                    f'{folder} and {found[goes].parents[2]} both have results of '
+                    f'{path.parent.relative_to(folder)}; merge only one of them'
                 )
-            copied.mkdir(parents=True, exist_ok=True)
-            if (path.parent / journal.METRICS).is_file():
-                shutil.copy2(path.parent / journal.METRICS, copied)
-            shutil.copy2(path, copied)
+    for goes, path in found.items():  # nothing is copied before all was looked at
+        if goes.resolve() == path.resolve():
+            continue
+        goes.parent.mkdir(parents=True, exist_ok=True)
+        if (path.parent / journal.METRICS).is_file():
+            shutil.copy2(path.parent / journal.METRICS, goes.parent)
+        shutil.copy2(path, goes)
+    for folder in map(pathlib.Path, folders):
+        if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
+            shutil.copy2(folder / SETTINGS_FILE, target)
     built = report.build(target, f'{target.name}: leave one cluster out')
     if built.held_out():
         tables.print_headline(built)

@@ -161,10 +161,8 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
     for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
         numbers = groups[share, T, S]
-        if len(numbers) < B / 2 and following[:2] == (
-            share,
-            T,
-        ):  # too few to compile a shape for: they join longer ones
+        # Too few to compile a shape for: they join longer ones.
+        if len(numbers) < B / 2 and following[:2] == (share, T):
             groups[following].extend(numbers)
         else:
             yield from _fill(questions, numbers, (B, S), (B * share, T))

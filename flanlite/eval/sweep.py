@@ -56,6 +56,8 @@ class SweepConfig:
                 f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are '
                 f'{", ".join(SYSTEMS)}'
             )
+        if not self.systems or len(set(self.systems)) < len(self.systems):
+            raise ValueError(f'got systems={self.systems}; expected at least one, and each once')
         if (self.max_rows is not None and self.max_rows < 1) or self.seen < 0:
             raise ValueError(
                 f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data '

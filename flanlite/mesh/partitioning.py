@@ -315,6 +315,17 @@ class MeshConfig:
     additional_rules: tuple[tuple[Any, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        sizes = (self.num_partitions, *(self.mesh_shape or ()), self.num_slices or 1)
+        if min(sizes) < 1 or self.num_slices == 0:
+            raise ValueError(
+                f'MeshConfig got num_partitions={self.num_partitions}, mesh_shape={self.mesh_shape}, '
+                f'num_slices={self.num_slices}; expected at least 1 of each'
+            )
+        if any(len(rule) != 2 for rule in self.additional_rules):
+            raise ValueError(
+                f'MeshConfig.additional_rules is {self.additional_rules}; expected pairs of a logical axis '
+                'and a mesh axis'
+            )
         self.rules()
 
     def rules(self) -> Rules:
@@ -416,9 +427,8 @@ def join_processes() -> None:
     except ValueError as error:
         if 'coordinator_address' not in str(error):
             raise
-    except (
-        RuntimeError
-    ) as error:  # JAX has computed before, for example in a notebook: this is one process, then
+    # JAX has computed before, for example in a notebook: this is one process, then.
+    except RuntimeError as error:
         if 'must be called before' not in str(error):
             raise
 

@@ -21,12 +21,10 @@ from flanlite.metrics.text_overlap import (
 
 METRICS: dict[str, Metric] = {
     'accuracy': Metric(('accuracy',), count_equal, means),
-    'accuracy_f1': Metric(
-        ('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1
-    ),  # MRPC and QQP: F1 of "yes"
-    'accuracy_mean_f1': Metric(
-        ('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1
-    ),  # CommitmentBank
+    # MRPC and QQP: F1 of "yes".
+    'accuracy_f1': Metric(('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1),
+    # CommitmentBank.
+    'accuracy_mean_f1': Metric(('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1),
     # MultiRC: F1 of "yes" over the answers to all questions; exact match is the share of questions whose
     # answers are all judged right.
     'f1a': Metric(
@@ -37,12 +35,10 @@ METRICS: dict[str, Metric] = {
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),
     'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
     'pearson': Metric(('pearson',), count_numbers, pearson),
-    'pearson_spearman': Metric(
-        ('pearson', 'spearman'), count_ratings, pearson_and_spearman
-    ),  # STS-B: ratings from 0 to 5
-    'edit_distance': Metric(
-        ('edit_similarity', 'copied'), count_similarity, means
-    ),  # a similarity, so that more is better
+    # STS-B: ratings from 0 to 5.
+    'pearson_spearman': Metric(('pearson', 'spearman'), count_ratings, pearson_and_spearman),
+    # A similarity, so that more is better.
+    'edit_distance': Metric(('edit_similarity', 'copied'), count_similarity, means),
 }
 
 

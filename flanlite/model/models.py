@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import jax
-import jax.numpy as jnp
 from flax import nnx, traverse_util
 
 from flanlite.config import value
@@ -111,7 +110,6 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
-        object.__setattr__(self, 'dtype', jnp.dtype(self.dtype).name)
         object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
         if self.dtype not in ('float32', 'bfloat16'):
             remedy = (

@@ -7,13 +7,12 @@ stacks of float32: twice the memory that they need, for the largest arrays of a 
 setting for this, so `scan` leads each gradient around the parameter:
 
     1. `gradient_slot(param, dtype)` makes zeros of the parameter's shape in `dtype`. The program never reads
-    them. 2. The scan runs over the parameters, cut off by `stop_gradient`, and over the slots. 3. In the
-    body, `redirect_gradient(param, slot)` returns the parameter, but its gradient is the slot's, in the
-    slot's dtype. So the scan
-       stacks gradients in `dtype`.
+       them.
+    2. The scan runs over the parameters, cut off by `stop_gradient`, and over the slots.
+    3. In the body, `redirect_gradient(param, slot)` returns the parameter, but its gradient is the slot's, in
+       the slot's dtype. So the scan stacks gradients in `dtype`.
     4. Outside, the gradient rule of `gradient_slot` casts the slot's stacked gradient to the parameter's
-    dtype and gives it to the
-       parameter.
+       dtype and gives it to the parameter.
 
 No bit is lost: the gradient of `cast` in a layer is a bfloat16 array cast to float32, and casting it back is
 exact. This holds as long as a layer uses each such parameter once; a second use would be added in float32 and

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flanlite.report.scores import OwnScores, Summary, TaskScores, summarize, summarize_group
@@ -106,24 +106,26 @@ class Result:
     settings: str = ''
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a flat dictionary for each task, template and metric; all have the same keys, and plain
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a flat dictionary for each task, template and metric; all have the same keys, and plain
         values.
         """
-        for task in self.tasks:
-            for template in task.templates:
-                for metric, value in template['scores'].items():
-                    yield {
-                        'run': self.run,
-                        'system': self.system,
-                        'held_out': self.held_out,
-                        'level': task.level,
-                        'task': task.task,
-                        'template': template['template'],
-                        'metric': metric,
-                        'value': value,
-                        'n': template['n'],
-                    }
+        return [
+            {
+                'run': self.run,
+                'system': self.system,
+                'held_out': self.held_out,
+                'level': task.level,
+                'task': task.task,
+                'template': template['template'],
+                'metric': metric,
+                'value': value,
+                'n': template['n'],
+            }
+            for task in self.tasks
+            for template in task.templates
+            for metric, value in template['scores'].items()
+        ]
 
 
 def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> TaskResult:

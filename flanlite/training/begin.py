@@ -8,11 +8,16 @@ from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer
 from flanlite.training.parameters import load_params, load_state
-from flanlite.training.step import abstract_state, jit_create, jit_init
+from flanlite.training.state import TrainState
+from flanlite.training.step import jit_create, jit_init
 
 
 def begin(
-    checkpoints: Checkpoints, config: TrainConfig, optimizer: Optimizer, partitioner: Partitioner
+    checkpoints: Checkpoints,
+    config: TrainConfig,
+    optimizer: Optimizer,
+    partitioner: Partitioner,
+    abstract: TrainState,
 ) -> Restored:
     """Restore the run's last checkpoint, if it has one; else begin with another's parameters, if one is
     named; else draw them.
@@ -22,12 +27,12 @@ def begin(
         config: the run's.
         optimizer: what `config` says, made.
         partitioner: says where the state goes.
+        abstract: what `abstract_state` says of them.
 
     Raises:
         ValueError: a checkpoint that does not fit, or that is at the run's last step already.
     """
     model, path = config.model, config.initial_checkpoint_path
-    abstract = abstract_state(model, optimizer, partitioner)
     if step := checkpoints.latest_step():
         return checkpoints.restore(step, abstract, model)
     if config.restore_optimizer:

@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from flanlite.config import value
+from flanlite.config import closest, value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
@@ -27,6 +27,7 @@ from flanlite.training.state import TrainState
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
+METRICS = ('loss', 'accuracy')  # of a run's records, and of its evaluations with eval_ before
 EMA = 'ema'  # the item that holds the moving average of the parameters
 UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
 Tree = Any
@@ -60,9 +61,27 @@ class CheckpointConfig:
         if self.best_mode not in ('min', 'max'):
             raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
 
-    def check_metric(self, evaluates: bool) -> None:
-        """Raise a `ValueError` if `best_metric` needs evaluation and the run has none."""
-        if self.keep_best and self.best_metric.startswith('eval_') and not evaluates:
+    def check_metric(self, evaluates: bool, averages: bool) -> None:
+        """Raise a `ValueError` if checkpoints are ordered by a metric that the run does not have.
+
+        Args:
+            evaluates: whether the run evaluates.
+            averages: whether it keeps a moving average of the parameters, which is then evaluated too.
+        """
+        if not self.keep_best:
+            return
+        known = [*METRICS, *(f'eval_{name}' for name in METRICS), *(f'eval_ema_{name}' for name in METRICS)]
+        if self.best_metric not in known:
+            raise ValueError(
+                f'CheckpointConfig.best_metric is {self.best_metric!r}; {closest(self.best_metric, known)}'
+                f'the metrics of a run are {", ".join(known)}'
+            )
+        if self.best_metric.startswith('eval_ema_') and not averages:
+            raise ValueError(
+                f'CheckpointConfig.best_metric is {self.best_metric!r}, but no moving average is kept; set '
+                'TrainConfig.ema_decay'
+            )
+        if self.best_metric.startswith('eval_') and not evaluates:
             raise ValueError(
                 f'CheckpointConfig.best_metric is {self.best_metric!r}, but nothing is evaluated; set '
                 'RecordsConfig.eval_every_steps'
@@ -84,7 +103,7 @@ class CheckpointConfig:
 
 class Restored(NamedTuple):
     """What a run continues from: the state, the position in the data, and the sums that no record holds yet
-    (`Meter.unlogged`).
+    (`Meter.get_unlogged`).
     """
 
     state: TrainState
@@ -119,9 +138,8 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
             check_writable(self.path, model_dir)
-            if (
-                jax.process_index() == 0
-            ):  # now: Orbax cleans up in a thread, and logs an error if the run ends first
+            # Now: Orbax cleans up in a thread, and logs an error if the run ends first.
+            if jax.process_index() == 0:
                 for left in self.path.glob(f'*{UNFINISHED}*'):
                     shutil.rmtree(left, ignore_errors=True)
             options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy())
@@ -285,6 +303,16 @@ class Checkpoints:
             for name, item in self._manager.item_metadata(step).items()
             if item is not None
         }
+
+
+def saved_step(model_dir: str | os.PathLike[str]) -> int:
+    """Return the step of the last complete checkpoint in a run's folder, 0 where there is none; nothing is
+    made or removed.
+    """
+    if not (pathlib.Path(model_dir) / FOLDER).is_dir():
+        return 0
+    with contextlib.closing(Checkpoints(model_dir)) as checkpoints:
+        return checkpoints.latest_step() or 0
 
 
 def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:

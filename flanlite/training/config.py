@@ -88,8 +88,18 @@ class TrainConfig:
                 f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method '
                 'build()'
             )
+        for name in ('model_dir', 'initial_checkpoint_path'):
+            if getattr(self, name) == '':
+                raise ValueError(f'TrainConfig.{name} is empty; expected a path')
+        if not hasattr(self.model, 'converter'):
+            raise ValueError(
+                f'TrainConfig.model is a {type(self.model).__name__}; expected that of a family, such as '
+                'T5Config'
+            )
         if self.train_steps < 1:
             raise ValueError(f'TRAIN_STEPS is {self.train_steps}, expected at least 1')
+        if self.records.profile_steps is not None:
+            profiler.parse_steps(self.records.profile_steps, self.train_steps)
         if self.restore_optimizer and not self.initial_checkpoint_path:
             raise ValueError(
                 'TrainConfig.restore_optimizer needs a checkpoint to take it from: set '
@@ -104,7 +114,7 @@ class TrainConfig:
                 f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is '
                 f'{self.step.microbatches}'
             )
-        self.checkpoints.check_metric(evaluates=self.records.eval_every_steps is not None)
+        self.checkpoints.check_metric(self.records.eval_every_steps is not None, self.ema_decay is not None)
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
 

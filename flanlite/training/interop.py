@@ -25,12 +25,8 @@ LazyArrays = dict[str, LazyArray]
 UNSCANNED_LAYER = re.compile(r'^(encoder|decoder)/layers_(\d+)/(.*)$')
 SCANNED_LAYER = re.compile(r'^(encoder|decoder)/\1/(.*)$')
 SCAN_AXIS = 1
-T5X_SLOTS = {
-    'v_row': 'v_row',
-    'v_col': 'v_col',
-    'v': 'v',
-    'ema': 'm',
-}  # names in Adafactor's state: optax's -> T5X's
+# Names in Adafactor's state: optax's -> T5X's.
+T5X_SLOTS = {'v_row': 'v_row', 'v_col': 'v_col', 'v': 'v', 'ema': 'm'}
 
 HF_BLOCK = re.compile(r'^(encoder|decoder)\.block\.(\d+)\.layer\.(.*)\.weight$')
 HF_BIAS = '0.SelfAttention.relative_attention_bias'

@@ -65,6 +65,23 @@ class Run(NamedTuple):
         return named or self.vocabulary
 
 
+def vocabulary_note(path: str | os.PathLike[str], name: str) -> str | None:
+    """Say so where a checkpoint was trained with a vocabulary of another name than `name`."""
+    path = locate(path)
+    if ours := _find_run(path):
+        known = ours.checkpoints.manifest(ours.step)['vocabulary']['name']
+    elif path.suffix == SUFFIX:
+        known = file_metadata(path).get('vocabulary')
+    else:
+        known = _find_released(path).vocabulary
+    if known is None or known.partition(':')[0] == name.partition(':')[0]:
+        return None
+    return (
+        f'{path} was trained with the vocabulary {known!r}, but this run has {name!r}: unless they are the '
+        'same, its embeddings mean other text'
+    )
+
+
 def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None) -> Tree:
     """Load a model's parameters in float32; each process reads only what its devices hold.
 

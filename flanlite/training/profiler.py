@@ -33,6 +33,11 @@ def parse_steps(steps: str | int, train_steps: int) -> tuple[int | None, int]:
             "'100-105'"
         )
     first, last = found[1] and int(found[1]), int(found[2])
+    if last < 1 or (first is None and train_steps <= WARM):
+        raise ValueError(
+            f'profile_steps is {steps!r}; expected at least 1 step, of a run of more than {WARM}; '
+            f'this one has {train_steps}'
+        )
     if first is not None and not 1 <= first <= last <= train_steps:
         raise ValueError(
             f'profile_steps is {steps!r}; expected the first and the last of some steps from 1 to '

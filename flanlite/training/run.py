@@ -11,22 +11,23 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.config import FILE, to_json
+from flanlite.config import SETTINGS_FILE, check_kind, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.training.begin import begin, run_seed
-from flanlite.training.checkpoints import Checkpoints
+from flanlite.training.checkpoints import Checkpoints, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
 from flanlite.training.meter import Meter
 from flanlite.training.optimizers import make_optimizer
+from flanlite.training.parameters import vocabulary_note
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
-from flanlite.training.step import jit_eval_step, jit_train_step
+from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step
 from flanlite.training.weights_biases import WandbLog
 from flanlite.version import __version__
 
@@ -60,6 +61,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         ValueError: a setting that cannot work, before anything expensive.
         NonFiniteLoss: the loss or gradient is no number; names the step.
     """
+    check_kind(config, TrainConfig, 'train')
+
     # Mesh.
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.data.cache_dir) / 'jax')
@@ -73,12 +76,10 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
     with contextlib.ExitStack() as stack:
         # Done already?
-        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, config.checkpoints)))
-        start_step = checkpoints.latest_step() or 0
-        if start_step >= train_steps:
+        if (done := saved_step(model_dir)) >= train_steps:
             if first:
-                print(f'{config.data.mixture.name}: already at step {start_step} in {model_dir}')
-            return TrainResult(model_dir, start_step, last_record(model_dir))
+                print(f'{config.data.mixture.name}: already at step {done} in {model_dir}')
+            return TrainResult(model_dir, done, last_record(model_dir))
 
         # Mixture: by name only, for now.
         data = TrainingData.resolve(config.data, config.seed, model.converter)
@@ -86,8 +87,11 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
         # what does not fit shows.
+        abstract = abstract_state(model, optimizer, partitioner)
+        jax.eval_shape(optimizer.transform.update, abstract.params, abstract.opt_state, abstract.params)
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, config.checkpoints)))
         seed = run_seed(config.seed, partitioner)
-        state, position, unlogged = begin(checkpoints, config, optimizer, partitioner)
+        state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, abstract)
         start_step = int(state.step)
         profiler = stack.enter_context(Profiler(model_dir, start_step, train_steps, records.profile_steps))
 
@@ -107,11 +111,11 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             'flanlite': __version__,
             'jax': jax.__version__,
         }
-        if first:
-            write_whole(model_dir / 'manifest.json', json.dumps(manifest, indent=1))
-            write_whole(model_dir / FILE, json.dumps(settings, indent=1) + '\n')
-            if gin:
-                write_whole(model_dir / GIN_FILE, gin)
+        beside = {
+            'manifest.json': json.dumps(manifest, indent=1),
+            SETTINGS_FILE: json.dumps(settings, indent=1) + '\n',
+        }
+        beside |= {GIN_FILE: gin} if gin else {}
         logged = first and records.wandb.project
         remote = WandbLog(model_dir, records.wandb, manifest | {'config': settings}) if logged else None
         journal = Journal(model_dir, data.mixture.name, start_step, train_steps, active=first, wandb=remote)
@@ -121,6 +125,17 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             journal.say(f'goes on from step {start_step} in {begun_in}')
         elif first:
             data.hint(journal.say)
+        if (
+            not position
+            and (begun := config.initial_checkpoint_path)
+            and (note := vocabulary_note(begun, data.vocabulary.name))
+        ):
+            journal.say(note)
+        if lost := unsaved(settings):
+            journal.say(
+                f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so that no run can begin from it; use '
+                'functions that a module holds by name'
+            )
 
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited
         # for.
@@ -146,6 +161,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             if step == start_step + 1:
                 jax.block_until_ready(sums)
                 journal.say(f'the first step took {time.perf_counter() - began:.1f} s')
+                # Now: what fails before leaves the files of a run before.
+                for name, text in beside.items() if first else ():
+                    write_whole(model_dir / name, text)
             profiler.after(step, sums, journal.say)
             stopped = interrupts.requested(step)
             evaluates = (

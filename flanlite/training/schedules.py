@@ -2,7 +2,8 @@
 will do in their place.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,30 @@ from flanlite.config import value
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 
 
+def check(schedule: object, rates: Sequence[str], counts: Sequence[str] = ()) -> None:
+    """Refuse rates below 0 or without end, and counts of steps below 1.
+
+    Args:
+        schedule: a learning rate.
+        rates: its fields that are at least 0 and finite.
+        counts: its fields that are at least 1.
+    """
+    for name in (*rates, *counts):
+        number, least = getattr(schedule, name), int(name in counts)
+        if not least <= number < math.inf:
+            raise ValueError(
+                f'{type(schedule).__name__}.{name} is {number}; expected a number of at least {least}'
+            )
+
+
 @value
 class ConstantSchedule:
     """One learning rate: 1e-3 for T5's fine-tuning with Adafactor."""
 
     learning_rate: float
+
+    def __post_init__(self) -> None:
+        check(self, ('learning_rate',))
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         return optax.constant_schedule(self.learning_rate)(step)
@@ -37,6 +57,9 @@ class RsqrtSchedule:
     warmup_steps: int = 10_000
     ramp: bool = False
 
+    def __post_init__(self) -> None:
+        check(self, ('base',), ('warmup_steps',))
+
     def __call__(self, step: jax.typing.ArrayLike) -> jax.Array:
         rate = self.base / jnp.sqrt(jnp.maximum(step, self.warmup_steps))
         return rate * jnp.minimum(1.0, step / self.warmup_steps) if self.ramp else rate
@@ -50,6 +73,9 @@ class LinearSchedule:
     steps: int
     warmup_steps: int = 0
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, ('peak', 'final', 'warmup_steps'), ('steps',))
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         warmup = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
@@ -66,6 +92,9 @@ class CosineSchedule:
     warmup_steps: int = 0
     final: float = 0.0
 
+    def __post_init__(self) -> None:
+        check(self, ('peak', 'final', 'warmup_steps'), ('steps',))
+
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         start = 0.0 if self.warmup_steps else self.peak
         return optax.warmup_cosine_decay_schedule(
@@ -80,10 +109,15 @@ class FactorSchedule:
 
     Args:
         factors: names with `*` between them. Of the step s, with w for `warmup_steps` and b for
-            `base_learning_rate`: constant: b linear_warmup: min(1, s / w) linear_decay: b min(s / w, 1 +
-            decay_factor (w - s)), which holds the constant and the warm-up rsqrt_decay: 1 / sqrt(max(s, w))
-            rsqrt_normalized_decay: sqrt(w / max(s, w)) decay_every: decay_factor ^ floor(s / steps_per_decay)
-            cosine_decay: (1 + cos(pi p)) / 2, with p = max(0, s - w) / steps_per_cycle, less its whole part
+            `base_learning_rate`:
+                constant: b
+                linear_warmup: min(1, s / w)
+                linear_decay: b min(s / w, 1 + decay_factor (w - s)), which holds the constant and the warm-up
+                rsqrt_decay: 1 / sqrt(max(s, w))
+                rsqrt_normalized_decay: sqrt(w / max(s, w))
+                decay_every: decay_factor ^ floor(s / steps_per_decay)
+                cosine_decay: (1 + cos(pi p)) / 2, with p = max(0, s - w) / steps_per_cycle, less its whole
+                    part
         base_learning_rate: b.
         warmup_steps: w.
         decay_factor: of linear_decay and decay_every.
@@ -106,6 +140,11 @@ class FactorSchedule:
     min_learning_rate: float = 1e-8
 
     def __post_init__(self) -> None:
+        check(
+            self,
+            ('base_learning_rate', 'min_learning_rate'),
+            ('warmup_steps', 'steps_per_decay', 'steps_per_cycle'),
+        )
         known = self._known()
         for name in self._names():
             if name not in known:

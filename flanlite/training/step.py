@@ -3,6 +3,7 @@ mesh.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,6 +54,12 @@ class StepConfig:
             raise ValueError(
                 f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}'
             )
+        if not 0.0 <= self.label_smoothing < 1.0 or not 0.0 <= self.z_loss < math.inf or factor == math.inf:
+            raise ValueError(
+                f'StepConfig got label_smoothing={self.label_smoothing}, z_loss={self.z_loss}, '
+                f'loss_normalizing_factor={factor}; expected a smoothing from 0 to below 1, and '
+                'finite numbers'
+            )
         if self.microbatches < 1:
             raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
         if self.norms_depth < 0:
@@ -83,10 +90,9 @@ def train_step(
 
     Returns:
         The next state, and sums over the batch: `loss`, `z_loss` and `accuracy` over target tokens, their
-            `weight_sum`, and the
-        numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and `decoder_tokens`.
-        Beside these sums, the step's `gradient_norm` and `learning_rate`, and norms by module if `settings`
-        ask for them.
+        `weight_sum`, and the numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and
+        `decoder_tokens`. Beside these sums, the step's `gradient_norm` and `learning_rate`, and norms by
+        module if `settings` ask for them.
     """
 
     def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:

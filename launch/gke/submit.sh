@@ -10,7 +10,9 @@ set -euo pipefail
 dry_run=false
 if [[ ${1:-} == --dry_run ]]; then dry_run=true; shift; fi
 if (($# < 1)); then sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
-: "${IMAGE:?}" "${CLAIM:?}" "${ACCELERATOR:?}" "${TOPOLOGY:?}" "${HOSTS:?}"
+: "${IMAGE:?name the container image that has flanlite}" "${CLAIM:?name the claim of the volume for /data}"
+: "${ACCELERATOR:?name the accelerator, such as tpu-v5-lite-podslice}" "${TOPOLOGY:?name the topology, such as 4x4}"
+: "${HOSTS:?say how many hosts the slice has}"
 printf -v COMMAND '%q ' "$@"
 NAME=${NAME:-flanlite} CHIPS=${CHIPS:-4} RESTARTS=${RESTARTS:-100} COMMAND=${COMMAND//\\/\\\\}
 COMMAND=${COMMAND//\"/\\\"}

@@ -1,4 +1,4 @@
-"""The pocket collection: a little world made by rule, eleven of FLAN's clusters over it, and a small model pretrained on its text."""
+"""The pocket collection: a little world made by rule, twelve of FLAN's clusters over it, and a small model pretrained on its text."""
 
 import functools
 

@@ -133,7 +133,7 @@ def test_other_settings_are_refused(done):
 
 def test_clusters_merge_and_overlaps_are_removed(done):
     folder, _ = done
-    report = sweep(folder, 'translation', systems=('majority', 'chance'))
+    report = sweep(folder, 'translation', systems=('majority', 'chance'), seen=1)
     assert report.held_out() == ['math', 'translation']
     chance = report.of('translation')['chance'].tasks[0]
     assert (chance.method, chance.headline) == ('chance', 'exact_match')  # a copy of "a b" is never b
@@ -188,11 +188,16 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     assert (tmp_path / 'all' / 'report.html').is_file() and 'report.html' in capsys.readouterr().out
     assert loco.merge([str(tmp_path / 'all')]).results == merged.results
     other = tmp_path / 'other'
-    sweep(other, 'nli', **{'data.batch_size': 4}, systems=('majority',))
+    sweep(other, 'nli', **{'data.batch_size': 4}, systems=('majority',), seen=1)
     with pytest.raises(
         ValueError, match=r'results of other settings: train.data.batch_size was 8, now it is 4'
     ):
         loco.merge([str(other)], str(tmp_path / 'all'))
+    with pytest.raises(
+        ValueError, match='results of other settings'
+    ):  # and nothing was copied before that was seen
+        loco.merge([str(tmp_path / 'two'), str(other)], str(tmp_path / 'fresh'))
+    assert not (tmp_path / 'fresh').exists()
     with pytest.raises(ValueError, match='holds no results'):
         loco.merge([str(tmp_path / 'missing')])
 

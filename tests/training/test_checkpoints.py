@@ -173,7 +173,13 @@ def test_a_bucket_is_refused():
 
 def test_the_best_by_what_is_not_computed_is_refused():
     with pytest.raises(ValueError, match=r"'eval_loss'.*RecordsConfig\.eval_every_steps"):
-        CheckpointConfig(keep_best=1).check_metric(evaluates=False)
+        CheckpointConfig(keep_best=1).check_metric(evaluates=False, averages=False)
+    with pytest.raises(ValueError, match=r"'eval_ema_loss'.*TrainConfig\.ema_decay"):
+        CheckpointConfig(keep_best=1, best_metric='eval_ema_loss').check_metric(
+            evaluates=True, averages=False
+        )
+    with pytest.raises(ValueError, match=r"'eval_los'; did you mean eval_loss"):
+        CheckpointConfig(keep_best=1, best_metric='eval_los').check_metric(evaluates=True, averages=True)
 
 
 OTHER = dataclasses.replace(CONFIG, mlp_dim=24)

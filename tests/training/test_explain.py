@@ -44,5 +44,5 @@ def test_every_parameter_has_its_place_and_bytes():
 
 
 def test_train_explains_and_leaves_nothing(tmp_path, capsys):
-    toy.train(tmp_path / 'run', 1, explain=True, mixture_or_task_name='needs no data')
+    explain.show(toy.settings(tmp_path / 'run', 1, mixture='needs no data'))
     assert 'token_embedder/embedding' in capsys.readouterr().out and not (tmp_path / 'run').exists()

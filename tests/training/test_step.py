@@ -119,7 +119,7 @@ def test_dropout_is_a_function_of_seed_and_step(whole):
 def test_equal_settings_find_the_compiled_step_again():
     def compiled(learning_rate):
         return step.jit_train_step(
-            T5Config(**dataclasses.asdict(CONFIG)), optimizers.Adafactor(learning_rate=learning_rate).build(), StepConfig(),
+            T5Config(**dataclasses.asdict(CONFIG)), optimizers.make_optimizer(optimizers.Adafactor(learning_rate)), StepConfig(),
             partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1))),
         )  # fmt: skip
 
@@ -199,10 +199,12 @@ def train_on(name, drawn):
     """
     mesh_shape, num_slices, activations, parameters, microbatches = LAYOUTS[name]
     partitioner = partitioning.make_partitioner(
-        mesh_shape=mesh_shape,
-        num_slices=num_slices,
-        activation_partitioning_dims=activations,
-        parameter_partitioning_dims=parameters,
+        partitioning.MeshConfig(
+            mesh_shape=mesh_shape,
+            num_slices=num_slices,
+            activation_partitioning_dims=activations,
+            parameter_partitioning_dims=parameters,
+        )
     )
     config = dataclasses.replace(CONFIG, dropout_rate=0.0 if microbatches > 1 else 0.1)
     placed = step.abstract_state(config, OPTIMIZER, partitioner)

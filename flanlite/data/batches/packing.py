@@ -29,9 +29,8 @@ def best_fit(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]]:
     # Rows needed if each side could be filled completely; the greater one is a lower bound.
     demand = lengths.sum(axis=0) / capacity
     rows = example_by_example(lengths, capacity, scarce=int(demand.argmax()))
-    if (
-        demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max()
-    ):  # both sides are scarce, and rows are not yet full
+    # Both sides are scarce, and rows are not yet full.
+    if demand.min() > 0.5 * demand.max() and len(rows) > 1.02 * demand.max():
         rows = min(rows, row_by_row(lengths, capacity), key=len)
     return rows
 
@@ -97,9 +96,8 @@ def row_by_row(lengths: np.ndarray, capacity: tuple[int, int]) -> list[list[int]
         row = []
         while True:
             left_inputs, left_targets = room_inputs - inputs, room_targets - targets
-            too_long = (
-                left_inputs | left_targets
-            ) < 0  # either is negative: the sign bit of "or" is that of either
+            # Either is negative: the sign bit of "or" is that of either.
+            too_long = (left_inputs | left_targets) < 0
             left = scale_inputs * (left_inputs * left_inputs) + scale_targets * (left_targets * left_targets)
             left[too_long] = np.inf
             best = int(left.argmin())

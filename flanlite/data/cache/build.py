@@ -46,9 +46,8 @@ def attempt(request: Request, options: BuildOptions, told: Told) -> str | None:
     """
     try:
         build(request, options.rebuild, told)
-    except (
-        Exception
-    ) as error:  # whatever a data set's reader, field map or templates raise: the other tasks go on
+    # Whatever a data set's reader, field map or templates raise: the other tasks go on.
+    except Exception as error:
         return faults.excuse(request.name, error, request.root, options.fail_fast)
     return None
 

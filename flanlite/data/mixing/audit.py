@@ -92,12 +92,10 @@ class HeldOutText:
     def __init__(self, ngram: int) -> None:
         self.ngram = ngram
         self.texts: dict[str, int] = {}  # number of each normalised text
-        self.owners: list[
-            set[tuple[str, int]]
-        ] = []  # by the text's number: the pairs (data set, row) that have it
-        self.runs: dict[
-            int, set[int]
-        ] = {}  # by the hash of a run of words: the numbers of the texts that contain it
+        # By the text's number: the pairs (data set, row) that have it.
+        self.owners: list[set[tuple[str, int]]] = []
+        # By the hash of a run of words: the numbers of the texts that contain it.
+        self.runs: dict[int, set[int]] = {}
 
     def add(self, task: str, row: int, value: Any) -> None:
         """Add all text of a row."""

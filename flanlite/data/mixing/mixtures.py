@@ -181,6 +181,8 @@ class MixtureConfig:
                     f'got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the '
                     "collection's own"
                 )
+        if not 0 < self.epochs < math.inf or (self.budget is not None and self.budget < 1):
+            raise ValueError(f'got epochs={self.epochs}, budget={self.budget}; expected numbers above 0')
         if not 0 < self.temperature < math.inf:
             raise ValueError(f'got temperature={self.temperature!r}; expected a number above 0')
         if self.templates_per_task is not None and self.templates_per_task < 1:

@@ -88,7 +88,10 @@ def resolve_name(name: str) -> Found:
         for collection in specs.COLLECTIONS.values()
         for name in clusters.hold_outs(collection.specs)
     ]
-    raise ValueError(f'unknown mixture or task {name!r}; {config.closest(name, known)}{valid_names()}')
+    raise ValueError(
+        f'unknown mixture or task {name!r} (import your module first, --import=MODULE, if it is yours); '
+        f'{config.closest(name, known)}{valid_names()}'
+    )
 
 
 def find_in_collection(name: str) -> Found | None:

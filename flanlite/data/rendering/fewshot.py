@@ -33,9 +33,8 @@ class Form(NamedTuple):
 
 FORMS = {
     'plain': Form('Question: {inputs}\nAnswer: {targets}\n\n', 'Question: {inputs}\nAnswer:', '{inputs}'),
-    'flan': Form(
-        '0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'
-    ),  # the release's roles and separator
+    # The release's roles and separator.
+    'flan': Form('0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'),
 }
 
 
@@ -119,9 +118,8 @@ class Exemplars:
     ) -> None:
         self.shots, self.pool, self.shown, self.vocabulary, self.train = shots, pool, shown, vocabulary, train
         self.form = FORMS[shots.form]
-        self.lengths: dict[
-            tuple[int, int], int
-        ] = {}  # an exemplar's number of tokens, by its place in the pool and its template
+        # An exemplar's number of tokens, by its place in the pool and its template.
+        self.lengths: dict[tuple[int, int], int] = {}
 
     def prompt(self, chunk: Sequence[Any]) -> list[Any]:
         """Put exemplars before rendered examples, and store their number in `shots`.

@@ -163,9 +163,8 @@ def kept_rows(
         return kept()
     rows = list(kept())
     order = sample_order(len(rows)).tolist()
-    if group := getattr(
-        spec, 'group', None
-    ):  # rows of a group follow each other, so that a limit splits at most one group
+    # Rows of a group follow each other, so that a limit splits at most one group.
+    if group := getattr(spec, 'group', None):
         groups: dict[Any, list[int]] = {}
         for place in order:
             groups.setdefault(group(rows[place][2]), []).append(place)

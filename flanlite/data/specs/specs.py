@@ -358,7 +358,7 @@ class Prompted(NamedTuple):
     tasks: int = 1
 
     def rate(self, max_examples: int | None, max_rate: int | None) -> float:
-        """Return the task's mixing rate as T0's release computes it (`tasks.py`)."""
+        """Return the task's mixing rate as T0's release computes it (T0's `tasks.py`)."""
         examples = min(self.examples, max_examples or self.examples)
         each = examples if max_rate is None or examples <= max_rate else max_rate // self.prompts
         return each * self.prompts / self.tasks
@@ -431,9 +431,8 @@ def register(collection: Collection) -> None:
     for spec in collection.specs:
         if sum(spec.name == other.name for other in collection.specs) > 1:
             raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
-        if (
-            spec.name in taken and taken[spec.name][1] is not spec
-        ):  # collections may share a data set, but not its name
+        # Collections may share a data set, but not its name.
+        if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
                 f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} '
                 'already'
@@ -475,9 +474,8 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
     yield from templates.lint(spec.templates, tuple(fields), count=count)
     forward = [template for template in spec.templates if not template.inverted]
     shown = sum(templates.OPTIONS_FIELD in template.fields() for template in forward)
-    if (
-        count > 1 and templates.OPTIONS_FIELD in fields and shown <= len(forward) / 2
-    ):  # a lone prompt may have them in its words
+    # A lone prompt may have them in its words.
+    if count > 1 and templates.OPTIONS_FIELD in fields and shown <= len(forward) / 2:
         yield f'{shown} of {len(forward)} templates show the options; expected more than half'
     for index, template in enumerate(spec.baselines):
         for field in template.fields():

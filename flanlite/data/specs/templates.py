@@ -106,7 +106,9 @@ def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 1
         count: the smallest number of templates that a data set should have.
     """
     if len(templates) < count:
-        yield f'has {len(templates)} templates, expected {count} or more: Collection(templates={count})'
+        has = len(templates)
+        noun = 'template' if has == 1 else 'templates'
+        yield f'has {has} {noun}, expected {count} or more, or Collection(templates={has})'
     inverted = sum(template.inverted for template in templates)
     if inverted > MOST_INVERTED:
         yield f'has {inverted} inverted templates, expected at most {MOST_INVERTED}'

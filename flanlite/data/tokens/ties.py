@@ -53,10 +53,8 @@ class TieBreaker:
         roots: dict[str, int] = {}
         # The number of each piece's root; control pieces get numbers of their own, which never tie.
         self.roots = -1 - np.arange(len(ids))
-        for (
-            piece,
-            i,
-        ) in self.ids.items():  # a text's root ends where the text is found in its own double again
+        # A text's root ends where the text is found in its own double again.
+        for piece, i in self.ids.items():
             self.roots[i] = roots.setdefault(piece[: (piece + piece).find(piece, 1)], len(roots))
 
     def mend(self, texts: Sequence[str], encoded: list[np.ndarray]) -> list[np.ndarray]:
@@ -148,9 +146,8 @@ class TieBreaker:
                 found.append((self.unknown, self.processor.unk_id(), start + 1))
             for score, i, stop in found:
                 there = ends[start][0] + score
-                if (
-                    ends[stop] is None or there > ends[stop][0]
-                ):  # `there` is compared before it is rounded; this breaks the ties
+                # `there` is compared before it is rounded; this breaks the ties.
+                if ends[stop] is None or there > ends[stop][0]:
                     ends[stop] = rounded(there), start, i
         ids, stop = [], len(word)
         while stop:

@@ -17,7 +17,6 @@ from flanlite.mesh.activations import current_rules
 from flanlite.model.attention import blocks, blockwise, gpu, tpu
 from flanlite.model.attention.blocks import MASKED, spread_bias
 
-IMPLEMENTATIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'pallas')
 PLATFORMS = {'cudnn': ('gpu',), 'pallas': ('tpu', 'gpu')}  # of the implementations that do not run everywhere
 PALLAS = {'tpu': (tpu.KERNELS, tpu.BLOCKS), 'gpu': (gpu.KERNELS, gpu.BLOCKS)}
 BLOCKWISE = (blockwise.KERNELS, (16, 256))  # least and most queries and keys of a block
@@ -52,13 +51,15 @@ def attention(
         causal: hide keys at later positions than the query.
         kv_prefix_BS: True for keys that all queries of their segment see in spite of `causal` (the inputs of
             a prefix LM).
-        implementation: one of `IMPLEMENTATIONS`, on the platforms in brackets. 'auto' [all]: see
-            `choose_implementation`. 'xla' [all]: keeps B x H x T x S scores in memory, in the forward and the
-            backward pass. The others do not. 'blockwise' [all]: computes scores block by block, and again in
-            the backward pass. 'pallas' [TPU, GPU]: the same in a kernel, which builds the bias of each block
-            from bias_HN. 'cudnn' [NVIDIA GPU]: cuDNN's kernel, for bfloat16 and even lengths. It takes bias
-            and mask as one bfloat16 array, so it saves the scores, but needs one B x H x T x S array (B x T x
-            S without a bias).
+        implementation: one of `IMPLEMENTATIONS`, on the platforms in brackets.
+            'auto' [all]: see `choose_implementation`.
+            'xla' [all]: keeps B x H x T x S scores in memory, in the forward and the backward pass. The
+            others do not.
+            'blockwise' [all]: computes scores block by block, and again in the backward pass.
+            'pallas' [TPU, GPU]: the same in a kernel, which builds the bias of each block from bias_HN.
+            'cudnn' [NVIDIA GPU]: cuDNN's kernel, for bfloat16 and even lengths. It takes bias and mask as one
+            bfloat16 array, so it saves the scores, but needs one B x H x T x S array (B x T x S without a
+            bias).
 
     Returns:
         out_BTHK in v's dtype. Rows of padding queries have no meaning.
@@ -69,10 +70,9 @@ def attention(
     """
     T, S = q_BTHK.shape[1], k_BSHK.shape[1]
     chosen = choose_implementation(implementation, T, S)
-    if chosen in ('xla', 'cudnn'):
+    if chosen in WHOLE:
         mask_BTS = segment_mask(q_segments_BT, kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS)
-        attend = _plain if chosen == 'xla' else _cudnn
-        return attend(
+        return WHOLE[chosen](
             q_BTHK,
             k_BSHK,
             v_BSHK,
@@ -84,7 +84,7 @@ def attention(
             f'{chosen!r} attention got a bias of shape {bias.shape}, expected {(bias.shape[0], T + S)}: one '
             'by distance'
         )
-    kernels, tiling = PALLAS[_platform()] if chosen == 'pallas' else BLOCKWISE
+    kernels, tiling = IN_BLOCKS[chosen](_platform())
     attend = functools.partial(blocks.attend, kernels, tiling, causal=causal)
     return _on_mesh(attend, q_BTHK, k_BSHK, v_BSHK, q_segments_BT, kv_segments_BS, kv_prefix_BS, bias)
 
@@ -143,7 +143,7 @@ def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Ar
     """
     return (
         spread_bias(bias_HN, length)
-        if choose_implementation(implementation, length, length) in ('xla', 'cudnn')
+        if choose_implementation(implementation, length, length) in WHOLE
         else bias_HN
     )
 
@@ -183,6 +183,17 @@ def _cudnn(
     return jax.nn.dot_product_attention(
         q_BTHK, k_BSHK, v_BSHK, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, implementation='cudnn'
     )  # fmt: skip
+
+
+# Every implementation stands in one of these tables. WHOLE ones are given a mask [B, T, S] and a bias
+# [H, T, S]; those IN_BLOCKS are kernels for `blocks.attend`, with the least and most queries and keys of a
+# block.
+WHOLE: dict[str, Callable[..., jax.Array]] = {'xla': _plain, 'cudnn': _cudnn}
+IN_BLOCKS: dict[str, Callable[[str], tuple[blocks.Kernels, tuple[int, int]]]] = {
+    'blockwise': lambda platform: BLOCKWISE,
+    'pallas': lambda platform: PALLAS[platform],
+}
+IMPLEMENTATIONS = ('auto', *WHOLE, *IN_BLOCKS)
 
 
 @jax.custom_vjp
