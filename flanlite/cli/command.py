@@ -200,10 +200,6 @@ def prepare(args: argparse.Namespace) -> None:
                 f'cannot import {name!r}: {type(error).__name__}: {error}; expected a module in the working '
                 'folder or on PYTHONPATH'
             ) from error
-    if args.data_dir is not None and not os.path.isdir(args.data_dir):
-        raise ValueError(
-            f'--data_dir is {args.data_dir!r}; expected a folder with <dataset>/<split>.jsonl[.gz]'
-        )
 
 
 def read_gin(args: argparse.Namespace, begins: bool = False) -> None:
@@ -272,6 +268,8 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }
     changed = {field: new for field, new in fields.items() if new is not None}
+    if os.path.isdir(args.settings):  # the run's folder, wherever it has been moved
+        changed.setdefault('model_dir', args.settings)
     return config.replace(
         **{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()}
     )

@@ -4,6 +4,7 @@ bad input.
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -56,6 +57,10 @@ class FlagParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print with the usage."""
+        if found := re.search(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            raise ValueError(
+                f'unknown command {found[1]!r}; {closest(found[1], COMMANDS)}flanlite --help lists them'
+            )
         raise ValueError(f'{message}; see {self.prog} --help')
 
 

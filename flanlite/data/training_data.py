@@ -12,6 +12,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import View, view_of
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
+from flanlite.data.specs import sources
 from flanlite.data.tokens import vocabularies
 
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
@@ -34,6 +35,7 @@ class TrainingData:
     @classmethod
     def resolve(cls, config: DataConfig, seed: int, converter: str) -> 'TrainingData':
         """Find the mixture and the vocabulary; reads no data."""
+        sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture)
         return cls(
             config,

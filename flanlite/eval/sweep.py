@@ -12,7 +12,7 @@ from flanlite.config import closest, load_as, value
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
@@ -93,6 +93,7 @@ class Sweep:
             ValueError: the mixture is no collection, or there is no such vocabulary.
         """
         data = config.train.data
+        sources.check_data_folder(data.data_dir)
         collection = mixtures.resolve(data.mixture).collection
         if collection is None or data.mixture.name != collection.name:
             raise ValueError(

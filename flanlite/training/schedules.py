@@ -75,7 +75,7 @@ class LinearSchedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self, ('peak', 'final', 'warmup_steps'), ('steps',))
+        check(self, ('peak', 'final', 'steps', 'warmup_steps'))
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         warmup = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
@@ -93,7 +93,7 @@ class CosineSchedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self, ('peak', 'final', 'warmup_steps'), ('steps',))
+        check(self, ('peak', 'final', 'steps', 'warmup_steps'))
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         start = 0.0 if self.warmup_steps else self.peak

@@ -21,6 +21,7 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.training import journal, parameters, run
 from flanlite.training.config import TrainConfig
 from flanlite.training.meter import NonFiniteLoss
+from flanlite.training.optimizers import AdamW
 
 STEPS = 12
 EXACT = (
@@ -279,12 +280,17 @@ def test_gin_python_and_saved_settings_give_the_same_run(whole, tmp_path):
         ({'mixture': 'tyo'}, ["'tyo'", 'toy']),
         ({'feature_lengths': {'inputs': 8}}, ['inputs', 'targets']),
         ({'held_out': 'nil'}, ['nil', 'nli']),
+        ({'frozen': ('nothing.*',)}, ["'nothing.*'", 'matches no parameter']),
+        ({'data.data_dir': '/nowhere'}, ["data_dir is '/nowhere'"]),
+        ({'profile_steps': '3-9'}, ["profile_steps is '3-9'"]),
+        ({'optimizer': AdamW(lambda step: step.shape[3])}, ['index out of range']),
     ],
 )
 def test_bad_settings_are_refused_before_anything_expensive(settings, words, tmp_path):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises((ValueError, IndexError)) as raised:
         toy.train(tmp_path, 2, **settings)
     assert all(word in str(raised.value) for word in words), raised.value
+    assert not list(tmp_path.iterdir()), 'the folder stays as it was'
 
 
 def test_what_is_asked_for_beside_training(tmp_path):

@@ -80,6 +80,7 @@ def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOption
         OSError: the disk is full or cannot be written.
     """
     check_names(names)
+    sources.check_data_folder(options.data_dir)
     view = dataclasses.replace(view, vocabulary=vocabularies.load(view.vocabulary, options.data_dir))
     root, url, dropped = cache_folder(options.cache_dir), cache_url(options.cache_dir), view.dropped_rows()
     splits, skipped, missing = {}, {}, []

@@ -345,6 +345,14 @@ def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path |
     return (pathlib.Path(root).expanduser() / name).absolute() if root else None
 
 
+def check_data_folder(data_dir: str | os.PathLike | None) -> None:
+    """Raise a `ValueError` where a data folder is named and is none; the default may be missing."""
+    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
+        raise ValueError(
+            f'data_dir is {str(data_dir)!r}; expected a folder with <dataset>/<split>.jsonl[.gz], or none'
+        )
+
+
 def sliced(read: Callable[[str], Iterable[Row]], split: str) -> Iterator[Row]:
     """Read `name`, `name[start:stop]` (rows or percents, counted from the end where negative), or several of
     these joined with `+`.
