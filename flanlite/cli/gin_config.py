@@ -83,7 +83,7 @@ def register() -> None:
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
         # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.
-        configurable(kind, name, 'flanlite.utils')
+        configurable(kind, name, 'flanlite.utils' if name.startswith('create_') else 'flanlite')
     with gin.unlock_config():
         for command in COMMANDS:
             gin.external_configurable(lambda config: config, name=command, module='flanlite')
