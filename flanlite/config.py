@@ -246,7 +246,8 @@ def unsaved(item: Any, path: str = '') -> list[str]:
 def check_kind(item: Any, kind: type, where: str) -> None:
     """Refuse settings of another class than a function takes."""
     if not isinstance(item, kind):
-        raise ValueError(f'{where} got {item!r}; expected a {kind.__name__}')
+        got = f'a {type(item).__name__}' if dataclasses.is_dataclass(item) else repr(item)
+        raise ValueError(f'{where} got {got}; expected a {kind.__name__}')
 
 
 def to_json(item: Any) -> Any:

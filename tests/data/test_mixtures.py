@@ -207,7 +207,7 @@ def test_include_and_exclude():
     [
         (
             {'name': 'toi'},
-            "unknown mixture or task 'toi'; did you mean toy.*the collections are .*pocket.*toy",
+            "unknown mixture or task 'toi' .*--import=MODULE.*did you mean toy.*the collections are .*pocket.*toy",
         ),
         ({'name': 'toy_sentimant'}, 'did you mean toy_sentiment'),
         ({'name': 'toy_heldout_nli'}, 'did you mean toy_held_out_nli'),

@@ -29,7 +29,6 @@ def traced(folder, start, last, steps, monkeypatch):
         (0, 9, '2-4', [2, 3, 4]),
         (0, 5, 100, [4, 5]),
         (5, 9, '2-7', []),  # the same command once more, behind the steps that it names
-        (0, 2, 1, []),
     ],
 )
 def test_the_steps_that_are_asked_for_are_traced(tmp_path, monkeypatch, start, last, steps, expected):
@@ -40,3 +39,5 @@ def test_the_steps_that_are_asked_for_are_traced(tmp_path, monkeypatch, start, l
 def test_steps_that_are_none_are_refused(tmp_path, steps):
     with pytest.raises(ValueError, match='profile_steps'):
         Profiler(tmp_path, 0, 10, steps)
+    with pytest.raises(ValueError, match='a run of more than 3; this one has 2'):  # it would trace nothing
+        Profiler(tmp_path, 0, 2, 1)
