@@ -234,13 +234,16 @@ def to_text(item: Any) -> str:
 
 def unsaved(item: Any, path: str = '') -> list[str]:
     """Return the paths of what a value holds that JSON cannot: lambdas, methods, objects of other kinds."""
-    found = item if isinstance(item, dict) else to_json(item)
+    found = item if isinstance(item, dict | list) else to_json(item)
     if OBJECT in found:
         return [path]
-    inner = {
-        f'{path}.{name}' if path else name: part for name, part in found.items() if isinstance(part, dict)
-    }
-    return [each for name, part in inner.items() for each in unsaved(part, name)]
+    parts = dict(enumerate(found)) if isinstance(found, list) else found
+    return [
+        each
+        for name, part in parts.items()
+        if isinstance(part, dict | list)
+        for each in unsaved(part, f'{path}.{name}' if path else str(name))
+    ]
 
 
 def check_kind(item: Any, kind: type, where: str) -> None:

@@ -87,6 +87,7 @@ def test_what_json_cannot_hold_is_named():
     assert again.rate(3) == 6 and config.unsaved(held) == []
     nameless = ToyWhole('a', lambda step: step)
     assert config.unsaved(nameless) == ['rate']
+    assert config.unsaved(ToyWhole('a', anything=[1, object()])) == ['anything.1']
     with pytest.raises(ValueError, match='cannot hold'):
         config.from_json(config.to_json(nameless))
 
