@@ -35,7 +35,8 @@ for ((attempt = 0; attempt <= ${RESTARTS:-10}; attempt++)); do
   done
   ((failed == 0)) && exit 0
   stop
-  ((failed == 2)) && exit 2 # bad input does not get better
+  # Bad input does not get better, nor does a command that is not there (127) or cannot be run (126).
+  ((failed == 2 || failed == 126 || failed == 127)) && exit "$failed"
   echo "launch/local.sh: a process left with status $failed; starting again" >&2
 done
 exit "$failed"

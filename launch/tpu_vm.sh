@@ -3,15 +3,14 @@
 #
 #   NAME=flan ZONE=us-east5-b TYPE=v5litepod-256 launch/tpu_vm.sh [--dry_run] flanlite train --gin_file=gin/runs/finetune.gin ...
 #
-# Environment: NAME, ZONE, TYPE; VERSION (the TPU's software, v2-alpha-tpuv5-lite), SPOT (true), INSTALL (how flanlite comes onto a worker),
-# RESTARTS (100). MODEL_DIR and the caches must lie where all workers see them: a mounted bucket, for example.
+# Environment: NAME, ZONE, TYPE; VERSION (the TPU's software, v2-alpha-tpuv5-lite), SPOT (true), RESTARTS (100), INSTALL (the command by which
+# flanlite comes onto a worker; by default a wheel of this checkout is copied there). MODEL_DIR and the caches must lie where all workers see them: a mounted bucket, for example.
 set -euo pipefail
 
 dry_run=false
 if [[ ${1:-} == --dry_run ]]; then dry_run=true; shift; fi
 if (($# < 1)); then sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; fi
 : "${NAME:?name the slice}" "${ZONE:?name the zone}" "${TYPE:?name the accelerator type, such as v5litepod-256}"
-install=${INSTALL:-"pip install -q 'flanlite[tpu]'"}
 spot=()
 if [[ ${SPOT:-true} == true ]]; then spot=(--spot); fi
 printf -v command '%q ' "$@"
@@ -20,13 +19,23 @@ run() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
 tpu() { run gcloud compute tpus "$@" --zone="$ZONE"; }
 state() { gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" --format='value(state.state)' 2>/dev/null || echo MISSING; }
 
+wheel=''
+if [[ -z ${INSTALL:-} ]]; then
+  wheel=$(mktemp -d)
+  trap 'rm -rf "$wheel"' EXIT
+  run python3 -m pip wheel -q --no-deps --wheel-dir="$wheel" "$(cd "$(dirname "$0")/.." && pwd)"
+  INSTALL="pip install -q \"\$(ls $(basename "$wheel")/*.whl)[tpu]\""
+fi
+bring() { if [[ -n $wheel ]]; then tpu tpu-vm scp --recurse "$wheel" "$NAME:" --worker=all; fi; }
+on_all() { tpu tpu-vm ssh "$NAME" --worker=all --command="$1"; }
+
 for ((attempt = 0; attempt <= ${RESTARTS:-100}; attempt++)); do
   tpu queued-resources create "$NAME" --node-id="$NAME" --accelerator-type="$TYPE" \
     --runtime-version="${VERSION:-v2-alpha-tpuv5-lite}" "${spot[@]}" || true # it may be there already
   if ! $dry_run; then
     until [[ $(state) =~ ^(ACTIVE|FAILED|SUSPENDED)$ ]]; do sleep 30; done
   fi
-  if tpu tpu-vm ssh "$NAME" --worker=all --command="$install" && tpu tpu-vm ssh "$NAME" --worker=all --command="$command"; then exit 0; fi
+  if bring && on_all "$INSTALL" && on_all "$command"; then exit 0; fi
   if [[ $(state) == ACTIVE ]]; then echo "launch/tpu_vm.sh: the command failed on a slice that is well; see above" >&2; exit 1; fi
   echo "launch/tpu_vm.sh: the slice was preempted; asking for another" >&2
   tpu queued-resources delete "$NAME" --force --quiet || true

@@ -62,6 +62,15 @@ def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):
     assert all(word in message for word in words), message
 
 
+def test_a_text_may_hold_what_looks_like_a_macro(toy_gin, tmp_path):
+    own = tmp_path / 'own.gin'
+    own.write_text(f"include '{toy_gin}'\nMODEL_DIR = '/runs/%data/@x'\ntoy_run.folder = %MODEL_DIR\n")
+    gin_config.load([str(own)])
+    assert toy_run()[1] == '/runs/%data/@x'
+    gin_config.load([toy_gin], ['toy_run.folder=/runs/top50%data'])
+    assert toy_run()[1] == '/runs/top50%data'
+
+
 def test_missing_gin_file_names_the_closest(toy_gin):
     with pytest.raises(ValueError, match=r'gin/models/smal\.gin.*did you mean gin/models/small\.gin'):
         gin_config.load(['gin/models/smal.gin'])

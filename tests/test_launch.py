@@ -60,6 +60,8 @@ def test_local_starts_again_until_all_succeed(tmp_path):
 def test_local_does_not_repeat_bad_input(tmp_path):
     done = launch('local.sh', '2', 'bash', '-c', 'echo x >> "$0"; exit 2', str(tmp_path / 'starts'))
     assert done.returncode == 2 and len((tmp_path / 'starts').read_text()) <= 4
+    done = launch('local.sh', '2', 'flanlight')
+    assert done.returncode == 127 and done.stderr.count('flanlight') <= 2
 
 
 def test_slurm_holds_out_the_array_tasks_cluster():
@@ -97,13 +99,15 @@ def test_slurm_queues_a_preempted_job_again(tmp_path):
 
 def test_tpu_vm_asks_installs_and_runs_on_all_workers():
     done = launch('tpu_vm.sh', '--dry_run', *COMMAND, NAME='flan', ZONE='z', TYPE='v5litepod-256')
-    create, install, run = done.stdout.splitlines()
+    wheel, create, bring, install, run = done.stdout.splitlines()
+    assert 'pip wheel' in wheel and str(LAUNCH.parent) in wheel  # never by name from an index
+    assert 'tpu-vm scp --recurse' in bring and 'flan:' in bring
     assert (
         'queued-resources create flan' in create
         and '--accelerator-type=v5litepod-256' in create
         and '--spot' in create
     )
-    assert 'tpu-vm ssh flan --worker=all' in install and 'flanlite' in install
+    assert 'tpu-vm ssh flan --worker=all' in install and '.whl' in install and 'tpu' in install
     assert '--worker=all' in run and 'flanlite' in run and 'train' in run
     assert launch('tpu_vm.sh', '--dry_run', 'flanlite', NAME='flan', ZONE='z').returncode != 0
 
@@ -121,7 +125,9 @@ esac
     )
     (tmp_path / 'gcloud').chmod(0o755)
     path = f'{tmp_path}:{os.environ["PATH"]}'
-    done = launch('tpu_vm.sh', 'flanlite', 'train', NAME='flan', ZONE='z', TYPE='t', PATH=path)
+    done = launch(
+        'tpu_vm.sh', 'flanlite', 'train', NAME='flan', ZONE='z', TYPE='t', INSTALL='true', PATH=path
+    )
     log = (tmp_path / 'log').read_text()
     assert done.returncode == 0 and log.count('create flan') == 2 and log.count('delete flan') == 1, (
         done.stderr + log

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from safetensors.flax import save_file
 
 from flanlite.data.tokens import vocabularies
 from flanlite.mesh.partitioning import parameter_name
@@ -247,11 +246,12 @@ def save_params(
             f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}'
         )
     tensors = {
-        name: jnp.asarray(value, dtype) for name, value in traverse_util.flatten_dict(params, sep='/').items()
+        name: np.ascontiguousarray(jnp.asarray(value, dtype))
+        for name, value in traverse_util.flatten_dict(params, sep='/').items()
     }
     described = {'config': dataclasses.asdict(config), **(metadata or {})}
     partial = path.with_name(path.name + '.partial')
-    save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
+    released.write_tensors(partial, tensors, {name: json.dumps(value) for name, value in described.items()})
     os.replace(partial, path)
 
 

@@ -262,6 +262,16 @@ def open_safetensors(path: pathlib.Path) -> Any:
         raise ValueError(f'{path} is no parameter file: {error}') from error
 
 
+def write_tensors(path: pathlib.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that others may read as any new file; safetensors itself allows only its
+    owner.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, dict(metadata))
+    path.chmod(mode)
+
+
 def write_huggingface(
     path: str | os.PathLike[str],
     config: ModelConfig,
@@ -304,7 +314,7 @@ def write_huggingface(
     ]
     for file, members in zip(names, shards, strict=True):
         values = {name: np.ascontiguousarray(tensors[name].to_numpy(), np.float32) for name in members}
-        save_file(values, path / file, {'format': 'pt'})
+        write_tensors(path / file, values, {'format': 'pt'})
     if len(shards) > 1:
         total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())
         weight_map = {name: file for file, members in zip(names, shards, strict=True) for name in members}

@@ -132,6 +132,8 @@ def test_a_shipped_file_gives_back_its_model(tmp_path, dtype):
         dtype=dtype,
         metadata={'vocabulary': 'bytes', 'feature_lengths': {'inputs': 8, 'targets': 4}, 'step': 7},
     )
+    (tmp_path / 'any').touch()
+    assert file.stat().st_mode == (tmp_path / 'any').stat().st_mode, 'others may read it, as any new file'
     run = parameters.load_run(file)
     assert run.config == CONFIG
     assert run[2:] == ('bytes', {'inputs': 8, 'targets': 4}, 7)
