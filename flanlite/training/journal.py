@@ -119,6 +119,9 @@ class Journal:
             self._wandb.write(record)
         if 'loss' in record:
             self._show(record)
+        if 'eval_loss' in record:
+            named = '  '.join(f'{name} {value:.4f}' for name, value in record.items() if name != 'step')
+            self.say(f'step {record["step"]}/{self._train_steps}  {named}')
 
     def _show(self, record: Mapping[str, Any]) -> None:
         text = record_line(record, self._train_steps)
@@ -139,27 +142,22 @@ class Journal:
 
 
 def record_line(record: Mapping[str, Any], train_steps: int) -> str:
-    """Format a training record as one line for the terminal."""
-    fills = [
-        f'{record[f"{side}_fill"]:.2f} {side}' for side in ('encoder', 'decoder') if f'{side}_fill' in record
-    ]
+    """Format the main numbers of a training record as one line that fits a terminal; metrics.jsonl has
+    all.
+    """
     parts = [
         f'step {record["step"]}/{train_steps}',
         f'loss {record["loss"]:.4f}',
         f'accuracy {record["accuracy"]:.3f}',
         f'lr {record["learning_rate"]:.2e}',
-        f'gradient {record["gradient_norm"]:.3g}',
-        f'fill {", ".join(fills)}',
     ]
     if 'tokens_per_second' in record:
-        seconds, data, compute = (
-            record[name] for name in ('seconds_per_step', 'data_seconds', 'compute_seconds')
-        )
+        seconds = record['seconds_per_step']
         left = (train_steps - record['step']) * seconds
         parts.append(
             f'{record["tokens_per_second"]:,.0f} tokens/s'
             + (f', MFU {record["mfu"]:.1%}' if 'mfu' in record else '')
         )
-        parts.append(f'{seconds:.3f} s/step ({data:.3f} data, {compute:.3f} compute)')
+        parts.append(f'{seconds:.3f} s/step')
         parts.append(f'{int(left) // 60}:{int(left) % 60:02d} left')
     return '  '.join(parts)

@@ -192,6 +192,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         if interrupts.received:
             journal.say(f'interrupted; saved step {step}, the same command goes on from there')
             interrupts.leave()
+        journal.say(f'saved step {step} in {checkpoints.path / str(step)}')
         return TrainResult(model_dir, step, dict(journal.last))
 
 
