@@ -74,9 +74,13 @@ def by_rule(
     examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
     metric = metric_of(name, examples)
     found = metrics.get_metric(metric)
-    counts = [
-        np.mean([found.count(text, answers_of(example, vocabulary)) for text in rule(example)], axis=0)
-        for example in examples
-    ]
-    counts = found.with_groups(np.array(counts, np.float64), groups_of(examples))
+    texts = [rule(example) for example in examples]
+    answers = [answers_of(example, vocabulary) for example in examples]
+    counts = found.counts_alone(
+        [text for each in texts for text in each],
+        [right for each, right in zip(texts, answers, strict=True) for _ in each],
+    )
+    starts = np.cumsum([len(each) for each in texts])[:-1]
+    counts = np.array([part.mean(axis=0) for part in np.split(counts, starts)])
+    counts = found.with_groups(counts, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates=False), counts)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flanlite.metrics.metric import ratio
-
 UNPARSED_NUMBER = -1.0  # the value of a text that is not a number, as in T5's evaluation
 HIGHEST_RATING = 5  # of STS-B; the lowest is 0
+ROUNDING = 1e-12  # the part of a sum of squares below which a variance is an error of rounding
 
 
 def parse_number(text: str) -> float:
@@ -20,35 +19,52 @@ def parse_number(text: str) -> float:
 
 
 def count_numbers(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the moments (x, y, x², y², xy, 1) of the predicted number x and the right one y, which is the
-    first answer.
+    """Return the predicted number x and the right one y, which is the first answer."""
+    return parse_number(prediction), parse_number(answers[0]) if answers else UNPARSED_NUMBER
+
+
+def moments_about_the_middle(numbers_NK: np.ndarray) -> np.ndarray:
+    """Turn the first two columns, x and y, into the moments (x, y, x², y², xy, 1) of each example; further
+    columns stay.
+
+    Both are first taken from their median over all examples, and divided by the largest distance from it.
+    A correlation does not change with that, but sums of squares of numbers far from 0 would leave nothing of
+    how they differ. The (upper) median, unlike the mean, is one of the numbers, so that numbers which are
+    all equal are exactly 0.
     """
-    x, y = parse_number(prediction), parse_number(answers[0]) if answers else UNPARSED_NUMBER
-    return x, y, x * x, y * y, x * y, 1.0
+    pairs_N2 = numbers_NK[:, :2]
+    offsets_N2 = pairs_N2 - np.sort(pairs_N2, axis=0)[len(pairs_N2) // 2]
+    reach = np.abs(offsets_N2).max(axis=0)
+    x, y = (offsets_N2 / np.where(reach > 0, reach, 1.0)).T
+    return np.column_stack([x, y, x * x, y * y, x * y, np.ones(len(x)), numbers_NK[:, 2:]])
 
 
 def pearson(sums_K: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation from the sums of moments [..., 6]: [..., 1]. Where either side does not
-    vary, it is 0.
+    """Return Pearson's correlation from the sums of moments about a centre [..., 6]: [..., 1]. Where either
+    side does not vary, it is 0.
     """
     x, y, xx, yy, xy, count = np.moveaxis(np.asarray(sums_K, np.float64), -1, 0)
     covariance = xy * count - x * y
-    spread = (xx * count - x * x) * (yy * count - y * y)
-    correlation = ratio(covariance, np.sqrt(np.where(spread > 1e-9, spread, np.inf)))
+    spreads = [
+        np.where(varies, np.sqrt(np.where(varies, spread, 0.0)), np.inf)
+        for square, spread in ((xx * count, xx * count - x * x), (yy * count, yy * count - y * y))
+        for varies in [spread > ROUNDING * square]
+    ]
+    correlation = covariance / spreads[0] / spreads[1]
     return 100 * np.where(count > 0, correlation, np.nan)[..., None]
 
 
 def count_ratings(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the moments of `count_numbers`, then a table that has a 1 at the pair of ratings to which the
+    """Return the numbers of `count_numbers`, then a table that has a 1 at the pair of ratings to which the
     two numbers round.
 
     The table has a row for each predicted rating and a column for each right one: below 0 (which includes
     texts that are no number), then 0 to `HIGHEST_RATING`.
     """
-    moments = count_numbers(prediction, answers)
+    numbers = count_numbers(prediction, answers)
     table = np.zeros((HIGHEST_RATING + 2, HIGHEST_RATING + 2))
-    table[tuple(min(max(round(number), -1), HIGHEST_RATING) + 1 for number in moments[:2])] = 1
-    return *moments, *table.flat
+    table[tuple(min(max(round(number), -1), HIGHEST_RATING) + 1 for number in numbers)] = 1
+    return *numbers, *table.flat
 
 
 def pearson_and_spearman(sums_K: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The class of metrics: a few counts for each example, and scores that are functions of their sums.
 
-A score can therefore be computed for any subset of examples, merged over hosts, and resampled, without
-reading a text again. All scores are percentages, from 0 to 100. Shapes: N examples, K counts.
+A score can therefore be computed for any subset of the examples that were counted together, and resampled,
+without reading a text again. All scores are percentages, from 0 to 100. Shapes: N examples, K counts.
 """
 
 import dataclasses
@@ -16,18 +16,21 @@ class Metric:
 
     Args:
         names: the names of the scores; the first is the data set's main score.
-        count: a function of (prediction, acceptable answers) that returns the K counts of one example.
+        count: a function of (prediction, acceptable answers) that returns the counts of one example.
         score: a function from sums [..., K] to scores in percent [..., len(names)]; a score over no examples
             is nan.
         grouped: whether whole groups of examples are scored too (MultiRC's questions). Two more counts are
             then appended to those of `count`, which must end with (right, 1), as the counts of `count_equal`
             do.
+        together: a function that turns the counts of N examples into [N, K] where they depend on all
+            examples, such as moments about a common centre; None where they do not.
     """
 
     names: tuple[str, ...]
     count: Callable[[str, Sequence[str]], Sequence[float]]
     score: Callable[[np.ndarray], np.ndarray]
     grouped: bool = False
+    together: Callable[[np.ndarray], np.ndarray] | None = None
 
     def counts(
         self,
@@ -48,12 +51,22 @@ class Metric:
         Raises:
             ValueError: predictions and answers differ in number.
         """
+        return self.with_groups(self.counts_alone(predictions, answers), groups)
+
+    def counts_alone(self, predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> np.ndarray:
+        """Count every example as `counts` does, but no groups: float64[N, K]. Sums of rows of one call belong
+        together; those of two calls may not be added.
+
+        Raises:
+            ValueError: predictions and answers differ in number.
+        """
         if len(predictions) != len(answers):
             raise ValueError(
                 f'got {len(predictions)} predictions for {len(answers)} lists of answers; expected as many'
             )
         counted = np.array([self.count(*pair) for pair in zip(predictions, answers, strict=True)], np.float64)
-        return self.with_groups(counted.reshape(len(predictions), -1), groups)
+        counted = counted.reshape(len(predictions), -1)
+        return self.together(counted) if self.together and len(counted) else counted
 
     def with_groups(self, counts_NK: np.ndarray, groups: Sequence[Hashable] | None) -> np.ndarray:
         """Append each group's (right, 1) to the counts of its first example, and (0, 0) to those of its other

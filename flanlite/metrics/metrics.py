@@ -7,7 +7,13 @@ metric at no cost.
 
 from flanlite import config
 from flanlite.metrics.classification import accuracy_and_f1, count_classes, count_equal, f1_match_and_accuracy
-from flanlite.metrics.correlation import count_numbers, count_ratings, pearson, pearson_and_spearman
+from flanlite.metrics.correlation import (
+    count_numbers,
+    count_ratings,
+    moments_about_the_middle,
+    pearson,
+    pearson_and_spearman,
+)
 from flanlite.metrics.metric import Metric, means
 from flanlite.metrics.text_overlap import (
     ROUGE_TYPES,
@@ -34,9 +40,11 @@ METRICS: dict[str, Metric] = {
     'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),
     'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
-    'pearson': Metric(('pearson',), count_numbers, pearson),
+    'pearson': Metric(('pearson',), count_numbers, pearson, together=moments_about_the_middle),
     # STS-B: ratings from 0 to 5.
-    'pearson_spearman': Metric(('pearson', 'spearman'), count_ratings, pearson_and_spearman),
+    'pearson_spearman': Metric(
+        ('pearson', 'spearman'), count_ratings, pearson_and_spearman, together=moments_about_the_middle
+    ),
     # A similarity, so that more is better.
     'edit_distance': Metric(('edit_similarity', 'copied'), count_similarity, means),
 }

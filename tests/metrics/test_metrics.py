@@ -94,6 +94,26 @@ def test_pearson_from_moments():
     assert np.isfinite(score('pearson', ['nan', 'four', '2'], [['1'], ['2'], ['3']])['pearson'])
 
 
+@pytest.mark.parametrize(
+    ('scale', 'offset'), [(1, 1e6), (1e-6, 0), (1e-6, 1), (1e-200, 0), (1e200, 0), (1, -1e9)]
+)
+@pytest.mark.parametrize('name', ['pearson', 'pearson_spearman'])
+def test_pearson_of_large_and_small_numbers(name, scale, offset):
+    random = np.random.default_rng(0)
+    x = random.normal(size=60)
+    x, y = offset + scale * x, offset + scale * (x + random.normal(size=60))
+    texts, answers = [repr(float(value)) for value in x], [[repr(float(value))] for value in y]
+    expected = np.corrcoef((x - offset) / scale, (y - offset) / scale)[0, 1]
+    assert score(name, texts, answers)['pearson'] == pytest.approx(100 * expected, abs=1e-6)
+    # so are the sums of any examples drawn from them
+    metric, drawn = metrics.get_metric(name), random.integers(0, 60, size=60)
+    found = metric.scores(metric.counts(texts, answers)[drawn].sum(axis=0))['pearson']
+    expected = np.corrcoef((x[drawn] - offset) / scale, (y[drawn] - offset) / scale)[0, 1]
+    assert found == pytest.approx(100 * expected, abs=1e-6)
+    assert metric.scores(metric.counts(texts, answers)[[3] * 7].sum(axis=0))['pearson'] == 0
+    assert score(name, ['0.1'] * 7, answers[:7])['pearson'] == 0
+
+
 def test_spearman_from_the_table():
     random = np.random.default_rng(1)
     y = random.integers(0, 6, size=80)
