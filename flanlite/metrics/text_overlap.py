@@ -65,20 +65,20 @@ def count_rouge(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
 
 @functools.cache
 def bleu_scorer() -> object:
-    """Make sacrebleu's default BLEU (13a tokens) once per process."""
+    """Make sacrebleu's BLEU of the tokens `intl`, which T5 and FLAN count, once per process."""
     from sacrebleu.metrics import BLEU
 
-    return BLEU(effective_order=True)
+    return BLEU(tokenize='intl', effective_order=True)
 
 
 def count_bleu(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the matching n-grams and all n-grams, by order, and the lengths of prediction and reference;
+    """Return the matching n-grams and all n-grams, by order, the lengths of prediction and reference, and 1;
     zeros without an answer.
     """
     if not answers:
-        return (0.0,) * (2 * BLEU_ORDER + 2)
+        return (0.0,) * (2 * BLEU_ORDER + 3)
     score = bleu_scorer().sentence_score(prediction, list(answers))
-    return *score.counts, *score.totals, score.sys_len, score.ref_len
+    return *score.counts, *score.totals, score.sys_len, score.ref_len, 1.0
 
 
 def corpus_bleu(sums_K: np.ndarray) -> np.ndarray:
@@ -87,14 +87,14 @@ def corpus_bleu(sums_K: np.ndarray) -> np.ndarray:
     Orders of n-grams that match nothing are smoothed exponentially, and the brevity penalty applies.
     """
     correct, total = sums_K[..., :BLEU_ORDER], sums_K[..., BLEU_ORDER : 2 * BLEU_ORDER]
-    system, reference = sums_K[..., -2], sums_K[..., -1]
+    system, reference, count = np.moveaxis(sums_K[..., 2 * BLEU_ORDER :], -1, 0)
     missed = (correct == 0) & (total > 0)
     smoothed = np.where(missed, 0.5 ** np.cumsum(missed, axis=-1), correct)
     logs = np.log(np.maximum(ratio(smoothed, total), 1e-300))
     penalty = np.where(system >= reference, 1.0, np.exp(np.minimum(0.0, 1 - ratio(reference, system))))
     scored = (total > 0).all(axis=-1) & (correct > 0).any(axis=-1)
     bleu = 100 * penalty * np.exp(np.where(scored[..., None], logs, 0.0).mean(axis=-1))
-    return np.where(reference > 0, np.where(scored, bleu, 0.0), np.nan)[..., None]
+    return np.where(count > 0, np.where(scored, bleu, 0.0), np.nan)[..., None]
 
 
 def edit_distance(first: str, second: str) -> int:

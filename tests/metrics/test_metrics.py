@@ -74,7 +74,7 @@ def test_bleu_equals_sacrebleu(count):
         return [' '.join(random.choice(words, random.integers(1, 9))) for _ in range(n)]
 
     predictions, first, second = sentences(count), sentences(count), sentences(count)
-    expected = sacrebleu.corpus_bleu(predictions, [first, second]).score
+    expected = sacrebleu.corpus_bleu(predictions, [first, second], tokenize='intl').score
     assert score('bleu', predictions, list(zip(first, second, strict=True)))['bleu'] == pytest.approx(
         expected, abs=1e-9
     )
@@ -82,6 +82,20 @@ def test_bleu_equals_sacrebleu(count):
 
 def test_bleu_of_nothing_shared_is_zero():
     assert score('bleu', ['x y z'], [['a b c']])['bleu'] == 0
+    assert score('bleu', ['x y', ''], [[''], ['']])['bleu'] == 0, 'as sacrebleu scores empty references'
+
+
+def test_bleu_counts_the_tokens_of_t5():
+    prediction, answer = (
+        'Er sagte: „Das Café–Haus kostet 5€“, oder?',
+        'Er sagte: „Das Café–Haus kostet 7€“, nicht?',
+    )
+    found = score('bleu', [prediction], [[answer]])['bleu']
+    by_tokens = {
+        name: sacrebleu.corpus_bleu([prediction], [[answer]], tokenize=name).score for name in ('intl', '13a')
+    }
+    assert found == pytest.approx(by_tokens['intl'])
+    assert abs(by_tokens['intl'] - by_tokens['13a']) > 10
 
 
 def test_pearson_from_moments():
