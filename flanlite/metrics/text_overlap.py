@@ -6,6 +6,7 @@ The packages that compute ROUGE and BLEU are imported when the first text is sco
 import functools
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +15,18 @@ import numpy as np
 from flanlite.metrics.metric import ratio
 
 BLEU_ORDER = 4  # the longest n-grams that BLEU counts
-ROUGE_TYPES = ('rougeL', 'rouge1', 'rouge2')
+ROUGE_TYPES = ('rougeLsum', 'rougeL', 'rouge1', 'rouge2')
+# Scripts that set no blanks between words, where each letter is a token, as sets of the package regex.
+WITHOUT_BLANKS = ''.join(
+    rf'\p{{{script}}}' for script in ('Han', 'Hiragana', 'Katakana', 'Thai', 'Lao', 'Khmer', 'Myanmar')
+)
+# A letter of these with its marks; a run of other letters, marks and digits; or a pictograph. Of ASCII these
+# are the runs of letters and digits.
+ROUGE_TOKEN = (
+    rf'[{WITHOUT_BLANKS}]\p{{M}}*'
+    rf'|[[\p{{L}}\p{{N}}]--[{WITHOUT_BLANKS}]][[\p{{L}}\p{{M}}\p{{N}}]--[{WITHOUT_BLANKS}]]*'
+    r'|[\p{So}&&[\u2600-\U0010ffff]]'
+)
 PUNCTUATION = str.maketrans('', '', string.punctuation + '‘’´`“”')
 
 
@@ -52,14 +64,37 @@ def rouge_scorer() -> object:
     """Make the ROUGE scorer once per process; its package takes a second to import."""
     from rouge_score import rouge_scorer as rouge
 
-    return rouge.RougeScorer(ROUGE_TYPES)
+    return rouge.RougeScorer(ROUGE_TYPES, tokenizer=RougeTokenizer())
+
+
+class RougeTokenizer:
+    """The tokens of ROUGE in any script: those of rouge_score for ASCII text, whose own tokenizer takes every
+    other letter for a blank.
+    """
+
+    def __init__(self) -> None:
+        import regex
+
+        self._token = regex.compile(ROUGE_TOKEN, regex.V1)
+
+    def tokenize(self, text: str) -> list[str]:
+        """Return the tokens of a text, in lower case and composed (NFC)."""
+        return self._token.findall(unicodedata.normalize('NFC', text.lower()))
+
+
+def split_sentences(text: str) -> str:
+    """Put each sentence on a line of its own where a full stop stands between blanks, as T5's evaluation does
+    for rougeLsum.
+    """
+    return text.replace(' . ', ' .\n')
 
 
 def count_rouge(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
     """Return the F-measures of `ROUGE_TYPES`, each the best over the references, then 1; words are not
     stemmed.
     """
-    per_answer = [rouge_scorer().score(answer, prediction) for answer in answers]
+    predicted = split_sentences(prediction)
+    per_answer = [rouge_scorer().score(split_sentences(answer), predicted) for answer in answers]
     return *(max((scores[name].fmeasure for scores in per_answer), default=0.0) for name in ROUGE_TYPES), 1.0
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import sacrebleu
+from rouge_score import rouge_scorer, tokenize
 
 from flanlite.metrics import metrics, text_overlap
 
@@ -62,7 +63,55 @@ def test_token_f1(prediction, answers, f1):
 def test_rouge_takes_the_best_reference():
     # against 'the cat sat': 2 of 3 words, in order; rouge2: 1 of 2 pairs
     found = score('rouge', ['the cat'], [['a dog', 'the cat sat']])
-    assert found == pytest.approx({'rougeL': 80, 'rouge1': 80, 'rouge2': 100 * 2 * 1 * 0.5 / 1.5})
+    assert found == pytest.approx(
+        {'rougeLsum': 80, 'rougeL': 80, 'rouge1': 80, 'rouge2': 100 * 2 * 1 * 0.5 / 1.5}
+    )
+
+
+@pytest.mark.parametrize('end', [' . ', ' .\n', '\n'])
+def test_rouge_leads_with_sentences_in_any_order(end):
+    first, second = 'the old keeper lit the lamp', 'a ship came home at last'
+    found = score('rouge', [f'{second}{end}{first} .'], [[f'{first}{end}{second} .']])
+    assert next(iter(found)) == 'rougeLsum'
+    assert found['rougeLsum'] == found['rouge1'] == 100
+    assert found['rougeL'] == 50
+
+
+def test_rouge_of_ascii_is_that_of_rouge_score():
+    random = np.random.default_rng(0)
+    texts = [''.join(map(chr, random.choice([*range(128), *[32] * 40, *b'aabbAB'], 200))) for _ in range(40)]
+    scorer = rouge_scorer.RougeScorer(['rougeLsum', 'rougeL', 'rouge1', 'rouge2'])
+    for prediction, answer in zip(texts[::2], texts[1::2], strict=True):
+        assert text_overlap.RougeTokenizer().tokenize(answer) == tokenize.tokenize(answer, None)
+        # T5 ends sentences so before it scores
+        expected = scorer.score(answer.replace(' . ', ' .\n'), prediction.replace(' . ', ' .\n'))
+        assert score('rouge', [prediction], [[answer]]) == pytest.approx(
+            {name: 100 * found.fmeasure for name, found in expected.items()}
+        )
+
+
+@pytest.mark.parametrize(
+    ('text', 'tokens'),
+    [
+        ('Старый маяк.', ['старый', 'маяк']),
+        ('المنارة القديمة', ['المنارة', 'القديمة']),
+        ('灯台が古い。abc 1', ['灯', '台', 'が', '古', 'い', 'abc', '1']),
+        ('이 등대는', ['이', '등대는']),
+        ('हिन्दी में', ['हिन्दी', 'में']),
+        ('ที่นี่', ['ที่', 'นี่']),
+        ('😀❤️!', ['😀', '❤']),
+        ('Für_Cafe\u0301', ['für', 'café']),
+        ('“it’s” – 5°', ['it', 's', '5']),
+    ],
+)
+def test_rouge_reads_any_script(text, tokens):
+    assert text_overlap.RougeTokenizer().tokenize(text) == tokens
+    found = score('rouge', [text], [[text]])
+    assert (found['rougeLsum'], found['rougeL'], found['rouge1']) == pytest.approx((100, 100, 100))
+
+
+def test_rouge_does_not_take_a_letter_for_a_blank():
+    assert score('rouge', ['f r'], [['für']])['rouge1'] == 0
 
 
 @pytest.mark.parametrize('count', [1, 4, 40])
