@@ -23,6 +23,8 @@ from flanlite.metrics.text_overlap import (
     count_match_and_f1,
     count_rouge,
     count_similarity,
+    normalize_squad,
+    normalize_trivia_qa,
 )
 
 METRICS: dict[str, Metric] = {
@@ -36,8 +38,11 @@ METRICS: dict[str, Metric] = {
     'f1a': Metric(
         ('f1a', 'exact_match', 'accuracy'), count_classes(('yes',)), f1_match_and_accuracy, grouped=True
     ),
-    'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1, means),
+    # By the rules of SQuAD's scorer.
+    'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1(normalize_squad), means),
     'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
+    # By those of TriviaQA's.
+    'trivia_qa': Metric(('exact_match', 'f1'), count_match_and_f1(normalize_trivia_qa), means),
     'rouge': Metric(ROUGE_TYPES, count_rouge, means),
     'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
     'pearson': Metric(('pearson',), count_numbers, pearson, together=moments_about_the_middle),

@@ -8,7 +8,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,35 +27,53 @@ ROUGE_TOKEN = (
     rf'|[[\p{{L}}\p{{N}}]--[{WITHOUT_BLANKS}]][[\p{{L}}\p{{M}}\p{{N}}]--[{WITHOUT_BLANKS}]]*'
     r'|[\p{So}&&[\u2600-\U0010ffff]]'
 )
-PUNCTUATION = str.maketrans('', '', string.punctuation + '‘’´`“”')
+SQUAD_PUNCTUATION = str.maketrans('', '', string.punctuation)
+TRIVIA_QA_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + '‘’´', ' '))
 
 
-def normalize(text: str) -> str:
-    """Convert to lower case and drop punctuation, articles and extra white space, as the scorers of SQuAD and
-    TriviaQA do.
+def normalize_squad(text: str) -> str:
+    """Convert to lower case and drop ASCII punctuation, articles and extra white space, as SQuAD's scorer
+    does: "rock-n-roll" becomes "rocknroll".
     """
-    text = text.lower().translate(PUNCTUATION)
+    return drop_articles(text.lower().translate(SQUAD_PUNCTUATION))
+
+
+def normalize_trivia_qa(text: str) -> str:
+    """Convert to lower case, turn punctuation into blanks and drop articles and extra white space, as
+    TriviaQA's scorer does: "rock-n-roll" becomes "rock n roll".
+    """
+    return drop_articles(text.lower().translate(TRIVIA_QA_PUNCTUATION))
+
+
+def drop_articles(text: str) -> str:
+    """Drop "a", "an", "the" and extra white space."""
     return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
 
 
-def token_f1(prediction: str, answer: str) -> float:
+def token_f1(predicted: Sequence[str], expected: Sequence[str]) -> float:
     """Return the F1 of two texts' normalised words, from 0 to 1, as SQuAD's scorer computes it."""
-    predicted, expected = normalize(prediction).split(), normalize(answer).split()
     if not predicted or not expected:
-        return float(predicted == expected)
+        return float(not predicted and not expected)
     shared = sum((Counter(predicted) & Counter(expected)).values())
     return 2 * shared / (len(predicted) + len(expected))
 
 
-def count_match_and_f1(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
-    """Return (exact match after normalisation, token F1, 1), both the best over the answers."""
-    match = float(normalize(prediction) in {normalize(answer) for answer in answers})
-    return match, max((token_f1(prediction, answer) for answer in answers), default=0.0), 1.0
+def count_match_and_f1(normalize: Callable[[str], str]) -> Callable[[str, Sequence[str]], Sequence[float]]:
+    """Make a function that returns (exact match, token F1, 1) of normalised texts, both the best over the
+    answers.
+    """
+
+    def count(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
+        predicted, right = normalize(prediction), [normalize(answer) for answer in answers]
+        f1 = max((token_f1(predicted.split(), answer.split()) for answer in right), default=0.0)
+        return float(predicted in right), f1, 1.0
+
+    return count
 
 
 def count_f1_and_match(prediction: str, answers: Sequence[str]) -> tuple[float, float, float]:
-    """Return the counts of `count_match_and_f1` with F1 first."""
-    match, f1, one = count_match_and_f1(prediction, answers)
+    """Return the counts of `count_match_and_f1` by SQuAD's rule, with F1 first."""
+    match, f1, one = count_match_and_f1(normalize_squad)(prediction, answers)
     return f1, match, one
 
 

@@ -41,9 +41,28 @@ def test_mean_f1_over_classes():
     assert found == pytest.approx({'accuracy': 75, 'f1': (100 + 200 / 3 + 0) / 3})
 
 
-def test_normalisation_drops_case_articles_and_punctuation():
-    assert text_overlap.normalize('The  “Cat”, an old one!') == 'cat old one'
+@pytest.mark.parametrize(
+    ('text', 'squad', 'trivia_qa'),
+    [
+        ('The  "Cat", an old one!', 'cat old one', 'cat old one'),
+        ('rock-n-roll', 'rocknroll', 'rock n roll'),
+        ('Rock_n_Roll', 'rocknroll', 'rock n roll'),
+        ('the ‘Cat’s´', '‘cat’s´', 'cat s'),
+        ('“Cat” a—b', '“cat” —b', '“cat” —b'),
+    ],
+)
+def test_texts_are_normalised_as_the_scripts_of_the_data_sets_do(text, squad, trivia_qa):
+    assert text_overlap.normalize_squad(text) == squad
+    assert text_overlap.normalize_trivia_qa(text) == trivia_qa
+
+
+def test_exact_match_by_whose_rule():
     assert score('exact_match', ['The cat.'], [['a CAT']])['exact_match'] == 100
+    assert score('trivia_qa', ['Rock-n-Roll!'], [['jazz', 'rock n roll']]) == {'exact_match': 100, 'f1': 100}
+    assert score('exact_match', ['Rock-n-Roll!'], [['rock n roll']]) == {'exact_match': 0, 'f1': 0}
+    assert score('trivia_qa', ['rock'], [['rock-n-roll']]) == {'exact_match': 0, 'f1': 50}
+    for name in ('exact_match', 'f1'):
+        assert score(name, ['“cat”'], [['cat']])['exact_match'] == 0
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ METRICS = {
     'MultiRC': 'f1a',
     'ROUGE': 'rouge',
     'Squad': 'f1',
-    'Trivia QA': 'exact_match',
+    'Trivia QA': 'trivia_qa',
 }
 
 
