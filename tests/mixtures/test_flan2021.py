@@ -118,6 +118,11 @@ def test_families_and_lineage():
         assert set(SPECS[one].lineage) & set(SPECS[other].lineage), (one, other)
 
 
+def test_open_questions_are_scored_as_in_flan():
+    named = {name for name, spec in SPECS.items() if spec.metric == 'trivia_qa'}
+    assert named == {'trivia_qa', 'natural_questions'}
+
+
 @pytest.mark.parametrize('name', SPECS)
 def test_spec(name):
     """A data set is whole: ten sound templates, plain prompts, and a made-up row that every one of them
