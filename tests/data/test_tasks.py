@@ -1,5 +1,10 @@
+import dataclasses
 import functools
 import itertools
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,9 +16,9 @@ from toy_specs import BYTES, choices, colours, prose
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
-from flanlite.data.rendering import rendering
+from flanlite.data.rendering import rendering, seqio_tasks
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import fingerprints, sources, specs
 from flanlite.data.specs.specs import Collection, Splits
 from flanlite.data.tokens import vocabularies
 
@@ -178,6 +183,66 @@ def test_a_users_seqio_task_goes_through_the_cache(tmp_path):
     seqio.TaskRegistry.reset()
     add_task('my_task', lambda split, key, index: f'{split} {key} {index}!')
     assert BYTES.decode(ensure('my_task', tmp_path).splits['my_task'].read(0).inputs) == 'train inputs 0!'
+
+
+class Doubler:
+    """A preprocessor with a setting, as an object."""
+
+    def __init__(self, times):
+        self.times = times
+
+    def __call__(self, dataset):
+        return dataset.repeat(self.times)
+
+
+def add_tasks_of_all_kinds():
+    """Register tasks with whatever may be written with an address in memory."""
+    vocabularies_of = {
+        'of_bytes': seqio.ByteVocabulary(),
+        'of_pieces': vocabularies.load('pocket').to_seqio(),
+        'passed': seqio.PassThroughVocabulary(9),
+    }
+    for name, vocabulary in vocabularies_of.items():
+        texts = {'a', 'b', 'c'}
+        also = [Doubler(2), functools.partial(lambda dataset, by: dataset.take(by), by=5), seqio.CacheDatasetPlaceholder()]  # fmt: skip
+        add_task(name, lambda split, key, index, texts=texts: sorted(texts)[index % 3], vocabulary, also=also)
+    return vocabularies_of
+
+
+def test_every_process_finds_the_caches_of_seqio_tasks():
+    names = list(add_tasks_of_all_kinds())
+    code = (
+        'import test_tasks as t; '
+        'print(*[t.seqio_tasks.seqio_fingerprint(name) for name in t.add_tasks_of_all_kinds()])'
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {'PYTHONHASHSEED': '1'},
+    ).stdout.split()
+    assert elsewhere == [seqio_tasks.seqio_fingerprint(name) for name in names]
+    seqio.TaskRegistry.get('of_pieces').output_features['inputs'].vocabulary.encode('loaded at its first use')
+    assert elsewhere == [seqio_tasks.seqio_fingerprint(name) for name in names]
+
+
+def test_settings_of_features_count():
+    feature = seqio.Feature(seqio.ByteVocabulary(3))
+    others = [
+        feature,
+        seqio.Feature(seqio.ByteVocabulary(4)),
+        seqio.Feature(seqio.PassThroughVocabulary(3)),
+        *[
+            dataclasses.replace(feature, **change)
+            for change in ({'add_eos': False}, {'dtype': tf.int64}, {'rank': 2}, {'required': False})
+        ],
+    ]
+    found = {fingerprints.of(seqio_tasks.feature_settings(each)) for each in others}
+    assert len(found) == len(others)
+    again = seqio.Feature(seqio.ByteVocabulary(3))
+    assert fingerprints.of(seqio_tasks.feature_settings(again)) in found
 
 
 def test_seqio_tasks_that_do_not_fit_are_skipped_with_the_reason(tmp_path):

@@ -4,6 +4,7 @@ SeqIO and TensorFlow are imported inside the functions: training on flanlite's o
 them.
 """
 
+import dataclasses
 import inspect
 import pathlib
 import sys
@@ -140,7 +141,7 @@ def seqio_fingerprint(name: str) -> str:
     described = [
         type(source).__name__,
         sorted(source.splits),
-        repr(getattr(getattr(source, 'tfds_dataset', None), 'name', '')),
+        [getattr(getattr(source, 'tfds_dataset', None), setting, None) for setting in ('name', '_split_map')],
     ]
     described += [
         value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)
@@ -152,5 +153,23 @@ def seqio_fingerprint(name: str) -> str:
         described += [
             (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()
         ]
-    features = {key: repr(feature) for key, feature in found.output_features.items()}
+    features = {key: feature_settings(feature) for key, feature in found.output_features.items()}
     return fingerprints.of(name, described, found.preprocessors, kept_fields, features)
+
+
+def feature_settings(feature: Any) -> list[Any]:
+    """Return what decides a SeqIO feature, as values that are the same in every process.
+
+    SeqIO's text of a feature is not: it holds the vocabulary's address in memory. Of the vocabulary, the
+    class and its plain settings are taken; None may stand for what is loaded at the first use, and does not
+    count.
+    """
+    settings = {field.name: getattr(feature, field.name) for field in dataclasses.fields(feature)}
+    vocabulary = settings.pop('vocabulary')
+    plain = {
+        key: value
+        for key, value in sorted(vars(vocabulary).items())
+        if isinstance(value, str | bytes | int | float | list | tuple)
+    }
+    dtype = np.dtype(getattr(feature.dtype, 'as_numpy_dtype', feature.dtype)).name
+    return [type(feature), settings | {'dtype': dtype}, type(vocabulary), plain]
