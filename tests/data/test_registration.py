@@ -101,6 +101,19 @@ def test_rates_are_recorded_or_counted():
     assert rates('prompted') == {'a': 20, 'b': 800}, '20 of 23 rows are kept'
 
 
+def test_sizes_on_record_weigh_tasks_in_mixtures_of_others():
+    recorded = colours(train_examples=500, test_examples=40)
+    registration.register(toy(data_sets=(recorded, choices()), max_examples=300))
+    task = seqio.TaskRegistry.get('toy_colours')
+    assert {split: task.num_input_examples(split) for split in task.splits} == {
+        'train': 300, 'validation': None, 'test': 40,
+    }  # fmt: skip
+    assert seqio.TaskRegistry.get('toy_choices').num_input_examples('train') is None
+    seqio.MixtureRegistry.add('mine', ['toy_colours'], default_rate=seqio.mixing_rate_num_examples)
+    assert rates('mine') == {'toy_colours': 300}
+    assert tasks.task('toy_colours').num_input_examples('train') == 500, 'not cut'
+
+
 def test_collections_that_share_data_sets():
     shared = colours()
     first = toy('first', (shared,))

@@ -132,7 +132,26 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
             return first_kept(spec, spec.source.dataset(splits[split]), limit)
         return rows_dataset(list(first_rows(spec, spec.source.rows(splits[split]), limit)))
 
-    return seqio.FunctionDataSource(dataset, splits=tuple(splits))
+    return seqio.FunctionDataSource(
+        dataset, splits=tuple(splits), num_input_examples=sizes_on_record(spec, splits, max_examples)
+    )
+
+
+def sizes_on_record(
+    spec: DatasetSpec, splits: Iterable[str], max_examples: int | None
+) -> dict[str, int | None]:
+    """Return the numbers of examples that are on record, by split, with which SeqIO weighs tasks; None where
+    there is none.
+
+    Args:
+        spec: the data set.
+        splits: some of `specs.SPLITS`.
+        max_examples: truncates the training split.
+    """
+    sizes = {split: getattr(spec, f'{split}_examples') for split in splits}
+    if max_examples and sizes.get('train'):
+        sizes['train'] = min(sizes['train'], max_examples)
+    return sizes
 
 
 def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) -> Iterator[specs.Row]:
