@@ -116,7 +116,7 @@ class Evaluator:
         examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
         model = (config, params, partitioner)
         if own is not None:
-            return self.by_own_metrics(own, examples, *model)
+            return dataclasses.replace(self.by_own_metrics(own, examples, *model), task=name)
         ranked = all(example.options for example in examples)
         predictions = (
             self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)

@@ -4,13 +4,13 @@ log-probabilities.
 
 import contextlib
 import functools
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
 from flanlite.report.scores import OwnScores, TaskScores
@@ -51,10 +51,10 @@ def get_seqio_task(name: str) -> Any | None:
     Raises:
         MetricError: the metrics cannot be used; see `metrics_of`.
     """
-    seqio: Any = sys.modules.get('seqio')  # unless it was imported, nothing is registered
-    if seqio is None or specs.find_spec(name) or name not in seqio.TaskRegistry.names():
+    bare = name.removeprefix(seqio_tasks.PREFIX)
+    if specs.find_spec(name) or bare not in seqio_tasks.registered_names():
         return None
-    task = seqio.TaskRegistry.get(name)
+    task = seqio_tasks.registered_task(name)
     return task if metrics_of(task) else None
 
 

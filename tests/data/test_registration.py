@@ -14,6 +14,7 @@ from toy_specs import BYTES, choices, colours, prose
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
+from flanlite.data.mixing import mixtures
 from flanlite.data.seqio_bridge import registration, tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, Prompted, Splits
@@ -80,6 +81,13 @@ def test_mixtures_give_the_tokens_of_the_cache(tmp_path, shuffle):
         assert len(expected) == 7 * len(members)
         assert set(examples(name, 'train', num_epochs=None, shuffle=shuffle)) == expected
     assert len(examples('toy_held_out_nli_eval', 'test')) == 10
+
+
+def test_what_is_registered_in_seqio_is_still_ours():
+    collection = toy()
+    for name in registration.register(collection):
+        assert mixtures.resolve(name).collection is collection
+    assert mixtures.resolve('toy_colours').collection is collection
 
 
 def test_other_hold_outs_are_mixtures_too():

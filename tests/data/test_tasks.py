@@ -282,6 +282,42 @@ def test_a_seqio_mixture_brings_its_vocabulary_and_rates(tmp_path):
         mixtures.rates(mixtures.resolve('broken'), {'bare': 12})
 
 
+def test_a_users_task_is_not_replaced_by_a_data_set_of_its_name(tmp_path):
+    register(colours(), choices())
+    tasks.register('toy_choices')
+    add_task('toy_colours', lambda split, key, index: f'own {split} {index}')
+    seqio.MixtureRegistry.add('my_mix', [('toy_colours', 2.0), ('toy_choices', 1.0)])
+    mixture = mixtures.resolve('my_mix')
+    names = [entry.task for entry in mixture.entries]
+    assert sorted(names) == ['seqio:toy_colours', 'toy_choices'] and mixture.vocabulary == 'bytes'
+    assert mixtures.rates(mixture, dict.fromkeys(names, 9)) == {'seqio:toy_colours': 2, 'toy_choices': 1}
+    splits = cache.ensure(names, View('train', BYTES), BuildOptions(tmp_path)).splits
+    assert BYTES.decode(splits['seqio:toy_colours'].read(3).inputs) == 'own train 3'
+    ours = [example.inputs.tolist() for example in rendering.examples(choices(), 'train', BYTES)]
+    assert [example.inputs.tolist() for example in splits['toy_choices'].examples()] == ours
+    theirs = ensure('toy_colours', tmp_path).splits['toy_colours']
+    assert BYTES.decode(theirs.read(3).inputs) != 'own train 3', 'a bare name is the data set to the cache'
+
+
+def test_a_name_of_two_is_refused_and_can_be_said():
+    register(colours(), choices())
+    tasks.register('toy_choices')
+    for name in ('toy_colours', 'mine'):
+        add_task(name, lambda split, key, index: 'a')
+    for name in ('toy', 'toy_held_out_nli'):
+        seqio.MixtureRegistry.add(name, ['mine'], default_rate=1.0)
+    for name in ('toy_colours', 'toy', 'toy_held_out_nli'):
+        with pytest.raises(ValueError, match=f"{name!r} is a name of the collection 'toy'.*'seqio:{name}'"):
+            mixtures.resolve(name)
+        assert mixtures.resolve(f'seqio:{name}').collection is None
+    assert [entry.task for entry in mixtures.resolve('seqio:toy').entries] == ['mine']
+    assert [entry.task for entry in mixtures.resolve('seqio:toy_colours').entries] == ['seqio:toy_colours']
+    assert [entry.task for entry in mixtures.resolve('seqio:mine').entries] == ['mine'], 'one cache'
+    assert mixtures.resolve('toy_choices').collection.name == 'toy', 'what we registered is ours'
+    with pytest.raises(ValueError, match="unknown mixture or task 'seqio:nothing'"):
+        mixtures.resolve('seqio:nothing')
+
+
 def test_the_vocabulary_of_a_seqio_task():
     no_eos = seqio.Feature(seqio.ByteVocabulary(3), add_eos=False)
     assert vocabularies.name_of_seqio(no_eos) == 'bytes:extra_ids=3:no_input_eos'

@@ -9,6 +9,7 @@ import toyeval as toy
 from flanlite.cli import main as cli
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
+from flanlite.data.mixing import mixtures
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate, generate, rank, seqio_metrics, splits
 from flanlite.eval.evaluate import EvalConfig
@@ -156,6 +157,16 @@ def test_without_postprocessor_texts_are_compared_as_they_are():
     add('bare', metric_fns=[lambda targets, predictions: {'texts': all(isinstance(text, str) for text in [*targets, *predictions])}],
         postprocess_fn=None)  # fmt: skip
     assert scored('bare')[1].values == {'texts': 1.0}
+
+
+def test_a_task_with_the_name_of_a_data_set_is_scored_by_its_own_metrics():
+    add('toyeval_parity', metric_fns=[likely])
+    seqio.MixtureRegistry.add('mine', ['toyeval_parity'], default_rate=1.0)
+    (name,) = [entry.task for entry in mixtures.resolve('mine').entries]
+    opened = splits.open_splits([name], View('test', BYTES, renderings='all')).splits
+    found = Evaluator(opened, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())[name]
+    assert (name, found.task, found.metric) == ('seqio:toyeval_parity', 'seqio:toyeval_parity', 'likely')
+    assert seqio_metrics.get_seqio_task('toyeval_parity') is None, 'the data set'
 
 
 def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):

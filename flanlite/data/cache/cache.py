@@ -70,7 +70,8 @@ def ensure(names: Sequence[str], view: View, options: BuildOptions = BuildOption
     changed.
 
     Args:
-        names: data sets, plain texts or registered SeqIO tasks.
+        names: data sets, plain texts or registered SeqIO tasks, these with `seqio:` before the name where a
+            data set has it too.
         view: what their examples look like.
         options: how splits are built, and where they lie.
 
@@ -139,11 +140,10 @@ def build_all(
 
 def check_names(names: Sequence[str]) -> None:
     """Refuse names of no task before anything is built."""
-    known = [
-        spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs
-    ] + seqio_tasks.registered_names()
+    registered = seqio_tasks.registered_names()
+    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + registered
     for name in names:
-        if name not in known:
+        if name not in known and name not in [seqio_tasks.PREFIX + task for task in registered]:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '
             raise ValueError(
                 f'no data set or registered SeqIO task {name!r}; {hint}(a collection is known once its '

@@ -16,6 +16,7 @@ from typing import Any
 from flanlite.config import closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
+from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import clusters, specs
 from flanlite.data.tokens import vocabularies
@@ -89,8 +90,7 @@ class Mixture:
         """Return the name of the vocabulary of its collection, or of its SeqIO tasks."""
         if self.collection:
             return self.collection.vocabulary
-        seqio: Any = sys.modules['seqio']
-        features = seqio.TaskRegistry.get(self.entries[0].task).output_features
+        features = seqio_tasks.registered_task(self.entries[0].task).output_features
         return vocabularies.name_of_seqio(features.get('inputs') or next(iter(features.values())))
 
     def notes(self) -> list[str]:
@@ -116,8 +116,8 @@ class MixtureConfig:
     Args:
         name: one of these: a collection; `<collection>_held_out_<cluster>`; `<collection>_<hold-out>` (see
             `clusters.hold_outs`); one of the last two with `_eval` at the end, for the data sets that are
-            held out; a data set; a registered SeqIO task or mixture. A name that ends with `_4templates` also
-            sets `templates_per_task`.
+            held out; a data set; a registered SeqIO task or mixture, with `seqio:` before it where one of the
+            others has its name. A name that ends with `_4templates` also sets `templates_per_task`.
         held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
             another hold-out.
         scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
@@ -373,11 +373,10 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
     A task that could not be cached has 0 examples. While the body runs, a function on the task replaces
     SeqIO's own, which would fail.
     """
-    names = [entry.task for entry in mixture.entries if entry.rate]
-    found = [sys.modules['seqio'].TaskRegistry.get(name) for name in names]
-    unknown = [task for task in found if task.source.num_input_examples('train') is None]
-    for task in unknown:
-        size = num_examples.get(task.name, 0)
+    found = {entry.task: seqio_tasks.registered_task(entry.task) for entry in mixture.entries if entry.rate}
+    unknown = {name: task for name, task in found.items() if task.source.num_input_examples('train') is None}
+    for name, task in unknown.items():
+        size = num_examples.get(name, 0)
         task.num_input_examples = lambda split, size=size: size
     try:
         yield
@@ -388,7 +387,7 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
             "function, or set MixtureConfig.scheme = 'equal'"
         ) from error
     finally:
-        for task in unknown:
+        for task in unknown.values():
             del task.num_input_examples
 
 
@@ -434,11 +433,15 @@ def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
 
 
 def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:
-    """Return the tasks of a SeqIO mixture with functions that return their rates; a single SeqIO task has
-    none.
+    """Return the tasks of a SeqIO mixture, as `seqio_tasks.name_of_member` names them, with functions that
+    return their rates; a single SeqIO task has none.
     """
     seqio: Any = sys.modules['seqio']
+    name = name.removeprefix(seqio_tasks.PREFIX)
     if name in seqio.TaskRegistry.names():
-        return {name: None}
+        return {seqio_tasks.name_of_member(name): None}
     mixture = seqio.MixtureRegistry.get(name)
-    return {task.name: functools.partial(mixture.get_rate, task) for task in mixture.tasks}
+    return {
+        seqio_tasks.name_of_member(task.name): functools.partial(mixture.get_rate, task)
+        for task in mixture.tasks
+    }

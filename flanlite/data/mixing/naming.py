@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flanlite import config
+from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import clusters, specs
 
 HELD_OUT = '_held_out_'
@@ -59,10 +60,12 @@ def resolve_name(name: str) -> Found:
     """Return the meaning of a mixture's name.
 
     Names are looked up in the registered collections first, then in the built-in ones, which are imported
-    only as far as needed: first the collection with which the name begins, then all.
+    only as far as needed: first the collection with which the name begins, then all. With `seqio:` before it,
+    a name is looked up in SeqIO's registry only.
 
     Raises:
-        ValueError: the name is unknown; the message has the closest valid names.
+        ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
+            user's SeqIO have something by it.
     """
     for load in (
         lambda: None,
@@ -70,13 +73,15 @@ def resolve_name(name: str) -> Found:
         lambda: [load_builtin(builtin) for builtin in builtin_names()],
     ):
         load()
-        if found := find_in_collection(name):
+        if found := find_in_collection(name) or find_data_set(name):
+            if seqio_tasks.is_users(name):
+                raise ValueError(
+                    f'{name!r} is a name of the collection {found.collection.name!r}, and of your SeqIO task '
+                    f"or mixture; name SeqIO's {seqio_tasks.PREFIX + name!r}, or register yours by another "
+                    f'name, so that {name!r} is that of the collection'
+                )
             return found
-        for collection in specs.COLLECTIONS.values():
-            for spec in collection.specs:
-                if spec.name == name:
-                    return Found(name, collection, (spec,))
-    if name in seqio_names():
+    if name.removeprefix(seqio_tasks.PREFIX) in seqio_names():
         return Found(name, None)
     known = [
         *collection_names(),
@@ -115,6 +120,15 @@ def find_in_collection(name: str) -> Found | None:
                 return Found(name, collection, collection.specs, found['held_out'])
             test = clusters.get_hold_out(found['held_out'], collection.specs).test
             return Found(name, collection, tuple(spec for spec in collection.specs if spec.name in test))
+    return None
+
+
+def find_data_set(name: str) -> Found | None:
+    """Return the meaning of a data set's name, or None where no collection has such a data set."""
+    for collection in specs.COLLECTIONS.values():
+        for spec in collection.specs:
+            if spec.name == name:
+                return Found(name, collection, (spec,))
     return None
 
 

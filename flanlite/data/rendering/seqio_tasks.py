@@ -8,16 +8,20 @@ import dataclasses
 import inspect
 import pathlib
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from flanlite.data.specs import fingerprints
+from flanlite.data.specs import fingerprints, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.progress import CONSOLE
+
+PREFIX = 'seqio:'  # before a name: what SeqIO has by it, where flanlite has something by it too
+OWN_MIXTURES: weakref.WeakSet = weakref.WeakSet()  # those that flanlite added to SeqIO's registry
 
 
 def registered_names() -> list[str]:
@@ -26,6 +30,40 @@ def registered_names() -> list[str]:
     """
     seqio = sys.modules.get('seqio')
     return sorted(seqio.TaskRegistry.names()) if seqio else []
+
+
+def registered_task(name: str) -> Any:
+    """Return the registered SeqIO task of a name, with `PREFIX` before it or without.
+
+    Raises:
+        ValueError: SeqIO has no such task.
+    """
+    import seqio
+
+    return seqio.TaskRegistry.get(name.removeprefix(PREFIX))
+
+
+def is_users(name: str) -> bool:
+    """Return whether SeqIO has a task or mixture of a name that flanlite did not register there."""
+    seqio: Any = sys.modules.get('seqio')
+    if seqio is None:
+        return False
+    if name in seqio.TaskRegistry.names():
+        spec = spec_of(seqio.TaskRegistry.get(name))
+        return spec is None or spec is not specs.find_spec(name)
+    return name in seqio.MixtureRegistry.names() and seqio.MixtureRegistry.get(name) not in OWN_MIXTURES
+
+
+def spec_of(task: Any) -> specs.Spec | None:
+    """Return the data set that flanlite made a SeqIO task of, or None for a task of others."""
+    return getattr(task.preprocessors[0], 'keywords', {}).get('spec') if task.preprocessors else None
+
+
+def name_of_member(name: str) -> str:
+    """Return the name by which flanlite knows a task of a SeqIO mixture: with `PREFIX` before it, where a
+    data set has the name that is not the task's own.
+    """
+    return PREFIX + name if specs.find_spec(name) and is_users(name) else name
 
 
 def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Example]:
@@ -41,9 +79,7 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
         ValueError: the task lacks the split or the features `inputs` and `targets`, its features are not
             lists of ids, it has another vocabulary, or one of its preprocessors needs sequence lengths.
     """
-    import seqio
-
-    found = seqio.TaskRegistry.get(name)
+    found = registered_task(name)
     features = found.output_features
     if not {'inputs', 'targets'} <= set(features):
         raise ValueError(
@@ -136,7 +172,7 @@ def seqio_fingerprint(name: str) -> str:
     """
     import seqio
 
-    found = seqio.TaskRegistry.get(name)
+    found = registered_task(name)
     source = found.source
     described = [
         type(source).__name__,

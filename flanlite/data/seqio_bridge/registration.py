@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flanlite.data.mixing import mixtures, naming
+from flanlite.data.rendering import seqio_tasks
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.specs.specs import Collection, DatasetSpec
@@ -106,10 +107,10 @@ def add_task(
             spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples, data_dir=data_dir
         )
     found = seqio.TaskRegistry.get(name)
-    ours = (
-        getattr(found.preprocessors[0], 'keywords', {}).get('spec') is spec if found.preprocessors else False
-    )
-    if not ours or found.output_features['inputs'].vocabulary != loaded.to_seqio():
+    if (
+        seqio_tasks.spec_of(found) is not spec
+        or found.output_features['inputs'].vocabulary != loaded.to_seqio()
+    ):
         raise ValueError(
             f'SeqIO has another task {name!r}, or with another vocabulary than {loaded.name!r}; register it '
             'once a process'
@@ -180,7 +181,7 @@ def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mappin
     made = {name: members for name, members in made.items() if members}
     for name, members in made.items():
         if name not in seqio.MixtureRegistry.names():
-            seqio.MixtureRegistry.add(name, list(members.items()))
+            seqio_tasks.OWN_MIXTURES.add(seqio.MixtureRegistry.add(name, list(members.items())))
         elif {task.name for task in seqio.MixtureRegistry.get(name).tasks} != set(members):
             raise ValueError(f'SeqIO has another mixture {name!r}; register the collection once a process')
     return list(made)
