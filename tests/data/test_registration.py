@@ -111,7 +111,8 @@ def test_rates_are_recorded_or_counted():
 
 def test_sizes_on_record_weigh_tasks_in_mixtures_of_others():
     recorded = colours(train_examples=500, test_examples=40)
-    registration.register(toy(data_sets=(recorded, choices()), max_examples=300))
+    untrained = colours('toy_untrained', splits=Splits(None, None, 'test'))
+    registration.register(toy(data_sets=(recorded, choices(), untrained), max_examples=300))
     task = seqio.TaskRegistry.get('toy_colours')
     assert {split: task.num_input_examples(split) for split in task.splits} == {
         'train': 300, 'validation': None, 'test': 40,
@@ -120,6 +121,8 @@ def test_sizes_on_record_weigh_tasks_in_mixtures_of_others():
     seqio.MixtureRegistry.add('mine', ['toy_colours'], default_rate=seqio.mixing_rate_num_examples)
     assert rates('mine') == {'toy_colours': 300}
     assert tasks.task('toy_colours').num_input_examples('train') == 500, 'not cut'
+    seqio.MixtureRegistry.add('tested', ['toy_untrained'], default_rate=1.0)
+    assert mixtures.rates(mixtures.resolve('tested'), {'toy_untrained': 5}) == {'toy_untrained': 1}
 
 
 def test_collections_that_share_data_sets():

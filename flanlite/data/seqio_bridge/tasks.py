@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,17 +138,17 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
 
 
 def sizes_on_record(
-    spec: DatasetSpec, splits: Iterable[str], max_examples: int | None
+    spec: DatasetSpec, splits: Collection[str], max_examples: int | None
 ) -> dict[str, int | None]:
     """Return the numbers of examples that are on record, by split, with which SeqIO weighs tasks; None where
-    there is none.
+    there is none, and for splits that the task lacks.
 
     Args:
         spec: the data set.
-        splits: some of `specs.SPLITS`.
+        splits: those of the task.
         max_examples: truncates the training split.
     """
-    sizes = {split: getattr(spec, f'{split}_examples') for split in splits}
+    sizes = {split: getattr(spec, f'{split}_examples') if split in splits else None for split in specs.SPLITS}
     if max_examples and sizes.get('train'):
         sizes['train'] = min(sizes['train'], max_examples)
     return sizes
