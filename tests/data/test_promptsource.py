@@ -124,6 +124,42 @@ def test_prompts_are_rendered(folder):
     assert len(chosen) == 2 and deep == found['a depth'].render(ROWS[0], 0)
 
 
+def test_what_is_inserted_is_cut_as_promptsource_cuts_it():
+    """Behind a word, with three dots, 2,048 characters with them; five more are let through whole."""
+    prompt = promptsource.Prompt(
+        'harbours', None, 'log', '{{ log }}#{{ 3 }}#{{ log + word -}} |||{{ word }}', '{{ log }}|||b'
+    )
+    words = 'tide ' * 500
+    rendered = prompt.render({'log': words, 'word': 'x' * 2053})
+    cut = 'tide ' * 408 + 'tide...'
+    assert rendered['inputs'] == f'{cut}#3#{words}{"x" * 2053}' and rendered['targets'] == 'x' * 2053
+    assert len(cut) == 2047 and rendered['options'] == []
+    assert prompt.render({'log': 'a', 'word': 'x' * 2054})['targets'] == 'x' * 2045 + '...'
+    answer = promptsource.Prompt('harbours', None, 'log', 'Log?|||b', '{{ log }}|||b').render({'log': words})
+    assert answer['options'] == [words.strip(), 'b']
+
+
+def test_prompts_may_split_where_promptsource_protects():
+    """Multi-News separates articles with five bars, of which promptsource replaces three."""
+    split = 'document.split("3ed2dface8203c4c9dfb1a5dc58e41e0||")'
+    prompt = promptsource.Prompt(
+        'multi_news',
+        None,
+        'split',
+        f'{{% for text in {split} %}}Article: {{{{ text }}}}\n{{% endfor %}}||| {{{{ summary }}}}',
+    )
+    rendered = prompt.render({'document': 'First ||||| Second', 'summary': 'a ||| b'})
+    assert rendered['inputs'] == 'Article: First \nArticle:  Second' and rendered['targets'] == 'a ||| b'
+
+
+def test_a_cache_follows_how_prompts_are_rendered(folder, monkeypatch):
+    whole = source(prompts(folder)['a depth'])
+    before = whole.version()
+    assert whole.version() == before
+    monkeypatch.setattr(promptsource, 'LONGEST', 100)
+    assert whole.version() != before
+
+
 def test_columns_must_be_there(folder):
     prompt = prompts(folder)['a depth']
     rows = [{'title': 'Tolland', 'depth': 9}]

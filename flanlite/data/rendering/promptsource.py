@@ -28,9 +28,10 @@ DIRECTORY = 'PROMPTSOURCE_DIR'
 CHOSEN: dict[str, str | os.PathLike] = {}  # what `use_folder` was told
 FILE = 'templates.yaml'
 SEPARATOR = '|||'
-# Replaces a separator in a row's own text while a prompt is rendered; a character of Unicode's private use
-# area.
-PROTECTED = '\ue000'
+# Replaces a separator in a row's own text while a prompt is rendered. It is promptsource's own, since some
+# prompts split their text at it: Multi-News separates its articles with `|||||`.
+PROTECTED = '3ed2dface8203c4c9dfb1a5dc58e41e0'
+LONGEST = 2_048  # characters that an expression of a prompt inserts at most, as in promptsource
 CHOICES = 'answer_choices'
 POSITION = 'position_'  # the variable from which the filter `choice` knows the row
 # Promptsource's names of metrics, and ours. A prompt with other metrics only is scored by `accuracy`.
@@ -97,7 +98,7 @@ class Prompt:
             POSITION: f'{position}/{self.name}'
         }
         options = pieces(compiled(self.choices).render(variables)) if self.choices else []
-        parts = pieces(compiled(self.jinja).render(variables | {CHOICES: options or None}))
+        parts = pieces(compiled(truncated(self.jinja)).render(variables | {CHOICES: options or None}))
         if len(parts) != 2 or not all(parts):
             return None
         inputs, targets = parts
@@ -149,8 +150,8 @@ class PromptSource:
             )
 
     def version(self) -> str:
-        """Return a text that identifies the data and the prompt's wording."""
-        return f'{self.source.version()} {fingerprints.of(self.prompt)}'
+        """Return a text that identifies the data, the prompt's wording and how it is rendered."""
+        return f'{self.source.version()} {fingerprints.of(self.prompt, Prompt.render)}'
 
 
 def make_spec(source: PromptSource, cluster: str, **settings: Any) -> DatasetSpec:
@@ -322,6 +323,15 @@ def most_frequent(texts: Iterable[Any]) -> list[Any]:
     return [text for text, count in counts.items() if count == max(counts.values())]
 
 
+def truncated(jinja: str) -> str:
+    """Let every expression of a template insert at most `LONGEST` characters, cut between words.
+
+    As in promptsource, the filter stands behind all else in the braces, so that of `{{ a + b }}` only `b` is
+    cut.
+    """
+    return re.sub(r'\s*([-+]?}})', rf' | string | truncate({LONGEST}) \1', jinja)
+
+
 @functools.cache
 def compiled(jinja: str) -> Any:
     """Compile a template once per process."""
@@ -349,5 +359,10 @@ def protect(value: Any) -> Any:
 
 
 def pieces(rendered: str) -> list[str]:
-    """Split rendered text at the prompt's separators, and restore those of the row."""
-    return [piece.strip().replace(PROTECTED, SEPARATOR) for piece in rendered.split(SEPARATOR)]
+    """Split rendered text at the prompt's separators, and restore those of the row, which filters such as
+    `upper` may have passed.
+    """
+    return [
+        re.sub(PROTECTED, SEPARATOR, piece, flags=re.IGNORECASE).strip()
+        for piece in rendered.split(SEPARATOR)
+    ]
