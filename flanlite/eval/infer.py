@@ -1,6 +1,7 @@
 """Answer each line of a file: JSONL or plain text in, JSONL out, a few hundred lines at a time."""
 
 import contextlib
+import io
 import itertools
 import json
 import pathlib
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from flanlite.data.cache import cache
+from flanlite.data.specs.sources import Surrogates
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.mesh import partitioning
@@ -87,21 +89,27 @@ def infer(
 
 def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:
     """Open a file, or standard input or output."""
-    if path == '-':
-        return contextlib.nullcontext(sys.stdin if mode == 'r' else sys.stdout)
-    return open(path, mode, encoding='utf-8')
+    encoding = 'utf-8-sig' if mode == 'r' else 'utf-8'  # some editors begin a file with a byte-order mark
+    if path != '-':
+        return open(path, mode, encoding=encoding)
+    stream = sys.stdin if mode == 'r' else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):  # whatever the locale says
+        stream.reconfigure(encoding=encoding, errors='strict')
+    return contextlib.nullcontext(stream)
 
 
 def read(source: TextIO, name: str) -> Iterator[dict[str, Any]]:
     """Read records from JSONL or from lines of text."""
     as_json = pathlib.Path(name).suffix in ('.jsonl', '.json')
+    surrogates, label = Surrogates(), 'standard input' if name == '-' else name
     for number, line in enumerate(checked(source, name), 1):
         if number == 1 and name == '-':
             as_json = line.lstrip().startswith('{')
         if not as_json:
             yield {'inputs': line.rstrip('\r\n')}
         elif line.strip():
-            yield parse(line, f'line {number} of {"standard input" if name == "-" else name}')
+            yield surrogates.replaced(parse(line, f'line {number} of {label}'), f'line {number}')
+    surrogates.tell(label)
 
 
 def checked(source: TextIO, name: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from flanlite.data.mixing import drop_list
 from flanlite.data.specs import sources
 from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
 
@@ -97,6 +98,56 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / 'half.jsonl.gz').write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
     with pytest.raises(ValueError, match=r'half.jsonl.gz is damaged'):
         list(source.rows('half'))
+
+
+def test_other_files_are_named_where_a_split_is_missing(tmp_path):
+    source = JsonLines(str(tmp_path))
+    with pytest.raises(ValueError, match=r"no split 'train'; found nothing, expected train\.jsonl\[\.gz\]"):
+        list(source.rows('train'))
+    for name in ('train.csv', 'test.csv'):
+        (tmp_path / name).write_text('a,b')
+    with pytest.raises(
+        ValueError, match=r"no split 'train'; found train\.csv, expected train\.jsonl\[\.gz\]$"
+    ):
+        list(source.rows('train'))
+    write(tmp_path, 'test')
+    with pytest.raises(
+        ValueError, match=r"no split 'train', only test; found train\.csv, expected train\.jsonl"
+    ):
+        list(source.rows('train'))
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_half_characters_are_replaced_and_counted(tmp_path, caplog, packed):
+    rows = [{'a': 'fine 😀'}, {'a': 'cut \ud83d', 'b': ['\ude00x', 1]}, {'\ud83d\ude00': 'a\ud83db'}]
+    source = write(tmp_path, 'train', rows, packed)
+    expected = [{'a': 'fine 😀'}, {'a': 'cut \ufffd', 'b': ['\ufffdx', 1]}, {'😀': 'a\ufffdb'}]
+    for _ in range(2):
+        assert list(source.rows('train')) == expected
+    (said,) = caplog.messages
+    assert f'{"train.jsonl.gz" if packed else "train.jsonl"}: 3 texts with half a character' in said
+    assert 'the first in line 2; U+FFFD' in said
+    caplog.clear()
+    made = list(InMemory(lambda split: rows, name=f'half {packed}').rows('train'))
+    assert made[:2] == expected[:2] and made[0] is rows[0]
+    assert 'the first in row 1' in caplog.messages[0]
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_byte_order_marks_and_other_encodings(tmp_path, packed):
+    pack, name = (gzip.compress, 'train.jsonl.gz') if packed else (bytes, 'train.jsonl')
+    (tmp_path / name).write_bytes(pack('\ufeff{"a": "é"}\n{"a": "b"}\n'.encode()))
+    assert list(JsonLines(str(tmp_path)).rows('train')) == [{'a': 'é'}, {'a': 'b'}]
+    (tmp_path / name).write_bytes(pack('{"a": "b"}\n{"a": "é"}\n'.encode('latin1')))
+    with pytest.raises(ValueError, match=rf'{name}, line 2 is not in UTF-8; convert'):
+        list(JsonLines(str(tmp_path)).rows('train'))
+
+
+def test_drop_lists_may_have_a_byte_order_mark(tmp_path):
+    (tmp_path / 'drop.jsonl').write_text(
+        '\ufeff{"task": "wnli", "split": "train", "row": 7}\n', encoding='utf-8'
+    )
+    assert drop_list.read_drop_list(tmp_path / 'drop.jsonl') == {'wnli': {7}}
 
 
 def test_a_cut_file_of_tfds_is_named(tmp_path, monkeypatch):

@@ -133,6 +133,26 @@ def test_infer_names_the_bad_line(path, tmp_path, line, message):
         infer(str(path), str(source), str(tmp_path / 'out.jsonl'))
 
 
+def test_infer_reads_byte_order_marks_and_half_characters(path, tmp_path, monkeypatch, caplog):
+    texts, sink = tmp_path / 'in.txt', tmp_path / 'out.jsonl'
+    texts.write_bytes(b'\xef\xbb\xbf' + TEXTS[0].encode())
+    infer(str(path), str(texts), str(sink), max_length=4)
+    assert json.loads(sink.read_text())['inputs'] == TEXTS[0]
+    (tmp_path / 'in.jsonl').write_text('\ufeff' + json.dumps({'inputs': 'cut \ud83d', 'id': '\ud83d'}))
+    infer(str(path), str(tmp_path / 'in.jsonl'), str(sink), max_length=4)
+    answer = json.loads(sink.read_text(encoding='utf-8'))
+    assert (answer['inputs'], answer['id']) == ('cut \ufffd', '\ufffd')
+    assert 'in.jsonl: 2 texts with half a character' in caplog.text
+    for name, stream in (
+        ('stdin', texts.open(encoding='latin1')),
+        ('stdout', sink.open('w', encoding='ascii')),
+    ):
+        monkeypatch.setattr(infer_module.sys, name, stream)
+    texts.write_bytes(b'\xef\xbb\xbf' + 'é'.encode())
+    infer(str(path), max_length=4)
+    assert json.loads(sink.read_text(encoding='utf-8'))['inputs'] == 'é'
+
+
 def test_infer_shows_what_is_not_utf8(tmp_path):
     source = tmp_path / 'in.txt'
     source.write_bytes('one\ncafé au lait\n'.encode('latin1'))

@@ -16,7 +16,7 @@ def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
     """
     rows: dict[str, set[int]] = {}
     try:
-        with open(path, encoding='utf-8') as lines:
+        with open(path, encoding='utf-8-sig') as lines:
             for number, line in enumerate(lines, 1):
                 listed = sources.parse_row(line, f'{path}, line {number}')
                 if (listed.get('split'), type(listed.get('task')), type(listed.get('row'))) != (

@@ -228,7 +228,7 @@ def list_data_sets(folder: pathlib.Path) -> list[tuple[str, str | None]]:
     """Return the data sets of a folder of prompts, each with its configuration or None."""
     found = []
     for file in sorted(folder.rglob(FILE)):
-        head = re.search(r'^dataset: *(\S+)', file.read_text(encoding='utf-8'), re.MULTILINE)
+        head = re.search(r'^dataset: *(\S+)', file.read_text(encoding='utf-8-sig'), re.MULTILINE)
         place = file.parent.relative_to(folder).as_posix()
         name = head[1].strip('\'"') if head else place
         found.append(
@@ -246,7 +246,7 @@ def read_prompts(folder: pathlib.Path, name: str, config: str | None = None) -> 
     """
     file = folder / name / (config or '') / FILE
     try:
-        text = file.read_text(encoding='utf-8')
+        text = file.read_text(encoding='utf-8-sig')
     except OSError as error:
         raise ValueError(f'promptsource has no prompts for {name} {config or ""}: {error}') from error
     try:

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import logging
 import os
 import pathlib
 import re
@@ -91,17 +92,38 @@ class JsonLines:
         # TFDS has train_xl, validation_matched and the like.
         file = files.get(split) or files.get(split.partition('_')[0])
         if file is None:
-            raise MissingDataError(
-                f'{self.path()} has no split {split!r}, only {", ".join(sorted(files)) or "none"}'
-            )
-        opened = gzip.open if file.suffix == '.gz' else open
+            raise MissingDataError(self._missing(split))
+        opened, surrogates = gzip.open if file.suffix == '.gz' else open, Surrogates()
         try:
-            with opened(file, 'rt', encoding='utf-8') as lines:
+            # What is not UTF-8 is let through, so that the line can be named.
+            with opened(file, 'rt', encoding='utf-8-sig', errors='surrogateescape') as lines:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
-                        yield parse_row(line, f'{file}, line {number}')
-        except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+                        where = f'{file}, line {number}'
+                        if not is_unicode(line):
+                            raise ValueError(
+                                f'{where} is not in UTF-8; convert the file, for example with '
+                                'iconv -f latin1 -t utf-8'
+                            )
+                        row = parse_row(line, where)
+                        yield surrogates.replaced(row, f'line {number}') if '\\u' in line else row
+        except (EOFError, gzip.BadGzipFile) as error:
             raise ValueError(f'{file} is damaged ({error}); get it again') from error
+        finally:
+            surrogates.tell(str(file))
+
+    def _missing(self, split: str) -> str:
+        """Say what the folder has instead of a split."""
+        others = sorted(
+            file.name for file in self.path().iterdir() if file.is_file() and not file.name.endswith(SUFFIXES)
+        )
+        splits = sorted(self.files())
+        near = [name for name in others if name.startswith(split.partition('_')[0])] or others
+        has = f', only {", ".join(splits)}' if splits else ''
+        found = ', '.join(near[:5]) + (', ...' if near[5:] else '') or ('' if splits else 'nothing')
+        return f'{self.path()} has no split {split!r}{has}' + (
+            f'; found {found}, expected {split}.jsonl[.gz]' if found else ''
+        )
 
     def version(self) -> str:
         """Identify the files by their content: a plain file by its hash, a compressed one by its size and its
@@ -274,7 +296,12 @@ class InMemory:
             rows = self.function(split)
         except KeyError as error:
             raise MissingDataError(f'the source {self.name!r} has no split {split!r}: {error}') from error
-        return iter(rows)
+        surrogates = Surrogates()
+        try:
+            for number, row in enumerate(rows):
+                yield surrogates.replaced(row, f'row {number}')
+        finally:
+            surrogates.tell(self.name)
 
     def version(self) -> str:
         """Identify the function's code, with the functions and constants it uses."""
@@ -413,6 +440,64 @@ def check_reachable(urls: Iterable[str]) -> None:
             return
     if hosts:
         raise ConnectionError(f'no network, or none to {" or ".join(hosts)}')
+
+
+class Surrogates:
+    """Replaces lone surrogates by U+FFFD and counts the texts that had some.
+
+    JSON can write half of a character's pair, `\\ud83d`, as where a text was cut in the middle of an emoji.
+    That is no character: UTF-8 and the vocabularies lack it.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ''
+
+    def replaced(self, value: Any, where: str) -> Any:
+        """Return a value in which the texts have no lone surrogates; the same object where none has.
+
+        Args:
+            value: a text, or rows, lists and dictionaries that hold texts.
+            where: the value's place, for `tell`.
+        """
+        if isinstance(value, str):
+            if is_unicode(value):
+                return value
+            self.count, self.first = self.count + 1, self.first or where
+            # Both halves of a pair, written one by one, are a character.
+            return value.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace')
+        before = self.count
+        if isinstance(value, dict):
+            mended = {self.replaced(key, where): self.replaced(item, where) for key, item in value.items()}
+        elif isinstance(value, list | tuple):
+            mended = [self.replaced(item, where) for item in value]
+        else:
+            return value
+        return mended if self.count > before else value
+
+    def tell(self, name: str) -> None:
+        """Log how many texts were mended, once for each number."""
+        if self.count:
+            warn_once(
+                f'{name}: {self.count:,} {"text" if self.count == 1 else "texts"} with half a character (a '
+                f'lone surrogate), the first in {self.first}; U+FFFD takes its place'
+            )
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Log a warning, once in a process."""
+    logging.getLogger('flanlite').warning(message)
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written in UTF-8: it has no lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_row(line: str, where: str) -> Row:
