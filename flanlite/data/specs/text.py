@@ -8,6 +8,7 @@ arithmetic work on both. For everything else there is a function here, which loo
 computes in Python or in TensorFlow. Both ways must give the same text, to the byte.
 """
 
+import functools
 import re
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,22 @@ ENTITIES = (
     ('nbsp', ' '),
     ('amp', '&'),
 )
+# The parts of a pattern whose meaning depends on where they stand.
+PATTERN_PART = re.compile(r'\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$|[^\\\[$]+|.', re.DOTALL)
+# RE2's classes and word boundaries, written out: `re` searches wrongly with `(?a:...)` in a pattern.
+CLASSES = {
+    r'\s': r'\t\n\f\r ',
+    r'\S': r'\x00-\x08\v\x0e-\x1f!-\U0010ffff',
+    r'\d': '0-9',
+    r'\D': r'\x00-/:-\U0010ffff',
+    r'\w': '0-9A-Za-z_',
+    r'\W': r'\x00-/:-@\[-\^`{-\U0010ffff',
+}
+BOUNDARIES = {
+    r'\b': '(?:(?<![{0}])(?=[{0}])|(?<=[{0}])(?![{0}]))'.format(CLASSES[r'\w']),
+    r'\B': '(?:(?<![{0}])(?![{0}])|(?<=[{0}])(?=[{0}]))'.format(CLASSES[r'\w']),
+}
+REWRITE_PART = re.compile(r'\\(.?)', re.DOTALL)
 
 
 def tensorflow(*values: Any) -> Any:
@@ -101,7 +118,13 @@ def paired(first: Texts, second: Texts, separator: str) -> Texts:
 
 
 def split(value: Text, separator: str) -> Texts:
-    """Split a text at each occurrence of a separator."""
+    """Split a text at each occurrence of a separator.
+
+    Raises:
+        ValueError: the separator is empty.
+    """
+    if not separator:
+        raise ValueError('the separator is empty; expected the text between the parts')
     tf = tensorflow(value)
     return tf.strings.split(value, separator) if tf else value.split(separator)
 
@@ -112,9 +135,12 @@ def part(value: Text, start: Number, stop: Number | None = None) -> Text:
     """
     tf = tensorflow(value, start, stop)
     if tf:
-        start = tf.cast(start, tf.int32)
-        stop = tf.strings.length(value, unit='UTF8_CHAR') if stop is None else tf.cast(stop, tf.int32)
-        return tf.strings.substr(value, start, stop - start, unit='UTF8_CHAR')
+        count = tf.strings.length(value, unit='UTF8_CHAR')
+        start, stop = (
+            tf.clip_by_value(tf.where(place < 0, place + count, place), 0, count)
+            for place in (tf.cast(start, tf.int32), count if stop is None else tf.cast(stop, tf.int32))
+        )
+        return tf.strings.substr(value, start, tf.maximum(stop - start, 0), unit='UTF8_CHAR')
     return value[start:stop] if isinstance(value, str) else [part(each, start, stop) for each in value]
 
 
@@ -144,18 +170,52 @@ def unescape(value: Text) -> Text:
 
 
 def substitute(value: Text, pattern: str, new: str) -> Text:
-    r"""Replace every match of a pattern, in the syntax that `re` and RE2 share.
+    r"""Replace every match of a pattern; the syntax is what `re` and RE2 share, the meaning RE2's.
 
-    It has no look-around, and `\1` is a group.
+    See `as_re2`. It has no look-around, and no `\B`, at which RE2 cuts letters in pieces. In the new text
+    `\1` is a group, `\0` the whole match, and `\\` a backslash. As in RE2, no empty match follows a
+    match at once: with `a*`, `baa` has two.
+
+    Raises:
+        ValueError: the new text has another escape, or a group that the pattern lacks.
     """
+    compiled = as_re2(pattern)
+    for escaped in REWRITE_PART.findall(new):
+        if escaped != '\\' and not (
+            escaped.isascii() and escaped.isdigit() and int(escaped) <= compiled.groups
+        ):
+            raise ValueError(
+                f'the new text {new!r} has "\\{escaped}"; expected groups of {pattern!r}, such as \\1, '
+                'or \\\\'
+            )
     tf = tensorflow(value)
-    return tf.strings.regex_replace(value, pattern, new) if tf else re.sub(pattern, new, value)
+    if tf:
+        return tf.strings.regex_replace(value, pattern, new)
+    end, plain = -1, '\\' not in new
+
+    def filled(match: re.Match) -> str:
+        nonlocal end
+        if match.start() == match.end() == end:
+            return ''
+        end = match.end()
+        if plain:
+            return new
+        return REWRITE_PART.sub(lambda part: '\\' if part[1] == '\\' else match[int(part[1])] or '', new)
+
+    return compiled.sub(filled, value)
 
 
 def lower(value: Text) -> Text:
-    """Return a text in lower case."""
+    """Return a text in lower case.
+
+    TensorFlow leaves the 40 capitals that are younger than Unicode 13, such as Vithkuqi's.
+    """
     tf = tensorflow(value)
-    return tf.strings.lower(value, encoding='utf-8') if tf else value.lower()
+    if not tf:
+        return value.lower()
+    # TensorFlow's function ends at a NUL; the last code point is no character, so no text has it.
+    lowered = tf.strings.lower(replace(value, '\0', '\U0010ffff'), encoding='utf-8')
+    return replace(lowered, '\U0010ffff', '\0')
 
 
 def strip(value: Text) -> Text:
@@ -171,9 +231,11 @@ def contains(value: Text, part: str) -> Number:
 
 
 def matches(value: Text, pattern: str) -> Number:
-    """Return whether a whole text matches a pattern; the syntax is what `re` and RE2 share."""
+    """Return whether a whole text matches a pattern; the syntax is what `re` and RE2 share, the meaning RE2's
+    (see `as_re2`).
+    """
     tf = tensorflow(value)
-    return tf.strings.regex_full_match(value, pattern) if tf else re.fullmatch(pattern, value) is not None
+    return tf.strings.regex_full_match(value, pattern) if tf else as_re2(pattern).fullmatch(value) is not None
 
 
 def length(value: Any) -> Number:
@@ -252,6 +314,27 @@ def among(value: Any, values: Sequence[Any]) -> Number:
     """Return whether a value is one of several."""
     tf = tensorflow(value, values)
     return tf.reduce_any(tf.equal(value, tf.convert_to_tensor(values))) if tf else value in values
+
+
+@functools.cache
+def as_re2(pattern: str) -> re.Pattern:
+    r"""Compile a pattern so that `re` gives it the meaning that it has in RE2, TensorFlow's.
+
+    There `\w`, `\d`, `\s` and `\b` know ASCII only, `\s` has no vertical tab, and `$` is the very end, not
+    also before a last line break. Letters still match without regard to case (`(?i)`) in all of Unicode.
+    """
+    multiline = re.search(r'\(\?[a-z]*m[a-z]*[):-]', pattern) is not None
+
+    def translated(part: str) -> str:
+        if part == '$' and not multiline:
+            return r'\Z'
+        if part in BOUNDARIES or part in CLASSES:
+            return f'(?-i:{BOUNDARIES.get(part) or f"[{CLASSES[part]}]"})'
+        if part.startswith('['):
+            return re.sub(r'(?s)\\.', lambda escape: CLASSES.get(escape[0], escape[0]), part)
+        return part
+
+    return re.compile(''.join(translated(part) for part in PATTERN_PART.findall(pattern)))
 
 
 def quote(part: str) -> str:
