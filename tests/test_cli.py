@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from flanlite.cli import command, gin_config
+from flanlite.cli import command, gin_config, show
 from flanlite.cli import main as cli
 from flanlite.cli.command import COMMON, GROUPS
 from flanlite.data.rendering.fewshot import Shots
@@ -107,6 +107,19 @@ def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
 def test_no_checkpoint_is_needed_where_none_is_read(file, capsys):
     assert cli.main(['show', f'--gin_file=gin/runs/{file}.gin', '--mixture=pocket']) == 0
     assert 'pocket: 25 tasks' in capsys.readouterr().out
+
+
+def test_small_rates_are_shown():
+    numbers = (0, 1.0, 0.5, 0.0005, 12.34, 3000, 188330.4)
+    assert [show.short(number) for number in numbers] == [
+        '0', '1', '0.5', '0.0005', '12.3', '3,000', '188,330',
+    ]  # fmt: skip
+    assert [show.short(share, places=2) for share in (12.34, 0.004, 100, 1.5)] == [
+        '12.34',
+        '0.004',
+        '100.00',
+        '1.50',
+    ]
 
 
 def test_gin_flags_with_and_without_equals():

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     counts = {name: cached.num_examples for name, cached in report.splits.items()}
     rates = mixtures.rates(mixed, counts)
     total = sum(rates.values())
-    table = Table(title=f'{mixed.name}: {len(counts)} tasks, total rate {total:,.0f}')
+    table = Table(title=f'{mixed.name}: {len(counts)} tasks, total rate {short(total)}')
     for heading in ('cluster', 'task'):
         table.add_column(heading)
     for heading in ('examples', 'max_examples', 'max_rate', 'rate', 'share %'):
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> None:
             numbers = [
                 f'{counts[entry.task]:,}',
                 *caps,
-                f'{rates[entry.task]:,.0f}',
-                f'{100 * rates[entry.task] / total:.2f}',
+                short(rates[entry.task]),
+                short(100 * rates[entry.task] / total, places=2),
             ]
             table.add_row(entry.cluster or '', entry.task, *numbers)
     CONSOLE.print(table)
@@ -61,6 +61,14 @@ def run(args: argparse.Namespace) -> None:
     print_examples(
         report, cached_splits.vocabulary_of(args, mixed), 1 if args.examples is None else args.examples
     )
+
+
+def short(number: float, places: int = 0) -> str:
+    """Write a number with some decimal places, or with three digits where these would be off by more than a
+    hundredth of it.
+    """
+    near = abs(round(number, places) - number) <= abs(number) / 100
+    return f'{number:,.{places}f}' if near else f'{number:,.3g}'
 
 
 def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> None:

@@ -105,13 +105,23 @@ class TrainingData:
     def validation_batches(
         self, count: int, host_rows: Sequence[int] | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """Read batches of the validation split, the same ones each time."""
+        """Read batches of the validation split, the same ones each time.
+
+        Raises:
+            ValueError: no task that is trained on has a validation split.
+        """
         limits = {
             'max_examples': self.config.batch_size * count,
             'templates': self.mixture.templates_per_task,
         }
         view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
         cached = cache.ensure(list(self.rates), view, self.config.build_options())
+        if not any(self.rates[task] > 0 for task in cached.splits):
+            reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
+            raise ValueError(
+                f'nothing to evaluate on: no task that {self.mixture.name!r} trains on has a validation '
+                f'split ({reasons}); leave out RecordsConfig.eval_every_steps, or add a task that has one'
+            )
         stream = self._batches(cached, host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
 

@@ -17,6 +17,7 @@ import pytest
 import toy
 
 from flanlite.cli import gin_config
+from flanlite.data.specs import specs
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.training import journal, parameters, run
 from flanlite.training.config import TrainConfig
@@ -352,3 +353,17 @@ def test_a_run_goes_on_from_another_runs_optimizer(whole, tmp_path):
 def test_a_run_without_an_average_has_none_to_load(whole):
     with pytest.raises(ValueError, match='holds no moving average'):
         parameters.load_run(whole.model_dir / 'ema')
+
+
+def test_what_cannot_be_evaluated_is_told_with_the_remedy(tmp_path, monkeypatch):
+    """Before the first step, where no task has a validation split."""
+    bare = [
+        dataclasses.replace(spec, splits=specs.Splits('train', None, None)) for spec in toy.COLLECTION.specs
+    ]
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    specs.register(specs.Collection('bare', tuple(bare), vocabulary='bytes'))
+    with pytest.raises(
+        ValueError,
+        match=r"no task that 'bare' trains on has a validation split .*RecordsConfig\.eval_every_steps",
+    ):
+        toy.train(tmp_path, 4, mixture='bare', eval_every_steps=2)
