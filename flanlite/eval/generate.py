@@ -3,6 +3,7 @@ shapes.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,8 +121,8 @@ def generate(
     groups: dict[int, list[int]] = {}
     for number, tokens in enumerate(inputs):
         groups.setdefault(length_bucket(len(tokens)), []).append(number)
-    shapes, unit = sorted(groups), partitioner.data_size
-    for S, longer in zip(shapes, [*shapes[1:], None], strict=True):
+    unit = partitioner.data_size
+    for S, longer in itertools.pairwise([*sorted(groups), None]):
         B = max(1, tokens_per_batch // ((S + settings.max_length) * settings.beams) // unit) * unit
         numbers = groups[S]
         if len(numbers) < B / 2 and longer:  # too few to compile a shape for: they join longer ones

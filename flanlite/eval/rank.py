@@ -10,6 +10,7 @@ the row of its input.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -157,8 +158,7 @@ def batches(questions: Sequence[Question], tokens_per_batch: int, multiple: int 
             share = max(share for share in SHARES if share <= len(question.options))
             shape = (share, length_bucket(longest, MIN_LENGTHS[1]), length_bucket(len(question.inputs)))
             groups.setdefault(shape, []).append(number)
-    shapes = sorted(groups)
-    for (share, T, S), following in zip(shapes, [*shapes[1:], ()], strict=True):
+    for (share, T, S), following in itertools.pairwise([*sorted(groups), ()]):
         B = max(1, tokens_per_batch // (S + share * T) // multiple) * multiple
         numbers = groups[share, T, S]
         # Too few to compile a shape for: they join longer ones.

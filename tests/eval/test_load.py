@@ -58,6 +58,13 @@ def test_generate_returns_a_text_for_each_input(model):
     assert model.generate(TEXTS[1], max_length=4) == answers[1:2]
 
 
+def test_no_inputs_give_no_results(model):
+    assert model.generate([]) == model.generate([], beams=2) == []
+    assert model.rank([], []) == model.rank([], ['even', 'odd']) == []
+    scores = model.score([], [])
+    assert scores.dtype == np.float32 and scores.shape == (0,)
+
+
 def test_bad_calls_are_refused(model):
     with pytest.raises(ValueError, match='3 inputs and 1 targets'):
         model.score(TEXTS, ['x'])
