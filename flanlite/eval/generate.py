@@ -137,6 +137,15 @@ def generate(
             key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
             tokens_BT = np.asarray(compiled(params, *place_rows(partitioner, inputs_BS), key))
             for number, tokens in zip(rows, tokens_BT, strict=False):
-                answers[number] = tokens[: int((tokens > 0).sum())]
+                answers[number] = until_end(tokens)
             advance(len(rows))
     return answers
+
+
+def until_end(tokens: np.ndarray) -> np.ndarray:
+    """Cut decoded tokens behind their first EOS; all of them are the answer where there is none.
+
+    A model may write the id 0 inside an answer, so padding does not tell where it ends.
+    """
+    ends = np.flatnonzero(tokens == decoding.EOS)
+    return tokens[: ends[0] + 1] if ends.size else tokens

@@ -101,6 +101,25 @@ def test_beams_score_at_least_as_well_as_greedy_without_length_penalty():
             assert log_prob(params, source, best) >= log_prob(params, source, one) - 1e-4
 
 
+@pytest.mark.parametrize(
+    ('decoded', 'answer'),
+    [
+        ([5, 0, 7, 1, 0, 0], [5, 0, 7, 1]),
+        ([0, 5, 0, 7, 8, 9], [0, 5, 0, 7, 8, 9]),
+        ([5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0]),
+        ([1, 0, 0, 0, 0, 0], [1]),
+    ],
+)
+def test_answers_end_at_their_first_eos_and_keep_padding_inside(monkeypatch, decoded, answer):
+    def made(params, inputs_BS, key):
+        return np.array([decoded] * len(inputs_BS), np.int32)
+
+    monkeypatch.setattr(generate, 'jit_decode', lambda *settings: made)
+    inputs = [question.inputs for question in questions(1)]
+    found = generate.generate(toy.CONFIG, toy.params(), make_partitioner(), inputs, Decoding(max_length=6))
+    assert [tokens.tolist() for tokens in found] == [answer]
+
+
 def test_decoding_refuses_what_cannot_be():
     with pytest.raises(ValueError, match='beams=1 for sampling'):
         Decoding(beams=2, temperature=1.0)
