@@ -86,6 +86,9 @@ class Evaluator:
             template: reads only that template of each task; None reads all.
             skip: is called with the name of each task whose own metrics fail, and why; by default that is
                 raised.
+
+        Raises:
+            ValueError: a score that the model gives is not finite; the message names the task and the row.
         """
         partitioner = partitioner or make_partitioner()
         params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
@@ -133,7 +136,9 @@ class Evaluator:
         with progress_bar(
             f'ranking {name}', sum(len(question.options) for question in questions), 'options'
         ) as advance:
-            scores = rank.score(*model, questions, self.config.tokens_per_batch, advance)
+            scores = rank.score(
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
+            )
         return [
             example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)
         ]
@@ -148,7 +153,9 @@ class Evaluator:
         settings = self.config.decoding or Decoding(max_length=length)
         inputs = [example.inputs for example in examples]
         with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
-            return generate.generate(*model, inputs, settings, self.config.tokens_per_batch, advance)
+            return generate.generate(
+                *model, inputs, settings, self.config.tokens_per_batch, advance, namer(name, examples)
+            )
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
         """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they
@@ -164,7 +171,10 @@ class Evaluator:
         longest = None if self.feature_lengths is None else self.feature_lengths['targets']
         questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
         with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
-            return np.concatenate(rank.score(*model, questions, self.config.tokens_per_batch, advance))
+            scores = rank.score(
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
+            )
+        return np.concatenate(scores)
 
     def cut_notes(self) -> list[str]:
         """Return a note for each task of which some inputs are longer than what the model reads."""
@@ -177,6 +187,11 @@ class Evaluator:
                     f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.'
                 )
         return notes
+
+
+def namer(name: str, examples: Sequence[Example]) -> Callable[[int], str]:
+    """Return a function that names the answer to an example, given its index."""
+    return lambda number: f'an answer to row {examples[number].row} of {name}'
 
 
 def metric_of(name: str, examples: Sequence[Example]) -> str:

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from flanlite.config import value
-from flanlite.eval.rank import length_bucket, place_rows
+from flanlite.eval.rank import check_finite, length_bucket, place_rows
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import decoding, models
+from flanlite.model.decoding import Decoded
 from flanlite.model.models import ModelConfig
 
 
@@ -59,8 +60,8 @@ class Decoding:
 
 def decode(
     params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding
-) -> jax.Array:
-    """Decode a batch of inputs: tokens_BT, int32, padded with 0.
+) -> Decoded:
+    """Decode a batch of inputs: tokens_BT, int32, padded with 0, and scores_B.
 
     Args:
         params: the model's parameters.
@@ -72,18 +73,19 @@ def decode(
     model = models.bind(config, params)
     cache = model.start_decoding(inputs_BS, settings.max_length)
     if settings.beams > 1:
-        return decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha).tokens[:, 0]
+        found = decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha)
+        return Decoded(found.tokens[:, 0], found.scores[:, 0])
     sampling = {'temperature': settings.temperature, 'top_k': settings.top_k, 'top_p': settings.top_p}
-    return decoding.temperature_sample(model.decode_step, cache, key, **sampling).tokens
+    return decoding.temperature_sample(model.decode_step, cache, key, **sampling)
 
 
 @functools.lru_cache
-def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., jax.Array]:
+def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., Decoded]:
     """Return `decode` jitted on the mesh; equal arguments return the same function, so that nothing is
     compiled twice.
     """
 
-    def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> jax.Array:
+    def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> Decoded:
         with activations.activation_rules(partitioner):
             return decode(params, inputs_BS, key, config=config, settings=settings)
 
@@ -103,6 +105,7 @@ def generate(
     settings: Decoding,
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda rows: None,
+    name: Callable[[int], str] = 'the answer to input {}'.format,
 ) -> list[np.ndarray]:
     """Decode an answer to every input: int32 token ids of its own length, with EOS unless it was cut at
     `max_length`.
@@ -115,6 +118,10 @@ def generate(
         settings: greedy, beams or sampling.
         tokens_per_batch: approximate number of tokens in a batch, padding included; beams count as rows.
         advance: called after each batch with its number of inputs.
+        name: what an error calls the answer to an input, given its index.
+
+    Raises:
+        ValueError: the log-probability of an answer is not finite.
     """
     compiled = jit_decode(config, settings, partitioner)
     answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(inputs)
@@ -135,8 +142,9 @@ def generate(
                 inputs_BS[row, : len(inputs[number])] = inputs[number]
             inputs_BS[len(rows) :] = inputs_BS[0]  # an empty row might never end, and keep the batch decoding
             key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
-            tokens_BT = np.asarray(compiled(params, *place_rows(partitioner, inputs_BS), key))
-            for number, tokens in zip(rows, tokens_BT, strict=False):
+            found = compiled(params, *place_rows(partitioner, inputs_BS), key)
+            for number, tokens, score in zip(rows, *map(np.asarray, found), strict=False):
+                check_finite(score, name(number))
                 answers[number] = until_end(tokens)
             advance(len(rows))
     return answers

@@ -51,8 +51,8 @@ def infer(
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
-        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts; the message
-            names the line.
+        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts, the
+            message names the line; or a log-probability is not finite, the message shows the input.
     """
     if output != '-' and not pathlib.Path(output).absolute().parent.is_dir():
         raise ValueError(
@@ -71,19 +71,24 @@ def infer(
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
     partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')
     answered = 0
-    with opened(input, 'r') as source, opened(output, 'w') as sink:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(opened(input, 'r'))
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
         model = load(checkpoint, vocabulary, data_dir=data_dir, **(model_changes or {}))
+        answers = answer(model, chunk, decoding | {'seed': answered})
+        # Opened only now: a model that cannot answer leaves what stood there.
+        sink = stack.enter_context(opened(output, 'w'))
         while chunk:
-            for record in answer(model, chunk, decoding | {'seed': answered}):
-                sink.write(json.dumps(record, ensure_ascii=False) + '\n')
+            for record in answers:
+                sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
             sink.flush()
             answered += len(chunk)
             chunk = list(itertools.islice(records, lines_at_a_time))
             if output != '-':
                 lines = 'line' if answered == 1 else 'lines'
                 print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
+            answers = answer(model, chunk, decoding | {'seed': answered})
     return answered
 
 
@@ -127,7 +132,7 @@ def checked(source: TextIO, name: str) -> Iterator[str]:
 def parse(line: str, where: str) -> dict[str, Any]:
     """Read a line of JSONL and check it."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=refuse_constant)
     except ValueError as error:
         raise ValueError(f'{where} is no JSON: {error}') from None
     if not isinstance(record, dict) or not isinstance(record.get('inputs'), str):
@@ -138,6 +143,11 @@ def parse(line: str, where: str) -> dict[str, Any]:
     if not isinstance(record.get('targets', ''), str):
         raise ValueError(f'{where} has "targets" {record["targets"]!r}; expected a text')
     return record
+
+
+def refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python's JSON reads and others' does not."""
+    raise ValueError(f'{name} is no JSON number')
 
 
 def answer(model: Model, records: list[dict[str, Any]], decoding: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ losses out.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +31,7 @@ class Ranking(NamedTuple):
 
 class Model:
     """A model with its vocabulary. Methods take one text or several and return as many results as there are
-    inputs.
+    inputs. Where a log-probability is not finite, they raise a `ValueError` that shows the input.
 
     Args:
         config: the model's.
@@ -85,7 +85,7 @@ class Model:
             Question(source, [target])
             for source, target in zip(self.encode_inputs(inputs), self.encode(targets), strict=True)
         ]
-        return np.concatenate([np.zeros(0, np.float32), *self._rank(questions)])
+        return np.concatenate([np.zeros(0, np.float32), *self._rank(questions, inputs)])
 
     def rank(
         self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
@@ -108,7 +108,7 @@ class Model:
             for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)
         ]
         rankings = []
-        for each, scores in zip(choices, self._rank(questions), strict=True):
+        for each, scores in zip(choices, self._rank(questions, inputs), strict=True):
             best = int(np.argmax(scores))
             rankings.append(Ranking(each[best], best, scores))
         return rankings
@@ -123,13 +123,15 @@ class Model:
                 `flanlite.eval.generate.Decoding`.
         """
         settings = Decoding(max_length=max_length, **decoding)
+        inputs = as_list(inputs)
         answers = generate.generate(
             self.config,
             self.params,
             self.partitioner,
-            self.encode_inputs(as_list(inputs)),
+            self.encode_inputs(inputs),
             settings,
             self.tokens_per_batch,
+            name=namer(inputs),
         )
         return [self.vocabulary.decode(tokens) for tokens in answers]
 
@@ -165,8 +167,9 @@ class Model:
         unique = list(dict.fromkeys(texts))
         return list(zip(unique, self.encode(unique), strict=True))
 
-    def _rank(self, questions: Sequence[Question]) -> list[np.ndarray]:
-        return rank.score(self.config, self.params, self.partitioner, questions, self.tokens_per_batch)
+    def _rank(self, questions: Sequence[Question], inputs: Sequence[str]) -> list[np.ndarray]:
+        model = (self.config, self.params, self.partitioner)
+        return rank.score(*model, questions, self.tokens_per_batch, name=namer(inputs))
 
 
 @functools.lru_cache
@@ -185,6 +188,11 @@ def jit_loss(config: ModelConfig) -> Any:
         )
 
     return jax.jit(sums)
+
+
+def namer(inputs: Sequence[str]) -> Callable[[int], str]:
+    """Return a function that names the answer to an input, given its index."""
+    return lambda number: f'an answer to {inputs[number][:60]!r}'
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:

@@ -104,6 +104,7 @@ def score(
     questions: Sequence[Question],
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda options: None,
+    name: Callable[[int], str] = 'question {}'.format,
 ) -> list[np.ndarray]:
     """Return the log-probabilities of every option: float32[number of options] for each question.
 
@@ -114,6 +115,10 @@ def score(
         questions: inputs and options; the order does not matter for speed.
         tokens_per_batch: approximate number of tokens in a batch, padding included.
         advance: called after each batch with its number of options.
+        name: what an error calls a question, given its index.
+
+    Raises:
+        ValueError: a score is not finite.
     """
     compiled = jit_log_probs(config, partitioner)
     scores = [np.zeros(len(question.options), np.float32) for question in questions]
@@ -123,6 +128,7 @@ def score(
         while len(waiting) > limit:
             batch, scored_P = waiting.pop(0)
             for place, value in zip(batch.places, np.asarray(scored_P), strict=False):
+                check_finite(value, name(place[0]))
                 scores[place[0]][place[1]] = value
             advance(len(batch.places))
 
@@ -133,6 +139,20 @@ def score(
         collect(1)
     collect(0)
     return scores
+
+
+def check_finite(score: float, name: str) -> None:
+    """Refuse a score that is not finite: no order or mean of such scores means anything.
+
+    Args:
+        score: a log-probability that the model gave.
+        name: what it is of.
+    """
+    if not np.isfinite(score):
+        raise ValueError(
+            f'the model gives {name} the log-probability {score}: its parameters or activations are not '
+            'finite; expected another checkpoint, or dtype float32 where activations are too large'
+        )
 
 
 def place_rows(partitioner: Partitioner, *arrays: np.ndarray) -> list[jax.Array]:

@@ -157,6 +157,22 @@ def test_an_evaluation_writes_a_report(tmp_path):
         EvalConfig(str(path))
 
 
+@pytest.mark.parametrize('task', ['toyeval_parity', 'toyeval_copy'])
+def test_scores_that_are_not_finite_are_refused(opened, task):
+    only = Evaluator({task: opened.splits[task]}, VOCABULARY, toy.LENGTHS)
+    with pytest.raises(ValueError, match=f'row [0-9]+ of {task} .* nan: its parameters or activations are'):
+        only.run(toy.CONFIG, toy.not_finite())
+
+
+def test_an_evaluation_of_what_is_not_finite_writes_nothing(tmp_path):
+    path = tmp_path / 'toy.safetensors'
+    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
+    parameters.save_params(path, toy.not_finite(), toy.CONFIG, dtype='float32', metadata=metadata)
+    with pytest.raises(ValueError, match='parameters or activations are not finite'):
+        evaluate.evaluate(EvalConfig(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4))
+    assert not (tmp_path / 'out').exists()
+
+
 def test_examples_of_ones_own_are_scored():
     model = Model(toy.CONFIG, toy.params(), VOCABULARY)
     rows = toy.rows('test')[:6]

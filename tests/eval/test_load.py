@@ -11,6 +11,7 @@ import flanlite
 from flanlite.cli import gin_config
 from flanlite.eval import infer as infer_module
 from flanlite.eval.infer import infer
+from flanlite.eval.load import Model
 from flanlite.training import parameters
 
 TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
@@ -93,6 +94,33 @@ def test_infer_jsonl(path, tmp_path):
     assert answers[2]['score'] < 0 and 'prediction' in answers[2]
 
 
+@pytest.mark.parametrize(
+    'ask',
+    [
+        lambda model: model.rank('which?', ['rises', 'falls']),
+        lambda model: model.score('which?', 'rises'),
+        lambda model: model.generate('which?', max_length=4),
+        lambda model: model.generate('which?', max_length=4, beams=2),
+        lambda model: model.generate('which?', max_length=4, temperature=1.0),
+    ],
+)
+def test_scores_that_are_not_finite_are_refused(model, ask):
+    broken = Model(toy.CONFIG, toy.not_finite(), model.vocabulary)
+    with pytest.raises(ValueError, match=r"an answer to 'which\?' .* nan: its parameters or activations"):
+        ask(broken)
+
+
+def test_infer_with_a_model_that_is_not_finite_writes_nothing(tmp_path):
+    path, source, sink = (tmp_path / name for name in ('toy.safetensors', 'in.jsonl', 'out.jsonl'))
+    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
+    parameters.save_params(path, toy.not_finite(), toy.CONFIG, dtype='float32', metadata=metadata)
+    source.write_text('{"inputs": "which?", "options": ["rises", "falls"]}')
+    sink.write_text('of before')
+    with pytest.raises(ValueError, match='parameters or activations are not finite'):
+        infer(str(path), str(source), str(sink))
+    assert sink.read_text() == 'of before'
+
+
 def test_settings_change_the_model_that_is_asked(path, tmp_path):
     source, sink = tmp_path / 'in.jsonl', tmp_path / 'out.jsonl'
     source.write_text(json.dumps({'inputs': TEXTS[0], 'targets': 'falls'}))
@@ -130,6 +158,7 @@ def test_infer_text_from_standard_input(path, monkeypatch, capsys):
         ('{"inputs": "a"', 'line 2 of .* is no JSON'),
         ('{"input": "a"}', 'line 2 of .* has no text "inputs"'),
         ('{"inputs": "a", "options": "b"}', 'line 2 of .* expected a list of texts'),
+        ('{"inputs": "a", "id": NaN}', 'line 2 of .* is no JSON: NaN'),
         ('{"inputs": "a", "targets": 3}', 'line 2 of .* expected a text'),
     ],
 )

@@ -112,7 +112,7 @@ def test_beams_score_at_least_as_well_as_greedy_without_length_penalty():
 )
 def test_answers_end_at_their_first_eos_and_keep_padding_inside(monkeypatch, decoded, answer):
     def made(params, inputs_BS, key):
-        return np.array([decoded] * len(inputs_BS), np.int32)
+        return np.array([decoded] * len(inputs_BS), np.int32), np.zeros(len(inputs_BS))
 
     monkeypatch.setattr(generate, 'jit_decode', lambda *settings: made)
     inputs = [question.inputs for question in questions(1)]

@@ -54,5 +54,13 @@ COLLECTION = Collection(
 specs.register(COLLECTION)
 
 
+def not_finite():
+    """Parameters with one NaN, in the scale of the decoder's last norm."""
+    broken = params()
+    scale = broken['decoder']['decoder_norm']['scale']
+    broken['decoder']['decoder_norm']['scale'] = scale.at[3].set(np.nan)
+    return broken
+
+
 def params(seed=0):
     return models.init_params(CONFIG, jax.random.key(seed))
