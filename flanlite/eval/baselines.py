@@ -7,7 +7,7 @@ import numpy as np
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.eval.evaluator import answers_of, groups_of, metric_of, places
+from flanlite.eval.evaluator import answers_of, askable, groups_of, metric_of, places
 from flanlite.metrics import metrics
 from flanlite.report.scores import TaskScores
 
@@ -71,7 +71,8 @@ def by_rule(
     """Score a rule that reads no template; the counts of a row are the mean over the texts that the rule
     gives for it.
     """
-    examples = list({example.row: example for example in reversed(list(test.examples()))}.values())[::-1]
+    every = askable(list(test.examples()))
+    examples = list({example.row: example for example in reversed(every)}.values())[::-1]
     metric = metric_of(name, examples)
     found = metrics.get_metric(metric)
     texts = [rule(example) for example in examples]

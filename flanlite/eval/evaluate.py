@@ -126,7 +126,7 @@ def evaluate(config: EvalConfig) -> Result:
         trained=seen,
         split=config.split,
         skipped=opened.skipped | failed,
-        notes=(*opened.notes, *evaluator.cut_notes(), *seqio_metrics.notes(scores.values())),
+        notes=(*opened.notes, *evaluator.notes(), *seqio_metrics.notes(scores.values())),
         samples=tuple(samples(scores, opened.splits, vocabulary)),
         seconds={'score': time.monotonic() - start},
         settings=to_text(config),

@@ -52,8 +52,8 @@ class ScoringConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Scores models on cached evaluation splits: by rank where an example has options, else by generating; by
-    a SeqIO task's own metrics.
+    """Scores models on cached evaluation splits: by rank where examples have options, else by generating;
+    by a SeqIO task's own metrics. Where only some examples of a split have options, the others are left out.
 
     Args:
         splits: the cached split of each task.
@@ -120,7 +120,8 @@ class Evaluator:
         model = (config, params, partitioner)
         if own is not None:
             return dataclasses.replace(self.by_own_metrics(own, examples, *model), task=name)
-        ranked = all(example.options for example in examples)
+        examples = askable(examples)
+        ranked = any(example.options for example in examples)
         predictions = (
             self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
         )
@@ -176,8 +177,10 @@ class Evaluator:
             )
         return np.concatenate(scores)
 
-    def cut_notes(self) -> list[str]:
-        """Return a note for each task of which some inputs are longer than what the model reads."""
+    def notes(self) -> list[str]:
+        """Return a note for each task of which some inputs are longer than what the model reads, or some rows
+        lack options.
+        """
         notes = []
         for name, split in self.splits.items():
             longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
@@ -186,12 +189,35 @@ class Evaluator:
                 notes.append(
                     f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.'
                 )
+            if seqio_metrics.get_seqio_task(name) is None:
+                notes += option_notes(name, list(split.examples()))
         return notes
 
 
 def namer(name: str, examples: Sequence[Example]) -> Callable[[int], str]:
     """Return a function that names the answer to an example, given its index."""
     return lambda number: f'an answer to row {examples[number].row} of {name}'
+
+
+def askable(examples: Sequence[Example]) -> list[Example]:
+    """Leave out the examples without options where others have some: an answer that is chosen and one that is
+    written cannot be averaged.
+    """
+    with_options = [example for example in examples if example.options]
+    return with_options or list(examples)
+
+
+def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
+    """Return a note where some rows of a task are left out."""
+    rows = {example.row for example in examples}
+    left_out = rows - {example.row for example in askable(examples)}
+    notes = []
+    if left_out:
+        notes.append(
+            f'Rows of {name} without options were left out, since others have some: {len(left_out):,} of '
+            f'{len(rows):,}.'
+        )
+    return notes
 
 
 def metric_of(name: str, examples: Sequence[Example]) -> str:

@@ -88,7 +88,7 @@ class OpenedHoldOut:
         scores = evaluator.run(
             config.train.model, params, make_partitioner(config.train.mesh), template=template
         )
-        return Outcome(scores, {}, evaluator.cut_notes(), samples(scores, scored, self.sweep.vocabulary))
+        return Outcome(scores, {}, evaluator.notes(), samples(scores, scored, self.sweep.vocabulary))
 
 
 class Outcome(NamedTuple):
@@ -230,7 +230,11 @@ def score_majority(held: OpenedHoldOut) -> Outcome:
 
 def score_chance(held: OpenedHoldOut) -> Outcome:
     """Score a random option, or a copy of the input where there are no options."""
-    open_ended = [task for task, split in held.test.splits.items() if not split.read(0).options]
+    open_ended = [
+        task
+        for task, split in held.test.splits.items()
+        if not any(example.options for example in split.examples())
+    ]
     bare = held.sweep.open_splits(open_ended, style='fields', shots=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)

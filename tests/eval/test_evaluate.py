@@ -75,8 +75,35 @@ def test_one_template_only(opened, scored):
 def test_long_inputs_are_cut_and_noted(opened):
     evaluator = Evaluator(opened.splits, VOCABULARY, {'inputs': 9, 'targets': 4})
     assert len(evaluator.cut(np.arange(20))) == 9
-    assert any('toyeval_parity are longer than 9 tokens' in note for note in evaluator.cut_notes())
-    assert Evaluator(opened.splits, VOCABULARY).cut_notes() == []
+    assert any('toyeval_parity are longer than 9 tokens' in note for note in evaluator.notes())
+    assert Evaluator(opened.splits, VOCABULARY).notes() == []
+
+
+class Rows:
+    """A split of examples in memory."""
+
+    def __init__(self, examples):
+        self.rows = list(examples)
+        self.lengths = np.array([[len(example.inputs), len(example.targets)] for example in self.rows])
+
+    def examples(self, limit=None):
+        return iter(self.rows[:limit])
+
+
+def test_rows_without_options_are_left_out_with_a_note(opened, scored):
+    every, name = list(opened.splits['toyeval_parity'].examples()), 'toyeval_parity'
+    bare = [
+        dataclasses.replace(each, options=(), option_tokens=()) if each.row == every[0].row else each
+        for each in every
+    ]
+    some = Evaluator({name: Rows(bare)}, VOCABULARY, toy.LENGTHS)
+    found, whole = some.run(toy.CONFIG, toy.params())[name], scored[name]
+    kept = whole.rows != every[0].row
+    assert found.method == 'rank' and found.predictions == tuple(np.array(whole.predictions)[kept])
+    np.testing.assert_array_equal(found.counts, whole.counts[kept])
+    note = 'Rows of toyeval_parity without options were left out, since others have some: 1 of 12.'
+    assert some.notes() == [note]
+    assert baselines.chance(name, Rows(bare), None, VOCABULARY).counts.tolist() == [[0.5, 1.0]] * 11
 
 
 def test_samples_show_text_and_prediction(opened, scored):
