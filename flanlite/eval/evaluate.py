@@ -18,7 +18,14 @@ from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
-from flanlite.eval.evaluator import FOREIGN_METRIC, Evaluator, ScoringConfig, samples, score_task
+from flanlite.eval.evaluator import (
+    FOREIGN_METRIC,
+    Evaluator,
+    ScoringConfig,
+    option_notes,
+    samples,
+    score_task,
+)
 from flanlite.eval.load import Model
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
@@ -193,6 +200,7 @@ def evaluate_examples(
     ]
     return results.make_result(
         {name: scores}, {name: ('', '')}, run='', system='model', samples=tuple(shown),
+        notes=tuple(option_notes(name, made)),
         seconds={'score': time.monotonic() - start}, environment=splits.environment(),
     )  # fmt: skip
 

@@ -141,7 +141,8 @@ class Evaluator:
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
             )
         return [
-            example.options[int(np.argmax(scored))] for example, scored in zip(examples, scores, strict=True)
+            example.options[rank.best(question, scored)]
+            for example, question, scored in zip(examples, questions, scores, strict=True)
         ]
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
@@ -179,7 +180,7 @@ class Evaluator:
 
     def notes(self) -> list[str]:
         """Return a note for each task of which some inputs are longer than what the model reads, or some rows
-        lack options.
+        lack options or have options that are the same tokens.
         """
         notes = []
         for name, split in self.splits.items():
@@ -208,7 +209,7 @@ def askable(examples: Sequence[Example]) -> list[Example]:
 
 
 def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
-    """Return a note where some rows of a task are left out."""
+    """Return notes where rows of a task are left out, or have options that a model cannot tell apart."""
     rows = {example.row for example in examples}
     left_out = rows - {example.row for example in askable(examples)}
     notes = []
@@ -217,7 +218,17 @@ def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
             f'Rows of {name} without options were left out, since others have some: {len(left_out):,} of '
             f'{len(rows):,}.'
         )
+    if same := {example.row for example in examples if has_same_tokens(example)}:
+        notes.append(
+            f'Rows of {name} have options that are the same tokens, which no model can tell apart; the first '
+            f'of them is taken: {len(same):,} of {len(rows):,}.'
+        )
     return notes
+
+
+def has_same_tokens(example: Example) -> bool:
+    """Return whether two options of an example are the same tokens."""
+    return len({tuple(tokens.tolist()) for tokens in example.option_tokens}) < len(example.option_tokens)
 
 
 def metric_of(name: str, examples: Sequence[Example]) -> str:

@@ -90,7 +90,7 @@ class Model:
     def rank(
         self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
     ) -> list[Ranking]:
-        """Find the most probable option for each input.
+        """Find the most probable option for each input; of options that are the same tokens, the first.
 
         Args:
             inputs: n texts.
@@ -108,8 +108,8 @@ class Model:
             for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)
         ]
         rankings = []
-        for each, scores in zip(choices, self._rank(questions, inputs), strict=True):
-            best = int(np.argmax(scores))
+        for each, question, scores in zip(choices, questions, self._rank(questions, inputs), strict=True):
+            best = rank.best(question, scores)
             rankings.append(Ranking(each[best], best, scores))
         return rankings
 

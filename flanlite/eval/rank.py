@@ -141,6 +141,16 @@ def score(
     return scores
 
 
+def best(question: Question, scores: np.ndarray) -> int:
+    """Return the index of the most probable option; of options that are the same tokens, the first one.
+
+    The model cannot tell such options apart, and rounding, which may differ from row to row of a batch, must
+    not choose.
+    """
+    winner = question.options[int(np.argmax(scores))]
+    return next(index for index, option in enumerate(question.options) if np.array_equal(option, winner))
+
+
 def check_finite(score: float, name: str) -> None:
     """Refuse a score that is not finite: no order or mean of such scores means anything.
 

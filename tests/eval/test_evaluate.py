@@ -106,6 +106,37 @@ def test_rows_without_options_are_left_out_with_a_note(opened, scored):
     assert baselines.chance(name, Rows(bare), None, VOCABULARY).counts.tolist() == [[0.5, 1.0]] * 11
 
 
+def test_options_that_are_the_same_tokens_are_counted_in_a_note(opened):
+    every, name = list(opened.splits['toyeval_parity'].examples()), 'toyeval_parity'
+    rows = sorted({example.row for example in every})[:3]
+    alike = [
+        dataclasses.replace(each, option_tokens=each.option_tokens[:1] * 2) if each.row in rows else each
+        for each in every
+    ]
+    some = Evaluator({name: Rows(alike)}, VOCABULARY, toy.LENGTHS)
+    found = some.run(toy.CONFIG, toy.params())[name]
+    taken = [text for text, row in zip(found.predictions, found.rows, strict=True) if row in rows]
+    assert taken == [every[0].options[0]] * 9
+    (note,) = some.notes()
+    assert 'toyeval_parity have options that are the same tokens' in note and note.endswith(': 3 of 12.')
+
+
+def test_notes_on_examples_of_ones_own():
+    """Two emoji that a vocabulary does not know are one unknown token each."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Ascii(vocabularies.ByteVocabulary):
+        def encode_batch(self, texts):
+            return super().encode_batch([text.encode('ascii', 'replace').decode() for text in texts])
+
+    model = Model(toy.CONFIG, toy.params(), Ascii(VOCABULARY.name))
+    asked = [{'inputs': 'mood', 'options': ['😀', '😡'], 'answers': ['😀']}] * 2
+    result = evaluate.evaluate_examples(model, [*asked, {**asked[0], 'options': ['😀', 'no']}], name='moods')
+    (note,) = result.notes
+    assert 'moods have options that are the same tokens' in note and note.endswith(': 2 of 3.')
+    assert [sample['prediction'] for sample in result.samples[:2]] == ['😀'] * 2
+
+
 def test_samples_show_text_and_prediction(opened, scored):
     shown = samples(scored, opened.splits, VOCABULARY, count=2)
     assert [sample['task'] for sample in shown] == ['toyeval_parity'] * 2 + ['toyeval_copy'] * 2

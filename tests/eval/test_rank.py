@@ -64,6 +64,13 @@ def test_batches_hold_every_option_once(tokens_per_batch):
     ]
 
 
+def test_the_first_of_options_that_are_the_same_tokens_is_best():
+    odd, even = np.array([5, 6, 1], np.int32), np.array([5, 7, 1], np.int32)
+    asked = Question(odd, [even, odd, even, odd])
+    assert rank.best(asked, np.array([-2.0, -3.0, -1.9999998, -3.0], np.float32)) == 0
+    assert rank.best(asked, np.array([-3.0, -2.0, -3.0, -1.9999998], np.float32)) == 1
+
+
 def test_few_shapes_are_compiled():
     lengths = {rank.length_bucket(length) for length in range(1, 1025)}
     assert len(lengths) <= 14 and max(lengths) == 1024
