@@ -9,7 +9,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -92,13 +92,34 @@ class CheckpointConfig:
         latest = checkpoint_managers.LatestN(self.keep_last)
         if not self.keep_best:
             return latest
-        sign = 1.0 if self.best_mode == 'max' else -1.0
-        best = checkpoint_managers.BestN(
-            get_metric_fn=lambda metrics: sign * metrics.get(self.best_metric, -sign * math.inf),
-            n=self.keep_best,
-            keep_checkpoints_without_metrics=False,
-        )
-        return checkpoint_managers.AnyPreservationPolicy([latest, best])
+        return checkpoint_managers.AnyPreservationPolicy([latest, Best(self)])
+
+    def goodness(self, metrics: Mapping[str, float] | None) -> float | None:
+        """Return a number that is higher for better checkpoints, or None if `best_metric` was not measured.
+
+        Args:
+            metrics: the checkpoint's; None if it was saved without.
+        """
+        found = (metrics or {}).get(self.best_metric)
+        if found is None or not math.isfinite(found):
+            return None
+        return found if self.best_mode == 'max' else -found
+
+
+class Best(NamedTuple):
+    """Orbax's rule that keeps the best checkpoints; of equal ones, the newest. Orbax's own `BestN` fills up
+    with checkpoints that lack the metric.
+    """
+
+    settings: CheckpointConfig
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Say of each checkpoint, in the order of steps, whether it is among the best."""
+        del context
+        goodness = [self.settings.goodness(info.metrics) for info in checkpoints]
+        measured = [index for index, found in enumerate(goodness) if found is not None]
+        best = sorted(measured, key=goodness.__getitem__)[-self.settings.keep_best :]
+        return [index in best for index in range(len(checkpoints))]
 
 
 class Restored(NamedTuple):
@@ -142,7 +163,10 @@ class Checkpoints:
             if jax.process_index() == 0:
                 for left in self.path.glob(f'*{UNFINISHED}*'):
                     shutil.rmtree(left, ignore_errors=True)
-            options = ocp.CheckpointManagerOptions(preservation_policy=settings.policy())
+            # Orbax writes metrics, which it reads when it is opened again, only where `best_fn` is set.
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=settings.policy(), best_fn=settings.goodness
+            )
         # Compression would make float32 weights 10% smaller, and writing and reading 50% slower.
         handlers = {
             name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')
@@ -174,7 +198,7 @@ class Checkpoints:
             unlogged: sums that no record in metrics.jsonl holds yet.
             config: the run's settings, as JSON holds them.
             manifest: see `flanlite.training.run`.
-            metrics: newest value of each metric, `best_metric` among them.
+            metrics: what was measured at this very step; without `best_metric` it is none of the best.
 
         Raises:
             OSError: this checkpoint, or the one before, cannot be written.

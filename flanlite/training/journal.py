@@ -74,6 +74,7 @@ class Journal:
         self._said = -math.inf
         self._waiting: str | None = None
         self.last: dict[str, Any] = {}
+        self._newest: dict[str, Any] = {}  # of the last step that has a record
         if not active:
             return
         kept = [record for record in read_metrics(model_dir) if record['step'] <= start_step]
@@ -88,8 +89,15 @@ class Journal:
         """Write records, each with its `step`, and show those of training on the terminal."""
         for record in records:
             self.last |= record
+            same = record['step'] == self._newest.get('step')
+            self._newest = {**(self._newest if same else {}), **record}
             if self._active:
                 self._write(record)
+
+    def measured_at(self, step: int) -> dict[str, float]:
+        """Return what the records of the newest step say of it; nothing if they are of an earlier one."""
+        found = self._newest if self._newest.get('step') == step else {}
+        return {name: value for name, value in found.items() if name != 'step'}
 
     def say(self, text: str) -> None:
         """Print a line of text; a training record that waits to be shown comes before it."""

@@ -182,7 +182,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                     unlogged=meter.get_unlogged(),
                     config=settings,
                     manifest=manifest,
-                    metrics=journal.last,
+                    metrics=journal.measured_at(step),
                 )
             if evaluates or saves:
                 meter.restart_clock()

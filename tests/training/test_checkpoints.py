@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import resource
+import shutil
 
 import jax
 import numpy as np
@@ -148,6 +149,35 @@ def test_last_and_best_are_kept(tmp_path):
         save(kept, made_up_state(), number, eval_loss=loss)
     kept.close()
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [2, 4, 5]
+
+
+def test_only_what_was_measured_is_best(tmp_path):
+    kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=1, keep_best=2))
+    for number, measured in ((1, {'eval_loss': 0.5}), (2, {}), (3, {'eval_loss': float('nan')}), (4, {})):
+        save(kept, made_up_state(), number, **measured)
+    kept.close()
+    assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [1, 4]
+
+
+@pytest.mark.parametrize(('mode', 'best'), [('min', 2), ('max', 1)])
+def test_the_best_is_kept_when_opened_again(tmp_path, mode, best):
+    losses = {1: 0.5, 2: 0.2, 3: 0.3, 4: 0.4}
+    for number, loss in losses.items():
+        kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=1, keep_best=1, best_mode=mode))
+        save(kept, made_up_state(), number, eval_loss=loss)
+        kept.close()
+    assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [best, 4]
+
+
+def test_checkpoints_without_metrics_are_opened_too(saved, tmp_path):
+    saved.close()
+    shutil.rmtree(tmp_path / 'checkpoints' / '3' / 'metrics')
+    kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=1, keep_best=1))
+    assert kept.restore(3, abstract(), CONFIG).position == {'window': 3}
+    save(kept, made_up_state(), 4, eval_loss=0.5)
+    save(kept, made_up_state(), 5, eval_loss=0.6)
+    kept.close()
+    assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [4, 5]
 
 
 @pytest.mark.filterwarnings(

@@ -202,6 +202,35 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     assert_close(tmp_path, whole.model_dir, STEPS)
 
 
+def kept_steps(model_dir):
+    return sorted(int(folder.name) for folder in (pathlib.Path(model_dir) / 'checkpoints').iterdir())
+
+
+@pytest.fixture
+def losses(monkeypatch):
+    """Evaluations that give the losses of a test, by step."""
+    by_step = {}
+
+    def evaluator(data, config, partitioner):
+        return lambda state: {'eval_loss': by_step[int(jax.device_get(state.step))]}
+
+    monkeypatch.setattr(run, 'evaluator', evaluator)
+    return by_step
+
+
+def test_the_best_checkpoint_outlives_restarts(losses, tmp_path):
+    losses |= {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.5, 10: 2.2, 12: 2.1}
+    for steps, kept in ((6, [4, 6]), (8, [4, 8]), (12, [4, 12])):
+        toy.train(tmp_path, steps, every_steps=2, eval_every_steps=2, keep_last=1, keep_best=1)
+        assert kept_steps(tmp_path) == kept
+
+
+def test_a_checkpoint_that_was_not_evaluated_is_none_of_the_best(losses, tmp_path):
+    losses |= {5: 1.0, 10: 2.0, 12: 3.0}
+    toy.train(tmp_path, 12, every_steps=1, eval_every_steps=5, keep_last=1, keep_best=1)
+    assert kept_steps(tmp_path) == [5, 12]
+
+
 def test_a_run_begins_from_another_runs_parameters(whole, tmp_path):
     begun = toy.train(tmp_path, 1, initial_checkpoint_path=str(whole.model_dir))
     records = training_records(whole.model_dir)
