@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from flanlite.config import closest, value
@@ -122,6 +123,16 @@ class Best(NamedTuple):
         return [index in best for index in range(len(checkpoints))]
 
 
+class OrbaxPath(type(epath.Path('/'))):
+    """A path for Orbax. Its own take `[` and `*` in a folder's name for a pattern when they look for files,
+    so that what it wrote into such a folder could not be read.
+    """
+
+    def glob(self, pattern: str) -> Iterator['OrbaxPath']:
+        """Find files below this folder by a pattern, of which this folder's own name is no part."""
+        yield from map(type(self), pathlib.Path(self).glob(pattern))
+
+
 class Restored(NamedTuple):
     """What a run continues from: the state, the position in the data, and the sums that no record holds yet
     (`Meter.get_unlogged`).
@@ -144,7 +155,7 @@ class Checkpoints:
         settings: what to keep; None opens the checkpoints read-only.
 
     Raises:
-        ValueError: the folder is a URL of a bucket.
+        ValueError: the folder is a URL of a bucket, or has a backslash in its path.
         OSError: the folder cannot be written.
     """
 
@@ -155,6 +166,7 @@ class Checkpoints:
                 'and name the mount'
             )
         self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
+        check_backslash(self.path)
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
@@ -172,7 +184,7 @@ class Checkpoints:
             name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')
         }
         handlers |= {name: ocp.JsonCheckpointHandler() for name in ('position', 'config', 'manifest')}
-        self._manager = ocp.CheckpointManager(self.path, item_handlers=handlers, options=options)
+        self._manager = ocp.CheckpointManager(OrbaxPath(self.path), item_handlers=handlers, options=options)
 
     def latest_step(self) -> int | None:
         """Return the step of the last complete checkpoint, or None."""
@@ -337,6 +349,17 @@ def saved_step(model_dir: str | os.PathLike[str]) -> int:
         return 0
     with contextlib.closing(Checkpoints(model_dir)) as checkpoints:
         return checkpoints.latest_step() or 0
+
+
+def check_backslash(path: pathlib.Path) -> None:
+    """Raise a `ValueError` if there is a backslash in a path: TensorStore takes it for a slash, and would
+    read and write another folder.
+    """
+    if '\\' in str(path):
+        raise ValueError(
+            f'there is a backslash in the path {path}, which TensorStore takes for a slash; rename that '
+            'folder, or name another one'
+        )
 
 
 def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:

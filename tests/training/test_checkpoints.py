@@ -198,6 +198,22 @@ def test_a_full_disk_says_so(tmp_path):
         parameters.load_run(tmp_path)
 
 
+@pytest.mark.parametrize('name', ['lr[1e-3]', 'a b%20#?*', '{a}\'"', '~日'])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    kept = Checkpoints(tmp_path / name, CheckpointConfig())
+    save(kept, made_up_state(), 3)
+    kept.close()
+    with contextlib.closing(Checkpoints(tmp_path / name)) as found:
+        restored = found.restore(3, abstract(), CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, restored.state, made_up_state())
+
+
+def test_a_backslash_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'a backslash in the path .*rename'):
+        Checkpoints(tmp_path / 'a\\b', CheckpointConfig())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bucket_is_refused():
     with pytest.raises(ValueError, match=r'gs://bucket.*gcsfuse'):
         Checkpoints('gs://bucket/run')
