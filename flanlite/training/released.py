@@ -24,6 +24,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.training import interop, lazy
+from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import Index, LazyArray
 
@@ -98,8 +99,9 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
         arrays: lists names and arrays of a part of the checkpoint, `target` or `state/param_states`.
 
     Raises:
-        ValueError: there are no parameters, or they are not those of a T5.
+        ValueError: there are no parameters, they are not those of a T5, or the path has a backslash.
     """
+    check_backslash(path)
     target = dict(arrays('target'))
     if not target:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
@@ -151,14 +153,15 @@ def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArr
     format.
     """
     prefix = part.replace('/', '.') + '.'
-    store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
+    base = {'driver': 'file', 'path': f'{folder}/'}  # no URL, in which `%20`, `#` and `?` mean something
+    store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
     for key in store.list().result():
         name, _, last = key.decode().rpartition('/')
         if last in ('.zarray', 'zarr.json') and name.startswith(prefix):
             driver = 'zarr' if last == '.zarray' else 'zarr3'
             spec = {
                 'driver': driver,
-                'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/', 'path': f'{name}/'},
+                'kvstore': {'driver': 'ocdbt', 'base': base, 'path': f'{name}/'},
             }
             yield name.removeprefix(prefix).replace('.', '/'), tensorstore_array(spec, name)
 

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -93,6 +94,29 @@ def test_training_goes_on_from_t5xs_step_and_parameters(folder):
     expected = t5x_fixtures.from_t5x(t5x_fixtures.under(t5x_fixtures.read(folder), 'params'))
     jax.tree.map(np.testing.assert_array_equal, state.params, expected)
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
+
+
+@pytest.mark.parametrize('folder', KINDS)
+@pytest.mark.parametrize(
+    'name', ['a b', 'a%20b', 'a#b', 'a?b', 'a*', 'a[1e-3]', '{a}', '\'a\'"b"', '~a', 'ä日']
+)
+def test_a_t5x_checkpoint_is_read_from_a_folder_of_any_name(tmp_path, folder, name):
+    path = t5x_fixtures.checkpoint(folder)
+    (tmp_path / 'a b' / 'checkpoint_400').mkdir(parents=True)  # what `a%20b` is as a URL
+    shutil.copytree(path, tmp_path / name, dirs_exist_ok=True)
+    found = released.open_released(tmp_path / name)
+    expected = released.open_released(path)
+    assert found.step == 400
+    assert found.params.keys() == expected.params.keys()
+    for parameter, array in expected.params.items():
+        np.testing.assert_array_equal(found.params[parameter].to_numpy(), array.to_numpy())
+
+
+@pytest.mark.parametrize('folder', KINDS)
+def test_a_t5x_checkpoint_below_a_backslash_is_refused(tmp_path, folder):
+    path = shutil.copytree(t5x_fixtures.checkpoint(folder), tmp_path / 'a\\b')
+    with pytest.raises(ValueError, match='a backslash in the path'):
+        released.open_released(path)
 
 
 @pytest.mark.parametrize('folder', KINDS)
