@@ -20,6 +20,7 @@ import inspect
 import json
 import math
 import numbers
+import os
 import pathlib
 import types
 import typing
@@ -353,11 +354,35 @@ def load_as(kind: type[T], path: str | pathlib.Path) -> T:
     Raises:
         ValueError: there is none, or it is of another class or version.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(at_home(path))
     found = load(path / SETTINGS_FILE if path.is_dir() else path)
     if not isinstance(found, kind):
         raise ValueError(f'{path} holds a {type(found).__name__}; expected a {kind.__name__}')
     return found
+
+
+def at_home(path: str | os.PathLike[str]) -> str:
+    """Return a path with the user's home folder for `~` at its beginning: a shell leaves that in
+    `--model_dir=~/x`.
+    """
+    return os.path.expanduser(os.fspath(path))
+
+
+def expand_paths(item: Any, *names: str) -> None:
+    """Expand `~` in fields of a value that is being made; for its `__post_init__`.
+
+    Args:
+        item: the value.
+        *names: fields that hold a path or None.
+
+    Raises:
+        ValueError: a path is empty.
+    """
+    for name in names:
+        if (path := getattr(item, name)) == '':
+            raise ValueError(f'{type(item).__name__}.{name} is empty; expected a path')
+        if path is not None:
+            object.__setattr__(item, name, at_home(path))
 
 
 def closest(name: str, valid: Iterable[str]) -> str:

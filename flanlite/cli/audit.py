@@ -6,6 +6,7 @@ import pathlib
 
 from flanlite.cli import command
 from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag, at_least
+from flanlite.config import at_home
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(Text(f'not searched: {", ".join(names)}: {reason}', style='yellow'))
     if args.output:
         lines = [json.dumps(line) for line in found.to_drop()]
-        pathlib.Path(args.output).write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        output = pathlib.Path(at_home(args.output))
+        output.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
         CONSOLE.print(f'wrote the {len(lines):,} training examples that share text to {args.output}')
 
 

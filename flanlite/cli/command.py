@@ -260,6 +260,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
+    from flanlite.config import at_home
     from flanlite.eval.sweep import SweepConfig
     from flanlite.training.config import TrainConfig
 
@@ -268,7 +269,7 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }
     changed = {field: new for field, new in fields.items() if new is not None}
-    if os.path.isdir(args.settings):  # the run's folder, wherever it has been moved
+    if os.path.isdir(at_home(args.settings)):  # the run's folder, wherever it has been moved
         changed.setdefault('model_dir', args.settings)
     return config.replace(
         **{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()}

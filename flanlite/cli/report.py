@@ -1,19 +1,23 @@
 """`flanlite report`."""
 
 import argparse
+import os
 
 from flanlite.cli.command import Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
     """Merge the folders of a sweep."""
+    from flanlite.config import at_home
     from flanlite.eval import loco
 
     if not (args.model_dir or '').strip(','):
         raise ValueError(
             'report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]'
         )
-    loco.merge([folder for folder in args.model_dir.split(',') if folder], args.output)
+    whole = os.path.isdir(at_home(args.model_dir))  # a folder's name may have commas
+    folders = [args.model_dir] if whole else [folder for folder in args.model_dir.split(',') if folder]
+    loco.merge(folders, args.output)
 
 
 COMMAND = Command(

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from flanlite.config import FrozenDict, to_text, value
+from flanlite.config import FrozenDict, expand_paths, to_text, value
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, view_of
@@ -75,9 +75,7 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
-        for name in ('checkpoint', 'output'):
-            if getattr(self, name) == '':
-                raise ValueError(f'EvalConfig.{name} is empty; expected a path')
+        expand_paths(self, 'checkpoint', 'output')
         if self.split not in specs.SPLITS:
             raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
         if self.style not in specs.STYLES:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
+from flanlite.config import at_home
 from flanlite.data.cache import cache
 from flanlite.data.specs.sources import Surrogates
 from flanlite.eval.generate import Decoding
@@ -54,6 +55,7 @@ def infer(
         ValueError: there is no such checkpoint or input, or a line is no JSON object with texts, the
             message names the line; or a log-probability is not finite, the message shows the input.
     """
+    input, output = at_home(input), at_home(output)
     if output != '-' and not pathlib.Path(output).absolute().parent.is_dir():
         raise ValueError(
             f'no folder {str(pathlib.Path(output).parent)!r} to write {output!r} in; make it, or name '

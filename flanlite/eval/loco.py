@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import SETTINGS_FILE, check_kind, to_json, to_text, unsaved
+from flanlite.config import SETTINGS_FILE, at_home, check_kind, to_json, to_text, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.mixing import naming
 from flanlite.data.specs import specs
@@ -131,7 +131,8 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         raise ValueError(
             f'{len(folders)} folders are to be merged; name the folder for the result with --output=FOLDER'
         )
-    target = pathlib.Path(output or folders[0])
+    folders = [at_home(folder) for folder in folders]
+    target = pathlib.Path(at_home(output) if output else folders[0])
     for folder in map(pathlib.Path, folders):
         if not results.result_paths(folder):
             raise ValueError(

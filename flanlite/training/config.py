@@ -2,7 +2,7 @@
 
 import pathlib
 
-from flanlite.config import load_as, value
+from flanlite.config import expand_paths, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model.models import ModelConfig
@@ -88,9 +88,7 @@ class TrainConfig:
                 f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method '
                 'build()'
             )
-        for name in ('model_dir', 'initial_checkpoint_path'):
-            if getattr(self, name) == '':
-                raise ValueError(f'TrainConfig.{name} is empty; expected a path')
+        expand_paths(self, 'model_dir', 'initial_checkpoint_path')
         if not hasattr(self.model, 'converter'):
             raise ValueError(
                 f'TrainConfig.model is a {type(self.model).__name__}; expected that of a family, such as '

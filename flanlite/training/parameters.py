@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from flanlite.config import at_home
 from flanlite.data.tokens import vocabularies
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
@@ -281,7 +282,7 @@ def convert(
     """
     if form not in FORMATS:
         raise ValueError(f'unknown format {form!r}; expected {" or ".join(FORMATS)}')
-    path = locate(checkpoint)
+    path, output = locate(checkpoint), at_home(output)
     if _find_run(path) or path.suffix == SUFFIX:
         run = load_run(path, config)
         config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
@@ -326,7 +327,7 @@ def locate(path: str | os.PathLike[str]) -> pathlib.Path:
     A path that does not exist, and begins with `mixtures/`, may name a file that is installed with flanlite
     (`mixtures/pocket/assets/base.safetensors`).
     """
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(at_home(path))
     if not path.exists() and path.parts[:1] == ('mixtures',):
         shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
         path = pathlib.Path(str(shipped)) if shipped.is_file() else path

@@ -18,6 +18,8 @@ import toy
 
 from flanlite.cli import gin_config
 from flanlite.data.specs import specs
+from flanlite.eval.evaluate import EvalConfig, evaluate
+from flanlite.eval.infer import infer
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.training import journal, parameters, run
 from flanlite.training.config import TrainConfig
@@ -200,6 +202,34 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     assert meshes == [{'dcn': 2, 'data': 2, 'model': 2}, {'dcn': 1, 'data': 4, 'model': 1}]
     toy.train(tmp_path, STEPS)
     assert_close(tmp_path, whole.model_dir, STEPS)
+
+
+@pytest.mark.parametrize(
+    'names', [('lr[1e-3]',), ('a b%20', '#?*{}', '\'"~日', '[!x]')], ids=['brackets', 'all']
+)
+def test_folders_may_have_any_name(monkeypatch, tmp_path, names):
+    monkeypatch.setenv('HOME', str(tmp_path.joinpath(*names)))
+    cached = {'data.cache_dir': '~/cache'}
+    toy.train('~/run', 2, **cached)
+    toy.train('~/run', 4, **cached)
+    assert [record['step'] for record in journal.read_metrics(os.path.expanduser('~/run'))] == [2, 4]
+    begun = toy.train('~/begun', 1, initial_checkpoint_path='~/run', **cached)
+    assert begun.model_dir == tmp_path.joinpath(*names, 'begun')
+    trained = parameters.load_run('~/run')
+    assert trained.step == 4
+
+    settings = {'split': 'validation', 'max_rows': 2, 'cache_dir': '~/cache'}
+    evaluate(EvalConfig('~/run', 'toy', output='~/results', **settings))
+    assert pathlib.Path(os.path.expanduser('~/results/results.json')).is_file()
+    for form, output in (('huggingface', '~/hf'), ('safetensors', '~/one.safetensors')):
+        parameters.convert('~/run', output, form)
+        jax.tree.map(np.testing.assert_array_equal, parameters.load_run(output).params, trained.params)
+    lines = tmp_path.joinpath(*names, 'lines.txt')
+    lines.write_text('parity of first: 3 and 4?\n', encoding='utf-8')
+    assert infer('~/run', '~/lines.txt', '~/answers.jsonl', max_length=2, cache_dir='~/cache') == 1
+    assert lines.with_name('answers.jsonl').is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {names[0]}
+    assert not pathlib.Path('~').exists()
 
 
 def kept_steps(model_dir):
