@@ -18,7 +18,7 @@ def registry(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user'))
 
 
-@pytest.fixture(params=['memory://bucket/cache', 'file'])
+@pytest.fixture(params=['memory://bucket/cache', 'memory://bucket/lr[1e-3] %20?*/cache', 'file'])
 def url(request, tmp_path):
     yield f'file://{tmp_path}/bucket' if request.param == 'file' else request.param
     fsspec.filesystem('memory').store.clear()

@@ -154,10 +154,10 @@ def check_names(names: Sequence[str]) -> None:
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     """Return the local folder that holds all caches, or copies of those that lie on another file system."""
     named = cache_dir or os.environ.get('FLANLITE_CACHE_DIR')
-    user = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'flanlite'
+    user = pathlib.Path(config.at_home(os.environ.get('XDG_CACHE_HOME') or '~/.cache')) / 'flanlite'
     if url := cache_url(cache_dir):
-        return (user / 'copies' / file_name(url)).expanduser().absolute()
-    return pathlib.Path(named or user).expanduser().absolute()
+        return (user / 'copies' / file_name(url)).absolute()
+    return pathlib.Path(config.at_home(named or user)).absolute()
 
 
 def cache_url(cache_dir: str | os.PathLike | None = None) -> str | None:

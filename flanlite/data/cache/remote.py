@@ -8,6 +8,7 @@ which is sent last and removed first.
 
 import contextlib
 import functools
+import glob
 import os
 import pathlib
 import shutil
@@ -50,7 +51,8 @@ def names(url: str) -> list[str]:
     with explained(url):
         system, path = file_system(url)
         system.invalidate_cache(path)
-        return sorted(pathlib.PurePosixPath(file).parent.name for file in system.glob(f'{path}/*/{MANIFEST}'))
+        files = system.glob(f'{glob.escape(path)}/*/{MANIFEST}')
+        return sorted(pathlib.PurePosixPath(file).parent.name for file in files)
 
 
 def fetch(url: str, folder: pathlib.Path) -> None:
