@@ -13,7 +13,9 @@ from flanlite.report.results import Result
 
 
 def evaluate(
-    model: EvalConfig | Model | str, data: str | Sequence[Mapping[str, Any]] | None = None, **settings: Any
+    model: EvalConfig | Model | str | os.PathLike[str],
+    data: str | Sequence[Mapping[str, Any]] | None = None,
+    **settings: Any,
 ) -> Result:
     """Score a checkpoint on a mixture, or a loaded model on examples of your own.
 
@@ -37,6 +39,12 @@ def evaluate(
     """
     if isinstance(model, EvalConfig):
         return evaluation.evaluate(model.replace(**settings) if settings else model)
+    model = os.fspath(model) if isinstance(model, os.PathLike) else model
+    if not isinstance(model, Model | str):
+        raise ValueError(
+            f'got {model!r} as a model; expected the path of a checkpoint, what flanlite.load returned, or '
+            'an EvalConfig'
+        )
     if data is None:
         raise ValueError(
             'got a model and nothing to score it on; expected the name of a mixture, or a list of examples'

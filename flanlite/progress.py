@@ -49,7 +49,8 @@ class BuildProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        if self.bar.live.is_started:  # rich ends even a bar that never began with an empty line
+            self.bar.stop()
         if self.total:
             self.tell(
                 f'{self.done} of {self.total} tasks, {self.examples:,} examples in '

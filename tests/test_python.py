@@ -5,7 +5,10 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import flanlite
+from flanlite.progress import BuildProgress
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'python.md'
 
@@ -33,7 +36,25 @@ def test_importing_is_quick_and_a_misspelt_name_is_refused_with_the_closest():
         ).stdout.strip()
         == '[]'
     )
-    try:
+    with pytest.raises(AttributeError, match='did you mean TrainConfig'):
         flanlite.TrainConfg  # noqa: B018
-    except AttributeError as error:
-        assert 'did you mean TrainConfig' in str(error)
+
+
+@pytest.mark.parametrize(
+    ('model', 'data', 'message'),
+    [
+        (3, 'pocket', 'got 3 as a model'),
+        ('runs/any', None, 'nothing to score it on'),
+        (pathlib.Path('nowhere'), 'pocket', 'no checkpoint at .*nowhere'),
+    ],
+)
+def test_evaluate_says_what_it_expects(model, data, message):
+    with pytest.raises(ValueError, match=message):
+        flanlite.evaluate(model, data)
+
+
+def test_a_build_tells_one_line_where_there_is_no_terminal(capsys):
+    for total, lines in ((0, 0), (1, 1)):
+        with BuildProgress('building', total) as progress:
+            progress.advance(3, task=True)
+        assert capsys.readouterr().err.count('\n') == lines
