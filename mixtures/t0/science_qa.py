@@ -180,6 +180,7 @@ WIQA = DatasetSpec(
         'question': row['question_stem'],
         'answer': text.index(('more', 'less', 'no_effect'), row['answer_label']),
     },
+    keep=lambda row: text.length(row['question_para_step']) > 0,
     options=('more', 'less', 'no effect'),
     lineage=('WIQA', 'ProPara'),
     licence='CC BY 4.0',

@@ -1,3 +1,7 @@
+import inspect
+import random
+
+import hostile
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,6 +58,8 @@ CASES = {
 def to_python(value):
     value = value.numpy() if tf.is_tensor(value) else value
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(value, list):
+        return [to_python(each) for each in value]
     return value.decode() if isinstance(value, bytes) else value
 
 
@@ -66,16 +72,13 @@ def test_same_on_python_and_tensors(case):
 
 
 def test_pluck_takes_a_field_of_each_record():
-    records = [{'a': 'x', 'b': 1}, {'a': None, 'b': 2}]
+    records = [{'a': 'x', 'b': 1}, {'a': None, 'b': 0}]
     assert text.pluck(records, 'a') == ['x', ''] and text.pluck([], 'a') == []
+    assert text.pluck(records, 'b') == [1, 0] and text.pluck({'b': [1, 0]}, 'b') == [1, 0]
     tensors = {'a': tf.constant(['x', '']), 'b': tf.constant([1, 2])}
     assert text.pluck(tensors, 'a').numpy().tolist() == [b'x', b'']
 
 
-HOSTILE = (
-    '', ' ', '\n', 'a\n', 'яблоко и 3 \u0663', 'a\u00a0b', 'a\x0bb\x0cc\x1cd', 'naïve café_1', 'ΑΣ İ ẞ K', 'a\u2028b\r\n',
-    '[x] \\ $1 ^', 'baac', '😀 👩‍💻', 'e\u0301', '\u3000全角１２', '\0a',
-)  # fmt: skip
 PATTERNS = (
     r'\s', r'\S', r'\s+', r'\s*', r'[\s]', r'[^\s]', r'[\S]', r'[^\S]', r'[^\s|]', r'\w', r'\W+', r'[\w.]+', r'[^\w]', r'\d', r'[^\d]', r'\D',
     r'\b', r'$', r'a$', r'(?m)$', r'^', r'a*', r'(?s).*\S.*', r'(?s).*\w.*', r'[]$]', r'[^]]', r'\$', r'\\', r'[\\w]', r'[$]', r'\\s',
@@ -85,29 +88,113 @@ PATTERNS = (
 
 @pytest.mark.parametrize('pattern', PATTERNS)
 def test_a_pattern_means_on_rows_what_it_means_in_tensorflow(pattern):
-    tensors = tf.constant(HOSTILE)
-    found = [text.matches(value, pattern) for value in HOSTILE]
+    tensors = tf.constant(hostile.TEXTS)
+    found = [text.matches(value, pattern) for value in hostile.TEXTS]
     assert found == text.matches(tensors, pattern).numpy().tolist()
-    replaced = [text.substitute(value, pattern, r'<\0\\>') for value in HOSTILE]
+    replaced = [text.substitute(value, pattern, r'<\0\\>') for value in hostile.TEXTS]
     assert replaced == [each.decode() for each in text.substitute(tensors, pattern, r'<\0\\>').numpy()]
 
 
 def test_no_word_boundary_is_tensorflows():
-    found = [text.matches(value, r'(?s).*\Bо.*') for value in HOSTILE]
-    assert found == text.matches(tf.constant(HOSTILE), r'(?s).*\Bо.*').numpy().tolist() and any(found)
+    found = [text.matches(value, r'(?s).*\Bо.*') for value in hostile.TEXTS]
+    assert found == text.matches(tf.constant(hostile.TEXTS), r'(?s).*\Bо.*').numpy().tolist() and any(found)
 
 
-@pytest.mark.parametrize(
-    'function',
-    [
-        text.lower, text.strip, text.unescape, text.plain_quotes, text.length, lambda a: text.part(a, 1, -1), lambda a: text.part(a, -3),
-        lambda a: text.contains(a, 'a\n'), lambda a: text.contains(a, 'я'), lambda a: text.replace(a, '\\', r'\0'),
-        lambda a: text.join(text.split(a, ' '), '|'), lambda a: text.join(text.split(a, '\u00a0'), '|'),
-    ],
-)  # fmt: skip
-def test_hostile_texts_are_the_same_on_rows_and_in_tensorflow(function):
-    for value in HOSTILE:
-        assert to_python(function(tf.constant(value))) == function(value), repr(value)
+# Calls with values that are drawn: t is a text, l a list of texts, p its pair of the same length, c a text that
+# is no tensor, i an integer, n one of any size, f a number, b a truth value.
+CALLS = {
+    'concat': [('tt', lambda a, b: text.concat(a, '{', b))],
+    'join': [('l', lambda a: text.join(a, '\\1; ')), ('tt', lambda a, b: text.join([a, b])), ('lp', lambda a, b: text.join([a, b], ''))],
+    'collect': [('lt', lambda a, b: text.collect(a, b, 'z')), ('', lambda: text.collect('', 'a'))],
+    'numbered': [('l', text.numbered), ('tt', lambda a, b: text.numbered([a, b]))],
+    'pluck': [('lp', lambda a, b: text.pluck({'a': a, 'b': b}, 'b'))],
+    'paired': [('lp', lambda a, b: text.paired(a, b, ': ')), ('ll', lambda a, b: text.paired(a, b, ''))],
+    'split': [('tc', lambda a, b: text.split(a, b or ' ')), ('tc', lambda a, b: text.split(text.concat(a, b, a), b or '\0'))],
+    'part': [('tii', text.part), ('tn', text.part), ('lii', text.part)],
+    'replace': [('tcc', text.replace), ('tcc', lambda a, b, c: text.replace(text.concat(b, a, b), b, c))],
+    'plain_quotes': [('t', text.plain_quotes)],
+    'unescape': [('t', text.unescape)],
+    'substitute': [('t', lambda a: text.substitute(a, r'(\w*)\s', r'\\\1'))],
+    'lower': [('t', text.lower)],
+    'strip': [('t', text.strip)],
+    'contains': [('tc', text.contains), ('tc', lambda a, b: text.contains(text.concat(a, b, a), b))],
+    'matches': [('t', lambda a: text.matches(a, r'(?s).*\S.*'))],
+    'length': [('t', text.length), ('l', text.length), ('tn', lambda a, b: text.length(a) + b)],
+    'string': [('t', text.string), ('n', text.string), ('b', text.string)],
+    'decimal': [('f', text.decimal), ('f', lambda a: text.decimal(a, 3)), ('i', lambda a: text.decimal(a, 0))],
+    'rounded': [('f', text.rounded), ('i', text.rounded), ('fn', lambda a, b: text.rounded(a) + b)],
+    'index': [('lt', text.index), ('lti', lambda a, b, c: text.index(text.collect(a, b), b) + c), ('t', lambda a: text.index(('', '\0'), a))],
+    'choose': [('il', text.choose), ('btt', lambda a, b, c: text.choose(a, (b, c)))],
+    'every': [('bb', text.every), ('bi', text.every)],
+    'some': [('bb', text.some), ('bi', text.some)],
+    'negate': [('b', text.negate), ('i', text.negate)],
+    'among': [('tl', text.among), ('t', lambda a: text.among(a, ('', '\0', '{}')))],
+}  # fmt: skip
+DRAWS = 40
+NUMBERS = (
+    0.0,
+    0.5,
+    1.5,
+    2.5,
+    2.675,
+    1.005,
+    0.1,
+    -3.14159,
+    -0.001,
+    1e-7,
+    1.4999999999,
+    16777217.0,
+    2.0**31,
+    -(2.0**40),
+    1e10,
+)
+
+
+def drawn(kinds, draw):
+    """Draw a value of each kind."""
+    values = []
+    for kind in kinds:
+        values.append(
+            {
+                't': lambda: hostile.text(draw),
+                'c': lambda: hostile.text(draw),
+                'l': lambda: [hostile.text(draw) for _ in range(draw.choice((0, 1, 2, 3, 9)))],
+                'p': lambda: [hostile.text(draw) for _ in values[-1]],
+                'i': lambda: draw.choice((0, 1, 2, -1, -2, 5, 100, -100)),
+                'n': lambda: draw.choice((0, 7, -1, 2**31, -(2**31), 2**32 + 1, 2**53 + 1, 1 - 2**60)),
+                'f': lambda: draw.choice(NUMBERS),
+                'b': lambda: draw.random() < 0.5,
+            }[kind]()
+        )
+    return values
+
+
+def as_tensor(kind, value):
+    types = {'l': tf.string, 'p': tf.string, 'i': tf.int64, 'n': tf.int64, 'f': tf.float64}
+    return value if kind == 'c' else tf.constant(value, types.get(kind))
+
+
+def outcome(function, values):
+    """Return what a call gives, or that it fails."""
+    try:
+        return to_python(function(*values))
+    except (ValueError, LookupError, tf.errors.OpError):
+        return 'an error'
+
+
+def test_every_function_has_calls():
+    functions = {name for name, value in vars(text).items() if inspect.isfunction(value)}
+    assert set(CALLS) == functions - {'tensorflow', 'as_re2', 'quote', 'quote_one'}
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_hostile_values_give_the_same_on_rows_and_in_tensorflow(name):
+    draw = random.Random(name)
+    for kinds, function in CALLS[name]:
+        for _ in range(DRAWS):
+            values = drawn(kinds, draw)
+            tensors = [as_tensor(kind, value) for kind, value in zip(kinds, values, strict=True)]
+            assert outcome(function, tensors) == outcome(function, values), (kinds, values)
 
 
 def test_what_rows_and_tensorflow_do_not_share_is_refused():

@@ -235,7 +235,7 @@ def tensor_type(values: Any) -> Any:
     kinds = {type(value) for value in leaves(values)}
     if kinds <= {bool}:
         return tf.bool if kinds else tf.string
-    return tf.string if str in kinds else tf.float32 if float in kinds else tf.int64
+    return tf.string if str in kinds else tf.float64 if float in kinds else tf.int64
 
 
 def leaves(values: Any) -> Iterator[Any]:
@@ -289,6 +289,8 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
 def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, Any]:
     """Return a row's text fields, options and answers as tensors; this is `DatasetSpec.example` in
     TensorFlow.
+
+    An answer that is none of the options is TensorFlow's error.
     """
     import tensorflow as tf
 
@@ -298,7 +300,13 @@ def tensor_example(spec: DatasetSpec, row: Any) -> tuple[dict[str, Any], Any, An
         options = tf.stack(list(options)) if options else tf.constant([], tf.string)
     answer = tf.convert_to_tensor(fields.pop('answer'))
     if answer.dtype != tf.string:
-        answer = tf.gather(options, tf.cast(answer, tf.int32))
+        answer = tf.gather(options, tf.cast(answer, tf.int64))
+    else:
+        found = tf.reduce_any(tf.equal(options, answer)) | tf.equal(tf.size(options), 0)
+        with tf.control_dependencies(
+            [tf.debugging.Assert(found, ['the answer is no option', answer, options])]
+        ):
+            answer = tf.identity(answer)
     answers = fields.pop('answers', None)
     answers = (
         answer[tf.newaxis]
@@ -320,12 +328,16 @@ def fill_tensors(template: Template, texts: dict[str, Any]) -> tuple[Any, Any]:
     import tensorflow as tf
 
     def filled(pattern: str) -> Any:
-        parts = [
-            part
-            for literal, field in templates.parse(pattern)
-            for part in (literal, None if field is None else texts[field])
-        ]
-        return tf.strings.join([part for part in parts if part is not None])
+        parts = []
+        for literal, field in templates.parse(pattern):
+            parts.append(literal)
+            if field == templates.OPTIONS_FIELD:
+                some = tf.not_equal(texts[field], templates.OPTIONS_HEADER)
+                with tf.control_dependencies([tf.debugging.Assert(some, ['there are no options to show'])]):
+                    parts.append(tf.identity(texts[field]))
+            elif field is not None:
+                parts.append(texts[field])
+        return tf.strings.join(parts)
 
     return filled(template.inputs), filled(template.targets)
 

@@ -100,13 +100,12 @@ def numbered(parts: Texts) -> Text:
 def pluck(values: Any, name: str) -> Texts:
     """Return one field of each of several records.
 
-    In TFDS's tensors such records are a record of lists, in Python rows they may be a list of records.
+    Such records are a record of lists in TFDS and in tensors, and a list of records in other rows, where a
+    missing value counts as an empty text.
     """
-    return (
-        values[name]
-        if tensorflow(*values.values() if isinstance(values, dict) else ())
-        else [value[name] or '' for value in values]
-    )
+    if isinstance(values, dict):
+        return values[name]
+    return ['' if value[name] is None else value[name] for value in values]
 
 
 def paired(first: Texts, second: Texts, separator: str) -> Texts:
@@ -135,10 +134,10 @@ def part(value: Text, start: Number, stop: Number | None = None) -> Text:
     """
     tf = tensorflow(value, start, stop)
     if tf:
-        count = tf.strings.length(value, unit='UTF8_CHAR')
+        count = tf.cast(tf.strings.length(value, unit='UTF8_CHAR'), tf.int64)
         start, stop = (
             tf.clip_by_value(tf.where(place < 0, place + count, place), 0, count)
-            for place in (tf.cast(start, tf.int32), count if stop is None else tf.cast(stop, tf.int32))
+            for place in (tf.cast(start, tf.int64), count if stop is None else tf.cast(stop, tf.int64))
         )
         return tf.strings.substr(value, start, tf.maximum(stop - start, 0), unit='UTF8_CHAR')
     return value[start:stop] if isinstance(value, str) else [part(each, start, stop) for each in value]
@@ -213,9 +212,8 @@ def lower(value: Text) -> Text:
     tf = tensorflow(value)
     if not tf:
         return value.lower()
-    # TensorFlow's function ends at a NUL; the last code point is no character, so no text has it.
-    lowered = tf.strings.lower(replace(value, '\0', '\U0010ffff'), encoding='utf-8')
-    return replace(lowered, '\U0010ffff', '\0')
+    # TensorFlow's function ends at a NUL.
+    return join(tf.strings.lower(split(value, '\0'), encoding='utf-8'), '\0')
 
 
 def strip(value: Text) -> Text:
@@ -245,50 +243,57 @@ def length(value: Any) -> Number:
         return len(value)
     if isinstance(value, list | tuple):
         return len(value)
-    return tf.shape(value)[0] if value.shape.rank else tf.strings.length(value, unit='UTF8_CHAR')
+    count = tf.shape(value)[0] if value.shape.rank else tf.strings.length(value, unit='UTF8_CHAR')
+    return tf.cast(count, tf.int64)  # the type of the integers in a row
 
 
 def string(value: Number) -> Text:
-    """Return an integer as text; a text is returned as it is."""
+    """Return an integer as text, and False and True as 0 and 1; a text is returned as it is."""
     tf = tensorflow(value)
     if tf:
-        return value if value.dtype == tf.string else tf.strings.as_string(value)
+        return value if value.dtype == tf.string else tf.strings.as_string(tf.cast(value, tf.int64))
     return value if isinstance(value, str) else str(int(value))
 
 
 def decimal(value: Number, places: int = 1) -> Text:
     """Return a number as text with a number of decimal places."""
     tf = tensorflow(value)
-    return tf.strings.as_string(value, precision=places) if tf else f'{value:.{places}f}'
+    return tf.strings.as_string(tf.cast(value, tf.float64), precision=places) if tf else f'{value:.{places}f}'
 
 
 def rounded(value: Number) -> Number:
     """Round to the nearest integer; a half is rounded to the even one."""
     tf = tensorflow(value)
-    return tf.cast(tf.round(value), tf.int32) if tf else round(value)
+    return tf.cast(tf.round(value), tf.int64) if tf else round(value)
 
 
 def index(texts: Sequence[Text], value: Text) -> Number:
     """Return the first index of a text among texts.
 
-    Where it is not among them, Python raises a ValueError, and a tensor gives the last index.
+    Raises:
+        ValueError: it is not among them; of tensors, TensorFlow's own error.
     """
     tf = tensorflow(texts, value)
     if tf:
         texts = tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts
-        return tf.minimum(
-            tf.argmax(tf.cast(tf.equal(texts, value), tf.int32), output_type=tf.int32), tf.shape(texts)[0] - 1
-        )
+        return tf.where(tf.equal(texts, value))[0, 0]
     return list(texts).index(value)
 
 
 def choose(place: Number, texts: Sequence[Text]) -> Text:
-    """Return the text at an index; False is the index 0, True the index 1."""
+    """Return the text at an index; False is the index 0, True the index 1.
+
+    Raises:
+        IndexError: there is no text at the index, which is not counted from the end; of tensors, TensorFlow's
+            own error.
+    """
     tf = tensorflow(place, texts)
     if tf:
         return tf.gather(
-            tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts, tf.cast(place, tf.int32)
+            tf.stack(list(texts)) if isinstance(texts, list | tuple) else texts, tf.cast(place, tf.int64)
         )
+    if not 0 <= place < len(texts):
+        raise IndexError(f'got the index {place!r} of {len(texts)} texts')
     return texts[int(place)]
 
 
@@ -307,7 +312,7 @@ def some(*conditions: Number) -> Number:
 def negate(condition: Number) -> Number:
     """Return whether a condition does not hold."""
     tf = tensorflow(condition)
-    return tf.logical_not(condition) if tf else not condition
+    return tf.logical_not(tf.cast(condition, tf.bool)) if tf else not condition
 
 
 def among(value: Any, values: Sequence[Any]) -> Number:
