@@ -16,7 +16,7 @@ from flanlite.mixtures.flan2021.summarization_news import (
     article,
 )
 
-REVIEWS = 20  # reviews of a film that are shown; there may be hundreds, which would not fit into the inputs
+SHOWN = 10  # reviews of a film, or arguments in a debate, as in FLAN; hundreds would not fit into the inputs
 
 # AESLC: what is the subject line of an email? Mail of the Enron corporation.
 #     body     Hello all, the meeting room is being painted on Thursday. We shall meet in the canteen instead, at the usual time.
@@ -25,7 +25,7 @@ AESLC = DatasetSpec(
     name='aeslc',
     cluster='summarization',
     source=Tfds('aeslc:1.0.0'),
-    splits=Splits('train', 'validation[:200]', 'test'),
+    splits=Splits('train', 'validation[-200:]', 'test'),
     fields=lambda row: {'body': text.strip(row['email_body']), 'answer': text.strip(row['subject_line'])},
     keep=lambda row: text.every(text.matches(row['email_body'], r'(?s).*\S.*'), text.matches(row['subject_line'], r'(?s).*\S.*')),
     metric='rouge',
@@ -145,7 +145,7 @@ OPINION_ABSTRACTS_ROTTEN_TOMATOES = DatasetSpec(
     splits=Splits('train[:-600]', 'train[-600:-500]', 'train[-500:]'),
     fields=lambda row: {
         'movie': text.strip(row['_movie_name']),
-        'reviews': text.concat('- ', text.unescape(text.join(text.collect(row['_critics']['value'])[:REVIEWS], '\n- '))),
+        'reviews': text.concat('- ', text.unescape(text.join(text.collect(row['_critics']['value'])[:SHOWN], '\n- '))),
         'review': text.unescape(text.collect(row['_critics']['value'])[0]),
         'answer': text.strip(text.unescape(row['_critic_consensus'])),
     },
@@ -192,7 +192,7 @@ OPINION_ABSTRACTS_IDEBATE = DatasetSpec(
     splits=Splits('train[:-600]', 'train[-600:-500]', 'train[-500:]'),
     fields=lambda row: {
         'debate': text.strip(row['_debate_name']),
-        'arguments': text.join(text.collect(row['_argument_sentences']['value'])),
+        'arguments': text.join(text.collect(row['_argument_sentences']['value'])[:SHOWN]),
         'answer': text.strip(row['_claim']),
     },
     keep=lambda row: text.every(

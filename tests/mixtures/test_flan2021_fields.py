@@ -81,6 +81,20 @@ def test_fields_in_detail():
     }
 
 
+def test_ten_opinions_are_shown():
+    """As in FLAN: the first ten reviews, or arguments, that are not empty."""
+    many = {'key': [], 'value': ['', *(f'No. {number}.' for number in range(12))]}
+    film, debate = (
+        SPECS[name].example({**ROWS[name], field: many})['texts']
+        for name, field in (
+            ('opinion_abstracts_rotten_tomatoes', '_critics'),
+            ('opinion_abstracts_idebate', '_argument_sentences'),
+        )
+    )
+    assert film['reviews'] == '\n'.join(f'- No. {number}.' for number in range(10))
+    assert debate['arguments'] == ' '.join(f'No. {number}.' for number in range(10))
+
+
 def test_answers_that_count():
     """All names of an answer are right; a question that has an answer is not unanswerable."""
     answerable = {**ROWS['squad_v2'], 'answers': ROWS['squad_v1']['answers'], 'is_impossible': False}

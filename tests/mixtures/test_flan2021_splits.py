@@ -73,6 +73,7 @@ def tasks(name, **options):
 
 def test_recorded_sizes():
     assert [name for name, spec in SPECS.items() if not spec.train_examples] == ['wsc273']
+    assert SPECS['aeslc'].splits.validation == 'validation[-200:]', 'where most others have the first 200'
     assert [SPECS[name].train_examples for name in ('rte', 'wmt14_enfr', 'anli_r3')] == [
         2_290,
         40_835_840,
