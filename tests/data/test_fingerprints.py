@@ -1,5 +1,8 @@
 import functools
+import gzip
+import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import numpy as np
 from flanlite.data.specs import fingerprints
 
 TABLE = {'a': [1, 2], 'b': {'x', 'y', 'z'}}
+labels = ['no', 'yes']
 
 
 def helper(value):
@@ -29,6 +33,19 @@ def even(number):
 
 def odd(number):
     return number != 0 and even(number - 1)
+
+
+def read(name):
+    return pathlib.Path(name).read_text()
+
+
+def reader(name):
+    return read(name)
+
+
+class Reader:
+    def __call__(self, split):
+        return pandas.read_csv(split)  # noqa: F821
 
 
 class Maker:
@@ -64,6 +81,10 @@ def test_values_differ():
         Maker(1).make,
         Maker(2).make,
         np.mean,
+        {'a': 1}.get,
+        {'a': 2}.get,
+        {'a': 1}.pop,
+        len,
     ]
     assert len({fingerprints.of(value) for value in values}) == len(values)
     assert fingerprints.of('a', 'b') != fingerprints.of('ab')
@@ -77,6 +98,26 @@ def test_edits_of_what_a_function_uses_are_noticed(monkeypatch):
     monkeypatch.setattr(Maker, 'size', 4)
     after = [fingerprints.of(function) for function in (caller, looker, even, Maker(1).make)]
     assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_what_does_not_count_is_named():
+    def nested(name):
+        return [line for line in gzip.open(name)]
+
+    def unread(name):
+        return json.loads(name).open_now
+
+    assert fingerprints.unnoticed(caller, looker, unread, np.load, {'a': 1}.get) == []
+    found = fingerprints.unnoticed(
+        functools.partial(reader, 'a'), nested, Reader(), lambda row: row, lambda row: labels[row]
+    )
+    assert found == [
+        'read calls read_text',
+        f'{nested.__qualname__} calls open',
+        'Reader.__call__ calls read_csv',
+        f'{nested.__qualname__.replace("nested", "<lambda>")} names the list labels, which would count if its '
+        'name were in capitals',
+    ]
 
 
 def test_captured_values_and_defaults_count():

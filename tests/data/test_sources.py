@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+import toy_specs
 
 from flanlite.data.mixing import drop_list
 from flanlite.data.specs import sources
@@ -95,9 +96,12 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / 'test.jsonl').write_text('[1]\n')
     with pytest.raises(ValueError, match='line 1: expected a JSON object'):
         list(source.rows('test'))
-    (tmp_path / 'half.jsonl.gz').write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-20])
-    with pytest.raises(ValueError, match=r'half.jsonl.gz is damaged'):
-        list(source.rows('half'))
+    whole = gzip.compress(json.dumps({'a': [index**5 for index in range(1000)]}).encode())
+    middle = len(whole) // 2
+    for damaged in (whole[:-20], whole[:middle] + b'?' * 99 + whole[middle + 99 :], b'{"a": 1}\n'):
+        (tmp_path / 'half.jsonl.gz').write_bytes(damaged)
+        with pytest.raises(ValueError, match=r'half.jsonl.gz is damaged'):
+            list(source.rows('half'))
 
 
 def test_other_files_are_named_where_a_split_is_missing(tmp_path):
@@ -139,7 +143,13 @@ def test_byte_order_marks_and_other_encodings(tmp_path, packed):
     (tmp_path / name).write_bytes(pack('\ufeff{"a": "é"}\n{"a": "b"}\n'.encode()))
     assert list(JsonLines(str(tmp_path)).rows('train')) == [{'a': 'é'}, {'a': 'b'}]
     (tmp_path / name).write_bytes(pack('{"a": "b"}\n{"a": "é"}\n'.encode('latin1')))
-    with pytest.raises(ValueError, match=rf'{name}, line 2 is not in UTF-8; convert'):
+    with pytest.raises(ValueError, match=rf'{name}, line 2 is not in UTF-8; convert .* -f latin1'):
+        list(JsonLines(str(tmp_path)).rows('train'))
+    (tmp_path / name).write_bytes(pack('{"a": "b"}\n'.encode('utf-16')))
+    with pytest.raises(ValueError, match=rf'{name}, line 1 is not in UTF-8; convert .* -f utf-16'):
+        list(JsonLines(str(tmp_path)).rows('train'))
+    (tmp_path / name).write_bytes(pack(gzip.compress(b'{"a": 1}\n')))
+    with pytest.raises(ValueError, match=r'compressed by gzip: .*ends with \.jsonl\.gz'):
         list(JsonLines(str(tmp_path)).rows('train'))
 
 
@@ -170,9 +180,64 @@ def test_a_cut_file_of_tfds_is_named(tmp_path, monkeypatch):
         list(Tfds('corpus:1.0.0').rows('train'))
 
 
+@pytest.mark.parametrize('name', ['cola', 'glue/cola', 'glue/cola:2', 'glue/cola:2.*.*'])
+def test_data_sets_of_tfds_have_versions(name):
+    with pytest.raises(ValueError, match=r'expected a name with a version, such as super_glue/rte:1\.0\.2'):
+        Tfds(name)
+
+
 def test_in_memory_version_follows_the_code():
     assert InMemory(lambda split: [1]).version() == InMemory(lambda split: [1]).version()
     assert InMemory(lambda split: [1]).version() != InMemory(lambda split: [2]).version()
+
+
+def test_in_memory_version_follows_the_files_that_are_named(tmp_path, caplog):
+    file = tmp_path / 'rows.csv'
+
+    def rows(split):
+        return [{'text': line} for line in file.read_text().splitlines()]
+
+    file.write_text('a,b')
+    named = InMemory(rows, 'named', (str(file),))
+    first = named.version()
+    os.utime(file, ns=(1, 1))
+    assert named.version() == first and not caplog.messages
+    file.write_text('a,c')
+    assert named.version() != first
+    file.unlink()
+    with pytest.raises(sources.MissingDataError, match=r"'named' names the file .*rows\.csv': No such file"):
+        named.version()
+    for _ in range(2):
+        InMemory(rows, 'unnamed').version()
+    (said,) = caplog.messages
+    assert "the source 'unnamed': " in said and 'rows calls read_text; a change there is not noticed' in said
+    assert "InMemory(function, files=('rows.csv',))" in said
+    for files in ('rows.csv', ['rows.csv'], (1,)):
+        with pytest.raises(ValueError, match='expected a tuple of paths'):
+            InMemory(rows, files=files)
+
+
+def test_in_memory_rows_of_a_dictionary(caplog):
+    rows = {'train': ROWS[:2]}
+    source = InMemory(rows.get)
+    before = source.version()
+    assert list(source.rows('train')) == ROWS[:2]
+    with pytest.raises(sources.MissingDataError, match="no split 'test': its function returned None"):
+        list(source.rows('test'))
+    rows['train'] = ROWS
+    assert source.version() != before and not caplog.messages
+
+
+def test_functions_of_a_data_set_that_read_files_are_named(caplog):
+    def fields(row):
+        with open('names.txt') as names:
+            return {'question': names.read(), 'answer': row['colour']}
+
+    toy_specs.colours('reading', fields=fields, keep=None).fingerprint()
+    toy_specs.prose('prose', text=fields).fingerprint()
+    first, second = caplog.messages
+    assert "the data set 'reading': " in first and 'fields calls open; a change there' in first
+    assert 'a constant whose name is in capitals' in first and "the text 'prose': " in second
 
 
 def test_count():

@@ -228,6 +228,19 @@ def test_every_process_finds_the_caches_of_seqio_tasks():
     assert elsewhere == [seqio_tasks.seqio_fingerprint(name) for name in names]
 
 
+def test_preprocessors_that_read_files_are_named(caplog):
+    def renamed(dataset):
+        return dataset.take(len(pathlib.Path('names.txt').read_text()))
+
+    add_task('reading', lambda split, key, index: 'a', also=[renamed])
+    add_task('plain', lambda split, key, index: 'a')
+    for name in ('plain', 'reading', 'reading'):
+        seqio_tasks.seqio_fingerprint(name)
+    (said,) = caplog.messages
+    assert "the SeqIO task 'reading': " in said and 'renamed calls read_text' in said
+    assert 'build it again with --rebuild' in said
+
+
 def test_settings_of_features_count():
     feature = seqio.Feature(seqio.ByteVocabulary(3))
     others = [

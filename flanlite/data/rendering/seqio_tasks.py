@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flanlite.data.specs import fingerprints, specs
+from flanlite.data.specs import fingerprints, sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
@@ -168,7 +168,8 @@ def seqio_fingerprint(name: str) -> str:
     """Hash what decides a registered SeqIO task's examples: its source, the source's files, the code of its
     preprocessors, its features.
 
-    Files count by size and time of change, since reading all of them could take as long as a build.
+    Files count by size and time of change, since reading all of them could take as long as a build. What
+    functions of the user's read by themselves does not count; a warning says so.
     """
     import seqio
 
@@ -182,6 +183,7 @@ def seqio_fingerprint(name: str) -> str:
     described += [
         value for _, value in sorted(vars(source).items()) if callable(value) or isinstance(value, str | dict)
     ]
+    read = list(found.preprocessors)
     if isinstance(source, seqio.FileDataSource):
         files = [
             pathlib.Path(shard) for split in sorted(source.splits) for shard in source.list_shards(split)
@@ -189,6 +191,9 @@ def seqio_fingerprint(name: str) -> str:
         described += [
             (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()
         ]
+    else:
+        read += [value for value in vars(source).values() if callable(value)]
+    sources.warn_of_unnoticed(f'the SeqIO task {name!r}', 'after one, build it again with --rebuild', *read)
     features = {key: feature_settings(feature) for key, feature in found.output_features.items()}
     return fingerprints.of(name, described, found.preprocessors, kept_fields, features)
 

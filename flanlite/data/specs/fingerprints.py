@@ -16,6 +16,21 @@ from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
 INSTALLED = ('site-packages', 'dist-packages')
+# Names of functions that read files; what is in these is no part of a function's code.
+READERS = {
+    *('open', 'urlopen', 'urlretrieve', 'read_text', 'read_bytes', 'read_csv', 'read_table', 'read_json'),
+    *(
+        'read_excel',
+        'read_parquet',
+        'read_feather',
+        'read_pickle',
+        'loadtxt',
+        'genfromtxt',
+        'fromfile',
+        'memmap',
+    ),
+    *('load_dataset', 'load_from_disk', 'GFile', 'read_file', 'TextLineDataset', 'TFRecordDataset'),
+}
 
 
 def of(*values: Any) -> str:
@@ -33,6 +48,28 @@ def of(*values: Any) -> str:
     seen: dict[int, tuple[int, Any]] = {}
     text = '\x00'.join(canonical_text(value, seen) for value in values)
     return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]
+
+
+def unnoticed(*values: Any) -> list[str]:
+    """Say what is no part of the fingerprint of functions, though it may decide what they return: for each
+    function among values, and each that they call, the readers of files and the lists that it names.
+    """
+    seen: dict[int, tuple[int, Any]] = {}
+    for value in values:
+        canonical_text(value, seen)
+    found = []
+    for _, function in seen.values():
+        if isinstance(function, types.FunctionType) and followed(function.__module__):
+            names = {name for code in nested_codes(function.__code__) for name in code.co_names}
+            named, namespace = function.__qualname__, function.__globals__
+            found += [f'{named} calls {name}' for name in sorted(names & READERS)]
+            found += [
+                f'{named} names the {type(namespace[name]).__name__} {name}, which would count if its name '
+                'were in capitals'
+                for name in sorted(names & set(namespace))
+                if isinstance(namespace[name], list | dict | set) and not name.isupper()
+            ]
+    return found
 
 
 def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
@@ -56,6 +93,8 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
         return repr((value.pattern, value.flags))
     if isinstance(value, types.MethodType):
         return canonical_text([value.__self__, value.__func__], seen)
+    if isinstance(value, types.BuiltinMethodType) and not isinstance(value.__self__, types.ModuleType):
+        return canonical_text([value.__self__, value.__qualname__], seen)  # rows.get, with the rows
     if isinstance(value, functools.partial):
         return canonical_text([value.func, value.args, value.keywords], seen)
     if id(value) in seen:

@@ -19,9 +19,11 @@ import re
 import socket
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from flanlite.config import at_home
 from flanlite.data.specs import fingerprints
 
 Row = dict[str, Any]
@@ -101,13 +103,10 @@ class JsonLines:
                     if line.strip():
                         where = f'{file}, line {number}'
                         if not is_unicode(line):
-                            raise ValueError(
-                                f'{where} is not in UTF-8; convert the file, for example with '
-                                'iconv -f latin1 -t utf-8'
-                            )
+                            raise ValueError(f'{where} is not in UTF-8; {encoding_remedy(line)}')
                         row = parse_row(line, where)
                         yield surrogates.replaced(row, f'line {number}') if '\\u' in line else row
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f'{file} is damaged ({error}); get it again') from error
         finally:
             surrogates.tell(str(file))
@@ -149,12 +148,22 @@ class Tfds:
         manual: whether TFDS needs files that the user has to ask for or fetch by hand.
         folder_splits: pairs (split, split that is read instead), for a data folder that has the data set in
             other splits.
+
+    Raises:
+        ValueError: the name has no version.
     """
 
     name: str
     folder: str | None = None
     manual: bool = False
     folder_splits: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.search(r':\d+\.\d+\.\d+$', self.name):
+            raise ValueError(
+                f'got Tfds({self.name!r}); expected a name with a version, such as super_glue/rte:1.0.2: '
+                'without one, a newer version would not be noticed, and an old cache read'
+            )
 
     def local_name(self) -> str:
         """Return the name of its folder in the data folder."""
@@ -274,13 +283,28 @@ class InMemory:
     """Rows that a function makes.
 
     Args:
-        function: takes the name of a split and returns its rows in a fixed order; it raises KeyError where
-            there is no such split.
+        function: takes the name of a split and returns its rows in a fixed order; it raises KeyError, or
+            returns None, where there is no such split.
         name: the source's name in the manifest.
+        files: the files that the function reads, as a tuple of paths; a cache is stale when one of them
+            changes.
+
+    Raises:
+        ValueError: `files` is no tuple of paths.
     """
 
-    function: Callable[[str], Iterable[Row]]
+    function: Callable[[str], Iterable[Row] | None]
     name: str = 'in memory'
+    files: tuple[str | os.PathLike, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.files, tuple) or not all(
+            isinstance(file, str | os.PathLike) for file in self.files
+        ):
+            raise ValueError(
+                f'the source {self.name!r} got files={self.files!r}; expected a tuple of paths, such as '
+                "('rows.csv',)"
+            )
 
     def rows(self, split: str) -> Iterator[Row]:
         """Make a split's rows; `split` may be a slice, or several joined with `+`."""
@@ -296,6 +320,10 @@ class InMemory:
             rows = self.function(split)
         except KeyError as error:
             raise MissingDataError(f'the source {self.name!r} has no split {split!r}: {error}') from error
+        if rows is None:
+            raise MissingDataError(
+                f'the source {self.name!r} has no split {split!r}: its function returned None'
+            )
         surrogates = Surrogates()
         try:
             for number, row in enumerate(rows):
@@ -304,8 +332,29 @@ class InMemory:
             surrogates.tell(self.name)
 
     def version(self) -> str:
-        """Identify the function's code, with the functions and constants it uses."""
-        return f'{self.name} {fingerprints.of(self.function)}'
+        """Identify the function's code, with the functions and constants it uses, and the files' content.
+
+        Raises:
+            MissingDataError: one of the files cannot be read.
+        """
+        if not self.files:
+            warn_of_unnoticed(
+                f'the source {self.name!r}',
+                "files are named by InMemory(function, files=('rows.csv',))",
+                self.function,
+            )
+        return f'{self.name} {fingerprints.of(self.function, *map(self.identity, self.files))}'
+
+    def identity(self, file: str | os.PathLike) -> str:
+        """Identify a file's content."""
+        path = pathlib.Path(at_home(file))
+        try:
+            found = path.stat()
+            return file_identity(path, found.st_size, found.st_mtime_ns)
+        except OSError as error:
+            raise MissingDataError(
+                f'the source {self.name!r} names the file {str(file)!r}: {error.strerror}'
+            ) from error
 
 
 def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
@@ -483,6 +532,14 @@ class Surrogates:
             )
 
 
+def warn_of_unnoticed(what: str, remedy: str, *functions: Any) -> None:
+    """Log a warning where functions use what no fingerprint has, such as files: a cache may then be stale
+    without a sign.
+    """
+    for use in fingerprints.unnoticed(*functions):
+        warn_once(f'{what}: {use}; a change there is not noticed, and an old cache read; {remedy}')
+
+
 @functools.cache
 def warn_once(message: str) -> None:
     """Log a warning, once in a process."""
@@ -498,6 +555,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def encoding_remedy(line: str) -> str:
+    """Say what to do about a line that is not UTF-8 (with what is not as surrogates), by how it begins."""
+    if line.startswith('\x1f\udc8b'):
+        return 'it is compressed by gzip: give the file a name that ends with .jsonl.gz'
+    name = 'utf-16' if line.startswith(('\udcff\udcfe', '\udcfe\udcff')) else 'latin1'
+    return f'convert the file, for example with iconv -f {name} -t utf-8'
 
 
 def parse_row(line: str, where: str) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite import config
-from flanlite.data.specs import checks, clusters, denoising, fingerprints, templates
+from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
 from flanlite.data.specs.templates import Template
 from flanlite.metrics import metrics
 
@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
 TELLING = 8  # an answer of this many characters or more is not among a template's words by accident
 STYLES = ('instructions', 'baseline', 'fields')
+CONSTANT = 'files are read when the module is imported, into a constant whose name is in capitals'
 
 
 class Source(Protocol):
@@ -237,6 +238,7 @@ class DatasetSpec:
         """
         grouped = (self.group,) if self.group else ()
         code = (self.fields, self.keep, *grouped)
+        sources.warn_of_unnoticed(f'the data set {self.name!r}', CONSTANT, *code)
         return fingerprints.of(
             self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version()
         )
@@ -324,6 +326,7 @@ class TextSpec:
             self.seed,
         )
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
+        sources.warn_of_unnoticed(f'the text {self.name!r}', CONSTANT, *code)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
 
 
