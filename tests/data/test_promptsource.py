@@ -171,6 +171,19 @@ def test_columns_must_be_there(folder):
     assert len(list(source(prompt, rows, renamed=(('title', 'name'),)).rows('train'))) == 1
 
 
+def test_prompts_that_fail_are_named():
+    def rows(jinja, *values):
+        prompt = promptsource.Prompt('harbours', None, 'share', jinja)
+        return list(source(prompt, [{'whole': value} for value in values]).rows('train'))
+
+    with pytest.raises(
+        ValueError, match="the prompt 'share' of harbours fails on row 1 of harbours: ZeroDivisionError"
+    ):
+        rows('{{ (6 / whole) }}|||b', 3, 0)
+    with pytest.raises(ValueError, match="the prompt 'share' of harbours is no template of Jinja: Expected"):
+        rows('{% if %}|||b', 3)
+
+
 def test_the_sandbox_holds(folder):
     prompt = promptsource.Prompt(
         'harbours', None, 'bad', '{{ name.__class__.__mro__[1].__subclasses__() }} ||| x'
@@ -224,9 +237,24 @@ def test_metrics_of_prompts_are_checked(folder, monkeypatch):
 
 def test_what_is_missing_is_named(folder, monkeypatch):
     (folder / 'rivers').mkdir()
-    (folder / 'rivers' / 'templates.yaml').write_text('templates: [1]')
-    with pytest.raises(ValueError, match='is no file of prompts'):
-        promptsource.read_prompts(folder, 'rivers')
+    prompt = 'templates:\n  a: !Template {name: "a é", jinja: "{{ b }}|||c", metadata: null}\n'
+    for content, said in (
+        (b'templates: [1]', 'AttributeError'),
+        (b'', 'TypeError'),
+        (prompt.replace('"{{ b }}|||c"', '5').encode(), 'TypeError: got jinja: 5; expected a text'),
+        (prompt.replace('b }}', '\0 }}').encode(), 'it does not parse: unacceptable character'),
+        (prompt.replace('b }}', '\\ud83d').encode(), 'it does not parse'),
+    ):
+        (folder / 'rivers' / 'templates.yaml').write_bytes(content)
+        with pytest.raises(ValueError, match=rf'rivers/templates.yaml is no file of prompts: (?s:.)*{said}'):
+            promptsource.read_prompts(folder, 'rivers')
+    for encoding in ('latin1', 'utf-16'):
+        (folder / 'rivers' / 'templates.yaml').write_bytes(prompt.encode(encoding))
+        for read in (promptsource.list_data_sets, lambda folder: promptsource.read_prompts(folder, 'rivers')):
+            with pytest.raises(ValueError, match=r'rivers/templates.yaml is not in UTF-8'):
+                read(folder)
+    (folder / 'rivers' / 'templates.yaml').write_bytes(('\ufeff' + prompt).replace('\n', '\r\n').encode())
+    assert promptsource.read_prompts(folder, 'rivers')[0].name == 'a é'
     monkeypatch.setitem(sys.modules, 'yaml', None)
     with pytest.raises(ValueError, match=r'are YAML; install flanlite\[t0\], that is pyyaml'):
         promptsource.parse_yaml(FILE)

@@ -93,6 +93,10 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / 'test.jsonl').write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(ValueError, match=r'test.jsonl, line 2 is no JSON'):
         list(source.rows('test'))
+    for line in ('[' * 100_000, '9' * 5_000, '{"a": "\0"}', '\0\0'):
+        (tmp_path / 'test.jsonl').write_text(f'{{"a": 1}}\r\n{line}')
+        with pytest.raises(ValueError, match=r'test.jsonl, line 2 is no JSON'):
+            list(source.rows('test'))
     (tmp_path / 'test.jsonl').write_text('[1]\n')
     with pytest.raises(ValueError, match='line 1: expected a JSON object'):
         list(source.rows('test'))

@@ -134,13 +134,26 @@ class PromptSource:
             row = {names.get(name, name): value for name, value in found.items()} if names else found
             if position == 0:
                 self.check(row)
-            yield self.prompt.render(row, position) or {'inputs': '', 'targets': '', 'options': []}
+            try:
+                rendered = self.prompt.render(row, position)
+            except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f'the prompt {self.prompt.name!r} of {self.prompt.data_set} fails on row {position} of '
+                    f'{self.source.name}: {type(error).__name__}: {error}'
+                ) from error
+            yield rendered or {'inputs': '', 'targets': '', 'options': []}
 
     def check(self, row: Row) -> None:
-        """Raise a `ValueError` where a row lacks a column that the prompt reads; Jinja would render it as
-        nothing.
+        """Raise a `ValueError` where the prompt does not parse, or a row lacks a column that it reads: Jinja
+        would render that as nothing.
         """
-        missing = self.prompt.columns() - {name.replace('-', '_') for name in row}
+        try:
+            read = self.prompt.columns()
+        except jinja2.TemplateSyntaxError as error:
+            raise ValueError(
+                f'the prompt {self.prompt.name!r} of {self.prompt.data_set} is no template of Jinja: {error}'
+            ) from error
+        missing = read - {name.replace('-', '_') for name in row}
         if missing:
             raise ValueError(
                 f'the prompt {self.prompt.name!r} of {self.prompt.data_set} reads the columns '
@@ -228,13 +241,25 @@ def list_data_sets(folder: pathlib.Path) -> list[tuple[str, str | None]]:
     """Return the data sets of a folder of prompts, each with its configuration or None."""
     found = []
     for file in sorted(folder.rglob(FILE)):
-        head = re.search(r'^dataset: *(\S+)', file.read_text(encoding='utf-8-sig'), re.MULTILINE)
+        head = re.search(r'^dataset: *(\S+)', read_text(file), re.MULTILINE)
         place = file.parent.relative_to(folder).as_posix()
         name = head[1].strip('\'"') if head else place
         found.append(
             (name, place.removeprefix(f'{name}/')) if place.startswith(f'{name}/') else (place, None)
         )
     return found
+
+
+def read_text(file: pathlib.Path) -> str:
+    """Read a file of prompts.
+
+    Raises:
+        ValueError: it is not in UTF-8.
+    """
+    try:
+        return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{file} is not in UTF-8 ({error}); get it again') from error
 
 
 @functools.cache
@@ -246,19 +271,24 @@ def read_prompts(folder: pathlib.Path, name: str, config: str | None = None) -> 
     """
     file = folder / name / (config or '') / FILE
     try:
-        text = file.read_text(encoding='utf-8-sig')
+        text = read_text(file)
     except OSError as error:
         raise ValueError(f'promptsource has no prompts for {name} {config or ""}: {error}') from error
     try:
         listed = parse_yaml(text)['templates'].values()
         made = [made_prompt(name, config, entry) for entry in listed]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f'{file} is no file of prompts: {type(error).__name__} {error}') from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, MissingPackageError):
+            raise
+        raise ValueError(f'{file} is no file of prompts: {type(error).__name__}: {error}') from error
     return tuple(sorted(made, key=lambda prompt: prompt.name))
 
 
 def made_prompt(name: str, config: str | None, entry: Mapping[str, Any]) -> Prompt:
     """Make a prompt from its entry in the file."""
+    for key in ('name', 'jinja'):
+        if not isinstance(entry[key], str):
+            raise TypeError(f'got {key}: {entry[key]!r}; expected a text')
     about = entry.get('metadata') or {}
     original = bool(about.get('original_task'))
     return Prompt(
@@ -293,7 +323,7 @@ def parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, loader)
     except yaml.YAMLError as error:
-        raise ValueError(f'the file of prompts does not parse: {error}') from error
+        raise ValueError(f'it does not parse: {error}') from error
 
 
 @functools.cache

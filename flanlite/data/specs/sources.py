@@ -573,7 +573,7 @@ def parse_row(line: str, where: str) -> Row:
     """
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{where} is no JSON: {error}') from error
     if not isinstance(row, dict):
         raise ValueError(f'{where}: expected a JSON object with a field a name, got {type(row).__name__}')
