@@ -139,6 +139,18 @@ def test_what_is_inserted_is_cut_as_promptsource_cuts_it():
     assert answer['options'] == [words.strip(), 'b']
 
 
+def test_empty_targets_have_no_label():
+    """As in T0's release, which leaves out rows without inputs, or where the prompt says nothing."""
+    prompt = promptsource.Prompt(
+        'harbours', None, 'ask', '{% if name %}{{ name.strip() }} |||\n {{ use }}{% endif %}', 'a ||| b'
+    )
+    row = {'name': 'Tolland', 'use': ' '}
+    assert prompt.render(row) == {'inputs': 'Tolland', 'targets': '<NO LABEL>', 'options': []}
+    assert prompt.render(row | {'use': 'b'})['options'] == ['a', 'b']
+    for name in ('', ' '):
+        assert prompt.render(row | {'name': name}) is None
+
+
 def test_prompts_may_split_where_promptsource_protects():
     """Multi-News separates articles with five bars, of which promptsource replaces three."""
     split = 'document.split("3ed2dface8203c4c9dfb1a5dc58e41e0||")'

@@ -2,8 +2,8 @@
 prompt is a data set.
 
 A prompt is a Jinja template of inputs and targets, with `|||` between them, over the columns of a data set of
-the Hugging Face hub. As in T0's release, a row whose inputs or targets render to nothing is not an example of
-that prompt. flanlite contains none of the prompts.
+the Hugging Face hub. As in T0's release, a row whose inputs render to nothing is not an example of that
+prompt, and targets that render to nothing are `<NO LABEL>`. flanlite contains none of the prompts.
 """
 
 import dataclasses
@@ -31,6 +31,7 @@ SEPARATOR = '|||'
 # Replaces a separator in a row's own text while a prompt is rendered. It is promptsource's own, since some
 # prompts split their text at it: Multi-News separates its articles with `|||||`.
 PROTECTED = '3ed2dface8203c4c9dfb1a5dc58e41e0'
+NO_LABEL = '<NO LABEL>'  # the targets of T0's release where a prompt renders none
 LONGEST = 2_048  # characters that an expression of a prompt inserts at most, as in promptsource
 CHOICES = 'answer_choices'
 POSITION = 'position_'  # the variable from which the filter `choice` knows the row
@@ -99,9 +100,9 @@ class Prompt:
         }
         options = pieces(compiled(self.choices).render(variables)) if self.choices else []
         parts = pieces(compiled(truncated(self.jinja)).render(variables | {CHOICES: options or None}))
-        if len(parts) != 2 or not all(parts):
+        if len(parts) != 2 or not parts[0]:
             return None
-        inputs, targets = parts
+        inputs, targets = parts[0], parts[1] or NO_LABEL
         distinct = list(dict.fromkeys(filter(None, options)))
         return {'inputs': inputs, 'targets': targets, 'options': distinct if targets in distinct else []}
 
