@@ -75,9 +75,17 @@ def test_folders_are_found(folder, tmp_path, monkeypatch):
     ]
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path / 'nowhere'))
     with pytest.raises(
-        ValueError, match=r'no templates.yaml of promptsource in .*nowhere.*expected a checkout'
+        ValueError,
+        match=r"no <data set>/templates.yaml of promptsource in '.*nowhere'; there is no such folder, expected a",
     ):
         promptsource.find_folder()
+
+
+def test_a_folder_without_prompts_says_what_it_has(tmp_path):
+    (tmp_path / 'prompts').mkdir()
+    (tmp_path / 'main.zip').touch()
+    with pytest.raises(ValueError, match=r'; found main\.zip, prompts/, expected a checkout'):
+        promptsource.find_folder(tmp_path)
 
 
 def test_an_installed_promptsource_is_found(folder, tmp_path, monkeypatch):

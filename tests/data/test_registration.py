@@ -147,7 +147,7 @@ def test_collections_that_share_data_sets():
 
 
 @pytest.mark.parametrize('passed', [False, True])
-def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp_path):
+def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp_path, caplog):
     data_dir = tmp_path if passed else None
     held = colours('held', splits=Splits(None, None, 'test'))
     far = choices('far', source=sources.Tfds('nowhere/far:1.0.0'))
@@ -161,10 +161,14 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
     (tmp_path / 'half').mkdir()
     (tmp_path / 'half' / 'test.jsonl').write_text('{"thing": "x", "number": 1, "colour": 1, "skip": false}\n')
     half = colours('half', source=sources.JsonLines('half'))
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad' / 'train.jsonl').write_text('{"thing": \n')
+    (tmp_path / 'bad' / 'test.jsonl').write_text((tmp_path / 'half' / 'test.jsonl').read_text())
     specs.COLLECTIONS.clear()
-    nowhere = colours('nowhere', source=sources.JsonLines('nowhere'))
-    registration.register(toy('partly', (half, choices('c'), nowhere)), data_dir=data_dir)
-    assert 'nowhere' not in seqio.TaskRegistry.names()
+    lacking = [colours(name, source=sources.JsonLines(name)) for name in ('nowhere', 'bad')]
+    registration.register(toy('partly', (half, choices('c'), *lacking)), data_dir=data_dir)
+    assert not {'nowhere', 'bad'} & set(seqio.TaskRegistry.names())
+    assert 'bad/train.jsonl, line 1 is no JSON' in caplog.text
     assert seqio.TaskRegistry.get('half').splits == ('test',) and rates('partly') == {'c': 9}
     assert (
         rates('partly_held_out_nli_eval') == {'half': 1}

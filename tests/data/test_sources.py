@@ -123,6 +123,19 @@ def test_other_files_are_named_where_a_split_is_missing(tmp_path):
         ValueError, match=r"no split 'train', only test; found train\.csv, expected train\.jsonl"
     ):
         list(source.rows('train'))
+    (tmp_path / 'train.jsonl').mkdir()
+    (tmp_path / 'train-00000-of-00001.jsonl').write_text('{}')
+    with pytest.raises(
+        ValueError, match=r'only test, train-00000-of-00001; found train\.csv, train\.jsonl/, expected train'
+    ):
+        list(source.rows('train'))
+
+
+def test_a_split_has_one_file(tmp_path):
+    source = write(tmp_path, 'train')
+    write(tmp_path, 'train', packed=True)
+    with pytest.raises(ValueError, match=r'has train\.jsonl and train\.jsonl\.gz; remove one of them'):
+        list(source.rows('train'))
 
 
 @pytest.mark.parametrize('packed', [False, True])

@@ -20,7 +20,7 @@ import jinja2
 import jinja2.meta
 import jinja2.sandbox
 
-from flanlite.data.specs import fingerprints
+from flanlite.data.specs import fingerprints, sources
 from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
 
@@ -231,8 +231,9 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
             if folder.is_dir() and (any(folder.glob(f'*/{FILE}')) or any(folder.glob(f'*/*/{FILE}'))):
                 return folder.absolute()
     if named:
+        found = f'found {sources.named(root.iterdir())}' if root.is_dir() else 'there is no such folder'
         raise ValueError(
-            f'no {FILE} of promptsource in {named!r}; expected a checkout of '
+            f'no <data set>/{FILE} of promptsource in {str(named)!r}; {found}, expected a checkout of '
             f'bigscience-workshop/promptsource in {DIRECTORY}'
         )
     return None

@@ -73,10 +73,21 @@ class JsonLines:
         return found
 
     def files(self) -> dict[str, pathlib.Path]:
-        """Return the file of each split."""
-        found = {}
+        """Return the file of each split.
+
+        Raises:
+            ValueError: a split has two.
+        """
+        found: dict[str, pathlib.Path] = {}
         for suffix in SUFFIXES:
-            found |= {file.name.removesuffix(suffix): file for file in sorted(self.path().glob(f'*{suffix}'))}
+            for file in sorted(self.path().glob(f'*{suffix}')):
+                split = file.name.removesuffix(suffix)
+                if split in found:
+                    raise ValueError(
+                        f'{file.parent} has {found[split].name} and {file.name}; remove one of them'
+                    )
+                if file.is_file():
+                    found[split] = file
         return found
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -113,16 +124,12 @@ class JsonLines:
 
     def _missing(self, split: str) -> str:
         """Say what the folder has instead of a split."""
-        others = sorted(
-            file.name for file in self.path().iterdir() if file.is_file() and not file.name.endswith(SUFFIXES)
-        )
-        splits = sorted(self.files())
-        near = [name for name in others if name.startswith(split.partition('_')[0])] or others
-        has = f', only {", ".join(splits)}' if splits else ''
-        found = ', '.join(near[:5]) + (', ...' if near[5:] else '') or ('' if splits else 'nothing')
-        return f'{self.path()} has no split {split!r}{has}' + (
-            f'; found {found}, expected {split}.jsonl[.gz]' if found else ''
-        )
+        files = self.files()
+        others = [file for file in self.path().iterdir() if file not in files.values()]
+        near = [file for file in others if file.name.startswith(split.partition('_')[0])] or others
+        has = f', only {", ".join(sorted(files))}' if files else ''
+        found = f'found {named(near)}, ' if near or not files else ''
+        return f'{self.path()} has no split {split!r}{has}; {found}expected {split}.jsonl[.gz]'
 
     def version(self) -> str:
         """Identify the files by their content: a plain file by its hash, a compressed one by its size and its
@@ -397,13 +404,24 @@ def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
 def has_rows(source: Any, split: str) -> bool:
     """Return whether a folder of JSON lines has rows of a split; True for sources of other kinds, which are
     not opened.
+
+    Raises:
+        MissingDataError: the file is damaged.
     """
     if not isinstance(prefer_data_folder(getattr(source, 'source', source)), JsonLines):
         return True
     try:
         return next(iter(source.rows(split)), None) is not None
-    except ValueError:
+    except MissingDataError:
         return False
+    except ValueError as error:
+        raise MissingDataError(str(error)) from error
+
+
+def named(files: Iterable[pathlib.Path]) -> str:
+    """Name some files and folders for a message, five at most."""
+    names = sorted(f'{file.name}/' if file.is_dir() else file.name for file in files)
+    return ', '.join(names[:5]) + (', ...' if names[5:] else '') if names else 'nothing'
 
 
 def label(source: Any) -> str:
