@@ -234,7 +234,7 @@ def test_the_cap_counts_kept_rows_of_tfds_as_of_files(tmp_path):
     assert examples('toy_colours', 'train') == examples('same', 'train')
     assert (
         len(list(tasks.first_kept(spec, spec.source.dataset('train'), 4)))
-        == len(list(tasks.first_rows(spec, rows, 4)))
+        == len(list(tasks.first_rows(spec, 'train', rows, 4)))
         < 20
     )
 

@@ -11,7 +11,7 @@ import pytest
 import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from toy_specs import BYTES, choices, colours, prose
+from toy_specs import BYTES, choices, colours, make_rows, prose
 
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
@@ -61,6 +61,20 @@ def test_native_and_seqio_ways_agree(spec, split, style):
                 expected.options,
                 expected.answers,
             )
+
+
+@pytest.mark.parametrize('change', [{'colour': None}, {'thing': None}, {'colour': 3}, {'skip': ...}])
+def test_rows_that_cannot_be_rendered_are_named_in_both_ways(change):
+    rows = make_rows('train')
+    rows[4] = {name: value for name, value in (rows[4] | change).items() if value is not ...}
+    spec = colours(source=sources.InMemory(lambda split: rows))
+    register(spec)
+    for way in (
+        lambda: list(rendering.examples(spec, 'train', BYTES)),
+        lambda: through_seqio(tasks.task(spec.name), 'train'),
+    ):
+        with pytest.raises(ValueError, match=r"'toy_colours', train row 4: .*the row has id"):
+            way()
 
 
 def test_rendering_r_takes_the_next_template():

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
-import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.tokens import vocabularies
 
 SCHEMES = ('proportional', 'equal', 'unimax')
@@ -240,7 +239,7 @@ def resolve(config: MixtureConfig | str) -> Mixture:
         config.drop,
     )
     for note in mixture.notes():
-        say_once(f'{name}: {note[0].lower()}{note[1:]}')
+        sources.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
 
 
@@ -271,12 +270,6 @@ def hold_out(
         else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
     )
     return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], found.removed, shared
-
-
-@functools.cache
-def say_once(message: str) -> None:
-    """Log a warning once per process."""
-    logging.getLogger('flanlite').warning(message)
 
 
 def listed(names: Sequence[str]) -> str:

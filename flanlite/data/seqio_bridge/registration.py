@@ -55,7 +55,7 @@ def register(
     every = {spec.name: spec for collection in collections for spec in collection.specs}
     absent = [name for name, spec in every.items() if at_hand and not sources.at_hand(spec.source, data_dir)]
     if absent:
-        mixtures.say_once(
+        sources.warn_once(
             f'not at hand, and so left out of what SeqIO has of {collections[0].name}: '
             f'{mixtures.listed(absent)}'
         )
@@ -71,12 +71,12 @@ def register(
             try:
                 names[name] = add_task(spec, collection, vocabulary, data_dir)
             except sources.MissingDataError as error:
-                mixtures.say_once(f'left out of what SeqIO has of {collection.name}: {error}')
+                sources.warn_once(f'left out of what SeqIO has of {collection.name}: {error}')
         trained = [name for name in names if 'train' in seqio.TaskRegistry.get(names[name]).splits]
         rates = {names[name]: task_rate(members[name], collection, data_dir) for name in trained}
         lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
-            mixtures.say_once(
+            sources.warn_once(
                 'no training data in the data folder, and so left out of training in SeqIO: '
                 f'{mixtures.listed(lacking)}'
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flanlite.data.rendering import rendering
 from flanlite.data.specs import sources, specs, templates, text
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
@@ -130,7 +131,7 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
         limit = max_examples if split == 'train' else None
         if from_tfds:
             return first_kept(spec, spec.source.dataset(splits[split]), limit)
-        return rows_dataset(list(first_rows(spec, spec.source.rows(splits[split]), limit)))
+        return rows_dataset(list(first_rows(spec, split, spec.source.rows(splits[split]), limit)))
 
     return seqio.FunctionDataSource(
         dataset, splits=tuple(splits), num_input_examples=sizes_on_record(spec, splits, max_examples)
@@ -154,14 +155,22 @@ def sizes_on_record(
     return sizes
 
 
-def first_rows(spec: DatasetSpec, rows: Iterable[specs.Row], limit: int | None) -> Iterator[specs.Row]:
-    """Yield rows until `limit` of them are rows that the data set keeps; None means no limit."""
+def first_rows(
+    spec: DatasetSpec, split: str, rows: Iterable[specs.Row], limit: int | None
+) -> Iterator[specs.Row]:
+    """Yield rows until `limit` of them are rows that the data set keeps; None means no limit.
+
+    Raises:
+        ValueError: a row cannot be rendered, as where a value is missing, for which tensors would have 0 or
+            nothing.
+    """
     kept = 0
-    for row in rows:
+    for index, row in enumerate(rows):
         if kept == limit:
             return
+        with rendering.located(spec, split, index, row):
+            kept += spec.example(row) is not None
         yield row
-        kept += spec.keep is None or bool(spec.keep(row))
 
 
 def first_kept(spec: DatasetSpec, dataset: Any, limit: int | None) -> Any:
