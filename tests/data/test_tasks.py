@@ -389,6 +389,12 @@ def test_columns_fill_what_is_missing():
     assert [(float(row['c']['d']), bool(row['e'])) for row in found] == [(1.5, False), (0, False), (0, True)]
 
 
+@pytest.mark.parametrize('values', [('x', 5), (2**70, 1), (['x'], 'x'), ({'b': 1}, 3), ([[1], 2],)])
+def test_columns_of_several_types_are_named(values):
+    with pytest.raises(ValueError, match=r"for their field 'a' .*expected values of one type"):
+        tasks.rows_dataset([{'a': value, 'c': 1} for value in values])
+
+
 def test_columns_of_records_are_records_of_columns():
     first = [{'b': 'x', 'c': {'d': 1}, 'e': [{}]}, {'b': None, 'c': {'d': 2}, 'e': []}]
     rows = [{'a': first}, {'a': []}, {'a': [{'b': 'y', 'c': {'d': 3}}]}]

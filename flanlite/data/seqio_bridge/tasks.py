@@ -206,29 +206,41 @@ def columns(rows: Sequence[specs.Row]) -> dict[str, Any]:
     A field that is a record becomes a dictionary of tensors. So does a list of records, each of whose fields
     becomes a list, as in TFDS. Lists of lists of records are left out. Missing values become an empty text, 0
     or False.
-    """
-    import tensorflow as tf
 
+    Raises:
+        ValueError: the values of a field are of several types, or too large.
+    """
     collected: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        filled = [value for value in values if value is not None]
-        if not filled:
-            continue
-        if isinstance(filled[0], dict):
-            collected[name] = columns([value or {} for value in values])
-        elif any(isinstance(leaf, dict) for leaf in leaves(filled)):
-            if all(isinstance(item, dict) for value in filled for item in value):
-                collected[name] = columns([transposed(value or []) for value in values])
-        elif isinstance(filled[0], list | tuple):
-            collected[name] = tf.ragged.constant(
-                [value or [] for value in values], dtype=tensor_type(filled), ragged_rank=None
-            )
-        else:
-            dtype = tensor_type(filled)
-            missing = {tf.string: '', tf.bool: False}.get(dtype, 0)
-            collected[name] = tf.constant([missing if value is None else value for value in values], dtype)
+        try:
+            found = column([row.get(name) for row in rows])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'the rows cannot be tensors for their field {name!r} ({error}); expected values of one '
+                'type, and integers of 64 bits'
+            ) from error
+        if found is not None:
+            collected[name] = found
     return collected
+
+
+def column(values: Sequence[Any]) -> Any:
+    """Collect a field's values in a tensor, ragged tensor or dictionary of these; None where none is."""
+    import tensorflow as tf
+
+    filled = [value for value in values if value is not None]
+    if not filled:
+        return None
+    if isinstance(filled[0], dict):
+        return columns([value or {} for value in values])
+    if any(isinstance(leaf, dict) for leaf in leaves(filled)):
+        records = all(isinstance(item, dict) for value in filled for item in value)
+        return columns([transposed(value or []) for value in values]) if records else None
+    dtype = tensor_type(filled)
+    if isinstance(filled[0], list | tuple):
+        return tf.ragged.constant([value or [] for value in values], dtype=dtype, ragged_rank=None)
+    missing = {tf.string: '', tf.bool: False}.get(dtype, 0)
+    return tf.constant([missing if value is None else value for value in values], dtype)
 
 
 def transposed(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
