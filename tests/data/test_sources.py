@@ -175,6 +175,13 @@ def test_drop_lists_may_have_a_byte_order_mark(tmp_path):
         '\ufeff{"task": "wnli", "split": "train", "row": 7}\n', encoding='utf-8'
     )
     assert drop_list.read_drop_list(tmp_path / 'drop.jsonl') == {'wnli': {7}}
+    for content, said in (
+        ('{"task": "é"}'.encode('latin1'), r'drop\.jsonl, line 1 is not in UTF-8'),
+        (b'\n{"task": "wnli", "split": "train", "row": -1}', r'drop\.jsonl, line 2 is .*expected such as'),
+    ):
+        (tmp_path / 'drop.jsonl').write_bytes(content)
+        with pytest.raises(ValueError, match=said):
+            drop_list.read_drop_list(tmp_path / 'drop.jsonl')
 
 
 def test_a_cut_file_of_tfds_is_named(tmp_path, monkeypatch):

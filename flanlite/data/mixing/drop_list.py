@@ -1,6 +1,7 @@
 """Drop lists: files that list the training rows to leave out, as an audit writes them."""
 
 import os
+import pathlib
 
 from flanlite.data.specs import sources
 
@@ -16,19 +17,13 @@ def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
     """
     rows: dict[str, set[int]] = {}
     try:
-        with open(path, encoding='utf-8-sig') as lines:
-            for number, line in enumerate(lines, 1):
-                listed = sources.parse_row(line, f'{path}, line {number}')
-                if (listed.get('split'), type(listed.get('task')), type(listed.get('row'))) != (
-                    'train',
-                    str,
-                    int,
-                ):
-                    raise ValueError(
-                        f'{path}, line {number} is {listed}; expected such as {{"task": "wnli", "split": '
-                        '"train", "row": 7}'
-                    )
-                rows.setdefault(listed['task'], set()).add(listed['row'])
+        for where, listed in sources.json_lines(pathlib.Path(path)):
+            named = (listed.get('split'), type(listed.get('task')), type(listed.get('row')))
+            if named != ('train', str, int) or listed['row'] < 0:
+                raise ValueError(
+                    f'{where} is {listed}; expected such as {{"task": "wnli", "split": "train", "row": 7}}'
+                )
+            rows.setdefault(listed['task'], set()).add(listed['row'])
     except OSError as error:
         raise ValueError(
             f'cannot read the list of examples to drop, {path}: {error.strerror}; audit --output writes one'

@@ -95,32 +95,17 @@ class JsonLines:
         return sliced(self.read, dict(self.renamed).get(split, split))
 
     def read(self, split: str) -> Iterator[Row]:
-        """Read all rows of one split.
+        """Read all rows of one split; see `json_lines`.
 
         Raises:
             MissingDataError: there is no file for the split.
-            ValueError: the file is damaged, or a line is not a JSON object.
         """
         files = self.files()
         # TFDS has train_xl, validation_matched and the like.
         file = files.get(split) or files.get(split.partition('_')[0])
         if file is None:
             raise MissingDataError(self._missing(split))
-        opened, surrogates = gzip.open if file.suffix == '.gz' else open, Surrogates()
-        try:
-            # What is not UTF-8 is let through, so that the line can be named.
-            with opened(file, 'rt', encoding='utf-8-sig', errors='surrogateescape') as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        where = f'{file}, line {number}'
-                        if not is_unicode(line):
-                            raise ValueError(f'{where} is not in UTF-8; {encoding_remedy(line)}')
-                        row = parse_row(line, where)
-                        yield surrogates.replaced(row, f'line {number}') if '\\u' in line else row
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f'{file} is damaged ({error}); get it again') from error
-        finally:
-            surrogates.tell(str(file))
+        return (row for _, row in json_lines(file))
 
     def _missing(self, split: str) -> str:
         """Say what the folder has instead of a split."""
@@ -573,6 +558,30 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read a file of JSON objects, one per line and perhaps compressed: pairs of a line's place, for
+    messages, and its object. Half a character becomes U+FFFD (see `Surrogates`).
+
+    Raises:
+        ValueError: the file is damaged, or a line is not a JSON object in UTF-8.
+    """
+    opened, surrogates = gzip.open if file.suffix == '.gz' else open, Surrogates()
+    try:
+        # What is not UTF-8 is let through, so that the line can be named.
+        with opened(file, 'rt', encoding='utf-8-sig', errors='surrogateescape') as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    where = f'{file}, line {number}'
+                    if not is_unicode(line):
+                        raise ValueError(f'{where} is not in UTF-8; {encoding_remedy(line)}')
+                    row = parse_row(line, where)
+                    yield where, surrogates.replaced(row, f'line {number}') if '\\u' in line else row
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f'{file} is damaged ({error}); get it again') from error
+    finally:
+        surrogates.tell(str(file))
 
 
 def encoding_remedy(line: str) -> str:
