@@ -18,8 +18,9 @@ from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import rendering, seqio_tasks
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import fingerprints, sources, specs
+from flanlite.data.specs import fingerprints, sources, specs, text
 from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
 
@@ -150,6 +151,26 @@ def test_tfds_rows_are_plain_python_and_agree_with_seqio(tmp_path, monkeypatch):
             int(example['row']): example['inputs'].tolist()
             for example in through_seqio(tasks.task(spec.name), split)
         } == native
+
+
+def test_bytes_of_tfds_that_are_not_utf_8_are_the_same_in_both_ways():
+    things = [b'a\xffb', b'\xed\xa0\xbd', b'\xc0\x80\x00', b'caf\xe9 \xf0\x9f\x98']
+    dataset = tf.data.Dataset.from_tensor_slices(
+        {'thing': things, 'more': tf.ragged.constant([things, [], things[:1], []])}
+    )
+    spec = colours(
+        keep=None,
+        fields=lambda row: {
+            'question': row['thing'], 'thing': row['thing'], 'answer': text.strip(row['thing']), 'answers': row['more'],
+        },
+        options=(),
+        templates=(Template('{question}'),),
+    )  # fmt: skip
+    native = [spec.example(sources.to_python(row)) for row in dataset.as_numpy_iterator()]
+    ours = tasks.render_tensors(dataset, spec=spec, shown=spec.templates, rendering=0).as_numpy_iterator()
+    assert [(row['inputs'].decode(), texts(row['answers'])) for row in ours] == [
+        (example['texts']['question'], example['answers']) for example in native
+    ]
 
 
 def test_missing_tfds_data_says_how_to_get_it(tmp_path, monkeypatch):
@@ -422,5 +443,5 @@ def test_inputs_without_eos():
             assert [ids.tolist() for ids in expected.option_tokens] == [
                 ids.tolist() for ids in ended.option_tokens
             ]
-    for text in rendering.examples(prose(), 'train', bare):
-        assert text.inputs[-1] != 1 and text.targets[-1] == 1
+    for example in rendering.examples(prose(), 'train', bare):
+        assert example.inputs[-1] != 1 and example.targets[-1] == 1

@@ -282,6 +282,16 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
     # The functions consist of operations on tensors; there is nothing to convert.
     graph = tf.autograph.experimental.do_not_convert
 
+    def decoded(row: Any) -> Any:
+        # TFDS's bytes need not be UTF-8; this is what `bytes.decode` makes of them.
+        return tf.nest.map_structure(
+            lambda value: (
+                tf.strings.unicode_transcode(value, 'UTF-8', 'UTF-8') if value.dtype == tf.string else value
+            ),
+            row,
+            expand_composites=True,
+        )
+
     def keep(row_index: Any, row: Any) -> Any:
         del row_index
         return tf.cast(spec.keep(row), tf.bool)
@@ -301,7 +311,7 @@ def render_tensors(dataset: Any, *, spec: DatasetSpec, shown: Sequence[Template]
             'answers': answers,
         }
 
-    dataset = dataset.enumerate()
+    dataset = dataset.map(graph(decoded)).enumerate()
     if spec.keep is not None:
         dataset = dataset.filter(graph(keep))
     return dataset.enumerate().map(graph(fill), num_parallel_calls=tf.data.AUTOTUNE)
