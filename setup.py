@@ -32,6 +32,7 @@ setuptools.setup(
         'argcomplete>=3.5,<4',
         'array-record>=0.8.1,<0.9',
         'cloudpickle>=3.1,<4',
+        'etils[epath]>=1.15,<2',
         'filelock>=4,<5',
         'flax>=0.12.8,<0.13',
         'fsspec>=2025.3',
@@ -52,7 +53,10 @@ setuptools.setup(
         'sentencepiece>=0.2.2,<0.3',
         'seqio>=0.0.20,<0.1',
         'tensorboardX>=2.6.5,<3',
+        'tensorflow>=2.21,<3',
         'tensorflow-datasets>=4.9.10,<5',
+        'tensorflow-text>=2.21,<3',
+        'tensorstore>=0.1.86,<0.2',
     ],
     extras_require={
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],

@@ -3,7 +3,9 @@ light.
 """
 
 import ast
+import importlib.metadata
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -98,6 +100,30 @@ def test_only_the_command_line_knows_gin():
         if any(each.partition('.')[0] == 'gin' for each in every_import(path))
     }
     assert {room_of(name) for name in gin_users} == {'cli'}
+
+
+def test_every_package_that_is_imported_is_asked_for():
+    if not (PACKAGE.parent / 'setup.py').exists():
+        pytest.skip('needs a checkout with setup.py')
+    constants = [
+        node.value
+        for node in ast.walk(ast.parse((PACKAGE.parent / 'setup.py').read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    required = {found[1] for each in constants if (found := re.match(r'([\w-]+)(\[.*\])?[<>]', each))}
+    files = [path for folder in (PACKAGE, PACKAGE.parent / 'mixtures') for path in folder.rglob('*.py')]
+    used = {name.partition('.')[0] for path in files for name in every_import(path)}
+    distributions = importlib.metadata.packages_distributions()  # of what is installed
+    missing = {
+        name
+        for name in used - set(sys.stdlib_module_names) - {'flanlite'}
+        if not {normal(each) for each in distributions.get(name, [name])} & set(map(normal, required))
+    }
+    assert not missing
+
+
+def normal(distribution: str) -> str:
+    return distribution.lower().replace('_', '-')
 
 
 def test_the_public_names_are_where_they_are_said_to_be():

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import ml_dtypes  # noqa: F401 (makes numpy know bfloat16)
 import numpy as np
 import tensorstore
 from flax import serialization
