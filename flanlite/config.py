@@ -22,10 +22,11 @@ import math
 import numbers
 import os
 import pathlib
+import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
@@ -93,9 +94,9 @@ def value(cls: type[T]) -> type[T]:
         ]
         if missing:
             raise ValueError(f'{cls.__name__} needs a value for {", ".join(missing)}')
-        hints = annotations(cls)
+        hints, reads = annotations(cls), readers(cls)
         checked = {
-            name: check_field(f'{cls.__name__}.{name}', freeze(item), hints[name])
+            name: check_field(f'{cls.__name__}.{name}', freeze(item), hints[name], reads.get(name))
             for name, item in given.items()
         }
         make(self, **checked)
@@ -110,6 +111,19 @@ def value(cls: type[T]) -> type[T]:
 def annotations(cls: type) -> dict[str, Any]:
     """Return the resolved annotation of each field of a class of values."""
     return typing.get_type_hints(cls)
+
+
+@functools.cache
+def readers(cls: type) -> dict[str, Callable[[str], str]]:
+    """Return what a text goes through in the fields of a class that are `Annotated[str, function]`, such as
+    `LocalPath`.
+    """
+    return {
+        name: read
+        for name, annotation in typing.get_type_hints(cls, include_extras=True).items()
+        for kind in (annotation, *typing.get_args(annotation))
+        for read in getattr(kind, '__metadata__', ())
+    }
 
 
 def pretty(self: Any) -> str:
@@ -155,20 +169,28 @@ def freeze(item: Any) -> Any:
     return item
 
 
-def check_field(name: str, item: Any, annotation: Any) -> Any:
-    """Return a field's value, a path as text; a `ValueError` where it does not fit the annotation."""
+def check_field(name: str, item: Any, annotation: Any, read: Callable[[str], str] | None = None) -> Any:
+    """Return a field's value, a path as text, and a text as `read` returns it; a `ValueError` where it does
+    not fit the annotation.
+    """
     if isinstance(item, pathlib.Path) and fits('', annotation):
         item = str(item)
     if not fits(item, annotation):
         raise ValueError(f'{name} is {item!r}; expected {type_name(annotation)}')
     if isinstance(item, float) and math.isnan(item):
         raise ValueError(f'{name} is nan; expected a number')
+    if read and isinstance(item, str):
+        try:
+            return read(item)
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from None
     return item
 
 
 def type_name(annotation: Any) -> str:
     """Write an annotation as an error names it: `int or None`."""
-    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else [annotation]
+    unions = (types.UnionType, typing.Union)
+    kinds = typing.get_args(annotation) if typing.get_origin(annotation) in unions else [annotation]
     named = [
         str(kind).replace('collections.abc.', '')
         if typing.get_args(kind)
@@ -341,7 +363,8 @@ def load(path: str | pathlib.Path) -> Any:
         ValueError: there is no such file, or it holds no value of this version.
     """
     try:
-        return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
+        # Some editors begin a file with a byte-order mark.
+        return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8-sig')))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f'cannot read settings from {path}: {error}; expected a file that a run of this version saved'
@@ -362,27 +385,62 @@ def load_as(kind: type[T], path: str | pathlib.Path) -> T:
 
 
 def at_home(path: str | os.PathLike[str]) -> str:
-    """Return a path with the user's home folder for `~` at its beginning: a shell leaves that in
-    `--model_dir=~/x`.
-    """
-    return os.path.expanduser(os.fspath(path))
-
-
-def expand_paths(item: Any, *names: str) -> None:
-    """Expand `~` in fields of a value that is being made; for its `__post_init__`.
-
-    Args:
-        item: the value.
-        *names: fields that hold a path or None.
+    """Return a path of this machine with the user's home folder for `~` at its beginning: a shell leaves that
+    in `--model_dir=~/x`.
 
     Raises:
-        ValueError: a path is empty.
+        ValueError: the path is empty or a URL, or names the home of a user that there is not.
     """
-    for name in names:
-        if (path := getattr(item, name)) == '':
-            raise ValueError(f'{type(item).__name__}.{name} is empty; expected a path')
-        if path is not None:
-            object.__setattr__(item, name, at_home(path))
+    text = os.fspath(path)
+    expanded = os.path.expanduser(text)
+    if not text:
+        raise ValueError('the path is empty; expected that of a file or folder')
+    if expanded.startswith('~'):
+        raise ValueError(f'there is no user for {text!r}; write ./{text} for a file or folder of that name')
+    if '://' in text:
+        raise ValueError(
+            f'{text!r} is a URL; expected a path of this machine: mount the bucket, with gcsfuse for '
+            'example, and name the mount'
+        )
+    return expanded
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return the absolute form of a path, so that it means the same from any folder; see `at_home`."""
+    return str(pathlib.Path(at_home(path)).absolute())
+
+
+def absolute_or_url(path: str) -> str:
+    """Return the absolute form of a path, and a URL as it is."""
+    return path if '://' in path else absolute(path)
+
+
+def check_folder(path: str | os.PathLike[str], remedy: str) -> None:
+    """Raise an `OSError` that ends with a remedy if nothing can be written in a folder, or where it would be
+    made; nothing is made.
+    """
+    folder = pathlib.Path(absolute(path))
+    try:
+        with tempfile.TemporaryFile(dir=next(each for each in (folder, *folder.parents) if each.exists())):
+            pass
+    except OSError as error:
+        raise OSError(f'nothing can be written in {path}: {error.strerror}; {remedy}') from error
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raise an `OSError` if no file can be written at a path, whose folder is to be there."""
+    file = pathlib.Path(absolute(path))
+    if file.is_dir():
+        raise OSError(f'{path} is a folder; expected a file to write')
+    if not file.parent.is_dir():
+        raise OSError(
+            f'there is no folder {file.parent} to write {file.name!r} in; make it, or name another file'
+        )
+    check_folder(file.parent, 'name another file')
+
+
+LocalPath = Annotated[str, absolute]  # a field of a value that holds a path; see `readers`
+PathOrUrl = Annotated[str, absolute_or_url]
 
 
 def closest(name: str, valid: Iterable[str]) -> str:

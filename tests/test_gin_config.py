@@ -52,6 +52,7 @@ def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
         ('TRAIN_STEPS=%TRAIN_STEPS', ['TRAIN_STEPS', 'bound to itself']),
         ('toy_run.folder=@linear', ['toy_run.folder is @linear', 'expected @linear()']),
         ('toy_run.folder=@mine()', ["nothing named 'mine'"]),
+        ('toy_run.folder={%x}', ['toy_run.folder = {%x}', 'quotes']),
     ],
 )
 def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):
@@ -69,6 +70,36 @@ def test_a_text_may_hold_what_looks_like_a_macro(toy_gin, tmp_path):
     assert toy_run()[1] == '/runs/%data/@x'
     gin_config.load([toy_gin], ['toy_run.folder=/runs/top50%data'])
     assert toy_run()[1] == '/runs/top50%data'
+
+
+IN_QUOTES = ['%x', '{%x}', "['%x']", '"quoted"', ' a ']  # without them gin takes these for something else
+AS_THEY_ARE = [
+    '50%',
+    '%',
+    '@',
+    'a@b',
+    "it's",
+    'a=b',
+    'a,b',
+    '{x}',
+    '[x',
+    '(a',
+    '#1',
+    'two\nlines',
+    'C:\\x',
+    '日本',
+]
+
+
+def test_any_text_may_be_given_as_a_value_and_is_kept(toy_gin, tmp_path):
+    for text, given in [(text, text) for text in AS_THEY_ARE] + [
+        (t, repr(t)) for t in IN_QUOTES + AS_THEY_ARE
+    ]:
+        gin_config.load([toy_gin], [f'toy_run.folder={given}'])
+        assert toy_run()[1] == text
+        (tmp_path / 'resolved.gin').write_text(gin_config.resolved(), encoding='utf-8')
+        gin_config.load([str(tmp_path / 'resolved.gin')])
+        assert toy_run()[1] == text
 
 
 def test_missing_gin_file_names_the_closest(toy_gin):

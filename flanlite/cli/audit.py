@@ -6,7 +6,7 @@ import pathlib
 
 from flanlite.cli import command
 from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag, at_least
-from flanlite.config import at_home
+from flanlite.config import at_home, check_file
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -23,6 +23,8 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.cli.console import CONSOLE
     from flanlite.data.mixing import audit as audits
 
+    if args.output:
+        check_file(args.output)
     command.read_gin(args)
     mixture = gin_config.build(
         'MixtureConfig', name=command.mixture_name(args), **command.given(args, 'held_out')

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import importlib
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -89,7 +90,7 @@ COMMON = (
         'data_dir',
         'a folder with <dataset>/<split>.jsonl[.gz]; by default FLANLITE_DATA_DIR',
         metavar='DIR',
-        binds=('DataConfig.data_dir', 'EvalConfig.data_dir'),
+        binds=('DataConfig.data_dir',),
         field='data.data_dir',
         complete='file',
     ),
@@ -97,7 +98,7 @@ COMMON = (
         'cache_dir',
         'the folder of the token cache; by default FLANLITE_CACHE_DIR',
         metavar='DIR',
-        binds=('DataConfig.cache_dir', 'EvalConfig.cache_dir'),
+        binds=('DataConfig.cache_dir',),
         field='data.cache_dir',
         complete='file',
     ),
@@ -196,9 +197,11 @@ def prepare(args: argparse.Namespace) -> None:
         try:
             importlib.import_module(name)
         except Exception as error:  # whatever a user's module raises
+            expected = 'a module in the working folder or on PYTHONPATH'
+            if name.endswith('.py') or '/' in name:
+                expected = f'the name of {expected}, such as {pathlib.PurePath(name).stem}'
             raise ValueError(
-                f'cannot import {name!r}: {type(error).__name__}: {error}; expected a module in the working '
-                'folder or on PYTHONPATH'
+                f'cannot import {name!r}: {type(error).__name__}: {error}; expected {expected}'
             ) from error
 
 

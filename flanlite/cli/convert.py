@@ -14,6 +14,10 @@ def run(args: argparse.Namespace) -> None:
     for flag in ('checkpoint', 'output'):
         if not getattr(args, flag):
             raise ValueError(f'convert needs --{flag}=PATH')
+    if args.bindings and not args.gin_file:
+        raise ValueError(
+            'got --gin flags and no gin file; convert takes the model of a gin file: --gin_file=FILE'
+        )
     config = gin_config.macro('MODEL') if args.gin_file else None
     from flanlite.training import parameters
 

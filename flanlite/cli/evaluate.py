@@ -14,7 +14,8 @@ def run(args: argparse.Namespace) -> None:
     if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
         raise ValueError('eval needs a model; give one with --checkpoint=PATH')
     mixture = gin_config.build('MixtureConfig', name=command.mixture_name(args))
-    flags = command.given(args, 'checkpoint', 'split', 'output', 'style', 'max_rows', 'vocabulary')
+    names = ('checkpoint', 'split', 'output', 'style', 'max_rows', 'vocabulary', 'data_dir', 'cache_dir')
+    flags = command.given(args, *names)
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
     from flanlite.eval import evaluate
 

@@ -13,6 +13,7 @@ import difflib
 import functools
 import inspect
 import logging
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -20,13 +21,15 @@ from typing import Any
 
 import gin
 
-from flanlite.config import TYPES, check_kind, closest, fits, type_name
+from flanlite.config import TYPES, annotations, at_home, check_kind, closest, fits, readers, type_name
 
 REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
+# Some editors begin a file with a byte-order mark; gin has no public way to put a reader before its own.
+gin.config._FILE_READERS[0] = (functools.partial(open, encoding='utf-8-sig'), os.path.isfile)
 MISSING = 'No values supplied by Gin'
 # The class of what gin builds for a command, `<command>.config`.
 COMMANDS = {'train': 'TrainConfig', 'loco': 'SweepConfig', 'evaluate': 'EvalConfig'}
-VALUES: set[str] = set()  # what gin calls the classes of values
+VALUES: dict[str, type] = {}  # the classes of values, by what gin calls them
 # Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
 # to say of them.
 RENAMED = {
@@ -96,7 +99,7 @@ def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
         return kind(**fields)
 
     make.__signature__ = inspect.signature(kind)
-    VALUES.add(f'{module}.{name}')
+    VALUES[f'{module}.{name}'] = kind
     with gin.unlock_config():  # a command may register more once its bindings were read
         gin.external_configurable(make, name=name, module=module)
 
@@ -122,8 +125,8 @@ def find_gin_file(name: str, search_paths: Sequence[str] = ()) -> pathlib.Path:
         folder.resolve() for folder in (pathlib.Path(), *map(pathlib.Path, search_paths), own.parent, own)
     ]
     for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
+        if (file := folder / at_home(name)).is_file():
+            return file
     raise ValueError(
         f'no gin file {name!r}; {closest(name, gin_files())}looked in '
         f'{", ".join(map(str, dict.fromkeys(folders)))}'
@@ -152,6 +155,7 @@ def load(
     Raises:
         ValueError: a file, configurable, parameter or macro that does not exist, or a value of another type.
     """
+    search_paths = [at_home(path) for path in search_paths]
     gin.clear_config()
     (register_mixtures if mixtures_only else register)()
     own = gin_root()
@@ -167,6 +171,7 @@ def load(
             gin.parse_config(quote_binding(binding))
         check_macros(in_files | set(known_macros))
         check_types()
+        make_paths_absolute()
         gin.finalize()
 
 
@@ -304,28 +309,54 @@ def check_types() -> None:
     it came through one.
     """
     for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
-        parameters = (
-            {} if selector == 'gin.macro' else inspect.signature(gin.get_configurable(selector)).parameters
-        )
+        expected = annotations_of(selector)
         for name, value in bound.items():
-            through: list[str] = []
-            while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
-                through.append(value.scoped_selector.removesuffix('/gin.macro'))
-                if through[-1] in through[:-1]:
-                    raise ValueError(
-                        f'the macro {through[-1]!r} is bound to itself: {" = ".join(through)}; expected '
-                        'a value'
-                    )
-                value = gin.query_parameter(f'%{through[-1]}')
-            annotation = parameters[name].annotation if name in parameters else Any
+            through, value = followed(value)
+            annotation = expected.get(name, Any)
+            named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
             if is_reference(value) and not value.evaluate and value.configurable.selector in VALUES:
-                named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
                 raise ValueError(
                     f'{named} is @{value.selector}, which is not called; expected @{value.selector}()'
                 )
             if not is_reference(value) and not fits(value, annotation):
-                named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
                 raise ValueError(f'{named} is {value!r}; expected {type_name(annotation)}')
+
+
+def annotations_of(selector: str) -> dict[str, Any]:
+    """Return the annotations of a configurable's parameters; none for a macro, which holds anything."""
+    if selector == 'gin.macro':
+        return {}
+    if selector in VALUES:
+        return annotations(VALUES[selector])
+    parameters = inspect.signature(gin.get_configurable(selector)).parameters
+    return {name: parameter.annotation for name, parameter in parameters.items()}
+
+
+def followed(value: Any) -> tuple[list[str], Any]:
+    """Return the macros that a bound value comes through, and what the last of them holds."""
+    through: list[str] = []
+    while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
+        through.append(value.scoped_selector.removesuffix('/gin.macro'))
+        if through[-1] in through[:-1]:
+            raise ValueError(
+                f'the macro {through[-1]!r} is bound to itself: {" = ".join(through)}; expected a value'
+            )
+        value = gin.query_parameter(f'%{through[-1]}')
+    return through, value
+
+
+def make_paths_absolute() -> None:
+    """Bind the paths in values to their absolute forms, so that `resolved` means the same in any folder."""
+    for (scope, selector), bound in list(gin.config._CONFIG.items()):  # gin has no public list
+        for name, read in readers(VALUES[selector]).items() if selector in VALUES else ():
+            through, value = followed(bound.get(name))
+            if isinstance(value, str):
+                where = (f'{through[-1]}/gin.macro', 'value') if through else (f'{scope}/{selector}', name)
+                try:
+                    gin.bind_parameter('.'.join(where).lstrip('/'), read(value))
+                except ValueError as error:
+                    named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
+                    raise ValueError(f'{named}: {error}') from None
 
 
 def quote_binding(binding: str) -> str:
@@ -364,6 +395,8 @@ def explain(error: Exception) -> str:
     message = ' '.join(lines[0].split())
     if isinstance(error, ImportError):
         message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
+    if isinstance(error, SyntaxError) and error.text:
+        message += f': {error.text.strip()}; a text that begins as other values do stands in quotes'
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
         bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))

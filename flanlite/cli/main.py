@@ -122,6 +122,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
         argcomplete.autocomplete(made)
     args, rest = made.parse_known_args(argv)
+    for flag in (*args.command.flags, *COMMON):
+        if '' in (found := getattr(args, flag.name), *(found if flag.repeats else ())):
+            raise ValueError(f'--{flag.name} is empty; expected {flag.help}')
     args.bindings, args.beam_flags = [], []
     while rest:
         flag = rest.pop(0)

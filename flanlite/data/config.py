@@ -1,12 +1,14 @@
 """The data of a run as a value."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from flanlite.config import FrozenDict, value
+from flanlite.config import FrozenDict, LocalPath, PathOrUrl, value
 from flanlite.data.batches import batches
 from flanlite.data.cache.view import BuildOptions
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
 
 
 @value
@@ -32,14 +34,14 @@ class DataConfig:
     mixture: MixtureConfig | str
     feature_lengths: Mapping[str, int]
     batch_size: int
-    vocabulary: str | None = None
+    vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
     style: str = 'instructions'
     pack: bool = True
     window: int = 4_096
     prefetch: int = 8
     fail_fast: bool = False
-    data_dir: str | None = None
-    cache_dir: str | None = None
+    data_dir: LocalPath | None = None
+    cache_dir: PathOrUrl | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):

@@ -4,11 +4,11 @@ import json
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from flanlite.config import FrozenDict, expand_paths, to_text, value
+from flanlite.config import FrozenDict, LocalPath, PathOrUrl, check_folder, to_text, value
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, view_of
@@ -58,24 +58,23 @@ class EvalConfig:
         ValueError: a split or style that does not exist, or a number that cannot be.
     """
 
-    checkpoint: str
+    checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
     split: str = 'test'
-    output: str | None = None
-    vocabulary: str | None = None
+    output: LocalPath | None = None
+    vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
     feature_lengths: Mapping[str, int] | None = None
     style: str = 'instructions'
     max_rows: int | None = None
     model_changes: Mapping[str, Any] = FrozenDict()
     scoring: ScoringConfig = ScoringConfig()
     mesh: MeshConfig = MeshConfig()
-    data_dir: str | None = None
-    cache_dir: str | None = None
+    data_dir: LocalPath | None = None
+    cache_dir: PathOrUrl | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
-        expand_paths(self, 'checkpoint', 'output')
         if self.split not in specs.SPLITS:
             raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
         if self.style not in specs.STYLES:
@@ -96,6 +95,7 @@ def evaluate(config: EvalConfig) -> Result:
     Raises:
         ValueError: a checkpoint or mixture that does not exist, or a mixture of which no task can be read.
     """
+    check_folder(config.output or config.checkpoint, 'name another folder with --output')
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
     mixed = mixtures.resolve(config.mixture)

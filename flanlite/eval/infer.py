@@ -4,12 +4,13 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from flanlite.config import at_home
+from flanlite.config import at_home, check_file
 from flanlite.data.cache import cache
 from flanlite.data.specs.sources import Surrogates
 from flanlite.eval.generate import Decoding
@@ -56,11 +57,8 @@ def infer(
             message names the line; or a log-probability is not finite, the message shows the input.
     """
     input, output = at_home(input), at_home(output)
-    if output != '-' and not pathlib.Path(output).absolute().parent.is_dir():
-        raise ValueError(
-            f'no folder {str(pathlib.Path(output).parent)!r} to write {output!r} in; make it, or name '
-            'another output'
-        )
+    if output != '-':
+        check_file(output)
     if not checkpoint:
         raise ValueError('infer needs a model; give one with --checkpoint=PATH')
     if lines_at_a_time < 1:
@@ -69,6 +67,8 @@ def infer(
         raise ValueError(
             f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input'
         )
+    if input != '-' and output != '-' and os.path.exists(output) and os.path.samefile(input, output):
+        raise ValueError(f'{input!r} is both the input and the output; name another output')
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
     partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')

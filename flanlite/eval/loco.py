@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import SETTINGS_FILE, at_home, check_kind, to_json, to_text, unsaved
+from flanlite.config import SETTINGS_FILE, at_home, check_folder, check_kind, to_json, to_text, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.mixing import naming
 from flanlite.data.specs import specs
@@ -73,6 +73,7 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
             f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
             'expected values, or functions that a module holds by name'
         )
+    check_folder(config.train.model_dir, 'name another MODEL_DIR, with --model_dir')
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
     sweep = Sweep.open(config)
@@ -133,6 +134,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         )
     folders = [at_home(folder) for folder in folders]
     target = pathlib.Path(at_home(output) if output else folders[0])
+    check_folder(target, 'name another folder with --output')
     for folder in map(pathlib.Path, folders):
         if not results.result_paths(folder):
             raise ValueError(

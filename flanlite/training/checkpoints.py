@@ -8,7 +8,6 @@ import math
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from flanlite.config import closest, value
+from flanlite.config import absolute, check_folder, closest, value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
@@ -160,17 +159,13 @@ class Checkpoints:
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
-        if '://' in str(model_dir):
-            raise ValueError(
-                f'MODEL_DIR is {model_dir}, expected a folder; mount the bucket, with gcsfuse for example, '
-                'and name the mount'
-            )
-        self.path = pathlib.Path(os.path.abspath(model_dir)) / FOLDER
+        self.path = pathlib.Path(absolute(model_dir)) / FOLDER
         check_backslash(self.path)
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
         else:
-            check_writable(self.path, model_dir)
+            check_folder(model_dir, 'name another MODEL_DIR, with --model_dir')
             # Now: Orbax cleans up in a thread, and logs an error if the run ends first.
             if jax.process_index() == 0:
                 for left in self.path.glob(f'*{UNFINISHED}*'):
@@ -311,9 +306,14 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait until all checkpoints are on disk, and close them."""
+        """Wait until all checkpoints are on disk, and close them; of a run that failed before its first one,
+        no empty folders stay.
+        """
         with self._writing():
             self._manager.close()
+        with contextlib.suppress(OSError):  # not empty
+            for folder in self._made:
+                folder.rmdir()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -360,24 +360,6 @@ def check_backslash(path: pathlib.Path) -> None:
             f'there is a backslash in the path {path}, which TensorStore takes for a slash; rename that '
             'folder, or name another one'
         )
-
-
-def check_writable(path: pathlib.Path, model_dir: str | os.PathLike[str]) -> None:
-    """Make a run's folder for checkpoints; raise an `OSError` if nothing can be written there.
-
-    Args:
-        path: the folder for checkpoints.
-        model_dir: the run's folder, for the error.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise OSError(
-            f'MODEL_DIR is {model_dir}, which cannot be written: {error.strerror}; name another folder with '
-            '--model_dir'
-        ) from error
 
 
 def restore_args(abstract: Tree) -> ocp.args.PyTreeRestore:

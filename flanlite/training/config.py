@@ -1,8 +1,9 @@
 """A training run as a value: `TrainConfig` holds all that decides it."""
 
 import pathlib
+from typing import Annotated
 
-from flanlite.config import expand_paths, load_as, value
+from flanlite.config import LocalPath, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model.models import ModelConfig
@@ -10,6 +11,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.training import profiler
 from flanlite.training.checkpoints import CheckpointConfig
 from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
+from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
 from flanlite.training.weights_biases import WandbConfig
 
@@ -66,12 +68,12 @@ class TrainConfig:
         ValueError: settings that contradict each other.
     """
 
-    model_dir: str
+    model_dir: LocalPath
     data: DataConfig
     optimizer: OptimizerConfig | Optimizer
     train_steps: int
     model: ModelConfig = T5Config()
-    initial_checkpoint_path: str | None = None
+    initial_checkpoint_path: Annotated[str, checkpoint_path] | None = None
     restore_optimizer: bool = False
     frozen: tuple[str, ...] = ()
     ema_decay: float | None = None
@@ -88,7 +90,6 @@ class TrainConfig:
                 f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method '
                 'build()'
             )
-        expand_paths(self, 'model_dir', 'initial_checkpoint_path')
         if not hasattr(self.model, 'converter'):
             raise ValueError(
                 f'TrainConfig.model is a {type(self.model).__name__}; expected that of a family, such as '
@@ -96,8 +97,8 @@ class TrainConfig:
             )
         if self.train_steps < 1:
             raise ValueError(f'TRAIN_STEPS is {self.train_steps}, expected at least 1')
-        if self.records.profile_steps is not None:
-            profiler.parse_steps(self.records.profile_steps, self.train_steps)
+        if self.seed < 0:
+            raise ValueError(f'SEED is {self.seed}, expected at least 0')
         if self.restore_optimizer and not self.initial_checkpoint_path:
             raise ValueError(
                 'TrainConfig.restore_optimizer needs a checkpoint to take it from: set '

@@ -5,6 +5,7 @@ what the train step uses.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -60,6 +61,8 @@ def make_optimizer(
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
     """Return a learning rate as a function of the step."""
+    if not callable(learning_rate) and not 0 <= learning_rate < math.inf:
+        raise ValueError(f'the learning rate is {learning_rate}; expected a number of at least 0')
     return learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from flanlite.config import at_home
+from flanlite.config import absolute, check_file, check_folder
 from flanlite.data.tokens import vocabularies
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
@@ -282,7 +282,16 @@ def convert(
     """
     if form not in FORMATS:
         raise ValueError(f'unknown format {form!r}; expected {" or ".join(FORMATS)}')
-    path, output = locate(checkpoint), at_home(output)
+    path, output = locate(checkpoint), pathlib.Path(absolute(output))
+    if form == 'safetensors':
+        check_file(output)
+    elif output.suffix == SUFFIX or (output / checkpoints.FOLDER).is_dir():
+        kind = (
+            f'a file *{SUFFIX}, which is --form=safetensors' if output.suffix == SUFFIX else "a run's folder"
+        )
+        raise ValueError(f'{output} would be a Hugging Face folder, but is {kind}; name another output')
+    else:
+        check_folder(output, 'name another output')
     if _find_run(path) or path.suffix == SUFFIX:
         run = load_run(path, config)
         config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
@@ -322,16 +331,27 @@ def convert(
 
 
 def locate(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the absolute path of a checkpoint.
+    """Return the absolute path of a checkpoint, which may be the name of one that comes with flanlite."""
+    found = pathlib.Path(absolute(path))
+    return found if found.exists() else shipped(path) or found
 
-    A path that does not exist, and begins with `mixtures/`, may name a file that is installed with flanlite
-    (`mixtures/pocket/assets/base.safetensors`).
+
+def shipped(name: str | os.PathLike[str]) -> pathlib.Path | None:
+    """Find a file that is installed with flanlite, by a name such as
+    `mixtures/pocket/assets/base.safetensors`; None if there is none.
     """
-    path = pathlib.Path(at_home(path))
-    if not path.exists() and path.parts[:1] == ('mixtures',):
-        shipped = importlib.resources.files('flanlite.mixtures').joinpath(*path.parts[1:])
-        path = pathlib.Path(str(shipped)) if shipped.is_file() else path
-    return path.absolute()
+    first, *rest = pathlib.PurePath(name).parts or ('',)
+    if first != 'mixtures':
+        return None
+    found = pathlib.Path(str(importlib.resources.files('flanlite.mixtures').joinpath(*rest)))
+    return found if found.is_file() else None
+
+
+def checkpoint_path(path: str) -> str:
+    """Return a checkpoint's absolute path, as settings keep it; the name of one that comes with flanlite
+    stays as it is.
+    """
+    return path if shipped(path) else absolute(path)
 
 
 def file_metadata(path: pathlib.Path) -> dict[str, Any]:

@@ -244,9 +244,8 @@ def test_faulty_data_is_named_and_the_rest_is_built(count, ensure, tmp_path, mon
     register(*(colours(name, source=sources.JsonLines(name)) for name in (*FAULTY, 'nowhere', 'good')))
     report = ensure(data_dir=data, processes=count)
     assert set(report.splits) == {'good'} and report.splits['good'].num_examples == 20
-    assert "no folder 'nowhere' with JSON lines; expected it below the data folder" in report.skipped.pop(
-        'nowhere'
-    )
+    missing = f'no folder {str(data / "nowhere")!r}; expected one with <split>.jsonl[.gz], and --data_dir'
+    assert missing in report.skipped.pop('nowhere')
     for name, (_, expected) in FAULTY.items():
         assert expected in report.skipped[name], report.skipped
     assert not leftovers(tmp_path)

@@ -202,7 +202,9 @@ def test_folders_are_values_not_variables(beside, tmp_path, monkeypatch):
         and not (tmp_path / 'user').exists()
     )
     assert report.splits['toy_ours'].manifest['vocabulary']['name'] == 't5'
-    with pytest.raises(ValueError, match=r"no folder 'ours' with JSON lines"):
+    with pytest.raises(
+        ValueError, match=r"'ours' lies in the data folder, and none is named; name it with --data_dir"
+    ):
         build(tmp_path / 'cache', data_sets[0], fail_fast=True)
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 import toy
 
-from flanlite.cli import gin_config
+from flanlite.cli import command, gin_config, main
 from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
 from flanlite.eval.evaluate import EvalConfig, evaluate
 from flanlite.eval.infer import infer
 from flanlite.mesh.partitioning import Partitioner
@@ -204,6 +206,83 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     assert_close(tmp_path, whole.model_dir, STEPS)
 
 
+OWN = """
+from flanlite import Collection, DatasetSpec, JsonLines, Template, register
+
+TEMPLATES = (Template('{text} {options_}'), Template('Is it so? {text} {options_}'))
+FIELDS = lambda row: {'text': row['text'], 'answer': row['label']}
+SPECS = [
+    DatasetSpec(f'{__name__}_{cluster}', cluster, JsonLines(cluster), FIELDS, TEMPLATES, options=('bad', 'good'))
+    for cluster in ('sentiment', 'math')
+]
+register(Collection(__name__, tuple(SPECS), vocabulary='bytes', templates=2))
+"""
+OWN_GIN = f"""
+include 'part.gin'
+MODEL_DIR = '~/trained'
+TASK_FEATURE_LENGTHS = {toy.LENGTHS}
+TRAIN_STEPS = 2
+BATCH_SIZE = 8
+MODEL = @T5Config()
+adafactor.learning_rate = 0.01
+SweepConfig.systems = ('untuned',)
+"""
+
+
+def commands_in_folders(folder, name):
+    """Run all that reads or writes files from inside a folder: a module, data and gin files of a user's."""
+    (folder / f'{name}.py').write_text(OWN, encoding='utf-8')
+    for cluster in ('sentiment', 'math'):
+        (folder / 'data' / cluster).mkdir(parents=True)
+        for split in ('train', 'test'):
+            rows = [{'text': f'{split} {number}', 'label': number % 2} for number in range(20)]
+            text = ''.join(json.dumps(row) + '\n' for row in rows)
+            (folder / 'data' / cluster / f'{split}.jsonl').write_text(text)
+    (folder / 'drop.jsonl').write_text(
+        json.dumps({'task': f'{name}_math', 'split': 'train', 'row': 3}) + '\n'
+    )
+    # As Windows' editors write files.
+    fields = ''.join(
+        f'T5Config.{field} = {value!r}\n' for field, value in dataclasses.asdict(toy.CONFIG).items()
+    )
+    (folder / 'gins').mkdir()
+    for file, text in (
+        ('run.gin', OWN_GIN),
+        ('part.gin', "include 'gin/train.gin'\ninclude 'gin/loco.gin'\n" + fields),
+    ):
+        (folder / 'gins' / file).write_text(text, encoding='utf-8-sig', newline='\r\n')
+    vocabulary = folder / 'vocab:extra_ids=9' / 'a:b.model'
+    vocabulary.parent.mkdir()
+    shutil.copy(vocabularies.find_model('pocket'), vocabulary)
+
+    own = [f'--import={name}', '--data_dir=data', '--cache_dir=~/cache']
+    gins = ['--gin_file=run.gin', '--gin_search_paths=~/gins', f'--mixture={name}']
+    drops, trained = ['--shots=1', '--drop=drop.jsonl'], folder / 'trained'
+    assert main.main(['cache', *own, f'--mixture={name}', '--vocabulary=~/vocab:extra_ids=9/a:b.model']) == 0
+    assert list((folder / 'cache').glob(f'{name}_math/train-*'))
+    assert main.main(['train', *own, *gins, *drops, '--profile_steps=2-2']) == 0
+    assert list(trained.glob('profile/**/perfetto_trace.json.gz')) and list(trained.glob('events.*'))
+    assert json.loads((trained / 'manifest.json').read_text())['tasks'][f'{name}_math']['num_examples'] == 19
+    scored = ['eval', *own, f'--mixture={name}', '--checkpoint=~/trained', '--output=scores', '--max_rows=2']
+    assert main.main(scored) == 0 and (folder / 'scores' / 'report.html').is_file()
+    assert main.main(['loco', *own, *gins, '--model_dir=loco', '--only=math']) == 0
+    assert main.main(['report', '--model_dir=~/loco', '--output=merged']) == 0
+    assert (folder / 'merged' / 'report.html').is_file()
+
+    # What is saved means the same from elsewhere, and after an editor.
+    settings = trained / 'settings.json'
+    settings.write_text(settings.read_text(), encoding='utf-8-sig', newline='\r\n')
+    os.chdir(folder.parents[1])
+    for saved in ('--settings=~/trained', f'--gin_file={trained}/config.gin'):
+        config, _ = command.read_run(main.parse(['train', saved]))
+        assert config == TrainConfig.load(trained) and config.model_dir == str(trained)
+        assert (config.data.data_dir, config.data.mixture.drop) == (
+            str(folder / 'data'),
+            str(folder / 'drop.jsonl'),
+        )
+    assert run.train(config.replace(train_steps=3)).step == 3
+
+
 @pytest.mark.parametrize(
     'names', [('lr[1e-3]',), ('a b%20', '#?*{}', '\'"~日', '[!x]')], ids=['brackets', 'all']
 )
@@ -228,8 +307,12 @@ def test_folders_may_have_any_name(monkeypatch, tmp_path, names):
     lines.write_text('parity of first: 3 and 4?\n', encoding='utf-8')
     assert infer('~/run', '~/lines.txt', '~/answers.jsonl', max_length=2, cache_dir='~/cache') == 1
     assert lines.with_name('answers.jsonl').is_file()
+    monkeypatch.chdir(tmp_path.joinpath(*names))
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    commands_in_folders(tmp_path.joinpath(*names), f'own_{len(names)}')
     assert {path.name for path in tmp_path.iterdir()} == {names[0]}
-    assert not pathlib.Path('~').exists()
+    assert not list(tmp_path.rglob('~'))
 
 
 def kept_steps(model_dir):

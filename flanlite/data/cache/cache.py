@@ -157,7 +157,7 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     user = pathlib.Path(config.at_home(os.environ.get('XDG_CACHE_HOME') or '~/.cache')) / 'flanlite'
     if url := cache_url(cache_dir):
         return (user / 'copies' / file_name(url)).absolute()
-    return pathlib.Path(config.at_home(named or user)).absolute()
+    return pathlib.Path(config.absolute(named or user))
 
 
 def cache_url(cache_dir: str | os.PathLike | None = None) -> str | None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from flanlite.config import closest, value
+from flanlite.config import LocalPath, closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
@@ -157,7 +157,7 @@ class MixtureConfig:
     prompts: bool = True
     templates_per_task: int | None = None
     shots: Shots | int | str = 0
-    drop: str | None = None
+    drop: LocalPath | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.shots, Shots):

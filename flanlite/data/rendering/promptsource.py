@@ -20,6 +20,7 @@ import jinja2
 import jinja2.meta
 import jinja2.sandbox
 
+from flanlite.config import at_home
 from flanlite.data.specs import fingerprints, sources
 from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
@@ -226,7 +227,7 @@ def find_folder(directory: str | os.PathLike | None = None) -> pathlib.Path | No
     # Finds it without importing what it needs.
     package = None if named else importlib.util.find_spec('promptsource')
     for root in [named] if named else (package and package.submodule_search_locations) or ():
-        root = pathlib.Path(root).expanduser()
+        root = pathlib.Path(at_home(root))
         for folder in (root / 'promptsource' / 'templates', root / 'templates', root):
             if folder.is_dir() and (any(folder.glob(f'*/{FILE}')) or any(folder.glob(f'*/*/{FILE}'))):
                 return folder.absolute()

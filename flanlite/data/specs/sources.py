@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flanlite.config import at_home
+from flanlite.config import absolute, at_home
 from flanlite.data.specs import fingerprints
 
 Row = dict[str, Any]
@@ -63,12 +63,17 @@ class JsonLines:
         Raises:
             MissingDataError: there is no such folder.
         """
-        path = pathlib.Path(self.folder).expanduser()
+        path = pathlib.Path(at_home(self.folder))
         found = path if path.is_absolute() else data_folder(None, self.folder)
-        if found is None or not found.is_dir():
+        if found is None:
             raise MissingDataError(
-                f'no folder {self.folder!r} with JSON lines; expected it below the data folder, '
-                f'which --data_dir or FLANLITE_DATA_DIR names (now {os.environ.get("FLANLITE_DATA_DIR")})'
+                f'{self.folder!r} lies in the data folder, and none is named; name it with --data_dir or '
+                'FLANLITE_DATA_DIR'
+            )
+        if not found.is_dir():
+            raise MissingDataError(
+                f'no folder {str(found)!r}; expected one with <split>.jsonl[.gz], and --data_dir or '
+                'FLANLITE_DATA_DIR names the folder that it lies in'
             )
         return found
 
@@ -361,12 +366,13 @@ def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -
         return dataclasses.replace(source, source=prefer_data_folder(source.source, data_dir))
     if isinstance(source, Tfds | HuggingFace):
         folder = data_folder(data_dir, source.local_name())
-    elif isinstance(source, JsonLines) and not pathlib.Path(source.folder).expanduser().is_absolute():
+    elif isinstance(source, JsonLines) and not os.path.isabs(at_home(source.folder)):
         folder = data_folder(data_dir, source.folder)
     else:
         folder = None
     renamed = getattr(source, 'folder_splits', getattr(source, 'renamed', ()))
-    return JsonLines(str(folder), renamed) if folder and folder.is_dir() else source
+    ours = isinstance(source, JsonLines)  # then the error, too, names the folder
+    return JsonLines(str(folder), renamed) if folder and (ours or folder.is_dir()) else source
 
 
 def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
@@ -381,7 +387,7 @@ def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
     """
     source = prefer_data_folder(getattr(source, 'source', source), data_dir)
     if isinstance(source, Tfds):
-        prepared = pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+        prepared = pathlib.Path(at_home(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'))
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
     return not isinstance(source, HuggingFace)
 
@@ -421,12 +427,12 @@ def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path |
     set.
     """
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
-    return (pathlib.Path(root).expanduser() / name).absolute() if root else None
+    return pathlib.Path(absolute(root)) / name if root else None
 
 
 def check_data_folder(data_dir: str | os.PathLike | None) -> None:
     """Raise a `ValueError` where a data folder is named and is none; the default may be missing."""
-    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
+    if data_dir is not None and not os.path.isdir(at_home(data_dir)):
         raise ValueError(
             f'data_dir is {str(data_dir)!r}; expected a folder with <dataset>/<split>.jsonl[.gz], or none'
         )

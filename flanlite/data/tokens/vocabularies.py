@@ -8,6 +8,7 @@ import hashlib
 import importlib.resources
 import os
 import pathlib
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
+from flanlite.config import absolute, at_home
 from flanlite.data.tokens import ties
 
 PAD_ID = 0
@@ -32,6 +34,8 @@ USUAL_EXTRA_IDS = 100  # of other models
 T5_FILE = 't5_sentencepiece.model'
 NO_INPUT_EOS = ':no_input_eos'  # at the end of a vocabulary's name: inputs do not end with EOS
 SENTINELS = ':extra_ids='  # before that, where the number of sentinels is not the usual one
+# A path may have colons, too.
+NAME = re.compile(rf'(?s)(?P<kind>.*?)({SENTINELS}(?P<extra_ids>[^/:]*))?(?P<no_eos>{NO_INPUT_EOS})?')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,16 +236,30 @@ def load(
     """
     if isinstance(name, Vocabulary):
         return name
-    kind, _, in_name = name.removesuffix(NO_INPUT_EOS).partition(SENTINELS)
+    kind, in_name, input_eos = parts_of(name)
     if in_name and not in_name.isdecimal():
         raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
     usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
     count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
-    input_eos = not name.endswith(NO_INPUT_EOS)
     name = full_name(kind, count, input_eos)
     if kind == 'bytes':
         return ByteVocabulary(name, count, input_eos)
     return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind, data_dir))
+
+
+def parts_of(name: str) -> tuple[str, str | None, bool]:
+    """Split a vocabulary's name: its kind or absolute path, the number of sentinels as it stands there, and
+    whether inputs end with EOS.
+    """
+    found = NAME.fullmatch(name)
+    kind = found['kind'] if found['kind'] in NAMES else absolute(found['kind'])
+    return kind, found['extra_ids'], not found['no_eos']
+
+
+def absolute_name(name: str) -> str:
+    """Return a vocabulary's name with an absolute path, so that it means the same from any folder."""
+    kind = NAME.fullmatch(name)['kind']
+    return parts_of(name)[0] + name.removeprefix(kind)
 
 
 def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
@@ -280,7 +298,7 @@ def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
     if name == 't5':
         candidates = [os.environ.get('FLANLITE_T5_VOCAB')]
         if folder := data_dir or os.environ.get('FLANLITE_DATA_DIR'):
-            candidates.append(str(pathlib.Path(folder).expanduser() / 'vocab' / T5_FILE))
+            candidates.append(str(pathlib.Path(at_home(folder)) / 'vocab' / T5_FILE))
         for path in candidates:
             if path and pathlib.Path(path).is_file():
                 return path
