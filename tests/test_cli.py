@@ -42,7 +42,7 @@ pytestmark = pytest.mark.smoke
         ),
         (
             ['infer', '--checkpoint=nowhere', '--input=/dev/null/x', '--output=/nowhere/x'],
-            ["no folder '/nowhere'"],
+            ['no folder /nowhere'],
         ),
         (
             ['infer', '--checkpoint=nowhere', f'--input={__file__}', '--max_length=0'],
@@ -92,6 +92,11 @@ pytestmark = pytest.mark.smoke
             ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.BATCH_SIZE=33', '--gin.MICROBATCHES=2'],
             ['33', 'MICROBATCHES, which is 2'],
         ),
+        (
+            ['train', '--gin_file=gin/runs/pocket_pretrain.gin', '--checkpoint=x'],
+            ['--checkpoint is short for INITIAL_CHECKPOINT_PATH', 'nothing in gin/runs/pocket_pretrain.gin'],
+        ),
+        (['lint', '--gin.TRAIN_STEPS=3'], ['lint reads no gin']),
         (['train', '--settings=/nowhere/settings.json'], ['/nowhere/settings.json']),
         (['train', '--settings=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
     ],
@@ -245,9 +250,11 @@ def test_folders_are_passed_and_not_set(tmp_path, monkeypatch, capsys):
     assert cli.main(['show', '--mixture=lined', *folders]) == 0
     assert 'row 0?' in capsys.readouterr().out
     assert list((tmp_path / 'cache').iterdir())
-    args = cli.parse(['train', '--gin_file=gin/runs/pocket_train.gin', '--mixture=lined', *folders])
+    train = ['train', '--gin_file=gin/runs/pocket_train.gin', '--mixture=lined', '--checkpoint=begun']
+    args = cli.parse([*train, *folders])
     config, gin_text = command.read_run(args)
     assert (config.data.data_dir, config.data.cache_dir) == (f'{tmp_path}/data', f'{tmp_path}/cache')
+    assert config.initial_checkpoint_path == os.path.abspath('begun')
     assert f'{tmp_path}/data' in gin_text
     assert dict(os.environ) == before
 

@@ -50,6 +50,7 @@ class Command:
         run: does it; imports what it needs itself, so that the other commands start quickly.
         flags: its own flags.
         example: a gin file for it, where it cannot run without one.
+        reads_gin: whether gin files and `--gin.NAME` change what it does.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Command:
     run: Callable[[argparse.Namespace], None]
     flags: tuple[Flag, ...] = ()
     example: str | None = None
+    reads_gin: bool = True
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:
@@ -165,6 +167,10 @@ CHECKPOINT = Flag(
     metavar='PATH',
     complete='file',
 )
+# What a run begins with, where it is no run of its own that goes on.
+BEGINS_WITH = dataclasses.replace(
+    CHECKPOINT, binds=('INITIAL_CHECKPOINT_PATH',), field='initial_checkpoint_path'
+)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -258,6 +264,14 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
             f'--gin_file={args.command.example}'
         )
     read_gin(args, begins)
+    used = gin_config.used_macros()
+    for flag in args.command.flags:
+        for macro in flag.binds if getattr(args, flag.name) is not None else ():
+            if '.' not in macro and macro not in used:
+                raise ValueError(
+                    f'--{flag.name} is short for {macro}, which nothing in {", ".join(args.gin_file)} uses; '
+                    f'include gin/train.gin, or set {flag.field} from it as the files in gin/runs do'
+                )
     return gin_config.build(build), gin_config.resolved()
 
 

@@ -44,4 +44,5 @@ COMMAND = Command(
     'Print the code that completes commands and flags: eval "$(flanlite completion --shell=bash)".',
     run,
     (Flag('shell', 'bash (the default), zsh, fish, powershell or tcsh', complete=SHELLS),),
+    reads_gin=False,
 )

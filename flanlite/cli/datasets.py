@@ -132,4 +132,5 @@ COMMAND = Command(
     'List data sets: cluster, source, licence, counts, caps, rates, templates, lineage.',
     run,
     (MIXTURE, Flag('format', 'table or markdown', complete=('table', 'markdown'))),
+    reads_gin=False,
 )

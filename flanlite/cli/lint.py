@@ -66,5 +66,10 @@ def spec_faults(spec: specs.DatasetSpec, count: int, data_dir: str | None = None
 
 
 COMMAND = Command(
-    'lint', 'Look at data', 'Check the templates of one collection, or of all.', run, (MIXTURE,)
+    'lint',
+    'Look at data',
+    'Check the templates of one collection, or of all.',
+    run,
+    (MIXTURE,),
+    reads_gin=False,
 )

@@ -140,6 +140,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             )
         binding = flag.removeprefix('--gin.')
         args.bindings.append(binding if '=' in binding or not rest else f'{binding}={rest.pop(0)}')
+    if not args.command.reads_gin and (args.gin_file or args.bindings):
+        raise ValueError(f'{args.command.name} reads no gin; expected neither --gin_file nor --gin.NAME')
     return args
 
 

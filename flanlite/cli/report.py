@@ -29,4 +29,5 @@ COMMAND = Command(
         Flag('model_dir', 'the folder of a sweep, or several with commas', metavar='DIRS', complete='file'),
         Flag('output', 'the folder for the merged results', metavar='DIR', complete='file'),
     ),
+    reads_gin=False,
 )

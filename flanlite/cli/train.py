@@ -3,7 +3,18 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, MODEL_DIR, SETTINGS, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import (
+    BEGINS_WITH,
+    DROP,
+    LINEAGE,
+    MIXTURE,
+    MODEL_DIR,
+    SETTINGS,
+    SHOTS,
+    VOCABULARY,
+    Command,
+    Flag,
+)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,6 +39,7 @@ COMMAND = Command(
         SETTINGS,
         MIXTURE,
         MODEL_DIR,
+        BEGINS_WITH,
         VOCABULARY,
         LINEAGE,
         SHOTS,
