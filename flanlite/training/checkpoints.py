@@ -30,6 +30,7 @@ FOLDER = 'checkpoints'
 METRICS = ('loss', 'accuracy')  # of a run's records, and of its evaluations with eval_ before
 EMA = 'ema'  # the item that holds the moving average of the parameters
 UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
+SHOWN = 200  # characters of another library's error
 Tree = Any
 
 
@@ -234,12 +235,10 @@ class Checkpoints:
             ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are
                 other ones.
         """
-        found = self._shapes(step)
-        check_shapes(
-            found['params'], abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}'
-        )
+        params, saved = self._shapes(step, 'params', 'optimizer')
+        check_shapes(params, abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
         optimizer = {'step': abstract.step, 'state': abstract.opt_state}
-        if found['optimizer'] != shapes_by_name(optimizer):
+        if saved != shapes_by_name(optimizer):
             raise ValueError(
                 f'{self.path}/{step} holds the state of another optimizer; set the optimizer that the run '
                 'began with, '
@@ -253,14 +252,12 @@ class Checkpoints:
                 'TrainConfig.ema_decay as the run began with'
             )
         averaged = {} if abstract.ema is None else {EMA: restore_args(abstract.ema)}
-        restored = self._manager.restore(
+        restored = self._read(
             step,
-            args=ocp.args.Composite(
-                **averaged,
-                params=restore_args(abstract.params),
-                optimizer=restore_args(optimizer),
-                position=ocp.args.JsonRestore(),
-            ),
+            **averaged,
+            params=restore_args(abstract.params),
+            optimizer=restore_args(optimizer),
+            position=ocp.args.JsonRestore(),
         )
         ema = None if abstract.ema is None else restored[EMA]
         train_state = TrainState(
@@ -288,17 +285,17 @@ class Checkpoints:
             )
         abstract = abstract_params(config, shardings)
         check_shapes(
-            self._shapes(step)[item],
+            *self._shapes(step, item),
             abstract,
             config,
             self.manifest(step).get('model'),
             f'{self.path}/{step}',
         )
-        return self._manager.restore(step, args=ocp.args.Composite(**{item: restore_args(abstract)}))[item]
+        return self._read(step, **{item: restore_args(abstract)})[item]
 
     def manifest(self, step: int) -> dict[str, Any]:
         """Read a checkpoint's manifest."""
-        return self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
+        return self._read(step, manifest=ocp.args.JsonRestore()).manifest
 
     def wait(self) -> None:
         """Wait until all checkpoints are on disk; raise an `OSError` if one could not be written."""
@@ -330,15 +327,31 @@ class Checkpoints:
                 'the same command goes on from the last whole checkpoint'
             ) from error
 
+    def _read(self, step: int, **items: Any) -> Any:
+        """Restore items of a checkpoint by Orbax's arguments for them."""
+        with self._reading(step):
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Raise a `ValueError` that names the checkpoint and a remedy if it cannot be read."""
+        try:
+            yield
+        except Exception as error:  # of many kinds: from the system, Orbax, TensorStore or JSON
+            reason = (str(error).splitlines() or [''])[0][:SHOWN]
+            raise ValueError(
+                f'cannot read the checkpoint {self.path / str(step)}: {type(error).__name__}: {reason}; it '
+                'is damaged: remove this folder, and the same command goes on from the checkpoint before it'
+            ) from error
+
     def _has_average(self, step: int) -> bool:
         return (self.path / str(step) / EMA).is_dir()
 
-    def _shapes(self, step: int) -> dict[str, dict[str, tuple[int, ...]]]:
-        return {
-            name: shapes_by_name(item.tree)
-            for name, item in self._manager.item_metadata(step).items()
-            if item is not None
-        }
+    def _shapes(self, step: int, *items: str) -> list[dict[str, tuple[int, ...]]]:
+        """Read the shapes of items' arrays by parameter name."""
+        with self._reading(step):
+            found = self._manager.item_metadata(step)
+            return [shapes_by_name(found[item].tree) for item in items]
 
 
 def saved_step(model_dir: str | os.PathLike[str]) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import pathlib
 import resource
 import shutil
 
@@ -251,6 +252,22 @@ def test_resuming_with_another_shape_or_optimizer_is_refused(saved):
     sgd = Optimizer(optax.sgd(1e-3, momentum=0.9), optax.constant_schedule(1e-3))
     with pytest.raises(ValueError, match=r'another optimizer.*INITIAL_CHECKPOINT_PATH'):
         saved.restore(3, abstract(optimizer=sgd), CONFIG)
+
+
+def cut(folder):
+    for file in filter(pathlib.Path.is_file, folder.rglob('*')):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize('item', ['params', 'optimizer', 'position', 'manifest'])
+@pytest.mark.parametrize('damage', [shutil.rmtree, cut])
+def test_a_damaged_checkpoint_is_named(saved, tmp_path, item, damage):
+    damage(tmp_path / 'checkpoints' / '3' / item)
+    with pytest.raises(
+        ValueError, match=r'cannot read the checkpoint .*checkpoints/3: .*remove this folder'
+    ) as raised:
+        saved.restore(3, abstract(), CONFIG)
+    assert '\n' not in str(raised.value)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
