@@ -4,6 +4,7 @@ names it.
 
 import collections
 import os
+import shutil
 import sys
 
 import jinja2
@@ -73,6 +74,12 @@ def test_folders_are_found(folder, tmp_path, monkeypatch):
     assert promptsource.find_folder() == folder and promptsource.list_data_sets(folder) == [
         ('harbours', 'skerry')
     ]
+    odd = tmp_path / 'lr[1e-3] %20#?*{}' / '\'"~日'
+    shutil.copytree(tmp_path / 'promptsource', odd / 'promptsource')
+    monkeypatch.setenv('HOME', str(odd))
+    found = promptsource.find_folder('~')
+    assert found == odd / 'promptsource' / 'templates'
+    assert promptsource.list_data_sets(found) == [('harbours', 'skerry')] and prompts(found)
     monkeypatch.setenv('PROMPTSOURCE_DIR', str(tmp_path / 'nowhere'))
     with pytest.raises(
         ValueError,

@@ -1,6 +1,7 @@
 import io
 import os
 import pathlib
+import shutil
 
 import pytest
 import sentencepiece
@@ -116,3 +117,26 @@ def test_what_is_missing_is_named_with_a_remedy(monkeypatch, tmp_path):
         vocabularies.load(str(tmp_path / 'bad.model'))
     with pytest.raises(ValueError, match='--pad_id=0'):
         vocabularies.load(train_model(tmp_path / 'other.model', pad_id=3, eos_id=2, unk_id=0, bos_id=1))
+
+
+def test_a_model_may_lie_anywhere(tmp_path, monkeypatch):
+    """The name that is kept means the same from any folder."""
+    model = tmp_path / 'a:extra_ids=3' / 'b #[x]%20' / 'c:d.model'
+    model.parent.mkdir(parents=True)
+    shutil.copy(vocabularies.find_model('pocket'), model)
+    monkeypatch.setenv('HOME', str(model.parent))
+    monkeypatch.chdir(model.parent)
+    for place in ('~/c:d.model', 'c:d.model', '../b #[x]%20/c:d.model'):
+        for suffix, extra_ids, input_eos in (
+            ('', 100, True),
+            (':no_input_eos', 100, False),
+            (':extra_ids=5', 5, True),
+            (':extra_ids=5:no_input_eos', 5, False),
+        ):
+            found = vocabularies.load(place + suffix)
+            assert (found.extra_ids, found.input_eos) == (extra_ids, input_eos)
+            assert pathlib.Path(found.path).is_absolute() and pathlib.Path(found.path).samefile(model)
+            assert vocabularies.load(found.name) == found
+            assert vocabularies.load(vocabularies.absolute_name(place + suffix)) == found
+    monkeypatch.setenv('FLANLITE_T5_VOCAB', '~/c:d.model')
+    assert vocabularies.load('t5').path == str(model)

@@ -296,14 +296,15 @@ def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
     if name == 'pocket':
         return str(importlib.resources.files('flanlite.mixtures') / 'pocket' / 'assets' / 'pocket.model')
     if name == 't5':
-        candidates = [os.environ.get('FLANLITE_T5_VOCAB')]
+        named = os.environ.get('FLANLITE_T5_VOCAB')
+        candidates = [at_home(named)] if named else []
         if folder := data_dir or os.environ.get('FLANLITE_DATA_DIR'):
             candidates.append(str(pathlib.Path(at_home(folder)) / 'vocab' / T5_FILE))
         for path in candidates:
-            if path and pathlib.Path(path).is_file():
+            if pathlib.Path(path).is_file():
                 return path
         raise ValueError(
-            f"T5's vocabulary is in none of {[path for path in candidates if path]}; name its file in "
+            f"T5's vocabulary is in none of {candidates}; name its file in "
             'FLANLITE_T5_VOCAB, or put it at '
             f'vocab/{T5_FILE} in the data folder, --data_dir or FLANLITE_DATA_DIR '
             '(T5 publishes it as gs://t5-data/vocabs/cc_all.32000/sentencepiece.model), '
