@@ -88,6 +88,7 @@ AUDIT = ['audit', '--mixture=pocket', '--held_out=sentiment', '--max_rows=1']
         (['train', '--gin_file=broken.gin'], ['broken.gin']),
         (['train', '--settings=broken.json'], ['broken.json', 'expected a file that a run']),
         ([*LOCO, '--model_dir=afile'], ['afile', '--model_dir']),
+        ([*LOCO, *OWN, '--mixture=mine', '--only=sentiment'], ['no task', "held_out='sentiment'"]),
         ([*LOCO, '--only=sentimant'], ['did you mean sentiment']),
         ([*LOCO, '--gin.INITIAL_CHECKPOINT_PATH=nowhere'], ['nowhere']),
         ([*CACHE, '--data_dir=half', '--fail_fast'], ['line 2 is no JSON']),

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 
 from flanlite.config import SETTINGS_FILE, at_home, check_folder, check_kind, to_json, to_text, unsaved
 from flanlite.data.cache import cache
-from flanlite.data.mixing import naming
+from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
 from flanlite.eval.sweep import Sweep, SweepConfig
@@ -79,6 +79,8 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
     sweep = Sweep.open(config)
     chosen = choose_held_out(config.held_out, sweep.collection)
     check_settings(sweep.folder, to_text(config))
+    for held_out in chosen:
+        mixtures.resolve(sweep.mixture(held_out))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
     if jax.process_index() == 0:
         results.write_text(sweep.folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
