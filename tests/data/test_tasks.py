@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import glob
 import itertools
 import os
 import pathlib
@@ -218,6 +219,25 @@ def test_a_users_seqio_task_goes_through_the_cache(tmp_path):
     seqio.TaskRegistry.reset()
     add_task('my_task', lambda split, key, index: f'{split} {key} {index}!')
     assert BYTES.decode(ensure('my_task', tmp_path).splits['my_task'].read(0).inputs) == 'train inputs 0!'
+
+
+def test_a_seqio_tasks_shards_may_lie_in_folders_of_any_name(tmp_path):
+    """SeqIO takes their names for patterns."""
+    folder = tmp_path / 'lr[1e-3] %20#?*{}' / '\'"~日'
+    folder.mkdir(parents=True)
+    for shard in range(2):
+        (folder / f'{shard}.txt').write_text(f'{shard}\n')
+    for name, pattern in (('escaped', f'{glob.escape(str(folder))}/*.txt'), ('as_it_is', f'{folder}/*.txt')):
+        seqio.TaskRegistry.add(
+            name, source=seqio.TextLineDataSource({'train': pattern}),
+            preprocessors=[lambda dataset: dataset.map(lambda line: {'inputs': line, 'targets': line}), seqio.preprocessors.tokenize],
+            output_features=dict.fromkeys(('inputs', 'targets'), seqio.Feature(BYTES.to_seqio())), metric_fns=[],
+        )  # fmt: skip
+    cached = ensure('escaped', tmp_path).splits['escaped']
+    assert sorted(BYTES.decode(example.inputs) for example in cached.examples()) == ['0', '1']
+    assert (
+        f'No file is found for the file pattern: {folder}' in ensure('as_it_is', tmp_path).skipped['as_it_is']
+    )
 
 
 class Doubler:
