@@ -275,6 +275,9 @@ def test_what_is_at_hand_without_a_download(tmp_path, monkeypatch):
     assert not sources.at_hand(rte)
     assert not sources.at_hand(hub)
     assert sources.at_hand(sources.InMemory(list))
+    with monkeypatch.context() as bucket:
+        bucket.setenv('TFDS_DATA_DIR', 'gs://bucket/tfds')  # as TFDS takes it
+        assert not sources.at_hand(rte)
     prepared = tmp_path / 'tfds' / 'super_glue' / 'rte' / '1.0.2'
     prepared.mkdir(parents=True)
     (prepared / 'dataset_info.json').write_text('{}')

@@ -387,7 +387,9 @@ def at_hand(source: Any, data_dir: str | os.PathLike | None = None) -> bool:
     """
     source = prefer_data_folder(getattr(source, 'source', source), data_dir)
     if isinstance(source, Tfds):
-        prepared = pathlib.Path(at_home(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'))
+        prepared = pathlib.Path(
+            os.path.expanduser(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets')
+        )
         return (prepared / source.name.replace(':', '/') / 'dataset_info.json').is_file()
     return not isinstance(source, HuggingFace)
 
