@@ -75,8 +75,8 @@ class Prefix(NamedTuple):
 
     last_B: jax.Array  # the last tokens, which are fed first when options or decoded tokens follow
     segments_BS: jax.Array  # 1 for inputs, 0 for the padding before them
-    key_LBSHK: jax.Array
-    value_LBSHK: jax.Array
+    key_LBSGK: jax.Array
+    value_LBSGK: jax.Array
 
 
 class DecoderOnlyLayer(nnx.Module):
@@ -195,7 +195,7 @@ class Decoder(nnx.Module):
         return self._logits(x_BTD, keep_out)
 
     def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute the keys and values of inputs in all layers: key_LBSHK and value_LBSHK."""
+        """Compute the keys and values of inputs in all layers: key_LBSGK and value_LBSGK."""
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
         return self._run_layers(
             self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True
@@ -247,7 +247,7 @@ class Decoder(nnx.Module):
             return layer.extend(x_PTD, parts), None
 
         x_PTD, _ = scan(
-            step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSHK, prefix.value_LBSHK)
+            step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSGK, prefix.value_LBSGK)
         )
         return self._logits(x_PTD)
 
@@ -257,7 +257,7 @@ class Decoder(nnx.Module):
         The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in
         place.
         """
-        (B, T), S = cache.key_LBTHK.shape[1:3], cache.source_segments_BS.shape[1]
+        (B, T), S = cache.key_LBTGK.shape[1:3], cache.source_segments_BS.shape[1]
         source_B1S = (cache.source_segments_BS > 0)[:, None]
         seen_B1T = jnp.broadcast_to((jnp.arange(T) <= cache.index)[None, None], (B, 1, T))
         shared_H1X = (
@@ -283,7 +283,7 @@ class Decoder(nnx.Module):
 
             return (layer.extend(x_B1D, parts), cache), None
 
-        xs = (jnp.arange(self.config.num_layers), cache.source_key_LBSHK, cache.source_value_LBSHK)
+        xs = (jnp.arange(self.config.num_layers), cache.source_key_LBSGK, cache.source_value_LBSGK)
         (x_B1D, cache), _ = scan(step, self.layers, (self.token_embedder(tokens_B[:, None]), cache), xs)
         return self._logits(x_B1D)[:, 0], cache._replace(index=cache.index + 1)
 
@@ -338,10 +338,10 @@ class DecoderOnly(nnx.Module):
         `models.Network.start_decoding`.
         """
         prefix = self._prefill(inputs_BS)
-        L, B, _, H, K = prefix.key_LBSHK.shape
-        empty_LBTHK = jnp.zeros((L, B, max_length, H, K), prefix.key_LBSHK.dtype)
+        L, B, _, G, K = prefix.key_LBSGK.shape
+        empty_LBTGK = jnp.zeros((L, B, max_length, G, K), prefix.key_LBSGK.dtype)
         return DecodingCache(
-            jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTHK, empty_LBTHK, *prefix[2:]
+            jnp.int32(0), prefix.last_B, prefix.segments_BS, empty_LBTGK, empty_LBTGK, *prefix[2:]
         )
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:

@@ -101,7 +101,7 @@ def _decode(
     eos_id: int,
 ) -> Decoded:
     """Decode until every row has ended; `pick(logits_BV, key)` chooses the next tokens."""
-    B, T = cache.key_LBTHK.shape[1:3]
+    B, T = cache.key_LBTGK.shape[1:3]
 
     def unfinished(state: tuple) -> jax.Array:
         i, _, ended_B, *_ = state
@@ -173,7 +173,7 @@ def beam_search(
     Returns:
         tokens_BWT and scores_BW, the best hypothesis first.
     """
-    B, T = cache.key_LBTHK.shape[1:3]
+    B, T = cache.key_LBTGK.shape[1:3]
     W = num_beams
     rows_B1 = jnp.arange(B)[:, None] * W
 

@@ -6,7 +6,8 @@ The name of an array ends with a letter for each of its axes (`x_BTD`), in model
     S  source length: the keys of attention, or the inputs
     T  target length: the queries of attention, or the targets
     D  embedding, the width of the residual stream
-    H  attention heads
+    H  attention heads, of the queries
+    G  attention heads of keys and values, where these may be fewer
     K  dimension of a head
     J  heads x dimension of a head, joined
     F  width of the MLP

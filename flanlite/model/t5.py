@@ -177,7 +177,7 @@ class DecoderLayer(nnx.Module):
             source: keys and values of the source in this layer.
             bias_HTT: of self-attention for all positions; None if each layer has its own.
         """
-        B, T = cache.key_LBTHK.shape[1:3]
+        B, T = cache.key_LBTGK.shape[1:3]
         if self.config.relpos_bias_per_layer:
             bias_HTT = spread_bias(self.relpos_bias(T), T)
         ones_B1 = jnp.ones((B, 1), jnp.int32)
@@ -312,18 +312,18 @@ class Decoder(nnx.Module):
         def step(layer: DecoderLayer, carry: None, x: None) -> tuple[None, tuple[jax.Array, jax.Array]]:
             return None, layer.encoder_decoder_attention.keys_values(encoded_BSD)
 
-        _, (source_key_LBSHK, source_value_LBSHK) = scan(step, self.layers, None, None)
-        L, B, _, H, K = source_key_LBSHK.shape
-        empty_LBTHK = jnp.zeros((L, B, max_length, H, K), source_key_LBSHK.dtype)
+        _, (source_key_LBSGK, source_value_LBSGK) = scan(step, self.layers, None, None)
+        L, B, _, H, K = source_key_LBSGK.shape
+        empty_LBTGK = jnp.zeros((L, B, max_length, H, K), source_key_LBSGK.dtype)
         first_B = jnp.zeros(B, jnp.int32)
         return DecodingCache(
             jnp.int32(0),
             first_B,
             source_segments_BS,
-            empty_LBTHK,
-            empty_LBTHK,
-            source_key_LBSHK,
-            source_value_LBSHK,
+            empty_LBTGK,
+            empty_LBTGK,
+            source_key_LBSGK,
+            source_value_LBSGK,
         )
 
     def decode_step(self, x_B1D: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
@@ -332,7 +332,7 @@ class Decoder(nnx.Module):
         The scan carries the cache of all layers, and does not slice it by layer: XLA then updates it in
         place.
         """
-        T = cache.key_LBTHK.shape[2]
+        T = cache.key_LBTGK.shape[2]
         bias_HTT = None if self.config.relpos_bias_per_layer else spread_bias(self.relpos_bias(T), T)
 
         def step(
@@ -342,7 +342,7 @@ class Decoder(nnx.Module):
             x_B1D, running = layer.decode_step(carry[0], carry[1], layer_index, tuple(source), bias_HTT)
             return (x_B1D, running), None
 
-        xs = (jnp.arange(self.config.num_decoder_layers), cache.source_key_LBSHK, cache.source_value_LBSHK)
+        xs = (jnp.arange(self.config.num_decoder_layers), cache.source_key_LBSGK, cache.source_value_LBSGK)
         (x_B1D, cache), _ = scan(step, self.layers, (x_B1D, cache), xs)
         return self.decoder_norm(x_B1D), cache._replace(index=cache.index + 1)
 

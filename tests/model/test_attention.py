@@ -88,11 +88,11 @@ def test_cache_repeats_and_reorders_rows():
         return repeated, written, written.read(1), written.reorder(jnp.asarray([1, 1, 2, 2]))
 
     repeated, written, (_, value_BTHK), taken = jax.tree.map(np.asarray, run(cache))
-    assert repeated.key_LBTHK.shape == (L, 4, 3, 1, 2)
+    assert repeated.key_LBTGK.shape == (L, 4, 3, 1, 2)
     np.testing.assert_array_equal(repeated.first_B, [0, 0, 1, 1])
     np.testing.assert_array_equal(repeated.source_segments_BS[0], repeated.source_segments_BS[1])
-    assert (written.key_LBTHK[1, :, 1] == -1.0).all()
-    assert (written.key_LBTHK == -1.0).sum() == 8
+    assert (written.key_LBTGK[1, :, 1] == -1.0).all()
+    assert (written.key_LBTGK == -1.0).sum() == 8
     np.testing.assert_array_equal(value_BTHK[:, 1, 0, 0], [0, 2, 4, 6])
-    np.testing.assert_array_equal(taken.value_LBTHK[1, :, 1, 0, 0], [2, 2, 4, 4])
-    np.testing.assert_array_equal(taken.source_key_LBSHK, repeated.source_key_LBSHK)
+    np.testing.assert_array_equal(taken.value_LBTGK[1, :, 1, 0, 0], [2, 2, 4, 4])
+    np.testing.assert_array_equal(taken.source_key_LBSGK, repeated.source_key_LBSGK)

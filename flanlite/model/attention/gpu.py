@@ -83,7 +83,7 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
         [
             (
                 pl.BlockSpec((None, None, n, K), lambda b, h, i: (b, h, i, 0)),
-                jax.ShapeDtypeStruct((B, H, T, K), inputs.v_BHSK.dtype),
+                jax.ShapeDtypeStruct((B, H, T, K), inputs.v_BGSK.dtype),
             ),
             (
                 pl.BlockSpec((None, None, n), lambda b, h, i: (b, h, i)),
@@ -148,7 +148,7 @@ def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], int
 def _keys_backward(
     inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool
 ) -> tuple[jax.Array, jax.Array]:
-    (B, H, S, K), T = inputs.k_BHSK.shape, inputs.q_BHTK.shape[2]
+    (B, H, S, K), T = inputs.k_BGSK.shape, inputs.q_BHTK.shape[2]
     n = tiling.targets
 
     def kernel(visible_ref: Ref, *refs: Ref) -> None:
@@ -167,7 +167,7 @@ def _keys_backward(
         dv_ref[...] = dv_SK.astype(dv_ref.dtype)
 
     spec = pl.BlockSpec((None, None, n, K), lambda b, h, j: (b, h, j, 0))
-    outs = [(spec, jax.ShapeDtypeStruct((B, H, S, K), x.dtype)) for x in (inputs.k_BHSK, inputs.v_BHSK)]
+    outs = [(spec, jax.ShapeDtypeStruct((B, H, S, K), x.dtype)) for x in (inputs.k_BGSK, inputs.v_BGSK)]
     return _call(kernel, (B, H, S // n), inputs, tiling, rows, outs, interpret)
 
 
@@ -179,7 +179,7 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
     resulting [n, n] tile along its diagonals, by the transpose of `spread_bias`, to a window of 2 n
     distances. The windows of neighbouring diagonals overlap by n and are added.
     """
-    (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2], tiling.targets
+    (B, H, T, _), S, n = inputs.q_BHTK.shape, inputs.k_BGSK.shape[2], tiling.targets
     num_T, num_S, diagonals = T // n, S // n, (T + S) // n - 1
 
     def kernel(visible_ref: Ref, *refs: Ref) -> None:

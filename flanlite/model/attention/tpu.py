@@ -57,7 +57,7 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
         interpret: run in Pallas's interpreter, for tests.
     """
     B, H, T, K = inputs.q_BHTK.shape
-    bt, grid = tiling.targets, (B, H, T // tiling.targets, inputs.k_BHSK.shape[2] // tiling.sources)
+    bt, grid = tiling.targets, (B, H, T // tiling.targets, inputs.k_BGSK.shape[2] // tiling.sources)
     in_specs = _specs(inputs, tiling, order=lambda b, h, i, j: (b, h, i, j))
     out_BHKT, log_sum_BH1T = pl.pallas_call(
         functools.partial(_forward_kernel, grid),
@@ -76,7 +76,7 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
             ],
         ),
         out_shape=[
-            jax.ShapeDtypeStruct((B, H, K, T), inputs.v_BHSK.dtype),
+            jax.ShapeDtypeStruct((B, H, K, T), inputs.v_BGSK.dtype),
             jax.ShapeDtypeStruct((B, H, 1, T), jnp.float32),
         ],
         compiler_params=pltpu.CompilerParams(
@@ -140,7 +140,7 @@ def backward(
         grad_BHTK: the output's gradient.
         interpret: run in Pallas's interpreter, for tests.
     """
-    (B, H, T, K), S = inputs.q_BHTK.shape, inputs.k_BHSK.shape[2]
+    (B, H, T, K), S = inputs.q_BHTK.shape, inputs.k_BGSK.shape[2]
     (bt, bs), grid = tiling[:2], (H, B, S // tiling.sources, T // tiling.targets)
     row = pl.BlockSpec((1, 1, 1, bt), lambda h, b, j, i, _: (b, h, 0, i))
     keys = pl.BlockSpec((1, 1, K, bs), lambda h, b, j, i, _: (b, h, 0, j))
@@ -166,8 +166,8 @@ def backward(
         ),
         out_shape=[
             jax.ShapeDtypeStruct((B, H, K, T), inputs.q_BHTK.dtype),
-            jax.ShapeDtypeStruct((B, H, K, S), inputs.k_BHSK.dtype),
-            jax.ShapeDtypeStruct((B, H, K, S), inputs.v_BHSK.dtype),
+            jax.ShapeDtypeStruct((B, H, K, S), inputs.k_BGSK.dtype),
+            jax.ShapeDtypeStruct((B, H, K, S), inputs.v_BGSK.dtype),
             jax.ShapeDtypeStruct((H, ROWS, T + S), jnp.float32) if has_bias else None,
         ],
         compiler_params=pltpu.CompilerParams(
