@@ -1,4 +1,4 @@
-"""Blocks that the model families share: attention with its projections."""
+"""Attention with its projections, as all model families have it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +23,8 @@ class Attention(nnx.Module):
             of the source are large, and cheap to compute again.
     """
 
+    soft_cap = 0.0
+
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
         joined = config.num_heads * config.head_dim
@@ -36,39 +38,44 @@ class Attention(nnx.Module):
         self.out = Linear(*out, config.dtype, rngs, init='normal')
 
     def _heads(self, x_BTJ: jax.Array) -> jax.Array:
-        x_BTHK = x_BTJ.reshape(*x_BTJ.shape[:2], self.config.num_heads, self.config.head_dim)
+        x_BTHK = x_BTJ.reshape(*x_BTJ.shape[:2], -1, self.config.head_dim)
         return constrain(x_BTHK, ('batch', 'length', 'heads', 'kv'))
 
+    def queries(self, x_BTD: jax.Array) -> jax.Array:
+        """Compute q_BTHK of the normed input."""
+        return self._heads(self.query(x_BTD))
+
     def keys_values(self, x_BSD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute k_BSHK and v_BSHK. Decoding keeps them in its cache."""
+        """Compute k_BSGK and v_BSGK. Decoding keeps them in its cache."""
         return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
 
     def __call__(
         self,
-        x_BTD: jax.Array,
+        q_BTHK: jax.Array,
         keys_values: tuple[jax.Array, jax.Array],
         keep_BSH1: jax.Array | None = None,
         **options: Any,
     ) -> jax.Array:
-        """Attend from x_BTD to keys and values.
+        """Attend to keys and values; return x_BTD.
 
         Args:
-            x_BTD: the queries' input, normed.
+            q_BTHK: from `queries`.
             keys_values: from `keys_values`.
             keep_BSH1: mask of dropout.
-            options: segments, bias and causality, for `attention.attention`.
+            options: segments, bias and what is seen, for `attention.attention`.
         """
-        k_BSHK, v_BSHK = keys_values
+        k_BSGK, v_BSGK = keys_values
         # T5 drops a key for all queries of a head; that is to drop its value.
-        v_BSHK = dropout(v_BSHK, keep_BSH1, self.config.dropout_rate)
+        v_BSGK = dropout(v_BSGK, keep_BSH1, self.config.dropout_rate)
+        implementation = self.config.attention
         out_BTHK = attention(
-            self._heads(self.query(x_BTD)), k_BSHK, v_BSHK, implementation=self.config.attention, **options
+            q_BTHK, k_BSGK, v_BSGK, soft_cap=self.soft_cap, implementation=implementation, **options
         )
-        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
+        return self.out(out_BTHK.reshape(*q_BTHK.shape[:2], -1))
 
-    def over_parts(self, x_BTD: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
-        """Attend from x_BTD to keys and values that lie in several arrays, without dropout; see
+    def over_parts(self, q_BTHK: jax.Array, parts: Sequence[KeysValues]) -> jax.Array:
+        """Attend to keys and values that lie in several arrays, without dropout; see
         `attention.attention_over_parts`.
         """
-        out_BTHK = attention_over_parts(self._heads(self.query(x_BTD)), parts)
-        return self.out(out_BTHK.reshape(*x_BTD.shape[:2], -1))
+        out_BTHK = attention_over_parts(q_BTHK, parts, self.soft_cap)
+        return self.out(out_BTHK.reshape(*q_BTHK.shape[:2], -1))

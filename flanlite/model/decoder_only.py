@@ -41,6 +41,8 @@ from flanlite.model.layers import (
 from flanlite.model.models import Batch, ModelConfig
 from flanlite.model.stacks import scan, split_keys, stack
 
+BEGIN = 2  # in `Prefix.segments_BS`, the token 0 that begins a sequence, where later tokens do not see it
+
 
 @value
 class DecoderOnlyConfig(ModelConfig):
@@ -50,6 +52,7 @@ class DecoderOnlyConfig(ModelConfig):
         num_layers: number of layers.
         prefix_lm: whether inputs see each other in both directions; otherwise every position sees earlier
             ones only.
+        relpos_bias_per_layer: a relative position bias for each layer instead of one for all.
 
     The other fields are those of every model; see `models.ModelConfig`.
     """
@@ -58,6 +61,7 @@ class DecoderOnlyConfig(ModelConfig):
 
     num_layers: int = 12
     prefix_lm: bool = True
+    relpos_bias_per_layer: bool = False
 
     def build(self, rngs: nnx.Rngs) -> 'DecoderOnly':
         """Make the network, with parameters drawn from `rngs`."""
@@ -74,7 +78,7 @@ class Prefix(NamedTuple):
     """Keys and values of inputs without their last tokens. The inputs of all rows end at position S - 1."""
 
     last_B: jax.Array  # the last tokens, which are fed first when options or decoded tokens follow
-    segments_BS: jax.Array  # 1 for inputs, 0 for the padding before them
+    segments_BS: jax.Array  # 1 for what later tokens see, 0 for the padding before it, or `BEGIN`
     key_LBSGK: jax.Array
     value_LBSGK: jax.Array
 
@@ -127,7 +131,8 @@ class DecoderOnlyLayer(nnx.Module):
             'kv_prefix_BS': prefix_BT,
             'causal': True,
         }
-        h_BTD = self.self_attention(h_BTD, keys_values, keep_source, bias=bias, **seen)
+        queries = self.self_attention.queries(h_BTD)
+        h_BTD = self.self_attention(queries, keys_values, keep_source, bias=bias, **seen)
         return self._add(x_BTD, h_BTD, keeps), keys_values
 
     def extend(
@@ -141,11 +146,9 @@ class DecoderOnlyLayer(nnx.Module):
                 included.
         """
         h_BTD = reshard(self.pre_self_attention_layer_norm(x_BTD), RESIDUAL, GATHERED)
-        return self._add(
-            x_BTD,
-            self.self_attention.over_parts(h_BTD, parts(self.self_attention.keys_values(h_BTD))),
-            [None] * 3,
-        )
+        own = self.self_attention.keys_values(h_BTD)
+        h_BTD = self.self_attention.over_parts(self.self_attention.queries(h_BTD), parts(own))
+        return self._add(x_BTD, h_BTD, [None] * 3)
 
     def _add(self, x_BTD: jax.Array, attended_BTD: jax.Array, keeps: Sequence[jax.Array | None]) -> jax.Array:
         rate = self.config.dropout_rate
@@ -159,6 +162,8 @@ class Decoder(nnx.Module):
 
     The layers share one relative position bias unless each has its own.
     """
+
+    sees_begin = True  # whether tokens see the token 0 that begins their sequence
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -361,5 +366,7 @@ class DecoderOnly(nnx.Module):
             place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0
         )
         segments_BX = (place_BX >= 0).astype(jnp.int32)
+        if not self.decoder.sees_begin:
+            segments_BX = jnp.where(place_BX == 0, BEGIN, segments_BX)
         keys_values = self.decoder.prefill(tokens_BX, segments_BX)
         return Prefix(tokens_BX[:, -1], segments_BX[:, :-1], *(x[:, :, :-1] for x in keys_values))

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.t5 import T5Config
+from flanlite.model.t5gemma import T5GemmaConfig
 
-KINDS = (T5Config, DecoderOnlyConfig)
+KINDS = (T5Config, DecoderOnlyConfig, LlamaConfig, T5GemmaConfig)
 
 
 def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""The parts of a T5 layer: projections, norms, MLP, embeddings, relative positions, dropout.
+"""The parts of a layer: projections, norms, MLP, embeddings, relative positions, dropout.
 
 The name of an array ends with a letter for each of its axes (`x_BTD`), in model, mesh, training and eval:
 
@@ -131,7 +131,7 @@ def dropout(x: jax.Array, keep: jax.Array | None, rate: float) -> jax.Array:
 
 
 class Linear(nnx.Module):
-    """A matrix multiplication in `dtype` with a float32 kernel and without bias.
+    """A matrix multiplication in `dtype` with a float32 kernel, and a bias if that is asked for.
 
     Args:
         shape: (inputs, outputs) of the kernel.
@@ -142,6 +142,7 @@ class Linear(nnx.Module):
             number of inputs.
         scale: variance of the first values, times the number of inputs.
         name: name of the product, by which remat policies save it; a product named None is never saved.
+        bias: add a float32 vector to the product.
     """
 
     def __init__(
@@ -154,9 +155,13 @@ class Linear(nnx.Module):
         init: str = 'truncated_normal',
         scale: float = 1.0,
         name: str | None = PRODUCT,
+        bias: bool = False,
     ) -> None:
         initializer = jax.nn.initializers.variance_scaling(scale, 'fan_in', init)
         self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32), axes=axes, computed_in=dtype)
+        self.bias = (
+            nnx.Param(jnp.zeros(shape[1], jnp.float32), axes=axes[1:], computed_in=dtype) if bias else None
+        )
         self.axes = axes
         self.name = name
         self.dtype = dtype
@@ -164,6 +169,8 @@ class Linear(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Multiply the last axis of x with the kernel; return the product in `dtype`."""
         product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
+        if self.bias is not None:
+            product += cast(self.bias[...], self.dtype)
         return checkpoint_name(product, self.name) if self.name else product
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -211,11 +218,18 @@ class Logits(Linear):
 
 
 class LayerNorm(nnx.Module):
-    """T5's root-mean-square norm: statistics in float32, no mean subtracted, no bias."""
+    """T5's root-mean-square norm: statistics in float32, no mean subtracted, no bias.
 
-    def __init__(self, features: int, dtype: str) -> None:
-        self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=('embed',))
-        self.dtype = dtype
+    Args:
+        features: size of the last axis, which is normed.
+        dtype: of the result.
+        epsilon: is added to the mean square.
+        axis: logical axis of the scale.
+    """
+
+    def __init__(self, features: int, dtype: str, epsilon: float = 1e-6, axis: str = 'embed') -> None:
+        self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=(axis,))
+        self.dtype, self.epsilon = dtype, epsilon
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Divide each position by its root mean square, and multiply it with the scale; return it in
@@ -223,7 +237,7 @@ class LayerNorm(nnx.Module):
         """
         x_BTD = x_BTD.astype(jnp.float32)
         mean_square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
-        normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + 1e-6)).astype(self.dtype)
+        normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + self.epsilon)).astype(self.dtype)
         return normed_BTD * self.scale[...].astype(self.dtype)[None, None]
 
 
@@ -279,26 +293,44 @@ class Embedding(nnx.Module):
         dtype: of the embedded tokens.
         rngs: source of the table's first values.
         tied: whether `attend` computes the logits; these are float32, so the table's gradient is then, too.
+        deviation: standard deviation of the first values.
+        scale: multiplies the embedded tokens.
+        logits_scale: multiplies the tied logits; by default 1/sqrt(D), as in T5.
     """
 
-    def __init__(self, vocab: int, embed: int, dtype: str, rngs: nnx.Rngs, *, tied: bool) -> None:
-        table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32)
+    def __init__(
+        self,
+        vocab: int,
+        embed: int,
+        dtype: str,
+        rngs: nnx.Rngs,
+        *,
+        tied: bool,
+        deviation: float = 1.0,
+        scale: float = 1.0,
+        logits_scale: float | None = None,
+    ) -> None:
+        table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32) * deviation
         self.embedding = nnx.Param(
             table_VD, axes=('vocab', 'embed'), computed_in='float32' if tied else dtype
         )
-        self.dtype = dtype
+        self.dtype, self.scale = dtype, scale
+        self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         """Look up tokens: x_BTD in `dtype`."""
         # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole
         # batch instead.
         table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
-        return constrain(table_VD[tokens_BT], RESIDUAL)
+        x_BTD = table_VD[tokens_BT]
+        return constrain(
+            x_BTD if self.scale == 1.0 else x_BTD * jnp.asarray(self.scale, self.dtype), RESIDUAL
+        )
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
-        """Compute the tied logits in float32, scaled by 1/sqrt(D)."""
+        """Compute the tied logits in float32."""
         table_VD = gather_param(self.embedding[...], ('vocab', 'embed'))
-        return x_BTD.astype(jnp.float32) @ table_VD.T / math.sqrt(x_BTD.shape[-1])
+        return x_BTD.astype(jnp.float32) @ table_VD.T * self.logits_scale
 
 
 def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:

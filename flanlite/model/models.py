@@ -88,8 +88,6 @@ class ModelConfig:
             products; also the decoder's keys and values of the source, since these are large. Where
             parameters are 1-D, the MLP's gathered input is saved, too. 'save_dot_except_mlp' (MaxText's
             name): as 'minimal', and the MLP's products. 'full': everything.
-        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack
-            (T5).
         attention: one of `attention.IMPLEMENTATIONS`; 'auto' chooses by platform and length.
     """
 
@@ -105,7 +103,6 @@ class ModelConfig:
     logits_via_embedding: bool = False
     dtype: str = 'bfloat16'
     remat_policy: str = 'minimal'
-    relpos_bias_per_layer: bool = False
     attention: str = 'auto'
 
     def __post_init__(self) -> None:

@@ -37,6 +37,8 @@ class T5Config(ModelConfig):
     Args:
         num_encoder_layers: number of encoder layers.
         num_decoder_layers: number of decoder layers.
+        relpos_bias_per_layer: a relative position bias for each layer (scalable_t5) instead of one a stack
+            (T5).
 
     The other fields are those of every model; see `models.ModelConfig`.
     """
@@ -45,6 +47,7 @@ class T5Config(ModelConfig):
 
     num_encoder_layers: int = 12
     num_decoder_layers: int = 12
+    relpos_bias_per_layer: bool = False
 
     def build(self, rngs: nnx.Rngs) -> 'T5':
         """Make the network, with parameters drawn from `rngs`."""
@@ -98,7 +101,8 @@ class EncoderLayer(nnx.Module):
 
         h_BSD = reshard(self.pre_attention_layer_norm(x_BSD), RESIDUAL, GATHERED)
         segments = {'q_segments_BT': segments_BS, 'kv_segments_BS': segments_BS}
-        h_BSD = self.attention(h_BSD, self.attention.keys_values(h_BSD), keep_source, **segments, bias=bias)
+        queries, keys_values = self.attention.queries(h_BSD), self.attention.keys_values(h_BSD)
+        h_BSD = self.attention(queries, keys_values, keep_source, **segments, bias=bias)
         x_BSD = x_BSD + dropout(reshard(h_BSD, GATHERED, RESIDUAL), keep_attended, rate)
 
         h_BSD = self.mlp(reshard(self.pre_mlp_layer_norm(x_BSD), RESIDUAL, GATHERED), keep_mlp)
@@ -151,12 +155,14 @@ class DecoderLayer(nnx.Module):
         def attend_self(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT}
             keys_values = self.self_attention.keys_values(h_BTD)
-            return self.self_attention(h_BTD, keys_values, keep_target, **segments, bias=bias, causal=True)
+            queries = self.self_attention.queries(h_BTD)
+            return self.self_attention(queries, keys_values, keep_target, **segments, bias=bias, causal=True)
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
             segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
             keys_values = self.encoder_decoder_attention.keys_values(encoded)
-            return self.encoder_decoder_attention(h_BTD, keys_values, keep_source, **segments)
+            queries = self.encoder_decoder_attention.queries(h_BTD)
+            return self.encoder_decoder_attention(queries, keys_values, keep_source, **segments)
 
         return self._sublayers(x_BTD, attend_self, attend_source, keeps)
 
@@ -188,12 +194,19 @@ class DecoderLayer(nnx.Module):
             nonlocal cache
             cache = cache.write(layer_index, *self.self_attention.keys_values(h_B1D))
             return self.self_attention(
-                h_B1D, cache.read(layer_index), q_segments_BT=ones_B1, kv_segments_BS=seen_BT, bias=bias_H1T
+                self.self_attention.queries(h_B1D),
+                cache.read(layer_index),
+                q_segments_BT=ones_B1,
+                kv_segments_BS=seen_BT,
+                bias=bias_H1T,
             )
 
         def attend_source(h_B1D: jax.Array) -> jax.Array:
             return self.encoder_decoder_attention(
-                h_B1D, source, q_segments_BT=ones_B1, kv_segments_BS=cache.source_segments_BS
+                self.encoder_decoder_attention.queries(h_B1D),
+                source,
+                q_segments_BT=ones_B1,
+                kv_segments_BS=cache.source_segments_BS,
             )
 
         x_B1D = self._sublayers(x_B1D, attend_self, attend_source, [None] * 4)

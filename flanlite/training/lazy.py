@@ -82,3 +82,8 @@ def merge_axes(array: LazyArray, axis: int) -> LazyArray:
 def take_layer(array: LazyArray, number: int) -> LazyArray:
     """Take one entry of the first axis; the result has one axis less."""
     return LazyArray(array.shape[1:], lambda index: array.read((slice(number, number + 1), *index))[0])
+
+
+def add(array: LazyArray, number: float) -> LazyArray:
+    """Add a number, in float32."""
+    return LazyArray(array.shape, lambda index: array.read(index).astype(np.float32) + np.float32(number))

@@ -22,7 +22,8 @@ from safetensors.numpy import save_file
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
-from flanlite.training import interop, lazy
+from flanlite.model.rotary import RotaryConfig
+from flanlite.training import huggingface, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import Index, LazyArray
@@ -186,7 +187,9 @@ def read_huggingface(path: pathlib.Path) -> Released:
         ValueError: a file is missing, or the model is not a T5.
     """
     described = read_json(path / CONFIG_FILE)
-    interop.check_huggingface(described)
+    ours = described.get('model_type') in huggingface.MODEL_TYPES
+    if not ours:
+        interop.check_huggingface(described)
     if (path / INDEX_FILE).is_file():
         files = sorted({path / name for name in read_json(path / INDEX_FILE)['weight_map'].values()})
     else:
@@ -201,6 +204,10 @@ def read_huggingface(path: pathlib.Path) -> Released:
             'or download the repository with its .safetensors files'
         )
     tensors = {name: value for file in files for name, value in safetensors_arrays(file)}
+    if ours:
+        config = huggingface.config_from_huggingface(described)
+        params = huggingface.params_from_huggingface(tensors, config)
+        return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
     params = interop.from_huggingface(tensors)
     if config.logits_via_embedding:
@@ -298,9 +305,12 @@ def write_huggingface(
     path = pathlib.Path(path)
     if (path / CONFIG_FILE).exists():
         raise ValueError(f'{path} holds a model already; name another folder')
-    described = interop.config_to_huggingface(config)
+    if isinstance(config, RotaryConfig):
+        described = huggingface.config_to_huggingface(config)
+        tensors = huggingface.params_to_huggingface(params, config)
+    else:
+        described, tensors = interop.config_to_huggingface(config), interop.to_huggingface(params)
     path.mkdir(parents=True, exist_ok=True)
-    tensors = interop.to_huggingface(params)
     shards: list[list[str]] = [[]]
     filled = 0
     for name in sorted(tensors):

@@ -234,7 +234,8 @@ def test_attention_drops_keys_for_all_queries_of_a_head():
     v_BSHK = np.broadcast_to(np.eye(S, dtype=np.float32)[None, :, None], (B, S, H, K))
     ones_BS = np.ones((B, S), np.int32)
     x_BSD, k_BSHK = jnp.ones((B, S, 16)), jnp.ones((B, S, H, K))
-    out_BSD = attention(x_BSD, (k_BSHK, v_BSHK), keep_BSH1, q_segments_BT=ones_BS, kv_segments_BS=ones_BS)
+    q_BSHK = attention.queries(x_BSD)
+    out_BSD = attention(q_BSHK, (k_BSHK, v_BSHK), keep_BSH1, q_segments_BT=ones_BS, kv_segments_BS=ones_BS)
     expected_HS = keep_BSH1[0, :, :, 0].T / 8 * 2
     np.testing.assert_allclose(out_BSD.reshape(S, H, K), np.broadcast_to(expected_HS, (S, H, K)), rtol=1e-6)
 
