@@ -12,7 +12,8 @@ Train:
 
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
-    T5Config, DecoderOnlyConfig          the model
+    T5Config, DecoderOnlyConfig,
+    LlamaConfig, T5GemmaConfig           the model
     Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
     StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
     CheckpointConfig, RecordsConfig      what is saved and written down
@@ -51,7 +52,10 @@ if TYPE_CHECKING:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model.decoder_only import DecoderOnlyConfig
+    from flanlite.model.llama import LlamaConfig
+    from flanlite.model.rotary import RotaryConfig
     from flanlite.model.t5 import T5Config
+    from flanlite.model.t5gemma import T5GemmaConfig
     from flanlite.training.checkpoints import CheckpointConfig
     from flanlite.training.config import RecordsConfig, TrainConfig
     from flanlite.training.optimizers import Adafactor, AdamW, Optimizer
@@ -87,7 +91,10 @@ HOMES = {
         'eval.sweep': ('SweepConfig',),
         'mesh.partitioning': ('MeshConfig',),
         'model.decoder_only': ('DecoderOnlyConfig',),
+        'model.llama': ('LlamaConfig',),
+        'model.rotary': ('RotaryConfig',),
         'model.t5': ('T5Config',),
+        'model.t5gemma': ('T5GemmaConfig',),
         'training.checkpoints': ('CheckpointConfig',),
         'training.config': ('RecordsConfig', 'TrainConfig'),
         'training.optimizers': ('AdamW', 'Adafactor', 'Optimizer'),

@@ -64,6 +64,7 @@ def register() -> None:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model import kinds
+    from flanlite.model.rotary import RotaryConfig
     from flanlite.training import optimizers, schedules
     from flanlite.training.checkpoints import CheckpointConfig
     from flanlite.training.config import RecordsConfig, TrainConfig
@@ -82,7 +83,7 @@ def register() -> None:
         Decoding,
     )
     register_mixtures()
-    for kind in (*runs, *parts, *kinds.KINDS):
+    for kind in (*runs, *parts, *kinds.KINDS, RotaryConfig):
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
         # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.

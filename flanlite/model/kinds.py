@@ -7,6 +7,7 @@ from typing import Any
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
+from flanlite.model.rotary import RotaryConfig
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 
@@ -30,6 +31,8 @@ def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
     Raises:
         ValueError: no family has all these fields.
     """
+    if isinstance(fields.get('encoder'), Mapping):  # T5Gemma's
+        fields = {**fields, 'encoder': RotaryConfig(**fields['encoder'])}
     for kind in KINDS:
         if set(fields) <= {field.name for field in dataclasses.fields(kind)}:
             return kind(**fields)

@@ -170,7 +170,7 @@ class Linear(nnx.Module):
         """Multiply the last axis of x with the kernel; return the product in `dtype`."""
         product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
         if self.bias is not None:
-            product += cast(self.bias[...], self.dtype)
+            product += cast(self.bias[...], self.dtype)[None, None]
         return checkpoint_name(product, self.name) if self.name else product
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -238,7 +238,7 @@ class LayerNorm(nnx.Module):
         x_BTD = x_BTD.astype(jnp.float32)
         mean_square_BT1 = jnp.mean(jnp.square(x_BTD), axis=-1, keepdims=True)
         normed_BTD = (x_BTD * jax.lax.rsqrt(mean_square_BT1 + self.epsilon)).astype(self.dtype)
-        return normed_BTD * self.scale[...].astype(self.dtype)[None, None]
+        return normed_BTD * self.scale[...].astype(self.dtype)[(None,) * (x_BTD.ndim - 1)]
 
 
 class MLP(nnx.Module):

@@ -148,7 +148,7 @@ class Decoder(nnx.Module):
         """
         (P, T), S = tokens_PT.shape, prefix.segments_BS.shape[1]
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] == 1)[:, None], (P, T, S))
-        begins_PT = _begins(prefix.segments_BS)[source_P][:, None] & (jnp.arange(T) == 0)
+        begins_PT = _begins(prefix.segments_BS)[source_P][:, None] & (jnp.arange(T) == 0)[None]
         kinds = LayerKinds(self.config, S + jnp.arange(T))
         distance_TS = S + jnp.arange(T)[:, None] - jnp.arange(S)[None]
 
@@ -158,7 +158,7 @@ class Decoder(nnx.Module):
             own_PTT = segment_mask(
                 segments_PT, segments_PT, causal=True, kv_alone_BS=begins_PT, window=window
             )
-            near_PTS = seen_PTS if window is None else seen_PTS & (distance_TS <= window[0])
+            near_PTS = seen_PTS if window is None else seen_PTS & (distance_TS <= window[0])[None]
 
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
                 return [KeysValues(kept[0][source_P], kept[1][source_P], near_PTS), KeysValues(*own, own_PTT)]
@@ -177,8 +177,8 @@ class Decoder(nnx.Module):
         """
         T, S = cache.key_LBTGK.shape[2], cache.source_segments_BS.shape[1]
         index, place_T = cache.index, jnp.arange(cache.key_LBTGK.shape[2])
-        hidden_BT = _begins(cache.source_segments_BS)[:, None] & (place_T == 0) & (index > 0)
-        seen_B1T = ((place_T <= index) & ~hidden_BT)[:, None]
+        hidden_BT = _begins(cache.source_segments_BS)[:, None] & ((place_T == 0) & (index > 0))[None]
+        seen_B1T = ((place_T <= index)[None] & ~hidden_BT)[:, None]
         source_B1S = (cache.source_segments_BS == 1)[:, None]
         kinds = LayerKinds(self.config, (S + index)[None])
 
@@ -193,8 +193,12 @@ class Decoder(nnx.Module):
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
                 nonlocal cache
                 cache = cache.write(layer_index, *own)
-                source = KeysValues(kept_key, kept_value, source_B1S & (S + index - jnp.arange(S) <= far))
-                return [source, KeysValues(*cache.read(layer_index), seen_B1T & (index - place_T <= far))]
+                near_11S = (S + index - jnp.arange(S) <= far)[None, None]
+                source = KeysValues(kept_key, kept_value, source_B1S & near_11S)
+                return [
+                    source,
+                    KeysValues(*cache.read(layer_index), seen_B1T & (index - place_T <= far)[None, None]),
+                ]
 
             return (_extend(layer, x_B1D, rotation, parts), cache), None
 

@@ -241,7 +241,7 @@ class Decoder(nnx.Module):
             x_B1D, cache = carry
             layer_index, source_key, source_value, kind = x
             rotation, window = kinds.of(kind)
-            near_11T = seen_11T if window is None else seen_11T & (index - place_T <= window[0])
+            near_11T = seen_11T if window is None else seen_11T & (index - place_T <= window[0])[None, None]
             source = [KeysValues(source_key, source_value, source_B1S)]
 
             def attend_self(h_B1D: jax.Array) -> jax.Array:
@@ -289,7 +289,8 @@ class T5Gemma(T5):
         """
         tokens_BT = batch['decoder_input_tokens']
         positions = batch.get('decoder_positions', jnp.arange(tokens_BT.shape[1]))
-        x_BTD = self.token_embedder(jnp.where(positions == 0, self.config.begin_id, tokens_BT))
+        begins_BT = jnp.broadcast_to(positions == 0, tokens_BT.shape)
+        x_BTD = self.token_embedder(jnp.where(begins_BT, self.config.begin_id, tokens_BT))
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         return self._logits(

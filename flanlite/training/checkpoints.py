@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from flanlite.config import absolute, check_folder, closest, value
+from flanlite.config import absolute, check_folder, closest, to_json, value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
@@ -429,8 +428,7 @@ def check_shapes(
     differing = {
         field: value
         for field, value in (saved_config or {}).items()
-        if field in ARCHITECTURE
-        and list(np.atleast_1d(value)) != list(np.atleast_1d(getattr(config, field, None)))
+        if field not in ANY_SHAPE and to_json(value) != to_json(getattr(config, field, None))
     }
     kind = type(config).__name__
     settings = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items())
@@ -442,19 +440,8 @@ def check_shapes(
     raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; {remedy}')
 
 
-ARCHITECTURE = (
-    'vocab_size',
-    'emb_dim',
-    'num_heads',
-    'num_encoder_layers',
-    'num_decoder_layers',
-    'num_layers',
-    'head_dim',
-    'mlp_dim',
-    'mlp_activations',
-    'logits_via_embedding',
-    'relpos_bias_per_layer',
-)
+# Fields of a model's config that do not change the shapes of its parameters.
+ANY_SHAPE = ('dropout_rate', 'dtype', 'remat_policy', 'attention')
 
 
 class FoundCheckpoint(NamedTuple):

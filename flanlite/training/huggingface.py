@@ -43,12 +43,12 @@ LOCAL, GLOBAL = 'sliding_attention', 'full_attention'
 
 # Fields of config.json that change no logits of text.
 HARMLESS = re.compile(
-    r'_name_or_path|architectures|auto_map|transformers_version|transformers\.js_config|torch_dtype|dtype|'
+    r'_.*|architectures|auto_map|transformers_version|transformers\.js_config|torch_dtype|dtype|'
     r'use_cache|cache_implementation|initializer_range|max_position_embeddings|model_type|'
     r'(pad|bos|eos|unk|sep|boi|eoi|image|decoder_start|forced_\w+)_token_(id|index)|max_window_layers|'
     r'attention_dropout|classifier_dropout(_rate)?|hidden_dropout|id2label|label2id|problem_type|return_dict|'
     r'output_attentions|output_hidden_states|is_encoder_decoder|is_decoder|chunk_size_feed_forward|'
-    r'pretraining_tp|is_llama_config|_attn_implementation\w*|attn_implementation|'
+    r'pretraining_tp|is_llama_config|attn_implementation|'
     r'mm_tokens_per_image|vision_config|hidden_activation|use_sliding_window|_?sliding_window_pattern|'
     r'cross_attention_hidden_size|num_labels|tokenizer_class|unsloth\w*|quantization_config_none'
 )
@@ -236,7 +236,7 @@ def windows(rest: dict[str, Any], kind: str, layers: int, where: str) -> tuple[i
         else:
             types = [GLOBAL] * layers
     if unknown := [each for each in types if each not in (LOCAL, GLOBAL)]:
-        raise ValueError(f'config.json says {where}layer_types {unknown[0]!r}; expected {LOCAL} or {GLOBAL}')
+        raise ValueError(f'config.json says {where}layer_types {unknown[0]!r}; expected {LOCAL}, {GLOBAL}')
     if len(types) < layers or (LOCAL in types and not isinstance(width, int)):
         raise ValueError(
             f'config.json says {where}layer_types of {len(types)} layers and sliding_window {width!r}; '
@@ -267,7 +267,7 @@ def ropes(rest: dict[str, Any], kind: str, where: str) -> dict[str, Any]:
         own = rope_fields(local, local_theta, length, where)
         if own['rope_scaling'] != 'none':
             raise ValueError(
-                f'config.json stretches the rotary positions of {where}{LOCAL}; expected rope_type default there'
+                f'config.json stretches the rotary positions of {where}{LOCAL}; expected rope_type default'
             )
         fields['local_rope_theta'] = own['rope_theta']
     elif nested and local and rope_fields(local, theta, length, where) != fields:
@@ -312,8 +312,8 @@ def refuse_rest(rest: Mapping[str, Any], where: str) -> None:
             raise ValueError(f'config.json says {where}{name} {item!r}; expected {FIXED[name][0]!r}')
         if name not in FIXED and item is not None and not HARMLESS.fullmatch(name):
             raise ValueError(
-                f'config.json says {where}{name} {item!r}, which is not known here; take it out if it changes '
-                'no logits'
+                f'config.json says {where}{name} {item!r}, which is not known here; take it out if it '
+                'changes no logits'
             )
 
 
@@ -536,8 +536,8 @@ def described_stack(config: RotaryConfig, kind: str) -> dict[str, Any]:
     names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     if linear != ['linear'] or activation not in names:
         raise ValueError(
-            f'transformers has no {kind} with mlp_activations {config.mlp_activations}; expected silu or gelu '
-            'and linear'
+            f'transformers has no {kind} with mlp_activations {config.mlp_activations}; expected silu or '
+            'gelu and linear'
         )
     rope = {'rope_theta': config.rope_theta, 'rope_type': 'default'}
     if config.rope_scaling != 'none':

@@ -13,6 +13,7 @@ import pytest
 from flanlite.data.batches import prefix_lm
 from flanlite.model import decoding, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.llama import LlamaConfig
 from flanlite.training import losses
 
 CONFIG = DecoderOnlyConfig(
@@ -28,8 +29,25 @@ CONFIG = DecoderOnlyConfig(
 )
 CAUSAL = dataclasses.replace(CONFIG, prefix_lm=False)
 PER_LAYER = dataclasses.replace(CONFIG, relpos_bias_per_layer=True, logits_via_embedding=True)
+LLAMA = LlamaConfig(
+    vocab_size=64,
+    emb_dim=16,
+    num_heads=4,
+    num_kv_heads=2,
+    num_layers=3,
+    head_dim=8,
+    mlp_dim=32,
+    dtype='float32',
+    remat_policy='none',
+    windows=(3, 0, 3),
+    local_rope_theta=50.0,
+    qk_norm='head',
+    attention_soft_cap=2.0,
+)
 CONFIGS = pytest.mark.parametrize(
-    'config', [CONFIG, CAUSAL, PER_LAYER], ids=['prefix', 'causal', 'bias a layer']
+    'config',
+    [CONFIG, CAUSAL, PER_LAYER, LLAMA, dataclasses.replace(LLAMA, prefix_lm=True)],
+    ids=['prefix', 'causal', 'bias a layer', 'llama', 'llama prefix'],
 )
 CAPACITY = (10, 6)
 SIZES = [(5, 3), (9, 6), (3, 1)]
