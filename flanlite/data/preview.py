@@ -114,7 +114,7 @@ def texts(
         rows.append({})
         for side, (tokens, segments) in sides.items():
             if tokens in batch:
-                ids = batch[segments][row] if segments in batch else (batch[tokens][row] > 0).astype(np.int32)
+                ids = batch[segments][row]
                 rows[-1][side] = [
                     loaded.decode(batch[tokens][row][ids == each])
                     for each in range(1, int(ids.max(initial=0)) + 1)

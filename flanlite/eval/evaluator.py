@@ -13,7 +13,7 @@ from flanlite.config import value
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary
+from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank, seqio_metrics
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
@@ -156,7 +156,13 @@ class Evaluator:
         inputs = [example.inputs for example in examples]
         with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
             return generate.generate(
-                *model, inputs, settings, self.config.tokens_per_batch, advance, namer(name, examples)
+                *model,
+                inputs,
+                settings,
+                self.vocabulary.eos_id,
+                self.config.tokens_per_batch,
+                advance,
+                namer(name, examples),
             )
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
@@ -303,7 +309,7 @@ def samples(
                         'task': name,
                         'row': example.row,
                         'template': example.template,
-                        'inputs': vocabulary.decode(example.inputs[example.inputs != EOS_ID]),
+                        'inputs': vocabulary.decode(example.inputs[example.inputs != vocabulary.eos_id]),
                         'answers': list(answers_of(example, vocabulary)),
                         'prediction': predictions[example.row, template],
                     }

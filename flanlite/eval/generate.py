@@ -59,40 +59,51 @@ class Decoding:
 
 
 def decode(
-    params: models.Params, inputs_BS: jax.Array, key: jax.Array, *, config: ModelConfig, settings: Decoding
+    params: models.Params,
+    inputs_BS: jax.Array,
+    lengths_B: jax.Array,
+    key: jax.Array,
+    *,
+    config: ModelConfig,
+    settings: Decoding,
+    eos_id: int,
 ) -> Decoded:
-    """Decode a batch of inputs: tokens_BT, int32, padded with 0, and scores_B.
+    """Decode a batch of inputs: tokens_BT, int32, each row padded after EOS, and scores_B.
 
     Args:
         params: the model's parameters.
-        inputs_BS: token ids, padded with 0.
+        inputs_BS: token ids, padded.
+        lengths_B: the number of tokens of each input.
         key: of sampling.
         config: the model's.
         settings: greedy, beams or sampling.
+        eos_id: the vocabulary's.
     """
     model = models.bind(config, params)
-    cache = model.start_decoding(inputs_BS, settings.max_length)
+    cache = model.start_decoding(inputs_BS, lengths_B, settings.max_length)
     if settings.beams > 1:
-        found = decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha)
+        found = decoding.beam_search(model.decode_step, cache, settings.beams, settings.alpha, eos_id)
         return Decoded(found.tokens[:, 0], found.scores[:, 0])
     sampling = {'temperature': settings.temperature, 'top_k': settings.top_k, 'top_p': settings.top_p}
-    return decoding.temperature_sample(model.decode_step, cache, key, **sampling)
+    return decoding.temperature_sample(model.decode_step, cache, key, **sampling, eos_id=eos_id)
 
 
 @functools.lru_cache
-def jit_decode(config: ModelConfig, settings: Decoding, partitioner: Partitioner) -> Callable[..., Decoded]:
+def jit_decode(
+    config: ModelConfig, settings: Decoding, eos_id: int, partitioner: Partitioner
+) -> Callable[..., Decoded]:
     """Return `decode` jitted on the mesh; equal arguments return the same function, so that nothing is
     compiled twice.
     """
 
-    def run(params: models.Params, inputs_BS: jax.Array, key: jax.Array) -> Decoded:
+    def run(params: models.Params, *batch: jax.Array) -> Decoded:
         with activations.activation_rules(partitioner):
-            return decode(params, inputs_BS, key, config=config, settings=settings)
+            return decode(params, *batch, config=config, settings=settings, eos_id=eos_id)
 
     placed = partitioner.shardings(models.logical_axes(config))
     return jax.jit(
         run,
-        in_shardings=(placed, partitioner.batch, partitioner.replicated),
+        in_shardings=(placed, partitioner.batch, partitioner.batch, partitioner.replicated),
         out_shardings=partitioner.replicated,
     )
 
@@ -103,6 +114,7 @@ def generate(
     partitioner: Partitioner,
     inputs: Sequence[np.ndarray],
     settings: Decoding,
+    eos_id: int,
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda rows: None,
     name: Callable[[int], str] = 'the answer to input {}'.format,
@@ -114,8 +126,9 @@ def generate(
         config: the model's.
         params: its parameters, placed on the mesh.
         partitioner: the mesh; every process must give the same inputs.
-        inputs: token ids with EOS; the order does not matter for speed.
+        inputs: token ids as the vocabulary's inputs have them; the order does not matter for speed.
         settings: greedy, beams or sampling.
+        eos_id: the vocabulary's.
         tokens_per_batch: approximate number of tokens in a batch, padding included; beams count as rows.
         advance: called after each batch with its number of inputs.
         name: what an error calls the answer to an input, given its index.
@@ -123,7 +136,7 @@ def generate(
     Raises:
         ValueError: the log-probability of an answer is not finite.
     """
-    compiled = jit_decode(config, settings, partitioner)
+    compiled = jit_decode(config, settings, eos_id, partitioner)
     answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(inputs)
     groups: dict[int, list[int]] = {}
     for number, tokens in enumerate(inputs):
@@ -137,23 +150,25 @@ def generate(
             continue
         for start in range(0, len(numbers), B):
             rows = numbers[start : start + B]
+            # An empty row might never end, and keep the batch decoding.
+            batch = [inputs[number] for number in rows] + [inputs[rows[0]]] * (B - len(rows))
             inputs_BS = np.zeros((B, S), np.int32)
-            for row, number in enumerate(rows):
-                inputs_BS[row, : len(inputs[number])] = inputs[number]
-            inputs_BS[len(rows) :] = inputs_BS[0]  # an empty row might never end, and keep the batch decoding
+            for row, tokens in enumerate(batch):
+                inputs_BS[row, : len(tokens)] = tokens
+            lengths_B = np.array([len(tokens) for tokens in batch], np.int32)
             key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
-            found = compiled(params, *place_rows(partitioner, inputs_BS), key)
+            found = compiled(params, *place_rows(partitioner, inputs_BS, lengths_B), key)
             for number, tokens, score in zip(rows, *map(np.asarray, found), strict=False):
                 check_finite(score, name(number))
-                answers[number] = until_end(tokens)
+                answers[number] = until_end(tokens, eos_id)
             advance(len(rows))
     return answers
 
 
-def until_end(tokens: np.ndarray) -> np.ndarray:
+def until_end(tokens: np.ndarray, eos_id: int) -> np.ndarray:
     """Cut decoded tokens behind their first EOS; all of them are the answer where there is none.
 
     A model may write the id 0 inside an answer, so padding does not tell where it ends.
     """
-    ends = np.flatnonzero(tokens == decoding.EOS)
+    ends = np.flatnonzero(tokens == eos_id)
     return tokens[: ends[0] + 1] if ends.size else tokens

@@ -130,6 +130,7 @@ class Model:
             self.partitioner,
             self.encode_inputs(inputs),
             settings,
+            self.vocabulary.eos_id,
             self.tokens_per_batch,
             name=namer(inputs),
         )

@@ -20,6 +20,7 @@ import numpy as np
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
+from flanlite.model.attention.attention import segments_within
 from flanlite.model.models import ModelConfig
 from flanlite.training import losses
 
@@ -38,23 +39,29 @@ class Batch(NamedTuple):
     """A batch of B inputs and P options.
 
     Args:
-        inputs_BS: token ids, padded with 0.
+        inputs_BS: token ids, padded.
+        input_lengths_B: the number of tokens of each input.
         source_P: the row of `inputs_BS` that each option belongs to.
-        options_PT: token ids, padded with 0.
+        options_PT: token ids, padded.
+        option_lengths_P: the number of tokens of each option.
         places: (question, option) of each option that is no padding, as indices.
     """
 
     inputs_BS: np.ndarray
+    input_lengths_B: np.ndarray
     source_P: np.ndarray
     options_PT: np.ndarray
+    option_lengths_P: np.ndarray
     places: list[tuple[int, int]]
 
 
 def log_probs(
     params: models.Params,
     inputs_BS: jax.Array,
+    input_lengths_B: jax.Array,
     source_P: jax.Array,
     options_PT: jax.Array,
+    option_lengths_P: jax.Array,
     *,
     config: ModelConfig,
 ) -> jax.Array:
@@ -62,13 +69,16 @@ def log_probs(
 
     Args:
         params: the model's parameters.
-        inputs_BS: token ids, padded with 0.
-        source_P: the row of `inputs_BS` that each option belongs to.
-        options_PT: token ids, padded with 0.
+        inputs_BS: as in a `Batch`, as the next four.
+        input_lengths_B: the number of tokens of each input.
+        source_P: the row of each option's input.
+        options_PT: token ids, padded.
+        option_lengths_P: the number of tokens of each option.
         config: the model's.
     """
-    logits_PTV = models.bind(config, params).option_logits(inputs_BS, source_P, options_PT)
-    return losses.target_log_likelihoods(logits_PTV, options_PT, options_PT > 0)
+    logits_PTV = models.bind(config, params).option_logits(inputs_BS, input_lengths_B, source_P, options_PT)
+    weights_PT = segments_within(option_lengths_P, options_PT.shape[1])
+    return losses.target_log_likelihoods(logits_PTV, options_PT, weights_PT)
 
 
 @functools.lru_cache
@@ -77,15 +87,13 @@ def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[...
     compiled twice.
     """
 
-    def score(
-        params: models.Params, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array
-    ) -> jax.Array:
+    def score(params: models.Params, *batch: jax.Array) -> jax.Array:
         with activations.activation_rules(partitioner):
-            return log_probs(params, inputs_BS, source_P, options_PT, config=config)
+            return log_probs(params, *batch, config=config)
 
     placed = partitioner.shardings(models.logical_axes(config))
     return jax.jit(
-        score, in_shardings=(placed, *[partitioner.batch] * 3), out_shardings=partitioner.replicated
+        score, in_shardings=(placed, *[partitioner.batch] * 5), out_shardings=partitioner.replicated
     )
 
 
@@ -133,7 +141,7 @@ def score(
             advance(len(batch.places))
 
     for batch in batches(questions, tokens_per_batch, partitioner.data_size):
-        arrays = place_rows(partitioner, batch.inputs_BS, batch.source_P, batch.options_PT)
+        arrays = place_rows(partitioner, *batch[:-1])
         # Returns at once: the next batch is made while this one is computed.
         waiting.append((batch, compiled(params, *arrays)))
         collect(1)
@@ -214,13 +222,16 @@ def _fill(
                     yield batch
                     batch, rows = empty(), 0
                 batch.inputs_BS[rows, : len(questions[number].inputs)] = questions[number].inputs
+                batch.input_lengths_B[rows] = len(questions[number].inputs)
                 rows += 1
             batch.source_P[len(batch.places)] = rows - 1
             batch.options_PT[len(batch.places), : len(tokens)] = tokens
+            batch.option_lengths_P[len(batch.places)] = len(tokens)
             batch.places.append((number, option))
     if batch.places:
         yield batch
 
 
 def _empty(inputs: tuple[int, int], options: tuple[int, int]) -> Batch:
-    return Batch(np.zeros(inputs, np.int32), np.zeros(options[0], np.int32), np.zeros(options, np.int32), [])
+    shapes = inputs, inputs[0], options[0], options, options[0]
+    return Batch(*[np.zeros(shape, np.int32) for shape in shapes], [])

@@ -224,20 +224,18 @@ class Decoder(nnx.Module):
 
         return scan(step, self.layers, x_BTD, layer_keys, self.config.remat_policy)
 
-    def extend(
-        self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array
-    ) -> jax.Array:
+    def extend(self, tokens_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
         """Compute logits_PTV of token rows that continue prefixes.
 
         Args:
-            tokens_PT: the first is the last token of the prefix.
-            segments_PT: 1 for tokens, 0 for padding.
+            tokens_PT: the first is the last token of the prefix; no token sees the padding behind it.
             prefix: from `prefill`, one row for each input.
             source_P: for each row of tokens the row of its prefix.
         """
         (P, T), S = tokens_PT.shape, prefix.segments_BS.shape[1]
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] > 0)[:, None], (P, T, S))
-        own_PTT = segment_mask(segments_PT, segments_PT, causal=True)
+        ones_PT = jnp.ones_like(tokens_PT)
+        own_PTT = segment_mask(ones_PT, ones_PT, causal=True)
         shared_HTX = None if self.config.relpos_bias_per_layer else _bias_rows(self.relpos_bias(S + T), S, T)
 
         def step(
@@ -324,25 +322,28 @@ class DecoderOnly(nnx.Module):
 
         Args:
             batch: `decoder_input_tokens`, `decoder_target_tokens`, for a prefix LM
-                `decoder_causal_attention`, which is 1 at positions that their whole example sees, and for
-                packed rows `decoder_segment_ids`, all [rows, length]; 0 is padding.
+                `decoder_causal_attention`, which is 1 at positions that their whole example sees, and
+                `decoder_segment_ids`, which are 0 for padding, all [rows, length]; for `segments_of` a batch
+                without ids is padded by the token 0.
             dropout_key: turns dropout on.
         """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         prefix_BT = batch['decoder_causal_attention'] > 0 if self.config.prefix_lm else None
         return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, dropout_key)
 
-    def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+    def option_logits(
+        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+    ) -> jax.Array:
         """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
-        prefix = self._prefill(inputs_BS)
+        prefix = self._prefill(inputs_BS, lengths_B)
         tokens_PT = jnp.concatenate([prefix.last_B[source_P][:, None], options_PT[:, :-1]], axis=1)
-        return self.decoder.extend(tokens_PT, segments_of(options_PT, None), prefix, source_P)
+        return self.decoder.extend(tokens_PT, prefix, source_P)
 
-    def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
+    def start_decoding(self, inputs_BS: jax.Array, lengths_B: jax.Array, max_length: int) -> DecodingCache:
         """Read inputs_BS and make the cache for `max_length` tokens after each; see
         `models.Network.start_decoding`.
         """
-        prefix = self._prefill(inputs_BS)
+        prefix = self._prefill(inputs_BS, lengths_B)
         L, B, _, G, K = prefix.key_LBSGK.shape
         empty_LBTGK = jnp.zeros((L, B, max_length, G, K), prefix.key_LBSGK.dtype)
         return DecodingCache(
@@ -355,12 +356,12 @@ class DecoderOnly(nnx.Module):
         """
         return self.decoder.decode_step(tokens_B, cache)
 
-    def _prefill(self, inputs_BS: jax.Array) -> Prefix:
+    def _prefill(self, inputs_BS: jax.Array, lengths_B: jax.Array) -> Prefix:
         """Compute the prefixes of inputs: each is the token 0, which begins every sequence, and the input,
         moved to the end of the row.
         """
         S = inputs_BS.shape[1]  # X is S + 1 here
-        place_BX = jnp.arange(S + 1)[None] - (S - jnp.sum(inputs_BS > 0, axis=1, keepdims=True))
+        place_BX = jnp.arange(S + 1)[None] - (S - lengths_B[:, None])
         begun_BX = jnp.pad(inputs_BS, ((0, 0), (1, 0)))
         tokens_BX = jnp.where(
             place_BX >= 0, jnp.take_along_axis(begun_BX, jnp.maximum(place_BX, 0), axis=1), 0

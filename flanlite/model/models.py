@@ -43,21 +43,24 @@ class Network(Protocol):
             dropout_key: turns dropout on.
         """
 
-    def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+    def option_logits(
+        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+    ) -> jax.Array:
         """Compute logits_PTV in float32 at every token of options, each given its own input.
 
         Args:
-            inputs_BS: input tokens, padded by 0; the network reads each row once, however many options it
-                has.
+            inputs_BS: input tokens; the network reads each row once, however many options it has.
+            lengths_B: the number of tokens of each input; what stands behind them is padding.
             source_P: for each option the row of its input.
-            options_PT: option tokens, padded by 0.
+            options_PT: option tokens; logits of the padding behind them have no meaning.
         """
 
-    def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
+    def start_decoding(self, inputs_BS: jax.Array, lengths_B: jax.Array, max_length: int) -> DecodingCache:
         """Read inputs and make the cache for decoding.
 
         Args:
-            inputs_BS: input tokens, one example a row, padded by 0.
+            inputs_BS: input tokens, one example a row.
+            lengths_B: the number of tokens of each input; what stands behind them is padding.
             max_length: the most tokens that will be decoded after each input.
         """
 

@@ -14,7 +14,7 @@ from flax import nnx
 
 from flanlite.config import value
 from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, constrain, reshard
-from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of
+from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of, segments_within
 from flanlite.model.attention.blocks import spread_bias
 from flanlite.model.blocks import Attention
 from flanlite.model.layers import (
@@ -375,9 +375,10 @@ class T5(nnx.Module):
         """Compute logits_BTV in float32.
 
         Args:
-            batch: `encoder_input_tokens`, `decoder_input_tokens`, `decoder_target_tokens`, and for packed
-                rows `encoder_segment_ids` and `decoder_segment_ids`, all [rows, length]; 0 is padding. T5
-                needs no positions, since its biases are relative.
+            batch: `encoder_input_tokens`, `decoder_input_tokens`, `decoder_target_tokens`, and
+                `encoder_segment_ids` and `decoder_segment_ids`, which are 0 for padding, all [rows, length];
+                for `segments_of` a batch without ids is padded by the token 0. T5 needs no positions, since
+                its biases are relative.
             dropout_key: turns dropout on.
         """
         encoder_key, decoder_key = (None, None) if dropout_key is None else jax.random.split(dropout_key)
@@ -402,23 +403,27 @@ class T5(nnx.Module):
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])
         return self._logits(self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key))
 
-    def option_logits(self, inputs_BS: jax.Array, source_P: jax.Array, options_PT: jax.Array) -> jax.Array:
+    def option_logits(
+        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+    ) -> jax.Array:
         """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
-        encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS})
-        pairs = {
-            'encoder_input_tokens': inputs_BS[source_P],
+        segments_BS = segments_within(lengths_B, inputs_BS.shape[1])
+        inputs = {'encoder_input_tokens': inputs_BS, 'encoder_segment_ids': segments_BS}
+        pairs = {name: array[source_P] for name, array in inputs.items()} | {
             'decoder_input_tokens': jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1],
             'decoder_target_tokens': options_PT,
+            # No token sees the padding behind it.
+            'decoder_segment_ids': jnp.ones_like(options_PT),
         }
-        return self.decode(encoded_BSD[source_P], pairs)
+        return self.decode(self.encode(inputs)[source_P], pairs)
 
-    def start_decoding(self, inputs_BS: jax.Array, max_length: int) -> DecodingCache:
+    def start_decoding(self, inputs_BS: jax.Array, lengths_B: jax.Array, max_length: int) -> DecodingCache:
         """Encode inputs_BS and make the cache for `max_length` target positions; see
         `models.Network.start_decoding`.
         """
-        return self.decoder.start_decoding(
-            self.encode({'encoder_input_tokens': inputs_BS}), segments_of(inputs_BS, None), max_length
-        )
+        segments_BS = segments_within(lengths_B, inputs_BS.shape[1])
+        encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS, 'encoder_segment_ids': segments_BS})
+        return self.decoder.start_decoding(encoded_BSD, segments_BS, max_length)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Feed one token a row and compute logits_BV of the position after it; see

@@ -15,6 +15,7 @@ from flanlite.config import value
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
+from flanlite.model.attention.attention import segments_of
 from flanlite.model.models import ModelConfig
 from flanlite.training import losses, norms, optimizers, state
 from flanlite.training.optimizers import Optimizer
@@ -166,8 +167,10 @@ def _loss(
         settings.label_smoothing,
         objective_weights_BT,
     )
-    sides = {'encoder': 'encoder_input_tokens', 'decoder': 'decoder_target_tokens'}
-    sums |= {f'{side}_tokens': jnp.sum(batch[name] > 0) for side, name in sides.items() if name in batch}
+    for side, name in {'encoder': 'encoder_input_tokens', 'decoder': 'decoder_target_tokens'}.items():
+        if name in batch:
+            segments = segments_of(batch[name], batch.get(f'{side}_segment_ids'))
+            sums[f'{side}_tokens'] = jnp.sum(segments > 0)
     return sums.pop('objective'), (sums, divisor)
 
 

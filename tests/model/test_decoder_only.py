@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from flanlite.data.batches import prefix_lm
+from flanlite.eval import generate
 from flanlite.model import decoding, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
@@ -119,9 +120,15 @@ def test_packed_examples_lose_what_they_lose_alone(config):
     )
 
 
-def asked(sizes=((5, 4), (9, 4), (0, 4))):
-    """Make padded inputs, one of them empty, and a continuation of each, beside the batch of whole rows."""
-    given = examples(sizes)
+LENGTHS = np.array([5, 9, 0])
+
+
+def asked():
+    """Make padded inputs, one of them empty, and a continuation of each, beside the batch of whole rows. The
+    id 0 is a token within the first and at its end.
+    """
+    given = examples([(length, 4) for length in LENGTHS])
+    given[0][0][[2, 4]] = given[0][1][[1, 3]] = 0
     inputs_BS = np.stack([np.pad(inputs, (0, CAPACITY[0] - len(inputs))) for inputs, _ in given])
     return inputs_BS, np.stack([targets for _, targets in given]), prefix_lm.pad(given, CAPACITY)
 
@@ -143,7 +150,7 @@ def test_options_have_the_logits_of_whole_rows(config):
     @jax.jit
     def run(params):
         return models.bind(config, params).option_logits(
-            inputs_BS, source_P, jnp.pad(options_BT[rows_P], ((0, 0), (0, 2)))
+            inputs_BS, LENGTHS, source_P, jnp.pad(options_BT[rows_P], ((0, 0), (0, 2)))
         )
 
     np.testing.assert_allclose(
@@ -158,7 +165,7 @@ def test_steps_give_the_logits_of_whole_rows(config):
     @jax.jit
     def run(params):
         model = models.bind(config, params)
-        cache = model.start_decoding(inputs_BS, 4)
+        cache = model.start_decoding(inputs_BS, LENGTHS, 4)
         fed_TB = jnp.concatenate([cache.first_B[None], targets_BT.T[:-1]])
 
         def step(cache, tokens_B):
@@ -176,7 +183,7 @@ def decode(config, search):
     @jax.jit
     def run(params):
         model = models.bind(config, params)
-        return search(model.decode_step, model.start_decoding(inputs_BS, 5))
+        return search(model.decode_step, model.start_decoding(inputs_BS, LENGTHS, 5))
 
     return inputs_BS, jax.tree.map(np.asarray, run(params_of(config)))
 
@@ -184,7 +191,10 @@ def decode(config, search):
 @CONFIGS
 def test_greedy_takes_the_argmax_of_whole_rows_and_one_beam_the_same(config):
     inputs_BS, (tokens_BT, scores_B) = decode(config, decoding.greedy)
-    given = [(row[row > 0], answer[answer > 0]) for row, answer in zip(inputs_BS, tokens_BT, strict=True)]
+    given = [
+        (row[:length], generate.until_end(answer, decoding.EOS))
+        for row, length, answer in zip(inputs_BS, LENGTHS, tokens_BT, strict=True)
+    ]
     batch = prefix_lm.pad(given, CAPACITY)
     log_probs_BTV = np.asarray(jax.nn.log_softmax(logits_of(config, params_of(config), batch)))
     for row, (_, answer) in enumerate(given):
@@ -197,8 +207,9 @@ def test_greedy_takes_the_argmax_of_whole_rows_and_one_beam_the_same(config):
 
 def test_beams_score_what_whole_rows_say():
     inputs_BS, beams = decode(CONFIG, functools.partial(decoding.beam_search, num_beams=3, alpha=0.0))
-    for row, inputs in enumerate(inputs_BS):
-        given = [(inputs[inputs > 0], answer[answer > 0]) for answer in beams.tokens[row]]
+    for row, length in enumerate(LENGTHS):
+        inputs = inputs_BS[row, :length]
+        given = [(inputs, generate.until_end(answer, decoding.EOS)) for answer in beams.tokens[row]]
         batch = prefix_lm.pad(given, CAPACITY)
         log_probs_BTV = np.asarray(jax.nn.log_softmax(logits_of(CONFIG, params_of(CONFIG), batch)))
         picked_BT = np.take_along_axis(log_probs_BTV, batch['decoder_target_tokens'][..., None], axis=-1)[

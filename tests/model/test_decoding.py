@@ -25,7 +25,8 @@ def decode(search, rows=slice(None), config=CONFIG, params=None):
     @jax.jit
     def run(params, inputs_BS):
         model = models.bind(config, params)
-        return search(model.decode_step, model.start_decoding(inputs_BS, LENGTH))
+        lengths_B = (inputs_BS > 0).sum(axis=1)
+        return search(model.decode_step, model.start_decoding(inputs_BS, lengths_B, LENGTH))
 
     return jax.tree.map(np.asarray, run(params, batch['encoder_input_tokens'][rows]))
 
@@ -64,8 +65,10 @@ def test_steps_give_the_logits_of_the_whole(per_layer):
     params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32) * 0.3, shapes)
     inputs_BT = np.pad(rng.integers(2, 128, (4, LENGTH - 1)), ((0, 0), (1, 0)))
     source_BS = np.pad(rng.integers(2, 128, (4, 8)), ((0, 0), (0, 2)))
+    source_BS[0, [3, 7]] = 0  # a token like any other, within the input and at its end
     batch = {
         'encoder_input_tokens': source_BS,
+        'encoder_segment_ids': np.pad(np.ones((4, 8), np.int32), ((0, 0), (0, 2))),
         'decoder_input_tokens': inputs_BT,
         'decoder_target_tokens': np.ones_like(inputs_BT),
     }
@@ -78,7 +81,8 @@ def test_steps_give_the_logits_of_the_whole(per_layer):
             logits_BV, cache = model.decode_step(tokens_B, cache)
             return cache, logits_BV
 
-        steps_TBV = jax.lax.scan(step, model.start_decoding(source_BS, LENGTH), jnp.asarray(inputs_BT.T))[1]
+        cache = model.start_decoding(source_BS, jnp.full(4, 8), LENGTH)
+        steps_TBV = jax.lax.scan(step, cache, jnp.asarray(inputs_BT.T))[1]
         return model(batch), steps_TBV.swapaxes(0, 1)
 
     whole_BTV, steps_BTV = both(params)

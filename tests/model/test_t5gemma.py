@@ -105,12 +105,13 @@ def asked(sizes=((5, 4), (9, 4), (1, 4))):
     """Make padded inputs and a continuation of each, beside the batch of whole rows."""
     given = examples(sizes)
     batch = packing.pad(given, CAPACITY)
-    return batch['encoder_input_tokens'], np.stack([targets for _, targets in given]), batch
+    lengths_B = np.array([len(inputs) for inputs, _ in given])
+    return batch['encoder_input_tokens'], lengths_B, np.stack([targets for _, targets in given]), batch
 
 
 @CONFIGS
 def test_options_and_steps_have_the_logits_of_whole_rows(config):
-    inputs_BS, targets_BT, batch = asked()
+    inputs_BS, lengths_B, targets_BT, batch = asked()
     params = params_of(config)
     expected = np.asarray(logits_of(config, params, batch))[:, :4]
     source_P = np.array([0, 1, 2, 1])
@@ -118,7 +119,7 @@ def test_options_and_steps_have_the_logits_of_whole_rows(config):
     @jax.jit
     def options(params):
         return models.bind(config, params).option_logits(
-            inputs_BS, source_P, jnp.pad(targets_BT[source_P], ((0, 0), (0, 2)))
+            inputs_BS, lengths_B, source_P, jnp.pad(targets_BT[source_P], ((0, 0), (0, 2)))
         )
 
     np.testing.assert_allclose(options(params)[:, :4], expected[source_P], rtol=1e-4, atol=1e-5)
@@ -126,7 +127,7 @@ def test_options_and_steps_have_the_logits_of_whole_rows(config):
     @jax.jit
     def steps(params):
         model = models.bind(config, params)
-        cache = model.start_decoding(inputs_BS, 4)
+        cache = model.start_decoding(inputs_BS, lengths_B, 4)
         fed_TB = jnp.concatenate([cache.first_B[None], targets_BT.T[:-1]])
 
         def step(cache, tokens_B):
@@ -140,12 +141,12 @@ def test_options_and_steps_have_the_logits_of_whole_rows(config):
 
 @CONFIGS
 def test_beams_score_what_whole_rows_say(config):
-    inputs_BS, _, _ = asked()
+    inputs_BS, lengths_B, _, _ = asked()
 
     @jax.jit
     def run(params):
         model = models.bind(config, params)
-        cache = model.start_decoding(inputs_BS, 5)
+        cache = model.start_decoding(inputs_BS, lengths_B, 5)
         return decoding.beam_search(model.decode_step, cache, num_beams=3, alpha=0.0)
 
     beams = jax.tree.map(np.asarray, run(params_of(config)))

@@ -133,36 +133,37 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
     targets, target_segments, target_positions = place(
         [[example[1] for example in row] for row in rows], capacity[1]
     )
-    batch = features(inputs, targets)
+    batch = features(inputs, input_segments, targets, target_segments)
     batch['decoder_input_tokens'][target_positions == 0] = (
         0  # the shift must not carry a token into the next example
     )
-    return batch | {
-        'encoder_segment_ids': input_segments,
-        'encoder_positions': input_positions,
-        'decoder_segment_ids': target_segments,
-        'decoder_positions': target_positions,
-    }
+    return batch | {'encoder_positions': input_positions, 'decoder_positions': target_positions}
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example per row, as SeqIO's `EncDecFeatureConverter(pack=False)` does; see
-    `pack`.
+    """Make a batch of one example per row, as SeqIO's `EncDecFeatureConverter(pack=False)` does, and with
+    segment ids, which tell padding from a token 0; see `pack`.
     """
-    inputs, _, _ = place([[example[0]] for example in examples], capacity[0])
-    targets, _, _ = place([[example[1]] for example in examples], capacity[1])
-    return features(inputs, targets)
+    inputs, input_segments, _ = place([[example[0]] for example in examples], capacity[0])
+    targets, target_segments, _ = place([[example[1]] for example in examples], capacity[1])
+    return features(inputs, input_segments, targets, target_segments)
 
 
-def features(inputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the tokens by SeqIO's keys, with the decoder's shifted inputs and the loss weights."""
+def features(
+    inputs: np.ndarray, input_segments: np.ndarray, targets: np.ndarray, target_segments: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the tokens and segments by SeqIO's keys, with the decoder's shifted inputs and the loss
+    weights.
+    """
     shifted = np.zeros_like(targets)
     shifted[:, 1:] = targets[:, :-1]
     return {
         'encoder_input_tokens': inputs,
         'decoder_input_tokens': shifted,
         'decoder_target_tokens': targets,
-        'decoder_loss_weights': (targets != 0).astype(np.float32),
+        'decoder_loss_weights': (target_segments > 0).astype(np.float32),
+        'encoder_segment_ids': input_segments,
+        'decoder_segment_ids': target_segments,
     }
 
 

@@ -35,26 +35,24 @@ def pack(rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]) -> dict[st
     Returns:
         Arrays [rows, S + T] by SeqIO's keys.
     """
-    batch, segments, positions = lay_out(rows, capacity)
+    batch, positions = lay_out(rows, capacity)
     batch['decoder_input_tokens'][positions == 0] = (
         0  # the shift must not carry a token into the next example
     )
-    return batch | {'decoder_segment_ids': segments, 'decoder_positions': positions}
+    return batch | {'decoder_positions': positions}
 
 
 def pad(examples: Sequence[Tokens], capacity: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Make a batch of one example per row, as SeqIO's `PrefixLMFeatureConverter(pack=False)` does; see
-    `pack`.
+    """Make a batch of one example per row, as SeqIO's `PrefixLMFeatureConverter(pack=False)` does, and with
+    segment ids, which tell padding from a token 0; see `pack`.
     """
     return lay_out([[example] for example in examples], capacity)[0]
 
 
 def lay_out(
     rows: Sequence[Sequence[Tokens]], capacity: tuple[int, int]
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Write the examples of each row one after another; return the batch, the segment ids and the
-    positions.
-    """
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Write the examples of each row one after another; return the batch and the positions."""
     cut = [[(inputs[: capacity[0]], targets[: capacity[1]]) for inputs, targets in row] for row in rows]
     length = sum(capacity)
     tokens, segments, positions = packing.place(
@@ -73,5 +71,6 @@ def lay_out(
         # The prefix that is seen from both sides. It is one place longer than the inputs in the shifted row,
         # where the last input token stands at the place that predicts the first target.
         'decoder_causal_attention': (real & (positions <= widths)).astype(np.int32),
+        'decoder_segment_ids': segments,
     }
-    return batch, segments, positions
+    return batch, positions

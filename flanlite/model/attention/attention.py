@@ -390,7 +390,14 @@ class DecodingCache(NamedTuple):
 
 
 def segments_of(tokens_BT: jax.Array, segment_ids_BT: jax.Array | None) -> jax.Array:
-    """Compute the segment of each position: 0 for padding (token 0), else its segment id, or 1 if there are
-    no ids.
+    """Return the segment of each position, 0 for padding: the ids of a batch that has them, as all of ours
+    do; else, as in SeqIO's unpacked batches, 1 wherever there is another token than 0.
     """
-    return jnp.where(tokens_BT > 0, 1 if segment_ids_BT is None else segment_ids_BT, 0)
+    return (tokens_BT > 0).astype(jnp.int32) if segment_ids_BT is None else segment_ids_BT
+
+
+def segments_within(lengths_B: jax.Array, length: int) -> jax.Array:
+    """Compute segments_BT of rows that begin with `lengths_B` tokens: 1 there, and 0 for the padding after
+    them.
+    """
+    return (jnp.arange(length)[None] < lengths_B[:, None]).astype(jnp.int32)
