@@ -57,6 +57,7 @@ setuptools.setup(
         'tensorflow-datasets>=4.9.10,<5',
         'tensorflow-text>=2.21,<3',
         'tensorstore>=0.1.86,<0.2',
+        'tokenizers>=0.22,<0.24',
     ],
     extras_require={
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],

@@ -154,8 +154,8 @@ DROP = Flag(
 )
 VOCABULARY = Flag(
     'vocabulary',
-    'pocket, t5, bytes, or the path of a SentencePiece model; :no_input_eos behind it leaves EOS out of '
-    'inputs',
+    'pocket, t5, bytes, a SentencePiece model, or a Hugging Face folder; :no_input_eos behind it leaves EOS '
+    'out of inputs',
     binds=('VOCABULARY',),
     field='data.vocabulary',
     complete='file',

@@ -154,15 +154,12 @@ class Model:
         return batches.CONVERTERS[self.config.converter].pad(pairs, lengths)
 
     def encode_inputs(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Turn texts into token ids, with EOS where the vocabulary's inputs have it."""
-        return self.encode(texts) if self.vocabulary.input_eos else [ids[:-1] for ids in self.encode(texts)]
+        """Turn texts into token ids, with BOS and EOS as the vocabulary's inputs have them."""
+        return [self.vocabulary.as_inputs(ids) for ids in self.encode(texts)]
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into token ids with EOS."""
-        return [
-            np.array([*ids, self.vocabulary.eos_id], np.int32)
-            for ids in self.vocabulary.encode_batch(list(texts))
-        ]
+        return self.vocabulary.encode_arrays(list(texts))
 
     def _encode_unique(self, texts: Any) -> list[tuple[str, np.ndarray]]:
         unique = list(dict.fromkeys(texts))

@@ -12,6 +12,7 @@ import pytest
 import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import toy_tokenizers
 from toy_specs import BYTES, choices, colours, make_rows, prose
 
 from flanlite.data.cache import cache
@@ -77,6 +78,23 @@ def test_rows_that_cannot_be_rendered_are_named_in_both_ways(change):
     ):
         with pytest.raises(ValueError, match=r"'toy_colours', train row 4: .*the row has id"):
             way()
+
+
+def test_tasks_of_a_hugging_face_vocabulary(tmp_path):
+    vocabulary = vocabularies.load(toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>'))
+    register(colours())
+    made = tasks.register('toy_colours', seqio_name='in_pieces', vocabulary=vocabulary)
+    native = [
+        (example.inputs.tolist(), example.targets.tolist())
+        for example in rendering.examples(colours(), 'train', vocabulary)
+    ]
+    assert native[0][0][0] == vocabulary.bos_id
+    assert [
+        (each['inputs'].tolist(), each['targets'].tolist()) for each in through_seqio(made, 'train')
+    ] == native
+    assert vocabularies.name_of_seqio(made.output_features['inputs']) == vocabulary.name
+    cached = ensure('in_pieces', tmp_path, vocabulary=vocabulary).splits['in_pieces']
+    assert [(each.inputs.tolist(), each.targets.tolist()) for each in cached.examples()] == native
 
 
 def test_rendering_r_takes_the_next_template():

@@ -16,7 +16,7 @@ from flanlite.data.rendering.fewshot import Exemplars, Shots
 from flanlite.data.specs import denoising, specs, templates
 from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import EOS_ID, Vocabulary
+from flanlite.data.tokens.vocabularies import Vocabulary
 
 SAMPLE_SEED = 0  # of the random order in which evaluation splits are stored
 CHUNK = 500  # examples that are tokenised together
@@ -307,13 +307,10 @@ def denoise(
                 piece = tokens[start : start + spec.length]
                 for rendering in range(count):
                     inputs, targets = objective(spec, piece, vocabulary, (row, start, rendering))
-                    ends = [EOS_ID] if vocabulary.input_eos else []
-                    yield Example(
-                        np.array([*inputs, *ends], np.int32),
-                        np.array([*targets, EOS_ID], np.int32),
-                        row,
-                        rendering,
+                    asked, answer = (
+                        np.array([*ids, vocabulary.eos_id], np.int32) for ids in (inputs, targets)
                     )
+                    yield Example(vocabulary.as_inputs(asked), answer, row, rendering)
 
 
 def objective(
@@ -336,15 +333,14 @@ def objective(
 
 
 def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]:
-    """Turn rendered examples into tokens with EOS (inputs only if the vocabulary says so); equal texts are
-    tokenised once.
+    """Turn rendered examples into tokens, with BOS and EOS as the vocabulary says; equal texts are tokenised
+    once.
     """
     texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
-    end = None if vocabulary.input_eos else -1
     return [
         Example(
-            tokens[inputs][:end],
+            vocabulary.as_inputs(tokens[inputs]),
             tokens[targets],
             row,
             template,
@@ -367,7 +363,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: in
     """Apply a function to items in threads, and yield the results in order.
 
     Only one item more than there are workers is in work, so that little memory is held. Threads are enough
-    here, since SentencePiece releases Python's lock while it encodes.
+    here, since tokenizers release Python's lock while they encode.
     """
     remaining = iter(items)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

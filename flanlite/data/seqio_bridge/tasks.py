@@ -79,6 +79,11 @@ def task(
         preprocessors=[
             functools.partial(render_tensors, spec=spec, shown=shown, rendering=rendering),
             seqio.preprocessors.tokenize,
+            *(
+                []
+                if vocabulary.bos_id is None
+                else [functools.partial(begin_inputs, bos_id=vocabulary.bos_id)]
+            ),
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
@@ -86,6 +91,16 @@ def task(
             postprocess, inverted=[index for index, template in enumerate(shown) if template.inverted]
         ),
         metric_fns=[metric_function(spec.metric)],
+    )
+
+
+def begin_inputs(dataset: Any, bos_id: int) -> Any:
+    """Put BOS before the inputs of a `tf.data.Dataset` of tokens."""
+    import tensorflow as tf
+
+    return dataset.map(
+        lambda example: example | {'inputs': tf.concat([[bos_id], example['inputs']], axis=0)},
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
 
 

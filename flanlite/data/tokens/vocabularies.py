@@ -1,23 +1,24 @@
 """Vocabularies: SentencePiece models and bytes, with T5's conventions (pad 0, end 1, sentinels last in
-falling order). No TensorFlow.
+falling order), and the tokenizers of Hugging Face folders, with their model's. No TensorFlow.
 """
 
 import dataclasses
 import functools
 import hashlib
 import importlib.resources
+import itertools
 import os
 import pathlib
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sentencepiece
 
 from flanlite.config import absolute, at_home
-from flanlite.data.tokens import ties
+from flanlite.data.tokens import ties, tokenizer_json
 
 PAD_ID = 0
 EOS_ID = 1
@@ -31,6 +32,9 @@ EXTRA_IDS = {
     'bytes': 125,
 }
 USUAL_EXTRA_IDS = 100  # of other models
+SPIECE_FILE = 'spiece.model'
+CONFIG_FILES = ('tokenizer_config.json', 'config.json')
+BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
 T5_FILE = 't5_sentencepiece.model'
 NO_INPUT_EOS = ':no_input_eos'  # at the end of a vocabulary's name: inputs do not end with EOS
 SENTINELS = ':extra_ids='  # before that, where the number of sentinels is not the usual one
@@ -52,9 +56,22 @@ class Vocabulary:
     extra_ids: int = 0
     input_eos: bool = True
 
-    pad_id = PAD_ID
-    eos_id = EOS_ID
-    unk_id = UNK_ID
+    pad_id: ClassVar[int | None] = PAD_ID
+
+    @property
+    def eos_id(self) -> int:
+        """Return the id that ends an answer."""
+        return EOS_ID
+
+    @property
+    def bos_id(self) -> int | None:
+        """Return the id that inputs begin with, None for nothing."""
+        return None
+
+    @property
+    def input_marks(self) -> int:
+        """Count the tokens that inputs have beside their text's: BOS and EOS."""
+        return self.input_eos + (self.bos_id is not None)
 
     @property
     def size(self) -> int:
@@ -82,20 +99,24 @@ class Vocabulary:
 
     def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into int32 arrays of token ids that end with EOS."""
-        return [np.array([*ids, EOS_ID], np.int32) for ids in self.encode_batch(texts)]
+        return [np.array([*ids, self.eos_id], np.int32) for ids in self.encode_batch(texts)]
+
+    def as_inputs(self, ids: np.ndarray) -> np.ndarray:
+        """Turn ids that end with EOS into inputs: with BOS before them and EOS behind them, or not, as the
+        model expects.
+        """
+        ids = ids if self.input_eos else ids[:-1]
+        return ids if self.bos_id is None else np.concatenate([np.array([self.bos_id], ids.dtype), ids])
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn token ids into text; padding is dropped, and all from the first EOS on."""
-        kept = []
-        for token in map(int, ids):
-            if token == EOS_ID:
-                break
-            if token != PAD_ID:
-                kept.append(token)
-        return self.decode_kept(kept)
+        """Turn token ids into text, without BOS at the beginning and padding, and up to the first EOS."""
+        ids = [int(token) for token in ids]
+        begun = ids[1:] if ids[:1] == [self.bos_id] else ids  # BOS and EOS are one token in some models
+        kept = itertools.takewhile(lambda token: token != self.eos_id, begun)
+        return self.decode_kept([token for token in kept if token != self.pad_id])
 
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids that are neither EOS nor padding into text."""
+        """Turn token ids that are neither BOS, EOS nor padding into text."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -218,17 +239,75 @@ class ByteVocabulary(Vocabulary):
         return seqio.ByteVocabulary(extra_ids=self.extra_ids)
 
 
+@dataclasses.dataclass(frozen=True)
+class TokenizerVocabulary(Vocabulary):
+    """The tokenizer of a Hugging Face folder, tokenizer.json, with the BOS and EOS of its model; see
+    `tokenizer_json`.
+
+    Args:
+        folder: with tokenizer.json.
+    """
+
+    folder: str = ''
+
+    pad_id: ClassVar[int | None] = None  # lengths tell padding, and any id may be a token
+
+    @property
+    def loaded(self) -> tokenizer_json.Loaded:
+        """Return this process's tokenizer."""
+        return tokenizer_json.load(self.folder)
+
+    @property
+    def size(self) -> int:
+        """Count the ids."""
+        return self.loaded.size
+
+    @property
+    def eos_id(self) -> int:
+        """Return the id that ends an answer."""
+        return self.loaded.eos_id
+
+    @property
+    def bos_id(self) -> int | None:
+        """Return the id that inputs begin with, None for nothing."""
+        return self.loaded.bos_id
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Turn texts into token ids, without BOS and EOS."""
+        encoded = self.loaded.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [each.ids for each in encoded]
+
+    def decode_kept(self, ids: list[int]) -> str:
+        """Turn token ids into text as transformers does, without special tokens and with all spaces."""
+        return self.loaded.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def fingerprint(self) -> str:
+        """Hash what the folder's files say of the ids."""
+        return self.loaded.fingerprint + ('' if self.input_eos else NO_INPUT_EOS)
+
+    def to_seqio(self) -> Any:
+        """Make SeqIO's object for the same vocabulary."""
+        from flanlite.data.tokens import seqio_vocabulary
+
+        return seqio_vocabulary.WrappedVocabulary(self)
+
+    def has_ids_of(self, other: Any) -> bool:
+        """Return whether the ids of a SeqIO vocabulary mean the same here."""
+        return self.equals(other)
+
+
 def load(
     name: str | Vocabulary, data_dir: str | os.PathLike | None = None, extra_ids: int | None = None
 ) -> Vocabulary:
     """Load a vocabulary by name or path.
 
     Args:
-        name: `pocket`, `t5`, `bytes`, or the path of a SentencePiece model; a vocabulary is returned as it
-            is. If the name ends with `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
+        name: `pocket`, `t5`, `bytes`, the path of a SentencePiece model, or a Hugging Face folder, with
+            spiece.model or tokenizer.json; a vocabulary is returned as it is. If the name ends with
+            `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
         data_dir: the data folder, where T5's vocabulary may be; by default that of FLANLITE_DATA_DIR.
         extra_ids: the number of sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
-            number in the name, such as `bytes:extra_ids=7`, overrides it.
+            number in the name, such as `bytes:extra_ids=7`, overrides it. A folder says it itself.
 
     Raises:
         ValueError: there is no such vocabulary, or the file is not a SentencePiece model with T5's special
@@ -239,6 +318,23 @@ def load(
     kind, in_name, input_eos = parts_of(name)
     if in_name and not in_name.isdecimal():
         raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
+    if kind not in NAMES and (folder := pathlib.Path(kind)).is_dir():
+        if in_name:
+            raise ValueError(
+                f'got the vocabulary {name!r}; expected no {SENTINELS!r}: a folder says it itself'
+            )
+        own = name_in_folder(folder)
+        if own is None:
+            raise ValueError(
+                f'the folder {kind} has neither {SPIECE_FILE} nor {tokenizer_json.FILE}; expected a folder '
+                "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
+            )
+        if own != str(folder):
+            return load(own + ('' if input_eos else NO_INPUT_EOS), data_dir)
+        found = tokenizer_json.load(own)
+        bare = found.input_eos and not input_eos
+        full = own + (NO_INPUT_EOS if bare else '')
+        return TokenizerVocabulary(full, found.sentinels, found.input_eos and not bare, folder=own)
     usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
     count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
     name = full_name(kind, count, input_eos)
@@ -262,6 +358,24 @@ def absolute_name(name: str) -> str:
     return parts_of(name)[0] + name.removeprefix(kind)
 
 
+def name_in_folder(folder: pathlib.Path) -> str | None:
+    """Return the name, for `load`, of the vocabulary that a Hugging Face folder has; None if there is none.
+
+    A SentencePiece model comes before tokenizer.json: T5 was trained with it, and SeqIO reads it. ByT5, whose
+    ids are bytes, has neither.
+    """
+    told, model = (
+        tokenizer_json.read(folder / name) if (folder / name).is_file() else {} for name in CONFIG_FILES
+    )
+    if (folder / SPIECE_FILE).is_file():
+        return full_name(str(folder / SPIECE_FILE), told.get('extra_ids', USUAL_EXTRA_IDS))
+    if (folder / tokenizer_json.FILE).is_file():
+        return str(folder)
+    if told.get('tokenizer_class') == 'ByT5Tokenizer' or model.get('vocab_size') == BYTES_SIZE:
+        return full_name('bytes', told.get('extra_ids', EXTRA_IDS['bytes']))
+    return None
+
+
 def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
     """Return the name from which `load` makes a vocabulary again; settings that are usual are left out."""
     sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
@@ -278,12 +392,17 @@ def name_of_seqio(feature: Any) -> str:
     import seqio
 
     found, input_eos = feature.vocabulary, feature.add_eos
+    if isinstance(ours := getattr(found, 'wrapped', None), TokenizerVocabulary):
+        return ours.folder + (
+            NO_INPUT_EOS if tokenizer_json.load(ours.folder).input_eos and not input_eos else ''
+        )
     if isinstance(found, seqio.ByteVocabulary):
         return full_name('bytes', found.extra_ids or EXTRA_IDS['bytes'], input_eos)
     if isinstance(found, seqio.SentencePieceVocabulary):
         return full_name(found.sentencepiece_model_file, found.extra_ids or USUAL_EXTRA_IDS, input_eos)
     raise ValueError(
-        f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary or a SentencePieceVocabulary'
+        f'the tokens are of a {type(found).__name__}; expected a ByteVocabulary, a SentencePieceVocabulary, '
+        "or what to_seqio() makes of a Hugging Face folder's vocabulary"
     )
 
 
@@ -312,8 +431,8 @@ def find_model(name: str, data_dir: str | os.PathLike | None = None) -> str:
         )
     if not pathlib.Path(name).is_file():
         raise ValueError(
-            f'no vocabulary {name!r}; expected one of {", ".join(NAMES)}, or the path of a SentencePiece '
-            'model'
+            f'no vocabulary {name!r}; expected one of {", ".join(NAMES)}, the path of a SentencePiece model, '
+            'or a Hugging Face folder'
         )
     return name
 

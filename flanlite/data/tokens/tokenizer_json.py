@@ -1,0 +1,172 @@
+"""The tokenizer of a Hugging Face folder without a SentencePiece model: tokenizer.json, read by the library
+`tokenizers`. No TensorFlow.
+
+It differs from transformers in one point: text that spells a special token, such as `</s>`, is tokenised as
+the text that it is, so that no data can end an answer. transformers' `split_special_tokens=True` is about the
+same, but still finds `</s>` where the model's own pieces include it, as T5's do.
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+import pathlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+FILE = 'tokenizer.json'
+SENTINEL = '<extra_id_{}>'
+# Where transformers keeps the names of special tokens.
+NAMED_IN = ('tokenizer_config.json', 'special_tokens_map.json')
+NAMES = ('bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token')
+# The files that name the id that ends an answer, the first that has one decides. A model that was tuned to
+# answer may say it in the first only.
+ENDS_IN = ('generation_config.json', 'config.json')
+
+
+class Loaded(NamedTuple):
+    """A tokenizer and the ids that the model expects beside a text's own.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer` that gives special tokens for no text.
+        size: the number of ids.
+        bos_id: what inputs begin with, None for nothing.
+        eos_id: what ends an answer.
+        input_eos: whether inputs end with EOS.
+        sentinels: how many of T5's sentinels are the last ids, in falling order.
+        fingerprint: a hash of all that decides the ids.
+    """
+
+    tokenizer: Any
+    size: int
+    bos_id: int | None
+    eos_id: int
+    input_eos: bool
+    sentinels: int
+    fingerprint: str
+
+
+@functools.cache
+def load(folder: str) -> Loaded:
+    """Load a folder's tokenizer once per process.
+
+    Inputs have BOS and EOS where the tokenizer puts them: as `add_bos_token` and `add_eos_token` in
+    tokenizer_config.json say, else as its post-processor does. The id that ends an answer is `eos_token_id`
+    in generation_config.json, or config.json; of several, the one that is the tokenizer's `eos_token`, else
+    the first. Where neither file has it, it is the tokenizer's `eos_token`.
+
+    Raises:
+        ValueError: a file cannot be read, or none says what ends an answer.
+    """
+    import tokenizers  # takes 40 ms, and most runs need it not
+
+    path = pathlib.Path(folder)
+    described = read(path / FILE)
+    named: dict[str, Any] = {}
+    for name in reversed(NAMED_IN):
+        named |= read(path / name) if (path / name).is_file() else {}
+    try:
+        plain = tokenizers.Tokenizer.from_str(json.dumps(described | {'truncation': None, 'padding': None}))
+        ids = plain.get_vocab(with_added_tokens=True)
+        special = special_tokens(described, named) & ids.keys()
+        closed = tokenizers.Tokenizer.from_str(json.dumps(without_names(described, special, ids)))
+    except Exception as error:  # tokenizers raises plain exceptions
+        raise ValueError(
+            f'cannot load the vocabulary {path / FILE} ({error}); expected one that transformers saved'
+        ) from error
+    own_eos = ids.get(content(named.get('eos_token')))
+    eos_id = find_eos(path, own_eos)
+    if 'add_bos_token' in named or 'add_eos_token' in named:
+        bos_id = ids.get(content(named.get('bos_token'))) if named.get('add_bos_token') else None
+        input_eos = bool(named.get('add_eos_token'))
+    else:
+        before, after = added(plain)
+        if len(before) > 1 or set(after) - {eos_id, own_eos}:
+            raise ValueError(
+                f'the vocabulary {path / FILE} puts the tokens {before} before a text and {after} behind it; '
+                f'expected one at most before it, and behind it EOS ({eos_id}) or nothing'
+            )
+        bos_id, input_eos = next(iter(before), None), bool(after)
+    size = max(ids.values()) + 1
+    sentinels = next(
+        count for count in itertools.count() if ids.get(SENTINEL.format(count)) != size - 1 - count
+    )
+    decisive = json.dumps([described, sorted(special), bos_id, eos_id], sort_keys=True)
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:16]
+    return Loaded(closed, size, bos_id, eos_id, input_eos, sentinels, digest)
+
+
+def special_tokens(described: Mapping[str, Any], named: Mapping[str, Any]) -> set[str | None]:
+    """Collect the texts of special tokens: those that tokenizer.json says to be special, and those that the
+    other files name for a purpose.
+    """
+    listed = {token['content'] for token in described['added_tokens'] if token['special']}
+    return listed | {content(named.get(name)) for name in NAMES}
+
+
+def content(token: Any) -> str | None:
+    """Return the text of a token, which transformers writes as it is or in a dictionary."""
+    return token.get('content') if isinstance(token, dict) else token
+
+
+def without_names(described: Mapping[str, Any], special: set[str], ids: Mapping[str, int]) -> dict[str, Any]:
+    """Return a tokenizer's description with names for special tokens that no text can spell."""
+    unknowable = secrets.token_hex(16)
+    renamed = {name: f'{unknowable}{ids[name]}' for name in special}
+
+    def rename(name: str) -> str:
+        return renamed.get(name, name)
+
+    model = dict(described['model'])
+    if isinstance(model['vocab'], dict):
+        model['vocab'] = {rename(name): i for name, i in model['vocab'].items()}
+    else:  # Unigram's pieces with their scores
+        model['vocab'] = [[rename(name), score] for name, score in model['vocab']]
+    if model.get('unk_token'):
+        model['unk_token'] = rename(model['unk_token'])
+    if 'merges' in model:  # either 'a b' or ['a', 'b']
+        model['merges'] = [
+            merge
+            for merge in model['merges']
+            if not special
+            & {*(parts := merge.split(' ') if isinstance(merge, str) else merge), ''.join(parts)}
+        ]
+    listed = [
+        token | {'content': rename(token['content']), 'special': token['content'] in special}
+        for token in described['added_tokens']
+    ]
+    usual = {'single_word': False, 'lstrip': False, 'rstrip': False, 'normalized': False, 'special': True}
+    for name in sorted(special - {token['content'] for token in described['added_tokens']}):
+        listed.append({'id': ids[name], 'content': rename(name)} | usual)
+    return {**described, 'model': model, 'added_tokens': listed, 'truncation': None, 'padding': None}
+
+
+def added(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the ids that a tokenizer's post-processor puts before and behind a text."""
+    bare, whole = (tokenizer.encode('a', add_special_tokens=flag).ids for flag in (False, True))
+    start = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]
+
+
+def find_eos(path: pathlib.Path, own: int | None) -> int:
+    """Return the id that ends an answer; see `load`."""
+    for name in ENDS_IN:
+        found = read(path / name).get('eos_token_id') if (path / name).is_file() else None
+        several = [found] if isinstance(found, int) else found
+        if several:
+            return own if own in several else several[0]
+    if own is None:
+        raise ValueError(
+            f'no file in {path} says what ends an answer; expected eos_token_id in {" or ".join(ENDS_IN)}, '
+            f'or eos_token in {NAMED_IN[0]}'
+        )
+    return own
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """Read a JSON object; raise a `ValueError` if the file holds none."""
+    try:
+        return dict(json.loads(path.read_text(encoding='utf-8')))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no JSON object: {error}') from error
