@@ -135,19 +135,17 @@ class Decoder(nnx.Module):
 
         return scan(step, self.layers, x_BTD, (layer_keys, kinds.xs), self.config.remat_policy)
 
-    def extend(
-        self, tokens_PT: jax.Array, segments_PT: jax.Array, prefix: Prefix, source_P: jax.Array
-    ) -> jax.Array:
+    def extend(self, tokens_PT: jax.Array, prefix: Prefix, source_P: jax.Array) -> jax.Array:
         """Compute logits_PTV of token rows that continue prefixes.
 
         Args:
-            tokens_PT: the first is the last token of the prefix.
-            segments_PT: 1 for tokens, 0 for padding.
+            tokens_PT: the first is the last token of the prefix; no token sees the padding behind it.
             prefix: from `prefill`, one row for each input.
             source_P: for each row of tokens the row of its prefix.
         """
         (P, T), S = tokens_PT.shape, prefix.segments_BS.shape[1]
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] == 1)[:, None], (P, T, S))
+        ones_PT = jnp.ones_like(tokens_PT)
         begins_PT = _begins(prefix.segments_BS)[source_P][:, None] & (jnp.arange(T) == 0)[None]
         kinds = LayerKinds(self.config, S + jnp.arange(T))
         distance_TS = S + jnp.arange(T)[:, None] - jnp.arange(S)[None]
@@ -155,9 +153,7 @@ class Decoder(nnx.Module):
         def step(layer: RotaryLayer, x_PTD: jax.Array, x: Any) -> tuple[jax.Array, None]:
             *kept, kind = x
             rotation, window = kinds.of(kind)
-            own_PTT = segment_mask(
-                segments_PT, segments_PT, causal=True, kv_alone_BS=begins_PT, window=window
-            )
+            own_PTT = segment_mask(ones_PT, ones_PT, causal=True, kv_alone_BS=begins_PT, window=window)
             near_PTS = seen_PTS if window is None else seen_PTS & (distance_TS <= window[0])[None]
 
             def parts(own: tuple[jax.Array, jax.Array]) -> list[KeysValues]:
