@@ -1,0 +1,170 @@
+"""Llama's kind and T5Gemma have transformers' logits and gradients, and go back into the same folders."""
+
+import dataclasses
+import json
+
+import huggingface_models
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+from huggingface_models import CASES, INPUTS_BS, TOKENS_BT, WITH_GRADIENTS
+from safetensors.numpy import load_file
+
+from flanlite.model import models
+from flanlite.model.llama import LlamaConfig
+from flanlite.training import huggingface, lazy, parameters, released
+
+
+def batch_of(config):
+    """Make the batch in which position t of the logits follows token t."""
+    if config.converter == 'prefix_lm':
+        ones_BT = np.ones((2, TOKENS_BT.shape[1] + 1), np.int32)
+        return {
+            'decoder_input_tokens': np.pad(TOKENS_BT, ((0, 0), (1, 0))),
+            'decoder_target_tokens': np.pad(TOKENS_BT, ((0, 0), (0, 1))),
+            'decoder_segment_ids': ones_BT,
+        }
+    return {
+        'encoder_input_tokens': INPUTS_BS,
+        'decoder_input_tokens': np.pad(TOKENS_BT, ((0, 0), (1, 0)))[:, :-1],
+        'decoder_target_tokens': TOKENS_BT,
+    }
+
+
+def logits_of(config, params):
+    logits_BTV = models.bind(config, params)(batch_of(config))
+    return logits_BTV[:, 1:] if config.converter == 'prefix_lm' else logits_BTV
+
+
+def by_name(tree):
+    return {'/'.join(path): np.asarray(leaf) for path, leaf in traverse_util.flatten_dict(tree).items()}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_logits_gradients_and_folders_are_those_of_transformers(case, tmp_path):
+    expected, gradients = huggingface_models.write(tmp_path / 'theirs', case)
+    run = parameters.load_run(tmp_path / 'theirs')
+    config, params = run.config, run.params
+
+    def loss(params):
+        logits_BTV = logits_of(config, params)
+        predicting = logits_BTV[:, :-1] if config.converter == 'prefix_lm' else logits_BTV
+        targets_BT = TOKENS_BT[:, 1:] if config.converter == 'prefix_lm' else TOKENS_BT
+        log_probs_BTV = jax.nn.log_softmax(predicting)
+        return -np.take_along_axis(log_probs_BTV, targets_BT[..., None], axis=-1).mean()
+
+    got = jax.jit(lambda params: logits_of(config, params))(params)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+    flat = {name: lazy.from_numpy(value) for name, value in by_name(params).items()}
+    released.write_huggingface(tmp_path / 'ours', config, flat, None)
+    theirs, ours = (load_file(tmp_path / name / 'model.safetensors') for name in ('theirs', 'ours'))
+    spelt = {name.replace('.text_model.', '.'): value for name, value in ours.items()}
+    text = [name for name in theirs if not huggingface.PICTURES.search(name)]
+    assert sorted(spelt) == sorted(text)
+    for name in text:
+        np.testing.assert_allclose(spelt[name], theirs[name], atol=1e-6)
+    assert parameters.load_run(tmp_path / 'ours').config == config
+
+    assert bool(gradients) == (case in WITH_GRADIENTS)
+    if gradients:
+        found = by_name(jax.jit(jax.grad(loss))(params))
+        read = huggingface.params_from_huggingface(
+            {name: lazy.from_numpy(value) for name, value in gradients.items()},
+            # A gradient gets no 1 added.
+            dataclasses.replace(config, scale_embedding=False),
+        )
+        assert read.keys() == found.keys()
+        for name, value in read.items():
+            np.testing.assert_allclose(found[name], value.to_numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_other_spelling_of_t5gemma_2_and_gemma_3_with_pictures_are_read(tmp_path):
+    for case, spell in (
+        ('t5gemma2', lambda name: name.replace('.encoder.', '.encoder.text_model.')),
+        ('gemma3', lambda name: f'language_model.{name}'),
+    ):
+        huggingface_models.write(tmp_path / 'plain', case)
+        huggingface_models.write(tmp_path / 'spelt', case, spell)
+        plain, spelt = (parameters.load_run(tmp_path / name) for name in ('plain', 'spelt'))
+        jax.tree.map(np.testing.assert_array_equal, plain.params, spelt.params)
+
+
+def described(case, **changes):
+    content = json.loads(str(np.load(huggingface_models.GOLDEN)[f'{case}/config']))
+    return {name: value for name, value in (content | changes).items() if value != 'none'}
+
+
+def test_configs_as_transformers_4_wrote_them():
+    """Before version 5 the rotary positions stood in other fields, and layers had no types."""
+    llama = described(
+        'llama tied, llama3',
+        rope_parameters='none',
+        rope_theta=500.0,
+        rope_scaling={
+            **{name: value for name, value in huggingface_models.LLAMA_3.items() if name != 'rope_theta'}
+        },
+    )
+    new = huggingface.config_from_huggingface(described('llama tied, llama3'))
+    assert huggingface.config_from_huggingface(llama) == new
+    gemma = described(
+        'gemma3',
+        rope_parameters='none',
+        layer_types='none',
+        rope_theta=1e4,
+        rope_local_base_freq=100.0,
+        rope_scaling={'rope_type': 'linear', 'factor': 8.0},
+        sliding_window_pattern=6,
+    )
+    assert huggingface.config_from_huggingface(gemma) == huggingface.config_from_huggingface(
+        described('gemma3')
+    )
+    nested = {'model_type': 'gemma3', 'text_config': gemma, 'vision_config': {}, 'image_token_index': 5}
+    assert huggingface.config_from_huggingface(nested) == huggingface.config_from_huggingface(gemma)
+    qwen = described('qwen2', layer_types='none', use_sliding_window=False, sliding_window=32768)
+    assert huggingface.config_from_huggingface(qwen).windows == (0,)
+
+
+@pytest.mark.parametrize(
+    ('case', 'changes', 'message'),
+    [
+        ('llama', {'attention_bias': True}, 'attention_bias True; expected False'),
+        ('llama', {'mlp_bias': True}, 'mlp_bias True; expected False'),
+        ('llama', {'hidden_act': 'gelu'}, "hidden_act 'gelu'; expected one of silu, gelu_pytorch_tanh"),
+        (
+            'llama',
+            {'rope_parameters': {'rope_type': 'yarn', 'factor': 2.0}},
+            "rope_type 'yarn'; expected default",
+        ),
+        (
+            'llama',
+            {'rope_parameters': {'rope_type': 'default', 'partial_rotary_factor': 0.5}},
+            'partial_rotary_factor; expected 1',
+        ),
+        ('llama', {'residual_multiplier': 0.2}, 'residual_multiplier 0.2, which is not known here'),
+        ('llama', {'hidden_size': None}, 'hidden_size None; expected a number'),
+        ('gemma3', {'use_bidirectional_attention': True}, 'use_bidirectional_attention True; expected False'),
+        ('gemma3', {'layer_types': ['chunked_attention'] * 7}, "layer_types 'chunked_attention'; expected"),
+        ('gemma3', {'layer_types': ['full_attention']}, 'layer_types of 1 layers'),
+        ('t5gemma2', {'decoder': None}, 'lacks encoder or decoder'),
+    ],
+)
+def test_fields_that_would_change_numbers_are_refused_by_name(case, changes, message):
+    with pytest.raises(ValueError, match=message):
+        huggingface.config_from_huggingface(described(case) | changes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'prefix_lm': True}, 'no prefix LM'),
+        ({'qk_norm': 'head', 'qkv_bias': True}, 'no model with these fields together; the nearest'),
+        ({'mlp_activations': ('silu',)}, 'mlp_activations'),
+    ],
+)
+def test_what_transformers_cannot_say_is_not_written(changes, message, tmp_path):
+    config = LlamaConfig(vocab_size=40, emb_dim=12, num_heads=3, num_kv_heads=3, num_layers=1, **changes)
+    with pytest.raises(ValueError, match=message):
+        released.write_huggingface(tmp_path / 'out', config, {}, None)
+    assert not (tmp_path / 'out').exists()
