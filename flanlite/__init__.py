@@ -13,7 +13,7 @@ Train:
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
     T5Config, DecoderOnlyConfig,
-    LlamaConfig, T5GemmaConfig           the model
+    LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
     Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
     StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
     CheckpointConfig, RecordsConfig      what is saved and written down
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model.decoder_only import DecoderOnlyConfig
+    from flanlite.model.kinds import FromCheckpoint
     from flanlite.model.llama import LlamaConfig
     from flanlite.model.rotary import RotaryConfig
     from flanlite.model.t5 import T5Config
@@ -93,6 +94,7 @@ HOMES = {
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),
         'model.rotary': ('RotaryConfig',),
+        'model.kinds': ('FromCheckpoint',),
         'model.t5': ('T5Config',),
         'model.t5gemma': ('T5GemmaConfig',),
         'training.checkpoints': ('CheckpointConfig',),

@@ -83,7 +83,7 @@ def register() -> None:
         Decoding,
     )
     register_mixtures()
-    for kind in (*runs, *parts, *kinds.KINDS, RotaryConfig):
+    for kind in (*runs, *parts, kinds.FromCheckpoint, *kinds.KINDS, RotaryConfig):
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
         # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.

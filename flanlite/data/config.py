@@ -19,7 +19,8 @@ class DataConfig:
         mixture: the mixture's settings, or its name alone.
         feature_lengths: tokens in a row, {'inputs': S, 'targets': T}; longer examples are cut.
         batch_size: packed rows in a step's batch, over all devices.
-        vocabulary: a name for `vocabularies.load`; by default the collection's.
+        vocabulary: a name for `vocabularies.load`; by default that of the checkpoint that a run begins from,
+            else the collection's.
         style: `instructions`, or `fields` to train without them; see `specs.STYLES`.
         pack: put several examples into a row, with segment ids and positions; else one example a row.
         window: from how many examples at a time the rows are packed: more fill better, fewer are ready

@@ -33,8 +33,14 @@ class TrainingData:
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def resolve(cls, config: DataConfig, seed: int, converter: str) -> 'TrainingData':
-        """Find the mixture and the vocabulary; reads no data."""
+    def resolve(
+        cls,
+        config: DataConfig,
+        seed: int,
+        converter: str,
+        vocabulary: vocabularies.Vocabulary | None = None,
+    ) -> 'TrainingData':
+        """Find the mixture, and where it is not given the vocabulary; reads no data."""
         sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture)
         return cls(
@@ -42,7 +48,7 @@ class TrainingData:
             seed,
             converter,
             mixture,
-            vocabularies.load(config.vocabulary or mixture.vocabulary, data_dir=config.data_dir),
+            vocabulary or vocabularies.load(config.vocabulary or mixture.vocabulary, config.data_dir),
         )
 
     @property

@@ -15,7 +15,6 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
-from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import (
@@ -102,7 +101,9 @@ def evaluate(config: EvalConfig) -> Result:
     names, failed = scorable(mixed)
     checkpoint = config.checkpoint
     run = parameters.load_run(checkpoint, **config.model_changes)
-    vocabulary = vocabularies.load(run.vocabulary_or(config.vocabulary, checkpoint), data_dir=config.data_dir)
+    vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir)
+    if vocabulary is None:
+        raise ValueError(parameters.NO_VOCABULARY.format(checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = config.feature_lengths or run.feature_lengths
     view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows)

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from flanlite.data.batches import batches
-from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
@@ -218,7 +217,7 @@ def load(
         path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind
             it for the moving average, a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained
-            with, where that is known.
+            with, where that is known; no other one is taken then.
         partitioner: the mesh; by default all devices.
         config: the model's; by default what the checkpoint tells. A T5X checkpoint tells its sizes, and a
             gated MLP is taken for T5 1.1's.
@@ -231,5 +230,5 @@ def load(
             asked for.
     """
     run = parameters.load_run(path, config, **config_changes)
-    name = vocabulary or run.vocabulary
-    return Model(run.config, run.params, vocabularies.load(name, data_dir) if name else None, partitioner)
+    loaded = parameters.load_vocabulary(path, vocabulary, data_dir)
+    return Model(run.config, run.params, loaded, partitioner)

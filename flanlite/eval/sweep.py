@@ -13,7 +13,6 @@ from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import clusters, sources, specs
-from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
@@ -21,6 +20,7 @@ from flanlite.eval.splits import Opened
 from flanlite.model import models
 from flanlite.report.results import SYSTEMS
 from flanlite.training import parameters
+from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
 
 
@@ -100,11 +100,7 @@ class Sweep:
                 f'{data.mixture.name!r} is no collection; the collections are '
                 f'{", ".join(naming.collection_names())}'
             )
-        return cls(
-            config,
-            collection,
-            vocabularies.load(data.vocabulary or collection.vocabulary, data_dir=data.data_dir),
-        )
+        return cls(config, collection, choose_vocabulary(config.train))
 
     @property
     def folder(self) -> pathlib.Path:

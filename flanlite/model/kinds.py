@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from flanlite.config import value
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
@@ -12,6 +13,28 @@ from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 
 KINDS = (T5Config, DecoderOnlyConfig, LlamaConfig, T5GemmaConfig)
+
+
+@value
+class FromCheckpoint:
+    """In place of a model's config: the model of the checkpoint that a run begins with. It has the
+    checkpoint's family, sizes and activations; how it is computed stands here.
+
+    Args:
+        dropout_rate: as in `ModelConfig`, as are the others.
+        dtype: of activations.
+        remat_policy: what the backward pass computes again.
+        attention: the implementation.
+    """
+
+    dropout_rate: float = ModelConfig.dropout_rate
+    dtype: str = ModelConfig.dtype
+    remat_policy: str = ModelConfig.remat_policy
+    attention: str = ModelConfig.attention
+
+    def of(self, config: ModelConfig) -> ModelConfig:
+        """Return a checkpoint's config, computed as this says."""
+        return replace_fields(config, dataclasses.asdict(self))
 
 
 def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:

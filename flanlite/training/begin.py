@@ -1,15 +1,47 @@
-"""The state that a run begins with: its own last checkpoint's, another checkpoint's, or a drawn one."""
+"""What a run begins with: its vocabulary, and its state, which is its own last checkpoint's, another
+checkpoint's, or a drawn one.
+"""
 
 import jax
 import numpy as np
 
+from flanlite.data.mixing import mixtures
+from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer
-from flanlite.training.parameters import load_params, load_state
+from flanlite.training.parameters import NO_VOCABULARY, load_params, load_state, load_vocabulary
 from flanlite.training.state import TrainState
 from flanlite.training.step import jit_create, jit_init
+
+
+def choose_vocabulary(config: TrainConfig) -> Vocabulary:
+    """Load the vocabulary of a run: what is named, else that of the checkpoint that it begins from, else the
+    mixture's own.
+
+    Whether inputs end with EOS is the mixture's to say, as T0's inputs have none. SeqIO's tasks have their
+    tokens already, so that their vocabulary counts as named.
+
+    Args:
+        config: the run's.
+
+    Raises:
+        ValueError: the checkpoint does not say what it was trained with, or it is another vocabulary than
+            what is named, and `config.other_vocabulary` does not allow it.
+    """
+    data, begun = config.data, config.begins_from()
+    mixture = mixtures.resolve(data.mixture)
+    named = data.vocabulary or (None if mixture.collection else mixture.vocabulary)
+    if not begun:
+        return vocabularies.load(named or mixture.vocabulary, data.data_dir)
+    loaded = load_vocabulary(
+        begun, named, data.data_dir, like=mixture.vocabulary, other=config.other_vocabulary
+    )
+    if loaded is None:
+        raise ValueError(NO_VOCABULARY.format(begun))
+    return loaded
 
 
 def begin(

@@ -19,6 +19,7 @@ from orbax.checkpoint import checkpoint_managers
 from flanlite.config import absolute, check_folder, closest, to_json, value
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import models
+from flanlite.model.layers import ACTIVATIONS
 from flanlite.model.models import ModelConfig
 from flanlite.training.state import TrainState
 
@@ -420,6 +421,7 @@ def check_shapes(
     """
     expected = shapes_by_name(wanted)
     if dict(found) == expected:
+        check_activations(config, (saved_config or {}).get('mlp_activations'), source)
         return
     name = next(
         name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)
@@ -442,6 +444,24 @@ def check_shapes(
 
 # Fields of a model's config that do not change the shapes of its parameters.
 ANY_SHAPE = ('dropout_rate', 'dtype', 'remat_policy', 'attention')
+
+
+def check_activations(config: ModelConfig, saved: Sequence[str] | None, source: str) -> None:
+    """Raise a `ValueError` if a model has other activations than the checkpoint says: no shape tells them.
+
+    Args:
+        config: the model's.
+        saved: the checkpoint's; None where it does not say.
+        source: names the checkpoint.
+    """
+    if saved is not None and [ACTIVATIONS[name] for name in saved] != [
+        ACTIVATIONS[name] for name in config.mlp_activations
+    ]:
+        kind = type(config).__name__
+        raise ValueError(
+            f'{source} was trained with mlp_activations {tuple(saved)}, and {kind}.mlp_activations is '
+            f'{config.mlp_activations} in this configuration; set {kind}.mlp_activations = {tuple(saved)}'
+        )
 
 
 class FoundCheckpoint(NamedTuple):

@@ -6,10 +6,10 @@ from typing import Annotated
 from flanlite.config import LocalPath, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
+from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
-from flanlite.model.t5 import T5Config
-from flanlite.training import profiler
-from flanlite.training.checkpoints import CheckpointConfig
+from flanlite.training import parameters, profiler
+from flanlite.training.checkpoints import CheckpointConfig, saved_step
 from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
 from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
@@ -50,9 +50,12 @@ class TrainConfig:
         data: the mixture, and how it becomes batches.
         optimizer: `Adafactor`, `AdamW`, or another value with a method `build`.
         train_steps: the last step.
-        model: the model's config.
+        model: the model's config; by default that of the checkpoint that the run begins with, which is then
+            read when this value is made. Where the run has begun, it is that of its own last checkpoint.
         initial_checkpoint_path: parameters to begin with, for `parameters.load_params`; by default they are
             drawn.
+        other_vocabulary: whether the data may be tokens of another vocabulary than the checkpoint's, whose
+            embeddings then mean other text.
         restore_optimizer: take that checkpoint's optimizer state and step, too, and go on to `train_steps`
             from there, as T5X does.
         frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as
@@ -72,8 +75,9 @@ class TrainConfig:
     data: DataConfig
     optimizer: OptimizerConfig | Optimizer
     train_steps: int
-    model: ModelConfig = T5Config()
+    model: ModelConfig | FromCheckpoint = FromCheckpoint()
     initial_checkpoint_path: Annotated[str, checkpoint_path] | None = None
+    other_vocabulary: bool = False
     restore_optimizer: bool = False
     frozen: tuple[str, ...] = ()
     ema_decay: float | None = None
@@ -90,6 +94,13 @@ class TrainConfig:
                 f'TrainConfig.optimizer is {self.optimizer!r}; expected {known}, or a value with a method '
                 'build()'
             )
+        if isinstance(self.model, FromCheckpoint):
+            if not (begun := self.begins_from()):
+                raise ValueError(
+                    'there is neither a model nor a checkpoint that says one; set TrainConfig.model (MODEL), '
+                    'as the files of gin/models do, or TrainConfig.initial_checkpoint_path'
+                )
+            object.__setattr__(self, 'model', self.model.of(parameters.describe(begun).config))
         if not hasattr(self.model, 'converter'):
             raise ValueError(
                 f'TrainConfig.model is a {type(self.model).__name__}; expected that of a family, such as '
@@ -116,6 +127,12 @@ class TrainConfig:
         self.checkpoints.check_metric(self.records.eval_every_steps is not None, self.ema_decay is not None)
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
+
+    def begins_from(self) -> str | None:
+        """Return the checkpoint that the run goes on from: its own last one, else that it begins with, if
+        any.
+        """
+        return self.model_dir if saved_step(pathlib.Path(self.model_dir)) else self.initial_checkpoint_path
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> 'TrainConfig':

@@ -253,6 +253,10 @@ def infer_config(params: Mapping[str, LazyArray]) -> ModelConfig:
     return T5Config(num_encoder_layers=layers, num_decoder_layers=params[decoder].shape[0], **sizes)
 
 
+# What `infer_config` takes to be as usual: no shape tells it.
+INFERRED = ('mlp_activations', 'prefix_lm')
+
+
 def check_huggingface(described: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a config.json is not a T5's, lacks sizes, or has settings that no released T5
     has.

@@ -17,6 +17,7 @@ from flax import traverse_util
 
 from flanlite.config import absolute, check_file, check_folder
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
 from flanlite.model.models import ModelConfig
@@ -34,20 +35,36 @@ FLAN_LENGTHS = {
 }
 T5_VOCAB = 32128
 NO_VOCABULARY = (
-    '{} does not come with its vocabulary; name it: --vocabulary (vocabulary=...), a name or the path of a '
-    'SentencePiece model'
+    '{} does not come with its vocabulary; name it: --vocabulary (VOCABULARY, vocabulary=...), a name, or '
+    'the path of a SentencePiece model or of a Hugging Face folder'
 )
 
 
-class Run(NamedTuple):
-    """A trained model with what evaluation needs.
+class Known(NamedTuple):
+    """What a checkpoint says of its model.
 
     Args:
-        config: the model's.
-        params: the model's.
-        vocabulary: name for `vocabularies.load`, or None if it is not known.
-        feature_lengths: tokens of inputs and targets in training.
+        config: the model's; of a T5X checkpoint some fields are only likely, see `interop.infer_config`.
+        vocabulary: name for `vocabularies.load`, or None if it is not said.
+        fingerprint: of the vocabulary, or None if it is not said.
+        feature_lengths: tokens of inputs and targets in training, FLAN's if they are not said.
         step: number of training steps.
+    """
+
+    config: ModelConfig
+    vocabulary: str | None
+    fingerprint: str | None
+    feature_lengths: dict[str, int]
+    step: int
+
+    def usual_vocabulary(self) -> str | None:
+        """Return the vocabulary, or T5's where none is said and the number of embeddings is T5's."""
+        return self.vocabulary or ('t5' if self.config.vocab_size == T5_VOCAB else None)
+
+
+class Run(NamedTuple):
+    """A trained model with what evaluation needs: its config and parameters, the name of its vocabulary or
+    None, the lengths in training, and the number of training steps; see `Known`.
     """
 
     config: ModelConfig
@@ -56,29 +73,91 @@ class Run(NamedTuple):
     feature_lengths: dict[str, int]
     step: int
 
-    def vocabulary_or(self, named: str | None, path: str | os.PathLike[str]) -> str:
-        """Return the vocabulary `named`, or else the model's own; raise a `ValueError` if there is
-        neither.
-        """
-        if not named and not self.vocabulary:
-            raise ValueError(NO_VOCABULARY.format(path))
-        return named or self.vocabulary
 
+def describe(path: str | os.PathLike[str]) -> Known:
+    """Read what a checkpoint says of its model, without its parameters.
 
-def vocabulary_note(path: str | os.PathLike[str], name: str) -> str | None:
-    """Say so where a checkpoint was trained with a vocabulary of another name than `name`."""
+    Args:
+        path: as for `load_params`.
+
+    Raises:
+        ValueError: there is no checkpoint, or it cannot be read.
+    """
     path = locate(path)
     if ours := _find_run(path):
-        known = ours.checkpoints.manifest(ours.step)['vocabulary']['name']
-    elif path.suffix == SUFFIX:
-        known = file_metadata(path).get('vocabulary')
-    else:
-        known = _find_released(path).vocabulary
-    if known is None or known.partition(':')[0] == name.partition(':')[0]:
+        manifest = ours.checkpoints.manifest(ours.step)
+        vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']
+        config = kinds.config_from_fields(manifest['model'])
+        return Known(config, vocabulary['name'], vocabulary['fingerprint'], lengths, ours.step)
+    if path.suffix == SUFFIX:
+        found = file_metadata(path)
+        config = kinds.config_from_fields(found['config'])
+        return Known(config, found['vocabulary'], None, found['feature_lengths'], found.get('step', 0))
+    other = _find_released(path)
+    return Known(other.config, other.vocabulary, None, FLAN_LENGTHS, other.step)
+
+
+def load_vocabulary(
+    path: str | os.PathLike[str],
+    named: str | None = None,
+    data_dir: str | None = None,
+    *,
+    like: str | None = None,
+    other: bool = False,
+) -> Vocabulary | None:
+    """Load the vocabulary that a checkpoint was trained with.
+
+    Args:
+        path: as for `load_params`.
+        named: what is asked for, by a name for `vocabularies.load`; by default what the checkpoint says.
+        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
+            FLANLITE_DATA_DIR.
+        like: the name of a vocabulary that says whether inputs end with EOS; by default the checkpoint's.
+        other: take what is named even if its ids mean other text than the checkpoint's.
+
+    Returns:
+        The vocabulary; None where none is named and the checkpoint says none.
+
+    Raises:
+        ValueError: there is no such vocabulary, or its ids mean other text.
+    """
+    known = describe(path)
+    name = named or known.usual_vocabulary()
+    if name is None:
         return None
-    return (
-        f'{path} was trained with the vocabulary {known!r}, but this run has {name!r}: unless they are the '
-        'same, its embeddings mean other text'
+    if not named and like:
+        name = vocabularies.with_input_eos_of(name, like)
+    loaded = vocabularies.load(name, data_dir)
+    if named and known.vocabulary and not other:
+        check_same(path, known, loaded, data_dir)
+    return loaded
+
+
+def check_same(
+    path: str | os.PathLike[str], known: Known, loaded: Vocabulary, data_dir: str | None = None
+) -> None:
+    """Raise a `ValueError` if a vocabulary's ids mean other text than those of a checkpoint.
+
+    Args:
+        path: of the checkpoint, for the error.
+        known: what it says; its vocabulary is compared piece by piece, or by its fingerprint where it is no
+            longer where it was.
+        loaded: the vocabulary.
+        data_dir: where T5's vocabulary may lie.
+    """
+    ending = vocabularies.NO_INPUT_EOS
+    if (known.fingerprint or '').removesuffix(ending) == loaded.fingerprint().removesuffix(ending):
+        return
+    why = ''
+    try:
+        if vocabularies.load(known.vocabulary, data_dir).pieces() == loaded.pieces():
+            return
+    except ValueError as error:
+        why = f' (which cannot be compared: {error})'
+    raise ValueError(
+        f'{path} was trained with the vocabulary {known.vocabulary!r}{why}, and {loaded.name!r} is asked '
+        'for, whose ids mean other text to it; leave VOCABULARY (--vocabulary, vocabulary=...) out to have '
+        'its own, or train with another on purpose: TrainConfig.other_vocabulary = True'
     )
 
 
@@ -104,7 +183,7 @@ def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tr
             dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path
         )
     other = _find_released(path)
-    return place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
+    return place_params(other.params, config, shardings, said(other), path)
 
 
 def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
@@ -131,7 +210,7 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
         )
     moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-    params = place_params(other.params, config, shardings, dataclasses.asdict(other.config), path)
+    params = place_params(other.params, config, shardings, said(other), path)
     step = place_array(lazy.from_numpy(np.int32(other.step)), abstract.step)
     ema = None if abstract.ema is None else jax.tree.map(jnp.copy, params)
     return TrainState(step, params, jax.tree.map(place_array, moments, abstract.opt_state), ema)
@@ -149,32 +228,10 @@ def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **
     Raises:
         ValueError: there is no checkpoint, or it does not fit the config.
     """
-    path = locate(path)
-    if ours := _find_run(path):
-        manifest = ours.checkpoints.manifest(ours.step)
-        config = kinds.replace_fields(config or kinds.config_from_fields(manifest['model']), config_changes)
-        params = ours.checkpoints.restore_params(ours.step, config, item=ours.item)
-        return Run(config, params, manifest['vocabulary']['name'], manifest['feature_lengths'], ours.step)
-    if path.suffix == SUFFIX:
-        found = file_metadata(path)
-        config = kinds.replace_fields(config or kinds.config_from_fields(found['config']), config_changes)
-        return Run(
-            config,
-            load_params(path, config),
-            found['vocabulary'],
-            found['feature_lengths'],
-            found.get('step', 0),
-        )
-    other = _find_released(path)
-    config = kinds.replace_fields(config or other.config, config_changes)
-    params = place_params(other.params, config, None, dataclasses.asdict(other.config), path)
-    return Run(
-        config,
-        params,
-        other.vocabulary or ('t5' if config.vocab_size == T5_VOCAB else None),
-        FLAN_LENGTHS,
-        other.step,
-    )
+    known = describe(path)
+    config = kinds.replace_fields(config or known.config, config_changes)
+    params = load_params(path, config)
+    return Run(config, params, known.usual_vocabulary(), known.feature_lengths, known.step)
 
 
 def place_params(
@@ -292,42 +349,39 @@ def convert(
         raise ValueError(f'{output} would be a Hugging Face folder, but is {kind}; name another output')
     else:
         check_folder(output, 'name another output')
+    known = describe(path)
+    config = config or known.config
     if _find_run(path) or path.suffix == SUFFIX:
-        run = load_run(path, config)
-        config, name, step, lengths = run.config, run.vocabulary, run.step, run.feature_lengths
-        described = config
+        tree = load_params(path, config)
         arrays = {
-            key: lazy.from_numpy(value)
-            for key, value in traverse_util.flatten_dict(run.params, sep='/').items()
+            key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(tree, sep='/').items()
         }
     else:
         other = _find_released(path)
-        config = config or other.config
-        name = other.vocabulary
-        step = other.step
-        lengths = FLAN_LENGTHS
-        described = other.config
-        name = name or ('t5' if config.vocab_size == T5_VOCAB else None)
         arrays = dict(other.params)
-    found = {key: array.shape for key, array in arrays.items()}
-    check_shapes(found, abstract_params(config), config, dataclasses.asdict(described), str(path))
-    name = vocabulary or name
-    loaded = vocabularies.load(name, data_dir) if name else None
+        found = {key: array.shape for key, array in arrays.items()}
+        check_shapes(found, abstract_params(config), config, said(other), str(path))
+    loaded = load_vocabulary(path, vocabulary, data_dir)
     if form == 'huggingface':
         released.write_huggingface(output, config, arrays, loaded)
     else:
         tree = traverse_util.unflatten_dict({key: array.to_numpy() for key, array in arrays.items()}, sep='/')
-        save_params(
-            output,
-            tree,
-            config,
-            dtype='float32',
-            metadata={'vocabulary': name, 'feature_lengths': lengths, 'step': step},
-        )
+        metadata = {
+            'vocabulary': loaded.name if loaded else None,
+            'feature_lengths': known.feature_lengths,
+            'step': known.step,
+        }
+        save_params(output, tree, config, dtype='float32', metadata=metadata)
     print(
         f'wrote {output}'
-        + ('' if name else f', without a tokenizer: {path} comes with none; --vocabulary names one')
+        + ('' if loaded else f', without a tokenizer: {path} comes with none; --vocabulary names one')
     )
+
+
+def said(other: released.Released) -> dict[str, Any]:
+    """Return the fields of a released checkpoint's config that it says itself."""
+    fields = dataclasses.asdict(other.config)
+    return {name: field for name, field in fields.items() if name not in other.inferred}
 
 
 def locate(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -19,8 +19,9 @@ from flax import serialization
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, Vocabulary
+from flanlite.data.tokens import tokenizer_json, vocabularies
+from flanlite.data.tokens.tokenizer_json import read_json
+from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.training import huggingface, interop, lazy
@@ -32,9 +33,11 @@ CONFIG_FILE = 'config.json'
 INDEX_FILE = 'model.safetensors.index.json'
 SHARD = 'model{}.safetensors'
 SHARD_BYTES = 5 * 2**30
-TOKENIZER_FILE = 'spiece.model'
+GENERATION_FILE = 'generation_config.json'
+TOKENIZER_FILE = vocabularies.SPIECE_FILE
 TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
-BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
+# What a folder's tokenizer consists of, beside a SentencePiece model.
+TOKENIZER_FILES = (tokenizer_json.FILE, *tokenizer_json.NAMED_IN, 'chat_template.jinja')
 T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
 ORBAX_FOLDER = 'state'
 KINDS = (
@@ -49,10 +52,10 @@ class Released(NamedTuple):
     Args:
         config: from its files, or inferred from the shapes of its parameters; activations are float32.
         params: arrays by our names.
-        vocabulary: name for `vocabularies.load`: the path of its SentencePiece model, or `bytes`; None if it
-            comes without one.
+        vocabulary: name for `vocabularies.load`; None if it comes without one.
         step: of its training, 0 if that is not known.
         state: reads the state of T5X's Adafactor, by T5X's names; None if there is no such state.
+        inferred: the fields of `config` that are only likely.
     """
 
     config: ModelConfig
@@ -60,6 +63,7 @@ class Released(NamedTuple):
     vocabulary: str | None
     step: int
     state: Callable[[], LazyArrays] | None = None
+    inferred: tuple[str, ...] = ()
 
 
 def open_released(path: pathlib.Path) -> Released | None:
@@ -109,7 +113,12 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
     number = path.name.removeprefix('checkpoint_')
     step = int(number) if number.isdigit() else 0
     return Released(
-        interop.infer_config(params), params, None, step, lambda: dict(arrays('state/param_states'))
+        interop.infer_config(params),
+        params,
+        None,
+        step,
+        lambda: dict(arrays('state/param_states')),
+        interop.INFERRED,
     )
 
 
@@ -215,30 +224,7 @@ def read_huggingface(path: pathlib.Path) -> Released:
         params.pop('decoder/logits_dense/kernel', None)
     elif 'token_embedder/embedding' in params:  # some hold it once where it serves for unscaled logits, too
         params.setdefault('decoder/logits_dense/kernel', lazy.transpose(params['token_embedder/embedding']))
-    return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
-
-
-def read_vocabulary(path: pathlib.Path, vocab_size: int) -> str | None:
-    """Return the name of a Hugging Face folder's vocabulary for `vocabularies.load`, or None.
-
-    Args:
-        path: the folder.
-        vocab_size: of the model; ByT5's tells that the vocabulary is bytes.
-    """
-    file = path / TOKENIZER_CONFIG_FILE
-    told = read_json(file) if file.is_file() else {}
-    bytes_ = told.get('tokenizer_class') == 'ByT5Tokenizer' or vocab_size == BYTES_SIZE
-    kind = str(path / TOKENIZER_FILE) if (path / TOKENIZER_FILE).is_file() else 'bytes' if bytes_ else None
-    usual = vocabularies.EXTRA_IDS['bytes'] if kind == 'bytes' else vocabularies.USUAL_EXTRA_IDS
-    return vocabularies.full_name(kind, told.get('extra_ids', usual)) if kind else None
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Read a JSON object; raise a `ValueError` if the file holds none."""
-    try:
-        return dict(json.loads(path.read_text(encoding='utf-8')))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path} is no JSON object: {error}') from error
+    return Released(config, params, vocabularies.name_in_folder(path), 0)
 
 
 def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
@@ -335,8 +321,9 @@ def write_huggingface(
         )
     if vocabulary is not None:
         write_tokenizer(path, vocabulary)
-    (path / 'generation_config.json').write_text(
-        json.dumps({'decoder_start_token_id': 0, 'eos_token_id': 1, 'pad_token_id': 0})
+    eos_id = vocabularies.EOS_ID if vocabulary is None else vocabulary.eos_id
+    (path / GENERATION_FILE).write_text(
+        json.dumps({'decoder_start_token_id': 0, 'eos_token_id': eos_id, 'pad_token_id': 0})
     )
     # Last: a folder with this file is complete.
     (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))
@@ -344,6 +331,11 @@ def write_huggingface(
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:
     """Write the tokenizer's files that `transformers.AutoTokenizer` reads."""
+    if isinstance(vocabulary, TokenizerVocabulary):
+        for name in TOKENIZER_FILES:
+            if (file := pathlib.Path(vocabulary.folder) / name).is_file():
+                shutil.copyfile(file, path / name)
+        return
     described = {
         'extra_ids': vocabulary.extra_ids,
         'eos_token': '</s>',

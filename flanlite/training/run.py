@@ -17,14 +17,13 @@ from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.flops import ideal_seconds, train_step_flops
-from flanlite.training.begin import begin, run_seed
+from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
 from flanlite.training.meter import Meter
 from flanlite.training.optimizers import make_optimizer
-from flanlite.training.parameters import vocabulary_note
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
 from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step
@@ -82,8 +81,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             return TrainResult(model_dir, done, last_record(model_dir))
 
         # Mixture: by name only, for now.
-        data = TrainingData.resolve(config.data, config.seed, model.converter)
-        model.check_vocabulary(data.vocabulary.name, data.vocabulary.size)
+        vocabulary = choose_vocabulary(config)
+        data = TrainingData.resolve(config.data, config.seed, model.converter, vocabulary)
+        model.check_vocabulary(vocabulary.name, vocabulary.size)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
         # what does not fit shows.
@@ -125,12 +125,6 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             journal.say(f'goes on from step {start_step} in {begun_in}')
         elif first:
             data.hint(journal.say)
-        if (
-            not position
-            and (begun := config.initial_checkpoint_path)
-            and (note := vocabulary_note(begun, data.vocabulary.name))
-        ):
-            journal.say(note)
         if lost := unsaved(settings):
             journal.say(
                 f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so that no run can begin from it; use '

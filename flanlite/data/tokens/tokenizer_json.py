@@ -35,6 +35,7 @@ class Loaded(NamedTuple):
         eos_id: what ends an answer.
         input_eos: whether inputs end with EOS.
         sentinels: how many of T5's sentinels are the last ids, in falling order.
+        pieces: the text of each id as the file has it, empty where there is none.
         fingerprint: a hash of all that decides the ids.
     """
 
@@ -44,6 +45,7 @@ class Loaded(NamedTuple):
     eos_id: int
     input_eos: bool
     sentinels: int
+    pieces: tuple[str, ...]
     fingerprint: str
 
 
@@ -62,10 +64,10 @@ def load(folder: str) -> Loaded:
     import tokenizers  # takes 40 ms, and most runs need it not
 
     path = pathlib.Path(folder)
-    described = read(path / FILE)
+    described = read_json(path / FILE)
     named: dict[str, Any] = {}
     for name in reversed(NAMED_IN):
-        named |= read(path / name) if (path / name).is_file() else {}
+        named |= read_json(path / name) if (path / name).is_file() else {}
     try:
         plain = tokenizers.Tokenizer.from_str(json.dumps(described | {'truncation': None, 'padding': None}))
         ids = plain.get_vocab(with_added_tokens=True)
@@ -94,7 +96,9 @@ def load(folder: str) -> Loaded:
     )
     decisive = json.dumps([described, sorted(special), bos_id, eos_id], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:16]
-    return Loaded(closed, size, bos_id, eos_id, input_eos, sentinels, digest)
+    by_id = {i: piece for piece, i in ids.items()}
+    pieces = tuple(by_id.get(i, '') for i in range(size))
+    return Loaded(closed, size, bos_id, eos_id, input_eos, sentinels, pieces, digest)
 
 
 def special_tokens(described: Mapping[str, Any], named: Mapping[str, Any]) -> set[str | None]:
@@ -152,7 +156,7 @@ def added(tokenizer: Any) -> tuple[list[int], list[int]]:
 def find_eos(path: pathlib.Path, own: int | None) -> int:
     """Return the id that ends an answer; see `load`."""
     for name in ENDS_IN:
-        found = read(path / name).get('eos_token_id') if (path / name).is_file() else None
+        found = read_json(path / name).get('eos_token_id') if (path / name).is_file() else None
         several = [found] if isinstance(found, int) else found
         if several:
             return own if own in several else several[0]
@@ -164,7 +168,7 @@ def find_eos(path: pathlib.Path, own: int | None) -> int:
     return own
 
 
-def read(path: pathlib.Path) -> dict[str, Any]:
+def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Read a JSON object; raise a `ValueError` if the file holds none."""
     try:
         return dict(json.loads(path.read_text(encoding='utf-8')))

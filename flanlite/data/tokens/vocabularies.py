@@ -123,6 +123,10 @@ class Vocabulary:
         """Hash what decides the token ids."""
         raise NotImplementedError
 
+    def pieces(self) -> tuple[str, ...]:
+        """Return what each id stands for, sentinels left out; where these are equal, ids mean the same."""
+        raise NotImplementedError
+
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
         raise NotImplementedError
@@ -193,6 +197,10 @@ class SentencePieceVocabulary(Vocabulary):
         """Hash the model file's content and the number of sentinels."""
         return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
 
+    def pieces(self) -> tuple[str, ...]:
+        """Return the model's pieces, sentinels left out."""
+        return tuple(self.processor.id_to_piece(list(range(self.size - self.extra_ids))))
+
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary; all such objects share one tokenizer."""
         from flanlite.data.tokens import seqio_vocabulary
@@ -231,6 +239,10 @@ class ByteVocabulary(Vocabulary):
     def fingerprint(self) -> str:
         """Return a name for the scheme and the number of sentinels."""
         return f'bytes{self.extra_ids}' + ('' if self.input_eos else NO_INPUT_EOS)
+
+    def pieces(self) -> tuple[str, ...]:
+        """Return names of the ids, sentinels left out."""
+        return ('<pad>', '</s>', '<unk>', *(f'<0x{byte:02X}>' for byte in range(self.BYTES)))
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -284,6 +296,10 @@ class TokenizerVocabulary(Vocabulary):
     def fingerprint(self) -> str:
         """Hash what the folder's files say of the ids."""
         return self.loaded.fingerprint + ('' if self.input_eos else NO_INPUT_EOS)
+
+    def pieces(self) -> tuple[str, ...]:
+        """Return the tokenizer's pieces, sentinels left out."""
+        return self.loaded.pieces[: self.size - self.extra_ids]
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -365,7 +381,7 @@ def name_in_folder(folder: pathlib.Path) -> str | None:
     ids are bytes, has neither.
     """
     told, model = (
-        tokenizer_json.read(folder / name) if (folder / name).is_file() else {} for name in CONFIG_FILES
+        tokenizer_json.read_json(folder / name) if (folder / name).is_file() else {} for name in CONFIG_FILES
     )
     if (folder / SPIECE_FILE).is_file():
         return full_name(str(folder / SPIECE_FILE), told.get('extra_ids', USUAL_EXTRA_IDS))
@@ -380,6 +396,11 @@ def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
     """Return the name from which `load` makes a vocabulary again; settings that are usual are left out."""
     sentinels = '' if extra_ids == EXTRA_IDS.get(kind, USUAL_EXTRA_IDS) else f'{SENTINELS}{extra_ids}'
     return kind + sentinels + ('' if input_eos else NO_INPUT_EOS)
+
+
+def with_input_eos_of(name: str, other: str) -> str:
+    """Return the name of a vocabulary whose inputs end with EOS where those of `other` do."""
+    return name.removesuffix(NO_INPUT_EOS) + (NO_INPUT_EOS if other.endswith(NO_INPUT_EOS) else '')
 
 
 def name_of_seqio(feature: Any) -> str:
