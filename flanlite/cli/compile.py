@@ -29,5 +29,5 @@ COMMAND = Command(
         ),
         Flag('search', 'try meshes, remat policies and microbatches, and rank those that fit', bool),
     ),
-    example='gin/runs/finetune.gin',
+    example='gin/runs/finetune_xxl.gin',
 )

@@ -97,8 +97,8 @@ class TrainConfig:
         if isinstance(self.model, FromCheckpoint):
             if not (begun := self.begins_from()):
                 raise ValueError(
-                    'there is neither a model nor a checkpoint that says one; set TrainConfig.model (MODEL), '
-                    'as the files of gin/models do, or TrainConfig.initial_checkpoint_path'
+                    'there is neither a model nor a checkpoint that says one; set TrainConfig.model, as '
+                    'the files of gin/models do, or initial_checkpoint_path (INITIAL_CHECKPOINT_PATH)'
                 )
             object.__setattr__(self, 'model', self.model.of(parameters.describe(begun).config))
         if not hasattr(self.model, 'converter'):

@@ -78,6 +78,7 @@ HF_FIXED = {
     'relative_attention_num_buckets': 32,
     'relative_attention_max_distance': 128,
     'layer_norm_epsilon': 1e-6,
+    'decoder_start_token_id': 0,
 }
 # `feed_forward_proj` in Hugging Face's config.json -> T5X's activations. 'gelu' alone is missing: there it is
 # the exact function, not the approximation that T5 uses.

@@ -326,7 +326,7 @@ def write_huggingface(
         json.dumps({'decoder_start_token_id': 0, 'eos_token_id': eos_id, 'pad_token_id': 0})
     )
     # Last: a folder with this file is complete.
-    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1))
+    (path / CONFIG_FILE).write_text(json.dumps(described | {'eos_token_id': eos_id}, indent=1))
 
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:

@@ -111,6 +111,9 @@ def test_t5s_sentinels_are_the_last_ids(tmp_path):
     vocabulary = vocabularies.load(toy_tokenizers.t5(tmp_path / 't5'))
     assert [vocabulary.sentinel(index) for index in range(3)] == [22, 21, 20]
     found = next(iter(rendering.examples(toy_specs.prose(), 'train', vocabulary)))
+    llama = vocabularies.load(toy_tokenizers.llama(tmp_path / 'llama'))
+    with pytest.raises(ValueError, match=r"has no sentinels; expected objective='prefix_lm'"):
+        next(iter(rendering.examples(toy_specs.prose(), 'train', llama)))
     assert found.inputs[-1] == found.targets[-1] == vocabulary.eos_id and 22 in found.inputs
 
 

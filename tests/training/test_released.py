@@ -257,6 +257,7 @@ def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, n
         ({'d_model': None, 'd_kv': None}, r'config.json says nothing of d_model, d_kv; expected numbers for'),
         ({'feed_forward_proj': 'gelu'}, r"says feed_forward_proj 'gelu'; expected one of relu, .*gelu_new"),
         ({'layer_norm_epsilon': 1e-5}, r'says layer_norm_epsilon 1e-05; expected 1e-06'),
+        ({'decoder_start_token_id': 2}, r'says decoder_start_token_id 2; expected 0'),
         ({'relative_attention_num_buckets': 8}, r'says relative_attention_num_buckets 8; expected 32'),
     ],
 )

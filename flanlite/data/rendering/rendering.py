@@ -327,6 +327,11 @@ def objective(
     random = denoising.generator(spec.seed, spec.name, *place)
     if spec.objective == 'prefix_lm':
         return denoising.prefix_lm(tokens, random, longest=spec.longest_target)
+    if not vocabulary.extra_ids:
+        raise ValueError(
+            f'{spec.name} hides spans, for which the vocabulary {vocabulary.name!r} has no sentinels; '
+            "expected objective='prefix_lm', or a vocabulary that has some, such as bytes"
+        )
     sentinels = range(vocabulary.size - 1, vocabulary.size - 1 - vocabulary.extra_ids, -1)
     shape = {'density': spec.density, 'mean_span': spec.mean_span, 'roll': spec.roll}
     return denoising.span_corruption(tokens, random, sentinels=sentinels, **shape)
