@@ -21,20 +21,23 @@ class FromCheckpoint:
     checkpoint's family, sizes and activations; how it is computed stands here.
 
     Args:
-        dropout_rate: as in `ModelConfig`, as are the others.
+        dropout_rate: as in `ModelConfig`, as are the others; None for what the checkpoint says.
         dtype: of activations.
         remat_policy: what the backward pass computes again.
         attention: the implementation.
     """
 
-    dropout_rate: float = ModelConfig.dropout_rate
+    dropout_rate: float | None = None
     dtype: str = ModelConfig.dtype
     remat_policy: str = ModelConfig.remat_policy
     attention: str = ModelConfig.attention
 
     def of(self, config: ModelConfig) -> ModelConfig:
         """Return a checkpoint's config, computed as this says."""
-        return replace_fields(config, dataclasses.asdict(self))
+        changes = dataclasses.asdict(self)
+        if self.dropout_rate is None:
+            del changes['dropout_rate']
+        return replace_fields(config, changes)
 
 
 def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:

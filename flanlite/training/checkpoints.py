@@ -3,6 +3,7 @@ and manifest.
 """
 
 import contextlib
+import dataclasses
 import logging
 import math
 import os
@@ -420,48 +421,46 @@ def check_shapes(
         source: names the checkpoint.
     """
     expected = shapes_by_name(wanted)
-    if dict(found) == expected:
-        check_activations(config, (saved_config or {}).get('mlp_activations'), source)
-        return
-    name = next(
-        name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)
-    )
-    shape, other = (str(each[name]) if name in each else 'no such parameter' for each in (found, expected))
+    kind = type(config).__name__
     differing = {
         field: value
         for field, value in (saved_config or {}).items()
-        if field not in ANY_SHAPE and to_json(value) != to_json(getattr(config, field, None))
+        if field not in CHOSEN and not same(field, value, getattr(config, field, None))
     }
-    kind = type(config).__name__
     settings = ', '.join(f'{kind}.{field} = {value!r}' for field, value in differing.items())
     remedy = f'set {settings or f"the {kind} that it was trained with"}'
     if not all(hasattr(config, field) for field in differing):
         remedy = f'set a model of the kind that it was trained as, not a {kind}'
     elif saved_config and not differing:
         remedy = 'which is what it says of itself: is it whole?'
+    if dict(found) == expected:
+        if differing:  # in what no shape tells
+            field, value = next(iter(differing.items()))
+            raise ValueError(
+                f'{source} was trained with {field} {value!r}, and {kind}.{field} is '
+                f'{getattr(config, field, None)!r} in this configuration; {remedy}'
+            )
+        return
+    name = next(
+        name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)
+    )
+    shape, other = (str(each[name]) if name in each else 'no such parameter' for each in (found, expected))
     raise ValueError(f'{name} is {shape} in {source}, and {other} in this configuration; {remedy}')
 
 
-# Fields of a model's config that do not change the shapes of its parameters.
-ANY_SHAPE = ('dropout_rate', 'dtype', 'remat_policy', 'attention')
+# Fields of a model's config that a run may choose, whatever the checkpoint was trained with.
+CHOSEN = ('dropout_rate', 'dtype', 'remat_policy', 'attention', 'prefix_lm')
 
 
-def check_activations(config: ModelConfig, saved: Sequence[str] | None, source: str) -> None:
-    """Raise a `ValueError` if a model has other activations than the checkpoint says: no shape tells them.
-
-    Args:
-        config: the model's.
-        saved: the checkpoint's; None where it does not say.
-        source: names the checkpoint.
-    """
-    if saved is not None and [ACTIVATIONS[name] for name in saved] != [
-        ACTIVATIONS[name] for name in config.mlp_activations
-    ]:
-        kind = type(config).__name__
-        raise ValueError(
-            f'{source} was trained with mlp_activations {tuple(saved)}, and {kind}.mlp_activations is '
-            f'{config.mlp_activations} in this configuration; set {kind}.mlp_activations = {tuple(saved)}'
-        )
+def same(field: str, saved: Any, current: Any) -> bool:
+    """Return whether a field of a model's config means the same in a checkpoint and in a run."""
+    if field == 'mlp_activations' and current is not None:
+        return [ACTIVATIONS[name] for name in saved] == [ACTIVATIONS[name] for name in current]
+    if isinstance(saved, float) and isinstance(current, int | float):
+        return math.isclose(saved, current, rel_tol=1e-6)  # config.json may hold a float32 of it
+    return to_json(saved) == to_json(
+        dataclasses.asdict(current) if dataclasses.is_dataclass(current) else current
+    )
 
 
 class FoundCheckpoint(NamedTuple):

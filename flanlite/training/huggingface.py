@@ -206,7 +206,9 @@ def stack_fields(
         'windows': windows(rest, kind, layers, where),
     }
     if fields.get('norms') == 'pre_and_post':  # from Gemma 2 on
-        converted['query_scale'] = number('query_pre_attn_scalar', default=256) ** -0.5
+        scalar = number('query_pre_attn_scalar', default=256)
+        if scalar != converted['head_dim']:
+            converted['query_scale'] = scalar**-0.5
         converted['logits_soft_cap'] = rest.pop('final_logit_softcapping', None) or 0.0
         if kind in ('gemma2', 't5gemma'):
             converted['attention_soft_cap'] = rest.pop('attn_logit_softcapping', None) or 0.0

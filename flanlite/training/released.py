@@ -193,7 +193,7 @@ def read_huggingface(path: pathlib.Path) -> Released:
     is one.
 
     Raises:
-        ValueError: a file is missing, or the model is not a T5.
+        ValueError: a file is missing, or the model is none that is known here.
     """
     described = read_json(path / CONFIG_FILE)
     ours = described.get('model_type') in huggingface.MODEL_TYPES
@@ -216,7 +216,7 @@ def read_huggingface(path: pathlib.Path) -> Released:
     if ours:
         config = huggingface.config_from_huggingface(described)
         params = huggingface.params_from_huggingface(tensors, config)
-        return Released(config, params, read_vocabulary(path, config.vocab_size), 0)
+        return Released(config, params, vocabularies.name_in_folder(path), 0)
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
     params = interop.from_huggingface(tensors)
     if config.logits_via_embedding:
@@ -322,11 +322,15 @@ def write_huggingface(
     if vocabulary is not None:
         write_tokenizer(path, vocabulary)
     eos_id = vocabularies.EOS_ID if vocabulary is None else vocabulary.eos_id
-    (path / GENERATION_FILE).write_text(
-        json.dumps({'decoder_start_token_id': 0, 'eos_token_id': eos_id, 'pad_token_id': 0})
-    )
+    ids = {'eos_token_id': eos_id}
+    if config.converter == 'encoder_decoder':
+        begin_id = getattr(config, 'begin_id', 0)
+        ids |= {'decoder_start_token_id': begin_id, 'pad_token_id': 0}
+    if vocabulary is not None and vocabulary.bos_id is not None:
+        ids['bos_token_id'] = vocabulary.bos_id
+    (path / GENERATION_FILE).write_text(json.dumps(ids))
     # Last: a folder with this file is complete.
-    (path / CONFIG_FILE).write_text(json.dumps(described | {'eos_token_id': eos_id}, indent=1))
+    (path / CONFIG_FILE).write_text(json.dumps(described | ids, indent=1))
 
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:
