@@ -22,6 +22,14 @@ TEXTS = [
 SPELT = ['</s>', 'the<|im_end|>end', '<pad> <bos>', '<eos>', '<unk>', '<extra_id_0> a', '<|endoftext|>']
 
 
+CHAT = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>the\\n<|im_end|>' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
+    "{{ eos_token + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
 def save(tokenizer, folder, named, **files):
     """Write a folder as `save_pretrained` does: the tokenizer, its config, and other files by their names."""
     folder.mkdir(parents=True, exist_ok=True)

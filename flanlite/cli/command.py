@@ -155,7 +155,7 @@ DROP = Flag(
 VOCABULARY = Flag(
     'vocabulary',
     'pocket, t5, bytes, a SentencePiece model, or a Hugging Face folder; :no_input_eos behind it leaves EOS '
-    'out of inputs',
+    'out of inputs, :chat behind a folder takes its chat template',
     binds=('VOCABULARY',),
     field='data.vocabulary',
     complete='file',

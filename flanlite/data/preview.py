@@ -67,7 +67,8 @@ def rendered(report: CacheReport, vocabulary: Vocabulary, count: int) -> Iterato
         for example in split.examples(limit=count):
             yield {
                 'task': name, 'row': example.row, 'template': example.template,
-                'inputs': vocabulary.decode(example.inputs), 'targets': vocabulary.decode(example.targets),
+                'inputs': vocabulary.decode_inputs(example.inputs),
+                'targets': vocabulary.decode(example.targets),
                 'options': list(example.options), 'answers': list(example.answers), 'shots': example.shots,
                 'input_tokens': example.inputs.tolist(), 'target_tokens': example.targets.tolist(),
             }  # fmt: skip
@@ -115,8 +116,8 @@ def texts(
         for side, (tokens, segments) in sides.items():
             if tokens in batch:
                 ids = batch[segments][row]
+                decode = loaded.decode_inputs if side == 'inputs' else loaded.decode
                 rows[-1][side] = [
-                    loaded.decode(batch[tokens][row][ids == each])
-                    for each in range(1, int(ids.max(initial=0)) + 1)
+                    decode(batch[tokens][row][ids == each]) for each in range(1, int(ids.max(initial=0)) + 1)
                 ]
     return rows

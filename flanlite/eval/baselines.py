@@ -55,7 +55,9 @@ def chance(name: str, test: CachedSplit, bare: CachedSplit | None, vocabulary: V
         bare: the same rows in the style `fields`; needed where there are no options.
         vocabulary: that of both splits.
     """
-    copies = {example.row: vocabulary.decode(example.inputs) for example in bare.examples()} if bare else {}
+    copies = (
+        {example.row: vocabulary.decode_inputs(example.inputs) for example in bare.examples()} if bare else {}
+    )
     return by_rule(
         name, 'chance', test, vocabulary, lambda example: example.options or (copies[example.row],)
     )

@@ -309,7 +309,7 @@ def samples(
                         'task': name,
                         'row': example.row,
                         'template': example.template,
-                        'inputs': vocabulary.decode(example.inputs[example.inputs != vocabulary.eos_id]),
+                        'inputs': vocabulary.decode_inputs(example.inputs),
                         'answers': list(answers_of(example, vocabulary)),
                         'prediction': predictions[example.row, template],
                     }

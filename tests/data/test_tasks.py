@@ -80,15 +80,18 @@ def test_rows_that_cannot_be_rendered_are_named_in_both_ways(change):
             way()
 
 
-def test_tasks_of_a_hugging_face_vocabulary(tmp_path):
-    vocabulary = vocabularies.load(toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>'))
+@pytest.mark.parametrize('ending', ['', ':chat'])
+def test_tasks_of_a_hugging_face_vocabulary(tmp_path, ending):
+    folder = toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>')
+    pathlib.Path(folder, 'chat_template.jinja').write_text(toy_tokenizers.CHAT)
+    vocabulary = vocabularies.load(folder + ending)
     register(colours())
     made = tasks.register('toy_colours', seqio_name='in_pieces', vocabulary=vocabulary)
     native = [
         (example.inputs.tolist(), example.targets.tolist())
         for example in rendering.examples(colours(), 'train', vocabulary)
     ]
-    assert native[0][0][0] == vocabulary.bos_id
+    assert native[0][0][0] == 264
     assert [
         (each['inputs'].tolist(), each['targets'].tolist()) for each in through_seqio(made, 'train')
     ] == native

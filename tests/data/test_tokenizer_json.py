@@ -66,7 +66,7 @@ def test_no_text_becomes_a_special_token(kind, vocabulary):
 def test_bos_and_eos_are_the_models(tmp_path):
     generates = {'generation_config': {'eos_token_id': [263, 265]}}
     llama3 = vocabularies.load(toy_tokenizers.llama(tmp_path / 'a', bos='<|im_start|>', **generates))
-    assert (llama3.bos_id, llama3.eos_id, llama3.input_eos, llama3.input_marks) == (264, 265, False, 1)
+    assert (llama3.eos_id, llama3.around) == (265, ((264,), ()))
     assert llama3.as_inputs(llama3.encode_arrays(['!n'])[0]).tolist() == [264, 0, 77]
     # Of several that are none of the tokenizer's the first; config.json where the other file says nothing.
     others = {'generation_config': {}, 'config': {'eos_token_id': [263, 264]}}
@@ -74,7 +74,7 @@ def test_bos_and_eos_are_the_models(tmp_path):
     # BOS and EOS may be one token.
     one = toy_tokenizers.llama(tmp_path / 'c', bos='<|endoftext|>', config={'eos_token_id': 263})
     one = vocabularies.load(one)
-    assert one.decode(one.as_inputs(one.encode_arrays(['the end'])[0])) == 'the end'
+    assert one.decode_inputs(one.as_inputs(one.encode_arrays(['the end'])[0])) == 'the end'
     # What tokenizer_config.json says counts more than the post-processor.
     folder = pathlib.Path(toy_tokenizers.gemma(tmp_path / 'd'))
     config = json.loads((folder / 'tokenizer_config.json').read_text())
@@ -124,12 +124,38 @@ def test_examples_keep_the_token_0_through_packing(tmp_path):
     assert all(len(example.inputs) <= 300 and example.inputs[0] == 264 for example in made)
     assert any(example.targets.tolist() == [0, 265] for example in made)
     given = [(example.inputs, example.targets) for example in made]
-    texts = [[vocabulary.decode(ids) for ids in pair] for pair in given]
+    texts = [[vocabulary.decode_inputs(inputs), vocabulary.decode(targets)] for inputs, targets in given]
     packed = packing.pack([given], (8192, 1024))
     (row,) = preview.texts(packed, vocabulary)
     assert [list(pair) for pair in zip(row['inputs'], row['targets'], strict=True)] == texts
     for batch in (packed, prefix_lm.pack([given], (8192, 1024)), packing.pad(given, (1024, 32))):
         assert batch['decoder_loss_weights'].sum() == sum(len(targets) for _, targets in given)
+
+
+def test_inputs_and_targets_are_turns_of_a_chat(tmp_path):
+    folder = pathlib.Path(toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>'))
+    with pytest.raises(ValueError, match=r'has no chat template; expected chat_template.jinja'):
+        vocabularies.load(f'{folder}:chat')
+    (folder / 'chat_template.jinja').write_text(toy_tokenizers.CHAT)
+    vocabulary = vocabularies.load(f'{folder}:chat:no_input_eos')
+    assert vocabulary.name == f'{folder}:chat' and vocabularies.load(vocabulary.name) == vocabulary
+    assert vocabulary.fingerprint() != vocabularies.load(str(folder)).fingerprint()
+    assert vocabulary.pieces() == vocabularies.load(str(folder)).pieces()
+    asked = vocabulary.as_inputs(vocabulary.encode_arrays(['n<|im_end|>'])[0])
+    turn = vocabulary.encode('user\nn<|im_end|>')
+    system = [264, *vocabulary.encode('the\n'), 265]
+    assert asked.tolist() == [*system, 264, *turn, 265, 198, 264, *vocabulary.encode('assistant\n')]
+    assert not {263, 264, 265} & set(turn) and vocabulary.decode_inputs(asked) == 'n<|im_end|>'
+    assert vocabulary.encode_arrays(['n!'])[0].tolist() == [77, 0, 265]
+    with pytest.raises(ValueError, match=r"expected a folder with tokenizer.json before ':chat'"):
+        vocabularies.load('bytes:chat')
+    transformers = pytest.importorskip('transformers', reason='pip install flanlite[hf]')
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    texts = [text for text in toy_tokenizers.TEXTS if text == text.lstrip('\n')]
+    for text, ids in zip(texts, vocabulary.encode_arrays(texts), strict=True):
+        turns = [{'role': 'user', 'content': text}]
+        filled = theirs.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        assert vocabulary.as_inputs(ids).tolist() == filled
 
 
 def test_seqio_gives_the_same_ids(kind, vocabulary, tmp_path):

@@ -138,7 +138,7 @@ class Exemplars:
         asked = [templates.fill(self.form.example, {'inputs': item.inputs}) for item in chunk]
         prompted = []
         for item, found, question, length in zip(chunk, drawn, asked, self.count(asked), strict=True):
-            left = self.shots.budget - length - self.vocabulary.input_marks
+            left = self.shots.budget - length - sum(map(len, self.vocabulary.around))
             kept = []
             for place, text in found:
                 left -= self.lengths[place, item.template]

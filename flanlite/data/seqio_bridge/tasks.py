@@ -79,11 +79,7 @@ def task(
         preprocessors=[
             functools.partial(render_tensors, spec=spec, shown=shown, rendering=rendering),
             seqio.preprocessors.tokenize,
-            *(
-                []
-                if vocabulary.bos_id is None
-                else [functools.partial(begin_inputs, bos_id=vocabulary.bos_id)]
-            ),
+            functools.partial(frame_inputs, vocabulary=vocabulary),
             seqio.CacheDatasetPlaceholder(),
             seqio.preprocessors.append_eos_after_trim,
         ],
@@ -94,12 +90,17 @@ def task(
     )
 
 
-def begin_inputs(dataset: Any, bos_id: int) -> Any:
-    """Put BOS before the inputs of a `tf.data.Dataset` of tokens."""
+def frame_inputs(dataset: Any, vocabulary: Vocabulary) -> Any:
+    """Put what stands around inputs there, in a `tf.data.Dataset` of tokens; EOS is SeqIO's to append."""
     import tensorflow as tf
 
+    before, behind = vocabulary.around
+    behind = () if vocabulary.input_eos else behind
+    if not before and not behind:
+        return dataset
+    before, behind = (tf.constant(ids, tf.int32, [len(ids)]) for ids in (before, behind))
     return dataset.map(
-        lambda example: example | {'inputs': tf.concat([[bos_id], example['inputs']], axis=0)},
+        lambda example: example | {'inputs': tf.concat([before, example['inputs'], behind], axis=0)},
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 

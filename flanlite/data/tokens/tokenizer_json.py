@@ -15,6 +15,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from flanlite.data.tokens import chat
+from flanlite.data.tokens.chat import Turns
+
 FILE = 'tokenizer.json'
 SENTINEL = '<extra_id_{}>'
 # Where transformers keeps the names of special tokens.
@@ -36,6 +39,7 @@ class Loaded(NamedTuple):
         input_eos: whether inputs end with EOS.
         sentinels: how many of T5's sentinels are the last ids, in falling order.
         pieces: the text of each id as the file has it, empty where there is none.
+        turns: the ids around what is asked in a chat, None where nothing is.
         fingerprint: a hash of all that decides the ids.
     """
 
@@ -46,17 +50,23 @@ class Loaded(NamedTuple):
     input_eos: bool
     sentinels: int
     pieces: tuple[str, ...]
+    turns: Turns | None
     fingerprint: str
 
 
 @functools.cache
-def load(folder: str) -> Loaded:
+def load(folder: str, in_chat: bool = False) -> Loaded:
     """Load a folder's tokenizer once per process.
 
     Inputs have BOS and EOS where the tokenizer puts them: as `add_bos_token` and `add_eos_token` in
     tokenizer_config.json say, else as its post-processor does. The id that ends an answer is `eos_token_id`
     in generation_config.json, or config.json; of several, the one that is the tokenizer's `eos_token`, else
-    the first. Where neither file has it, it is the tokenizer's `eos_token`.
+    the first. Where neither file has it, it is the tokenizer's `eos_token`. In a chat, all this is as the
+    template has it.
+
+    Args:
+        folder: with tokenizer.json.
+        in_chat: whether inputs are a user's turn, and answers the assistant's.
 
     Raises:
         ValueError: a file cannot be read, or none says what ends an answer.
@@ -90,15 +100,20 @@ def load(folder: str) -> Loaded:
                 f'expected one at most before it, and behind it EOS ({eos_id}) or nothing'
             )
         bos_id, input_eos = next(iter(before), None), bool(after)
+    turns = None
+    if in_chat:
+        plain_ids = lambda text: closed.encode(text, add_special_tokens=False).ids  # noqa: E731
+        turns = chat.read_turns(path, named, {name: ids[name] for name in special}, plain_ids)
+        bos_id, eos_id, input_eos = None, eos_id if turns.end is None else turns.end, False
     size = max(ids.values()) + 1
     sentinels = next(
         count for count in itertools.count() if ids.get(SENTINEL.format(count)) != size - 1 - count
     )
-    decisive = json.dumps([described, sorted(special), bos_id, eos_id], sort_keys=True)
+    decisive = json.dumps([described, sorted(special), bos_id, eos_id, turns], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:16]
     by_id = {i: piece for piece, i in ids.items()}
     pieces = tuple(by_id.get(i, '') for i in range(size))
-    return Loaded(closed, size, bos_id, eos_id, input_eos, sentinels, pieces, digest)
+    return Loaded(closed, size, bos_id, eos_id, input_eos, sentinels, pieces, turns, digest)
 
 
 def special_tokens(described: Mapping[str, Any], named: Mapping[str, Any]) -> set[str | None]:

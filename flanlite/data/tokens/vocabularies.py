@@ -36,10 +36,13 @@ SPIECE_FILE = 'spiece.model'
 CONFIG_FILES = ('tokenizer_config.json', 'config.json')
 BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
 T5_FILE = 't5_sentencepiece.model'
+CHAT = ':chat'  # behind a folder: inputs and targets are turns of its chat template
 NO_INPUT_EOS = ':no_input_eos'  # at the end of a vocabulary's name: inputs do not end with EOS
 SENTINELS = ':extra_ids='  # before that, where the number of sentinels is not the usual one
 # A path may have colons, too.
-NAME = re.compile(rf'(?s)(?P<kind>.*?)({SENTINELS}(?P<extra_ids>[^/:]*))?(?P<no_eos>{NO_INPUT_EOS})?')
+NAME = re.compile(
+    rf'(?s)(?P<kind>.*?)({SENTINELS}(?P<extra_ids>[^/:]*))?(?P<chat>{CHAT})?(?P<no_eos>{NO_INPUT_EOS})?'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,10 @@ class Vocabulary:
         return None
 
     @property
-    def input_marks(self) -> int:
-        """Count the tokens that inputs have beside their text's: BOS and EOS."""
-        return self.input_eos + (self.bos_id is not None)
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ids before and behind those of an input's text."""
+        before = () if self.bos_id is None else (self.bos_id,)
+        return before, (self.eos_id,) if self.input_eos else ()
 
     @property
     def size(self) -> int:
@@ -102,21 +106,28 @@ class Vocabulary:
         return [np.array([*ids, self.eos_id], np.int32) for ids in self.encode_batch(texts)]
 
     def as_inputs(self, ids: np.ndarray) -> np.ndarray:
-        """Turn ids that end with EOS into inputs: with BOS before them and EOS behind them, or not, as the
-        model expects.
-        """
-        ids = ids if self.input_eos else ids[:-1]
-        return ids if self.bos_id is None else np.concatenate([np.array([self.bos_id], ids.dtype), ids])
+        """Turn ids that end with EOS into inputs, with what stands around them in place of EOS."""
+        before, behind = self.around
+        if not before and behind == (self.eos_id,):
+            return ids
+        return np.concatenate([np.array(before, ids.dtype), ids[:-1], np.array(behind, ids.dtype)])
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn token ids into text, without BOS at the beginning and padding, and up to the first EOS."""
-        ids = [int(token) for token in ids]
-        begun = ids[1:] if ids[:1] == [self.bos_id] else ids  # BOS and EOS are one token in some models
-        kept = itertools.takewhile(lambda token: token != self.eos_id, begun)
+        """Turn the ids of an answer into text, up to the first EOS and without padding."""
+        kept = itertools.takewhile(lambda token: token != self.eos_id, map(int, ids))
         return self.decode_kept([token for token in kept if token != self.pad_id])
 
+    def decode_inputs(self, ids: Iterable[int]) -> str:
+        """Turn the ids of inputs into their text, without what stands around it; EOS may stand anywhere."""
+        ids = [int(token) for token in ids]
+        before, behind = self.around
+        start = len(before) if tuple(ids[: len(before)]) == before else 0
+        end = len(ids) - len(behind)
+        kept = ids[start : end if tuple(ids[end:]) == behind else len(ids)]
+        return self.decode_kept([token for token in kept if token not in (self.eos_id, self.pad_id)])
+
     def decode_kept(self, ids: list[int]) -> str:
-        """Turn token ids that are neither BOS, EOS nor padding into text."""
+        """Turn token ids that are neither EOS nor padding into text."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -258,16 +269,18 @@ class TokenizerVocabulary(Vocabulary):
 
     Args:
         folder: with tokenizer.json.
+        chat: whether inputs are a user's turn of the chat template, and targets the assistant's.
     """
 
     folder: str = ''
+    chat: bool = False
 
     pad_id: ClassVar[int | None] = None  # lengths tell padding, and any id may be a token
 
     @property
     def loaded(self) -> tokenizer_json.Loaded:
         """Return this process's tokenizer."""
-        return tokenizer_json.load(self.folder)
+        return tokenizer_json.load(self.folder, self.chat)
 
     @property
     def size(self) -> int:
@@ -281,8 +294,14 @@ class TokenizerVocabulary(Vocabulary):
 
     @property
     def bos_id(self) -> int | None:
-        """Return the id that inputs begin with, None for nothing."""
+        """Return the id that inputs begin with, None for nothing, and in a chat."""
         return self.loaded.bos_id
+
+    @property
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ids before and behind those of an input's text; in a chat, the template's."""
+        turns = self.loaded.turns
+        return super().around if turns is None else (turns.before, turns.behind)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into token ids, without BOS and EOS."""
@@ -320,7 +339,8 @@ def load(
     Args:
         name: `pocket`, `t5`, `bytes`, the path of a SentencePiece model, or a Hugging Face folder, with
             spiece.model or tokenizer.json; a vocabulary is returned as it is. If the name ends with
-            `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0.
+            `:no_input_eos`, only targets end with EOS, and inputs do not, as in T0. With `:chat` behind a
+            folder, inputs and targets are turns of its chat template.
         data_dir: the data folder, where T5's vocabulary may be; by default that of FLANLITE_DATA_DIR.
         extra_ids: the number of sentinels to append; by default 100, for `pocket` 32 and for `bytes` 125. A
             number in the name, such as `bytes:extra_ids=7`, overrides it. A folder says it itself.
@@ -331,7 +351,7 @@ def load(
     """
     if isinstance(name, Vocabulary):
         return name
-    kind, in_name, input_eos = parts_of(name)
+    kind, in_name, in_chat, input_eos = parts_of(name)
     if in_name and not in_name.isdecimal():
         raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
     if kind not in NAMES and (folder := pathlib.Path(kind)).is_dir():
@@ -346,11 +366,17 @@ def load(
                 "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
             )
         if own != str(folder):
-            return load(own + ('' if input_eos else NO_INPUT_EOS), data_dir)
-        found = tokenizer_json.load(own)
+            return load(own + (CHAT if in_chat else '') + ('' if input_eos else NO_INPUT_EOS), data_dir)
+        found = tokenizer_json.load(own, in_chat)
         bare = found.input_eos and not input_eos
-        full = own + (NO_INPUT_EOS if bare else '')
-        return TokenizerVocabulary(full, found.sentinels, found.input_eos and not bare, folder=own)
+        full = own + (CHAT if in_chat else '') + (NO_INPUT_EOS if bare else '')
+        return TokenizerVocabulary(
+            full, found.sentinels, found.input_eos and not bare, folder=own, chat=in_chat
+        )
+    if in_chat:
+        raise ValueError(
+            f'got the vocabulary {name!r}; expected a folder with {tokenizer_json.FILE} before {CHAT!r}'
+        )
     usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
     count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
     name = full_name(kind, count, input_eos)
@@ -359,13 +385,13 @@ def load(
     return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind, data_dir))
 
 
-def parts_of(name: str) -> tuple[str, str | None, bool]:
-    """Split a vocabulary's name: its kind or absolute path, the number of sentinels as it stands there, and
-    whether inputs end with EOS.
+def parts_of(name: str) -> tuple[str, str | None, bool, bool]:
+    """Split a vocabulary's name: its kind or absolute path, the number of sentinels as it stands there,
+    whether texts are turns of a chat, and whether inputs end with EOS.
     """
     found = NAME.fullmatch(name)
     kind = found['kind'] if found['kind'] in NAMES else absolute(found['kind'])
-    return kind, found['extra_ids'], not found['no_eos']
+    return kind, found['extra_ids'], bool(found['chat']), not found['no_eos']
 
 
 def absolute_name(name: str) -> str:
@@ -414,9 +440,8 @@ def name_of_seqio(feature: Any) -> str:
 
     found, input_eos = feature.vocabulary, feature.add_eos
     if isinstance(ours := getattr(found, 'wrapped', None), TokenizerVocabulary):
-        return ours.folder + (
-            NO_INPUT_EOS if tokenizer_json.load(ours.folder).input_eos and not input_eos else ''
-        )
+        bare = ours.loaded.input_eos and not input_eos
+        return ours.folder + (CHAT if ours.chat else '') + (NO_INPUT_EOS if bare else '')
     if isinstance(found, seqio.ByteVocabulary):
         return full_name('bytes', found.extra_ids or EXTRA_IDS['bytes'], input_eos)
     if isinstance(found, seqio.SentencePieceVocabulary):
