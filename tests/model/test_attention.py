@@ -19,15 +19,19 @@ def inputs():
     return q, k, v, bias, q_segments, kv_segments
 
 
-def reference(q, k, v, bias, mask):
+def reference(q, k, v, mask, bias=None, soft_cap=None):
     """Attend one query and head at a time, leaving masked keys out altogether."""
-    out = np.zeros((B, T, H, K), np.float32)
-    for b, t, h in np.ndindex(B, T, H):
-        keys = np.flatnonzero(mask[b, t])
+    out = np.zeros(q.shape, np.float32)
+    for b, t, h in np.ndindex(q.shape[:3]):
+        keys, g = np.flatnonzero(mask[b, t]), h // (q.shape[2] // k.shape[2])
         if len(keys):
-            logits = np.array([q[b, t, h] @ k[b, s, h] + bias[h, t, s] for s in keys])
+            logits = np.array([q[b, t, h] @ k[b, s, g] for s in keys])
+            if soft_cap:
+                logits = soft_cap * np.tanh(logits / soft_cap)
+            if bias is not None:
+                logits += bias[h, t, keys]
             weights = np.exp(logits - logits.max())
-            out[b, t, h] = (weights / weights.sum()) @ np.asarray(v[b, keys, h])
+            out[b, t, h] = (weights / weights.sum()) @ v[b, keys, g]
     return out
 
 
@@ -41,9 +45,57 @@ def test_attention_leaves_other_segments_padding_and_the_future_out(inputs, caus
     np.testing.assert_array_equal(segment_mask(q_segments, kv_segments, causal=causal), mask)
     sees = mask.any(axis=-1)
     np.testing.assert_allclose(
-        np.asarray(got)[sees], reference(q, k, v, bias, mask)[sees], rtol=1e-5, atol=1e-6
+        np.asarray(got)[sees], reference(q, k, v, mask, bias)[sees], rtol=1e-5, atol=1e-6
     )
     assert np.isfinite(got).all(), 'a query that sees nothing must stay finite'
+
+
+@pytest.mark.parametrize(
+    'causal, prefix, alone, window, source, soft_cap',
+    [
+        (True, False, False, None, False, None),
+        (False, False, False, (3, 2), False, None),
+        (True, True, True, (4, 4), False, 2.0),
+        (True, False, True, (2, 2), True, 3.0),
+    ],
+)
+def test_grouped_heads_windows_soft_caps_and_a_source(causal, prefix, alone, window, source, soft_cap):
+    T, H, G = 17, 6, 2
+    rng = np.random.default_rng(0)
+    q, k, v, source_k, source_v = (
+        rng.normal(size=(B, n, heads, K)).astype(np.float32)
+        for n, heads in ((T, H), (T, G), (T, G), (S, G), (S, G))
+    )
+    segments = np.stack([np.repeat([1, 2, 0], [6, 8, 3]), np.ones(T, int)])
+    source_segments = np.array([[1, 1, 2, 2, 2, 0, 0], [1] * S])
+    is_prefix, is_alone = np.arange(T) < 3, np.isin(np.arange(T), (1, 8))
+    mask = np.zeros((B, T, T), bool)
+    for b, t, s in np.ndindex(mask.shape):
+        sees = not causal or s <= t or (prefix and is_prefix[s])
+        if window:
+            sees &= -window[0] <= s - t <= window[1]
+        if alone and is_alone[s]:
+            sees = s == t
+        mask[b, t, s] = sees and segments[b, t] == segments[b, s] > 0
+    got = attention(
+        q,
+        k,
+        v,
+        q_segments_BT=segments,
+        kv_segments_BS=segments,
+        causal=causal,
+        kv_prefix_BS=np.tile(is_prefix, (B, 1)) if prefix else None,
+        kv_alone_BS=np.tile(is_alone, (B, 1)) if alone else None,
+        window=window,
+        source=(source_k, source_v, source_segments) if source else None,
+        soft_cap=soft_cap or 0.0,
+    )
+    if source:
+        k, v = np.concatenate([k, source_k], axis=1), np.concatenate([v, source_v], axis=1)
+        mask = np.concatenate([mask, segments[:, :, None] == source_segments[:, None]], axis=2)
+    real = segments > 0
+    expected = reference(q, k, v, mask, soft_cap=soft_cap)
+    np.testing.assert_allclose(np.asarray(got)[real], expected[real], rtol=1e-5, atol=2e-6)
 
 
 def test_bias_gradient_sums_over_rows(inputs):

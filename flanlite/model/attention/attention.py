@@ -1,8 +1,7 @@
 """Attention behind one function, and the cache of decoding.
 
 Which query sees which key is given by segments, causality, a prefix and a window, not by a mask array
-[B, T, S]. So an
-implementation need not hold such an array, and may skip whole blocks of scores.
+[B, T, S]. So an implementation need not hold such an array, and may skip whole blocks of scores.
 """
 
 import functools
@@ -76,12 +75,17 @@ def attention(
         out_BTHK in v's dtype. Rows of padding queries have no meaning.
 
     Raises:
-        ValueError: an unknown implementation, one that does not run on the platform, a bias for other
-            lengths, or a bias with a soft cap.
+        ValueError: an unknown implementation, one that does not run on the platform or cannot do what is
+            asked, a bias for other lengths, heads that do not divide, or a bias with grouped heads, a soft
+            cap or a source.
     """
-    if bias is not None and (soft_cap or source is not None):
-        raise ValueError('attention got a bias with a soft cap or a source; expected no bias with these')
-    T = q_BTHK.shape[1]
+    (_, T, H, _), G = q_BTHK.shape, k_BSGK.shape[2]
+    if H % G:
+        raise ValueError(f'attention got {H} heads of queries and {G} of keys; expected a multiple of {G}')
+    if bias is not None and (soft_cap or source is not None or G < H):
+        raise ValueError(
+            'attention got a bias with grouped heads, a soft cap or a source; expected no bias with these'
+        )
     triangular = causal and kv_prefix_BS is None and source is None
     first_BS, last_BS = visible_range(
         kv_segments_BS, causal=causal, kv_prefix_BS=kv_prefix_BS, kv_alone_BS=kv_alone_BS, window=window
@@ -97,6 +101,10 @@ def attention(
         last_BS = None if last_BS is None else jnp.pad(last_BS, more, constant_values=blocks.FAR)
     S = k_BSGK.shape[1]
     chosen = choose_implementation(implementation, T, S)
+    refusal = _refusal(chosen, q_BTHK, k_BSGK, bias is not None, soft_cap)
+    if refusal and implementation != 'auto':
+        raise ValueError(f"attention implementation {chosen!r} {refusal}; use 'auto', 'xla' or 'blockwise'")
+    chosen = 'blockwise' if refusal else chosen
     if chosen in WHOLE:
         return WHOLE[chosen](
             q_BTHK,
@@ -123,8 +131,9 @@ def choose_implementation(implementation: str, targets: int, sources: int) -> st
 
     A single query, as in decoding, has no square of scores, so it uses plain XLA. So does 'auto' for lengths
     below `LONG`. For longer ones the memory of the scores counts for more than computing them twice: 'auto'
-    uses the kernel on TPU, and blocks in pure JAX elsewhere, since the GPU kernel has not been run on a GPU
-    yet, and cuDNN needs an array as large as the scores.
+    uses the kernel on TPU, as long as the lengths fit it (`tpu.fast_bytes`), and blocks in pure JAX
+    elsewhere, since the GPU kernel has not been run on a GPU yet, and cuDNN needs an array as large as the
+    scores.
 
     Args:
         implementation: one of `IMPLEMENTATIONS`.
@@ -159,6 +168,23 @@ def _platform() -> str:
     """
     rules = current_rules()
     return jax.default_backend() if rules is None else rules.platform
+
+
+def _refusal(chosen: str, q_BTHK: jax.Array, k_BSGK: jax.Array, has_bias: bool, soft_cap: float) -> str:
+    """Say why an implementation cannot do what is asked; '' if it can."""
+    if chosen == 'cudnn' and soft_cap:
+        return f'has no soft caps, and got {soft_cap}'
+    if chosen == 'pallas' and _platform() == 'tpu':
+        need, rules = tpu.fast_bytes(q_BTHK, k_BSGK, has_bias), current_rules()
+        kind = '' if rules is None else rules.mesh.devices.flat[0].device_kind
+        most = tpu.FAST_BYTES.get(kind, tpu.FAST_BYTES['TPU v4'])
+        if need > most:
+            return (
+                f"needs about {need / 2**20:.1f} MiB of a TPU core's fast memory for the gradients of "
+                f'{q_BTHK.shape[1]} queries and {k_BSGK.shape[1]} keys of size {q_BTHK.shape[3]}, and may '
+                f'use {most / 2**20:.0f}'
+            )
+    return ''
 
 
 def prepare_bias(bias_HN: jax.Array, length: int, implementation: str) -> jax.Array:
@@ -245,12 +271,8 @@ def _cudnn(
     v_BSGK: jax.Array,
     mask_BTS: jax.Array,
     bias_HTS: jax.Array | None,
-    soft_cap: float,
+    _: float,  # soft_cap, which `_refusal` lets through for none
 ) -> jax.Array:
-    if soft_cap:
-        raise ValueError(
-            "attention implementation 'cudnn' has no soft caps; use 'auto', 'xla' or 'blockwise'"
-        )
     bias_1HTS = None if bias_HTS is None else bias_HTS[None].astype(q_BTHK.dtype)
     return jax.nn.dot_product_attention(
         q_BTHK, k_BSGK, v_BSGK, bias=bias_1HTS, mask=mask_BTS[:, None], scale=1.0, implementation='cudnn'

@@ -6,9 +6,11 @@ does not choose them.
 A program has a block of queries (or keys) of one row and head, and a loop over the blocks of keys (or
 queries). It looks up the bias of a tile by distance. Backward is three kernels, for queries, for keys and
 values, and for the bias. Each computes the scores again, so that each gradient is summed by a single program:
-there are no atomic additions, every sum has one order, and results repeat bit for bit.
+there are no atomic additions, every sum has one order, and results repeat bit for bit. A program for keys
+goes over all query heads that share them.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +26,8 @@ from flanlite.model.attention.blocks import (
     Kernels,
     Tiling,
     log_sum,
+    soft_cap_slope,
+    soft_capped,
     spread_bias,
     visible_blocks,
 )
@@ -56,7 +60,7 @@ def forward(inputs: Inputs, tiling: Tiling, *, interpret: bool = False) -> tuple
 
         def add(j: jax.Array, carry: tuple) -> tuple:
             max_T, sum_T, acc_TK = carry
-            logits_TS, mask_TS = _logits(refs, n, T, i, j)
+            logits_TS, mask_TS = _logits(refs, tiling, T, i, j)
             logits_TS = jnp.where(mask_TS, logits_TS, MASKED)
             higher_T = jnp.maximum(max_T, jnp.max(logits_TS, axis=1))
             weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - higher_T[:, None]), 0.0)
@@ -116,9 +120,9 @@ def backward(
     """
     rows = [grad_BHTK, log_sum_BHT, delta_BHT]
     dq_BHTK = _queries_backward(inputs, tiling, rows, interpret)
-    dk_BHSK, dv_BHSK = _keys_backward(inputs, tiling, rows, interpret)
+    dk_BGSK, dv_BGSK = _keys_backward(inputs, tiling, rows, interpret)
     dbias_HN = None if inputs.bias_HN is None else _bias_backward(inputs, tiling, rows, interpret)
-    return Gradients(dq_BHTK, dk_BHSK, dv_BHSK, dbias_HN)
+    return Gradients(dq_BHTK, dk_BGSK, dv_BGSK, dbias_HN)
 
 
 KERNELS = Kernels(forward, backward)
@@ -133,7 +137,7 @@ def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], int
 
         def add(j: jax.Array, dq_TK: jax.Array) -> jax.Array:
             k_SK = refs[1][_block(j, n), :]
-            return dq_TK + _dot(_dlogits(refs[:-1], n, T, i, j)[1].astype(k_SK.dtype), k_SK, NORMAL)
+            return dq_TK + _dot(_dlogits(refs[:-1], tiling, T, i, j)[1].astype(k_SK.dtype), k_SK, NORMAL)
 
         zeros_TK = jnp.zeros((n, K), jnp.float32)
         refs[-1][...] = _over(visible_ref.shape[1], lambda j: visible_ref[i, j], add, zeros_TK).astype(
@@ -148,27 +152,34 @@ def _queries_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], int
 def _keys_backward(
     inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool
 ) -> tuple[jax.Array, jax.Array]:
-    (B, H, S, K), T = inputs.k_BGSK.shape, inputs.q_BHTK.shape[2]
+    (B, G, S, K), (_, H, T, _) = inputs.k_BGSK.shape, inputs.q_BHTK.shape
     n = tiling.targets
 
     def kernel(visible_ref: Ref, *refs: Ref) -> None:
         refs, (dk_ref, dv_ref) = refs[:-2], refs[-2:]
         j = pl.program_id(2)
 
-        def add(i: jax.Array, carry: tuple) -> tuple:
-            q_TK, grad_TK = refs[0][_block(i, n), :], refs[-3][_block(i, n), :]
-            weights_TS, dlogits_TS = _dlogits(refs, n, T, i, j)
+        def add(x: jax.Array, i: jax.Array, carry: tuple) -> tuple:
+            q_TK, grad_TK = refs[0][x, _block(i, n), :], refs[-3][x, _block(i, n), :]
+            weights_TS, dlogits_TS = _dlogits(refs, tiling, T, i, j, head=(x,))
             dk_SK = carry[0] + _dot(dlogits_TS.astype(q_TK.dtype), q_TK, KEYS)
             return dk_SK, carry[1] + _dot(weights_TS.astype(grad_TK.dtype), grad_TK, KEYS)
 
         zeros_SK = jnp.zeros((n, K), jnp.float32)
-        dk_SK, dv_SK = _over(visible_ref.shape[0], lambda i: visible_ref[i, j], add, (zeros_SK, zeros_SK))
+        dk_SK, dv_SK = jax.lax.fori_loop(
+            0,
+            H // G,  # query heads that share the keys
+            lambda x, carry: _over(
+                visible_ref.shape[0], lambda i: visible_ref[i, j], functools.partial(add, x), carry
+            ),
+            (zeros_SK, zeros_SK),
+        )
         dk_ref[...] = dk_SK.astype(dk_ref.dtype)
         dv_ref[...] = dv_SK.astype(dv_ref.dtype)
 
-    spec = pl.BlockSpec((None, None, n, K), lambda b, h, j: (b, h, j, 0))
-    outs = [(spec, jax.ShapeDtypeStruct((B, H, S, K), x.dtype)) for x in (inputs.k_BGSK, inputs.v_BGSK)]
-    return _call(kernel, (B, H, S // n), inputs, tiling, rows, outs, interpret)
+    spec = pl.BlockSpec((None, None, n, K), lambda b, g, j: (b, g, j, 0))
+    outs = [(spec, jax.ShapeDtypeStruct((B, G, S, K), x.dtype)) for x in (inputs.k_BGSK, inputs.v_BGSK)]
+    return _call(kernel, (B, G, S // n), inputs, tiling, rows, outs, interpret, of_groups=True)
 
 
 def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interpret: bool) -> jax.Array:
@@ -192,7 +203,7 @@ def _bias_backward(inputs: Inputs, tiling: Tiling, rows: list[jax.Array], interp
 
         def add(step: jax.Array, sum_TS: jax.Array) -> jax.Array:
             b, i = jax.lax.div(step, num_T), jax.lax.rem(step, num_T)
-            return sum_TS + _dlogits(refs[:-1], n, T, i, i + shift, (b,))[1]
+            return sum_TS + _dlogits(refs[:-1], tiling, T, i, i + shift, row=(b,))[1]
 
         refs[-1][...] = _over(B * num_T, visible, add, jnp.zeros((n, n), jnp.float32))
 
@@ -218,6 +229,8 @@ def _call(
     rows: Sequence[jax.Array],
     outs: Sequence[tuple[pl.BlockSpec, jax.ShapeDtypeStruct]],
     interpret: bool,
+    *,
+    of_groups: bool = False,
 ) -> Sequence[jax.Array]:
     """Call a kernel for every position of a grid.
 
@@ -231,29 +244,41 @@ def _call(
         rows: more arrays [B, H, T, ...].
         outs: block and shape of each result.
         interpret: run in Pallas's interpreter.
+        of_groups: the grid's heads are those of keys, and references to queries and `rows` hold all heads
+            that share them.
     """
-    with_rows = len(grid) == 2
+    with_rows, shared = len(grid) == 2, inputs.q_BHTK.shape[1] // inputs.k_BGSK.shape[1]
 
-    def spec(x: jax.Array | None, *, of_row: bool, of_head: bool) -> pl.BlockSpec | None:
+    def spec(
+        x: jax.Array | None, *, of_row: bool, of_head: bool, heads: int | None = None, sharing: int = 1
+    ) -> pl.BlockSpec | None:
         if x is None:
             return None
-        lead = ((x.shape[0] if with_rows else None),) * of_row + (None,) * of_head
+        lead = ((x.shape[0] if with_rows else None),) * of_row + (heads,) * of_head
         rest = x.shape[len(lead) :]
 
         def pick(*position: jax.Array) -> tuple[jax.Array | int, ...]:
             b, h = (0, position[0]) if with_rows else position[:2]
-            return (b,) * of_row + (h,) * of_head + (0,) * len(rest)
+            return (b,) * of_row + (jax.lax.div(h, sharing),) * of_head + (0,) * len(rest)
 
         return pl.BlockSpec((*lead, *rest), pick)
 
     visible = visible_blocks(inputs, tiling)
-    ids = [spec(x, of_row=True, of_head=False) for x in inputs[3:6]]
-    bias = spec(inputs.bias_HN, of_row=False, of_head=True)
-    arrays = [spec(x, of_row=True, of_head=True) for x in (*inputs[:3], *rows)]
+    of_queries = functools.partial(spec, of_row=True, of_head=True, heads=shared if of_groups else None)
+    of_keys = functools.partial(spec, of_row=True, of_head=True, sharing=1 if of_groups else shared)
+    in_specs = [
+        spec(visible, of_row=True, of_head=False),
+        of_queries(inputs.q_BHTK),
+        of_keys(inputs.k_BGSK),
+        of_keys(inputs.v_BGSK),
+        *(spec(x, of_row=True, of_head=False) for x in inputs[3:7]),
+        spec(inputs.bias_HN, of_row=False, of_head=True),
+        *map(of_queries, rows),
+    ]
     return pl.pallas_call(
         kernel,
         grid=grid,
-        in_specs=[spec(visible, of_row=True, of_head=False), *arrays[:3], *ids, bias, *arrays[3:]],
+        in_specs=in_specs,
         out_specs=[out for out, _ in outs],
         out_shape=[shape for _, shape in outs],
         compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
@@ -277,39 +302,61 @@ def _block(number: jax.Array, n: int) -> pl.Slice:
 
 
 def _logits(
-    refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()
+    refs: Sequence[Ref],
+    tiling: Tiling,
+    T: int,
+    i: jax.Array,
+    j: jax.Array,
+    row: tuple = (),
+    head: tuple = (),
 ) -> tuple[jax.Array, jax.Array]:
     """Compute logits_TS of the tile of query block i and key block j, and mask_TS: True where its queries see
     its keys.
 
     Args:
         refs: the arrays of `Inputs`, and maybe more.
-        n: queries and keys of a block.
+        tiling: of attention.
         T: number of queries, padded.
         i: block of queries.
         j: block of keys.
         row: (row of the batch,) where references hold all rows, else ().
+        head: (query head of the group,) where references hold all, else ().
     """
-    q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, bias_ref = refs[:7]
-    logits_TS = _dot(q_ref[(*row, _block(i, n), slice(None))], k_ref[(*row, _block(j, n), slice(None))], ROWS)
+    q_ref, k_ref, _, q_segments_ref, kv_segments_ref, first_ref, last_ref, bias_ref = refs[:8]
+    n = tiling.targets
+    of_queries, of_keys = (*row, _block(i, n)), (*row, _block(j, n))
+    q_TK, k_SK = q_ref[(*row, *head, _block(i, n), slice(None))], k_ref[(*of_keys, slice(None))]
+    logits_TS = soft_capped(_dot(q_TK, k_SK, ROWS), tiling.soft_cap)
     position_T, position_S = i * n + jnp.arange(n), j * n + jnp.arange(n)
     if bias_ref is not None:
         logits_TS += bias_ref[position_S[None, :] - position_T[:, None] + T - 1]
-    same_TS = q_segments_ref[(*row, _block(i, n))][:, None] == kv_segments_ref[(*row, _block(j, n))][None, :]
-    return logits_TS, same_TS & (first_ref[(*row, _block(j, n))][None, :] <= position_T[:, None])
+    mask_TS = q_segments_ref[of_queries][:, None] == kv_segments_ref[of_keys][None, :]
+    mask_TS &= first_ref[of_keys][None, :] <= position_T[:, None]
+    if last_ref is not None:
+        mask_TS &= position_T[:, None] <= last_ref[of_keys][None, :]
+    return logits_TS, mask_TS
 
 
 def _dlogits(
-    refs: Sequence[Ref], n: int, T: int, i: jax.Array, j: jax.Array, row: tuple = ()
+    refs: Sequence[Ref],
+    tiling: Tiling,
+    T: int,
+    i: jax.Array,
+    j: jax.Array,
+    row: tuple = (),
+    head: tuple = (),
 ) -> tuple[jax.Array, jax.Array]:
     """Compute weights_TS of a tile, and the gradient of its logits; the arguments are those of `_logits`."""
-    v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[7:]
-    logits_TS, mask_TS = _logits(refs, n, T, i, j, row)
-    weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - log_sum_ref[(*row, _block(i, n))][:, None]), 0.0)
-    dweights_TS = _dot(
-        grad_ref[(*row, _block(i, n), slice(None))], v_ref[(*row, _block(j, n), slice(None))], ROWS
-    )
-    return weights_TS, weights_TS * (dweights_TS - delta_ref[(*row, _block(i, n))][:, None])
+    v_ref, (grad_ref, log_sum_ref, delta_ref) = refs[2], refs[8:]
+    n = tiling.targets
+    of_queries = (*row, *head, _block(i, n))
+    logits_TS, mask_TS = _logits(refs, tiling, T, i, j, row, head)
+    weights_TS = jnp.where(mask_TS, jnp.exp(logits_TS - log_sum_ref[of_queries][:, None]), 0.0)
+    dweights_TS = _dot(grad_ref[(*of_queries, slice(None))], v_ref[(*row, _block(j, n), slice(None))], ROWS)
+    dlogits_TS = weights_TS * (dweights_TS - delta_ref[of_queries][:, None])
+    if tiling.soft_cap:
+        dlogits_TS *= soft_cap_slope(logits_TS, tiling.soft_cap)
+    return weights_TS, dlogits_TS
 
 
 def _dot(a: jax.Array, b: jax.Array, axes: tuple) -> jax.Array:
