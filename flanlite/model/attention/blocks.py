@@ -126,7 +126,7 @@ def attend(
     tiling = Tiling(block_size(T, *blocks), block_size(S, *blocks), triangular, soft_cap)
     more_T, more_S = -T % tiling.targets, -S % tiling.sources
     K = q_BTHK.shape[3]
-    more_K = max(16, 1 << (K - 1).bit_length()) - K  # Triton takes powers of two only
+    more_K = padded_head(K) - K
     first_BS = jnp.where(kv_segments_BS > 0, first_BS, T + more_T)
 
     def padded(x_BTHK: jax.Array, more: int) -> jax.Array:
@@ -184,6 +184,11 @@ def soft_cap_slope(capped: jax.Array, soft_cap: float) -> jax.Array:
     return 1.0 - jnp.square(capped / soft_cap)
 
 
+def padded_head(size: int) -> int:
+    """Return the head dimension that the kernels are given; Triton takes powers of two only."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
 def block_size(length: int, least: int, most: int) -> int:
     """Return the least power of two that holds the length, but at least `least` and at most `most`, which are
     powers of two.
@@ -231,8 +236,7 @@ def visible_blocks(inputs: Inputs, tiling: Tiling) -> jax.Array:
 
     A block of scores counts as visible if the ranges of segments of its queries and keys overlap, its last
     query comes at or after the least first_BS of its keys, and its first query at or before their greatest
-    last_BS. So a visible block may still be masked
-    everywhere, but a block with 0 is masked for certain.
+    last_BS. So a visible block may still be masked everywhere, but a block with 0 is masked for certain.
     """
     B, T = inputs.q_segments_BT.shape
     q = inputs.q_segments_BT.reshape(B, -1, 1, tiling.targets)

@@ -36,6 +36,7 @@ from flanlite.model.attention.blocks import (
     Kernels,
     Tiling,
     log_sum,
+    padded_head,
     soft_cap_slope,
     soft_capped,
     visible_blocks,
@@ -290,7 +291,8 @@ def fast_bytes(q_BTHK: jax.Array, k_BSGK: jax.Array, has_bias: bool) -> int:
     """Estimate the fast memory that `backward` needs, from what the compiler said of some twenty shapes; it
     does not depend on the numbers of rows and heads.
     """
-    (_, T, H, K), (_, S, G, _), size = q_BTHK.shape, k_BSGK.shape, q_BTHK.dtype.itemsize
+    (_, T, H, _), (_, S, G, K), size = q_BTHK.shape, k_BSGK.shape, q_BTHK.dtype.itemsize
+    K = padded_head(K)
     held = K * S * 8 if G < H else K * T * (4 + 2 * size)
     biases = 4 * ROWS * (T + S) * 4 + MIB if has_bias else 0
     return held + biases + BLOCKS[1] * K * (12 * size + 24) + 2 * MIB
