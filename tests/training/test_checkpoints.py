@@ -36,7 +36,7 @@ CONFIG = T5Config(
 ADAM = Optimizer(optax.adam(1e-3), optax.constant_schedule(1e-3))
 MANIFEST = {
     'model': dataclasses.asdict(CONFIG),
-    'vocabulary': {'name': 'bytes'},
+    'vocabulary': {'name': 'bytes', 'fingerprint': 'x'},
     'feature_lengths': {'inputs': 8, 'targets': 4},
 }
 
