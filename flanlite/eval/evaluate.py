@@ -15,6 +15,7 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
+from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import (
