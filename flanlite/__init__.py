@@ -24,6 +24,7 @@ Evaluate:
     evaluate(...)                        a checkpoint on a mixture, or a model on a list of examples
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
     load('runs/pocket_train')            a model to rank, score and generate with
+    Metric(name, names, count)           a metric of your own
 
 `pandas.DataFrame(result.rows())` makes a table of any result. The command line does the same from gin files:
 `flanlite --help`. docs/python.md walks through all of it.
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from flanlite.eval.loco import loco
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
+    from flanlite.metrics.metric import Metric
     from flanlite.model.decoder_only import DecoderOnlyConfig
     from flanlite.model.kinds import FromCheckpoint
     from flanlite.model.llama import LlamaConfig
@@ -91,6 +93,7 @@ HOMES = {
         'eval.loco': ('loco',),
         'eval.sweep': ('SweepConfig',),
         'mesh.partitioning': ('MeshConfig',),
+        'metrics.metric': ('Metric',),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),
         'model.rotary': ('RotaryConfig',),

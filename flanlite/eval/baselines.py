@@ -8,7 +8,6 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval.evaluator import answers_of, askable, groups_of, metric_of, places
-from flanlite.metrics import metrics
 from flanlite.report.scores import TaskScores
 
 TRAINING_ANSWERS = 5_000
@@ -75,15 +74,14 @@ def by_rule(
     """
     every = askable(list(test.examples()))
     examples = list({example.row: example for example in reversed(every)}.values())[::-1]
-    metric = metric_of(name, examples)
-    found = metrics.get_metric(metric)
+    metric = metric_of(name)
     texts = [rule(example) for example in examples]
     answers = [answers_of(example, vocabulary) for example in examples]
-    counts = found.counts_alone(
+    counts = metric.counts_alone(
         [text for each in texts for text in each],
         [right for each, right in zip(texts, answers, strict=True) for _ in each],
     )
     starts = np.cumsum([len(each) for each in texts])[:-1]
     counts = np.array([part.mean(axis=0) for part in np.split(counts, starts)])
-    counts = found.with_groups(counts, groups_of(examples))
+    counts = metric.with_groups(counts, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates=False), counts)

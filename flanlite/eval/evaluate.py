@@ -19,7 +19,6 @@ from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import (
-    FOREIGN_METRIC,
     Evaluator,
     ScoringConfig,
     option_notes,
@@ -29,6 +28,8 @@ from flanlite.eval.evaluator import (
 from flanlite.eval.load import Model
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
+from flanlite.metrics import metrics
+from flanlite.metrics.metric import Metric
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
 from flanlite.training import checkpoints, parameters
@@ -152,7 +153,7 @@ def evaluate(config: EvalConfig) -> Result:
 def evaluate_examples(
     model: Model,
     examples: Sequence[Mapping[str, Any]],
-    metric: str | None = None,
+    metric: str | Metric = 'accuracy',
     name: str = 'examples',
     scoring: ScoringConfig = ScoringConfig(),
 ) -> Result:
@@ -162,7 +163,7 @@ def evaluate_examples(
         model: what `flanlite.load` returned.
         examples: dictionaries with `inputs`, a text; `answers`, the texts that count as right, or `targets`,
             the only one; and `options`, a list of texts to choose from, in all of them or in none.
-        metric: a name in `metrics.METRICS`; by default `accuracy` with options, else `exact_match`.
+        metric: a name in `metrics.METRICS`, or a `Metric` of one's own.
         name: what the results call these examples.
         scoring: how the model is asked.
 
@@ -170,9 +171,9 @@ def evaluate_examples(
         Scores, an interval and samples, as those of one task; `result.rows()` is a table.
 
     Raises:
-        ValueError: no examples, or one that lacks a text; the message says which.
+        ValueError: no examples, one that lacks a text, or no such metric; the message says which.
     """
-    examples = list(examples)
+    examples, counted = list(examples), metrics.get_metric(metric)
     made = [example_of(model, number, example) for number, example in enumerate(examples)]
     with_options = sum(bool(example.options) for example in made)
     if not made or with_options not in (0, len(made)):
@@ -184,9 +185,8 @@ def evaluate_examples(
     evaluator = Evaluator({}, model.vocabulary, None, scoring)
     predict = evaluator.ranked if with_options else evaluator.generated
     predictions = predict(name, made, model.config, model.params, model.partitioner)
-    method, usual = ('rank', 'accuracy') if with_options else ('generate', FOREIGN_METRIC)
-    vocabulary = model.vocabulary
-    scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=metric or usual)
+    method = 'rank' if with_options else 'generate'
+    scores = score_task(name, method, made, predictions, model.vocabulary, templates=False, metric=counted)
     shown = [
         {
             'task': name,

@@ -20,14 +20,12 @@ from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
+from flanlite.metrics.metric import Metric
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report.scores import OwnScores, TaskScores
 
-FOREIGN_METRIC = (
-    'exact_match'  # of tasks that are no data set of a collection and have no metrics of their own
-)
 DEFAULT_TARGET_LENGTH = 64
 
 
@@ -237,12 +235,11 @@ def has_same_tokens(example: Example) -> bool:
     return len({tuple(tokens.tolist()) for tokens in example.option_tokens}) < len(example.option_tokens)
 
 
-def metric_of(name: str, examples: Sequence[Example]) -> str:
-    """Name a task's metric: its data set's, or one that fits a foreign task."""
-    spec = specs.find_spec(name)
-    if isinstance(spec, specs.DatasetSpec):
-        return spec.metric
-    return 'accuracy' if all(example.options for example in examples) else FOREIGN_METRIC
+def metric_of(name: str) -> Metric:
+    """Return a task's metric: its data set's, or accuracy of one that has none, whose answers may be
+    anything.
+    """
+    return metrics.get_metric(getattr(specs.find_spec(name), 'metric', 'accuracy'))
 
 
 def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
@@ -268,12 +265,12 @@ def score_task(
     predictions: Sequence[str],
     vocabulary: Vocabulary,
     templates: bool = True,
-    metric: str | None = None,
+    metric: Metric | None = None,
 ) -> TaskScores:
     """Count what a metric, by default the task's own, counts in each prediction."""
-    metric = metric or metric_of(name, examples)
+    metric = metric or metric_of(name)
     answers = [answers_of(example, vocabulary) for example in examples]
-    counts = metrics.get_metric(metric).counts(predictions, answers, groups_of(examples))
+    counts = metric.counts(predictions, answers, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
 
 

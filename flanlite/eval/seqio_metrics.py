@@ -122,7 +122,7 @@ def metrics_line(name: str) -> str:
         return fault[name]
     task = get_seqio_task(name)
     if task is None:
-        return 'no metrics of its own; accuracy where its examples have options, else exact match'
+        return 'no metrics of its own; accuracy'
     listed = ', '.join(f'{metric.name} (of {NEEDS[metric.needs]})' for metric in metrics_of(task))
     return f'metrics {listed}' + (
         f'; postprocess_fn {name_of(task.postprocessor)}' if task.postprocessor else ''

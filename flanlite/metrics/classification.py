@@ -27,6 +27,16 @@ def count_classes(classes: Sequence[str]) -> Callable[[str, Sequence[str]], Sequ
     return count
 
 
+def count_yes(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+    """Return (hits, predicted, right) of the class "yes", then what `count_equal` counts.
+
+    As in T5, a prediction that is neither "yes" nor "no" counts as the wrong one of the two.
+    """
+    predicted, right = prediction.strip(), 'yes' in {answer.strip() for answer in answers}
+    says_yes = predicted == 'yes' or (predicted != 'no' and not right)
+    return float(says_yes and right), float(says_yes), float(right), *count_equal(prediction, answers)
+
+
 def accuracy_and_f1(sums_K: np.ndarray) -> np.ndarray:
     """Return accuracy, and F1 averaged over the classes: [..., 2].
 

@@ -30,9 +30,11 @@ def moments_about_the_middle(numbers_NK: np.ndarray) -> np.ndarray:
     Both are first taken from their median over all examples, and divided by the largest distance from it.
     A correlation does not change with that, but sums of squares of numbers far from 0 would leave nothing of
     how they differ. The (upper) median, unlike the mean, is one of the numbers, so that numbers which are
-    all equal are exactly 0.
+    all equal are exactly 0. A power of two, which rounds nothing, first brings all below 1, since the
+    difference of two large numbers may not be finite.
     """
     pairs_N2 = numbers_NK[:, :2]
+    pairs_N2 = np.ldexp(pairs_N2, -np.frexp(np.abs(pairs_N2).max(axis=0))[1])
     offsets_N2 = pairs_N2 - np.sort(pairs_N2, axis=0)[len(pairs_N2) // 2]
     reach = np.abs(offsets_N2).max(axis=0)
     x, y = (offsets_N2 / np.where(reach > 0, reach, 1.0)).T
@@ -50,7 +52,7 @@ def pearson(sums_K: np.ndarray) -> np.ndarray:
         for square, spread in ((xx * count, xx * count - x * x), (yy * count, yy * count - y * y))
         for varies in [spread > ROUNDING * square]
     ]
-    correlation = covariance / spreads[0] / spreads[1]
+    correlation = np.clip(covariance / spreads[0] / spreads[1], -1.0, 1.0)
     return 100 * np.where(count > 0, correlation, np.nan)[..., None]
 
 

@@ -1,4 +1,5 @@
-"""The table of metrics by name.
+"""The table of metrics by name, which says whose rule a metric follows. docs/evaluation.md tells what differs
+from the rule.
 
 A new metric is a function that counts one example, in the file of its kind, and a line in this table. The
 packages for ROUGE and BLEU are imported when they first score, so a data set's spec can check the name of its
@@ -6,7 +7,13 @@ metric at no cost.
 """
 
 from flanlite import config
-from flanlite.metrics.classification import accuracy_and_f1, count_classes, count_equal, f1_match_and_accuracy
+from flanlite.metrics.classification import (
+    accuracy_and_f1,
+    count_classes,
+    count_equal,
+    count_yes,
+    f1_match_and_accuracy,
+)
 from flanlite.metrics.correlation import (
     count_numbers,
     count_ratings,
@@ -14,7 +21,7 @@ from flanlite.metrics.correlation import (
     pearson,
     pearson_and_spearman,
 )
-from flanlite.metrics.metric import Metric, means
+from flanlite.metrics.metric import Metric
 from flanlite.metrics.text_overlap import (
     ROUGE_TYPES,
     corpus_bleu,
@@ -27,42 +34,70 @@ from flanlite.metrics.text_overlap import (
     normalize_trivia_qa,
 )
 
+CB_CLASSES = ('yes', 'no', 'unclear')
+
 METRICS: dict[str, Metric] = {
-    'accuracy': Metric(('accuracy',), count_equal, means),
-    # MRPC and QQP: F1 of "yes".
-    'accuracy_f1': Metric(('accuracy', 'f1'), count_classes(('yes',)), accuracy_and_f1),
-    # CommitmentBank.
-    'accuracy_mean_f1': Metric(('accuracy', 'f1'), count_classes(('yes', 'no', 'unclear')), accuracy_and_f1),
-    # MultiRC: F1 of "yes" over the answers to all questions; exact match is the share of questions whose
-    # answers are all judged right.
-    'f1a': Metric(
-        ('f1a', 'exact_match', 'accuracy'), count_classes(('yes',)), f1_match_and_accuracy, grouped=True
-    ),
-    # By the rules of SQuAD's scorer.
-    'exact_match': Metric(('exact_match', 'f1'), count_match_and_f1(normalize_squad), means),
-    'f1': Metric(('f1', 'exact_match'), count_f1_and_match, means),
-    # By those of TriviaQA's.
-    'trivia_qa': Metric(('exact_match', 'f1'), count_match_and_f1(normalize_trivia_qa), means),
-    'rouge': Metric(ROUGE_TYPES, count_rouge, means),
-    'bleu': Metric(('bleu',), count_bleu, corpus_bleu),
-    'pearson': Metric(('pearson',), count_numbers, pearson, together=moments_about_the_middle),
-    # STS-B: ratings from 0 to 5.
-    'pearson_spearman': Metric(
-        ('pearson', 'spearman'), count_ratings, pearson_and_spearman, together=moments_about_the_middle
-    ),
-    # A similarity, so that more is better.
-    'edit_distance': Metric(('edit_similarity', 'copied'), count_similarity, means),
+    metric.name: metric
+    for metric in (
+        Metric('accuracy', ('accuracy',), count_equal),
+        # MRPC and QQP: F1 of "yes".
+        Metric(
+            'glue_accuracy_f1', ('accuracy', 'glue_f1'), count_yes, accuracy_and_f1, classes=('yes', 'no')
+        ),
+        # CommitmentBank: the mean F1 of the classes.
+        Metric(
+            'superglue_cb',
+            ('accuracy', 'macro_f1'),
+            count_classes(CB_CLASSES),
+            accuracy_and_f1,
+            classes=CB_CLASSES,
+        ),
+        # F1 of "yes" over the answers to all questions; exact match is the share of questions whose answers
+        # are all judged right.
+        Metric(
+            'superglue_multirc',
+            ('multirc_f1a', 'multirc_exact_match', 'accuracy'),
+            count_yes,
+            f1_match_and_accuracy,
+            classes=('yes', 'no'),
+            grouped=True,
+        ),
+        Metric('squad_exact_match', ('squad_exact_match', 'squad_f1'), count_match_and_f1(normalize_squad)),
+        Metric('squad_f1', ('squad_f1', 'squad_exact_match'), count_f1_and_match),
+        Metric(
+            'trivia_qa_exact_match',
+            ('trivia_qa_exact_match', 'trivia_qa_f1'),
+            count_match_and_f1(normalize_trivia_qa),
+        ),
+        Metric('t5_rouge', ROUGE_TYPES, count_rouge),
+        Metric('sacrebleu_intl', ('sacrebleu_intl',), count_bleu, corpus_bleu),
+        Metric('pearson', ('pearson',), count_numbers, pearson, together=moments_about_the_middle),
+        # Ratings from 0 to 5.
+        Metric(
+            'glue_stsb',
+            ('pearson', 'spearman'),
+            count_ratings,
+            pearson_and_spearman,
+            together=moments_about_the_middle,
+        ),
+        # A similarity, so that more is better.
+        Metric('edit_similarity', ('edit_similarity', 'copied'), count_similarity),
+    )
 }
 
 
-def get_metric(name: str) -> Metric:
-    """Return a metric by its name.
+def get_metric(metric: str | Metric) -> Metric:
+    """Return a metric by its name; a `Metric` of one's own is returned as it is.
 
     Raises:
         ValueError: there is no such metric; the message lists the valid names and suggests the closest.
     """
-    if name not in METRICS:
+    if isinstance(metric, Metric):
+        return metric
+    if not isinstance(metric, str) or metric not in METRICS:
+        close = config.closest(metric, METRICS) if isinstance(metric, str) else ''
         raise ValueError(
-            f'unknown metric {name!r}; {config.closest(name, METRICS)}the metrics are {", ".join(METRICS)}'
+            f'unknown metric {metric!r}; {close}the metrics are {", ".join(METRICS)}, or a flanlite.Metric '
+            'of your own'
         )
-    return METRICS[name]
+    return METRICS[metric]

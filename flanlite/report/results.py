@@ -137,7 +137,7 @@ def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> Tas
     )
     num_rows = len(set(scores.rows.tolist()))
     return TaskResult(
-        scores.task, cluster, level, scores.metric, scores.method, num_rows, templates, summarize(scores)
+        scores.task, cluster, level, scores.metric_name, scores.method, num_rows, templates, summarize(scores)
     )
 
 

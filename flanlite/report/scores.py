@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flanlite.metrics import metrics
-from flanlite.metrics.metric import ratio
+from flanlite.metrics.metric import Metric, ratio
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -24,7 +23,7 @@ class TaskScores:
 
     Args:
         task: the task's name.
-        metric: a name in `metrics.METRICS`.
+        metric: what counted; `metrics.METRICS` has those with a name.
         method: `rank`, `generate`, or the rule of a baseline without a model.
         rows: int[N], the row of the data set that each example renders.
         templates: int[N], the template that rendered it; -1 for a baseline that reads no template.
@@ -33,7 +32,7 @@ class TaskScores:
     """
 
     task: str
-    metric: str
+    metric: Metric
     method: str
     rows: np.ndarray
     templates: np.ndarray
@@ -42,9 +41,8 @@ class TaskScores:
 
     def template_scores(self) -> dict[int, dict[str, float]]:
         """Return the scores of each template alone: {template: {name: percent}}."""
-        metric = metrics.get_metric(self.metric)
         return {
-            int(t): metric.scores(self.counts[self.templates == t].sum(axis=0))
+            int(t): self.metric.scores(self.counts[self.templates == t].sum(axis=0))
             for t in np.unique(self.templates)
         }
 
@@ -64,9 +62,14 @@ class TaskScores:
         return max(scores, key=lambda template: np.nan_to_num(scores[template][self.headline], nan=-np.inf))
 
     @property
+    def metric_name(self) -> str:
+        """Return what results call the metric."""
+        return self.metric.name
+
+    @property
     def headline(self) -> str:
         """Return the name of the score that is summarized."""
-        return metrics.get_metric(self.metric).names[0]
+        return self.metric.names[0]
 
     def resampled_means(self, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
         """Return the headline score, averaged over the templates, of repeated draws of the rows with
@@ -79,7 +82,7 @@ class TaskScores:
         random = np.random.default_rng([seed, zlib.crc32(self.task.encode())])
         drawn = random.multinomial(rows, np.full(rows, 1 / rows), size=resamples).astype(np.float64)
         sums_SPK = (drawn @ sums_RPK.reshape(rows, -1)).reshape(resamples, templates, count)
-        return nanmean(metrics.get_metric(self.metric).score(sums_SPK)[..., 0], axis=1)
+        return nanmean(self.metric.score(sums_SPK)[..., 0], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,22 +92,24 @@ class OwnScores:
 
     Args:
         task: the task's name.
-        metric: the names of its metrics.
+        metric_name: the names of its metrics.
         method: `generate`, `score` or both.
         rows: int[N], the row of the data set that each example renders.
         values: each score by its name; the first is the headline.
         resampled: float64[S], the headline on examples drawn with replacement; float64[0] where it could not
             be computed.
         predictions: the N answers as text, before they were postprocessed.
+        missing: a statement for each score that a metric gave as no finite number, or did not give.
     """
 
     task: str
-    metric: str
+    metric_name: str
     method: str
     rows: np.ndarray
     values: dict[str, float]
     resampled: np.ndarray
     predictions: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def templates(self) -> np.ndarray:

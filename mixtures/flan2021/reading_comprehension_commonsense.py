@@ -73,7 +73,7 @@ RECORD = DatasetSpec(
         'answers': row['answers'],
     },
     keep=lambda row: text.length(row['answers']) > 0,
-    metric='f1',
+    metric='squad_f1',
     lineage=('CNN/DailyMail',),
     licence='SuperGLUE terms',
     link='https://sheng-z.github.io/ReCoRD-explorer/',

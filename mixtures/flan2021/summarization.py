@@ -28,7 +28,7 @@ AESLC = DatasetSpec(
     splits=Splits('train', 'validation[-200:]', 'test'),
     fields=lambda row: {'body': text.strip(row['email_body']), 'answer': text.strip(row['subject_line'])},
     keep=lambda row: text.every(text.matches(row['email_body'], r'(?s).*\S.*'), text.matches(row['subject_line'], r'(?s).*\S.*')),
-    metric='rouge',
+    metric='t5_rouge',
     lineage=('Enron',),
     licence='CC BY-NC-SA 4.0',
     link='https://github.com/ryanzhumich/AESLC',
@@ -105,7 +105,7 @@ SAMSUM = DatasetSpec(
     splits=Splits('train', 'validation[:200]', 'test'),
     fields=lambda row: {'dialogue': text.strip(text.replace(row['dialogue'], '\r', '')), 'answer': text.strip(row['summary'])},
     keep=lambda row: text.every(text.matches(row['dialogue'], NOT_BLANK), text.matches(row['summary'], NOT_BLANK)),
-    metric='rouge',
+    metric='t5_rouge',
     lineage=('SAMSum',),
     licence='CC BY-NC-ND 4.0',
     link='https://arxiv.org/abs/1911.12237',
@@ -152,7 +152,7 @@ OPINION_ABSTRACTS_ROTTEN_TOMATOES = DatasetSpec(
     keep=lambda row: text.every(
         text.length(text.collect(row['_critics']['value'])) > 0, text.matches(row['_critic_consensus'], NOT_BLANK)
     ),
-    metric='rouge',
+    metric='t5_rouge',
     family='opinion_abstracts',
     lineage=('Rotten Tomatoes',),
     licence='for research; no licence known',
@@ -198,7 +198,7 @@ OPINION_ABSTRACTS_IDEBATE = DatasetSpec(
     keep=lambda row: text.every(
         text.length(text.collect(row['_argument_sentences']['value'])) > 0, text.matches(row['_claim'], NOT_BLANK)
     ),
-    metric='rouge',
+    metric='t5_rouge',
     family='opinion_abstracts',
     lineage=('iDebate',),
     licence='for research; no licence known',
@@ -237,7 +237,7 @@ WIKI_LINGUA_ENGLISH_EN = DatasetSpec(
     splits=Splits('train', 'validation[:200]', 'test'),
     fields=lambda row: {'source': article(row['source']), 'answer': text.strip(row['target'])},
     keep=lambda row: text.every(text.matches(row['source'], NOT_BLANK), text.matches(row['target'], NOT_BLANK)),
-    metric='rouge',
+    metric='t5_rouge',
     lineage=('WikiLingua', 'WikiHow'),
     licence='CC BY-NC-SA 3.0',
     link='https://gem-benchmark.com/data_cards/wiki_lingua',

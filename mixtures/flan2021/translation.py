@@ -43,7 +43,7 @@ def translation(name: str, source: Tfds, language: str, code: str, splits: Split
         splits=splits,
         fields=lambda row: {'english': text.strip(row['en']), 'answer': text.strip(row[code])},
         keep=lambda row: text.every(text.length(text.strip(row['en'])) > 0, text.length(text.strip(row[code])) > 0),
-        metric='bleu',
+        metric='sacrebleu_intl',
         lineage=lineage,
         validation_examples=200,
         templates=translation_templates(language),

@@ -35,7 +35,7 @@ WIKI_BIO = DatasetSpec(
     keep=lambda row: text.every(
         text.length(row['input_text']['table']['content']) > 0, text.matches(row['target_text'], NOT_BLANK)
     ),
-    metric='rouge',
+    metric='t5_rouge',
     lineage=('WikiBio',),
     licence='CC BY-SA 3.0',
     link='https://arxiv.org/abs/1603.07771',

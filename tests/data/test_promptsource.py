@@ -110,7 +110,7 @@ def test_prompts_are_read(folder):
         'harbours_skerry_Open_or_not_',
         'harbours_skerry_a_depth',
     ]
-    assert [prompt.metric() for prompt in found.values()] == ['accuracy', 'rouge']
+    assert [prompt.metric() for prompt in found.values()] == ['accuracy', 't5_rouge']
     assert [prompt.original_task for prompt in found.values()] == [True, False]
     assert found['a depth'].columns() == {'depth', 'name'}
     with pytest.raises(ValueError, match='no prompts for lakes'):

@@ -68,8 +68,10 @@ def test_styles():
     ({'name': 'a/b'}, "got the name 'a/b'"), ({'name': 'a*'}, 'got the name'), ({'name': 'a b'}, 'got the name'),
     ({'cluster': 'nlii'}, "unknown cluster 'nlii'; did you mean nli"),
     ({'metric': 'acuracy'}, "unknown metric 'acuracy'; did you mean accuracy.*the metrics are accuracy, "
-                            "accuracy_f1,.* rouge"),
-    ({'metric': ''}, "unknown metric ''; the metrics are"),
+                            "glue_accuracy_f1,.* t5_rouge"),
+    ({'metric': ''}, "unknown metric ''; the metrics are"), ({'metric': len}, 'unknown metric <built-in function len>'),
+    ({'metric': 'glue_accuracy_f1', 'options': ('Yes', 'No')}, r"the metric 'glue_accuracy_f1' counts the "
+        r"answers yes, no, but the options are \('Yes', 'No'\); expected no, yes among them"),
     ({'options': ('a', 'b', 'a')}, r"got options=\('a', 'b', 'a'\); expected different texts, but 'a' is "
                                    r"there 2 times"),
     ({'options': 'yes'}, "got options='yes'; expected a tuple of "
@@ -168,7 +170,7 @@ def test_fingerprint_changes_with_what_decides_the_text():
     ]
     assert len({spec.fingerprint() for spec in [base, *changed]}) == 1 + len(changed)
     assert (
-        dataclasses.replace(base, cluster='math', licence='other', metric='f1').fingerprint()
+        dataclasses.replace(base, cluster='math', licence='other', metric='squad_f1').fingerprint()
         == base.fingerprint()
     )
     assert (

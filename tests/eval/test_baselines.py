@@ -5,12 +5,13 @@ import pytest
 
 from flanlite.data.tokens.example import Example
 from flanlite.eval import baselines
+from flanlite.metrics import metrics
 
 
 @pytest.mark.parametrize('offset', [0, 1_000_000])
 def test_chance_of_correlated_numbers_is_counted_about_one_centre(monkeypatch, offset):
     """The counts of a row are the mean over its options, and their sums those of all pairs."""
-    monkeypatch.setattr(baselines, 'metric_of', lambda name, examples: 'pearson')
+    monkeypatch.setattr(baselines, 'metric_of', lambda name: metrics.get_metric('pearson'))
     options, answers = [(1, 2), (2, 5, 9), (7,)], [1, 3, 4]
     none = np.zeros(0, np.int32)
     examples = [

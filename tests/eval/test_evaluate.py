@@ -11,6 +11,7 @@ import toyeval as toy
 
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
+from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
@@ -19,7 +20,9 @@ from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import Evaluator, samples
 from flanlite.eval.load import Model
 from flanlite.mesh.partitioning import make_partitioner
+from flanlite.metrics.metric import Metric
 from flanlite.mixtures import flan2021
+from flanlite.report import results
 from flanlite.training import parameters
 
 VOCABULARY = vocabularies.load('bytes')
@@ -60,7 +63,11 @@ def test_every_row_meets_every_template_but_inverted_ones(scored):
 
 def test_without_options_answers_are_generated(scored):
     copied = scored['toyeval_copy']
-    assert (copied.method, copied.metric, len(copied.predictions)) == ('generate', 'exact_match', 24)
+    assert (copied.method, copied.metric_name, len(copied.predictions)) == (
+        'generate',
+        'squad_exact_match',
+        24,
+    )
 
 
 def test_one_template_only(opened, scored):
@@ -241,8 +248,29 @@ def test_examples_of_ones_own_are_scored():
     chosen = [model.rank(example['inputs'], ['even', 'odd'])[0].text for example in ranked]
     assert [sample['prediction'] for sample in result.samples] == chosen
     assert result.tasks[0].summary.mean == pytest.approx(100 * np.mean([text == 'even' for text in chosen]))
-    written = evaluate.evaluate_examples(model, [{'inputs': 'say', 'targets': 'something'}], metric='f1')
-    assert written.tasks[0].headline == 'f1'
+    written = evaluate.evaluate_examples(
+        model, [{'inputs': 'say', 'targets': 'something'}], metric='squad_f1'
+    )
+    assert written.tasks[0].headline == 'squad_f1'
+
+
+def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
+    mine = Metric('brevity', ('brief', 'empty'), lambda said, answers: (len(said) < 9, not said, 1))
+    spec = dataclasses.replace(specs.find_spec('toyeval_copy'), metric=mine)
+    assert spec.fingerprint() == specs.find_spec('toyeval_copy').fingerprint(), 'the cache does not change'
+    monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
+    examples = list(opened.splits['toyeval_copy'].examples())
+    predictions = scored['toyeval_copy'].predictions
+    found = evaluator.score_task('toyeval_copy', 'generate', examples, predictions, VOCABULARY)
+    task = results.task_result(found, 'translation', '')
+    assert (task.metric, task.headline) == ('brevity', 'brief')
+    expected = {
+        'brief': 100 * np.mean([len(said) < 9 for said in predictions]),
+        'empty': 100 * np.mean([said == '' for said in predictions]),
+    }
+    assert tasks.metric_function(mine)([['']] * len(predictions), predictions) == pytest.approx(expected)
+    by_template = [entry['scores'] for entry in task.templates]
+    assert np.mean([named['brief'] for named in by_template]) == pytest.approx(expected['brief'])
 
 
 @pytest.mark.parametrize(
@@ -283,7 +311,7 @@ def test_questions_of_multirc_are_right_as_a_whole():
     assert specs.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
     scores = evaluator.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
     found = [
-        [named[name] for name in ('f1a', 'exact_match', 'accuracy')]
+        [named[name] for name in ('multirc_f1a', 'multirc_exact_match', 'accuracy')]
         for named in scores.template_scores().values()
     ]
     assert found == [pytest.approx([100 * 6 / 7, 50, 75])] * 2

@@ -136,7 +136,7 @@ def test_clusters_merge_and_overlaps_are_removed(done):
     report = sweep(folder, 'translation', systems=('majority', 'chance'), seen=1)
     assert report.held_out() == ['math', 'translation']
     chance = report.of('translation')['chance'].tasks[0]
-    assert (chance.method, chance.headline) == ('chance', 'exact_match')  # a copy of "a b" is never b
+    assert (chance.method, chance.headline) == ('chance', 'squad_exact_match')  # a copy of "a b" is never b
 
 
 @pytest.mark.parametrize(

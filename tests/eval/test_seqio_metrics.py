@@ -129,7 +129,7 @@ def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
     assert list(found.values) == ['alike', 'in_order', 'likely', 'tokens', 'examples']
     assert found.values == pytest.approx(theirs, rel=1e-5)
     assert found.rows.tolist() != list(range(COUNT)) and len(found.predictions) == COUNT
-    assert (found.method, found.metric) == ('generate, score', 'alike, likely, Tokens')
+    assert (found.method, found.metric_name) == ('generate, score', 'alike, likely, Tokens')
     assert 'not cached, so its postprocess_fn does not see: spans (RaggedTensorSpec' in capfd.readouterr().err
     summary = summarize(found)
     assert summary.mean == found.values['alike'] and summary.low < summary.mean < summary.high
@@ -165,7 +165,7 @@ def test_a_task_with_the_name_of_a_data_set_is_scored_by_its_own_metrics():
     (name,) = [entry.task for entry in mixtures.resolve('mine').entries]
     opened = splits.open_splits([name], View('test', BYTES, renderings='all')).splits
     found = Evaluator(opened, BYTES, toy.LENGTHS).run(toy.CONFIG, toy.params())[name]
-    assert (name, found.task, found.metric) == ('seqio:toyeval_parity', 'seqio:toyeval_parity', 'likely')
+    assert (name, found.task, found.metric_name) == ('seqio:toyeval_parity', 'seqio:toyeval_parity', 'likely')
     assert seqio_metrics.get_seqio_task('toyeval_parity') is None, 'the data set'
 
 
@@ -179,7 +179,7 @@ def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):
     log_probs = np.concatenate(rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions))
     weights = [example.fields['about']['weight'] for example in examples]
     assert found.values == pytest.approx({'likely': np.dot(log_probs, weights) / np.log(10)})
-    assert (found.method, found.metric) == ('score', 'likely') and found.predictions[0].startswith(
+    assert (found.method, found.metric_name) == ('score', 'likely') and found.predictions[0].startswith(
         '(log-probability of the target: -'
     )
 
@@ -250,8 +250,8 @@ def test_show_says_the_metrics(capsys):
     add('theirs')
     add('plain', metric_fns=())
     seqio.MixtureRegistry.add('both', ['theirs', 'plain'], default_rate=1)
-    assert seqio_metrics.get_seqio_task('plain') is None, 'it is scored by exact match, as before'
+    assert seqio_metrics.get_seqio_task('plain') is None, 'it is scored by accuracy'
     assert cli.main(['show', '--mixture=both', '--examples=0']) == 0
     shown = capsys.readouterr().out
     assert 'theirs: metrics alike (of predictions), likely (of scores); postprocess_fn postprocess' in shown
-    assert 'plain: no metrics of its own; accuracy where its examples have options, else exact match' in shown
+    assert 'plain: no metrics of its own; accuracy' in shown

@@ -47,7 +47,7 @@ COLLECTION = Collection(
         spec('toyeval_parity', 'math', lambda row: {**row, 'answer': row['a'] % 2}, ('parity', 'even', 'odd'), ('even', 'odd')),
         spec('toyeval_pick', 'math', lambda row: {**row, 'answer': 0, 'options': [str(row['a']), str(row['a'] + 1), str(row['b'])]},
              ('pick', 'choose'), splits=Splits('train', 'validation', None), baselines=()),
-        spec('toyeval_copy', 'translation', lambda row: {**row, 'answer': str(row['b'])}, ('second of', 'last of'), metric='exact_match'),
+        spec('toyeval_copy', 'translation', lambda row: {**row, 'answer': str(row['b'])}, ('second of', 'last of'), metric='squad_exact_match'),
     ),
     vocabulary='bytes',
 )  # fmt: skip

@@ -119,7 +119,7 @@ def test_families_and_lineage():
 
 
 def test_open_questions_are_scored_as_in_flan():
-    named = {name for name, spec in SPECS.items() if spec.metric == 'trivia_qa'}
+    named = {name for name, spec in SPECS.items() if spec.metric == 'trivia_qa_exact_match'}
     assert named == {'trivia_qa', 'natural_questions'}
 
 

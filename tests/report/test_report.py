@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from flanlite.metrics import metrics
 from flanlite.report import figures, report, results, tables
 from flanlite.report.scores import TaskScores
 
@@ -25,7 +26,9 @@ def task_scores(task, chance, templates, seed):
     right = (random.random((80, templates)) < chance).astype(float)
     places = np.tile(np.arange(templates), 80) if templates > 1 else np.full(80, -1)
     counts = np.stack([right.ravel(), np.ones(right.size)], axis=1)
-    return TaskScores(task, 'accuracy', 'rank', np.repeat(np.arange(80), templates), places, counts)
+    return TaskScores(
+        task, metrics.get_metric('accuracy'), 'rank', np.repeat(np.arange(80), templates), places, counts
+    )
 
 
 def write_sweep(folder):

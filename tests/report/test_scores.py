@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from flanlite.metrics import metrics
 from flanlite.report import scores
 from flanlite.report.scores import TaskScores
 
@@ -11,7 +12,7 @@ def accuracy(right_RP, task='task'):
     counts = np.stack([right_RP.ravel(), np.ones(right_RP.size)], axis=1)
     return TaskScores(
         task,
-        'accuracy',
+        metrics.get_metric('accuracy'),
         'rank',
         np.repeat(np.arange(rows), templates),
         np.tile(np.arange(templates), rows),
@@ -37,7 +38,9 @@ def test_template_scores_and_best():
 
 def test_rows_that_lack_a_template():
     scored = accuracy(np.array([[1, 0], [1, 1]], float))
-    fewer = TaskScores('task', 'accuracy', 'rank', scored.rows[:3], scored.templates[:3], scored.counts[:3])
+    fewer = TaskScores(
+        'task', scored.metric, 'rank', scored.rows[:3], scored.templates[:3], scored.counts[:3]
+    )
     assert fewer.template_scores() == {0: {'accuracy': 100.0}, 1: {'accuracy': 0.0}}
     assert scores.summarize(fewer).mean == 50
 

@@ -39,13 +39,13 @@ POSITION = 'position_'  # the variable from which the filter `choice` knows the 
 # Promptsource's names of metrics, and ours. A prompt with other metrics only is scored by `accuracy`.
 METRICS = {
     'Accuracy': 'accuracy',
-    'BLEU': 'bleu',
-    'COQA F1': 'f1',
-    'Edit Distance': 'edit_distance',
-    'MultiRC': 'f1a',
-    'ROUGE': 'rouge',
-    'Squad': 'f1',
-    'Trivia QA': 'trivia_qa',
+    'BLEU': 'sacrebleu_intl',
+    'COQA F1': 'squad_f1',
+    'Edit Distance': 'edit_similarity',
+    'Pearson Correlation': 'pearson',
+    'ROUGE': 't5_rouge',
+    'Squad': 'squad_f1',
+    'Trivia QA': 'trivia_qa_exact_match',
 }
 
 

@@ -21,6 +21,7 @@ from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.metrics import metrics
+from flanlite.metrics.metric import Metric
 
 
 def task(
@@ -414,9 +415,11 @@ def postprocess(
     return [answer.decode() for answer in answers] or [str(value)]
 
 
-def metric_function(name: str) -> Callable[[Sequence[Sequence[str]], Sequence[str]], dict[str, float]]:
-    """Make a SeqIO metric function from one of flanlite's metrics."""
-    metric = metrics.get_metric(name)
+def metric_function(
+    metric: str | Metric,
+) -> Callable[[Sequence[Sequence[str]], Sequence[str]], dict[str, float]]:
+    """Make a SeqIO metric function from one of flanlite's metrics, or one of a user's."""
+    metric = metrics.get_metric(metric)
 
     def measure(targets: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
         scores = metric.scores(metric.counts(predictions, targets).sum(0))

@@ -9,6 +9,7 @@ from flanlite import config
 from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
 from flanlite.data.specs.templates import Template
 from flanlite.metrics import metrics
+from flanlite.metrics.metric import Metric
 
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
@@ -77,7 +78,7 @@ class DatasetSpec:
             options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
             holds all texts that count as right, where there are several.
         templates: `Template`s, ten for FLAN.
-        metric: a name in `flanlite.metrics.metrics.METRICS`.
+        metric: a name in `flanlite.metrics.metrics.METRICS`, or a `Metric` of your own.
         options: the answer options, where all rows have the same.
         keep: a function from a row to whether it is used; by default all rows are.
         group: a function from a row to its group, for metrics that score groups as a whole: MultiRC's
@@ -105,7 +106,7 @@ class DatasetSpec:
     source: Source
     fields: Callable[[Row], dict[str, Any]]
     templates: tuple[Template, ...]
-    metric: str = 'accuracy'
+    metric: str | Metric = 'accuracy'
     options: tuple[str, ...] = ()
     keep: Callable[[Row], Any] | None = None
     group: Callable[[Row], Any] | None = None
@@ -125,8 +126,14 @@ class DatasetSpec:
         with checks.prefix_errors('data set', self.name):
             checks.check_name(self.name)
             clusters.check_cluster(self.cluster)
-            metrics.get_metric(self.metric)
+            metric = metrics.get_metric(self.metric)
             checks.check_texts('options', self.options)
+            if self.options and (missing := set(metric.classes) - set(self.options)):
+                raise ValueError(
+                    f'the metric {metric.name!r} counts the answers {", ".join(metric.classes)}, but the '
+                    f'options are {self.options}; expected {", ".join(sorted(missing))} among them, or '
+                    'another metric'
+                )
             checks.check_texts('lineage', self.lineage)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
             sizes = {f'{split}_examples': getattr(self, f'{split}_examples') for split in SPLITS}
