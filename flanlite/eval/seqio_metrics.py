@@ -111,9 +111,9 @@ def name_of(function: Any) -> str:
     return getattr(function, '__name__', type(function).__name__)
 
 
-def in_line(error: Exception) -> str:
-    """Return an error's message as one line."""
-    return ' '.join(str(error).split())
+def in_line(value: object) -> str:
+    """Return what a value, such as an error, prints as one line."""
+    return ' '.join(str(value).split())
 
 
 def metrics_line(name: str) -> str:
@@ -130,15 +130,14 @@ def metrics_line(name: str) -> str:
 
 
 def notes(scores: Iterable[TaskScores | OwnScores]) -> list[str]:
-    """Return a note that names the tasks whose scores are in units of their own; none where all are
-    percent.
+    """Return a note for each score that a task's own metrics did not give, and one that names the tasks whose
+    scores are in units of their own; none where all are percent.
     """
-    own = [scored.task for scored in scores if isinstance(scored, OwnScores)]
-    return (
-        [f"The scores of {', '.join(own)} are those of the SeqIO task's own metrics, in their own units."]
-        if own
-        else []
-    )
+    own = [scored for scored in scores if isinstance(scored, OwnScores)]
+    missing = [f'Left out: {fault}.' for scored in own for fault in scored.missing]
+    names = ', '.join(scored.task for scored in own)
+    units = f"The scores of {names} are those of the SeqIO task's own metrics, in their own units."
+    return [*missing, units] if own else []
 
 
 def score(
@@ -153,7 +152,7 @@ def score(
         log_probs: float32[N], of the targets; None where no metric needs scores.
 
     Raises:
-        MetricError: the postprocessor or a metric fails, a metric gives no number, or two give the same name.
+        MetricError: the postprocessor fails, no metric gives a finite number, or two give the same name.
     """
     rows = np.array([example.row for example in examples], np.int64)
     order = np.argsort(rows, kind='stable')
@@ -178,22 +177,26 @@ def score(
 
     metrics = metrics_of(task)
     values: dict[str, float] = {}
-    seconds = []
+    missing: list[str] = []
+    resampled = np.zeros(0)
     for metric in metrics:
         start = time.monotonic()
-        found = measure(task, metric, given, shown, outputs)
-        seconds.append(time.monotonic() - start)
+        found, faults = measure(task, metric, given, shown, outputs)
+        seconds = time.monotonic() - start
         if twice := set(found) & set(values):
             raise MetricError(
                 f'two metrics of the SeqIO task {task.name!r} give {min(twice)!r}; expected names that differ'
             )
+        if found and not values and not metric.is_object and seconds * RESAMPLES <= RESAMPLE_SECONDS:
+            resampled = resample(metric, next(iter(found)), given)
         values |= found
-    quick = not metrics[0].is_object and seconds[0] * RESAMPLES <= RESAMPLE_SECONDS
-    resampled = resample(metrics[0], next(iter(values)), given) if quick else np.zeros(0)
+        missing += faults
+    if not values:
+        raise MetricError('; '.join(missing))
     names = ', '.join(metric.name for metric in metrics)
     methods = [('generate', tokens), ('score', log_probs)]
     method = ', '.join(name for name, output in methods if output is not None)
-    return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts))
+    return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts), tuple(missing))
 
 
 def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:
@@ -245,8 +248,8 @@ def measure(
     given: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
     outputs: Mapping[str, np.ndarray],
-) -> dict[str, float]:
-    """Compute one metric, and keep the numbers that it gives; texts and histograms are left out.
+) -> tuple[dict[str, float], list[str]]:
+    """Compute one metric: the finite numbers that it gives, by name, and a statement for all else.
 
     Args:
         task: the SeqIO task.
@@ -254,33 +257,43 @@ def measure(
         given: the arguments of metric functions, by name.
         examples: the examples, for metric objects.
         outputs: the model's outputs by SeqIO's names, for metric objects.
-
-    Raises:
-        MetricError: the metric fails, or gives no number.
     """
-    with blamed(task, 'metric', metric.measure):
-        if not metric.is_object:
-            found = call(metric, given)
-        else:
-            made = metric.measure.from_model_output(
-                examples, outputs[metric.needs], task.output_features, 'targets'
-            )
-            collects = hasattr(made, 'actual_compute')
-            found = (
-                made.actual_compute(examples, task.output_features, 'targets')[0]
-                if collects
-                else made.compute()
-            )
-    values = {}
-    for name, value in found.items() if isinstance(found, Mapping) else ():
-        with contextlib.suppress(TypeError, ValueError):
-            values[str(name)] = float(getattr(value, 'value', value))
-    if not values:
-        raise MetricError(
-            f'the metric {metric.name!r} of the SeqIO task {task.name!r} gave {str(found)[:80]!r}; expected '
-            'a mapping of names to numbers'
-        )
-    return values
+    try:
+        with blamed(task, 'metric', metric.measure):
+            if not metric.is_object:
+                found = call(metric, given)
+            else:
+                made = metric.measure.from_model_output(
+                    examples, outputs[metric.needs], task.output_features, 'targets'
+                )
+                collects = hasattr(made, 'actual_compute')
+                found = (
+                    made.actual_compute(examples, task.output_features, 'targets')[0]
+                    if collects
+                    else made.compute()
+                )
+    except MetricError as error:
+        return {}, [str(error)]
+    gave = f'the metric {metric.name!r} of the SeqIO task {task.name!r} gave'
+    if not isinstance(found, Mapping) or not found:
+        return {}, [f'{gave} {in_line(found)[:80]!r}; expected a mapping of names to numbers']
+    values = {str(name): finite_number(value) for name, value in found.items()}
+    faults = [
+        f'{gave} {name} = {in_line(getattr(value, "value", value))[:80]}, which is no finite number'
+        for name, value in found.items()
+        if values[str(name)] is None
+    ]
+    return {name: value for name, value in values.items() if value is not None}, faults
+
+
+def finite_number(value: Any) -> float | None:
+    """Return the one finite number that a metric's value holds, if it does; else None."""
+    try:
+        held = np.asarray(getattr(value, 'value', value)).item()
+        number = np.nan if isinstance(held, str | bytes) else float(held)
+    except (TypeError, ValueError, OverflowError):  # several numbers, or none
+        return None
+    return number if np.isfinite(number) else None
 
 
 def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
@@ -290,7 +303,7 @@ def call(metric: OwnMetric, given: Mapping[str, Any]) -> Any:
 
 def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.ndarray:
     """Return the headline score of examples drawn with replacement: float64[RESAMPLES], or float64[0] where a
-    draw makes it fail.
+    draw makes it fail, or gives no finite number.
     """
     random, count = np.random.default_rng(0), len(given['targets'])
     values = []
@@ -301,8 +314,10 @@ def resample(metric: OwnMetric, headline: str, given: Mapping[str, Any]) -> np.n
             for name, each in given.items()
         }
         try:
-            value = call(metric, picked)[headline]
-            values.append(float(getattr(value, 'value', value)))
+            value = finite_number(call(metric, picked)[headline])
         except Exception:  # a user's function that needs, for example, every class among the targets
+            value = None
+        if value is None:
             return np.zeros(0)
+        values.append(value)
     return np.array(values)

@@ -1,3 +1,4 @@
+import fractions
 import functools
 import json
 
@@ -199,6 +200,40 @@ def test_no_interval_where_the_metric_fails_on_draws_or_is_slow(monkeypatch):
     assert np.isnan(summarize(scored('slow')[1]).low)
 
 
+def test_what_is_no_finite_number_is_left_out_with_a_statement():
+    def odd(targets, predictions):
+        return {
+            'undefined': float('nan'), 'several': np.arange(3), 'kept': np.float32(2), 'endless': seqio.metrics.Scalar(np.inf),
+            'words': '3', 'ragged': [[1], [1, 2]], 'one': np.array([[4]]), 'exact': fractions.Fraction(1, 2),
+        }  # fmt: skip
+
+    add('odd', metric_fns=[broken, odd, alike])
+    found = scored('odd')[1]
+    assert list(found.values) == ['kept', 'one', 'exact', 'alike', 'in_order']
+    assert [found.values[name] for name in ('kept', 'one', 'exact')] == [2, 4, 0.5]
+    assert found.headline == 'kept' and len(found.resampled) == seqio_metrics.RESAMPLES
+    said = '\n'.join(seqio_metrics.notes([found]))
+    for statement in (
+        "the metric 'broken' of the SeqIO task 'odd' fails: KeyError: 'no such",
+        "the metric 'odd' of the SeqIO task 'odd' gave undefined = nan, which is no finite number",
+        'gave several = [0 1 2], which',
+        'gave endless = inf, which',
+        'gave words = 3, which is no finite number',
+        'gave ragged = [[1], [1, 2]], which',
+        "the metric 'alike' of the SeqIO task 'odd' gave said = ",
+    ):
+        assert statement in said, statement
+
+
+def test_no_interval_where_a_draw_gives_nan():
+    def every_row(targets, predictions):
+        return {'all': 1.0 if len({texts[0] for texts, _ in targets}) == COUNT else float('nan')}
+
+    add('every', metric_fns=[every_row])
+    summary = summarize(scored('every')[1])
+    assert summary.mean == 1 and np.isnan([summary.low, summary.high]).all()
+
+
 def broken(targets, predictions):
     raise KeyError('no such\nthing')
 
@@ -214,6 +249,8 @@ def missing(text, example, is_target):
                                   "'spans'; the cache has the fields"),
     ({'metric_fns': [lambda targets, predictions: 3]}, "'<lambda>' of the SeqIO task 'faulty' gave '3'; "
                                                        "expected a mapping"),
+    ({'metric_fns': [lambda targets, predictions: {'a': float('nan')}]}, "gave a = nan, which is no finite"),
+    ({'metric_fns': [lambda targets, predictions: {}, broken]}, "gave '{}'; expected a mapping.*; .*'broken'"),
     ({'metric_fns': [alike, alike]}, "two metrics of the SeqIO task 'faulty' give 'alike'"),
     ({'metric_fns': [lambda gold, predictions: {}]}, "function of the SeqIO task 'faulty' cannot be "
                                                      "called.*Got.*'gold'"),
