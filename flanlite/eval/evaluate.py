@@ -171,7 +171,8 @@ def evaluate_examples(
         Scores, an interval and samples, as those of one task; `result.rows()` is a table.
 
     Raises:
-        ValueError: no examples, one that lacks a text, or no such metric; the message says which.
+        ValueError: no examples, one that lacks a text, or a metric that there is not or that cannot count
+            them; the message says which.
     """
     examples, counted = list(examples), metrics.get_metric(metric)
     made = [example_of(model, number, example) for number, example in enumerate(examples)]
@@ -181,6 +182,9 @@ def evaluate_examples(
             f'got {len(made)} examples, {with_options} of them with options; expected some, with options in '
             'all or in none'
         )
+    counted.check_counts(made[0].answers)
+    for example in made:
+        counted.check_options(example.options)
     start = time.monotonic()
     evaluator = Evaluator({}, model.vocabulary, None, scoring)
     predict = evaluator.ranked if with_options else evaluator.generated

@@ -86,8 +86,12 @@ class Evaluator:
                 raised.
 
         Raises:
-            ValueError: a score that the model gives is not finite; the message names the task and the row.
+            ValueError: a score that the model gives is not finite, and the message names the task and the
+                row; or a task's metric cannot count, which shows before the model is asked.
         """
+        for name, split in self.splits.items():
+            if specs.find_spec(name):
+                metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
         partitioner = partitioner or make_partitioner()
         params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
         chosen = dict.fromkeys(self.splits) if template is None else template

@@ -67,6 +67,20 @@ class Metric:
                 f'the metric {self.name!r} has names={self.names!r}; expected a tuple of different texts'
             )
 
+    def check_options(self, options: Sequence[str]) -> None:
+        """Raise a `ValueError` where options, if there are some, lack an answer that is counted apart."""
+        if options and (missing := set(self.classes) - set(options)):
+            raise ValueError(
+                f'the metric {self.name!r} counts the answers {", ".join(self.classes)}, but the options are '
+                f'{tuple(options)}; expected {", ".join(sorted(missing))} among them, or another metric'
+            )
+
+    def check_counts(self, answers: Sequence[str]) -> None:
+        """Score one of the right answers to an example, before a model is asked for its own; a `ValueError`
+        where the metric cannot.
+        """
+        self.scores(self.counts(answers[:1], [answers]).sum(axis=0))
+
     def counts(
         self,
         predictions: Sequence[str],

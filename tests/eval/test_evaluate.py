@@ -273,6 +273,21 @@ def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
     assert np.mean([named['brief'] for named in by_template]) == pytest.approx(expected['brief'])
 
 
+def test_a_metric_that_cannot_count_is_refused_before_a_model_is_asked(opened, monkeypatch):
+    broken = Metric('broken', ('broken',), lambda said, answers: (1 / (len(answers) - 1), 1))
+    spec = dataclasses.replace(specs.find_spec('toyeval_copy'), metric=broken)
+    monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
+    model = Model(toy.CONFIG, toy.params(), VOCABULARY)
+    monkeypatch.setattr(rank, 'score', None)
+    with pytest.raises(ValueError, match=r"the metric 'broken' fails on the prediction .*ZeroDivisionError"):
+        Evaluator(opened.splits, VOCABULARY).run(toy.CONFIG, None)
+    with pytest.raises(ValueError, match="the metric 'broken' fails on the prediction 'b'"):
+        evaluate.evaluate_examples(model, [{'inputs': 'a', 'targets': 'b'}], metric=broken)
+    with pytest.raises(ValueError, match=r"counts the answers yes, no, but the options are \('No', 'Yes'\)"):
+        asked = [{'inputs': 'a', 'targets': 'Yes', 'options': ['No', 'Yes']}]
+        evaluate.evaluate_examples(model, asked, metric='glue_accuracy_f1')
+
+
 @pytest.mark.parametrize(
     ('examples', 'message'),
     [

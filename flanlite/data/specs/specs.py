@@ -128,12 +128,7 @@ class DatasetSpec:
             clusters.check_cluster(self.cluster)
             metric = metrics.get_metric(self.metric)
             checks.check_texts('options', self.options)
-            if self.options and (missing := set(metric.classes) - set(self.options)):
-                raise ValueError(
-                    f'the metric {metric.name!r} counts the answers {", ".join(metric.classes)}, but the '
-                    f'options are {self.options}; expected {", ".join(sorted(missing))} among them, or '
-                    'another metric'
-                )
+            metric.check_options(self.options)
             checks.check_texts('lineage', self.lineage)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
             sizes = {f'{split}_examples': getattr(self, f'{split}_examples') for split in SPLITS}
