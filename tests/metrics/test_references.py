@@ -101,7 +101,7 @@ def texts(seed, words=WORDS, references=None):
 @pytest.fixture(scope='module')
 def t5():
     """T5's metrics. Its package is not imported as a whole, since that asks for its models too."""
-    pytest.importorskip('sklearn', reason="T5's metrics need scikit-learn, which flanlite[test] has")
+    pytest.importorskip('sklearn', reason='scikit-learn is not installed; flanlite[test] has it')
     try:
         version = importlib.metadata.version('t5')
     except importlib.metadata.PackageNotFoundError:
@@ -239,38 +239,54 @@ def test_classes_by_the_written_rules():
         assert found['macro_f1'] == pytest.approx(100 * np.mean(each))
 
 
-def test_classes_by_scikit_learn_and_t5(t5):
-    import sklearn.metrics
+def numbers(labels, names):
+    """Classes as T5 numbers them; -1 is none of them."""
+    return [names.index(label) if label in names else -1 for label in labels]
 
-    names = ('no', 'yes', 'unclear')
 
-    def numbers(labels, count):
-        return [names[:count].index(label) if label in names[:count] else -1 for label in labels]
-
+def test_classes_by_scikit_learn():
+    measures = pytest.importorskip(
+        'sklearn.metrics', reason='scikit-learn is not installed; flanlite[test] has it'
+    )
     for seed in range(ROUNDS):
-        predictions, right = classes(seed, names[:2])
-        answers = [[answer] for answer in right]
-        found = score('glue_accuracy_f1', predictions, answers)
-        assert found['accuracy'] == pytest.approx(100 * sklearn.metrics.accuracy_score(right, predictions))
-        given, gold = numbers(predictions, 2), numbers(right, 2)
-        assert found['glue_f1'] == pytest.approx(t5.f1_score_with_invalid(gold, given)['f1'])
-        if -1 not in given:
-            assert found['glue_f1'] == pytest.approx(100 * sklearn.metrics.f1_score(gold, given))
-        groups = np.random.default_rng(seed).integers(0, 4, len(right)).tolist()
-        found = score('superglue_multirc', predictions, answers, groups)
+        predictions, right = classes(seed, ('no', 'yes'))
+        found = score('glue_accuracy_f1', predictions, [[answer] for answer in right])
+        assert found['accuracy'] == pytest.approx(100 * measures.accuracy_score(right, predictions))
+        truths = [answer == 'yes' for answer in right]
+        assert found['glue_f1'] == pytest.approx(
+            100 * measures.f1_score(truths, says_yes(predictions, right))
+        )
+        names = ('yes', 'no', 'unclear')
+        predictions, right = classes(seed, names)
+        found = score('superglue_cb', predictions, [[answer] for answer in right])
+        expected = measures.f1_score(
+            numbers(right, names), numbers(predictions, names), labels=range(3), average='macro'
+        )
+        assert found['macro_f1'] == pytest.approx(100 * expected)
+
+
+def test_classes_by_t5(t5):
+    for seed in range(ROUNDS // 3):
+        predictions, right = classes(seed, ('no', 'yes'))
+        answers, groups = (
+            [[answer] for answer in right],
+            np.random.default_rng(seed).integers(0, 4, len(right)).tolist(),
+        )
+        given, gold = numbers(predictions, ('no', 'yes')), numbers(right, ('no', 'yes'))
+        expected = t5.f1_score_with_invalid(gold, given)['f1']
+        assert score('glue_accuracy_f1', predictions, answers)['glue_f1'] == pytest.approx(expected)
         grouped = [[{'group': group, 'value': value} for group, value in zip(groups, each, strict=True)]
                    for each in (gold, given)]  # fmt: skip
+        found = score('superglue_multirc', predictions, answers, groups)
         assert found['multirc_f1a'] == pytest.approx(t5.multirc_f1_over_all_answers(*grouped)['f1'])
         assert found['multirc_exact_match'] == pytest.approx(
             t5.mean_group_metric(t5.all_match)(*grouped)['exact_match']
         )
+        names = ('yes', 'no', 'unclear')
         predictions, right = classes(seed, names)
+        expected = t5.mean_multiclass_f1(3)(numbers(right, names), numbers(predictions, names))
         found = score('superglue_cb', predictions, [[answer] for answer in right])
-        given, gold = numbers(predictions, 3), numbers(right, 3)
-        assert found['macro_f1'] == pytest.approx(t5.mean_multiclass_f1(3)(gold, given)['mean_3class_f1'])
-        assert found['macro_f1'] == pytest.approx(
-            100 * sklearn.metrics.f1_score(gold, given, labels=[0, 1, 2], average='macro')
-        )
+        assert found['macro_f1'] == pytest.approx(expected['mean_3class_f1'])
 
 
 def test_accuracy_by_t5(t5):
