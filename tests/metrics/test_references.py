@@ -359,7 +359,7 @@ def test_correlations(kind, other):
     'said', ['nan', 'NaN', 'inf', '-inf', 'Infinity', '1e400', '-1e400', '', 'four', '3,5', '👍']
 )
 def test_what_is_no_finite_number_is_minus_one(said):
-    """T5 reads texts that are no numbers as -1, and makes the whole score nan of these."""
+    """T5 reads texts that are no numbers as -1; some of these it reads as numbers, and its score is nan."""
     for name in ('pearson', 'glue_stsb'):
         assert score(name, [said, '3', '4'], [['1'], ['2'], ['5']]) == score(
             name, ['-1', '3', '4'], [['1'], ['2'], ['5']]
