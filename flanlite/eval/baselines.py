@@ -72,8 +72,7 @@ def by_rule(
     """Score a rule that reads no template; the counts of a row are the mean over the texts that the rule
     gives for it.
     """
-    every = askable(list(test.examples()))
-    examples = list({example.row: example for example in reversed(every)}.values())[::-1]
+    examples = asked(test)
     metric = metric_of(name)
     texts = [rule(example) for example in examples]
     answers = [answers_of(example, vocabulary) for example in examples]
@@ -84,4 +83,11 @@ def by_rule(
     starts = np.cumsum([len(each) for each in texts])[:-1]
     counts = np.array([part.mean(axis=0) for part in np.split(counts, starts)])
     counts = metric.with_groups(counts, groups_of(examples))
-    return TaskScores(name, metric, method, *places(examples, templates=False), counts)
+    predictions = tuple(each[0] if len(each) == 1 else None for each in texts)
+    return TaskScores(name, metric, method, *places(examples, templates=False), counts, predictions)
+
+
+def asked(test: CachedSplit) -> list[Example]:
+    """Return the examples that a rule answers: the first of each row that a model is asked."""
+    every = askable(list(test.examples()))
+    return list({example.row: example for example in reversed(every)}.values())[::-1]

@@ -1,5 +1,6 @@
 """One evaluation: a checkpoint on a mixture, per template, with a report."""
 
+import dataclasses
 import json
 import pathlib
 import time
@@ -21,8 +22,10 @@ from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import (
     Evaluator,
     ScoringConfig,
+    keep_predictions,
     option_notes,
-    samples,
+    records,
+    sample_places,
     score_task,
 )
 from flanlite.eval.load import Model
@@ -33,6 +36,9 @@ from flanlite.metrics.metric import Metric
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
 from flanlite.training import checkpoints, parameters
+
+# What may differ between an evaluation and the one whose results it replaces: where things lie.
+FREE = ('output', 'data_dir', 'cache_dir', 'predictions')
 
 
 @value
@@ -54,6 +60,7 @@ class EvalConfig:
         mesh: the devices.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
         cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR.
+        predictions: whether to keep each question with its answer, in `predictions/` beside the results.
 
     Raises:
         ValueError: a split or style that does not exist, or a number that cannot be.
@@ -72,6 +79,7 @@ class EvalConfig:
     mesh: MeshConfig = MeshConfig()
     data_dir: LocalPath | None = None
     cache_dir: PathOrUrl | None = None
+    predictions: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
@@ -91,10 +99,12 @@ class EvalConfig:
 
 
 def evaluate(config: EvalConfig) -> Result:
-    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md and report.html.
+    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md, report.html and
+    predictions.
 
     Raises:
-        ValueError: a checkpoint or mixture that does not exist, or a mixture of which no task can be read.
+        ValueError: a checkpoint or mixture that does not exist, a mixture of which no task can be read, or a
+            folder with results of other settings.
     """
     check_folder(config.output or config.checkpoint, 'name another folder with --output')
     partitioning.join_processes()
@@ -102,6 +112,13 @@ def evaluate(config: EvalConfig) -> Result:
     mixed = mixtures.resolve(config.mixture)
     names, failed = scorable(mixed)
     checkpoint = config.checkpoint
+    number = f'-{mixed.shots.number}shot' if mixed.shots else ''
+    folder = (
+        pathlib.Path(config.output)
+        if config.output
+        else default_output(checkpoint, mixed.name, config.split + number)
+    )
+    results.check_settings(folder, to_text(config), FREE, '--output')
     run = parameters.load_run(checkpoint, **config.model_changes)
     vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir)
     if vocabulary is None:
@@ -129,24 +146,26 @@ def evaluate(config: EvalConfig) -> Result:
             entry.task: (entry.cluster or '', splits.level(entry.task, entry.cluster, seen))
             for entry in mixed.entries
         },
+        {name: splits.wordings(name, split) for name, split in opened.splits.items()},
         run=pathlib.Path(checkpoint).name,
         system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
         trained=seen,
         split=config.split,
         skipped=opened.skipped | failed,
         notes=(*opened.notes, *evaluator.notes(), *seqio_metrics.notes(scores.values())),
-        samples=tuple(samples(scores, opened.splits, vocabulary)),
+        samples=tuple(
+            record for each in scores.values() for record in evaluator.records(each, sample_places(each))
+        ),
         seconds={'score': time.monotonic() - start},
         settings=to_text(config),
         environment=splits.environment(),
     )
     if jax.process_index() == 0:
-        kind = f'{config.split}-{view.shots.number}shot' if view.shots else config.split
-        publish(
-            pathlib.Path(config.output) if config.output else default_output(checkpoint, mixed.name, kind),
-            result,
-            mixed.name,
-        )
+        keep_predictions(folder, config.predictions, scores, evaluator.records)
+        results.save(folder, result, scores)
+        report.build(folder, f'{mixed.name}: {result.system}')
+        tables.print_tasks(result)
+        print(f'wrote {folder}/report.html, report.md and results.json')
     return result
 
 
@@ -187,20 +206,16 @@ def evaluate_examples(
         counted.check_options(example.options)
     start = time.monotonic()
     evaluator = Evaluator({}, model.vocabulary, None, scoring)
-    predict = evaluator.ranked if with_options else evaluator.generated
-    predictions = predict(name, made, model.config, model.params, model.partitioner)
-    method = 'rank' if with_options else 'generate'
-    scores = score_task(name, method, made, predictions, model.vocabulary, templates=False, metric=counted)
+    asked, vocabulary = (name, made, model.config, model.params, model.partitioner), model.vocabulary
+    if with_options:
+        method, (predictions, option_scores) = 'rank', evaluator.ranked(*asked)
+    else:
+        method, predictions, option_scores = 'generate', evaluator.generated(*asked), []
+    scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=counted)
+    scores = dataclasses.replace(scores, option_scores=tuple(option_scores))
     shown = [
-        {
-            'task': name,
-            'row': number,
-            'template': -1,
-            'inputs': example['inputs'],
-            'answers': list(made[number].answers),
-            'prediction': prediction,
-        }
-        for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+        record | {'inputs': example['inputs']}
+        for example, record in zip(examples, records(scores, made, vocabulary), strict=True)
     ]
     return results.make_result(
         {name: scores}, {name: ('', '')}, run='', system='model', samples=tuple(shown),
@@ -248,14 +263,6 @@ def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
     if not names:
         raise ValueError('; '.join(failed.values()))
     return names, failed
-
-
-def publish(folder: pathlib.Path, result: Result, mixture: str) -> None:
-    """Write results and report to a folder, and print a table."""
-    results.save(folder, result)
-    report.build(folder, f'{mixture}: {result.system}')
-    tables.print_tasks(result)
-    print(f'wrote {folder}/report.html, report.md and results.json')
 
 
 def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:

@@ -3,7 +3,8 @@ kept.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,13 +21,17 @@ from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
-from flanlite.metrics.metric import Metric
+from flanlite.metrics.metric import Metric, means
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
+from flanlite.report import predictions
 from flanlite.report.scores import OwnScores, TaskScores
 
 DEFAULT_TARGET_LENGTH = 64
+RULES = ('majority', 'chance')  # methods that ask no model
+SAMPLES = 2  # examples of a task that a report shows
+DIGITS = 5  # of log-probabilities that are written down
 
 
 @value
@@ -115,26 +120,47 @@ class Evaluator:
     ) -> TaskScores | OwnScores:
         """Score a model on one task."""
         own = seqio_metrics.get_seqio_task(name)
-        examples = [
-            example for example in self.splits[name].examples() if template in (None, example.template)
-        ]
-        examples = [dataclasses.replace(example, inputs=self.cut(example.inputs)) for example in examples]
+        examples = self.examples(name, template)
         model = (config, params, partitioner)
         if own is not None:
             return dataclasses.replace(self.by_own_metrics(own, examples, *model), task=name)
-        examples = askable(examples)
-        ranked = any(example.options for example in examples)
-        predictions = (
-            self.ranked(name, examples, *model) if ranked else self.generated(name, examples, *model)
-        )
-        return score_task(name, 'rank' if ranked else 'generate', examples, predictions, self.vocabulary)
+        if not any(example.options for example in examples):
+            predictions = self.generated(name, examples, *model)
+            return score_task(name, 'generate', examples, predictions, self.vocabulary)
+        predictions, scores = self.ranked(name, examples, *model)
+        found = score_task(name, 'rank', examples, predictions, self.vocabulary)
+        return dataclasses.replace(found, option_scores=tuple(scores))
+
+    def examples(self, name: str, template: int | None = None) -> list[Example]:
+        """Read the examples that are asked of a task, as a model reads them.
+
+        Args:
+            name: the task.
+            template: the only one to read; None reads all.
+        """
+        examples = [
+            dataclasses.replace(example, inputs=self.cut(example.inputs))
+            for example in self.splits[name].examples()
+            if template in (None, example.template)
+        ]
+        return examples if seqio_metrics.get_seqio_task(name) else askable(examples)
+
+    def records(
+        self, scored: TaskScores | OwnScores, places: Container[int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Write out what a model was asked in `run` and what it answered; see `records`."""
+        templates = np.unique(scored.templates)
+        only = int(templates[0]) if len(templates) == 1 and templates[0] >= 0 else None
+        return records(scored, self.examples(scored.task, only), self.vocabulary, places)
 
     def cut(self, inputs: np.ndarray) -> np.ndarray:
         """Cut inputs that are longer than those in training."""
         return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
 
-    def ranked(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
-        """Predict the most probable option of each example."""
+    def ranked(
+        self, name: str, examples: Sequence[Example], *model: Any
+    ) -> tuple[list[str], list[np.ndarray]]:
+        """Predict the most probable option of each example; return the log-probabilities of all too."""
         questions = [Question(example.inputs, example.option_tokens) for example in examples]
         with progress_bar(
             f'ranking {name}', sum(len(question.options) for question in questions), 'options'
@@ -142,10 +168,11 @@ class Evaluator:
             scores = rank.score(
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
             )
-        return [
+        predictions = [
             example.options[rank.best(question, scored)]
             for example, question, scored in zip(examples, questions, scores, strict=True)
         ]
+        return predictions, scores
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
         """Predict by decoding."""
@@ -216,16 +243,18 @@ def askable(examples: Sequence[Example]) -> list[Example]:
     return with_options or list(examples)
 
 
+def left_out_notes(name: str, examples: Sequence[Example]) -> list[str]:
+    """Return a note where rows of a task are left out."""
+    rows = {example.row for example in examples}
+    left_out = len(rows - {example.row for example in askable(examples)})
+    why = 'without options were left out, since others have some'
+    return [f'Rows of {name} {why}: {left_out:,} of {len(rows):,}.'] if left_out else []
+
+
 def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
     """Return notes where rows of a task are left out, or have options that a model cannot tell apart."""
     rows = {example.row for example in examples}
-    left_out = rows - {example.row for example in askable(examples)}
-    notes = []
-    if left_out:
-        notes.append(
-            f'Rows of {name} without options were left out, since others have some: {len(left_out):,} of '
-            f'{len(rows):,}.'
-        )
+    notes = left_out_notes(name, examples)
     if same := {example.row for example in examples if has_same_tokens(example)}:
         notes.append(
             f'Rows of {name} have options that are the same tokens, which no model can tell apart; the first '
@@ -284,35 +313,77 @@ def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndar
     return rows, np.array([example.template if templates else -1 for example in examples], np.int64)
 
 
-def samples(
-    scores: Mapping[str, TaskScores | OwnScores],
-    splits: Mapping[str, CachedSplit],
+def sample_places(scored: TaskScores | OwnScores, count: int = SAMPLES) -> set[int]:
+    """Choose examples to show, spread evenly over a task's rows, each with another template: their places."""
+    rows, templates = np.unique(scored.rows), np.unique(scored.templates)
+    count = min(count, len(rows))
+    evenly = ((np.arange(count) + 0.5) * len(rows) / count).astype(int)
+    wanted = {(rows[at], templates[number * 3 % len(templates)]) for number, at in enumerate(evenly)}
+    asked = zip(scored.rows, scored.templates, strict=True)
+    return {place for place, key in enumerate(asked) if key in wanted}
+
+
+def records(
+    scored: TaskScores | OwnScores,
+    examples: Sequence[Example],
     vocabulary: Vocabulary,
-    count: int = 2,
-) -> list[dict[str, Any]]:
-    """Write out a few examples of each task with the model's predictions: other rows, other templates."""
-    shown = []
-    for name, scored in scores.items():
-        templates = np.unique(scored.templates)
-        rows = list(dict.fromkeys(scored.rows.tolist()))[:count]
-        wanted = {row: int(templates[(number * 3) % len(templates)]) for number, row in enumerate(rows)}
-        predictions = dict(
-            zip(
-                zip(scored.rows.tolist(), scored.templates.tolist(), strict=True),
-                scored.predictions,
-                strict=True,
-            )
-        )
-        for example in splits[name].examples(limit=count * max(len(templates), 10) * 2):
-            if (template := wanted.get(example.row)) in (example.template, -1):
-                shown.append(
-                    {
-                        'task': name,
-                        'row': example.row,
-                        'template': example.template,
-                        'inputs': vocabulary.decode_inputs(example.inputs),
-                        'answers': list(answers_of(example, vocabulary)),
-                        'prediction': predictions[example.row, template],
-                    }
-                )
-    return shown
+    places: Container[int] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Write out what a system was asked and what it answered, an example after the other, as values of JSON.
+
+    Args:
+        scored: the N scores of one task.
+        examples: the N examples, as the system read them.
+        vocabulary: that of the examples.
+        places: which of the examples to write out; None for all.
+
+    Yields:
+        `task`, `row` and `template`; `inputs`, null of a rule that reads none; `answers`; `prediction`, null
+        where a rule averages over several. With options also `options` and, of a model, their
+        log-probabilities `scores`; for a SeqIO metric that needs it the target's, `score`. `values` has the
+        scores of this example alone, for metrics that are means over examples.
+    """
+    metric = scored.metric if isinstance(scored, TaskScores) else None
+    names = metric.names if metric and metric.score is means else ('accuracy',)
+    reads = scored.method not in RULES
+    for place, example in enumerate(examples):
+        if places is not None and place not in places:
+            continue
+        record: dict[str, Any] = {
+            'task': scored.task,
+            'row': example.row,
+            'template': example.template if reads else None,
+            'inputs': vocabulary.decode_inputs(example.inputs) if reads else None,
+        }
+        if example.options:
+            record['options'] = list(example.options)
+        record['answers'] = list(answers_of(example, vocabulary))
+        record['prediction'] = scored.predictions[place] if scored.predictions else None
+        if isinstance(scored, OwnScores) and len(scored.log_probs):
+            record['score'] = round(float(scored.log_probs[place]), DIGITS)
+        if isinstance(scored, TaskScores) and scored.option_scores:
+            record['scores'] = [round(float(score), DIGITS) for score in scored.option_scores[place]]
+        alone = metric.scores(scored.counts[place]) if metric else {}
+        if values := {name: alone[name] for name in names if name in alone}:
+            record['values'] = values
+        yield record
+
+
+def keep_predictions(
+    folder: pathlib.Path,
+    wanted: bool,
+    scores: Mapping[str, TaskScores | OwnScores],
+    write_out: Callable[[TaskScores | OwnScores], Iterator[dict[str, Any]]],
+) -> None:
+    """Write what a system was asked and answered beside its results, or remove what earlier ones left.
+
+    Args:
+        folder: that of the results.
+        wanted: whether predictions are kept.
+        scores: the scores of each task.
+        write_out: gives the records of a task's scores; see `records`.
+    """
+    if wanted:
+        predictions.write(folder, {task: write_out(scored) for task, scored in scores.items()})
+    else:
+        predictions.remove(folder)

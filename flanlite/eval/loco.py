@@ -18,13 +18,14 @@ from flanlite.data.cache import cache
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
+from flanlite.eval.evaluator import keep_predictions
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
 from flanlite.mesh import partitioning
 from flanlite.progress import duration
-from flanlite.report import report, results, tables
+from flanlite.report import collected, predictions, report, results, tables
+from flanlite.report.collected import Report
 from flanlite.report.results import SYSTEMS
-from flanlite.report.tables import Report
 from flanlite.training import journal
 from flanlite.training.run import GIN_FILE
 
@@ -43,12 +44,12 @@ FREE = (
     'train.model_dir',
     'held_out',
     'systems',
+    'predictions',
     'train.data.data_dir',
     'train.data.cache_dir',
     'train.data.fail_fast',
     'train.records.',
 )
-SHOWN = 5  # differing settings that an error names
 
 
 def loco(config: SweepConfig, gin: str | None = None) -> Report:
@@ -78,7 +79,7 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
     sweep = Sweep.open(config)
     chosen = choose_held_out(config.held_out, sweep.collection)
-    check_settings(sweep.folder, to_text(config))
+    results.check_settings(sweep.folder, to_text(config), FREE, 'MODEL_DIR')
     for held_out in chosen:
         mixtures.resolve(sweep.mixture(held_out))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
@@ -102,15 +103,17 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
     opened = functools.lru_cache(maxsize=1)(functools.partial(OpenedHoldOut.open, sweep))
     for held_out, system in waiting:
         say(f'{clock.status()}  {held_out} held out: {SYSTEMS[system][0]}')
-        result = score_system(opened(held_out), system)
+        result, outcome = score_system(opened(held_out), system)
         clock.done(system)
         if jax.process_index() == 0:
-            results.save(sweep.folder / held_out / system, result)
+            folder = sweep.folder / held_out / system
+            keep_predictions(folder, sweep.config.predictions, outcome.scores, outcome.records)
+            results.save(folder, result, outcome.scores)
             publish(sweep)
         if jax.process_count() > 1:
             # No process reads the folder before the result is there.
             multihost_utils.sync_global_devices(f'{held_out}/{system}')
-    built = tables.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
+    built = collected.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
     say(
         f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
         'results.json'
@@ -145,7 +148,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     settings = results.load(results.result_paths(pathlib.Path(folders[0]))[0]).settings
     found: dict[pathlib.Path, pathlib.Path] = {}  # where each result goes, and whence
     for folder in map(pathlib.Path, (target, *folders)):
-        check_settings(folder, settings)
+        results.check_settings(folder, settings, FREE, 'MODEL_DIR')
         for path in results.result_paths(folder):
             goes = target / path.relative_to(folder)
             if found.setdefault(goes, path).read_bytes() != path.read_bytes():
@@ -157,8 +160,10 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         if goes.resolve() == path.resolve():
             continue
         goes.parent.mkdir(parents=True, exist_ok=True)
-        if (path.parent / journal.METRICS).is_file():
-            shutil.copy2(path.parent / journal.METRICS, goes.parent)
+        for name in (journal.METRICS, results.RESAMPLES):
+            if (path.parent / name).is_file():
+                shutil.copy2(path.parent / name, goes.parent)
+        predictions.copy(path.parent, goes.parent)
         shutil.copy2(path, goes)
     for folder in map(pathlib.Path, folders):
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
@@ -206,31 +211,6 @@ def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -
     for name in chosen:
         get_hold_out(naming.templates_in_name(name)[0], collection.specs)
     return list(dict.fromkeys(chosen))
-
-
-def compared(settings: str) -> dict[str, str]:
-    """Read settings as results keep them, without those that may differ: {'train.data.batch_size': '8'}."""
-    lines = (line.partition(' = ') for line in settings.splitlines())
-    return {field: text for field, _, text in lines if not field.startswith(FREE)}
-
-
-def check_settings(folder: pathlib.Path, settings: str) -> None:
-    """Refuse to go on in a folder whose results were made with other settings; the error names the fields
-    that differ.
-    """
-    for path in results.result_paths(folder):
-        before, now = compared(results.load(path).settings), compared(settings)
-        differing = [name for name in before | now if before.get(name) != now.get(name)]
-        if differing:
-            named = [
-                f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}'
-                for name in differing[:SHOWN]
-            ]
-            more = f'; {len(differing) - SHOWN} more differ' if len(differing) > SHOWN else ''
-            raise ValueError(
-                f'{path.parent} holds results of other settings: {"; ".join(named)}{more}; '
-                f'set them back, choose another MODEL_DIR, or remove {folder}'
-            )
 
 
 class Clock:

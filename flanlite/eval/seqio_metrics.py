@@ -3,6 +3,7 @@ log-probabilities.
 """
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -173,7 +174,6 @@ def score(
         outputs['PREDICTION'] = padded([tokens[place] for place in order])
     if log_probs is not None:
         given['scores'] = outputs['SCORE'] = log_probs[order]
-        texts = texts or [f'(log-probability of the target: {value:.3f})' for value in log_probs]
 
     metrics = metrics_of(task)
     values: dict[str, float] = {}
@@ -196,7 +196,8 @@ def score(
     names = ', '.join(metric.name for metric in metrics)
     methods = [('generate', tokens), ('score', log_probs)]
     method = ', '.join(name for name, output in methods if output is not None)
-    return OwnScores(task.name, names, method, rows, values, resampled, tuple(texts), tuple(missing))
+    found = OwnScores(task.name, names, method, rows, values, resampled, tuple(texts), tuple(missing))
+    return found if log_probs is None else dataclasses.replace(found, log_probs=log_probs)
 
 
 def target_text(example: Mapping[str, Any], vocabulary: Any) -> str:

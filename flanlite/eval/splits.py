@@ -68,6 +68,17 @@ def level(task: str, cluster: str | None, trained: Mapping[str, Sequence[str]]) 
     return 'held_out_task' if cluster in trained else 'held_out_cluster'
 
 
+def wordings(name: str, split: CachedSplit) -> dict[int, str]:
+    """Return the text of each template that a cached split of a data set was rendered with; nothing of a
+    SeqIO task.
+    """
+    spec = specs.find_spec(name)
+    if not isinstance(spec, specs.DatasetSpec):
+        return {}
+    templates = spec.style_templates(split.manifest['style'])
+    return {number: template.inputs for number, template in enumerate(templates)}
+
+
 def has_split(name: str, split: str) -> bool:
     """Return whether a data set has a split; a foreign task may have any, which shows when it is read."""
     spec = specs.find_spec(name)

@@ -38,6 +38,7 @@ class SweepConfig:
         max_rows: at most so many rows of each data set are scored; by default all.
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
         scoring: how a model is asked.
+        predictions: whether to keep each question with its answer, in `predictions/` beside each result.
 
     Raises:
         ValueError: an unknown system, or settings that contradict each other.
@@ -49,6 +50,7 @@ class SweepConfig:
     max_rows: int | None = None
     seen: int = 0
     scoring: ScoringConfig = ScoringConfig()
+    predictions: bool = True
 
     def __post_init__(self) -> None:
         if unknown := [system for system in self.systems if system not in SYSTEMS]:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flanlite.config import to_text
@@ -17,7 +17,7 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import specs
 from flanlite.eval import baselines, splits
-from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.evaluator import Evaluator, left_out_notes, records, sample_places
 from flanlite.eval.splits import Opened
 from flanlite.eval.sweep import Sweep
 from flanlite.mesh.partitioning import make_partitioner
@@ -88,23 +88,29 @@ class OpenedHoldOut:
         scores = evaluator.run(
             config.train.model, params, make_partitioner(config.train.mesh), template=template
         )
-        return Outcome(scores, {}, evaluator.notes(), samples(scores, scored, self.sweep.vocabulary))
+        shown = [
+            record for each in scores.values() for record in evaluator.records(each, sample_places(each))
+        ]
+        wordings = {name: splits.wordings(name, split) for name, split in scored.items()}
+        return Outcome(scores, {}, evaluator.notes(), evaluator.records, shown, wordings)
 
 
 class Outcome(NamedTuple):
-    """What a system scored, as `Result` has it: scores, reasons of skipped tasks, notes, samples, training
-    data sets, seconds.
+    """What a system scored: scores, reasons of skipped tasks, notes, what writes out a task's questions and
+    answers, samples of these, the templates' texts, training data sets, seconds.
     """
 
     scores: dict[str, TaskScores]
     skipped: dict[str, str]
     notes: Sequence[str] = ()
+    records: Callable[[TaskScores], Iterator[dict[str, Any]]] = lambda scored: iter(())
     samples: Sequence[dict[str, Any]] = ()
+    wordings: Mapping[str, Mapping[int, str]] = {}
     trained: Mapping[str, Sequence[str]] = {}
     seconds: Mapping[str, float] = {}
 
 
-def score_system(held: OpenedHoldOut, system: str) -> Result:
+def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
     """Score one system on one hold-out; tune it first where it is a tuned one.
 
     Args:
@@ -118,9 +124,10 @@ def score_system(held: OpenedHoldOut, system: str) -> Result:
     tuned_on = by_cluster(held.mixture.entries)
     named = {spec.name: spec.cluster or '' for spec in held.sweep.collection.specs}
     places = {task: (cluster, splits.level(task, cluster, tuned_on)) for task, cluster in named.items()}
-    return results.make_result(
+    result = results.make_result(
         outcome.scores,
         places,
+        outcome.wordings,
         run=held.sweep.folder.name,
         system=system,
         held_out=held.name,
@@ -133,6 +140,7 @@ def score_system(held: OpenedHoldOut, system: str) -> Result:
         settings=to_text(held.sweep.config),
         environment=splits.environment(),
     )
+    return result, outcome
 
 
 def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
@@ -225,7 +233,7 @@ def score_majority(held: OpenedHoldOut) -> Outcome:
         )
         for task, split in train.splits.items()
     }
-    return Outcome(scores, skipped)
+    return by_rule(held, scores, skipped)
 
 
 def score_chance(held: OpenedHoldOut) -> Outcome:
@@ -241,7 +249,20 @@ def score_chance(held: OpenedHoldOut) -> Outcome:
         for task, split in held.test.splits.items()
         if task not in bare.skipped
     }
-    return Outcome(scores, bare.skipped)
+    return by_rule(held, scores, bare.skipped)
+
+
+def by_rule(held: OpenedHoldOut, scores: dict[str, TaskScores], skipped: dict[str, str]) -> Outcome:
+    """Return what a rule without a model scored, with a note on the rows that it too leaves out."""
+
+    def written(scored: TaskScores) -> Iterator[dict[str, Any]]:
+        examples = baselines.asked(held.test.splits[scored.task])
+        return records(scored, examples, held.sweep.vocabulary)
+
+    notes = [
+        note for task in scores for note in left_out_notes(task, list(held.test.splits[task].examples()))
+    ]
+    return Outcome(scores, skipped, notes, written)
 
 
 SCORERS: dict[str, Callable[[OpenedHoldOut], Outcome]] = {

@@ -19,6 +19,9 @@ ROW = 26
 AXIS = 22
 CURVE_HEIGHT = 210
 CURVE_POINTS = 240
+MARKERS = 6  # on a curve
+LEGEND_WIDTH = 112  # of a curve's name below the plot
+PERCENT = ((0, 25, 50, 75, 100), (-100, -50, 0, 50, 100))  # ticks; the latter where a correlation is negative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +39,13 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """One row of a box plot: a CSS colour class, its label, and (name, value) points."""
+    """One row of a box plot: a CSS colour class, its label, and (name, value, more) points; the tooltip shows
+    `more` below.
+    """
 
     colour: str
     label: str
-    points: Sequence[tuple[str, float]]
+    points: Sequence[tuple[str, float, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,18 +68,23 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(index * step, 10) for index in range(first, max(last, first + 1) + 1)]
 
 
-def score_ticks(values: Sequence[float]) -> list[float]:
-    """Return the ticks of an axis for scores: from 0, or from below where a correlation is negative, and at
-    most to 100 for percent.
+def score_ticks(values: Sequence[float], percent: bool) -> Sequence[float]:
+    """Return the ticks of an axis for scores. All axes of percent are alike, so that plots side by side
+    compare: from 0 to 100, or from -100 where a correlation is negative. Others enclose their values and 0.
     """
     finite = [value for value in values if math.isfinite(value)]
-    highest = max([1.0, *finite])
-    return ticks(min(0.0, *finite), min(highest * 1.02, max(100.0, highest))) if finite else ticks(0, 100)
+    if percent:
+        return PERCENT[min(finite, default=0.0) < 0]
+    return ticks(min(0.0, *finite), max(0.0, *finite)) if finite else ticks(0, 1)
 
 
-def number(value: float) -> str:
-    """Return a score with one decimal; a dash where it is not finite."""
-    return f'{value:.1f}' if math.isfinite(value) else '–'
+def number(value: float, percent: bool = True) -> str:
+    """Return a score: percent with one decimal, in other units with four digits; a dash where it is not
+    finite.
+    """
+    if not math.isfinite(value):
+        return '–'
+    return f'{value:.1f}' if percent else f'{value:.4g}'
 
 
 def tick_label(value: float) -> str:
@@ -109,12 +119,13 @@ class ScoreAxis:
     """The horizontal axis of scores, for bars and boxes.
 
     Args:
-        values: all that is drawn; the ticks enclose it.
+        values: all that is drawn.
         rows: the number of rows above the axis.
+        percent: see `score_ticks`.
     """
 
-    def __init__(self, values: Sequence[float], rows: int) -> None:
-        self.ticks = score_ticks(values)
+    def __init__(self, values: Sequence[float], rows: int, percent: bool) -> None:
+        self.ticks = score_ticks(values, percent)
         self.left, self.right = LABEL_WIDTH, WIDTH - VALUE_WIDTH
         self.bottom = rows * ROW + 4
         self.height = self.bottom + AXIS
@@ -133,22 +144,22 @@ class ScoreAxis:
         return drawn
 
 
-def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
+def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: bool = True) -> str:
     """Draw horizontal bars with their intervals.
 
     Args:
         title: for screen readers.
         rows: the bars from top to bottom.
         reference: the score where a dashed line stands; nan for none.
+        percent: whether the scores are percent; else they are in units of their own.
     """
-    axis = ScoreAxis(
-        [reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))], len(rows)
-    )
+    values = [reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))]
+    axis = ScoreAxis(values, len(rows), percent)
     parts = axis.parts()
     for index, bar in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
         parts.append(text(axis.left - 8, middle + 4, bar.label, 'label', 'end'))
-        parts.append(text(WIDTH, middle + 4, number(bar.value), 'value', 'end'))
+        parts.append(text(WIDTH, middle + 4, number(bar.value, percent), 'value', 'end'))
         if not math.isfinite(bar.value):
             continue
         start, end = sorted((axis.x(0), axis.x(bar.value)))
@@ -157,12 +168,12 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
             f'<rect x="{start:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="fill '
             f'{bar.colour}"/>'
         ]
-        label = f'{bar.label}: {number(bar.value)}'
+        label = f'{bar.label}: {number(bar.value, percent)}'
         if math.isfinite(bar.low) and bar.high > bar.low:
             low, high = axis.x(bar.low), axis.x(bar.high)
             shapes += [line(low, middle, high, middle, 'whisker')]
             shapes += [line(end, middle - 4, end, middle + 4, 'whisker') for end in (low, high)]
-            label += f' (95% interval {number(bar.low)} to {number(bar.high)})'
+            label += f' (95% interval {number(bar.low, percent)} to {number(bar.high, percent)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):
         parts.append(
@@ -174,9 +185,10 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan) -> str:
     return svg(axis.height, title, parts)
 
 
-def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
+def boxes(title: str, rows: Sequence[Box], reference: float = math.nan, percent: bool = True) -> str:
     """Draw a box plot: quartiles, whiskers to the extremes, and each point; for the arguments see `bars`."""
-    axis = ScoreAxis([reference, *(value for box in rows for _, value in box.points)], len(rows))
+    values = [reference, *(value for box in rows for _, value, _ in box.points)]
+    axis = ScoreAxis(values, len(rows), percent)
     parts = axis.parts()
     if math.isfinite(reference):
         parts.append(
@@ -187,7 +199,7 @@ def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
         )
     for index, box in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
-        values = [value for _, value in box.points if math.isfinite(value)]
+        values = [value for _, value, _ in box.points if math.isfinite(value)]
         parts.append(text(axis.left - 8, middle + 4, box.label, 'label', 'end'))
         if not values:
             continue
@@ -207,12 +219,14 @@ def boxes(title: str, rows: Sequence[Box], reference: float = math.nan) -> str:
                     line(axis.x(median), middle - 8, axis.x(median), middle + 8, f'median {box.colour}'),
                 )
             )
-        for place, (name, value) in enumerate(box.points):
+        for place, (name, value, more) in enumerate(box.points):
             if math.isfinite(value):
                 y = middle + (place % 3 - 1) * 3.2
-                y, radius = (y, 2.4) if len(values) > 1 else (middle, 4)
+                y, radius = (y, 2.8) if len(values) > 1 else (middle, 4)
                 dot = f'<circle cx="{axis.x(value):.1f}" cy="{y:.1f}" r="{radius}" class="dot {box.colour}"/>'
-                parts.append(hover(f'{box.label}, {name}: {number(value)}', dot))
+                parts.append(
+                    hover(f'{box.label}, {name}: {number(value)}' + (f'\n{more}' if more else ''), dot)
+                )
     return svg(axis.height, title, parts)
 
 
@@ -223,14 +237,35 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [tuple(points.mean(axis=0).tolist()) for points in neighbours if len(points)]
 
 
-def curves(title: str, rows: Sequence[Curve]) -> str:
-    """Draw curves over steps, each with a tooltip of its last value; empty where there are no points."""
-    drawn = [(row, thin(row.points)) for row in rows]
-    drawn = [(row, points) for row, points in drawn if points]
+def marker(shape: int, x: float, y: float, colour: str) -> str:
+    """Return a small circle, square, triangle or diamond, by the number of its shape."""
+    kind = f'class="dot {colour}"'
+    if shape % 4 == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" {kind}/>'
+    corners = (
+        ((-3, -3), (3, -3), (3, 3), (-3, 3)),
+        ((0, -3.8), (3.6, 2.8), (-3.6, 2.8)),
+        ((0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)),
+    )[shape % 4 - 1]
+    points = ' '.join(f'{x + across:.1f},{y + down:.1f}' for across, down in corners)
+    return f'<polygon points="{points}" {kind}/>'
+
+
+def curves(title: str, rows: Sequence[Curve], low: float, high: float) -> str:
+    """Draw curves over steps, which differ by colour, dashes and markers, with their names below; empty where
+    there are no points.
+
+    Args:
+        title: for screen readers.
+        rows: the curves.
+        low: what the axis encloses at least, so that plots side by side have the same one.
+        high: its other end.
+    """
+    drawn = [(shape, row, thin(row.points)) for shape, row in enumerate(rows)]
+    drawn = [each for each in drawn if each[-1]]
     if not drawn:
         return ''
-    xs, ys = ([point[index] for _, points in drawn for point in points] for index in (0, 1))
-    x_ticks, y_ticks = ticks(0, max(xs)), ticks(min(ys), max(max(ys), min(ys) + 0.01))
+    x_ticks, y_ticks = ticks(0, max(x for *_, points in drawn for x, _ in points)), ticks(low, high)
     left, right, top, bottom = 36, WIDTH - 10, 8, CURVE_HEIGHT - 34
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -245,15 +280,15 @@ def curves(title: str, rows: Sequence[Curve]) -> str:
     for tick in x_ticks:
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
     parts.append(text(right, CURVE_HEIGHT - 4, 'step', 'tick', 'end'))
-    for row, points in drawn:
-        lone = '<circle cx="{:.1f}" cy="{:.1f}" r="2.4" class="dot {}"/>'.format(
-            *place(*points[0]), row.colour
-        )
+    for number_drawn, (shape, row, points) in enumerate(drawn):
+        looks = f'curve dash{shape % 4} {row.colour}'
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
+        marked = np.unique(np.linspace(0, len(points) - 1, MARKERS).astype(int)).tolist()
         label = f'{row.label}: {points[-1][1]:.3g} at step {points[-1][0]:,.0f}'
-        parts.append(
-            hover(
-                label, f'<polyline points="{path}" class="curve {row.colour}"/>' if len(points) > 1 else lone
-            )
-        )
+        shapes = [f'<polyline points="{path}" class="{looks}"/>'] if len(points) > 1 else []
+        shapes += [marker(shape, *place(*points[at]), row.colour) for at in marked]
+        parts.append(hover(label, *shapes))
+        x, y = left + number_drawn * LEGEND_WIDTH, CURVE_HEIGHT - 8
+        parts += [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, row.colour)]
+        parts.append(text(x + 28, y + 4, row.label, 'label'))
     return svg(CURVE_HEIGHT, title, parts)

@@ -4,27 +4,48 @@ plots, light or dark.
 
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jinja2
 
-from flanlite.report import figures, results, tables
+from flanlite.report import collected, comparisons, figures, results, tables
+from flanlite.report.collected import Report, label
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS
-from flanlite.report.tables import Report, label
 
 FOLDER = pathlib.Path(__file__).parent
 LABEL_LENGTH = 17  # characters that fit beside a plot
 
 
 class Plot(NamedTuple):
-    """A plot with its heading, the metric it shows, and, where several share it without labels, the systems
-    that it shows.
-    """
+    """A plot with its heading and the metric it shows."""
 
     heading: str
     metric: str
     drawing: str
-    systems: tuple[str, ...] = ()
+
+
+class PageTable(NamedTuple):
+    """A table of the page.
+
+    Args:
+        caption: what it shows.
+        headings: of the columns.
+        rows: their cells; those of the first columns that rows share are written once, above them.
+        shared: the number of these columns.
+    """
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    shared: int = 0
+
+    def blocks(self) -> list[tuple[tuple[str, ...], list[Sequence[Any]]]]:
+        """Return the rows that share their first cells, with these cells, in the order of the rows."""
+        found: dict[tuple[str, ...], list[Sequence[Any]]] = {}
+        for row in self.rows:
+            found.setdefault(tuple(row[: self.shared]), []).append(row[self.shared :])
+        return list(found.items())
 
 
 def build(folder: str | pathlib.Path, title: str = '') -> Report:
@@ -38,7 +59,7 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
         ValueError: there is no result, or one is unreadable or of an earlier version.
     """
     folder = pathlib.Path(folder)
-    report = tables.collect(folder, title)
+    report = collected.collect(folder, title)
     results.write_text(folder / 'results.json', results.to_json(report.rows()))
     results.write_text(folder / 'report.md', tables.markdown(report))
     results.write_text(folder / 'report.html', html_page(report))
@@ -61,27 +82,59 @@ def html_page(report: Report) -> str:
 
 def page(report: Report) -> dict[str, Any]:
     """Return the values that the page shows, by the names that `report.html` has for them."""
-    sections = [(held_out, tables.task_rows(report.of(held_out))) for held_out in report.sections()]
     present = {result.system for result in report.results}
     return {
         'title': report.title,
         'first': report.results[0],
         'about': about(report),
-        'overall': tables.overall(report),
-        'only_clusters': tables.only_clusters(report),
+        'overall': comparisons.overall(report),
+        'only_clusters': comparisons.only_clusters(report),
         'hold_outs': [hold_out_card(report, held_out) for held_out in report.held_out()],
         'score_plots': hold_out_bars(report) if report.held_out() else task_bars(report),
         'systems': {system: described for system, described in SYSTEMS.items() if system in present},
         'colours': {label(system): colour(system) for system in present},
-        'headline': (tables.HEADLINE_HEADINGS, tables.headline_rows(report)),
-        'extra_tables': tables.extra_tables(report),
+        'headline': PageTable(
+            'Scores on what was held out', tables.HEADLINE_HEADINGS, tables.headline_rows(report), 1
+        ),
+        'extra_tables': [PageTable(*table, 1) for table in tables.extra_tables(report)],
         'template_plots': template_boxes(report),
-        'task_tables': [(held_out, tables.TASK_HEADINGS, rows) for held_out, rows in sections if rows],
+        'wordings': [
+            PageTable(named('Scores of each template', held_out), headings, rows, 1)
+            for held_out in report.sections()
+            for headings, rows in [tables.template_rows(report, held_out)]
+            if rows
+        ],
+        'task_tables': [table for held_out in report.sections() for table in task_tables(report, held_out)],
         'curve_plots': training_curves(report),
         'questions': questions(report),
-        'skipped': (tables.SKIPPED_HEADINGS, tables.skipped_rows(report)),
+        'predictions': PageTable(
+            tables.PREDICTIONS, tables.PREDICTION_HEADINGS, tables.prediction_rows(report), 1
+        ),
+        'skipped': PageTable('What was skipped', tables.SKIPPED_HEADINGS, tables.skipped_rows(report)),
         'method': (*tables.METHOD, *tables.notes(report)),
+        'environment': PageTable(
+            'Environment', ('what', 'which'), list(report.results[0].environment.items())
+        ),
     }
+
+
+def named(caption: str, held_out: str | None) -> str:
+    """Add to a caption what was held out, if anything was."""
+    return f'{caption} with {held_out} held out' if held_out else caption
+
+
+def task_tables(report: Report, held_out: str | None) -> list[PageTable]:
+    """Return the table of all data sets with one thing held out; without what all rows share, where only one
+    system was scored.
+    """
+    systems, headings = report.of(held_out), list(tables.TASK_HEADINGS)
+    rows = tables.task_rows(systems)
+    caption = named('Every data set', held_out)
+    if len(systems) > 1:
+        return [PageTable(caption, headings, rows, headings.index('system'))]
+    kept = [place for place, heading in enumerate(headings) if heading not in ('system', 'level')]
+    table = PageTable(caption, [headings[at] for at in kept], [[row[at] for at in kept] for row in rows])
+    return [table] if rows else []
 
 
 def colour(system: str) -> str:
@@ -117,7 +170,7 @@ def hold_out_card(report: Report, held_out: str) -> dict[str, Any]:
     return {
         'name': held_out,
         'score': score,
-        'verdict': tables.verdict(systems),
+        'verdict': comparisons.verdict(report, held_out),
         'removed': result.removed,
         'trained': result.trained,
     }
@@ -149,7 +202,7 @@ def task_bars(report: Report) -> list[Plot]:
     """Draw a plot for each metric, with a bar for each task, where nothing was held out."""
     plots = []
     for result in report.results:
-        by_metric: dict[str, list[figures.Bar]] = {}
+        by_metric: dict[tuple[str, bool], list[figures.Bar]] = {}
         for task in result.tasks:
             bar = figures.Bar(
                 colour(result.system),
@@ -158,10 +211,14 @@ def task_bars(report: Report) -> list[Plot]:
                 task.summary.low,
                 task.summary.high,
             )
-            by_metric.setdefault(task.headline, []).append(bar)
+            by_metric.setdefault((task.headline, task.percent), []).append(bar)
         plots += [
-            Plot(f'{label(result.system)} · {metric}', '', figures.bars(metric, bars))
-            for metric, bars in by_metric.items()
+            Plot(
+                f'{label(result.system)} · {metric}',
+                '' if percent else 'in its own units',
+                figures.bars(metric, bars, percent=percent),
+            )
+            for (metric, percent), bars in by_metric.items()
         ]
     return plots
 
@@ -191,12 +248,16 @@ def template_boxes(report: Report) -> list[Plot]:
             }
             boxes = []
             for system, task in tasks.items():
-                scores = [(entry['template'], entry['scores'][task.headline]) for entry in task.templates]
                 points = [
-                    (f'template {template}', math.nan if score is None else score)
-                    for template, score in scores
+                    (
+                        f'template {entry["template"]}',
+                        math.nan if score is None else score,
+                        entry.get('text', ''),
+                    )
+                    for entry in task.templates
+                    for score in [entry['scores'][task.headline]]
                 ]
-                if any(template is not None for template, _ in scores):
+                if any(entry['template'] is not None for entry in task.templates):
                     boxes.append(
                         figures.Box(
                             colour(system), label(system) if held_out else shorten(label(system)), points
@@ -214,30 +275,41 @@ def template_boxes(report: Report) -> list[Plot]:
 def training_curves(report: Report) -> list[Plot]:
     """Draw loss and accuracy over the training steps, a plot for each hold-out."""
     plots = []
+    ends = {
+        metric: [
+            value
+            for found in report.curves.values()
+            for _, value in found.get(metric, ())
+            if math.isfinite(value)
+        ]
+        for metric in collected.CURVES
+    }
     for held_out in dict.fromkeys(held_out for held_out, _ in report.curves):
         systems = sorted(
-            (system for other, system in report.curves if other == held_out), key=tables.system_order
+            (system for other, system in report.curves if other == held_out), key=collected.system_order
         )
         trained = {system: report.curves[held_out, system] for system in systems}
-        for metric in tables.CURVES:
+        for metric in collected.CURVES:
             curves = [
                 figures.Curve(colour(system), label(system), found[metric])
                 for system, found in trained.items()
                 if metric in found
             ]
-            if drawing := figures.curves(f'{metric} over training steps', curves):
-                heading = f'{held_out} held out · {metric}' if held_out else metric
-                plots.append(Plot(heading, '', drawing, tuple(trained) if len(trained) > 1 else ()))
+            # From 0, as accuracy is a share; plots of a metric have the same axis.
+            high = 1.0 if metric == 'accuracy' else max(ends[metric], default=1.0)
+            if drawing := figures.curves(f'{metric} over training steps', curves, 0.0, high):
+                plots.append(Plot(f'{held_out} held out' if held_out else 'training', metric, drawing))
     return plots
 
 
 def questions(report: Report) -> list[dict[str, Any]]:
-    """Return the sample questions, each with the predictions of all systems that were asked it, by system."""
-    asked: dict[tuple[str, str, int, int], dict[str, Any]] = {}
+    """Return the sample questions, each with the answers of all systems that were asked it, by system."""
+    asked: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     for result in report.results:
         for sample in result.samples:
-            key = (result.held_out or '', sample['task'], sample['row'], sample['template'])
-            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = sample[
-                'prediction'
-            ]
+            key = (result.held_out or '', sample['task'], sample['row'], sample['inputs'])
+            said = sample['prediction']
+            if said is None:
+                said = f'(log-probability of the target: {sample["score"]:.3f})'
+            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = said
     return list(asked.values())

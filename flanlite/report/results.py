@@ -3,6 +3,7 @@ into rows.
 """
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -10,12 +11,17 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flanlite.report.scores import OwnScores, Summary, TaskScores, summarize, summarize_group
+import numpy as np
+
+from flanlite.metrics.metrics import METRICS
+from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
 
 RESULT = 'result.json'
+RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
 FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
 HELD_IN = 'held_in'
+SHOWN = 5  # differing settings that an error names
 
 # The compared systems in the order of the tables: (short label, what it is).
 SYSTEMS: dict[str, tuple[str, str]] = {
@@ -48,8 +54,8 @@ class TaskResult:
         metric: the name of the metric, or the names of a SeqIO task's own metrics.
         method: `rank`, `generate`, `score`, or the name of a baseline without a model.
         num_rows: the number of distinct rows of the data set that were scored.
-        templates: one entry a template, {'template': index, or None where no template is read, 'n': number of
-            examples, 'scores': {name: percent}}.
+        templates: one entry a template, {'template': index, or None where no template is read, 'text': its
+            wording, where it is known, 'n': number of examples, 'scores': {name: percent}}.
         summary: over the templates, of the first score.
     """
 
@@ -66,6 +72,11 @@ class TaskResult:
     def headline(self) -> str:
         """Return the name of the score that the summary is of."""
         return next(iter(self.templates[0]['scores']))
+
+    @property
+    def percent(self) -> bool:
+        """Return whether the scores are percent; those of a SeqIO task's own metrics are what they are."""
+        return self.metric in METRICS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,11 +139,17 @@ class Result:
         ]
 
 
-def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> TaskResult:
+def task_result(
+    scores: TaskScores | OwnScores, cluster: str, level: str, wordings: Mapping[int, str]
+) -> TaskResult:
     """Summarize the scores of one task."""
-    counts = {int(t): int((scores.templates == t).sum()) for t in scores.templates}
     templates = tuple(
-        {'template': None if index < 0 else index, 'n': counts[index], 'scores': named}
+        {
+            'template': None if index < 0 else index,
+            'text': wordings.get(index, ''),
+            'n': int((scores.templates == index).sum()),
+            'scores': named,
+        }
         for index, named in scores.template_scores().items()
     )
     num_rows = len(set(scores.rows.tolist()))
@@ -142,16 +159,21 @@ def task_result(scores: TaskScores | OwnScores, cluster: str, level: str) -> Tas
 
 
 def make_result(
-    scores: Mapping[str, TaskScores | OwnScores], places: Mapping[str, tuple[str, str]], **fields: Any
+    scores: Mapping[str, TaskScores | OwnScores],
+    places: Mapping[str, tuple[str, str]],
+    wordings: Mapping[str, Mapping[int, str]] | None = None,
+    **fields: Any,
 ) -> Result:
     """Summarize the tasks' scores, each alone and by level of generalization.
 
     Args:
         scores: the scores of each task.
         places: the (cluster, level) of each task.
+        wordings: the text of each template of each task, where they are known.
         **fields: the other fields of `Result`.
     """
-    tasks = tuple(task_result(scores[name], *places[name]) for name in scores)
+    known = wordings or {}
+    tasks = tuple(task_result(scores[name], *places[name], known.get(name, {})) for name in scores)
     members: dict[str, list[str]] = {}
     for task in tasks:
         for group in (task.level, HELD_OUT) if task.level not in ('', HELD_IN) else (task.level,):
@@ -165,9 +187,14 @@ def make_result(
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a file atomically: a reader sees the old content or all of the new."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Write a file as `write_text` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    unfinished.write_text(text, encoding='utf-8')
+    unfinished.write_bytes(content)
     unfinished.replace(path)
 
 
@@ -185,9 +212,41 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def save(folder: pathlib.Path, result: Result) -> None:
-    """Write a result into its folder."""
+def save(
+    folder: pathlib.Path, result: Result, scores: Mapping[str, TaskScores | OwnScores] | None = None
+) -> None:
+    """Write a result into its folder, last: where it lies, all of it is there.
+
+    Args:
+        folder: the folder.
+        result: the result.
+        scores: the scores that it summarizes, by which it can be compared with others.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        **{
+            f'{name}/{task}': array
+            for task, each in (scores or {}).items()
+            for name, array in dataclasses.asdict(Resampled.draw(each)).items()
+        },
+    )
+    write_bytes(folder / RESAMPLES, content.getvalue())
     write_text(folder / RESULT, to_json(dataclasses.asdict(result)))
+
+
+def load_resamples(folder: pathlib.Path) -> dict[str, Resampled]:
+    """Read the resampled scores of the tasks of a result; nothing where none were kept."""
+    if not (folder / RESAMPLES).is_file():
+        return {}
+    with np.load(folder / RESAMPLES) as kept:
+        tasks = [name.removeprefix('rows/') for name in kept if name.startswith('rows/')]
+        names = [field.name for field in dataclasses.fields(Resampled)]
+        found = {task: {name: kept[f'{name}/{task}'] for name in names} for task in tasks}
+    return {
+        task: Resampled(each['rows'], each['means'], float(each['below']), float(each['above']))
+        for task, each in found.items()
+    }
 
 
 def result_paths(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -231,3 +290,34 @@ def load(path: pathlib.Path) -> Result:
 def read_summary(fields: Mapping[str, float | None]) -> Summary:
     """Return the summary that JSON fields hold; null is nan."""
     return Summary(**{name: math.nan if value is None else value for name, value in fields.items()})
+
+
+def check_settings(folder: pathlib.Path, settings: str, free: Sequence[str], other: str) -> None:
+    """Refuse to go on in a folder whose results were made with other settings; the error names the fields
+    that differ.
+
+    Args:
+        folder: of an evaluation or a sweep.
+        settings: those of now, as `config.to_text` writes them.
+        free: the beginnings of the fields that may differ.
+        other: how another folder is named, for the error.
+    """
+    for path in result_paths(folder):
+        before, now = compared(load(path).settings, free), compared(settings, free)
+        differing = [name for name in before | now if before.get(name) != now.get(name)]
+        if differing:
+            named = [
+                f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}'
+                for name in differing[:SHOWN]
+            ]
+            more = f'; {len(differing) - SHOWN} more differ' if len(differing) > SHOWN else ''
+            raise ValueError(
+                f'{path.parent} holds results of other settings: {"; ".join(named)}{more}; '
+                f'set them back, choose another {other}, or remove {folder}'
+            )
+
+
+def compared(settings: str, free: Sequence[str]) -> dict[str, str]:
+    """Read settings as results keep them, without those that may differ: {'train.data.batch_size': '8'}."""
+    lines = (line.partition(' = ') for line in settings.splitlines())
+    return {field: text for field, _, text in lines if not field.startswith(tuple(free))}

@@ -1,5 +1,5 @@
 """The scores of one system on one task: by template, over the templates, and with a bootstrap interval over
-the task's rows.
+the task's rows; and the difference of two systems on the same tasks.
 
 Letters in the names of arrays (`sums_RPK`): S resamples, R rows of the task, P templates (prompts), K counts
 of the metric.
@@ -15,6 +15,7 @@ from flanlite.metrics.metric import Metric, ratio
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.959964  # of that confidence, two-sided
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,9 @@ class TaskScores:
         rows: int[N], the row of the data set that each example renders.
         templates: int[N], the template that rendered it; -1 for a baseline that reads no template.
         counts: float64[N, K], the K counts of the metric; see `metrics.Metric`.
-        predictions: the N answers as text.
+        predictions: the N answers as text; None where a rule averages over several.
+        option_scores: the log-probabilities of the options of each of the N examples; empty where none were
+            computed.
     """
 
     task: str
@@ -37,7 +40,8 @@ class TaskScores:
     rows: np.ndarray
     templates: np.ndarray
     counts: np.ndarray
-    predictions: tuple[str, ...] = ()
+    predictions: tuple[str | None, ...] = ()
+    option_scores: tuple[np.ndarray, ...] = ()
 
     def template_scores(self) -> dict[int, dict[str, float]]:
         """Return the scores of each template alone: {template: {name: percent}}."""
@@ -98,8 +102,9 @@ class OwnScores:
         values: each score by its name; the first is the headline.
         resampled: float64[S], the headline on examples drawn with replacement; float64[0] where it could not
             be computed.
-        predictions: the N answers as text, before they were postprocessed.
+        predictions: the N answers as text, before they were postprocessed; empty where none were written.
         missing: a statement for each score that a metric gave as no finite number, or did not give.
+        log_probs: float32[N], of the targets; float32[0] where no metric needs them.
     """
 
     task: str
@@ -110,6 +115,7 @@ class OwnScores:
     resampled: np.ndarray
     predictions: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    log_probs: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def templates(self) -> np.ndarray:
@@ -178,12 +184,17 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     return tuple(percentiles(samples, [tail, 100 - tail]))
 
 
+def over_templates(values: Sequence[float]) -> Summary:
+    """Summarize the scores of a task's templates, without an interval."""
+    array = np.array(values, np.float64)
+    sd = float(np.nanstd(array, ddof=1)) if len(array) > 1 else np.nan
+    mean = float(nanmean(array, axis=0))
+    return Summary(mean, sd, *percentiles(array, [50, 25, 75]), low=np.nan, high=np.nan)
+
+
 def summarize(scores: TaskScores | OwnScores, resamples: int = RESAMPLES, seed: int = 0) -> Summary:
     """Summarize one task's headline score over its templates and rows."""
-    values = np.array([named[scores.headline] for named in scores.template_scores().values()])
-    low, high = interval(scores.resampled_means(resamples, seed))
-    sd = np.nanstd(values, ddof=1) if len(values) > 1 else np.nan
-    return Summary(float(nanmean(values, axis=0)), float(sd), *percentiles(values, [50, 25, 75]), low, high)
+    return summarize_group([scores], resamples, seed)
 
 
 def summarize_group(
@@ -192,7 +203,107 @@ def summarize_group(
     """Average the summaries of tasks with equal weights; the interval is that of the average, with each
     task's rows drawn independently.
     """
-    each = [dataclasses.astuple(summarize(scores, resamples, seed)) for scores in group]
-    mean, sd, median, q1, q3, _, _ = np.mean(each, axis=0).tolist()
-    low, high = interval(np.mean([scores.resampled_means(resamples, seed) for scores in group], axis=0))
+    each = [
+        over_templates([named[scores.headline] for named in scores.template_scores().values()])
+        for scores in group
+    ]
+    mean, sd, median, q1, q3, _, _ = np.mean([dataclasses.astuple(one) for one in each], axis=0).tolist()
+    drawn = [Resampled.draw(scores, resamples, seed) for scores in group]
+    low, high = bounds(
+        mean, np.mean([each.means for each in drawn], axis=0), [(each.below, each.above) for each in drawn]
+    )
     return Summary(mean, sd, median, q1, q3, low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Resampled:
+    """The headline score of one system on one task, on draws of the task's rows. Two systems that were asked
+    the same rows have the same draws, so that their difference is taken draw by draw.
+
+    Args:
+        rows: int[R], the distinct rows in order.
+        means: float64[S], the score on each draw.
+        below: how far Wilson's interval reaches below a score of 0 or 100 that all draws have; else 0.
+        above: how far it reaches above.
+    """
+
+    rows: np.ndarray
+    means: np.ndarray
+    below: float = 0.0
+    above: float = 0.0
+
+    @classmethod
+    def draw(cls, scores: TaskScores | OwnScores, resamples: int = RESAMPLES, seed: int = 0) -> 'Resampled':
+        """Draw the rows of a task."""
+        rows, means = np.unique(scores.rows), scores.resampled_means(resamples, seed)
+        # A correlation, and a metric in units of its own, is no mean of rows.
+        alike = len(rows) and isinstance(scores, TaskScores) and (means == means[0]).all()
+        if not alike or scores.metric.together or means[0] not in (0, 100):
+            return cls(rows, means)
+        reach = 100 * NORMAL_QUANTILE**2 / (len(rows) + NORMAL_QUANTILE**2)
+        return cls(rows, means, *((0.0, reach) if means[0] == 0 else (reach, 0.0)))
+
+
+def bounds(value: float, samples: np.ndarray, reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the (low, high) interval of a mean over tasks: the percentiles of resampled means, widened by
+    what resampling cannot show.
+
+    A score of 0 or 100 in every row is the same in every draw. Such a task contributes Wilson's interval
+    instead, and the two are put together as the squares of what they reach: the rule of Newcombe (1998) and
+    of Zou and Donner (2008).
+
+    Args:
+        value: the mean.
+        samples: float64[S], the mean on each draw.
+        reaches: of each task, how far its interval reaches below and above where all draws agree; else 0.
+    """
+    low, high = interval(samples)
+    below, above = (
+        float(np.sqrt(np.sum(np.square(side)))) / len(reaches) for side in zip(*reaches, strict=True)
+    )
+    if below:
+        low = value - np.hypot(max(value - low, 0.0), below)
+    if above:
+        high = value + np.hypot(max(high - value, 0.0), above)
+    return float(low), float(high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """The mean score of one system minus that of another over some tasks.
+
+    Args:
+        mean: in points.
+        low: the lower end of its 95% interval; nan where nothing was resampled.
+        high: its upper end.
+        paired: whether both systems were asked the same rows of each task.
+    """
+
+    mean: float
+    low: float
+    high: float
+    paired: bool
+
+
+def difference(
+    mean: float, ours: Sequence[Resampled], theirs: Sequence[Resampled], seed: int = 0
+) -> Difference:
+    """Compare two systems on the same tasks: by the bootstrap of the differences over rows that both were
+    asked, else of two independent samples.
+
+    Args:
+        mean: the difference of their mean scores.
+        ours: the resampled scores of the one, a task each.
+        theirs: those of the other, in the same order.
+        seed: of the order that takes draws of different rows apart.
+    """
+    random, differences, paired = np.random.default_rng(seed), [], True
+    for one, other in zip(ours, theirs, strict=True):
+        same = np.array_equal(one.rows, other.rows)
+        differences.append(one.means - (other.means if same else random.permutation(other.means)))
+        paired = paired and same
+    reaches = [
+        (np.hypot(one.below, other.above), np.hypot(one.above, other.below))
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+    return Difference(mean, *bounds(mean, np.mean(differences, axis=0), reaches), paired)

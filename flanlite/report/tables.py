@@ -1,27 +1,21 @@
-"""The results of a run, collected: what was held out, verdicts, the tables of the report, and the report as
-Markdown.
-"""
+"""The tables of the report, the report as Markdown, and what is printed of it."""
 
 import dataclasses
 import math
-import pathlib
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from flanlite.data.specs import clusters
-from flanlite.report import results
+from flanlite.report import comparisons
+from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result
-from flanlite.report.scores import Summary
-from flanlite.training.journal import read_metrics
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult
+from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
-CURVES = ('loss', 'accuracy')
 
 METHOD = (
     'All scores are percent (0 to 100). A data set with answer options is scored by rank: the option with '
@@ -32,166 +26,27 @@ METHOD = (
     "out); a cluster's numbers "
     "are the means of its data sets' numbers.",
     'The 95% interval is a percentile bootstrap over the rows of the data set: all templates of a row are '
-    'drawn together.',
+    'drawn together. Where every row scores 100, or every row 0, all draws agree, and the interval is '
+    "Wilson's for as many rows; any other score on which all draws agree, such as chance between two "
+    'options, has none.',
+    'Two systems are compared by the difference of their means, with the 95% interval of that difference: a '
+    'paired bootstrap, which scores both on the same draws of rows.',
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
     'it could not know the task.',
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The results of one run or sweep, with the curves of what was trained.
-
-    Args:
-        title: the heading.
-        results: in the order of the tables: by what was held out, then by system.
-        curves: {(held out, system): {metric: [(step, value)]}}; nothing held out is the empty text.
-    """
-
-    title: str
-    results: tuple[Result, ...]
-    curves: Mapping[tuple[str, str], Mapping[str, list[tuple[float, float]]]]
-
-    def held_out(self) -> list[str]:
-        """List what was held out: clusters' names, or other hold-outs', in the order of the results."""
-        return [held_out for held_out in self.sections() if held_out]
-
-    def sections(self) -> list[str | None]:
-        """List what was held out, in the order of the results; None stands for results with nothing held
-        out.
-        """
-        return list(dict.fromkeys(result.held_out for result in self.results))
-
-    def of(self, held_out: str | None) -> dict[str, Result]:
-        """Return the results with one thing held out, by system, in the order of the tables."""
-        found = {result.system: result for result in self.results if result.held_out == held_out}
-        return {system: found[system] for system in sorted(found, key=system_order)}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all scores as flat dictionaries with the same keys, as `pandas.DataFrame(report.rows())`
-        takes them.
-        """
-        return [row for result in self.results for row in result.rows()]
-
-
-def system_order(system: str) -> tuple[int, str]:
-    """Return a sort key that orders systems as `SYSTEMS` does, and others by name behind them."""
-    return (list(SYSTEMS).index(system), '') if system in SYSTEMS else (len(SYSTEMS), system)
-
-
-def label(system: str) -> str:
-    """Return the name of a system in tables."""
-    return SYSTEMS[system][0] if system in SYSTEMS else system
-
-
-def collect(folder: pathlib.Path, title: str = '') -> Report:
-    """Read all results of a folder, and the training curves that lie beside them.
-
-    Args:
-        folder: of one evaluation, or of a sweep, with the results in `<held_out>/<system>/`.
-        title: the report's heading; by default the run's name.
-
-    Raises:
-        ValueError: the folder holds no results, an unreadable one, or some of an earlier version.
-    """
-    found, curves = [], {}
-    for path in results.result_paths(folder):
-        result = results.load(path)
-        found.append(result)
-        if read := read_curves(path.parent):
-            curves[result.held_out or '', result.system] = read
-    found.sort(key=lambda result: (natural(result.held_out or ''), system_order(result.system)))
-    if not found:
-        raise ValueError(f'{folder} holds no results ({results.RESULT}) to report')
-    return Report(title or found[0].run, tuple(found), curves)
-
-
-def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
-    """Read the curves of a run's metrics.jsonl: {metric: [(step, value)]}, without the metrics that have no
-    points.
-    """
-    records = read_metrics(model_dir)
-    curves = {
-        name: [(record['step'], record[name]) for record in records if name in record] for name in CURVES
-    }
-    return {name: points for name, points in curves.items() if points}
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """How the tuned model compares with a rival.
-
-    Args:
-        rival: what it is compared with, in words.
-        gain: the tuned model's mean score minus the rival's, in points.
-        apart: whether the two 95% intervals do not overlap.
-    """
-
-    rival: str
-    gain: float
-    apart: bool
-
-    def sentence(self) -> str:
-        """Return the gain and the rival in words."""
-        return f'{abs(self.gain):.1f} points {"above" if self.gain >= 0 else "below"} {self.rival}'
-
-
-RIVALS = (
-    (('untuned',), 'the untuned model with the same instructions'),
-    (('untuned_plain',), 'the untuned model with its best plain prompt'),
-    (('majority', 'chance'), 'the better simple rule'),
-)
-
-
-def verdict(systems: Mapping[str, Result]) -> list[Comparison]:
-    """Compare the tuned model, on what was held out, with each of `RIVALS` that has a result; of two rules
-    with the better one.
-    """
-    groups = {
-        system: result.groups[HELD_OUT] for system, result in systems.items() if HELD_OUT in result.groups
-    }
-    comparisons = []
-    for names, phrase in RIVALS:
-        rivals = [groups[name] for name in names if name in groups]
-        if rivals and 'tuned' in groups:
-            tuned, best = groups['tuned'], max(rivals, key=lambda rival: rival.mean)
-            above = all(tuned.low > rival.high for rival in rivals)
-            comparisons.append(Comparison(phrase, tuned.mean - best.mean, above or tuned.high < best.low))
-    return comparisons
-
-
-def only_clusters(report: Report) -> bool:
-    """Return whether nothing but clusters was held out."""
-    return set(report.held_out()) <= set(clusters.CLUSTERS)
-
-
-def overall(report: Report) -> list[str]:
-    """Write a sentence for each rival: on how many hold-outs the tuned model is above it."""
-    by_rival: dict[str, list[Comparison]] = {}
-    for held_out in report.held_out():
-        for comparison in verdict(report.of(held_out)):
-            by_rival.setdefault(comparison.rival, []).append(comparison)
-    sentences = []
-    for rival, comparisons in by_rival.items():
-        above = [comparison for comparison in comparisons if comparison.gain > 0]
-        clear = sum(comparison.apart for comparison in above)
-        kind = 'held-out clusters' if only_clusters(report) else 'hold-outs'
-        share = f'{len(above)} of {len(comparisons)} {kind}'
-        sentences.append(f'The tuned model is above {rival} on {share} ({clear} with 95% intervals apart).')
-    return sentences
-
-
-def summary_cells(summary: Summary) -> list[str]:
+def summary_cells(summary: Summary, percent: bool = True) -> list[str]:
     """Return the four cells of a summary, as `SUMMARY_HEADINGS` names them; what was not measured is a
     dash.
     """
-    mean, sd, median, q1, q3, low, high = (number(value) for value in dataclasses.astuple(summary))
-    several, drawn = math.isfinite(summary.sd), math.isfinite(summary.low)
-    over_templates = [f'{mean} ± {sd}', median, f'{q1} to {q3}'] if several else [mean, '–', '–']
-    return [*over_templates, f'{low} to {high}' if drawn else '–']
+    mean, sd, median, q1, q3, low, high = (number(value, percent) for value in dataclasses.astuple(summary))
+    over_templates = [median, f'{q1} to {q3}'] if math.isfinite(summary.sd) else ['–', '–']
+    first = f'{mean} ± {sd}' if math.isfinite(summary.sd) else mean
+    return [first, f'{low} to {high}' if summary.high > summary.low else '–', *over_templates]
 
 
-SUMMARY_HEADINGS = ['mean ± sd', 'median', 'IQR', '95% interval']
+SUMMARY_HEADINGS = ['mean ± sd', '95% interval', 'median', 'IQR']
 HEADLINE_HEADINGS = ['held out', 'system', *SUMMARY_HEADINGS]
 
 
@@ -271,36 +126,82 @@ def series_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders names by the numbers in them: `superglue_5` stands before
-    `superglue_10`.
-    """
-    return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', name)]
-
-
 def task_rows(systems: Mapping[str, Result]) -> list[list[str]]:
-    """Return a row for each task and system of one hold-out; the systems of a task stand together."""
+    """Return a row for each task, metric and system of one hold-out; the systems of a metric stand
+    together.
+    """
     tasks = dict.fromkeys((task.level, task.task) for result in systems.values() for task in result.tasks)
     rows = []
     for level, name in tasks:
-        for system, result in systems.items():
-            for task in result.tasks:
-                if (task.level, task.task) == (level, name):
-                    size = f'{task.num_rows:,} × {len(task.templates)}'
-                    rows.append(
-                        [
-                            name,
-                            level.replace('_', ' '),
-                            label(system),
-                            task.headline,
-                            size,
-                            *summary_cells(task.summary),
-                        ]
-                    )
+        found = [
+            (system, task)
+            for system, result in systems.items()
+            for task in result.tasks
+            if (task.level, task.task) == (level, name)
+        ]
+        for metric in dict.fromkeys(metric for _, task in found for metric in task.templates[0]['scores']):
+            rows += [
+                [
+                    name,
+                    metric,
+                    level.replace('_', ' '),
+                    label(system),
+                    *summary_cells(
+                        task.summary if metric == task.headline else spread(task, metric), task.percent
+                    ),
+                    f'{task.num_rows:,} × {len(task.templates)}',
+                ]
+                for system, task in found
+                if metric in task.templates[0]['scores']
+            ]
     return rows
 
 
-TASK_HEADINGS = ['data set', 'level', 'system', 'metric', 'rows × templates', *SUMMARY_HEADINGS]
+TASK_HEADINGS = ['data set', 'metric', 'level', 'system', *SUMMARY_HEADINGS, 'rows × templates']
+
+
+def spread(task: TaskResult, metric: str) -> Summary:
+    """Summarize a score other than the headline over a task's templates; it has no interval."""
+    values = [template['scores'][metric] for template in task.templates]
+    return over_templates([math.nan if value is None else value for value in values])
+
+
+def template_rows(report: Report, held_out: str | None) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of the templates' scores with one thing held out: a row for each wording
+    that a system read, a column for each system.
+    """
+    systems = report.of(held_out)
+    scores: dict[tuple[str, int, str], dict[str, str]] = {}
+    for system, result in systems.items():
+        for task in result.tasks:
+            for template in task.templates:
+                if template['template'] is not None:
+                    value = template['scores'][task.headline]
+                    key = (task.task, template['template'], template.get('text', ''))
+                    scores.setdefault(key, {})[system] = number(math.nan if value is None else value)
+    asked = [system for system in systems if any(system in each for each in scores.values())]
+    tasks = list(dict.fromkeys(task for task, _, _ in scores))
+    rows = [
+        [task, str(index), text, *(scores[task, index, text].get(system, '') for system in asked)]
+        for task, index, text in sorted(scores, key=lambda key: tasks.index(key[0]))
+    ]
+    return ['data set', 'template', 'wording', *map(label, asked)], rows
+
+
+PREDICTIONS = 'Every question with its answer'
+PREDICTION_HEADINGS = ['held out', 'system', 'data sets']
+
+
+def prediction_rows(report: Report) -> list[tuple[str, str, Mapping[str, str]]]:
+    """Return what was held out, the system and the files of predictions by data set, for each result that
+    kept them.
+    """
+    return [
+        (held_out, label(system), files)
+        for result in report.results
+        for held_out, system in [(result.held_out or '', result.system)]
+        if (files := report.predictions.get((held_out, system)))
+    ]
 
 
 def skipped_rows(report: Report) -> list[list[str]]:
@@ -352,15 +253,16 @@ def removal(systems: Mapping[str, Result]) -> str:
 
 def markdown(report: Report) -> str:
     """Return the report as Markdown."""
-    lines = [f'# {report.title}', '', *([' '.join(sentences), ''] if (sentences := overall(report)) else [])]
+    lines = [
+        f'# {report.title}',
+        '',
+        *([' '.join(sentences), ''] if (sentences := comparisons.overall(report)) else []),
+    ]
     for held_out in report.held_out():
         systems = report.of(held_out)
         lines.append(f'- **Held out: {held_out}**; {removal(systems)}.')
-        for comparison in verdict(systems):
-            lines.append(
-                f'  - tuned is {comparison.sentence()} (intervals '
-                f'{"apart" if comparison.apart else "overlap"})'
-            )
+        for comparison in comparisons.verdict(report, held_out):
+            lines.append(f'  - tuned is {comparison.sentence()} (95% interval: {comparison.interval()})')
     if rows := headline_rows(report):
         lines += ['', '## What was held out', '', *markdown_table(HEADLINE_HEADINGS, rows)]
     for heading, headings, rows in extra_tables(report):
@@ -371,6 +273,11 @@ def markdown(report: Report) -> str:
     for held_out in report.sections():
         heading = f'Data sets with {held_out} held out' if held_out else 'Data sets'
         lines += ['', f'## {heading}', '', *markdown_table(TASK_HEADINGS, task_rows(report.of(held_out)))]
+    if rows := prediction_rows(report):
+        links = [
+            [*row[:-1], ', '.join(f'[{task}]({path})' for task, path in row[-1].items())] for row in rows
+        ]
+        lines += ['', f'## {PREDICTIONS}', '', *markdown_table(PREDICTION_HEADINGS, links)]
     lines += ['', '## Skipped', '']
     skipped = skipped_rows(report)
     lines += markdown_table(SKIPPED_HEADINGS, skipped) if skipped else ['Nothing was skipped.']
@@ -431,17 +338,16 @@ def headline_cell(result: Result | None, between: str) -> str:
     if result is None or HELD_OUT not in result.groups:
         return ''
     group = result.groups[HELD_OUT]
+    if not group.high > group.low:
+        return number(group.mean)
     return f'{number(group.mean)}{between}{number(group.low)}-{number(group.high)}'
 
 
 def print_tasks(result: Result) -> None:
-    """Print the tasks of one result, and what was skipped."""
+    """Print the scores of one result, and what was skipped."""
     table = Table('data set', 'metric', 'rows x templates', 'mean ± sd', '95% interval')
-    for task in result.tasks:
-        cells = summary_cells(task.summary)
-        table.add_row(
-            task.task, task.headline, f'{task.num_rows:,} x {len(task.templates)}', cells[0], cells[-1]
-        )
+    for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
+        table.add_row(name, metric, size.replace('×', 'x'), mean, interval)
     Console().print(table)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')

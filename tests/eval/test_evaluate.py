@@ -1,9 +1,11 @@
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -15,14 +17,15 @@ from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
-from flanlite.eval import baselines, evaluate, evaluator, rank, splits
+from flanlite.eval import baselines, evaluate, evaluator, rank, splits, systems
 from flanlite.eval.evaluate import EvalConfig
-from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.evaluator import Evaluator, sample_places
 from flanlite.eval.load import Model
+from flanlite.eval.splits import Opened
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.metrics.metric import Metric
 from flanlite.mixtures import flan2021
-from flanlite.report import results
+from flanlite.report import predictions, results
 from flanlite.training import parameters
 
 VOCABULARY = vocabularies.load('bytes')
@@ -110,7 +113,13 @@ def test_rows_without_options_are_left_out_with_a_note(opened, scored):
     np.testing.assert_array_equal(found.counts, whole.counts[kept])
     note = 'Rows of toyeval_parity without options were left out, since others have some: 1 of 12.'
     assert some.notes() == [note]
-    assert baselines.chance(name, Rows(bare), None, VOCABULARY).counts.tolist() == [[0.5, 1.0]] * 11
+    chance = baselines.chance(name, Rows(bare), None, VOCABULARY)
+    assert chance.counts.tolist() == [[0.5, 1.0]] * 11
+    held = types.SimpleNamespace(
+        test=Opened({name: Rows(bare)}, {}), sweep=types.SimpleNamespace(vocabulary=VOCABULARY)
+    )
+    ruled = systems.by_rule(held, {name: chance}, {})
+    assert ruled.notes == [note] and len(list(ruled.records(chance))) == 11
 
 
 def test_options_that_are_the_same_tokens_are_counted_in_a_note(opened):
@@ -144,16 +153,40 @@ def test_notes_on_examples_of_ones_own():
     assert [sample['prediction'] for sample in result.samples[:2]] == ['😀'] * 2
 
 
-def test_samples_show_text_and_prediction(opened, scored):
-    shown = samples(scored, opened.splits, VOCABULARY, count=2)
-    assert [sample['task'] for sample in shown] == ['toyeval_parity'] * 2 + ['toyeval_copy'] * 2
-    first = shown[0]
-    a = toy.rows('test')[first['row']]['a']
-    assert (
-        first['answers'] == [('even', 'odd')[a % 2]]
-        and str(a) in first['inputs']
-        and first['prediction'] in ('even', 'odd')
+def test_records_say_what_was_asked_and_answered(opened, scored):
+    """Whoever reads them can compute the scores again."""
+    asking = Evaluator(opened.splits, VOCABULARY, toy.LENGTHS)
+    for name, words in (
+        ('toyeval_parity', ('parity', 'even', 'odd')),
+        ('toyeval_copy', ('second of', 'last of')),
+    ):
+        found = list(asking.records(scored[name]))
+        assert [record['prediction'] for record in found] == list(scored[name].predictions)
+        rows = toy.rows('test')
+        for record in found:
+            assert record['inputs'] == '{} {a} {b}?'.format(words[record['template']], **rows[record['row']])
+        right = [100.0 * (record['prediction'] in record['answers']) for record in found]
+        if name == 'toyeval_parity':
+            assert [record['options'] for record in found] == [['even', 'odd']] * len(found)
+            best = [record['options'][int(np.argmax(record['scores']))] for record in found]
+            assert best == list(scored[name].predictions)
+            assert [record['values'] for record in found] == [{'accuracy': each} for each in right]
+        else:
+            assert not any({'options', 'scores'} & set(record) for record in found)
+            assert [record['values']['exact_match'] for record in found] == right
+    cut = Evaluator(opened.splits, VOCABULARY, {'inputs': 4, 'targets': 8})
+    assert next(cut.records(scored['toyeval_copy']))['inputs'] == 'seco', 'as the model read it'
+
+
+def test_samples_are_spread_over_rows_and_templates(opened, scored):
+    places = sorted(sample_places(scored['toyeval_parity'], count=3))
+    rows, templates = (getattr(scored['toyeval_parity'], name)[places] for name in ('rows', 'templates'))
+    assert rows.tolist() == [2, 6, 10] and len(places) == 3
+    assert sample_places(scored['toyeval_parity'], count=40) == sample_places(
+        scored['toyeval_parity'], count=12
     )
+    shown = list(Evaluator(opened.splits, VOCABULARY, toy.LENGTHS).records(scored['toyeval_parity'], places))
+    assert [(each['row'], each['template']) for each in shown] == list(zip(rows, templates, strict=True))
 
 
 def test_copy_baseline_reads_the_bare_fields():
@@ -216,7 +249,26 @@ def test_an_evaluation_writes_a_report(tmp_path):
     assert [task.num_rows for task in result.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert {row['task'] for row in rows} == {spec.name for spec in toy.COLLECTION.specs}
-    assert 'toyeval' in (tmp_path / 'out' / 'report.html').read_text()
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert 'toyeval' in page and 'max_rows = 4' in page, 'with its configuration'
+    assert 'even {a} {b}?' in page, 'and with the wording of templates'
+    kept = {task: path.read_bytes() for task, path in predictions.paths(tmp_path / 'out').items()}
+    assert set(kept) == {spec.name for spec in toy.COLLECTION.specs}
+    lines = gzip.decompress(kept['toyeval_parity']).decode().splitlines()
+    assert len(lines) == 4 * 3 and 'predictions/toyeval_parity.jsonl.gz' in page
+    mean = np.mean([json.loads(line)['values']['accuracy'] for line in lines])
+    assert mean == pytest.approx(
+        next(task.summary.mean for task in result.tasks if task.task == 'toyeval_parity')
+    )
+    # Other settings do not replace these results, the same ones do; where things lie is no setting.
+    with pytest.raises(ValueError, match=r'other settings: max_rows was 4, now it is 2; .* another --output'):
+        evaluate.evaluate(config.replace(max_rows=2))
+    assert {task: path.read_bytes() for task, path in predictions.paths(tmp_path / 'out').items()} == kept
+    evaluate.evaluate(config.replace(predictions=False))
+    assert (
+        not predictions.paths(tmp_path / 'out')
+        and '.jsonl.gz' not in (tmp_path / 'out' / 'report.html').read_text()
+    )
     assert dict(line.split(' = ') for line in result.settings.splitlines())['mixture.name'] == '"toyeval"'
     with pytest.raises(ValueError, match='EvalConfig needs a value for mixture'):
         EvalConfig(str(path))

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ from flanlite.data.config import DataConfig
 from flanlite.eval import loco
 from flanlite.eval.sweep import SweepConfig
 from flanlite.mixtures import flan2021
-from flanlite.report import results
+from flanlite.report import predictions, results
 from flanlite.training.checkpoints import CheckpointConfig
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Adafactor
@@ -67,7 +68,12 @@ def test_every_system_is_scored_on_the_held_out_cluster(done):
     assert parity.num_rows == 12
     rows = json.loads((folder / 'results.json').read_text())
     assert {row['system'] for row in rows} == set(results.SYSTEMS)
-    assert (folder / 'report.html').is_file() and (folder / 'report.md').is_file()
+    page = (folder / 'report.html').read_text()
+    assert (folder / 'report.md').is_file()
+    for system in results.SYSTEMS:
+        scored = {task.task for task in systems[system].tasks}
+        assert set(predictions.paths(folder / 'math' / system)) == scored
+        assert all(f'math/{system}/predictions/{task}.jsonl.gz' in page for task in scored)
 
 
 def test_one_plain_prompt_is_chosen_or_the_bare_fields(done):
@@ -85,7 +91,16 @@ def test_baselines(done):
     chance = {task.task: task.summary.mean for task in systems['chance'].tasks}
     assert chance['toyeval_parity'] == pytest.approx(50)
     assert chance['toyeval_pick'] == pytest.approx(100 / 3)
+    records = {
+        (system, task): [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        for system in ('majority', 'chance')
+        for task, path in predictions.paths(done[0] / 'math' / system).items()
+    }
+    (said,) = {record['prediction'] for record in records['majority', 'toyeval_parity']}
+    assert {record['prediction'] for record in records['chance', 'toyeval_parity']} == {None}
+    assert {record['template'] for each in records.values() for record in each} == {None}
     commonest = int(np.mean([row['a'] % 2 for row in toy.rows('train')]) > 0.5)
+    assert said == ('even', 'odd')[commonest]
     majority = {task.task: task.summary.mean for task in systems['majority'].tasks}
     assert majority['toyeval_parity'] == pytest.approx(
         100 * np.mean([row['a'] % 2 == commonest for row in tests])
@@ -185,6 +200,12 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     merged = loco.merge([str(one), str(tmp_path / 'two')], str(tmp_path / 'all'))
     assert {'math', 'nli'} <= set(merged.held_out())  # other tests have added to the first folder
     assert merged.of('math')['tuned'] == done[1].of('math')['tuned']
+    kept = predictions.paths(one / 'math' / 'tuned')
+    copied = predictions.paths(tmp_path / 'all' / 'math' / 'tuned')
+    assert kept and {task: path.read_bytes() for task, path in copied.items()} == {
+        task: path.read_bytes() for task, path in kept.items()
+    }
+    assert 'interval of the difference not known' not in (tmp_path / 'all' / 'report.md').read_text()
     assert (tmp_path / 'all' / 'report.html').is_file() and 'report.html' in capsys.readouterr().out
     assert loco.merge([str(tmp_path / 'all')]).results == merged.results
     other = tmp_path / 'other'

@@ -14,7 +14,7 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate, generate, rank, seqio_metrics, splits
 from flanlite.eval.evaluate import EvalConfig
-from flanlite.eval.evaluator import Evaluator, samples
+from flanlite.eval.evaluator import Evaluator
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.mesh.partitioning import make_partitioner
@@ -134,8 +134,9 @@ def test_metrics_and_postprocessor_give_what_seqio_gives(capfd):
     assert 'not cached, so its postprocess_fn does not see: spans (RaggedTensorSpec' in capfd.readouterr().err
     summary = summarize(found)
     assert summary.mean == found.values['alike'] and summary.low < summary.mean < summary.high
-    sample = samples({'theirs': found}, opened.splits, BYTES)[0]
-    assert sample['inputs'] == f'question {sample["row"]}' and sample['prediction'] == found.predictions[0]
+    first = next(Evaluator(opened.splits, BYTES, toy.LENGTHS).records(found))
+    assert first['inputs'] == f'question {first["row"]}' and first['prediction'] == found.predictions[0]
+    assert first['score'] == pytest.approx(found.log_probs[0], abs=1e-5) and 'values' not in first
 
 
 def test_cached_fields_are_those_of_seqio():
@@ -180,9 +181,11 @@ def test_score_metrics_alone_score_the_targets_and_decode_nothing(monkeypatch):
     log_probs = np.concatenate(rank.score(toy.CONFIG, toy.params(), make_partitioner(), questions))
     weights = [example.fields['about']['weight'] for example in examples]
     assert found.values == pytest.approx({'likely': np.dot(log_probs, weights) / np.log(10)})
-    assert (found.method, found.metric_name) == ('score', 'likely') and found.predictions[0].startswith(
-        '(log-probability of the target: -'
-    )
+    assert (found.method, found.metric_name, found.predictions) == ('score', 'likely', ())
+    written = list(Evaluator({'scores': cached}, BYTES, toy.LENGTHS).records(found))
+    assert [record['score'] for record in written] == pytest.approx(log_probs.tolist(), abs=1e-5)
+    assert [record['answers'] for record in written] == [[BYTES.decode(each.targets)] for each in examples]
+    assert {record['prediction'] for record in written} == {None}
 
 
 def test_no_interval_where_the_metric_fails_on_draws_or_is_slow(monkeypatch):

@@ -1,3 +1,4 @@
+import gzip
 import html.parser
 import json
 import math
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from flanlite.metrics import metrics
-from flanlite.report import figures, report, results, tables
-from flanlite.report.scores import TaskScores
+from flanlite.report import collected, comparisons, figures, predictions, report, results, tables
+from flanlite.report.scores import OwnScores, TaskScores
 
 VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
 CHANCES = {
@@ -19,6 +20,9 @@ CHANCES = {
     'majority': 0.5,
     'chance': 0.5,
 }
+
+
+WORDINGS = {index: f'Wording {index} of\n{{text}}' for index in range(5)}
 
 
 def task_scores(task, chance, templates, seed):
@@ -41,12 +45,14 @@ def write_sweep(folder):
             }  # fmt: skip
             skipped = {'broken': 'template 3 | names no field'} if cluster == 'nli' else {}
             result = results.make_result(
-                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, run='r', system=system, held_out=cluster,
+                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, {task: WORDINGS for task in tasks}, run='r', system=system, held_out=cluster,
                 removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if system == 'tuned' else {},
                 skipped=skipped, samples=(sample,) if system == 'tuned' else (),
                 settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
             )  # fmt: skip
-            results.save(folder / cluster / system, result)
+            records = [{'row': 3, 'inputs': 'ü?', 'scores': [-1.5, math.nan]}]
+            predictions.write(folder / cluster / system, dict.fromkeys(tasks, records))
+            results.save(folder / cluster / system, result, scores)
         lines = [json.dumps({'step': step, 'loss': 3 / step, 'accuracy': step / 20}) for step in range(1, 20)]
         (folder / cluster / 'tuned' / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 20, "lo']))
 
@@ -106,7 +112,7 @@ def test_rows_are_flat(sweep):
 
 def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
     """So that `pandas.DataFrame(report.rows())` takes them as they are."""
-    rows = tables.collect(sweep).rows()
+    rows = collected.collect(sweep).rows()
     made = results.make_result(
         {'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', system='mine'
     )
@@ -122,6 +128,131 @@ def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
         )
 
 
+def test_plots_of_percent_have_the_same_axis_and_others_enclose_their_values(sweep):
+    page = (sweep / 'report.html').read_text()
+    drawings = re.findall('<svg.*?</svg>', page, re.DOTALL)
+    for drawing in [each for each in drawings if 'over training steps' not in each]:
+        found = re.findall(r'class="tick">([^<]*)<', drawing)
+        assert found == ['0', '25', '50', '75', '100'], drawing[:200]
+    # Curves of a metric stand beside each other too.
+    for metric in ('loss', 'accuracy'):
+        axes = [re.findall(r'class="tick">([^<]*)<', each) for each in drawings if f'"{metric} over' in each]
+        assert len(axes) == 2 and axes[0] == axes[1]
+    assert figures.score_ticks([-20.0, 80.0, math.nan], percent=True) == (-100, -50, 0, 50, 100)
+    assert max(figures.score_ticks([0.2, 0.31], percent=False)) <= 0.4
+    assert '>0.3123<' in figures.bars('own', [figures.Bar('m-tuned', 'x', 0.3123, 0.2, 0.4)], percent=False)
+
+
+def test_wordings_stand_at_their_dots_and_in_a_table(sweep):
+    page = (sweep / 'report.html').read_text()
+    assert re.search(r'<title>Tuned, template 3: [\d.]+\nWording 3 of\n\{text\}</title>', page)
+    headings, rows = tables.template_rows(collected.collect(sweep), 'nli')
+    assert headings == ['data set', 'template', 'wording', 'Tuned', 'No instructions', 'Untuned']
+    row = next(row for row in rows if row[:2] == ['a', '3'])
+    expected = task_scores('a', 0.8, 5, 0).template_scores()[3]['accuracy']
+    assert row[2:4] == ['Wording 3 of\n{text}', f'{expected:.1f}']
+    assert 'Wording 3 of\n{text}' in parse(page).text
+
+
+def test_tables_have_captions_and_scopes(sweep):
+    page = (sweep / 'report.html').read_text()
+    found = re.findall('<table>.*?</table>', page, re.DOTALL)
+    assert len(found) >= 8
+    for table in found:
+        assert re.match(r'<table>\s*<caption>\w', table)
+        assert not re.search(r'<th\b(?! (class="shared" )?scope=)', table) and 'scope="row"' in table
+
+
+def test_predictions_are_linked_and_are_json(sweep):
+    links = [
+        attributes['href']
+        for tag, attributes in parse((sweep / 'report.html').read_text()).seen
+        if tag == 'a'
+    ]
+    assert len(links) == 3 * len(CHANCES)
+    for link in links:
+        assert f']({link})' in (sweep / 'report.md').read_text()
+        with gzip.open(sweep / link, 'rt', encoding='utf-8') as file:
+            (line,) = file
+        assert json.loads(line) == {'row': 3, 'inputs': 'ü?', 'scores': [-1.5, None]}
+
+
+def test_predictions_are_all_there_or_as_before(tmp_path):
+    predictions.write(tmp_path, {'a': [{'row': 1}], 'seqio:b/c': [{'row': 2}]})
+    assert list(predictions.paths(tmp_path)) == ['a', 'seqio:b/c']
+
+    def failing():
+        yield {'row': 3}
+        raise OSError('disk full')
+
+    with pytest.raises(OSError, match='disk full'):
+        predictions.write(tmp_path, {'a': [{'row': 3}], 'd': failing()})
+    assert list(predictions.paths(tmp_path)) == ['a', 'seqio:b/c']
+    predictions.write(tmp_path, {'d': [{'row': 3}]})
+    assert list(predictions.paths(tmp_path)) == ['d'] and len(list(tmp_path.iterdir())) == 1
+
+
+def luminance(colour):
+    """Relative luminance, by WCAG 2."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize('theme', [0, 1])
+def test_colours_contrast_with_the_page(theme):
+    """3 to 1 for graphics and 4.5 to 1 for text, as WCAG 2.1 asks."""
+    roots = re.findall(r':root \{(.*?)\}', (report.FOLDER / 'report.css').read_text(), re.DOTALL)
+    colours = dict(re.findall(r'--(\w+): (#\w{6})\b', roots[theme]))
+    for name in (*results.SYSTEMS, 'ink', 'soft'):
+        for ground in ('card', 'page'):
+            light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+            least = 4.5 if name in ('ink', 'soft', 'tuned') else 3
+            assert (light + 0.05) / (dark + 0.05) >= least, (name, ground)
+
+
+def test_curves_differ_by_more_than_colour():
+    drawn = figures.curves(
+        't', [figures.Curve('m-tuned', name, [(1, 0.5), (2, 0.7)]) for name in ('x', 'y')], 0, 1
+    )
+    first, second = (
+        drawn[place : drawn.index('</g>', place)]
+        for place in (found.start() for found in re.finditer('<g ', drawn))
+    )
+    assert ('dash0' in first and '<circle' in first) and ('dash1' in second and '<polygon' in second)
+
+
+def test_further_metrics_are_shown(tmp_path, capsys):
+    own = OwnScores(
+        'own', 'm, n', 'generate', np.arange(4), {'share': 0.25, 'length': 7.5}, np.array([0.2, 0.3])
+    )
+    squad = np.tile([1.0, 0.5, 1.0], (4, 1))
+    other = TaskScores('s', 'exact_match', 'generate', np.arange(4), np.array([0, 1, 0, 1]), squad)
+    made = results.make_result(
+        {'own': own, 's': other}, dict.fromkeys(('own', 's'), ('', '')), run='r', system='x'
+    )
+    results.save(tmp_path, made, {'own': own, 's': other})
+    built = report.build(tmp_path)
+    tables.print_tasks(made)
+    printed = capsys.readouterr().out
+    text = parse((tmp_path / 'report.html').read_text()).text
+    for name, score in (('share', '0.25'), ('length', '7.5'), ('exact_match', '100.0'), ('f1', '50.0')):
+        row = next(row for row in tables.task_rows(built.of(None)) if row[1] == name)
+        assert row[4].split(' ')[0] == score
+        assert name in text and re.search(rf'\b{name} .*{score}', printed)
+    # A constant 100 has Wilson's interval; a metric in its own units the one of its draws.
+    assert [row[5] for row in tables.task_rows(built.of(None))] == ['0.2 to 0.3', '–', '51.0 to 100.0', '–']
+
+
+def test_results_without_resamples_have_no_interval_of_the_difference(tmp_path):
+    for system, chance in (('tuned', 0.8), ('untuned', 0.5)):
+        scores, places = {'a': task_scores('a', chance, 1, 0)}, {'a': ('nli', 'held_out_cluster')}
+        made = results.make_result(scores, places, run='r', system=system, held_out='nli')
+        results.save(tmp_path / 'nli' / system, made)
+    (found,) = comparisons.verdict(collected.collect(tmp_path), 'nli')
+    assert found.difference.mean > 0 and not found.above and 'not known' in found.interval()
+
+
 def test_page_is_whole_and_self_contained(sweep):
     page = (sweep / 'report.html').read_text()
     parser = parse(page)
@@ -135,7 +266,7 @@ def test_page_is_whole_and_self_contained(sweep):
     ]
     assert 'http' not in page
     assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text
-    for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'intervals apart'):
+    for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'difference +'):
         assert said in parser.text
     # What was held out comes first.
     assert parser.text.index('removed with it') < parser.text.index('Scores on what was held out')
@@ -146,11 +277,11 @@ def test_markdown_opens_with_what_was_held_out(sweep):
     lines = text.splitlines()
     assert lines[2] == (
         'The tuned model is above the untuned model with the same instructions on 2 of 2 held-out clusters '
-        '(2 with 95% intervals apart). '
+        '(2 with the 95% interval of the difference above 0). '
         'The tuned model is above the untuned model with its best plain prompt on 2 of 2 held-out clusters '
-        '(2 with 95% intervals apart). '
-        'The tuned model is above the better simple rule on 2 of 2 held-out clusters (2 with 95% intervals '
-        'apart).'
+        '(2 with the 95% interval of the difference above 0). '
+        'The tuned model is above the better simple rule on 2 of 2 held-out clusters '
+        '(2 with the 95% interval of the difference above 0).'
     )
     assert lines[4].startswith(
         '- **Held out: nli**; also removed because they overlap with it: paraphrase; tuned on 2 data sets of '
@@ -158,7 +289,7 @@ def test_markdown_opens_with_what_was_held_out(sweep):
     )
     assert 'template 3 \\| names no field' in text
     table = [line for line in lines if line.startswith('| nli | Tuned |')]
-    summary = tables.collect(sweep).of('nli')['tuned'].groups['held_out_cluster']
+    summary = collected.collect(sweep).of('nli')['tuned'].groups['held_out_cluster']
     assert (
         f'{summary.mean:.1f} ± {summary.sd:.1f}' in table[0]
         and f'{summary.low:.1f} to {summary.high:.1f}' in table[0]
@@ -166,8 +297,8 @@ def test_markdown_opens_with_what_was_held_out(sweep):
 
 
 def test_verdict_compares_with_the_best_rival(sweep):
-    untuned, plain, rules = tables.verdict(tables.collect(sweep).of('nli'))
-    assert untuned.gain > 15 and untuned.apart and plain.apart and rules.apart
+    untuned, plain, rules = comparisons.verdict(collected.collect(sweep), 'nli')
+    assert untuned.difference.mean > 15 and untuned.above and plain.above and rules.above
     assert untuned.sentence().endswith('points above the untuned model with the same instructions')
 
 
@@ -182,9 +313,9 @@ def test_results_survive_a_round_trip(sweep):
 def test_unreadable_result_is_named(tmp_path):
     (tmp_path / results.RESULT).write_text('{"run": ')
     with pytest.raises(ValueError, match=r'result.json holds no readable result'):
-        tables.collect(tmp_path)
+        collected.collect(tmp_path)
     with pytest.raises(ValueError, match='no results'):
-        tables.collect(tmp_path / 'empty')
+        collected.collect(tmp_path / 'empty')
 
 
 @pytest.mark.parametrize('place', ['', 'nli/tuned'])
@@ -216,7 +347,7 @@ def test_headline_fits_a_terminal(tmp_path, capsys, monkeypatch, clusters):
             )
     tables.print_headline(report.build(tmp_path, 'toy'))
     printed = capsys.readouterr().out
-    assert printed.count('100.0-100.0') == len(clusters) and '…' not in printed
+    assert printed.count('95.4-100.0') == len(clusters) and '…' not in printed
     assert max(map(len, printed.splitlines())) <= 80
 
 
@@ -235,7 +366,7 @@ def test_hold_outs_stand_in_the_order_of_their_numbers(tmp_path):
             tmp_path / name / 'tuned',
             results.make_result(scores, places, run='r', system='tuned', held_out=name),
         )
-    assert tables.collect(tmp_path).held_out() == names
+    assert collected.collect(tmp_path).held_out() == names
 
 
 def test_report_of_one_system(tmp_path):
@@ -270,5 +401,7 @@ def test_nan_is_left_out_of_plots():
         [figures.Bar('m-tuned', 'x', math.nan, math.nan, math.nan), figures.Bar('m-tuned', 'y', 40, 30, 50)],
     )
     assert drawn.count('<rect') == 1 and 'nan' not in drawn
-    assert 'nan' not in figures.boxes('t', [figures.Box('m-tuned', 'x', [('a', math.nan), ('b', 3.0)])])
-    assert figures.curves('t', [figures.Curve('m-tuned', 'x', [])]) == ''
+    assert 'nan' not in figures.boxes(
+        't', [figures.Box('m-tuned', 'x', [('a', math.nan, ''), ('b', 3.0, '')])]
+    )
+    assert figures.curves('t', [figures.Curve('m-tuned', 'x', [])], 0, 1) == ''

@@ -3,7 +3,7 @@ import pytest
 
 from flanlite.metrics import metrics
 from flanlite.report import scores
-from flanlite.report.scores import TaskScores
+from flanlite.report.scores import Resampled, TaskScores
 
 
 def accuracy(right_RP, task='task'):
@@ -80,3 +80,61 @@ def test_group_is_the_mean_of_its_tasks_with_a_narrower_interval():
     found = scores.summarize_group(group)
     assert found.mean == pytest.approx(np.mean([one.mean for one in each]))
     assert found.high - found.low < 0.7 * np.mean([one.high - one.low for one in each])
+
+
+@pytest.mark.parametrize(('value', 'low', 'high'), [(1.0, 72.2467, 100.0), (0.0, 0.0, 27.7533)])
+def test_interval_of_a_constant_is_wilsons(value, low, high):
+    """statsmodels: proportion_confint(10, 10, method='wilson')."""
+    found = scores.summarize(accuracy(np.full((10, 3), value)))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_interval_of_a_group_counts_its_constants():
+    """Two constants: half of the root of the squares of their reaches; Newcombe's rule."""
+    right = accuracy(np.ones((10, 1)))
+    assert scores.summarize_group([right, right]).low == pytest.approx(100 - 27.7533 / np.sqrt(2), abs=1e-3)
+    some = accuracy((np.random.default_rng(4).random((50, 1)) < 0.5).astype(float), 'some')
+    one, both = scores.summarize(some), scores.summarize_group([some, right])
+    assert both.mean - both.low == pytest.approx(np.hypot(one.mean - one.low, 27.7533) / 2, abs=1e-3)
+    assert both.high - both.mean == pytest.approx((one.high - one.mean) / 2)
+
+
+def test_chance_has_no_width():
+    halves = accuracy(np.full((10, 1), 0.5))
+    found = scores.summarize(halves)
+    assert (found.low, found.high) == (50.0, 50.0)
+
+
+def draws(scored):
+    return [Resampled.draw(scored)]
+
+
+def test_difference_is_paired_where_the_rows_are_the_same():
+    """The second system is right where the first is, and on one row of ten more: the rows' difficulty, which
+    both intervals have, is not in that of the difference.
+    """
+    random = np.random.default_rng(5)
+    worse = (random.random((200, 2)) < 0.5).astype(float)
+    better = np.maximum(worse, np.arange(200)[:, None] % 10 == 0)
+    first, second = accuracy(better), accuracy(worse)
+    mean = 100 * (better.mean() - worse.mean())
+    apart = [scores.summarize(each) for each in (first, second)]
+    assert apart[0].low < apart[1].high, 'the intervals overlap'
+    found = scores.difference(mean, draws(first), draws(second))
+    assert found.paired and found.low > 0
+    by_row = 100 * (better - worse).mean(axis=1)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * by_row.std() / np.sqrt(200), rel=0.1)
+    shifted = TaskScores('task', 'accuracy', 'rank', second.rows + 1, second.templates, second.counts)
+    unpaired = scores.difference(mean, draws(first), draws(shifted))
+    assert not unpaired.paired and unpaired.low < 0
+    widths = [each.high - each.low for each in apart]
+    assert unpaired.high - unpaired.low == pytest.approx(np.hypot(*widths), rel=0.1)
+
+
+def test_difference_to_a_constant_has_its_reach():
+    some, right = accuracy((np.arange(40)[:, None] % 2).astype(float)), accuracy(np.ones((40, 1)))
+    found = scores.difference(50.0, draws(right), draws(some))
+    alone = scores.summarize(some)
+    reach = 100 - scores.summarize(right).low
+    assert found.low == pytest.approx(50 - np.hypot(alone.high - 50, reach))
+    assert found.high == pytest.approx(50 + (50 - alone.low))
