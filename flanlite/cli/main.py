@@ -17,6 +17,7 @@ from flanlite.cli import (
     convert,
     datasets,
     evaluate,
+    greeting,
     infer,
     lint,
     loco,
@@ -147,8 +148,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input prints one line and returns 2."""
-    # TensorFlow, where data needs it, greets with a page of notes.
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    greeting.leave_out()
     debug = '--debug' in (sys.argv if argv is None else argv)
     try:
         args = parse(argv)
