@@ -1,4 +1,4 @@
-"""A run's records: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and one live line on the
+"""A run's records: metrics.jsonl, TensorBoard events, Weights & Biases if asked for, and a live bar on the
 terminal.
 """
 
@@ -14,12 +14,16 @@ from typing import Any
 import tensorboardX
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
+from flanlite.progress import duration
 from flanlite.training.weights_biases import WandbLog
 
 METRICS = 'metrics.jsonl'
 SECONDS_BETWEEN_LINES = 10.0  # where the output is not a terminal
+BAR_WIDTH = 14  # of the live bar
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
@@ -53,7 +57,7 @@ class Journal:
 
     Args:
         model_dir: the run's folder, which exists.
-        title: text at the beginning of the live line.
+        title: text at the beginning of each line.
         start_step: the step that the run continues from. Records of later steps are removed: they will be
             written again.
         train_steps: the run's last step.
@@ -137,7 +141,10 @@ class Journal:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False)
                 self._live.start()
-            self._live.update(Text(f'{self._title}: {text}'), refresh=True)
+            bar = ProgressBar(self._train_steps, record['step'], width=BAR_WIDTH)
+            shown = Table.grid(padding=(0, 1))
+            shown.add_row(bar, Text(text, no_wrap=True, overflow='ellipsis'))
+            self._live.update(shown, refresh=True)
         else:
             self._waiting = text
             if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
@@ -150,22 +157,19 @@ class Journal:
 
 
 def record_line(record: Mapping[str, Any], train_steps: int) -> str:
-    """Format the main numbers of a training record as one line that fits a terminal; metrics.jsonl has
-    all.
+    """Format the main numbers of a training record as one line, what matters least at its end; metrics.jsonl
+    has all.
     """
     parts = [
         f'step {record["step"]}/{train_steps}',
         f'loss {record["loss"]:.4f}',
         f'accuracy {record["accuracy"]:.3f}',
-        f'lr {record["learning_rate"]:.2e}',
     ]
     if 'tokens_per_second' in record:
-        seconds = record['seconds_per_step']
-        left = (train_steps - record['step']) * seconds
+        left = (train_steps - record['step']) * record['seconds_per_step']
+        parts.append(f'{duration(left)} left')
         parts.append(
             f'{record["tokens_per_second"]:,.0f} tokens/s'
             + (f', MFU {record["mfu"]:.1%}' if 'mfu' in record else '')
         )
-        parts.append(f'{seconds:.3f} s/step')
-        parts.append(f'{int(left) // 60}:{int(left) % 60:02d} left')
-    return '  '.join(parts)
+    return '  '.join([*parts, f'lr {record["learning_rate"]:.2e}'])
