@@ -16,6 +16,7 @@ from flanlite.data.specs import specs
 from flanlite.data.specs.sources import JsonLines
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
+from flanlite.data.tokens import vocabularies
 
 pytestmark = pytest.mark.smoke
 
@@ -163,6 +164,13 @@ def test_show_prints_shares_and_rendered_examples(capsys, tmp_path):
     printed = capsys.readouterr().out
     assert 'held out: sentiment' in printed and 'share %' in printed
     assert 'pocket_entail: row 0, template 0' in printed
+    shown = iter(printed.splitlines())
+    tokens = [next(shown) and next(shown) for line in shown if line.startswith('targets (')]
+    vocabulary = vocabularies.load('pocket')
+    for line in tokens:
+        pieces, ids = zip(*(token.rsplit(':', 1) for token in line.split(' ')), strict=True)
+        assert list(pieces) == vocabulary.pieces(map(int, ids)) and pieces[-1] == '</s>'
+        assert ''.join(pieces[:-1]).replace('▁', ' ').strip() == vocabulary.decode(map(int, ids))
 
 
 def test_shots_are_short_for_a_gin_binding(capsys, tmp_path):

@@ -72,7 +72,7 @@ def short(number: float, places: int = 0) -> str:
 
 
 def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> None:
-    """Print the first examples of each task: template, text and token ids."""
+    """Print the first examples of each task: template, text, and the pieces of it with their token ids."""
     for example in preview.rendered(report, vocabulary, count):
         exemplars = (
             f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
@@ -84,7 +84,8 @@ def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> N
         for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
             CONSOLE.print(Text(f'{part} ({len(tokens)} tokens)', style='bold'))
             CONSOLE.print(Text(example[part]))
-            CONSOLE.print(Text(' '.join(str(token) for token in tokens), style='dim'))
+            pieces = zip(vocabulary.pieces(tokens), tokens, strict=True)
+            CONSOLE.print(Text(' '.join(f'{piece}:{token}' for piece, token in pieces), style='dim'))
 
 
 COMMAND = Command(

@@ -60,6 +60,19 @@ def test_decode_stops_at_eos_and_drops_padding(vocabulary):
     assert vocabulary.decode([*ids, vocabulary.size + 20]).startswith('the fox')
 
 
+def test_pieces_stand_for_their_ids(vocabulary):
+    ids = [*vocabulary.encode('a b'), 1, vocabulary.sentinel(0), 0, 2]
+    pieces = vocabulary.pieces(ids)
+    assert ''.join(pieces[:-4]).lstrip('▁') == 'a▁b'
+    assert [piece.strip('▁') for piece in pieces[-4:]] == ['</s>', '<extra_id_0>', '<pad>', '<unk>']
+
+
+def test_pieces_of_bytes():
+    vocabulary = vocabularies.load('bytes')
+    assert vocabulary.pieces(vocabulary.encode('é\n:')) == ['<0xC3>', '<0xA9>', '<0x0A>', ':']
+    assert vocabulary.pieces([vocabulary.sentinel(124)]) == ['<extra_id_124>']
+
+
 def test_arrays_end_with_eos(vocabulary):
     for text, ids in zip(TEXTS, vocabulary.encode_arrays(TEXTS), strict=True):
         assert ids.tolist() == [*vocabulary.encode(text), vocabularies.EOS_ID]

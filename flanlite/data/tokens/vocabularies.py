@@ -130,6 +130,10 @@ class Vocabulary:
         """Turn token ids that are neither EOS nor padding into text."""
         raise NotImplementedError
 
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the text that each token id stands for, a blank as `▁`."""
+        raise NotImplementedError
+
     def fingerprint(self) -> str:
         """Hash what decides the token ids."""
         raise NotImplementedError
@@ -204,6 +208,11 @@ class SentencePieceVocabulary(Vocabulary):
         size = self.size
         return self.processor.decode([token if token < size else UNK_ID for token in ids])
 
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the piece that each token id stands for; ids beyond the vocabulary are unknown pieces."""
+        size = self.size
+        return [self.processor.id_to_piece(token if token < size else UNK_ID) for token in map(int, ids)]
+
     def fingerprint(self) -> str:
         """Hash the model file's content and the number of sentinels."""
         return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
@@ -246,6 +255,17 @@ class ByteVocabulary(Vocabulary):
         return bytes(i - self.OFFSET for i in ids if self.OFFSET <= i < self.OFFSET + self.BYTES).decode(
             errors='ignore'
         )
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the character of each byte of ASCII, a blank as SentencePiece writes it; other bytes in
+        hexadecimal.
+        """
+        written = ['<pad>', '</s>', '<unk>']
+        for byte in range(self.BYTES):
+            written.append(chr(byte) if 0x20 < byte < 0x7F else f'<0x{byte:02X}>')
+        written[0x20 + self.OFFSET] = '▁'
+        written += [f'<extra_id_{index}>' for index in reversed(range(self.extra_ids))]
+        return [written[token] for token in map(int, ids)]
 
     def fingerprint(self) -> str:
         """Return a name for the scheme and the number of sentinels."""
