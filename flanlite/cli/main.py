@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'flanlite: error: {error}', file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print('flanlite: interrupted; the same command goes on from here', file=sys.stderr)
+        print('flanlite: interrupted; the same command goes on from what is kept', file=sys.stderr)
         return 130
     return 0
 

@@ -1,5 +1,6 @@
 """Answer each line of a file: JSONL or plain text in, JSONL out, a few hundred lines at a time."""
 
+import collections
 import contextlib
 import io
 import itertools
@@ -35,7 +36,8 @@ def infer(
 
     A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are
     scored; with `targets` their log-probability is given. An answer is the line's object with `prediction`,
-    and `scores` or `score`.
+    and `scores` or `score`. A file of answers is there when all lines are answered, or not at all; standard
+    output has them as they come.
 
     Args:
         checkpoint: a run's folder, one of its checkpoints, or a released parameter file.
@@ -72,17 +74,18 @@ def infer(
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
     partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')
+    if input != '-':
+        with opened(input, 'r') as source:  # a bad line is named before a model is loaded
+            collections.deque(read(source, input), maxlen=0)
     answered = 0
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(opened(input, 'r'))
+        sink = stack.enter_context(whole(output))
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
         model = load(checkpoint, vocabulary, data_dir=data_dir, **(model_changes or {}))
-        answers = answer(model, chunk, decoding | {'seed': answered})
-        # Opened only now: a model that cannot answer leaves what stood there.
-        sink = stack.enter_context(opened(output, 'w'))
         while chunk:
-            for record in answers:
+            for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
             sink.flush()
             answered += len(chunk)
@@ -90,8 +93,26 @@ def infer(
             if output != '-':
                 lines = 'line' if answered == 1 else 'lines'
                 print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
-            answers = answer(model, chunk, decoding | {'seed': answered})
     return answered
+
+
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[TextIO]:
+    """Open a file to write, which takes its place when all is written; until then, and after an error, what
+    stood there stays. Standard output, and what is no ordinary file, is written as it goes.
+    """
+    target = pathlib.Path(path).resolve()
+    if path == '-' or (target.exists() and not target.is_file()):
+        with opened(path, 'w') as sink:
+            yield sink
+        return
+    unfinished = target.with_name(f'.{target.name}.{os.getpid()}')
+    try:
+        with opened(str(unfinished), 'w') as sink:
+            yield sink
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:

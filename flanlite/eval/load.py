@@ -137,19 +137,25 @@ class Model:
 
     def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
         """Compute logits_BTV in float32 for a batch with SeqIO's keys, such as `batch` makes."""
+        if not all(np.size(tokens) for tokens in batch.values()):
+            return np.zeros((*np.shape(batch['decoder_target_tokens']), self.config.vocab_size), np.float32)
         return np.asarray(jit_logits(self.config)(self.params, dict(batch)))
 
     def loss(self, batch: Mapping[str, Any]) -> float:
-        """Compute the mean cross entropy over a batch's target tokens, without z-loss."""
+        """Compute the mean cross entropy over a batch's target tokens, without z-loss; a `ValueError` where
+        there are none.
+        """
+        if not np.any(batch['decoder_loss_weights']):
+            raise ValueError('got a batch without target tokens; the loss is a mean over at least one')
         sums = jit_loss(self.config)(self.params, dict(batch))
         return float(sums['loss'] / sums['weight_sum'])
 
     def batch(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> dict[str, np.ndarray]:
-        """Make a batch of texts, a row each, padded to the longest."""
+        """Make a batch of texts, a row each, padded to the longest; no texts make one without rows."""
         inputs, targets = as_list(inputs), as_list(targets)
         check_as_many(inputs, targets, 'targets')
         pairs = list(zip(self.encode_inputs(inputs), self.encode(targets), strict=True))
-        lengths = tuple(max(len(pair[side]) for pair in pairs) for side in (0, 1))
+        lengths = tuple(max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
         return batches.CONVERTERS[self.config.converter].pad(pairs, lengths)
 
     def encode_inputs(self, texts: Sequence[str]) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 import io
 import json
+import pathlib
 
 import gin
 import jax
@@ -9,9 +10,12 @@ import toyeval as toy
 
 import flanlite
 from flanlite.cli import gin_config
+from flanlite.data.tokens import vocabularies
 from flanlite.eval import infer as infer_module
 from flanlite.eval.infer import infer
 from flanlite.eval.load import Model
+from flanlite.model import models
+from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.training import parameters
 
 TEXTS = ['order of 3 4?', 'parity 12 5?', 'which 9 1?']
@@ -64,6 +68,26 @@ def test_no_inputs_give_no_results(model):
     assert model.rank([], []) == model.rank([], ['even', 'odd']) == []
     scores = model.score([], [])
     assert scores.dtype == np.float32 and scores.shape == (0,)
+    assert model.encode([]) == model.encode_inputs([]) == []
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        toy.CONFIG,
+        DecoderOnlyConfig(vocab_size=384, emb_dim=16, num_heads=2, head_dim=8, mlp_dim=32, num_layers=1),
+    ],
+)
+def test_no_inputs_make_an_empty_batch(config):
+    loaded = Model(config, models.init_params(config, jax.random.key(0)), vocabularies.load('bytes'))
+    batch, one = loaded.batch([], []), loaded.batch(['a'], ['b'])
+    assert {name: (array.dtype, len(array), array.ndim) for name, array in batch.items()} == {
+        name: (array.dtype, 0, array.ndim) for name, array in one.items()
+    }
+    logits = loaded.logits(batch)
+    assert logits.dtype == np.float32 and logits.shape == (0, 0, loaded.logits(one).shape[-1])
+    with pytest.raises(ValueError, match='a batch without target tokens'):
+        loaded.loss(batch)
 
 
 def test_bad_calls_are_refused(model):
@@ -121,6 +145,32 @@ def test_infer_with_a_model_that_is_not_finite_writes_nothing(tmp_path):
     assert sink.read_text() == 'of before'
 
 
+def test_answers_are_whole_or_as_before(path, tmp_path, monkeypatch, capsys):
+    """A fault after the first lines leaves the file that stood there; standard output has had them."""
+    source, sink = tmp_path / 'in.txt', tmp_path / 'out' / 'answers.jsonl'
+    source.write_text('\n'.join(TEXTS))
+    sink.parent.mkdir()
+    sink.write_text('of before')
+    answer = infer_module.answer
+
+    def failing(model, records, decoding):
+        if records[0]['inputs'] == TEXTS[2]:
+            raise ValueError('not finite')
+        return answer(model, records, decoding)
+
+    monkeypatch.setattr(infer_module, 'answer', failing)
+    for output in (str(sink), '-'):
+        with pytest.raises(ValueError, match='not finite'):
+            infer(str(path), str(source), output, max_length=4, lines_at_a_time=2)
+    assert [json.loads(line)['inputs'] for line in capsys.readouterr().out.splitlines()] == TEXTS[:2]
+    assert sink.read_text() == 'of before' and list(sink.parent.iterdir()) == [sink]
+    monkeypatch.undo()
+    infer(str(path), str(source), str(sink), max_length=4, lines_at_a_time=2)
+    assert len(sink.read_text().splitlines()) == 3 and list(sink.parent.iterdir()) == [sink]
+    assert infer(str(path), str(source), '/dev/null', max_length=4) == 3
+    assert not pathlib.Path('/dev/null').is_file()
+
+
 def test_settings_change_the_model_that_is_asked(path, tmp_path):
     source, sink = tmp_path / 'in.jsonl', tmp_path / 'out.jsonl'
     source.write_text(json.dumps({'inputs': TEXTS[0], 'targets': 'falls'}))
@@ -162,11 +212,12 @@ def test_infer_text_from_standard_input(path, monkeypatch, capsys):
         ('{"inputs": "a", "targets": 3}', 'line 2 of .* expected a text'),
     ],
 )
-def test_infer_names_the_bad_line(path, tmp_path, line, message):
+def test_infer_names_the_bad_line(tmp_path, line, message):
     source = tmp_path / 'in.jsonl'
     source.write_text('{"inputs": "fine"}\n' + line)
     with pytest.raises(ValueError, match=message):
-        infer(str(path), str(source), str(tmp_path / 'out.jsonl'))
+        infer('no model is loaded for this', str(source), str(tmp_path / 'out.jsonl'), lines_at_a_time=1)
+    assert not (tmp_path / 'out.jsonl').exists()
 
 
 def test_infer_reads_byte_order_marks_and_half_characters(path, tmp_path, monkeypatch, caplog):

@@ -195,7 +195,8 @@ def place(rows: Sequence[Sequence[np.ndarray]], length: int) -> tuple[np.ndarray
         tokens[slot] = np.concatenate(cut)
     segments[slot] = np.repeat(segment_of, lengths)
     positions[slot] = position
-    return tokens.reshape(-1, length), segments.reshape(-1, length), positions.reshape(-1, length)
+    shape = (len(rows), length)
+    return tokens.reshape(shape), segments.reshape(shape), positions.reshape(shape)
 
 
 class Shape(NamedTuple):
