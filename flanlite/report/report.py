@@ -11,10 +11,10 @@ import jinja2
 
 from flanlite.report import collected, comparisons, figures, results, tables
 from flanlite.report.collected import Report, label
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, TaskResult
 
 FOLDER = pathlib.Path(__file__).parent
-LABEL_LENGTH = 17  # characters that fit beside a plot
+LABEL_LENGTH = 16  # characters that fit beside a plot
 
 
 class Plot(NamedTuple):
@@ -214,8 +214,8 @@ def task_bars(report: Report) -> list[Plot]:
             by_metric.setdefault((task.headline, task.percent), []).append(bar)
         plots += [
             Plot(
-                f'{label(result.system)} · {metric}',
-                '' if percent else 'in its own units',
+                label(result.system),
+                metric if percent else f'{metric}, in its own units',
                 figures.bars(metric, bars, percent=percent),
             )
             for (metric, percent), bars in by_metric.items()
@@ -229,47 +229,39 @@ def shorten(name: str) -> str:
 
 
 def template_boxes(report: Report) -> list[Plot]:
-    """Draw a plot for each data set, with a box over its templates for each system that reads templates."""
+    """Draw boxes over templates: a plot for each data set with a box for each system that reads templates, or
+    of one system a plot for each metric with a box for each data set.
+    """
     plots = []
     for held_out in report.sections():
         systems = report.of(held_out)
-        names = dict.fromkeys(
-            task.task
-            for result in systems.values()
-            for task in result.tasks
-            if not held_out or task.level != HELD_IN
+        rows: dict[tuple[str, str, bool], list[figures.Box]] = {}
+        for system, result in systems.items():
+            for task in result.tasks:
+                read = any(entry['template'] is not None for entry in task.templates)
+                if read and not (held_out and task.level == HELD_IN):
+                    alone = len(systems) == 1
+                    heading = label(system) if alone else task.task
+                    name = shorten(task.task) if alone else label(system)
+                    box = figures.Box(colour(system), name, template_points(task))
+                    rows.setdefault((heading, task.headline, task.percent), []).append(box)
+        chances = (
+            {task.task: task.summary.mean for task in systems['chance'].tasks} if 'chance' in systems else {}
         )
-        for name in names:
-            tasks = {
-                system: task
-                for system, result in systems.items()
-                for task in result.tasks
-                if task.task == name
-            }
-            boxes = []
-            for system, task in tasks.items():
-                points = [
-                    (
-                        f'template {entry["template"]}',
-                        math.nan if score is None else score,
-                        entry.get('text', ''),
-                    )
-                    for entry in task.templates
-                    for score in [entry['scores'][task.headline]]
-                ]
-                if any(entry['template'] is not None for entry in task.templates):
-                    boxes.append(
-                        figures.Box(
-                            colour(system), label(system) if held_out else shorten(label(system)), points
-                        )
-                    )
-            if boxes:
-                headline = next(iter(tasks.values())).headline
-                chance = tasks['chance'].summary.mean if 'chance' in tasks else math.nan
-                plots.append(
-                    Plot(name, headline, figures.boxes(f'{name}: {headline} over templates', boxes, chance))
-                )
+        for (heading, metric, percent), boxes in rows.items():
+            chance = chances.get(heading, math.nan)
+            title = f'{heading}: {metric} over templates'
+            plots.append(Plot(heading, metric, figures.boxes(title, boxes, chance, percent)))
     return plots
+
+
+def template_points(task: TaskResult) -> list[tuple[str, float, str]]:
+    """Return the name, headline score and wording of each template of a task."""
+    scores = [entry['scores'][task.headline] for entry in task.templates]
+    return [
+        (f'template {entry["template"]}', math.nan if score is None else score, entry.get('text', ''))
+        for entry, score in zip(task.templates, scores, strict=True)
+    ]
 
 
 def training_curves(report: Report) -> list[Plot]:

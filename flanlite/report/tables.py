@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flanlite.data.specs import clusters
 from flanlite.report import comparisons
@@ -345,7 +345,9 @@ def headline_cell(result: Result | None, between: str) -> str:
 
 def print_tasks(result: Result) -> None:
     """Print the scores of one result, and what was skipped."""
-    table = Table('data set', 'metric', 'rows x templates', 'mean ± sd', '95% interval')
+    table = Table(
+        Column('data set', overflow='fold'), 'metric', 'rows x templates', 'mean ± sd', '95% interval'
+    )
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)
     Console().print(table)
