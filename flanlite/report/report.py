@@ -295,7 +295,9 @@ def training_curves(report: Report) -> list[Plot]:
 
 
 def questions(report: Report) -> list[dict[str, Any]]:
-    """Return the sample questions, each with the answers of all systems that were asked it, by system."""
+    """Return the sample questions, each with the answers of all systems that were asked it, by system: the
+    text, and whether it has the full score.
+    """
     asked: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     for result in report.results:
         for sample in result.samples:
@@ -303,5 +305,6 @@ def questions(report: Report) -> list[dict[str, Any]]:
             said = sample['prediction']
             if said is None:
                 said = f'(log-probability of the target: {sample["score"]:.3f})'
-            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = said
+            right = next(iter(sample.get('values', {}).values()), None) == 100
+            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = (said, right)
     return list(asked.values())

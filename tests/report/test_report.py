@@ -41,7 +41,8 @@ def write_sweep(folder):
             templates = 5 if system in ('tuned', 'no_instructions', 'untuned') else 1
             scores = {task: task_scores(task, chance, templates, seed) for seed, task in enumerate(tasks)}
             sample = {
-                'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['yes'], 'prediction': 'yes',
+                'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['Yes'], 'prediction': 'yes',
+                'values': {'accuracy': 100.0},
             }  # fmt: skip
             skipped = {'broken': 'template 3 | names no field'} if cluster == 'nli' else {}
             result = results.make_result(
@@ -265,7 +266,7 @@ def test_page_is_whole_and_self_contained(sweep):
         if tag in ('link', 'script', 'img') or 'src' in attributes
     ]
     assert 'http' not in page
-    assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text
+    assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text and 'yes ✓' in parser.text
     for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'difference +'):
         assert said in parser.text
     # What was held out comes first.
