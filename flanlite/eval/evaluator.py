@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from flanlite.config import value
@@ -98,7 +97,7 @@ class Evaluator:
             if specs.find_spec(name):
                 metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
         partitioner = partitioner or make_partitioner()
-        params = jax.device_put(params, partitioner.shardings(models.logical_axes(config)))
+        params = partitioner.spread(params, models.logical_axes(config))
         chosen = dict.fromkeys(self.splits) if template is None else template
         scores = {}
         for name in self.splits:

@@ -51,7 +51,7 @@ class Model:
     ) -> None:
         self.config, self._vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
         self.partitioner = partitioner or make_partitioner()
-        self.params = jax.device_put(params, self.partitioner.shardings(models.logical_axes(config)))
+        self.params = self.partitioner.spread(params, models.logical_axes(config))
 
     def __repr__(self) -> str:
         named = self._vocabulary.name if self._vocabulary else None

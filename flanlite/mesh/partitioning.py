@@ -286,6 +286,23 @@ class Partitioner:
 
         return {name: put(array) for name, array in batch.items()}
 
+    def spread(self, tree: Any, logical_axes: Any) -> Any:
+        """Place arrays that every process has whole, or that lie on the mesh already, by their logical axes.
+
+        Args:
+            tree: the arrays, such as parameters.
+            logical_axes: their axes.
+        """
+
+        def put(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+            if jax.process_count() == 1 or not getattr(array, 'is_fully_addressable', True):
+                return jax.device_put(array, sharding)
+            # What lies in one process only cannot be sent to the devices of another.
+            whole = np.asarray(array)
+            return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+        return jax.tree.map(put, tree, self.shardings(logical_axes))
+
     def replicate(self, value: np.ndarray) -> jax.Array:
         """Put a value that is the same in all processes onto every device."""
         return jax.make_array_from_process_local_data(self.replicated, value)
