@@ -171,8 +171,9 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: 
         label = f'{bar.label}: {number(bar.value, percent)}'
         if math.isfinite(bar.low) and bar.high > bar.low:
             low, high = axis.x(bar.low), axis.x(bar.high)
-            shapes += [line(low, middle, high, middle, 'whisker')]
-            shapes += [line(end, middle - 4, end, middle + 4, 'whisker') for end in (low, high)]
+            strokes = [(low, middle, high, middle)]
+            strokes += [(end, middle - 4, end, middle + 4) for end in (low, high)]
+            shapes += [line(*stroke, kind) for kind in ('halo', 'whisker') for stroke in strokes]
             label += f' (95% interval {number(bar.low, percent)} to {number(bar.high, percent)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):

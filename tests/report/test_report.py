@@ -402,6 +402,7 @@ def test_nan_is_left_out_of_plots():
         [figures.Bar('m-tuned', 'x', math.nan, math.nan, math.nan), figures.Bar('m-tuned', 'y', 40, 30, 50)],
     )
     assert drawn.count('<rect') == 1 and 'nan' not in drawn
+    assert drawn.index('"halo"') < drawn.index('"whisker"'), 'which contrasts with the bar below it, too'
     assert 'nan' not in figures.boxes(
         't', [figures.Box('m-tuned', 'x', [('a', math.nan, ''), ('b', 3.0, '')])]
     )
