@@ -351,7 +351,7 @@ def records(
         record: dict[str, Any] = {
             'task': scored.task,
             'row': example.row,
-            'template': example.template if reads else None,
+            'template': example.template if reads and example.template >= 0 else None,
             'inputs': vocabulary.decode_inputs(example.inputs) if reads else None,
         }
         if example.options:

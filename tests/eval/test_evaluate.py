@@ -341,6 +341,8 @@ def test_examples_of_ones_own_are_scored():
     result = evaluate.evaluate_examples(model, ranked)
     chosen = [model.rank(example['inputs'], ['even', 'odd'])[0].text for example in ranked]
     assert [sample['prediction'] for sample in result.samples] == chosen
+    assert {(sample['template'], len(sample['scores'])) for sample in result.samples} == {(None, 2)}
+    assert [sample['row'] for sample in result.samples] == list(range(6))
     assert result.tasks[0].summary.mean == pytest.approx(100 * np.mean([text == 'even' for text in chosen]))
     written = evaluate.evaluate_examples(
         model, [{'inputs': 'say', 'targets': 'something'}], metric='squad_f1'
