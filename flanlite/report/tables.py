@@ -346,7 +346,11 @@ def headline_cell(result: Result | None, between: str) -> str:
 def print_tasks(result: Result) -> None:
     """Print the scores of one result, and what was skipped."""
     table = Table(
-        Column('data set', overflow='fold'), 'metric', 'rows x templates', 'mean ± sd', '95% interval'
+        Column('data set', overflow='fold'),
+        Column('metric', overflow='fold'),
+        'rows x templates',
+        'mean ± sd',
+        '95% interval',
     )
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)

@@ -150,7 +150,7 @@ def check_same(
         return
     why = ''
     try:
-        if vocabularies.load(known.vocabulary, data_dir).pieces() == loaded.pieces():
+        if vocabularies.load(known.vocabulary, data_dir).own_pieces() == loaded.own_pieces():
             return
     except ValueError as error:
         why = f' (which cannot be compared: {error})'

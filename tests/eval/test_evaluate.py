@@ -174,7 +174,7 @@ def test_records_say_what_was_asked_and_answered(opened, scored):
             assert [record['values'] for record in found] == [{'accuracy': each} for each in right]
         else:
             assert not any({'options', 'scores'} & set(record) for record in found)
-            assert [record['values']['exact_match'] for record in found] == right
+            assert [record['values']['squad_exact_match'] for record in found] == right
     cut = Evaluator(opened.splits, VOCABULARY, {'inputs': 4, 'targets': 8})
     assert next(cut.records(scored['toyeval_copy']))['inputs'] == 'seco', 'as the model read it'
 
@@ -358,7 +358,7 @@ def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
     examples = list(opened.splits['toyeval_copy'].examples())
     predictions = scored['toyeval_copy'].predictions
     found = evaluator.score_task('toyeval_copy', 'generate', examples, predictions, VOCABULARY)
-    task = results.task_result(found, 'translation', '')
+    task = results.task_result(found, 'translation', '', {})
     assert (task.metric, task.headline) == ('brevity', 'brief')
     expected = {
         'brief': 100 * np.mean([len(said) < 9 for said in predictions]),

@@ -228,7 +228,9 @@ def test_further_metrics_are_shown(tmp_path, capsys):
         'own', 'm, n', 'generate', np.arange(4), {'share': 0.25, 'length': 7.5}, np.array([0.2, 0.3])
     )
     squad = np.tile([1.0, 0.5, 1.0], (4, 1))
-    other = TaskScores('s', 'exact_match', 'generate', np.arange(4), np.array([0, 1, 0, 1]), squad)
+    other = TaskScores(
+        's', metrics.get_metric('squad_exact_match'), 'generate', np.arange(4), np.array([0, 1, 0, 1]), squad
+    )
     made = results.make_result(
         {'own': own, 's': other}, dict.fromkeys(('own', 's'), ('', '')), run='r', system='x'
     )
@@ -237,10 +239,17 @@ def test_further_metrics_are_shown(tmp_path, capsys):
     tables.print_tasks(made)
     printed = capsys.readouterr().out
     text = parse((tmp_path / 'report.html').read_text()).text
-    for name, score in (('share', '0.25'), ('length', '7.5'), ('exact_match', '100.0'), ('f1', '50.0')):
+    for name, score in (
+        ('share', '0.25'),
+        ('length', '7.5'),
+        ('squad_exact_match', '100.0'),
+        ('squad_f1', '50.0'),
+    ):
         row = next(row for row in tables.task_rows(built.of(None)) if row[1] == name)
         assert row[4].split(' ')[0] == score
-        assert name in text and re.search(rf'\b{name} .*{score}', printed)
+        assert name in text and re.search(rf'\b{name[:12]}.*{score}', printed), (
+            'a long name goes on in the next line'
+        )
     # A constant 100 has Wilson's interval; a metric in its own units the one of its draws.
     assert [row[5] for row in tables.task_rows(built.of(None))] == ['0.2 to 0.3', '–', '51.0 to 100.0', '–']
 

@@ -124,7 +124,7 @@ def test_difference_is_paired_where_the_rows_are_the_same():
     assert found.paired and found.low > 0
     by_row = 100 * (better - worse).mean(axis=1)
     assert found.high - found.low == pytest.approx(2 * 1.96 * by_row.std() / np.sqrt(200), rel=0.1)
-    shifted = TaskScores('task', 'accuracy', 'rank', second.rows + 1, second.templates, second.counts)
+    shifted = TaskScores('task', second.metric, 'rank', second.rows + 1, second.templates, second.counts)
     unpaired = scores.difference(mean, draws(first), draws(shifted))
     assert not unpaired.paired and unpaired.low < 0
     widths = [each.high - each.low for each in apart]

@@ -138,9 +138,9 @@ class Vocabulary:
         """Hash what decides the token ids."""
         raise NotImplementedError
 
-    def pieces(self) -> tuple[str, ...]:
+    def own_pieces(self) -> list[str]:
         """Return what each id stands for, sentinels left out; where these are equal, ids mean the same."""
-        raise NotImplementedError
+        return self.pieces(range(self.size - self.extra_ids))
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -217,10 +217,6 @@ class SentencePieceVocabulary(Vocabulary):
         """Hash the model file's content and the number of sentinels."""
         return load_processor(self.path, self.extra_ids)[1] + ('' if self.input_eos else NO_INPUT_EOS)
 
-    def pieces(self) -> tuple[str, ...]:
-        """Return the model's pieces, sentinels left out."""
-        return tuple(self.processor.id_to_piece(list(range(self.size - self.extra_ids))))
-
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary; all such objects share one tokenizer."""
         from flanlite.data.tokens import seqio_vocabulary
@@ -270,10 +266,6 @@ class ByteVocabulary(Vocabulary):
     def fingerprint(self) -> str:
         """Return a name for the scheme and the number of sentinels."""
         return f'bytes{self.extra_ids}' + ('' if self.input_eos else NO_INPUT_EOS)
-
-    def pieces(self) -> tuple[str, ...]:
-        """Return names of the ids, sentinels left out."""
-        return ('<pad>', '</s>', '<unk>', *(f'<0x{byte:02X}>' for byte in range(self.BYTES)))
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
@@ -336,9 +328,9 @@ class TokenizerVocabulary(Vocabulary):
         """Hash what the folder's files say of the ids."""
         return self.loaded.fingerprint + ('' if self.input_eos else NO_INPUT_EOS)
 
-    def pieces(self) -> tuple[str, ...]:
-        """Return the tokenizer's pieces, sentinels left out."""
-        return self.loaded.pieces[: self.size - self.extra_ids]
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the tokenizer's piece of each token id."""
+        return [self.loaded.pieces[token] for token in map(int, ids)]
 
     def to_seqio(self) -> Any:
         """Make SeqIO's object for the same vocabulary."""
