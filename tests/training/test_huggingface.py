@@ -80,6 +80,29 @@ def test_logits_gradients_and_folders_are_those_of_transformers(case, tmp_path):
             np.testing.assert_allclose(found[name], value.to_numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize('case', CASES)
+def test_transformers_computes_the_same_with_what_is_written(case, tmp_path):
+    torch = pytest.importorskip('torch', reason='torch is not installed')
+    transformers = pytest.importorskip('transformers', reason='transformers is not installed')
+    expected, _ = huggingface_models.write(tmp_path / 'theirs', case)
+    run = parameters.load_run(tmp_path / 'theirs')
+    flat = {name: lazy.from_numpy(value) for name, value in by_name(run.params).items()}
+    released.write_huggingface(tmp_path / 'ours', run.config, flat, None)
+    kind = json.loads((tmp_path / 'ours' / 'config.json').read_text())['architectures'][0]
+    model = getattr(transformers, kind).from_pretrained(
+        tmp_path / 'ours', dtype=torch.float32, attn_implementation='eager'
+    )
+    tokens, given = torch.tensor(TOKENS_BT), {}
+    if run.config.converter == 'encoder_decoder':
+        begun = torch.cat([torch.full((2, 1), 2), tokens[:, :-1]], 1)
+        inputs = torch.tensor(INPUTS_BS)
+        given = {'decoder_input_ids': begun, 'attention_mask': torch.ones_like(inputs)}
+        tokens = inputs
+    with torch.no_grad():
+        got = model(input_ids=tokens, **given).logits.numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_other_spelling_of_t5gemma_2_and_gemma_3_with_pictures_are_read(tmp_path):
     for case, spell in (
         ('t5gemma2', lambda name: name.replace('.encoder.', '.encoder.text_model.')),
