@@ -13,9 +13,15 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 
 
 def vocabulary_of(args: argparse.Namespace, mixture: Mixture) -> Vocabulary:
-    """Load the vocabulary that a flag or gin file names, else the mixture's own."""
-    name = args.vocabulary or gin_config.macro('VOCABULARY', None) or mixture.vocabulary
-    return vocabularies.load(name, data_dir=args.data_dir)
+    """Load the vocabulary that a flag or gin file names, else that of the checkpoint that a run would begin
+    from, else the mixture's own.
+    """
+    name = args.vocabulary or gin_config.macro('VOCABULARY', None)
+    if begun := gin_config.macro('INITIAL_CHECKPOINT_PATH', None):
+        from flanlite.training import begin  # imports JAX
+
+        return begin.vocabulary_for(mixture, name, begun, args.data_dir)
+    return vocabularies.load(name or mixture.vocabulary, data_dir=args.data_dir)
 
 
 def ensure(args: argparse.Namespace, mixture: Mixture, split: str, **options: Any) -> cache.CacheReport:

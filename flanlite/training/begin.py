@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import Partitioner
@@ -18,27 +19,42 @@ from flanlite.training.step import jit_create, jit_init
 
 
 def choose_vocabulary(config: TrainConfig) -> Vocabulary:
-    """Load the vocabulary of a run: what is named, else that of the checkpoint that it begins from, else the
-    mixture's own.
+    """Load the vocabulary of a run; see `vocabulary_for`."""
+    data = config.data
+    mixture = mixtures.resolve(data.mixture)
+    return vocabulary_for(
+        mixture, data.vocabulary, config.begins_from(), data.data_dir, config.other_vocabulary
+    )
+
+
+def vocabulary_for(
+    mixture: Mixture,
+    named: str | None,
+    begun: str | None,
+    data_dir: str | None = None,
+    other: bool = False,
+) -> Vocabulary:
+    """Load the vocabulary to train on a mixture with: what is named, else that of the checkpoint to begin
+    from, else the mixture's own.
 
     Whether inputs end with EOS is the mixture's to say, as T0's inputs have none. SeqIO's tasks have their
     tokens already, so that their vocabulary counts as named.
 
     Args:
-        config: the run's.
+        mixture: the mixture.
+        named: a name for `vocabularies.load`, if any.
+        begun: the checkpoint, if any.
+        data_dir: the folder of local data, where T5's vocabulary may lie.
+        other: whether what is named may be another vocabulary than the checkpoint's.
 
     Raises:
         ValueError: the checkpoint does not say what it was trained with, or it is another vocabulary than
-            what is named, and `config.other_vocabulary` does not allow it.
+            what is named.
     """
-    data, begun = config.data, config.begins_from()
-    mixture = mixtures.resolve(data.mixture)
-    named = data.vocabulary or (None if mixture.collection else mixture.vocabulary)
+    named = named or (None if mixture.collection else mixture.vocabulary)
     if not begun:
-        return vocabularies.load(named or mixture.vocabulary, data.data_dir)
-    loaded = load_vocabulary(
-        begun, named, data.data_dir, like=mixture.vocabulary, other=config.other_vocabulary
-    )
+        return vocabularies.load(named or mixture.vocabulary, data_dir)
+    loaded = load_vocabulary(begun, named, data_dir, like=mixture.vocabulary, other=other)
     if loaded is None:
         raise ValueError(NO_VOCABULARY.format(begun))
     return loaded

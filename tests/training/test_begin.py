@@ -128,6 +128,11 @@ def test_finetune_gin_needs_a_checkpoint_only(tmp_path, capsys):
         return cli.main(['train', *flags, f'--model_dir={tmp_path}/{name}'])
 
     assert train(path, 'first') == 0
+    # The cache that the command of that name builds is the one that is trained on.
+    begins = ['--gin_file=gin/runs/finetune.gin', f'--gin.INITIAL_CHECKPOINT_PATH={path}', '--split=train']
+    trained_on = set((tmp_path / 'cache').glob('toy_*/train-*'))
+    assert trained_on and cli.main(['cache', *begins, '--mixture=toy', f'--cache_dir={tmp_path}/cache']) == 0
+    assert set((tmp_path / 'cache').glob('toy_*/train-*')) == trained_on
     for begun, name in ((f'{tmp_path}/first', 'second'), (f'{tmp_path}/first/ema', 'third')):
         assert train(begun, name) == 0
         known = parameters.describe(f'{tmp_path}/{name}')
