@@ -163,7 +163,7 @@ def test_vocabulary_knows_the_words(documents):
     counted = re.findall('[a-z]+', ' '.join(documents[:2_000]).lower())
     assert [word for word in set(counted) if len(loaded.encode(word)) != 1] == []
     assert loaded.decode(loaded.encode('Tom asked: "Where?" (Café)')) == 'tom asked: " where? " ( cafe )'
-    assert loaded.unk_id not in loaded.encode('OPTIONS:\n- yes; 1,234 zebras! _ {x}')
+    assert vocabularies.UNK_ID not in loaded.encode('OPTIONS:\n- yes; 1,234 zebras! _ {x}')
 
 
 def test_import_is_light():

@@ -315,7 +315,7 @@ def test_t5_can_read_the_templates():
         for template in spec.templates:
             for text in (template.inputs, template.targets):
                 literal = ' '.join(literal for literal, _ in templates.parse(text))
-                assert vocabulary.unk_id not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
+                assert vocabularies.UNK_ID not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
 
 
 def test_lint_of_the_collections(monkeypatch, without_promptsource):
