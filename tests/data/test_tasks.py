@@ -297,7 +297,7 @@ def test_every_process_finds_the_caches_of_seqio_tasks():
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {'PYTHONHASHSEED': '1'},
+        env=os.environ | {'PYTHONHASHSEED': '1', 'PYTHONPATH': os.pathsep.join(sys.path)},
     ).stdout.split()
     assert elsewhere == [seqio_tasks.seqio_fingerprint(name) for name in names]
     seqio.TaskRegistry.get('of_pieces').output_features['inputs'].vocabulary.encode('loaded at its first use')

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import pytest
 from toy_specs import BYTES, choices, colours, prose
@@ -42,7 +43,7 @@ def test_build_options_check_themselves():
 
 def test_what_is_trained_on(mixture):
     caps = {'toy_colours': 5, 'toy_choices': 9, 'toy_prose': 9}
-    expected = View('train', BYTES, 'fields', 1, Shots(3, 64), 2, caps, 'drop.jsonl')
+    expected = View('train', BYTES, 'fields', 1, Shots(3, 64), 2, caps, os.path.abspath('drop.jsonl'))
     assert view_of(mixture, 'train', BYTES, {'inputs': 64, 'targets': 8}, 'fields') == expected
     held = view_of(mixture, 'validation', BYTES, {'inputs': 64, 'targets': 8}, 'fields', 20, scored=False)
     assert held == dataclasses.replace(expected, split='validation', max_examples=20), (
