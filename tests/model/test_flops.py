@@ -1,12 +1,17 @@
+import dataclasses
 import math
 
 import jax
 import numpy as np
 import pytest
 
+from flanlite.data.batches import batches
 from flanlite.model import flops, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.llama import LlamaConfig
+from flanlite.model.rotary import RotaryConfig
 from flanlite.model.t5 import T5Config
+from flanlite.model.t5gemma import T5GemmaConfig
 
 XXL = T5Config(
     emb_dim=4096, num_heads=64, num_encoder_layers=24, num_decoder_layers=24, head_dim=64, mlp_dim=10240
@@ -47,22 +52,27 @@ def test_flops_are_those_of_the_traced_model(activations, tied):
     assert flops.train_step_flops(config, rows, inputs, targets) == pytest.approx(6 * forward, rel=0.03)
 
 
-def test_flops_of_a_decoder_alone_are_those_of_the_traced_model():
-    config = DecoderOnlyConfig(
-        vocab_size=96,
-        emb_dim=24,
-        num_heads=3,
-        num_layers=3,
-        head_dim=16,
-        mlp_dim=40,
-        dropout_rate=0.0,
-        remat_policy='none',
-    )
-    names = ('decoder_input_tokens', 'decoder_target_tokens', 'decoder_causal_attention')
-    tokens = {name: np.ones((2, 192), np.int32) for name in names}
-    params = jax.eval_shape(lambda: models.init_params(config, jax.random.key(0)))
-    forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(tokens))(params).jaxpr)
-    assert flops.train_step_flops(config, 2, 128, 64) == pytest.approx(6 * forward, rel=0.03)
+SIZES = {'vocab_size': 96, 'emb_dim': 24, 'num_heads': 4, 'num_layers': 3, 'head_dim': 16, 'mlp_dim': 40}
+FEW = SIZES | {'num_kv_heads': 2, 'windows': (5, 0, 5), 'qk_norm': 'head', 'qkv_bias': True}
+ENCODER = RotaryConfig(emb_dim=16, num_heads=2, num_kv_heads=1, num_layers=2, head_dim=8, mlp_dim=48)
+
+
+@pytest.mark.parametrize(
+    ('config', 'off'),
+    [
+        (DecoderOnlyConfig(**SIZES), 0.03),  # the position bias is a product
+        (LlamaConfig(**FEW, attention_soft_cap=2.0), 0.0),
+        (T5GemmaConfig(**FEW, logits_via_embedding=True), 0.0),
+        (T5GemmaConfig(**FEW, version=1, encoder=ENCODER), 0.0),
+    ],
+    ids=['decoder alone', 'llama', 't5gemma 2', 't5gemma'],
+)
+def test_flops_of_the_other_families_are_those_of_the_traced_model(config, off):
+    config = dataclasses.replace(config, remat_policy='none')
+    batch = batches.CONVERTERS[config.converter].pack([[], []], (128, 64))
+    params = models.abstract_params(config)
+    forward = products(jax.make_jaxpr(lambda params: models.bind(config, params)(batch))(params).jaxpr)
+    assert flops.train_step_flops(config, 2, 128, 64) == pytest.approx(6 * forward, rel=off, abs=0)
 
 
 def test_flops_of_xxl_are_six_times_parameters_times_tokens_and_attention():
