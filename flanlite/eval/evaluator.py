@@ -18,6 +18,7 @@ from flanlite.eval import generate, rank, seqio_metrics
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
+from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric, means
@@ -97,7 +98,7 @@ class Evaluator:
             if specs.find_spec(name):
                 metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
         partitioner = partitioner or make_partitioner()
-        params = partitioner.spread(params, models.logical_axes(config))
+        params = partitioning.spread(params, models.shardings(config, partitioner))
         chosen = dict.fromkeys(self.splits) if template is None else template
         scores = {}
         for name in self.splits:

@@ -100,7 +100,7 @@ def jit_decode(
         with activations.activation_rules(partitioner):
             return decode(params, *batch, config=config, settings=settings, eos_id=eos_id)
 
-    placed = partitioner.shardings(models.logical_axes(config))
+    placed = models.shardings(config, partitioner)
     return jax.jit(
         run,
         in_shardings=(placed, partitioner.batch, partitioner.batch, partitioner.replicated),

@@ -14,6 +14,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
+from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
@@ -51,7 +52,7 @@ class Model:
     ) -> None:
         self.config, self._vocabulary, self.tokens_per_batch = config, vocabulary, tokens_per_batch
         self.partitioner = partitioner or make_partitioner()
-        self.params = self.partitioner.spread(params, models.logical_axes(config))
+        self.params = partitioning.spread(params, models.shardings(config, self.partitioner))
 
     def __repr__(self) -> str:
         named = self._vocabulary.name if self._vocabulary else None

@@ -91,7 +91,7 @@ def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[...
         with activations.activation_rules(partitioner):
             return log_probs(params, *batch, config=config)
 
-    placed = partitioner.shardings(models.logical_axes(config))
+    placed = models.shardings(config, partitioner)
     return jax.jit(
         score, in_shardings=(placed, *[partitioner.batch] * 5), out_shardings=partitioner.replicated
     )

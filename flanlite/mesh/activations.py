@@ -91,7 +91,7 @@ reshard.defvjp(
 )
 
 
-def broadcast_over_model(x_BSD: jax.Array) -> jax.Array:
+def broadcast_over_model(x_BSD: jax.Array, columns: int) -> jax.Array:
     """Copy the encoder's output to x_MBSD, one copy for each device of the `model` axis.
 
     All decoder layers read the encoder's output, and its gradient is a sum over layers and over the devices
@@ -99,9 +99,14 @@ def broadcast_over_model(x_BSD: jax.Array) -> jax.Array:
     axis M that is split over `model`, each device adds up the gradients of its own copy over all layers, and
     the transpose of the broadcast sums over M once. A device holds one copy only, which it would hold anyway,
     so this needs no memory. `Linear` multiplies such an array copy by copy.
+
+    Args:
+        x_BSD: the encoder's output.
+        columns: of the kernels that multiply it. If they do not divide over `model`, each device has them
+            all, and there are no copies.
     """
     rules = _rules.get()
-    if rules is None or (parts := rules.mesh.shape['model']) == 1:
+    if rules is None or (parts := rules.mesh.shape['model']) == 1 or columns % parts:
         return x_BSD
     return constrain(jnp.broadcast_to(x_BSD[None], (parts, *x_BSD.shape)), MODEL_COPIES)
 

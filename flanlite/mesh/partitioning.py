@@ -134,11 +134,16 @@ class Partitioner:
         """Sharding of a batch's arrays: rows over `dcn` and `data`."""
         return NamedSharding(self.mesh, PartitionSpec(('dcn', 'data')))
 
-    def spec(self, axes: Axes) -> PartitionSpec:
+    def spec(self, axes: Axes, shape: Sequence[int] | None = None) -> PartitionSpec:
         """Map logical axes to mesh axes, each by the first rule for it whose mesh axes are still free.
 
         Rules are tried in their order, not in the order of the axes (as in T5X): in ('embed', 'mlp') the rule
         for `mlp` takes `model` before a rule for `embed` may.
+
+        Args:
+            axes: the logical axes.
+            shape: of a parameter. Its `joined_kv` stays whole if it does not divide: of keys and values with
+                few heads, every device then computes all.
 
         Raises:
             ValueError: a logical axis that no rule names.
@@ -155,11 +160,18 @@ class Partitioner:
             }
             if name in axes and axes.index(name) not in placed and free:
                 placed[axes.index(name)] = mesh_axis
+        if shape is not None and 'joined_kv' in axes:
+            at = axes.index('joined_kv')
+            if shape[at] % self._ways(placed.get(at)):
+                del placed[at]
         return PartitionSpec(*(placed.get(i) for i in range(len(axes))))
 
-    def sharding(self, axes: Axes) -> NamedSharding:
-        """Return the sharding of an array with these logical axes."""
-        return NamedSharding(self.mesh, self.spec(axes))
+    def _ways(self, rule: MeshAxes) -> int:
+        return math.prod(self.mesh.shape[each] for each in mesh_axes(rule))
+
+    def sharding(self, axes: Axes, shape: Sequence[int] | None = None) -> NamedSharding:
+        """Return the sharding of an array with these logical axes; see `spec`."""
+        return NamedSharding(self.mesh, self.spec(axes, shape))
 
     def storage_sharding(self, shape: Sequence[int], axes: Axes) -> NamedSharding:
         """Return the sharding of a parameter between steps, which its gradient and the optimizer's arrays
@@ -173,17 +185,13 @@ class Partitioner:
             shape: of the parameter.
             axes: its logical axes.
         """
-        placed, ways = list(self.spec(axes)), self.mesh.shape['data']
+        placed, ways = list(self.spec(axes, shape)), self.mesh.shape['data']
         used = {name for axis in placed for name in mesh_axes(axis)}
         if ways > 1 and 'embed' in axes and 'data' not in used:
             at = axes.index('embed')
             if placed[at] is None and shape[at] % ways == 0:
                 placed[at] = 'data'
         return NamedSharding(self.mesh, PartitionSpec(*placed))
-
-    def shardings(self, logical_axes: Any) -> Any:
-        """Return the sharding of every leaf of a tree of logical axes."""
-        return jax.tree.map(self.sharding, logical_axes, is_leaf=is_axes)
 
     @property
     def platform(self) -> str:
@@ -199,8 +207,7 @@ class Partitioner:
         if self.mesh.size == 1:
             return x
         placed = self.spec(axes)
-        ways = (math.prod(self.mesh.shape[each] for each in mesh_axes(axis)) for axis in placed)
-        fits = (axis if size % n == 0 else None for size, axis, n in zip(x.shape, placed, ways, strict=True))
+        fits = (None if size % self._ways(axis) else axis for size, axis in zip(x.shape, placed, strict=True))
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(*fits)))
 
     def constrain_to_storage(self, x: jax.Array, axes: Axes) -> jax.Array:
@@ -221,9 +228,8 @@ class Partitioner:
         """
 
         def check(path: Any, leaf: Any, axes: Axes) -> None:
-            for size, name, mesh_axis in zip(leaf.shape, axes, self.spec(axes), strict=True):
-                ways = math.prod(self.mesh.shape[each] for each in mesh_axes(mesh_axis))
-                if size % ways:
+            for size, name, mesh_axis in zip(leaf.shape, axes, self.spec(axes, leaf.shape), strict=True):
+                if size % (ways := self._ways(mesh_axis)):
                     raise ValueError(
                         f'{parameter_name(path)} has {size} along {name!r}, expected a multiple of {ways}, '
                         'which is '
@@ -233,14 +239,17 @@ class Partitioner:
 
         jax.tree_util.tree_map_with_path(check, shapes, logical_axes)
 
-    def check_heads(self, num_heads: int) -> None:
-        """Raise a `ValueError` if the heads do not divide over `model`: a head lies on one device."""
-        if num_heads % self.model_size:
-            raise ValueError(
-                f'{num_heads} attention heads do not divide over {self.model_size} model partitions; '
-                f'set num_partitions to a divisor of {num_heads}, or num_heads to a multiple of '
-                f'{self.model_size}'
-            )
+    def check_heads(self, *num_heads: int) -> None:
+        """Raise a `ValueError` if the heads of one of the model's stacks do not divide over `model`: a head
+        lies on one device.
+        """
+        for heads in num_heads:
+            if heads % self.model_size:
+                raise ValueError(
+                    f'{heads} attention heads do not divide over {self.model_size} model partitions; '
+                    f'set num_partitions to a divisor of {math.gcd(*num_heads)}, or num_heads to a multiple '
+                    f'of {self.model_size}'
+                )
 
     def check_batch(self, batch_size: int, microbatches: int = 1) -> None:
         """Raise a `ValueError` if a batch does not divide into microbatches, or a microbatch does not divide
@@ -286,26 +295,27 @@ class Partitioner:
 
         return {name: put(array) for name, array in batch.items()}
 
-    def spread(self, tree: Any, logical_axes: Any) -> Any:
-        """Place arrays that every process has whole, or that lie on the mesh already, by their logical axes.
-
-        Args:
-            tree: the arrays, such as parameters.
-            logical_axes: their axes.
-        """
-
-        def put(array: jax.Array, sharding: NamedSharding) -> jax.Array:
-            if jax.process_count() == 1 or not getattr(array, 'is_fully_addressable', True):
-                return jax.device_put(array, sharding)
-            # What lies in one process only cannot be sent to the devices of another.
-            whole = np.asarray(array)
-            return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
-
-        return jax.tree.map(put, tree, self.shardings(logical_axes))
-
     def replicate(self, value: np.ndarray) -> jax.Array:
         """Put a value that is the same in all processes onto every device."""
         return jax.make_array_from_process_local_data(self.replicated, value)
+
+
+def spread(tree: Any, shardings: Any) -> Any:
+    """Place arrays that every process has whole, or that lie on the mesh already.
+
+    Args:
+        tree: the arrays, such as parameters.
+        shardings: the sharding of each.
+    """
+
+    def put(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+        if jax.process_count() == 1 or not getattr(array, 'is_fully_addressable', True):
+            return jax.device_put(array, sharding)
+        # What lies in one process only cannot be sent to the devices of another.
+        whole = np.asarray(array)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(put, tree, shardings)
 
 
 @value

@@ -17,6 +17,7 @@ from flax import nnx, traverse_util
 
 from flanlite.config import value
 from flanlite.mesh.activations import Axes, current_rules
+from flanlite.mesh.partitioning import Partitioner
 from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
 from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 
@@ -152,6 +153,11 @@ class ModelConfig:
                 f'expected at least that, such as {-(-size // 128) * 128}'
             )
 
+    @property
+    def head_counts(self) -> tuple[int, ...]:
+        """The number of query heads of each stack, which the mesh must divide."""
+        return (self.num_heads,)
+
     def build(self, rngs: nnx.Rngs) -> Network:
         """Make the network, with parameters drawn from `rngs`."""
         raise NotImplementedError
@@ -212,7 +218,7 @@ def prepare_for_compute(config: ModelConfig, params: Params) -> Params:
     }
 
     def bring(x: jax.Array, axes: Axes, dtype: str | None) -> jax.Array:
-        if rules.storage_sharding(x.shape, axes).spec == rules.spec(axes):
+        if rules.storage_sharding(x.shape, axes).spec == rules.spec(axes, x.shape):
             return x
         return rules.constrain(rules.constrain_to_storage(x.astype(dtype or x.dtype), axes), axes)
 
@@ -248,6 +254,18 @@ def logical_axes(config: ModelConfig) -> dict[str, Any]:
         for path, param in nnx.to_flat_state(state)
     }
     return nnx.to_pure_dict(nnx.from_flat_state(axes))
+
+
+def shardings(config: ModelConfig, partitioner: Partitioner) -> dict[str, Any]:
+    """Return the sharding that the rules give every parameter, in the tree of `init_params`.
+
+    Raises:
+        ValueError: the model does not divide over the mesh.
+    """
+    shapes, axes = abstract_params(config), logical_axes(config)
+    partitioner.check_heads(*config.head_counts)
+    partitioner.check_shapes(shapes, axes)
+    return jax.tree.map(lambda leaf, names: partitioner.sharding(names, leaf.shape), shapes, axes)
 
 
 def _is_param(x: Any) -> bool:

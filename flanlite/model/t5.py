@@ -306,7 +306,7 @@ class Decoder(nnx.Module):
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
             return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key), None
 
-        encoded = broadcast_over_model(encoded_BSD)
+        encoded = broadcast_over_model(encoded_BSD, config.num_heads * config.head_dim)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         x_BTD, _ = scan(step, self.layers, x_BTD, layer_keys, config.remat_policy)
         return reshard(dropout(self.decoder_norm(x_BTD), keep_out, config.dropout_rate), RESIDUAL, GATHERED)

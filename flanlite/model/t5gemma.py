@@ -68,6 +68,11 @@ class T5GemmaConfig(RotaryConfig):
             return self
         return dataclasses.replace(self.encoder, **{name: getattr(self, name) for name in shared})
 
+    @property
+    def head_counts(self) -> tuple[int, ...]:
+        """See `models.ModelConfig`."""
+        return self.encoder_stack.num_heads, self.num_heads
+
     def build(self, rngs: nnx.Rngs) -> 'T5Gemma':
         """Make the network, with parameters drawn from `rngs`."""
         return T5Gemma(self, rngs)
@@ -173,7 +178,8 @@ class Decoder(nnx.Module):
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         kinds, merged = LayerKinds(config, positions), config.version == 2
-        encoded = encoded_BSD if merged else broadcast_over_model(encoded_BSD)
+        columns = config.num_kv_heads * config.head_dim
+        encoded = encoded_BSD if merged else broadcast_over_model(encoded_BSD, columns)
         own = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT, 'causal': True}
 
         def step(layer: RotaryLayer, x_BTD: jax.Array, x: Any) -> tuple[jax.Array, None]:

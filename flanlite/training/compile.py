@@ -131,7 +131,7 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
         ValueError: the batch or the model does not divide over the mesh.
     """
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
-    partitioner.check_heads(config.model.num_heads)
+    partitioner.check_heads(*config.model.head_counts)
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     state = abstract_state(config.model, optimizer, partitioner)
 
@@ -221,7 +221,7 @@ def candidates(
     for remat in REMAT_POLICIES:
         for model in (2**i for i in range(len(devices).bit_length())):
             data, rest = divmod(len(devices), model)
-            if rest or config.model.num_heads % model or config.data.batch_size % data:
+            if rest or math.gcd(*config.model.head_counts) % model or config.data.batch_size % data:
                 continue
             mesh = MeshConfig(num_partitions=model, parameter_partitioning_dims=2)
             yield (

@@ -65,7 +65,7 @@ def show(config: TrainConfig) -> None:
     """Print the table of a run, in the first process only. Nothing is trained."""
     join_processes()
     partitioner = make_partitioner(config.mesh)
-    partitioner.check_heads(config.model.num_heads)
+    partitioner.check_heads(*config.model.head_counts)
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     if jax.process_index() == 0:
         console = Console(file=sys.stdout)

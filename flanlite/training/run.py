@@ -68,7 +68,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     partitioner = partitioning.make_partitioner(config.mesh)
     optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
-    partitioner.check_heads(config.model.num_heads)
+    partitioner.check_heads(*config.model.head_counts)
     model, records, train_steps = config.model, config.records, config.train_steps
     model_dir = pathlib.Path(config.model_dir)
     first = jax.process_index() == 0

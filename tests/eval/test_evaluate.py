@@ -219,7 +219,7 @@ asked = test_rank.questions(9, max_options=2)
 found = []
 for shape in ((1, 1), (2, 2)):
     partitioner = make_partitioner(MeshConfig(mesh_shape=shape))
-    params = jax.device_put(toy.params(), partitioner.shardings(models.logical_axes(toy.CONFIG)))
+    params = jax.device_put(toy.params(), models.shardings(toy.CONFIG, partitioner))
     answers = generate.generate(toy.CONFIG, params, partitioner, [q.inputs for q in asked], generate.Decoding(max_length=3), 1)
     found.append((np.concatenate(rank.score(toy.CONFIG, params, partitioner, asked, 512)), [answer.tolist() for answer in answers]))
 np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)

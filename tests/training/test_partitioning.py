@@ -51,12 +51,14 @@ def test_rules_place_axes_as_t5x_does(dims, axes, expected):
         ((1, 1), (8, 32), ('heads', 'relpos_buckets'), ('model', None)),
         ((2, 1), (8,), ('embed',), ('model',)),
         ((1, 2), (8, 32), ('embed', 'mlp'), ('data', 'model')),
+        ((1, 1), (8, 12), ('embed', 'joined_kv'), ('data', 'model')),
+        ((1, 2), (8, 6), ('embed', 'joined_kv'), ('data', None)),  # few heads of keys: every device has them
     ],
 )
 def test_between_steps_parameters_lie_over_data_too(dims, shape, axes, expected):
     assert partitioner_of(*dims).storage_sharding(shape, axes).spec == PartitionSpec(*expected)
     alone = partitioner_of(*dims, data=1)  # whose steps have nothing to gather
-    assert alone.storage_sharding(shape, axes).spec == alone.spec(axes)
+    assert alone.storage_sharding(shape, axes).spec == alone.spec(axes, shape)
 
 
 def test_additional_rules_go_first():
@@ -130,6 +132,11 @@ def test_slices_are_found_and_joined_by_the_first_axis():
         (
             lambda: partitioner_of().check_heads(6),
             ['6 attention heads', '4 model partitions', 'num_partitions', 'num_heads'],
+        ),
+        (
+            # Of an encoder and a decoder.
+            lambda: partitioner_of().check_heads(6, 8),
+            ['6 attention heads', 'num_partitions to a divisor of 2'],
         ),
         (
             lambda: partitioner_of().check_shapes(

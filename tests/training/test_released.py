@@ -306,7 +306,7 @@ def test_each_device_reads_its_part(tmp_path):
 
     partitioner = partitioning.make_partitioner()
     folder = written(tmp_path / 'hf', SMALL)
-    shardings = partitioner.shardings(models.logical_axes(SMALL))
+    shardings = models.shardings(SMALL, partitioner)
     params = parameters.load_params(folder, SMALL, shardings)
     jax.tree.map(
         lambda value, place: value.sharding.is_equivalent_to(place, value.ndim) or pytest.fail(),
