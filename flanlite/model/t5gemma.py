@@ -178,8 +178,8 @@ class Decoder(nnx.Module):
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         kinds, merged = LayerKinds(config, positions), config.version == 2
-        columns = config.num_kv_heads * config.head_dim
-        encoded = encoded_BSD if merged else broadcast_over_model(encoded_BSD, columns)
+        copied = functools.partial(broadcast_over_model, columns=config.num_kv_heads * config.head_dim)
+        encoded = copied(encoded_BSD)
         own = {'q_segments_BT': segments_BT, 'kv_segments_BS': segments_BT, 'causal': True}
 
         def step(layer: RotaryLayer, x_BTD: jax.Array, x: Any) -> tuple[jax.Array, None]:
@@ -191,8 +191,9 @@ class Decoder(nnx.Module):
                 queries = attention.queries(h_BTD, rotation)
                 if not merged:
                     return attention(queries, attention.keys_values(h_BTD, rotation), window=window, **own)
-                # One product for both, since `stacks.scan` rounds the gradient of each use of a kernel.
-                k, v = attention.keys_values(jnp.concatenate([h_BTD, encoded], axis=1))
+                # One product for both, since `stacks.scan` rounds the gradient of each use of a kernel. Both
+                # as copies, else XLA would sum the gradient of both on all devices of `model` in every layer.
+                k, v = attention.keys_values(jnp.concatenate([copied(h_BTD), encoded], axis=-2))
                 source = (k[:, T:], v[:, T:], source_segments_BS)
                 return attention(
                     queries, (rotate(k[:, :T], rotation), v[:, :T]), window=window, source=source, **own
