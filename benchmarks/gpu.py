@@ -191,6 +191,8 @@ class Run:
             'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
             'TF_CPP_MIN_LOG_LEVEL': '3',
         }
+        if self.options.tiny:  # compiling takes most of its time
+            environment['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
         pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
         process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
         try:
