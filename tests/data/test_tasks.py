@@ -393,13 +393,16 @@ def test_a_name_of_two_is_refused_and_can_be_said():
     tasks.register('toy_choices')
     for name in ('toy_colours', 'mine'):
         add_task(name, lambda split, key, index: 'a')
-    for name in ('toy', 'toy_held_out_nli'):
+    assert mixtures.resolve('toy_3templates').templates_per_task == 3, 'SeqIO has no such name'
+    ours = ('toy', 'toy_held_out_nli', 'toy_2templates')
+    for name in (*ours, 'mine_2templates'):
         seqio.MixtureRegistry.add(name, ['mine'], default_rate=1.0)
-    for name in ('toy_colours', 'toy', 'toy_held_out_nli'):
+    for name in ('toy_colours', *ours):
         with pytest.raises(ValueError, match=f"{name!r} is a name of the collection 'toy'.*'seqio:{name}'"):
             mixtures.resolve(name)
         assert mixtures.resolve(f'seqio:{name}').collection is None
-    assert [entry.task for entry in mixtures.resolve('seqio:toy').entries] == ['mine']
+    for name in ('seqio:toy', 'mine_2templates', 'seqio:mine_2templates'):
+        assert [entry.task for entry in mixtures.resolve(name).entries] == ['mine']
     assert [entry.task for entry in mixtures.resolve('seqio:toy_colours').entries] == ['seqio:toy_colours']
     assert [entry.task for entry in mixtures.resolve('seqio:mine').entries] == ['mine'], 'one cache'
     assert mixtures.resolve('toy_choices').collection.name == 'toy', 'what we registered is ours'

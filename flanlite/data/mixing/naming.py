@@ -67,13 +67,14 @@ def resolve_name(name: str) -> Found:
         ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
             user's SeqIO have something by it.
     """
+    bare = TEMPLATES.sub(r'\1', name)
     for load in (
         lambda: None,
         lambda: load_builtin(name),
         lambda: [load_builtin(builtin) for builtin in builtin_names()],
     ):
         load()
-        if found := find_in_collection(name) or find_data_set(name):
+        if found := find_in_collection(bare) or find_data_set(bare):
             if seqio_tasks.is_users(name):
                 raise ValueError(
                     f'{name!r} is a name of the collection {found.collection.name!r}, and of your SeqIO task '
@@ -133,9 +134,13 @@ def find_data_set(name: str) -> Found | None:
 
 
 def templates_in_name(name: str) -> tuple[str, int | None]:
-    """Split a name into the bare name and the number of templates at its end, or None."""
+    """Split a name into the bare name and the number of templates at its end, or None. A name that the user
+    registered in SeqIO is not split.
+    """
     found = TEMPLATES.fullmatch(name)
-    return (found[1], int(found[2])) if found else (name, None)
+    if not found or seqio_tasks.is_users(name.removeprefix(seqio_tasks.PREFIX)):
+        return name, None
+    return found[1], int(found[2])
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
