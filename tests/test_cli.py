@@ -267,6 +267,26 @@ def test_folders_are_passed_and_not_set(tmp_path, monkeypatch, capsys):
     assert dict(os.environ) == before
 
 
+def test_options_that_are_the_same_tokens_are_told(tmp_path, monkeypatch, capsys):
+    """Two emoji are one unknown token to the pocket vocabulary, and different bytes to another."""
+    (tmp_path / 'moods').mkdir()
+    (tmp_path / 'moods' / 'train.jsonl').write_text('{"text": "a", "label": 1}\n')
+    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    spec = DatasetSpec(
+        'moods', 'sentiment', JsonLines('moods'), lambda row: {'text': row['text'], 'answer': row['label']}, (Template('{text} {options_}'),),
+        options=('😀', '😡'), splits=Splits('train', None, None),
+    )  # fmt: skip
+    specs.register(Collection('felt', (spec,), templates=1, vocabulary='pocket'))
+    flags = ['--mixture=felt', f'--data_dir={tmp_path}']
+    same = 'two options are the same tokens, which no model can tell apart'
+    assert cli.main(['lint', *flags]) == 2
+    assert f'moods: row 0: {same}' in capsys.readouterr().out
+    for vocabulary, told in (('pocket', True), ('bytes', False)):
+        show = ['show', *flags, f'--cache_dir={tmp_path}/cache', f'--vocabulary={vocabulary}']
+        assert cli.main(show) == 0
+        assert (f'moods: {same}' in capsys.readouterr().out) == told
+
+
 def test_lint_passes():
     """All collections are checked, those beside the built-in ones too, and each data set once."""
     found = subprocess.run([sys.executable, '-m', 'flanlite', 'lint'], capture_output=True, text=True)

@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from rich.text import Text
 
@@ -10,6 +12,7 @@ from flanlite.cli.command import MIXTURE, Command
 from flanlite.cli.console import CONSOLE
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import sources, specs, templates
+from flanlite.data.tokens import vocabularies
 
 LINT_ROWS = 50
 
@@ -35,8 +38,9 @@ def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
             spec for spec in collection.specs if isinstance(spec, specs.DatasetSpec) and spec.name not in seen
         ]
         seen |= {spec.name for spec in checked}
+        encode = encoder(collection.vocabulary, data_dir)
         for spec in checked:
-            for fault in spec_faults(spec, collection.templates, data_dir):
+            for fault in spec_faults(spec, collection.templates, data_dir, encode):
                 faults += 1
                 CONSOLE.print(Text(f'{spec.name}: {fault}', style='red'))
         if checked:
@@ -47,22 +51,35 @@ def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
     return faults
 
 
-def spec_faults(spec: specs.DatasetSpec, count: int, data_dir: str | None = None) -> list[str]:
-    """List the faults of a data set's templates; where its rows are at hand, some are rendered. Nothing is
-    downloaded for this.
-    """
-    source = sources.prefer_data_folder(spec.source, data_dir)
-    for split in filter(
-        None,
-        (spec.splits.test, spec.splits.validation, spec.splits.train)
-        if sources.at_hand(source, data_dir)
-        else (),
-    ):
-        with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
-            if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
-                return list(specs.lint(spec, rows, count))
+def spec_faults(
+    spec: specs.DatasetSpec,
+    count: int,
+    data_dir: str | None = None,
+    encode: Callable[[str], Any] | None = None,
+) -> list[str]:
+    """List the faults of a data set's templates; where its rows are at hand, some are rendered."""
+    if rows := first_rows(spec, data_dir):
+        return list(specs.lint(spec, rows, count, encode))
     fields = sorted({field for template in spec.templates for field in template.fields()})
     return list(templates.lint(spec.templates, fields, count=count))
+
+
+def first_rows(spec: specs.DatasetSpec, data_dir: str | None = None) -> list[dict[str, Any]]:
+    """Read the first rows of a data set where they are at hand; nothing is downloaded for this."""
+    source = sources.prefer_data_folder(spec.source, data_dir)
+    wanted = (spec.splits.test, spec.splits.validation, spec.splits.train)
+    for split in filter(None, wanted if sources.at_hand(source, data_dir) else ()):
+        with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
+            if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
+                return rows
+    return []
+
+
+def encoder(vocabulary: str, data_dir: str | None = None) -> Callable[[str], Any] | None:
+    """Return what turns texts into tokens of a vocabulary, or None where it is not on this machine."""
+    with contextlib.suppress(ValueError):
+        return vocabularies.load(vocabulary, data_dir).encode
+    return None
 
 
 COMMAND = Command(

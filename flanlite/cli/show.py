@@ -1,15 +1,17 @@
 """`flanlite show`."""
 
 import argparse
+from collections.abc import Iterable
 
 from rich.table import Table
 from rich.text import Text
 
-from flanlite.cli import command
+from flanlite.cli import command, lint
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 from flanlite.cli.console import CONSOLE
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
+from flanlite.data.specs import specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 
 
@@ -20,7 +22,6 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.cli import cached_splits
     from flanlite.data.mixing import mixtures
     from flanlite.data.rendering import fewshot
-    from flanlite.data.specs import specs
     from flanlite.eval import seqio_metrics
 
     command.read_gin(args)
@@ -47,9 +48,14 @@ def run(args: argparse.Namespace) -> None:
             ]
             table.add_row(entry.cluster or '', entry.task, *numbers)
     CONSOLE.print(table)
+    vocabulary = cached_splits.vocabulary_of(args, mixed)
     for entry in mixed.entries:
-        if entry.task in counts and specs.find_spec(entry.task) is None:
+        spec = specs.find_spec(entry.task)
+        if entry.task in counts and spec is None:
             CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.metrics_line(entry.task)}'))
+        elif entry.task in counts and isinstance(spec, specs.DatasetSpec):
+            for fault in option_faults(spec, vocabulary, args.data_dir):
+                CONSOLE.print(Text(f'{entry.task}: {fault}', style='yellow'))
     if mixed.held_out:
         CONSOLE.print(f'held out: {mixed.held_out}; removed with it: {", ".join(mixed.removed) or "nothing"}')
     if mixed.shots:
@@ -58,8 +64,16 @@ def run(args: argparse.Namespace) -> None:
         )
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
-    print_examples(
-        report, cached_splits.vocabulary_of(args, mixed), 1 if args.examples is None else args.examples
+    print_examples(report, vocabulary, 1 if args.examples is None else args.examples)
+
+
+def option_faults(
+    spec: specs.DatasetSpec, vocabulary: Vocabulary, data_dir: str | None = None
+) -> Iterable[str]:
+    """Return what is wrong with the options of a data set's first rows, each fault once."""
+    examples = filter(None, map(spec.example, lint.first_rows(spec, data_dir)))
+    return dict.fromkeys(
+        fault for example in examples for fault in specs.option_faults(example['options'], vocabulary.encode)
     )
 
 

@@ -344,7 +344,7 @@ def headline_cell(result: Result | None, between: str) -> str:
 
 
 def print_tasks(result: Result) -> None:
-    """Print the scores of one result, and what was skipped."""
+    """Print the scores of one result, what was skipped, and what a reader should know."""
     table = Table(
         Column('data set', overflow='fold'),
         Column('metric', overflow='fold'),
@@ -357,3 +357,5 @@ def print_tasks(result: Result) -> None:
     Console().print(table)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')
+    for note in result.notes:
+        print(note)

@@ -232,12 +232,17 @@ def test_further_metrics_are_shown(tmp_path, capsys):
         's', metrics.get_metric('squad_exact_match'), 'generate', np.arange(4), np.array([0, 1, 0, 1]), squad
     )
     made = results.make_result(
-        {'own': own, 's': other}, dict.fromkeys(('own', 's'), ('', '')), run='r', system='x'
+        {'own': own, 's': other},
+        dict.fromkeys(('own', 's'), ('', '')),
+        run='r',
+        system='x',
+        notes=('Half was cut.',),
     )
     results.save(tmp_path, made, {'own': own, 's': other})
     built = report.build(tmp_path)
     tables.print_tasks(made)
     printed = capsys.readouterr().out
+    assert 'Half was cut.' in printed
     text = parse((tmp_path / 'report.html').read_text()).text
     for name, score in (
         ('share', '0.25'),

@@ -452,7 +452,12 @@ def find_spec(name: str) -> Spec | None:
     )
 
 
-def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[str]:
+def lint(
+    spec: DatasetSpec,
+    rows: Iterable[Row],
+    count: int = 10,
+    encode: Callable[[str], Any] | None = None,
+) -> Iterator[str]:
     """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows
     become.
 
@@ -460,6 +465,7 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
         spec: the data set.
         rows: some of its rows.
         count: the smallest number of templates that it should have.
+        encode: turns a text into token ids, by which options are compared; without, their texts are.
     """
     fields: dict[str, None] = {}
     faults: dict[str, str] = {}
@@ -471,7 +477,7 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
             return
         if example is not None:
             fields.update(dict.fromkeys(example['texts']))
-            for fault in example_faults(spec, example):
+            for fault in example_faults(spec, example, encode):
                 faults.setdefault(fault, f'row {place}: {fault}')
     if not fields:
         yield 'no row is left to check the templates with'
@@ -489,7 +495,17 @@ def lint(spec: DatasetSpec, rows: Iterable[Row], count: int = 10) -> Iterator[st
     yield from faults.values()
 
 
-def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[str]:
+def option_faults(options: tuple[str, ...], encode: Callable[[str], Any] | None = None) -> Iterator[str]:
+    """Yield a fault where two options are the same text, or the same tokens."""
+    if len(set(options)) < len(options):
+        yield 'two options are the same'
+    elif encode and len({tuple(encode(option)) for option in options}) < len(options):
+        yield 'two options are the same tokens, which no model can tell apart'
+
+
+def example_faults(
+    spec: DatasetSpec, example: Mapping[str, Any], encode: Callable[[str], Any] | None = None
+) -> Iterator[str]:
     """Yield the faults of one example: an empty field, the same option twice, a template whose own words
     contain the answer.
     """
@@ -498,8 +514,7 @@ def example_faults(spec: DatasetSpec, example: Mapping[str, Any]) -> Iterator[st
     for name in sorted(shown & set(texts)):
         if not texts[name].strip():
             yield f'the field {name!r} is empty'
-    if len(set(options)) < len(options):
-        yield 'two options are the same'
+    yield from option_faults(options, encode)
     if not options and len(texts['answer']) >= TELLING:
         for index, template in enumerate(spec.templates):
             literal = ''.join(literal for literal, _ in templates.parse(template.inputs))
