@@ -80,6 +80,10 @@ def test_values_differ():
         functools.partial(caller, 2),
         Maker(1).make,
         Maker(2).make,
+        Maker([1]).make,
+        Maker([1, 2]).make,
+        Maker({'a': 1}).make,
+        Maker({1, 2}).make,
         np.mean,
         {'a': 1}.get,
         {'a': 2}.get,
@@ -134,7 +138,9 @@ def test_equal_constants_need_not_be_one_object():
 
 
 def test_every_process_agrees():
-    code = 'import test_fingerprints as t; print(t.fingerprints.of(t.looker, t.even, t.Maker(1).make))'
+    code = (
+        'import test_fingerprints as t; print(t.fingerprints.of(t.looker, t.even, t.Maker({"a", "b"}).make))'
+    )
     found = {
         subprocess.run(
             [sys.executable, '-c', code],
@@ -146,4 +152,4 @@ def test_every_process_agrees():
         ).stdout
         for seed in ('1', '2')
     }
-    assert found == {fingerprints.of(looker, even, Maker(1).make) + '\n'}
+    assert found == {fingerprints.of(looker, even, Maker({'a', 'b'}).make) + '\n'}

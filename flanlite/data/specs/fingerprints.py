@@ -15,6 +15,7 @@ import types
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
+COUNTED = (*PLAIN, tuple, list, dict, set, frozenset)  # the kinds of an object's attributes that count
 INSTALLED = ('site-packages', 'dist-packages')
 # Names of functions that read files; what is in these is no part of a function's code.
 READERS = {
@@ -112,7 +113,7 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     if followed(type(value).__module__):
         attributes = sorted(getattr(value, '__dict__', {}).items())
         return canonical_text(
-            [type(value), [(name, item) for name, item in attributes if isinstance(item, (*PLAIN, tuple))]],
+            [type(value), [(name, item) for name, item in attributes if isinstance(item, COUNTED)]],
             seen,
         )
     return f'<{type(value).__module__}.{type(value).__qualname__} {getattr(value, "__qualname__", "")}>'
