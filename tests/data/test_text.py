@@ -204,3 +204,8 @@ def test_what_rows_and_tensorflow_do_not_share_is_refused():
                 text.substitute(value, '(a)', new)
         with pytest.raises(ValueError, match='the separator is empty'):
             text.split(value, '')
+        for pattern in ('a{,3}', '[[:alpha:]]+', '[^_[:^space:]]'):
+            for call in (text.matches, lambda *given: text.substitute(*given, '')):
+                with pytest.raises(ValueError, match='RE2 read differently'):
+                    call(value, pattern)
+    assert text.substitute('a{,3}b[:c:]', r'\{,3\}|\[:c:\]', '') == 'ab', 'plain brackets are not meant'

@@ -30,6 +30,8 @@ ENTITIES = (
 )
 # The parts of a pattern whose meaning depends on where they stand.
 PATTERN_PART = re.compile(r'\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$|[^\\\[$]+|.', re.DOTALL)
+# What `re` and RE2 both take, and read differently: outside a set, and in one.
+UNLIKE = re.compile(r'\{,\d+\}'), re.compile(r'\[:\^?\w+:\]')
 # RE2's classes and word boundaries, written out: `re` searches wrongly with `(?a:...)` in a pattern.
 CLASSES = {
     r'\s': r'\t\n\f\r ',
@@ -232,8 +234,8 @@ def matches(value: Text, pattern: str) -> Number:
     """Return whether a whole text matches a pattern; the syntax is what `re` and RE2 share, the meaning RE2's
     (see `as_re2`).
     """
-    tf = tensorflow(value)
-    return tf.strings.regex_full_match(value, pattern) if tf else as_re2(pattern).fullmatch(value) is not None
+    compiled, tf = as_re2(pattern), tensorflow(value)
+    return tf.strings.regex_full_match(value, pattern) if tf else compiled.fullmatch(value) is not None
 
 
 def length(value: Any) -> Number:
@@ -327,10 +329,18 @@ def as_re2(pattern: str) -> re.Pattern:
 
     There `\w`, `\d`, `\s` and `\b` know ASCII only, `\s` has no vertical tab, and `$` is the very end, not
     also before a last line break. Letters still match without regard to case (`(?i)`) in all of Unicode.
+
+    Raises:
+        ValueError: the pattern has `{,n}` or a class such as `[:alpha:]`.
     """
     multiline = re.search(r'\(\?[a-z]*m[a-z]*[):-]', pattern) is not None
 
     def translated(part: str) -> str:
+        if differs := UNLIKE[part.startswith('[')].search(part):
+            raise ValueError(
+                f'the pattern {pattern!r} has {differs[0]!r}, which `re` and RE2 read differently; expected '
+                '{0,n} for at most n, and letters and ranges in place of a named class'
+            )
         if part == '$' and not multiline:
             return r'\Z'
         if part in BOUNDARIES or part in CLASSES:
