@@ -35,7 +35,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch, capsys):
         short = ['--gin.TRAIN_STEPS=11', '--gin.BATCH_SIZE=2'] if argv[0] == 'train' else []
         assert program == 'flanlite' and cli.main([*argv, *short]) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
-    assert 'mine: 1 data sets, 3 templates checked' in printed and 'inputs (' in printed
+    assert 'mine: 1 data set, 3 templates checked' in printed and 'inputs (' in printed
     assert pathlib.Path('runs/mine/eval/mine-test/report.html').is_file()
     # Without a checkpoint and its vocabulary, as the section says.
     words = re.search(r'`(--gin\.INITIAL_CHECKPOINT_PATH=None.*?)`', section)[1].split()

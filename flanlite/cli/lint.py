@@ -20,7 +20,7 @@ LINT_ROWS = 50
 def run(args: argparse.Namespace) -> None:
     """Check the templates of one collection, or of all."""
     if faults := lint(args.mixture, args.data_dir):
-        raise ValueError(f'{faults} {"fault" if faults == 1 else "faults"} in templates')
+        raise ValueError(f'{faults} {"fault" if faults == 1 else "faults"}, listed above')
 
 
 def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
@@ -45,8 +45,8 @@ def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
                 CONSOLE.print(Text(f'{spec.name}: {fault}', style='red'))
         if checked:
             CONSOLE.print(
-                f'{name}: {len(checked)} data sets, {sum(len(spec.templates) for spec in checked)} templates '
-                'checked'
+                f'{name}: {len(checked)} data {"set" if len(checked) == 1 else "sets"}, '
+                f'{sum(len(spec.templates) for spec in checked)} templates checked'
             )
     return faults
 
@@ -58,21 +58,24 @@ def spec_faults(
     encode: Callable[[str], Any] | None = None,
 ) -> list[str]:
     """List the faults of a data set's templates; where its rows are at hand, some are rendered."""
-    if rows := first_rows(spec, data_dir):
-        return list(specs.lint(spec, rows, count, encode))
+    split, rows = first_rows(spec, data_dir)
+    if rows:
+        return list(specs.lint(spec, rows, count, encode, split))
     fields = sorted({field for template in spec.templates for field in template.fields()})
     return list(templates.lint(spec.templates, fields, count=count))
 
 
-def first_rows(spec: specs.DatasetSpec, data_dir: str | None = None) -> list[dict[str, Any]]:
-    """Read the first rows of a data set where they are at hand; nothing is downloaded for this."""
+def first_rows(spec: specs.DatasetSpec, data_dir: str | None = None) -> tuple[str, list[dict[str, Any]]]:
+    """Read the first rows of a data set where they are at hand, and name their split; nothing is downloaded
+    for this.
+    """
     source = sources.prefer_data_folder(spec.source, data_dir)
     wanted = (spec.splits.test, spec.splits.validation, spec.splits.train)
     for split in filter(None, wanted if sources.at_hand(source, data_dir) else ()):
         with contextlib.suppress(sources.MissingDataError):  # a folder may hold some of the splits only
             if rows := list(itertools.islice(source.rows(split), LINT_ROWS)):
-                return rows
-    return []
+                return split, rows
+    return '', []
 
 
 def encoder(vocabulary: str, data_dir: str | None = None) -> Callable[[str], Any] | None:

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> None:
     counts = {name: cached.num_examples for name, cached in report.splits.items()}
     rates = mixtures.rates(mixed, counts)
     total = sum(rates.values())
-    table = Table(title=f'{mixed.name}: {len(counts)} tasks, total rate {short(total)}')
+    tasks = '1 task' if len(counts) == 1 else f'{len(counts)} tasks'
+    table = Table(title=f'{mixed.name}: {tasks}, total rate {short(total)}')
     for heading in ('cluster', 'task'):
         table.add_column(heading)
     for heading in ('examples', 'max_examples', 'max_rate', 'rate', 'share %'):
@@ -71,7 +72,7 @@ def option_faults(
     spec: specs.DatasetSpec, vocabulary: Vocabulary, data_dir: str | None = None
 ) -> Iterable[str]:
     """Return what is wrong with the options of a data set's first rows, each fault once."""
-    examples = filter(None, map(spec.example, lint.first_rows(spec, data_dir)))
+    examples = filter(None, map(spec.example, lint.first_rows(spec, data_dir)[1]))
     return dict.fromkeys(
         fault for example in examples for fault in specs.option_faults(example['options'], vocabulary.encode)
     )

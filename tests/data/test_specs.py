@@ -205,6 +205,8 @@ def test_lint_of_rows():
     assert 'row 0 cannot be read: KeyError' in faults(
         fields=lambda row: {'question': row['missing'], 'answer': 1}
     )
+    hidden = colours(templates=GOOD, fields=lambda row: {'question': row['missing'], 'answer': 1})
+    assert next(specs.lint(hidden, rows, split='test')).startswith('test row 0 cannot be read')
     assert 'two options are the same' in faults(
         fields=lambda row: {'question': 'q', 'options': ['red', 'red'], 'answer': 1}
     )

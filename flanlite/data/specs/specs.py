@@ -457,6 +457,7 @@ def lint(
     rows: Iterable[Row],
     count: int = 10,
     encode: Callable[[str], Any] | None = None,
+    split: str = '',
 ) -> Iterator[str]:
     """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows
     become.
@@ -466,19 +467,21 @@ def lint(
         rows: some of its rows.
         count: the smallest number of templates that it should have.
         encode: turns a text into token ids, by which options are compared; without, their texts are.
+        split: what the rows are of, for the faults; they are counted from 0, as everywhere.
     """
+    where = f'{split} row'.strip()
     fields: dict[str, None] = {}
     faults: dict[str, str] = {}
     for place, row in enumerate(rows):
         try:
             example = spec.example(row)
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            yield f'row {place} cannot be read: {type(error).__name__}: {error}'
+            yield f'{where} {place} cannot be read: {type(error).__name__}: {error}'
             return
         if example is not None:
             fields.update(dict.fromkeys(example['texts']))
             for fault in example_faults(spec, example, encode):
-                faults.setdefault(fault, f'row {place}: {fault}')
+                faults.setdefault(fault, f'{where} {place}: {fault}')
     if not fields:
         yield 'no row is left to check the templates with'
         return
