@@ -157,7 +157,8 @@ def check_same(
     raise ValueError(
         f'{path} was trained with the vocabulary {known.vocabulary!r}{why}, and {loaded.name!r} is asked '
         'for, whose ids mean other text to it; leave VOCABULARY (--vocabulary, vocabulary=...) out to have '
-        'its own, or train with another on purpose: TrainConfig.other_vocabulary = True'
+        "its own (SeqIO's tasks bring theirs: register them with it, or train from random weights), "
+        'or train with another on purpose: TrainConfig.other_vocabulary = True'
     )
 
 

@@ -158,7 +158,7 @@ def test_what_contradicts_a_checkpoint_names_both(pocket, tmp_path):
         parameters.load_params(pocket, other)
     own, asked = r"the vocabulary '.*/pocket/spiece.model:extra_ids=32'", "and 'bytes' is asked for"
     asks_bytes = {'data': {'vocabulary': 'bytes'}}
-    with pytest.raises(ValueError, match=f'{own}, {asked}.*TrainConfig.other_vocabulary = True'):
+    with pytest.raises(ValueError, match=f'{own}, {asked}.*SeqIO.*TrainConfig.other_vocabulary = True'):
         choose_vocabulary(settings(tmp_path, pocket, **asks_bytes))
     for refused in (
         lambda: flanlite.load(pocket, vocabulary='bytes'),
