@@ -145,10 +145,10 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
             raise ValueError(
                 f'{folder} holds no results ({results.RESULT}); expected a folder that flanlite loco wrote'
             )
-    settings = results.load(results.result_paths(pathlib.Path(folders[0]))[0]).settings
+    first = results.load(results.result_paths(pathlib.Path(folders[0]))[0])
     found: dict[pathlib.Path, pathlib.Path] = {}  # where each result goes, and whence
     for folder in map(pathlib.Path, (target, *folders)):
-        results.check_settings(folder, settings, FREE, 'MODEL_DIR')
+        results.check_settings(folder, first.settings, FREE, 'MODEL_DIR')
         for path in results.result_paths(folder):
             goes = target / path.relative_to(folder)
             if found.setdefault(goes, path).read_bytes() != path.read_bytes():
@@ -168,7 +168,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     for folder in map(pathlib.Path, folders):
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
             shutil.copy2(folder / SETTINGS_FILE, target)
-    built = report.build(target, f'{target.name}: leave one cluster out')
+    built = report.build(target, f'{target.name}: leave one cluster out' if first.held_out else '')
     if built.held_out():
         tables.print_headline(built)
     print(f'wrote {target}/report.html, report.md and results.json')

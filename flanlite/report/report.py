@@ -111,7 +111,7 @@ def page(report: Report) -> dict[str, Any]:
             tables.PREDICTIONS, tables.PREDICTION_HEADINGS, tables.prediction_rows(report), 1
         ),
         'skipped': PageTable('What was skipped', tables.SKIPPED_HEADINGS, tables.skipped_rows(report)),
-        'method': (*tables.METHOD, *tables.notes(report)),
+        'method': tables.method(report),
         'environment': PageTable(
             'Environment', ('what', 'which'), list(report.results[0].environment.items())
         ),

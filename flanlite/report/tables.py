@@ -1,6 +1,7 @@
 """The tables of the report, the report as Markdown, and what is printed of it."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -29,10 +30,14 @@ METHOD = (
     'drawn together. Where every row scores 100, or every row 0, all draws agree, and the interval is '
     "Wilson's for as many rows; any other score on which all draws agree, such as chance between two "
     'options, has none.',
+)
+COMPARED = (
     'Two systems are compared by the difference of their means, with the 95% interval of that difference: a '
-    'paired bootstrap, which scores both on the same draws of rows.',
+    'paired bootstrap, which scores both on the same draws of rows.'
+)
+NO_INSTRUCTIONS = (
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
-    'it could not know the task.',
+    'it could not know the task.'
 )
 
 
@@ -219,10 +224,15 @@ SKIPPED_HEADINGS = ['held out', 'data set', 'systems', 'reason']
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; bars in cells are escaped, and line ends become spaces."""
+    """Return the lines of a table, without the columns in which all cells are empty; bars in cells are
+    escaped, and line ends become spaces.
+    """
+    filled = [any(cells) for cells in zip(*rows, strict=True)] or headings
     lines = [headings, ['---'] * len(headings), *rows]
     return [
-        '| ' + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in cells) + ' |'
+        '| '
+        + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in itertools.compress(cells, filled))
+        + ' |'
         for cells in lines
     ]
 
@@ -285,7 +295,7 @@ def markdown(report: Report) -> str:
         '',
         '## How the numbers were made',
         '',
-        *(f'- {sentence}' for sentence in (*METHOD, *notes(report))),
+        *(f'- {sentence}' for sentence in method(report)),
     ]
     first = report.results[0]
     lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
@@ -302,9 +312,13 @@ def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]
     return [table for table in tables if table[2]]
 
 
-def notes(report: Report) -> list[str]:
-    """Return the notes of all results, each once."""
-    return list(dict.fromkeys(note for result in report.results for note in result.notes))
+def method(report: Report) -> list[str]:
+    """Return how the numbers of these systems were made, and the notes of all results, each once."""
+    systems = {result.system for result in report.results}
+    compared = [COMPARED] if len(systems) > 1 else []
+    fields_only = [NO_INSTRUCTIONS] if 'no_instructions' in systems else []
+    notes = dict.fromkeys(note for result in report.results for note in result.notes)
+    return [*METHOD, *compared, *fields_only, *notes]
 
 
 def print_headline(report: Report) -> None:
@@ -348,9 +362,12 @@ def print_tasks(result: Result) -> None:
     table = Table(
         Column('data set', overflow='fold'),
         Column('metric', overflow='fold'),
-        'rows x templates',
+        'rows x\ntemplates',
         'mean ± sd',
         '95% interval',
+        box=box.SIMPLE,  # names of 20 characters in a width of 80
+        show_edge=False,
+        pad_edge=False,
     )
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from flanlite.eval import loco
 from flanlite.metrics import metrics
 from flanlite.report import collected, comparisons, figures, predictions, report, results, tables
 from flanlite.report.scores import OwnScores, TaskScores
@@ -257,6 +258,23 @@ def test_further_metrics_are_shown(tmp_path, capsys):
         )
     # A constant 100 has Wilson's interval; a metric in its own units the one of its draws.
     assert [row[5] for row in tables.task_rows(built.of(None))] == ['0.2 to 0.3', '–', '51.0 to 100.0', '–']
+
+
+def test_one_checkpoint_has_no_words_of_others(tmp_path, capsys):
+    name = 'a_name_of_20_letters'
+    scores = {name: task_scores(name, 0.5, 1, 0)}
+    made = results.make_result(scores, {name: ('', '')}, run='r', system='r at step 2')
+    results.save(tmp_path, made, scores)
+    merged = loco.merge([str(tmp_path)])
+    assert merged.title == 'r', 'nothing was held out'
+    tables.print_tasks(made)
+    printed = capsys.readouterr().out
+    assert re.search(rf'^{name} +accuracy +\d+ x \d', printed, re.MULTILINE), printed  # 80 columns wide
+    page, text = (tmp_path / 'report.html').read_text(), (tmp_path / 'report.md').read_text()
+    assert 'Every data set: 1 score<' in page
+    for part in ('Two systems', 'tuned without instructions', '| level |', '| held out |'):
+        assert part not in text and part not in page
+    assert f'| {name} | accuracy | r at step 2 |' in text
 
 
 def test_results_without_resamples_have_no_interval_of_the_difference(tmp_path):
