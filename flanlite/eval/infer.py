@@ -157,7 +157,10 @@ def parse(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line, parse_constant=refuse_constant)
     except ValueError as error:
-        raise ValueError(f'{where} is no JSON: {error}') from None
+        raise ValueError(
+            f'{where} is no JSON: {error}; text lines are read from a file that is not named .jsonl or '
+            '.json, and from standard input where the first does not begin with {'
+        ) from None
     if not isinstance(record, dict) or not isinstance(record.get('inputs'), str):
         raise ValueError(f'{where} has no text "inputs"; expected an object such as {{"inputs": "a text"}}')
     options = record.get('options', [''])

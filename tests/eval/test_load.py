@@ -205,7 +205,7 @@ def test_infer_text_from_standard_input(path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
-        ('{"inputs": "a"', 'line 2 of .* is no JSON'),
+        ('What is it?', 'line 2 of .* is no JSON.*not named .jsonl or'),
         ('{"input": "a"}', 'line 2 of .* has no text "inputs"'),
         ('{"inputs": "a", "options": "b"}', 'line 2 of .* expected a list of texts'),
         ('{"inputs": "a", "id": NaN}', 'line 2 of .* is no JSON: NaN'),
