@@ -171,3 +171,11 @@ def test_wnli_holds_the_winograd_schemas(monkeypatch):
     assert not any(pair.trained == 'imdb_reviews' for pair in found.pairs.values())
     strict = mixtures.resolve(MixtureConfig('flan2021', held_out='coreference', lineage='strict'))
     assert 'wnli' not in [entry.task for entry in strict.entries]
+
+
+def test_reasons_are_said_once_for_all_data_sets(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setattr(sources, 'at_hand', lambda *_: False)  # TFDS may have prepared some
+    with pytest.raises(ValueError, match='coreference could be read') as error:
+        audit.search(MixtureConfig('flan2021', held_out='coreference'), max_rows=1, data_dir=tmp_path)
+    assert str(error.value).count('neither in the data folder') == 1 and 'wsc273' in str(error.value)

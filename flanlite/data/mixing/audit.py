@@ -170,9 +170,11 @@ def search(
             for row, value in read_rows(audit, members[task], ('test', 'validation'), max_rows, progress):
                 text.add(task, row, value)
         if not text.texts:
-            raise ValueError(
-                f'nothing of {mixed.held_out} could be read: {"; ".join(audit.skipped.values())}'
-            )
+            reasons: dict[str, list[str]] = {}
+            for task, reason in audit.skipped.items():
+                reasons.setdefault(reason, []).append(task)
+            told = '; '.join(f'{", ".join(tasks)}: {reason}' for reason, tasks in reasons.items())
+            raise ValueError(f'nothing of {mixed.held_out} could be read: {told}')
         for entry in mixed.entries:
             limit = min(filter(None, (entry.max_examples, max_rows)), default=None)
             for row, value in read_rows(audit, members[entry.task], ('train',), limit, progress):
