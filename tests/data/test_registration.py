@@ -109,17 +109,23 @@ def test_rates_are_recorded_or_counted():
     assert rates('prompted') == {'a': 20, 'b': 800}, '20 of 23 rows are kept'
 
 
-def test_sizes_on_record_weigh_tasks_in_mixtures_of_others():
+def counted(spec, split):
+    return sum(spec.keep is None or spec.keep(row) for row in spec.source.rows(spec.splits.get(split)))
+
+
+def test_sizes_weigh_tasks_in_mixtures_of_others():
     recorded = colours(train_examples=500, test_examples=40)
     untrained = colours('toy_untrained', splits=Splits(None, None, 'test'))
     registration.register(toy(data_sets=(recorded, choices(), untrained), max_examples=300))
     task = seqio.TaskRegistry.get('toy_colours')
     assert {split: task.num_input_examples(split) for split in task.splits} == {
-        'train': 300, 'validation': None, 'test': 40,
+        'train': 300, 'validation': counted(recorded, 'validation'), 'test': 40,
     }  # fmt: skip
-    assert seqio.TaskRegistry.get('toy_choices').num_input_examples('train') is None
-    seqio.MixtureRegistry.add('mine', ['toy_colours'], default_rate=seqio.mixing_rate_num_examples)
-    assert rates('mine') == {'toy_colours': 300}
+    seqio.MixtureRegistry.add(
+        'mine', ['toy_colours', 'toy_choices'], default_rate=seqio.mixing_rate_num_examples
+    )
+    unrecorded = counted(choices(), 'train')
+    assert rates('mine') == {'toy_colours': 300, 'toy_choices': unrecorded} and 0 < unrecorded < 300
     assert tasks.task('toy_colours').num_input_examples('train') == 500, 'not cut'
     seqio.MixtureRegistry.add('tested', ['toy_untrained'], default_rate=1.0)
     assert mixtures.rates(mixtures.resolve('tested'), {'toy_untrained': 5}) == {'toy_untrained': 1}

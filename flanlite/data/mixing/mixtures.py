@@ -367,7 +367,12 @@ def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[N
     SeqIO's own, which would fail.
     """
     found = {entry.task: seqio_tasks.registered_task(entry.task) for entry in mixture.entries if entry.rate}
-    unknown = {name: task for name, task in found.items() if task.source.num_input_examples('train') is None}
+    # Ours would count by reading all rows again.
+    sizes = {
+        name: getattr(task.source, 'on_record', task.source.num_input_examples)('train')
+        for name, task in found.items()
+    }
+    unknown = {name: task for name, task in found.items() if sizes[name] is None}
     for name, task in unknown.items():
         size = num_examples.get(name, 0)
         task.num_input_examples = lambda split, size=size: size

@@ -5,7 +5,6 @@ SeqIO and TensorFlow are imported when something is registered, not before.
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -143,13 +142,7 @@ def task_rate(
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
     resolved = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
-    return lambda task: mixtures.weigh(entry, count_training_rows(resolved), 1.0)
-
-
-@functools.cache
-def count_training_rows(spec: DatasetSpec) -> int:
-    """Count the training rows that a data set keeps, by reading all of them."""
-    return sum(1 for row in spec.source.rows(spec.splits.train) if spec.keep is None or spec.keep(row))
+    return lambda task: mixtures.weigh(entry, tasks.count_rows(resolved, spec.splits.train), 1.0)
 
 
 def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mapping[str, Any]) -> list[str]:

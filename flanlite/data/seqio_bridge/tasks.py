@@ -7,6 +7,7 @@ them.
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -150,7 +151,19 @@ def seqio_source(spec: DatasetSpec, max_examples: int | None = None) -> Any:
             return first_kept(spec, spec.source.dataset(splits[split]), limit)
         return rows_dataset(list(first_rows(spec, split, spec.source.rows(splits[split]), limit)))
 
-    return seqio.FunctionDataSource(
+    class Source(seqio.FunctionDataSource):
+        """Rows that are counted when SeqIO asks for a size that is not on record."""
+
+        def on_record(self, split: str) -> int | None:
+            return super().num_input_examples(split)
+
+        def num_input_examples(self, split: str) -> int | None:
+            size = self.on_record(split)
+            if size is None and split in splits:
+                size = count_rows(spec, splits[split], max_examples if split == 'train' else None)
+            return size
+
+    return Source(
         dataset, splits=tuple(splits), num_input_examples=sizes_on_record(spec, splits, max_examples)
     )
 
@@ -170,6 +183,19 @@ def sizes_on_record(
     if max_examples and sizes.get('train'):
         sizes['train'] = min(sizes['train'], max_examples)
     return sizes
+
+
+@functools.cache
+def count_rows(spec: DatasetSpec, split: str, limit: int | None = None) -> int:
+    """Count the rows of a split that a data set keeps, by reading them.
+
+    Args:
+        spec: the data set, its source resolved.
+        split: as the source names it.
+        limit: the most that count; None for all.
+    """
+    kept = (row for row in spec.source.rows(split) if spec.keep is None or spec.keep(row))
+    return sum(1 for _ in itertools.islice(kept, limit))
 
 
 def first_rows(
