@@ -280,7 +280,7 @@ def test_options_that_are_the_same_tokens_are_told(tmp_path, monkeypatch, capsys
     flags = ['--mixture=felt', f'--data_dir={tmp_path}']
     same = 'two options are the same tokens, which no model can tell apart'
     assert cli.main(['lint', *flags]) == 2
-    assert f'moods: row 0: {same}' in capsys.readouterr().out
+    assert f'moods: train row 0: {same}' in capsys.readouterr().out
     for vocabulary, told in (('pocket', True), ('bytes', False)):
         show = ['show', *flags, f'--cache_dir={tmp_path}/cache', f'--vocabulary={vocabulary}']
         assert cli.main(show) == 0
@@ -291,7 +291,7 @@ def test_lint_passes():
     """All collections are checked, those beside the built-in ones too, and each data set once."""
     found = subprocess.run([sys.executable, '-m', 'flanlite', 'lint'], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
-    checked = [line.partition(' data sets')[0] for line in found.stdout.splitlines()]
+    checked = [line.partition(' data set')[0] for line in found.stdout.splitlines()]
     assert checked == [
         'flan2021: 70',
         'pocket: 25',

@@ -260,13 +260,25 @@ def string(value: Number) -> Text:
 def decimal(value: Number, places: int = 1) -> Text:
     """Return a number as text with a number of decimal places."""
     tf = tensorflow(value)
-    return tf.strings.as_string(tf.cast(value, tf.float64), precision=places) if tf else f'{value:.{places}f}'
+    if tf:
+        return tf.strings.as_string(tf.cast(value, tf.float64) + 0.0, precision=places)
+    return f'{value + 0.0:.{places}f}'  # -0.0 is 0.0 then, on both sides
 
 
 def rounded(value: Number) -> Number:
-    """Round to the nearest integer; a half is rounded to the even one."""
+    """Round to the nearest integer; a half is rounded to the even one.
+
+    Raises:
+        ValueError: an integer of 64 bits cannot hold it; of tensors, TensorFlow's own error.
+    """
     tf = tensorflow(value)
-    return tf.cast(tf.round(value), tf.int64) if tf else round(value)
+    if tf:
+        size = tf.abs(tf.cast(value, tf.float64))
+        with tf.control_dependencies([tf.debugging.assert_less(size, tf.constant(2.0**63, tf.float64))]):
+            return tf.cast(tf.round(value), tf.int64)
+    if not abs(value) < 2**63:
+        raise ValueError(f'got {value!r} to round; expected a number that 64 bits hold')
+    return round(value)
 
 
 def index(texts: Sequence[Text], value: Text) -> Number:
