@@ -165,7 +165,8 @@ def evaluate(config: EvalConfig) -> Result:
         results.save(folder, result, scores)
         report.build(folder, f'{mixed.name}: {result.system}')
         tables.print_tasks(result)
-        print(f'wrote {folder}/report.html, report.md and results.json')
+        kept = ', predictions/' if config.predictions else ''
+        print(f'wrote {folder}/report.html, report.md{kept} and results.json')
     return result
 
 

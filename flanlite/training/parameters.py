@@ -429,5 +429,8 @@ def _find_released(path: pathlib.Path) -> released.Released:
     found = released.open_released(path)
     if found is None:
         ours = f'a run folder with {checkpoints.FOLDER}/STEP, one of these steps, a {SUFFIX} file'
-        raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}')
+        hint = ''
+        if path.name.endswith(vocabularies.CHAT):
+            hint = f'; {vocabularies.CHAT} belongs to the vocabulary, --vocabulary={path}'
+        raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}{hint}')
     return found

@@ -273,6 +273,8 @@ def test_a_damaged_checkpoint_is_named(saved, tmp_path, item, damage):
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match='no checkpoint at'):
         parameters.load_run(tmp_path)
+    with pytest.raises(ValueError, match=':chat belongs to the vocabulary, --vocabulary='):
+        parameters.load_run(f'{tmp_path}:chat')
     (tmp_path / 'x.safetensors').write_text('nothing')
     with pytest.raises(ValueError, match='is no parameter file'):
         parameters.load_run(tmp_path / 'x.safetensors')
