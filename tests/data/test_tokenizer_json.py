@@ -167,3 +167,14 @@ def test_seqio_gives_the_same_ids(kind, vocabulary, tmp_path):
         ids = vocabulary.encode(text)
         assert ids == seqio_vocabulary.encode(text) == seqio_vocabulary.encode_tf(text).numpy().tolist()
         assert seqio_vocabulary.decode_tf(np.array(ids, np.int32)).numpy().decode() == vocabulary.decode(ids)
+
+
+def test_two_vocabularies_in_a_folder_are_refused(tmp_path):
+    folder = pathlib.Path(toy_tokenizers.t5(tmp_path / 't5'))
+    shutil.copyfile(vocabularies.load('pocket').path, folder / 'spiece.model')
+    with pytest.raises(
+        ValueError, match=r"two vocabularies: id \d+ is '.+' in spiece.model and '.+' in token"
+    ):
+        vocabularies.load(str(folder))
+    (folder / 'tokenizer.json').unlink()
+    assert vocabularies.load(str(folder)).own_pieces() == vocabularies.load('pocket').own_pieces()

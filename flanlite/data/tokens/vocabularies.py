@@ -417,17 +417,40 @@ def name_in_folder(folder: pathlib.Path) -> str | None:
 
     A SentencePiece model comes before tokenizer.json: T5 was trained with it, and SeqIO reads it. ByT5, whose
     ids are bytes, has neither.
+
+    Raises:
+        ValueError: the two are of different vocabularies.
     """
     told, model = (
         tokenizer_json.read_json(folder / name) if (folder / name).is_file() else {} for name in CONFIG_FILES
     )
     if (folder / SPIECE_FILE).is_file():
+        if (folder / tokenizer_json.FILE).is_file():
+            check_same_pieces(folder)
         return full_name(str(folder / SPIECE_FILE), told.get('extra_ids', USUAL_EXTRA_IDS))
     if (folder / tokenizer_json.FILE).is_file():
         return str(folder)
     if told.get('tokenizer_class') == 'ByT5Tokenizer' or model.get('vocab_size') == BYTES_SIZE:
         return full_name('bytes', told.get('extra_ids', EXTRA_IDS['bytes']))
     return None
+
+
+def check_same_pieces(folder: pathlib.Path) -> None:
+    """Raise a `ValueError` if a folder's SentencePiece model and its tokenizer.json give two pieces to one
+    id; a tokenizer.json that cannot be read says nothing.
+    """
+    try:
+        other = tokenizer_json.load(str(folder))
+    except ValueError:
+        return
+    processor = load_processor(str(folder / SPIECE_FILE), 0)[0]
+    pieces = processor.id_to_piece(list(range(processor.get_piece_size())))
+    for number, (piece, theirs) in enumerate(zip(pieces, other.pieces, strict=False)):
+        if piece != theirs:
+            raise ValueError(
+                f'{folder} has two vocabularies: id {number} is {piece!r} in {SPIECE_FILE} and {theirs!r} in '
+                f'{tokenizer_json.FILE}; remove the one that the model was not trained with'
+            )
 
 
 def full_name(kind: str, extra_ids: int, input_eos: bool = True) -> str:
