@@ -45,12 +45,11 @@ LOCAL, GLOBAL = 'sliding_attention', 'full_attention'
 HARMLESS = re.compile(
     r'_.*|architectures|auto_map|transformers_version|transformers\.js_config|torch_dtype|dtype|'
     r'use_cache|cache_implementation|initializer_range|max_position_embeddings|model_type|'
-    r'(pad|bos|eos|unk|sep|boi|eoi|image|decoder_start|forced_\w+)_token_(id|index)|max_window_layers|'
+    r'(pad|bos|eos|unk|sep|boi|eoi|image|decoder_start|forced_\w+)_token_(id|index)|'
     r'attention_dropout|classifier_dropout(_rate)?|hidden_dropout|id2label|label2id|problem_type|return_dict|'
     r'output_attentions|output_hidden_states|is_encoder_decoder|is_decoder|chunk_size_feed_forward|'
     r'pretraining_tp|is_llama_config|attn_implementation|'
-    r'mm_tokens_per_image|vision_config|hidden_activation|use_sliding_window|_?sliding_window_pattern|'
-    r'cross_attention_hidden_size|num_labels|tokenizer_class|unsloth\w*|quantization_config_none'
+    r'mm_tokens_per_image|vision_config|cross_attention_hidden_size|num_labels|tokenizer_class'
 )
 # Fields with the one value that our networks have.
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -285,6 +284,12 @@ def rope_fields(told: dict[str, Any], theta: float, length: int | None, where: s
     told = dict(told)
     kinds = [each for each in (told.pop('rope_type', None), told.pop('type', None)) if each]
     kind = kinds[0] if kinds else 'default'
+    needs = {'linear': ['factor'], 'llama3': ['factor', 'low_freq_factor', 'high_freq_factor']}.get(kind, [])
+    if missing := [name for name in needs if not isinstance(told.get(name), int | float)]:
+        raise ValueError(
+            f'config.json says {where}rope_type {kind!r} and no {", ".join(missing)}; expected a number for '
+            'each'
+        )
     fields: dict[str, Any] = {'rope_theta': told.pop('rope_theta', theta), 'rope_scaling': 'none'}
     if kind in ('linear', 'llama3'):
         fields |= {'rope_scaling': kind, 'rope_factor': told.pop('factor')}

@@ -165,6 +165,11 @@ def test_configs_as_transformers_4_wrote_them():
             {'rope_parameters': {'rope_type': 'default', 'partial_rotary_factor': 0.5}},
             'partial_rotary_factor; expected 1',
         ),
+        (
+            'llama',
+            {'rope_parameters': {'rope_type': 'llama3', 'factor': 8.0}},
+            "rope_type 'llama3' and no low_freq_factor, high_freq_factor; expected a number for each",
+        ),
         ('llama', {'residual_multiplier': 0.2}, 'residual_multiplier 0.2, which is not known here'),
         ('llama', {'hidden_size': None}, 'hidden_size None; expected a number'),
         ('gemma3', {'use_bidirectional_attention': True}, 'use_bidirectional_attention True; expected False'),
