@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 LOG_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
+WAIT = 2.0  # seconds for the last lines to come through
 # Notes that come before TensorFlow reads its log level, and the error of a machine without a GPU.
 FILTER = """
 import sys
@@ -54,16 +55,19 @@ def run_quietly(run: Callable[[ModuleType], None], module: ModuleType) -> None:
 @contextlib.contextmanager
 def filtered() -> Iterator[None]:
     """Send what is written to file 2 through `FILTER`: in another process, which outlives a crash of this one
-    and so hides no error.
+    and so hides no error. A process that was started meanwhile writes there as long as it lives.
     """
     sys.stderr.flush()
     whole = os.dup(2)
     command = [sys.executable, '-I', '-S', '-c', FILTER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=whole) as process:
-        os.dup2(process.stdin.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(whole, 2)
-            os.close(whole)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=whole)
+    os.dup2(process.stdin.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(whole, 2)
+        os.close(whole)
+        process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(WAIT)
