@@ -39,6 +39,7 @@ class SweepConfig:
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
         scoring: how a model is asked.
         predictions: whether to keep each question with its answer, in `predictions/` beside each result.
+        notes: what a reader of the report should know of the model or the data, a sentence each.
 
     Raises:
         ValueError: an unknown system, or settings that contradict each other.
@@ -51,6 +52,7 @@ class SweepConfig:
     seen: int = 0
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := [system for system in self.systems if system not in SYSTEMS]:

@@ -134,7 +134,7 @@ def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
         removed=held.mixture.removed,
         trained=outcome.trained,
         skipped=held.test.skipped | outcome.skipped,
-        notes=(*held.test.notes, *outcome.notes),
+        notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
         settings=to_text(held.sweep.config),
