@@ -36,6 +36,8 @@ class SweepConfig:
             `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
         systems: which of `results.SYSTEMS` to compare.
         max_rows: at most so many rows of each data set are scored; by default all.
+        dev_rows: how many validation rows of each data set choose the plain prompt of the model before tuning
+            (FLAN, section 3).
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
         scoring: how a model is asked.
         predictions: whether to keep each question with its answer, in `predictions/` beside each result.
@@ -49,6 +51,7 @@ class SweepConfig:
     held_out: str | tuple[str, ...] = 'all'
     systems: tuple[str, ...] = tuple(SYSTEMS)
     max_rows: int | None = None
+    dev_rows: int = 200
     seen: int = 0
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
@@ -62,10 +65,10 @@ class SweepConfig:
             )
         if not self.systems or len(set(self.systems)) < len(self.systems):
             raise ValueError(f'got systems={self.systems}; expected at least one, and each once')
-        if (self.max_rows is not None and self.max_rows < 1) or self.seen < 0:
+        if (self.max_rows is not None and self.max_rows < 1) or self.dev_rows < 1 or self.seen < 0:
             raise ValueError(
-                f'got max_rows={self.max_rows} and seen={self.seen}; expected at least 1 row, and 0 data '
-                'sets or more'
+                f'got max_rows={self.max_rows}, dev_rows={self.dev_rows} and seen={self.seen}; expected at '
+                'least 1 row, and 0 data sets or more'
             )
         if self.train.data.mixture.held_out:
             raise ValueError(

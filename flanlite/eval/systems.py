@@ -33,7 +33,6 @@ STYLES = {
     'tuned': 'instructions',
     'no_instructions': 'fields',
 }
-DEV_ROWS = 200  # validation rows that choose the plain prompt (FLAN, section 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +194,9 @@ def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
         ('fields', bare),
     ):
         if tasks:
-            dev = dev.merge(sweep.open_splits(tasks, 'validation', style=style, max_examples=DEV_ROWS))
+            dev = dev.merge(
+                sweep.open_splits(tasks, 'validation', style=style, max_examples=sweep.config.dev_rows)
+            )
             test = test.merge(sweep.open_splits(tasks, style=style))
     chosen = {task: split.read(0).template for task, split in test.splits.items()}
     chosen |= {
