@@ -182,7 +182,9 @@ def frequencies(config: RotaryConfig, *, local: bool) -> np.ndarray:
     own = local and config.local_rope_theta is not None
     base = config.local_rope_theta if own else config.rope_theta
     K = config.head_dim
-    plain = 1.0 / np.power(np.float32(base), np.arange(0, K, 2, dtype=np.float32) / np.float32(K))
+    # Each operation rounded to float32, as PyTorch does. numpy's float32 power is off, by the processor.
+    exponents = np.arange(0, K, 2, dtype=np.float32) / np.float32(K)
+    plain = np.float32(1.0) / np.power(np.float64(base), exponents).astype(np.float32)
     if own or config.rope_scaling == 'none':
         return plain
     if config.rope_scaling == 'linear':

@@ -11,7 +11,7 @@ from flax import traverse_util
 from huggingface_models import CASES, INPUTS_BS, TOKENS_BT, WITH_GRADIENTS
 from safetensors.numpy import load_file
 
-from flanlite.model import models
+from flanlite.model import models, rotary
 from flanlite.model.llama import LlamaConfig
 from flanlite.training import huggingface, lazy, parameters, released
 
@@ -101,6 +101,14 @@ def test_transformers_computes_the_same_with_what_is_written(case, tmp_path):
     with torch.no_grad():
         got = model(input_ids=tokens, **given).logits.numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_frequencies_are_those_of_pytorch_to_the_last_bit():
+    """At position 8000 one bit more or less is a turn of 0.0005."""
+    config = LlamaConfig(num_heads=2, num_kv_heads=2, head_dim=128, rope_theta=500000.0)  # Llama 3's
+    found = rotary.frequencies(config, local=False)
+    expected = np.float32([0.663601279258728, 0.2922278344631195, 0.2380538135766983])  # of PyTorch 2
+    np.testing.assert_array_equal(found[[2, 6, 7]], expected)
 
 
 def test_the_other_spelling_of_t5gemma_2_and_gemma_3_with_pictures_are_read(tmp_path):
