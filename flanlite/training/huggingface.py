@@ -335,23 +335,28 @@ def params_from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfi
         Arrays by our names.
 
     Raises:
-        ValueError: a tensor that the model does not have, or a layer is missing.
+        ValueError: a tensor that the model does not have, or a layer is missing; when it is read, a parameter
+            that is there twice with different numbers.
     """
     assert isinstance(config, RotaryConfig)
-    params: LazyArrays = {}
-    layers: dict[str, dict[int, LazyArray]] = {}
+    found: dict[tuple[str, int | None], tuple[str, LazyArray]] = {}
     for name, value in tensors.items():
         if PICTURES.search(name):
             continue
         path, number = our_name(name, config)
-        if path is None:
-            continue
         if path.endswith('kernel'):
             value = lazy.transpose(value)
         elif path.endswith('scale') and config.scale_embedding:
             value = lazy.add(value, 1.0)
+        if (path, number) in found:  # tied tensors, of which most folders hold one
+            first, held = found[path, number]
+            value = lazy.same(held, value, difference(first, name, tied=config.logits_via_embedding))
+        found[path, number] = (name, value)
+    params: LazyArrays = {}
+    layers: dict[str, dict[int, LazyArray]] = {}
+    for (path, number), (_, value) in found.items():
         if number is None:
-            params.setdefault(path, value)
+            params[path] = value
         else:
             layers.setdefault(path, {})[number] = value
     for path, by_number in layers.items():
@@ -361,13 +366,18 @@ def params_from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfi
     return params
 
 
-def our_name(name: str, config: RotaryConfig) -> tuple[str | None, int | None]:
-    """Return our name of a Hugging Face tensor, None if the logits are tied and it is their kernel; and the
-    number of its layer, if it lies in one.
-    """
+def difference(first: str, second: str, *, tied: bool) -> str:
+    """Say that two tensors differ which are one parameter of ours."""
+    remedy = 'say tie_word_embeddings false in config.json' if tied else 'expected the same in both'
+    return f'{first} and {second} hold different numbers, and are one parameter here; {remedy}'
+
+
+def our_name(name: str, config: RotaryConfig) -> tuple[str, int | None]:
+    """Return our name of a Hugging Face tensor, and the number of its layer, if it lies in one."""
     both = isinstance(config, T5GemmaConfig)
     if re.fullmatch(r'(language_model\.)?lm_head(\.out_proj)?\.weight', name):
-        return (None if config.logits_via_embedding else 'decoder/logits_dense/kernel'), None
+        tied = config.logits_via_embedding
+        return (embedding_name(config, 'decoder') if tied else 'decoder/logits_dense/kernel'), None
     inner = re.sub(r'^(model\.)?(language_model\.)?(model\.)?', '', name)
     stack, inner = inner.split('.', 1) if both and '.' in inner else ('decoder', inner)
     inner = inner.removeprefix('text_model.')
@@ -417,7 +427,9 @@ def params_to_huggingface(params: Mapping[str, LazyArray], config: ModelConfig) 
     for path, value in params.items():
         stack, _, rest = path.partition('/')
         if path in embeddings:
-            tensors |= {name: value for name in embeddings[path][:1]}
+            # T5Gemma 2 has its one embedding twice where the logits are not tied.
+            tied = config.logits_via_embedding
+            tensors |= {name: value for name in embeddings[path][: 1 if tied else None]}
             continue
         if path.endswith('scale') and config.scale_embedding:
             value = lazy.add(value, -1.0)

@@ -87,3 +87,15 @@ def take_layer(array: LazyArray, number: int) -> LazyArray:
 def add(array: LazyArray, number: float) -> LazyArray:
     """Add a number, in float32."""
     return LazyArray(array.shape, lambda index: array.read(index).astype(np.float32) + np.float32(number))
+
+
+def same(array: LazyArray, other: LazyArray, difference: str) -> LazyArray:
+    """Return an array that is held twice; reading it raises `ValueError(difference)` where the two differ."""
+
+    def read(index: Index) -> np.ndarray:
+        part, again = array.read(index), other.read(index)
+        if not np.array_equal(part, again):
+            raise ValueError(difference)
+        return part
+
+    return LazyArray(array.shape, read)

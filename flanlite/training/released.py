@@ -219,11 +219,15 @@ def read_huggingface(path: pathlib.Path) -> Released:
         return Released(config, params, vocabularies.name_in_folder(path), 0)
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
     params = interop.from_huggingface(tensors)
-    if config.logits_via_embedding:
-        # Some folders hold the tied embedding under both names.
-        params.pop('decoder/logits_dense/kernel', None)
-    elif 'token_embedder/embedding' in params:  # some hold it once where it serves for unscaled logits, too
-        params.setdefault('decoder/logits_dense/kernel', lazy.transpose(params['token_embedder/embedding']))
+    table, kernel = 'token_embedder/embedding', 'decoder/logits_dense/kernel'
+    if (
+        config.logits_via_embedding and {table, kernel} <= params.keys()
+    ):  # some folders hold the tied embedding twice
+        told = huggingface.difference('shared.weight', 'lm_head.weight', tied=False)
+        params[table] = lazy.same(params[table], lazy.transpose(params.pop(kernel)), told)
+    elif not config.logits_via_embedding and table in params:
+        # Some hold it once where it serves for unscaled logits, too.
+        params.setdefault(kernel, lazy.transpose(params[table]))
     return Released(config, params, vocabularies.name_in_folder(path), 0)
 
 

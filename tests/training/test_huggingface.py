@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 from huggingface_models import CASES, INPUTS_BS, TOKENS_BT, WITH_GRADIENTS
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from flanlite.model import models, rotary
 from flanlite.model.llama import LlamaConfig
@@ -120,6 +120,45 @@ def test_the_other_spelling_of_t5gemma_2_and_gemma_3_with_pictures_are_read(tmp_
         huggingface_models.write(tmp_path / 'spelt', case, spell)
         plain, spelt = (parameters.load_run(tmp_path / name) for name in ('plain', 'spelt'))
         jax.tree.map(np.testing.assert_array_equal, plain.params, spelt.params)
+
+
+def test_what_is_there_twice_must_be_the_same(tmp_path):
+    """transformers takes two that differ for untied, whatever config.json says."""
+    for case, first, second, remedy in (
+        ('llama tied, llama3', 'model.embed_tokens', 'lm_head', 'tie_word_embeddings false'),
+        ('t5gemma', 'model.decoder.embed_tokens', 'lm_head.out_proj', 'tie_word_embeddings false'),
+        ('t5gemma2', 'model.encoder.embed_tokens', 'model.decoder.embed_tokens', 'tie_word_embeddings false'),
+    ):
+        folder = tmp_path / case
+        huggingface_models.write(folder, case)
+        tensors = load_file(folder / 'model.safetensors')
+        held = tensors[f'{first}.weight']
+        save_file(tensors | {f'{second}.weight': held}, folder / 'model.safetensors')
+        parameters.load_run(folder)
+        save_file(tensors | {f'{second}.weight': held + 1}, folder / 'model.safetensors')
+        with pytest.raises(ValueError, match=rf'{first}\.weight.* hold different numbers.*{remedy}'):
+            parameters.load_run(folder)
+
+
+def test_an_untied_t5gemma_2_has_its_embedding_twice(tmp_path):
+    huggingface_models.write(tmp_path / 'tied', 't5gemma2')
+    run = parameters.load_run(tmp_path / 'tied')
+    config = dataclasses.replace(run.config, logits_via_embedding=False)
+    flat = {name: lazy.from_numpy(value) for name, value in by_name(run.params).items()}
+    embedding = flat['token_embedder/embedding'].to_numpy()
+    flat['decoder/logits_dense/kernel'] = lazy.from_numpy(2 * embedding.T)
+    released.write_huggingface(tmp_path / 'untied', config, flat, None)
+    tensors = load_file(tmp_path / 'untied' / 'model.safetensors')
+    for name in ('encoder.text_model', 'decoder'):
+        np.testing.assert_array_equal(tensors[f'model.{name}.embed_tokens.weight'], embedding)
+    again = parameters.load_run(tmp_path / 'untied')
+    assert again.config == config
+    for name, value in by_name(again.params).items():
+        np.testing.assert_allclose(value, flat[name].to_numpy(), atol=1e-6)
+    tensors['model.decoder.embed_tokens.weight'] += 1
+    save_file(tensors, tmp_path / 'untied' / 'model.safetensors')
+    with pytest.raises(ValueError, match=r'hold different numbers.*expected the same in both'):
+        parameters.load_run(tmp_path / 'untied')
 
 
 def described(case, **changes):

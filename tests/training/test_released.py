@@ -251,6 +251,18 @@ def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, n
     np.testing.assert_array_equal(run.params['decoder']['logits_dense']['kernel'], embedding.T)
 
 
+def test_a_tied_embedding_may_be_there_twice_but_not_with_other_numbers(tmp_path):
+    folder = written(tmp_path / 'hf', VARIANTS['t5 1.0'])
+    tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+    embedding = tensors['shared.weight']
+    for head in (embedding, embedding + 1):
+        safetensors.numpy.save_file(tensors | {'lm_head.weight': head}, folder / 'model.safetensors')
+        if head is embedding:
+            assert parameters.load_run(folder).config == VARIANTS['t5 1.0']
+    with pytest.raises(ValueError, match=r'shared\.weight and lm_head\.weight hold different numbers'):
+        parameters.load_run(folder)
+
+
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
