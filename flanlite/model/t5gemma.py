@@ -54,6 +54,11 @@ class T5GemmaConfig(RotaryConfig):
         super().__post_init__()
         if self.version not in (1, 2):
             raise ValueError(f'T5GemmaConfig.version is {self.version}; expected 1 or 2')
+        if not 0 <= self.begin_id < self.vocab_size:
+            raise ValueError(
+                f'T5GemmaConfig.begin_id is {self.begin_id}; expected an id below vocab_size, '
+                f'{self.vocab_size}'
+            )
         if self.version == 2 and self.encoder_stack.emb_dim != self.emb_dim:
             raise ValueError(
                 f'T5GemmaConfig.encoder.emb_dim is {self.encoder_stack.emb_dim} and emb_dim {self.emb_dim}; '

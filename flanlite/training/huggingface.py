@@ -35,6 +35,21 @@ LLAMA_KINDS: dict[str, dict[str, Any]] = {
     'olmo2': {'norms': 'post', 'qk_norm': 'joined'},
 }
 T5GEMMA_KINDS = {'t5gemma': GEMMA_2, 't5gemma2': GEMMA_3}
+# What transformers takes where config.json says nothing, if it differs from what most kinds have; null is
+# another thing.
+WINDOW = {'sliding_window': 4096}
+QWEN = WINDOW | {'max_window_layers': 28}
+CAPS = {'attn_logit_softcapping': 50.0, 'final_logit_softcapping': 30.0}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    'mistral': WINDOW,
+    'qwen2': QWEN,
+    'qwen3': QWEN | {'head_dim': 128},
+    'gemma2': WINDOW | CAPS,
+    'gemma3_text': WINDOW,
+    'olmo2': {'rms_norm_eps': 1e-5},
+    't5gemma': WINDOW | CAPS,
+    't5gemma2': WINDOW,
+}
 # Nested in another config: a Gemma 3 with pictures, whose decoder is read.
 NESTED = {'gemma3': 'text_config'}
 MODEL_TYPES = (*LLAMA_KINDS, *NESTED, *T5GEMMA_KINDS)
@@ -103,8 +118,9 @@ T5GEMMA_NORMS = {
     'post_feedforward_layernorm': 'post_mlp_layer_norm',
 }
 NORMS = {'pre': LLAMA_NORMS, 'pre_and_post': GEMMA_2_NORMS, 'post': OLMO_NORMS}
-# Parts of a model that reads pictures; its decoder of text needs none of them.
-PICTURES = re.compile(r'vision_tower|multi_modal_projector|\.vision_model\.|eoi_embedding')
+# Parts of a model that reads pictures; its decoder of text needs none of them. And what old versions saved of
+# rotary positions, which their config says too.
+UNUSED = re.compile(r'vision_tower|multi_modal_projector|\.vision_model\.|eoi_embedding|rotary_emb\.inv_freq')
 
 
 def config_from_huggingface(described: Mapping[str, Any]) -> ModelConfig:
@@ -169,43 +185,53 @@ def stack_fields(
         fields: what the kind has in all its sizes.
         where: what stands before the names of fields in errors.
     """
-    rest = dict(described)
+    rest = {**DEFAULTS.get(kind, {}), **described}
 
-    def number(*names: str, default: Any = None) -> Any:
-        found = [rest.pop(name) for name in names if name in rest]
-        item = next((each for each in found if each is not None), default)
-        if not isinstance(item, int | float) or isinstance(item, bool):
-            raise ValueError(f'config.json says {where}{names[0]} {item!r}; expected a number')
+    def number(name: str, default: Any = None) -> Any:
+        found = rest.pop(name, None)
+        item = default if found is None else found
+        if not isinstance(item, int | float) or isinstance(item, bool) or item <= 0:
+            raise ValueError(f'config.json says {where}{name} {item!r}; expected a number above 0')
+        return item
+
+    def size(name: str, default: int | None = None) -> int:
+        item = number(name, default)
+        if not isinstance(item, int):
+            raise ValueError(f'config.json says {where}{name} {item!r}; expected a whole number')
         return item
 
     gemma = fields.get('scale_embedding', False)
-    width, heads = number('hidden_size'), number('num_attention_heads')
-    layers = number('num_hidden_layers')
+    width, heads, layers = (
+        size(name) for name in ('hidden_size', 'num_attention_heads', 'num_hidden_layers')
+    )
+    tied = rest.pop('tie_word_embeddings', gemma)
+    if not isinstance(tied, bool):
+        raise ValueError(f'config.json says {where}tie_word_embeddings {tied!r}; expected true or false')
     activation = next(
         (item for item in (rest.pop('hidden_activation', None), rest.pop('hidden_act', None)) if item),
         'gelu_pytorch_tanh' if gemma else 'silu',
     )
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(
             f'config.json says {where}hidden_act {activation!r}; expected one of {", ".join(ACTIVATIONS)}'
         )
     converted = {
         **fields,
-        'vocab_size': number('vocab_size'),
+        'vocab_size': size('vocab_size'),
         'emb_dim': width,
         'num_heads': heads,
-        'num_kv_heads': number('num_key_value_heads', default=heads),
-        'head_dim': number('head_dim', default=256 if gemma else width // heads),
-        'mlp_dim': number('intermediate_size'),
+        'num_kv_heads': size('num_key_value_heads', heads),
+        'head_dim': size('head_dim', 256 if gemma else width // heads),
+        'mlp_dim': size('intermediate_size'),
         'num_layers': layers,
         'mlp_activations': (ACTIVATIONS[activation], 'linear'),
-        'norm_epsilon': number('rms_norm_eps', default=1e-6),
-        'logits_via_embedding': rest.pop('tie_word_embeddings', gemma),
-        'dropout_rate': number('dropout_rate', default=0.0),
+        'norm_epsilon': number('rms_norm_eps', 1e-6),
+        'logits_via_embedding': tied,
+        'dropout_rate': rest.pop('dropout_rate', None) or 0.0,
         'windows': windows(rest, kind, layers, where),
     }
     if fields.get('norms') == 'pre_and_post':  # from Gemma 2 on
-        scalar = number('query_pre_attn_scalar', default=256)
+        scalar = number('query_pre_attn_scalar', 256)
         if scalar != converted['head_dim']:
             converted['query_scale'] = scalar**-0.5
         converted['logits_soft_cap'] = rest.pop('final_logit_softcapping', None) or 0.0
@@ -226,22 +252,24 @@ def windows(rest: dict[str, Any], kind: str, layers: int, where: str) -> tuple[i
     width, types = rest.pop('sliding_window', None), rest.pop('layer_types', None)
     uses, first = rest.pop('use_sliding_window', None), rest.pop('max_window_layers', 0)
     period = rest.pop('sliding_window_pattern', None) or rest.pop('_sliding_window_pattern', None)
-    if types is None:
-        if kind == 'mistral':
-            types = [LOCAL if width else GLOBAL] * layers
-        elif kind in ('qwen2', 'qwen3'):
-            types = [LOCAL if uses and width and i >= first else GLOBAL for i in range(layers)]
-        elif 'gemma' in kind and kind != 'gemma':
-            period = period or (2 if kind in ('gemma2', 't5gemma') else 6)
-            types = [LOCAL if (i + 1) % period else GLOBAL for i in range(layers)]
-        else:
-            types = [GLOBAL] * layers
+    if 'windows' not in SAYS[kind]:
+        types = [GLOBAL] * layers
+    elif kind == 'mistral':
+        types = [GLOBAL if width is None else LOCAL] * layers
+    elif kind in ('qwen2', 'qwen3'):
+        width = width if uses else None
+        if not isinstance(first, int):
+            raise ValueError(f'config.json says {where}max_window_layers {first!r}; expected a number')
+        types = types or [GLOBAL if width is None or i < first else LOCAL for i in range(layers)]
+    elif types is None:
+        period = period or (2 if kind in ('gemma2', 't5gemma') else 6)
+        types = [LOCAL if (i + 1) % period else GLOBAL for i in range(layers)]
     if unknown := [each for each in types if each not in (LOCAL, GLOBAL)]:
         raise ValueError(f'config.json says {where}layer_types {unknown[0]!r}; expected {LOCAL}, {GLOBAL}')
-    if len(types) < layers or (LOCAL in types and not isinstance(width, int)):
+    if len(types) < layers or (LOCAL in types and (not isinstance(width, int) or width < 1)):
         raise ValueError(
             f'config.json says {where}layer_types of {len(types)} layers and sliding_window {width!r}; '
-            f'expected {layers} layers and a number'
+            f'expected {layers} layers and a number above 0'
         )
     sizes = tuple(width if each == LOCAL else 0 for each in types[:layers])
     # The shortest pattern that gives them all.
@@ -256,10 +284,16 @@ def ropes(rest: dict[str, Any], kind: str, where: str) -> dict[str, Any]:
     where these differ) or as 4 did; take what is read out of `rest`.
     """
     two = kind in ('gemma3_text', 't5gemma2')
-    told, scaling = rest.pop('rope_parameters', None) or {}, rest.pop('rope_scaling', None) or {}
+    told, scaling = (rest.pop(name, None) or {} for name in ('rope_parameters', 'rope_scaling'))
     theta = rest.pop('rope_theta', None) or (1e6 if two else 1e4)
     local_theta = rest.pop('rope_local_base_freq', None) or 1e4
     nested = LOCAL in told or GLOBAL in told
+    parts = [told, scaling, *(told.get(name) or {} for name in (LOCAL, GLOBAL) if nested)]
+    if not all(isinstance(part, Mapping) for part in parts) or (told and (scaling or (two and not nested))):
+        raise ValueError(
+            f'config.json says {where}rope_parameters {told!r} and rope_scaling {scaling!r}; expected one of '
+            f'them, an object{f", with one for {GLOBAL} and one for {LOCAL}" if two else ""}'
+        )
     whole = dict(told.get(GLOBAL) or {} if nested else told) or dict(scaling)
     local = dict(told.get(LOCAL) or {}) if nested else {}
     length = rest.get('max_position_embeddings')
@@ -283,7 +317,7 @@ def rope_fields(told: dict[str, Any], theta: float, length: int | None, where: s
     """Read the rotary positions of one type of layer."""
     told = dict(told)
     kinds = [each for each in (told.pop('rope_type', None), told.pop('type', None)) if each]
-    kind = kinds[0] if kinds else 'default'
+    kind = str(kinds[0]) if kinds else 'default'
     needs = {'linear': ['factor'], 'llama3': ['factor', 'low_freq_factor', 'high_freq_factor']}.get(kind, [])
     if missing := [name for name in needs if not isinstance(told.get(name), int | float)]:
         raise ValueError(
@@ -341,7 +375,7 @@ def params_from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfi
     assert isinstance(config, RotaryConfig)
     found: dict[tuple[str, int | None], tuple[str, LazyArray]] = {}
     for name, value in tensors.items():
-        if PICTURES.search(name):
+        if UNUSED.search(name):
             continue
         path, number = our_name(name, config)
         if path.endswith('kernel'):
@@ -362,6 +396,8 @@ def params_from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfi
     for path, by_number in layers.items():
         if sorted(by_number) != list(range(len(by_number))):
             raise ValueError(f'{path} has layers {sorted(by_number)}; expected each of 0 to {max(by_number)}')
+        if len(shapes := {value.shape for value in by_number.values()}) > 1:
+            raise ValueError(f'{path} has layers of the shapes {sorted(shapes)}; expected one for all')
         params[path] = lazy.stack([by_number[number] for number in range(len(by_number))])
     return params
 

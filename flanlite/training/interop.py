@@ -73,6 +73,7 @@ HF_EMBEDDINGS = (
 )
 # Early checkpoints hold a bias that no network uses.
 HF_UNUSED = re.compile(r'EncDecAttention\.relative_attention_bias')
+MODEL_TYPES = ('t5', 'mt5', 'umt5')
 HF_SIZES = ('vocab_size', 'd_model', 'num_heads', 'num_layers', 'd_kv', 'd_ff')
 HF_FIXED = {
     'relative_attention_num_buckets': 32,
@@ -259,12 +260,7 @@ INFERRED = ('mlp_activations', 'prefix_lm')
 
 
 def check_huggingface(described: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a config.json is not a T5's, lacks sizes, or has settings that no released T5
-    has.
-    """
-    kind = described.get('model_type')
-    if kind not in ('t5', 'mt5', 'umt5'):
-        raise ValueError(f'config.json says model_type {kind!r}; expected t5, mt5 or umt5')
+    """Raise a `ValueError` if a T5's config.json lacks sizes, or has settings that no released T5 has."""
     if missing := [name for name in HF_SIZES if not isinstance(described.get(name), int)]:
         raise ValueError(
             f'config.json says nothing of {", ".join(missing)}; expected numbers for {", ".join(HF_SIZES)}'

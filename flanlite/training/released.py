@@ -196,11 +196,20 @@ def read_huggingface(path: pathlib.Path) -> Released:
         ValueError: a file is missing, or the model is none that is known here.
     """
     described = read_json(path / CONFIG_FILE)
-    ours = described.get('model_type') in huggingface.MODEL_TYPES
+    kind = described.get('model_type')
+    if kind not in (known := (*interop.MODEL_TYPES, *huggingface.MODEL_TYPES)):
+        raise ValueError(f'{path / CONFIG_FILE} says model_type {kind!r}; expected one of {", ".join(known)}')
+    ours = kind in huggingface.MODEL_TYPES
     if not ours:
         interop.check_huggingface(described)
     if (path / INDEX_FILE).is_file():
-        files = sorted({path / name for name in read_json(path / INDEX_FILE)['weight_map'].values()})
+        parts = read_json(path / INDEX_FILE).get('weight_map')
+        if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+            raise ValueError(
+                f'{path / INDEX_FILE} has no weight_map from tensors to files; expected it as '
+                'save_pretrained of transformers writes it'
+            )
+        files = sorted({path / name for name in parts.values()})
     else:
         files = sorted(path.glob('*.safetensors'))
     missing = [file.name for file in files if not file.is_file()]

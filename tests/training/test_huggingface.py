@@ -61,7 +61,7 @@ def test_logits_gradients_and_folders_are_those_of_transformers(case, tmp_path):
     released.write_huggingface(tmp_path / 'ours', config, flat, None)
     theirs, ours = (load_file(tmp_path / name / 'model.safetensors') for name in ('theirs', 'ours'))
     spelt = {name.replace('.text_model.', '.'): value for name, value in ours.items()}
-    text = [name for name in theirs if not huggingface.PICTURES.search(name)]
+    text = [name for name in theirs if not huggingface.UNUSED.search(name)]
     assert sorted(spelt) == sorted(text)
     for name in text:
         np.testing.assert_allclose(spelt[name], theirs[name], atol=1e-6)
@@ -196,6 +196,44 @@ def test_configs_as_transformers_4_wrote_them():
     assert huggingface.config_from_huggingface(qwen).windows == (0,)
 
 
+def test_what_config_json_does_not_say_is_as_transformers_takes_it():
+    """Null says something: no window, or no soft cap."""
+    gone = {'attn_logit_softcapping': 'none', 'final_logit_softcapping': 'none', 'sliding_window': 'none'}
+    gemma = huggingface.config_from_huggingface(described('gemma2', **gone))
+    assert (gemma.attention_soft_cap, gemma.logits_soft_cap, gemma.windows) == (50.0, 30.0, (4096, 0))
+    null = huggingface.config_from_huggingface(described('gemma2', **dict.fromkeys(list(gone)[:2])))
+    assert (null.attention_soft_cap, null.logits_soft_cap) == (0.0, 0.0)
+    mistral = described('mistral', sliding_window='none', layer_types=['full_attention'] * 3)  # not read
+    assert huggingface.config_from_huggingface(mistral).windows == (4096,)
+    qwen = described('qwen2', layer_types='none', max_window_layers='none')
+    assert huggingface.config_from_huggingface(qwen).windows == (0,)  # windows from layer 28 on
+    assert huggingface.config_from_huggingface(described('olmo2', rms_norm_eps='none')).norm_epsilon == 1e-5
+
+
+def test_folders_that_are_not_whole_are_refused(tmp_path):
+    huggingface_models.write(tmp_path, 'llama')
+    config, weights = tmp_path / 'config.json', tmp_path / 'model.safetensors'
+    config.write_bytes(b'\xef\xbb\xbf' + config.read_bytes())  # a byte order mark, as Windows writes it
+    tensors = load_file(weights)
+    save_file(tensors | {'model.layers.0.self_attn.rotary_emb.inv_freq': np.ones(2, np.float32)}, weights)
+    parameters.load_run(tmp_path)
+    name = 'model.layers.1.mlp.up_proj.weight'
+    for changed, message in (
+        (tensors | {name: np.ones((3, 3), np.float32)}, r'mlp/wi_1/kernel has layers of the shapes'),
+        (
+            {key: value for key, value in tensors.items() if key != name},
+            r'has layers \[0, 2\]; expected each',
+        ),
+    ):
+        save_file(changed, weights)
+        with pytest.raises(ValueError, match=message):
+            parameters.load_run(tmp_path)
+    for index in ('{}', '{"weight_map": ["a"]}', '{"weight_map": {"a": 3}}'):
+        (tmp_path / 'model.safetensors.index.json').write_text(index)
+        with pytest.raises(ValueError, match='has no weight_map from tensors to files'):
+            parameters.load_run(tmp_path)
+
+
 @pytest.mark.parametrize(
     ('case', 'changes', 'message'),
     [
@@ -219,6 +257,26 @@ def test_configs_as_transformers_4_wrote_them():
         ),
         ('llama', {'residual_multiplier': 0.2}, 'residual_multiplier 0.2, which is not known here'),
         ('llama', {'hidden_size': None}, 'hidden_size None; expected a number'),
+        ('llama', {'num_attention_heads': 0}, 'num_attention_heads 0; expected a number above 0'),
+        ('llama', {'num_hidden_layers': 2.5}, 'num_hidden_layers 2.5; expected a whole number'),
+        ('llama', {'tie_word_embeddings': None}, 'tie_word_embeddings None; expected true or false'),
+        ('llama', {'hidden_act': ['silu']}, 'hidden_act .* expected one of silu'),
+        ('llama', {'rope_parameters': 'default'}, "rope_parameters 'default' .* an object"),
+        (
+            'llama',
+            {'rope_scaling': {'type': 'dynamic', 'factor': 2.0}},
+            'rope_scaling .* expected one of them',
+        ),
+        ('gemma3', {'rope_parameters': {'rope_theta': 1e4}}, 'one for full_attention and one for'),
+        ('gemma3', {'query_pre_attn_scalar': -3}, 'query_pre_attn_scalar -3; expected a number above 0'),
+        ('gemma3', {'sliding_window': 0}, 'sliding_window 0; expected 7 layers and a number above 0'),
+        ('qwen2', {'use_sliding_window': False}, 'sliding_window None; expected 3 layers and a number'),
+        ('qwen2', {'max_window_layers': None}, 'max_window_layers None; expected a number'),
+        (
+            't5gemma',
+            {'decoder': described('t5gemma')['decoder'] | {'bos_token_id': 999}},
+            'begin_id is 999; expected an id below',
+        ),
         ('gemma3', {'use_bidirectional_attention': True}, 'use_bidirectional_attention True; expected False'),
         ('gemma3', {'layer_types': ['chunked_attention'] * 7}, "layer_types 'chunked_attention'; expected"),
         ('gemma3', {'layer_types': ['full_attention']}, 'layer_types of 1 layers'),

@@ -186,6 +186,6 @@ def find_eos(path: pathlib.Path, own: int | None) -> int:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Read a JSON object; raise a `ValueError` if the file holds none."""
     try:
-        return dict(json.loads(path.read_text(encoding='utf-8')))
+        return dict(json.loads(path.read_text(encoding='utf-8-sig')))
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path} is no JSON object: {error}') from error
