@@ -46,10 +46,11 @@ GEMMA_3 = {
     'mlp_activations': ('gelu', 'linear'),
 }
 ONE_HEAD = {'num_kv_heads': 1}  # its 6 columns do not divide over 4 devices
+THREE_HEADS = {'num_heads': 12, 'num_kv_heads': 3}  # a head of keys serves queries on two of 4 devices
 MERGED = T5GemmaConfig(**SIZES, **GEMMA_3)
 CONFIGS = {
     'llama': LlamaConfig(
-        **SIZES | ONE_HEAD, qk_norm='joined', norms='post', qkv_bias=True, attention_soft_cap=2.0
+        **SIZES | THREE_HEADS, qk_norm='joined', norms='post', qkv_bias=True, attention_soft_cap=2.0
     ),
     't5gemma 2': MERGED,
     't5gemma': dataclasses.replace(
