@@ -1,4 +1,4 @@
-"""The page for Python, run as it stands."""
+"""The pages for Python and on adapters, run as they stand."""
 
 import pathlib
 import re
@@ -10,11 +10,15 @@ import pytest
 import flanlite
 from flanlite.progress import BuildProgress
 
-PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'python.md'
+DOCS = pathlib.Path(__file__).parents[1] / 'docs'
+
+
+def blocks(page, language):
+    return re.findall(rf'```{language}\n(.*?)```', (DOCS / page).read_text(encoding='utf-8'), re.DOTALL)
 
 
 def test_the_page_runs_from_top_to_bottom(tmp_path):
-    code = '\n'.join(re.findall(r'```python\n(.*?)```', PAGE.read_text(encoding='utf-8'), re.DOTALL))
+    code = '\n'.join(blocks('python.md', 'python'))
     (tmp_path / 'page.py').write_text(code, encoding='utf-8')
     done = subprocess.run([sys.executable, 'page.py'], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -26,6 +30,21 @@ def test_the_page_runs_from_top_to_bottom(tmp_path):
         for name in ('soup', 'soup_again')
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_page_on_adapters_runs(tmp_path):
+    lines = [
+        line.removeprefix('flanlite ').split()
+        for line in '\n'.join(blocks('adaptation.md', 'sh')).splitlines()
+    ]
+    commands = [
+        ['-c', '\n'.join(blocks('adaptation.md', 'python'))],
+        *(['-m', 'flanlite', *line] for line in lines),
+    ]
+    for command in commands:
+        done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / 'my_adapter' / 'eval' / 'pocket-test' / 'report.html').is_file()
 
 
 def test_importing_is_quick_and_a_misspelt_name_is_refused_with_the_closest():

@@ -152,6 +152,12 @@ DROP = Flag(
     field='data.mixture.drop',
     complete='file',
 )
+BASE = Flag(
+    'base',
+    'of an adapter, where the model that it belongs to lies; by default where it was in training',
+    metavar='PATH',
+    complete='file',
+)
 VOCABULARY = Flag(
     'vocabulary',
     'pocket, t5, bytes, a SentencePiece model, or a Hugging Face folder; :no_input_eos behind it leaves EOS '
@@ -163,7 +169,7 @@ VOCABULARY = Flag(
 CHECKPOINT = Flag(
     'checkpoint',
     'a run folder or one of its checkpoints (/ema: their average), a parameter file, a T5X checkpoint, a '
-    'Hugging Face folder',
+    'Hugging Face or PEFT folder',
     metavar='PATH',
     complete='file',
 )

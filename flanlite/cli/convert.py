@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CHECKPOINT, VOCABULARY, Command, Flag
+from flanlite.cli.command import BASE, CHECKPOINT, VOCABULARY, Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,11 +34,13 @@ COMMAND = Command(
     run,
     (
         CHECKPOINT,
+        BASE,
         Flag('output', 'the folder or file to write', metavar='PATH', complete='file'),
         Flag(
             'form',
-            'huggingface (a folder; the default) or safetensors (one file, for flanlite)',
-            complete=('huggingface', 'safetensors'),
+            'huggingface (a folder; the default), safetensors (one file, for flanlite), or peft (an '
+            'adapter alone)',
+            complete=('huggingface', 'safetensors', 'peft'),
         ),
         VOCABULARY,
     ),

@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 
 
 def run(args: argparse.Namespace) -> None:
@@ -14,7 +14,17 @@ def run(args: argparse.Namespace) -> None:
     if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
         raise ValueError('eval needs a model; give one with --checkpoint=PATH')
     mixture = gin_config.build('MixtureConfig', name=command.mixture_name(args))
-    names = ('checkpoint', 'split', 'output', 'style', 'max_rows', 'vocabulary', 'data_dir', 'cache_dir')
+    names = (
+        'checkpoint',
+        'base',
+        'split',
+        'output',
+        'style',
+        'max_rows',
+        'vocabulary',
+        'data_dir',
+        'cache_dir',
+    )
     flags = command.given(args, *names)
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
     from flanlite.eval import evaluate
@@ -29,6 +39,7 @@ COMMAND = Command(
     run,
     (
         CHECKPOINT,
+        BASE,
         MIXTURE,
         Flag('split', 'train, validation or test', complete=('train', 'validation', 'test')),
         Flag('output', 'the folder for the results', metavar='DIR', complete='file'),

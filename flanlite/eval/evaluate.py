@@ -38,7 +38,7 @@ from flanlite.report.results import Result
 from flanlite.training import checkpoints, parameters
 
 # What may differ between an evaluation and the one whose results it replaces: where things lie.
-FREE = ('output', 'data_dir', 'cache_dir', 'predictions')
+FREE = ('output', 'base', 'data_dir', 'cache_dir', 'predictions')
 
 
 @value
@@ -48,6 +48,7 @@ class EvalConfig:
     Args:
         checkpoint: for `parameters.load_run`; its config is its own, but for `model_changes`.
         mixture: the mixture's settings, or its name alone.
+        base: as for `parameters.load_params`.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot`
             behind it and such.
@@ -68,6 +69,7 @@ class EvalConfig:
 
     checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
+    base: Annotated[str, parameters.checkpoint_path] | None = None
     split: str = 'test'
     output: LocalPath | None = None
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
@@ -119,8 +121,8 @@ def evaluate(config: EvalConfig) -> Result:
         else default_output(checkpoint, mixed.name, config.split + number)
     )
     results.check_settings(folder, to_text(config), FREE, '--output')
-    run = parameters.load_run(checkpoint, **config.model_changes)
-    vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir)
+    run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
+    vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir, base=config.base)
     if vocabulary is None:
         raise ValueError(parameters.NO_VOCABULARY.format(checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)

@@ -31,6 +31,7 @@ def infer(
     model_changes: Mapping[str, Any] | None = None,
     data_dir: str | None = None,
     cache_dir: str | None = None,
+    base: str | None = None,
 ) -> int:
     """Answer every line of a file and return how many there were.
 
@@ -52,6 +53,7 @@ def infer(
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
         cache_dir: the folder of the token cache, in which compiled programs are kept too; by default that of
             FLANLITE_CACHE_DIR.
+        base: as for `load`.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
@@ -83,7 +85,7 @@ def infer(
         sink = stack.enter_context(whole(output))
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
-        model = load(checkpoint, vocabulary, data_dir=data_dir, **(model_changes or {}))
+        model = load(checkpoint, vocabulary, data_dir=data_dir, base=base, **(model_changes or {}))
         while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}):
                 sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')

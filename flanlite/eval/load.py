@@ -216,13 +216,15 @@ def load(
     partitioner: Partitioner | None = None,
     config: ModelConfig | None = None,
     data_dir: str | None = None,
+    base: str | None = None,
     **config_changes: Any,
 ) -> Model:
     """Load a model to score, rank and generate with.
 
     Args:
         path: a run's folder (its last checkpoint is taken), one of its checkpoints, either with `/ema` behind
-            it for the moving average, a parameter file of ours, a T5X checkpoint, or a Hugging Face folder.
+            it for the moving average, a parameter file of ours, a T5X checkpoint, a folder of Hugging Face or
+            of PEFT.
         vocabulary: a name or path for `vocabularies.load`; by default the one that the model was trained
             with, where that is known; no other one is taken then.
         partitioner: the mesh; by default all devices.
@@ -230,12 +232,14 @@ def load(
             gated MLP is taken for T5 1.1's.
         data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
             FLANLITE_DATA_DIR.
+        base: of an adapter's checkpoint, where the model that it belongs to lies; by default where it was in
+            training.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
         ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be
             asked for.
     """
-    run = parameters.load_run(path, config, **config_changes)
-    loaded = parameters.load_vocabulary(path, vocabulary, data_dir)
+    run = parameters.load_run(path, config, base, **config_changes)
+    loaded = parameters.load_vocabulary(path, vocabulary, data_dir, base=base)
     return Model(run.config, run.params, loaded, partitioner)

@@ -115,11 +115,19 @@ class Sweep:
         return pathlib.Path(self.config.train.model_dir)
 
     @functools.cached_property
+    def base_model(self) -> models.ModelConfig:
+        """The model before tuning, which has an adapter only where the sweep begins with one."""
+        train = self.config.train
+        if train.model.adapter is None or parameters.describe(train.initial_checkpoint_path).config.adapter:
+            return train.model
+        return train.model.replace(adapter=None)
+
+    @functools.cached_property
     def base_params(self) -> models.Params:
         """The parameters of the model before tuning: loaded, or random."""
         train = self.config.train
         if train.initial_checkpoint_path:
-            return parameters.load_params(train.initial_checkpoint_path, train.model)
+            return parameters.load_params(train.initial_checkpoint_path, self.base_model)
         return jax.jit(models.init_params, static_argnums=0)(train.model, jax.random.key(train.seed))
 
     def tasks(self, held_out: str) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class OpenedHoldOut:
     def run(
         self,
         scored: Mapping[str, CachedSplit],
+        model: models.ModelConfig,
         params: models.Params,
         template: Mapping[str, int] | None = None,
     ) -> 'Outcome':
@@ -77,16 +78,15 @@ class OpenedHoldOut:
 
         Args:
             scored: the split of each task.
-            params: the model's parameters.
+            model: the model's config.
+            params: its parameters.
             template: the only template to read of each task; None reads all.
         """
         config = self.sweep.config
         evaluator = Evaluator(
             scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring
         )
-        scores = evaluator.run(
-            config.train.model, params, make_partitioner(config.train.mesh), template=template
-        )
+        scores = evaluator.run(model, params, make_partitioner(config.train.mesh), template=template)
         shown = [
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ]
@@ -163,9 +163,8 @@ def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
     manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
     trained = by_cluster([entry for entry in held.mixture.entries if entry.task in manifest['tasks']])
     seen = held.seen()
-    outcome = held.run(
-        held.test.splits | seen.splits, parameters.load_params(folder, sweep.config.train.model)
-    )
+    model = sweep.config.train.model
+    outcome = held.run(held.test.splits | seen.splits, model, parameters.load_params(folder, model))
     skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
     notes = [*held.mixture.notes(), *outcome.notes]
     return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
@@ -173,10 +172,11 @@ def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
 
 def score_untuned(held: OpenedHoldOut) -> Outcome:
     """Score the model before tuning, with instructions."""
-    outcome = held.run(held.test.splits | held.seen().splits, held.sweep.base_params)
+    sweep = held.sweep
+    outcome = held.run(held.test.splits | held.seen().splits, sweep.base_model, sweep.base_params)
     random = (
         []
-        if held.sweep.config.train.initial_checkpoint_path
+        if sweep.config.train.initial_checkpoint_path
         else ['No initial checkpoint was given: the untuned model is a random one.']
     )
     return outcome._replace(notes=[*outcome.notes, *random])
@@ -201,9 +201,9 @@ def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
     chosen = {task: split.read(0).template for task, split in test.splits.items()}
     chosen |= {
         task: scores.best_template()
-        for task, scores in held.run(dev.splits, sweep.base_params).scores.items()
+        for task, scores in held.run(dev.splits, sweep.base_model, sweep.base_params).scores.items()
     }
-    outcome = held.run(test.splits, sweep.base_params, chosen)
+    outcome = held.run(test.splits, sweep.base_model, sweep.base_params, chosen)
     notes = (
         [f'No plain prompt is known of {", ".join(bare)}: the untuned model read the bare fields.']
         if bare

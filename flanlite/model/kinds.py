@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from flanlite.config import value
+from flanlite.config import from_json, to_json, value
+from flanlite.model.adapters import Adapter
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
@@ -25,18 +26,21 @@ class FromCheckpoint:
         dtype: of activations.
         remat_policy: what the backward pass computes again.
         attention: the implementation.
+        adapter: what trains beside the checkpoint's parameters; None for what the checkpoint says.
     """
 
     dropout_rate: float | None = None
     dtype: str = ModelConfig.dtype
     remat_policy: str = ModelConfig.remat_policy
     attention: str = ModelConfig.attention
+    adapter: Adapter | None = None
 
     def of(self, config: ModelConfig) -> ModelConfig:
         """Return a checkpoint's config, computed as this says."""
-        changes = dataclasses.asdict(self)
-        if self.dropout_rate is None:
-            del changes['dropout_rate']
+        changes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in ('dropout_rate', 'adapter'):
+            if changes[name] is None:
+                del changes[name]
         return replace_fields(config, changes)
 
 
@@ -51,12 +55,20 @@ def replace_fields(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConf
     return dataclasses.replace(config, **changes)
 
 
+def fields_of(config: ModelConfig) -> dict[str, Any]:
+    """Return a config as JSON can hold it, for `config_from_fields`."""
+    fields = dataclasses.asdict(config)
+    return fields | ({} if config.adapter is None else {'adapter': to_json(config.adapter)})
+
+
 def config_from_fields(fields: Mapping[str, Any]) -> ModelConfig:
     """Make a config from a dict of its fields, which tell the model family.
 
     Raises:
         ValueError: no family has all these fields.
     """
+    if fields.get('adapter'):
+        fields = {**fields, 'adapter': from_json(fields['adapter'])}
     if isinstance(fields.get('encoder'), Mapping):  # T5Gemma's
         fields = {**fields, 'encoder': RotaryConfig(**fields['encoder'])}
     for kind in KINDS:

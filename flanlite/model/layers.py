@@ -165,13 +165,19 @@ class Linear(nnx.Module):
         self.axes = axes
         self.name = name
         self.dtype = dtype
+        self.adapter = None  # see `adapters.attach`
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Multiply the last axis of x with the kernel; return the product in `dtype`."""
-        product = self._multiply(x.astype(self.dtype), cast(self.kernel[...], self.dtype))
-        if self.bias is not None:
-            product += cast(self.bias[...], self.dtype)[None, None]
+        """Multiply the last axis of x with the kernel; return the product in `dtype`, changed by an adapter
+        if there is one.
+        """
+        x = x.astype(self.dtype)
+        product = self.adapter(x, self._product) if self.adapter is not None else self._product(x)
         return checkpoint_name(product, self.name) if self.name else product
+
+    def _product(self, x: jax.Array) -> jax.Array:
+        product = self._multiply(x, cast(self.kernel[...], self.dtype))
+        return product if self.bias is None else product + cast(self.bias[...], self.dtype)[None, None]
 
     def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if (rules := current_rules()) and rules.mesh.size > 1:

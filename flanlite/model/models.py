@@ -18,6 +18,8 @@ from flax import nnx, traverse_util
 from flanlite.config import value
 from flanlite.mesh.activations import Axes, current_rules
 from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import adapters
+from flanlite.model.adapters import Adapter
 from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
 from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 
@@ -93,6 +95,7 @@ class ModelConfig:
             parameters are 1-D, the MLP's gathered input is saved, too. 'save_dot_except_mlp' (MaxText's
             name): as 'minimal', and the MLP's products. 'full': everything.
         attention: one of `attention.IMPLEMENTATIONS`; 'auto' chooses by platform and length.
+        adapter: what trains beside the model's own parameters, which then stay as they are.
     """
 
     converter: ClassVar[str]  # the layout of batches, a name of `batches.CONVERTERS`
@@ -108,6 +111,7 @@ class ModelConfig:
     dtype: str = 'bfloat16'
     remat_policy: str = 'minimal'
     attention: str = 'auto'
+    adapter: Adapter | None = None
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -175,12 +179,21 @@ class ModelConfig:
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
     """Draw parameters, a nested dict of float32 arrays. May be called inside `jit`."""
-    return nnx.to_pure_dict(nnx.state(config.build(nnx.Rngs(key)), nnx.Param))
+    params = nnx.to_pure_dict(nnx.state(_build(config, nnx.Rngs(key)), nnx.Param))
+    kept = abstract_params(config)  # a base beside an adapter may be bfloat16
+    return jax.tree.map(lambda param, leaf: param.astype(leaf.dtype), params, kept)
 
 
 def abstract_params(config: ModelConfig) -> Params:
     """Return the shapes and dtypes of `init_params` without drawing anything."""
-    return nnx.to_pure_dict(_abstract(config)[1])
+    params = nnx.to_pure_dict(_abstract(config)[1])
+    if config.adapter is None:
+        return params
+    base, own = adapters.parts(params)
+    dtype = config.adapter.base_dtype
+    return adapters.put_together(
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), base), own
+    )
 
 
 def bind(config: ModelConfig, params: Params) -> Any:
@@ -274,4 +287,11 @@ def _is_param(x: Any) -> bool:
 
 @functools.lru_cache
 def _abstract(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: config.build(nnx.Rngs(0))))
+    return nnx.split(nnx.eval_shape(lambda: _build(config, nnx.Rngs(0))))
+
+
+def _build(config: ModelConfig, rngs: nnx.Rngs) -> Network:
+    network = config.build(rngs)
+    if config.adapter is not None:
+        adapters.attach(config.adapter, network, rngs)
+    return network

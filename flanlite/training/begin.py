@@ -2,6 +2,8 @@
 checkpoint's, or a drawn one.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -10,11 +12,21 @@ from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import adapters, models
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer
-from flanlite.training.parameters import NO_VOCABULARY, load_params, load_state, load_vocabulary
-from flanlite.training.state import TrainState
+from flanlite.training.parameters import (
+    NO_VOCABULARY,
+    base_path,
+    describe,
+    load_base,
+    load_params,
+    load_state,
+    load_vocabulary,
+    locate,
+)
+from flanlite.training.state import TrainState, like
 from flanlite.training.step import jit_create, jit_init
 
 
@@ -81,8 +93,14 @@ def begin(
         ValueError: a checkpoint that does not fit, or that is at the run's last step already.
     """
     model, path = config.model, config.initial_checkpoint_path
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
     if step := checkpoints.latest_step():
-        return checkpoints.restore(step, abstract, model)
+        restored = checkpoints.restore(step, abstract, model)
+        if model.adapter is None:
+            return restored
+        begun = base_path(path) if locate(path).exists() else None
+        base = load_base(checkpoints.manifest(step)['base'], model, shardings, begun)
+        return restored._replace(state=with_base(restored.state, base))
     if config.restore_optimizer:
         state = load_state(path, model, abstract)
         if int(state.step) >= config.train_steps:
@@ -92,11 +110,23 @@ def begin(
             )
         return Restored(state, None, {})
     if path:
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-        return Restored(
-            jit_create(model, optimizer, partitioner)(load_params(path, model, shardings)), None, {}
-        )
+        if model.adapter is not None and describe(path).config.adapter is None:
+            own, drawn = adapters.parts(shardings)
+            base = load_params(path, model.replace(adapter=None), own, dtype=model.adapter.base_dtype)
+            draw = jax.jit(
+                lambda seed: adapters.parts(models.init_params(model, jax.random.key(seed)))[1],
+                out_shardings=drawn,
+            )
+            params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))
+        else:
+            params = load_params(path, model, shardings)
+        return Restored(jit_create(model, optimizer, partitioner)(params), None, {})
     return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
+
+
+def with_base(state: TrainState, base: Any) -> TrainState:
+    """Put the parameters of the model that an adapter belongs to into a restored state."""
+    return state._replace(frozen=like(state.frozen, adapters.put_together(state.whole(), base)))
 
 
 def run_seed(seed: int, partitioner: Partitioner) -> jax.Array:

@@ -17,12 +17,12 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from flanlite.config import absolute, check_folder, closest, to_json, value
+from flanlite.config import TYPE, absolute, check_folder, closest, to_json, value
 from flanlite.mesh.partitioning import parameter_name
-from flanlite.model import models
+from flanlite.model import adapters, models
 from flanlite.model.layers import ACTIVATIONS
 from flanlite.model.models import ModelConfig
-from flanlite.training.state import TrainState
+from flanlite.training.state import TrainState, like
 
 # Orbax warns whenever a checkpoint is opened read-only, which is intended here.
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
@@ -197,6 +197,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         manifest: Mapping[str, Any],
         metrics: Mapping[str, float],
+        adapter: bool = False,
     ) -> None:
         """Start to save a checkpoint.
 
@@ -208,14 +209,19 @@ class Checkpoints:
             config: the run's settings, as JSON holds them.
             manifest: see `flanlite.training.run`.
             metrics: what was measured at this very step; without `best_metric` it is none of the best.
+            adapter: save the parameters of an adapter alone, and not those of the model that it belongs to.
 
         Raises:
             OSError: this checkpoint, or the one before, cannot be written.
         """
-        averaged = {} if train_state.ema is None else {EMA: ocp.args.PyTreeSave(train_state.ema)}
+
+        def kept(tree: Tree) -> ocp.args.PyTreeSave:
+            return ocp.args.PyTreeSave(adapters.parts(tree)[1] if adapter else tree)
+
+        averaged = {} if train_state.ema is None else {EMA: kept(train_state.whole(train_state.ema))}
         items = ocp.args.Composite(
             **averaged,
-            params=ocp.args.PyTreeSave(train_state.params),
+            params=kept(train_state.whole()),
             optimizer=ocp.args.PyTreeSave({'step': train_state.step, 'state': train_state.opt_state}),
             position=ocp.args.JsonSave({'data': dict(position), 'unlogged': dict(unlogged)}),
             config=ocp.args.JsonSave(dict(config)),
@@ -230,14 +236,16 @@ class Checkpoints:
         Args:
             step: the checkpoint's.
             abstract: shapes, dtypes and shardings of the state.
-            config: the model's, for the error.
+            config: the model's. With an adapter, of the frozen parameters only the shapes come back.
 
         Raises:
             ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are
                 other ones.
         """
         params, saved = self._shapes(step, 'params', 'optimizer')
-        check_shapes(params, abstract.params, config, self.manifest(step).get('model'), f'{self.path}/{step}')
+        whole = abstract.whole()
+        kept = adapters.parts(whole)[1] if config.adapter else whole
+        check_shapes(params, kept, config, self.manifest(step).get('model'), f'{self.path}/{step}')
         optimizer = {'step': abstract.step, 'state': abstract.opt_state}
         if saved != shapes_by_name(optimizer):
             raise ValueError(
@@ -252,30 +260,44 @@ class Checkpoints:
                 f'{self.path}/{step} holds {kept} moving average of the parameters; set '
                 'TrainConfig.ema_decay as the run began with'
             )
-        averaged = {} if abstract.ema is None else {EMA: restore_args(abstract.ema)}
+        averaged = {} if abstract.ema is None else {EMA: restore_args(kept)}
         restored = self._read(
             step,
             **averaged,
-            params=restore_args(abstract.params),
+            params=restore_args(kept),
             optimizer=restore_args(optimizer),
             position=ocp.args.JsonRestore(),
         )
-        ema = None if abstract.ema is None else restored[EMA]
+
+        def filled(half: Tree, item: Tree) -> Tree:
+            return like(half, adapters.put_together(whole, item))
+
         train_state = TrainState(
-            restored.optimizer['step'], restored.params, restored.optimizer['state'], ema
+            restored.optimizer['step'],
+            filled(abstract.params, restored.params),
+            restored.optimizer['state'],
+            None if abstract.ema is None else filled(abstract.ema, restored[EMA]),
+            filled(abstract.frozen, restored.params),
         )
         return Restored(train_state, restored.position['data'], restored.position['unlogged'])
 
     def restore_params(
-        self, step: int, config: ModelConfig, shardings: Tree | None = None, item: str = 'params'
+        self,
+        step: int,
+        config: ModelConfig,
+        shardings: Tree | None = None,
+        item: str = 'params',
+        dtype: str = 'float32',
     ) -> Tree:
-        """Restore only a checkpoint's parameters, or their moving average.
+        """Restore only a checkpoint's parameters, or their moving average; of a model with an adapter, only
+        the adapter's.
 
         Args:
             step: the checkpoint's.
             config: the model's.
             shardings: tree of shardings; by default everything goes to this process's first device.
             item: `params` or `ema`.
+            dtype: of the parameters.
 
         Raises:
             ValueError: the parameters have other shapes, or there is no moving average.
@@ -284,7 +306,8 @@ class Checkpoints:
             raise ValueError(
                 f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}'
             )
-        abstract = abstract_params(config, shardings)
+        abstract = abstract_params(config, shardings, dtype)
+        abstract = adapters.parts(abstract)[1] if config.adapter else abstract
         check_shapes(
             *self._shapes(step, item),
             abstract,
@@ -390,8 +413,8 @@ def shapes_by_name(tree: Tree) -> dict[str, tuple[int, ...]]:
     }
 
 
-def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
-    """Return shapes, dtypes and shardings of parameters; without shardings they are for this process's first
+def abstract_params(config: ModelConfig, shardings: Tree | None = None, dtype: str = 'float32') -> Tree:
+    """Return shapes, shardings and `dtype` of parameters; without shardings they are for this process's first
     device.
     """
     found = models.abstract_params(config)
@@ -399,7 +422,7 @@ def abstract_params(config: ModelConfig, shardings: Tree | None = None) -> Tree:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shardings = jax.tree.map(lambda leaf: first, found)
     return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), found, shardings
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=place), found, shardings
     )
 
 
@@ -458,9 +481,11 @@ def same(field: str, saved: Any, current: Any) -> bool:
         return [ACTIVATIONS[name] for name in saved] == [ACTIVATIONS[name] for name in current]
     if isinstance(saved, float) and isinstance(current, int | float):
         return math.isclose(saved, current, rel_tol=1e-6)  # config.json may hold a float32 of it
-    return to_json(saved) == to_json(
-        dataclasses.asdict(current) if dataclasses.is_dataclass(current) else current
-    )
+    if field == 'adapter' and saved and current:  # a base may be kept in another dtype than before
+        current, saved = ({**to_json(each), 'base_dtype': None} for each in (current, saved))
+    if isinstance(saved, Mapping) and TYPE not in saved and dataclasses.is_dataclass(current):
+        current = dataclasses.asdict(current)
+    return to_json(saved) == to_json(current)
 
 
 class FoundCheckpoint(NamedTuple):

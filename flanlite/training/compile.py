@@ -132,7 +132,7 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
     """
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(*config.model.head_counts)
-    optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
+    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
     state = abstract_state(config.model, optimizer, partitioner)
 
     def rows(empty: np.ndarray) -> jax.ShapeDtypeStruct:
@@ -146,7 +146,7 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
     batch = {name: rows(array) for name, array in empty.items()}
     seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
     held, kept, read = (
-        sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.params, state.opt_state, batch)
+        sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.whole(), state.opt_state, batch)
     )
 
     began = time.perf_counter()

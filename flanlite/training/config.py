@@ -6,6 +6,7 @@ from typing import Annotated
 from flanlite.config import LocalPath, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
+from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler
@@ -124,6 +125,15 @@ class TrainConfig:
                 f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is '
                 f'{self.step.microbatches}'
             )
+        if self.model.adapter is not None and self.frozen:
+            raise ValueError(
+                f'TrainConfig.frozen is {self.frozen}, and the model has an adapter, beside which all its '
+                'own parameters stay as they are; leave one of the two out'
+            )
+        if self.model.adapter is not None and not self.initial_checkpoint_path:
+            raise ValueError(
+                'an adapter needs the model that it belongs to: set INITIAL_CHECKPOINT_PATH (--checkpoint)'
+            )
         self.checkpoints.check_metric(self.records.eval_every_steps is not None, self.ema_decay is not None)
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
@@ -133,6 +143,10 @@ class TrainConfig:
         any.
         """
         return self.model_dir if saved_step(pathlib.Path(self.model_dir)) else self.initial_checkpoint_path
+
+    def stays(self) -> tuple[str, ...]:
+        """Return patterns of the parameters that do not train: all but an adapter's, or `frozen`."""
+        return self.frozen if self.model.adapter is None else adapters.FROZEN
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> 'TrainConfig':

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flanlite.mesh.partitioning import Partitioner, is_axes, join_processes, make_partitioner, parameter_name
-from flanlite.model import models
+from flanlite.model import models, patterns
 from flanlite.model.models import ModelConfig
-from flanlite.training import patterns
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer, make_optimizer
 from flanlite.training.step import abstract_state
@@ -33,7 +32,7 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
     """
     state = abstract_state(config, optimizer, partitioner)
     axes = jax.tree.leaves(models.logical_axes(config), is_leaf=is_axes)
-    frozen = jax.tree.leaves(patterns.matching(state.params, optimizer.frozen))
+    frozen = jax.tree.leaves(patterns.matching(state.whole(), optimizer.frozen))
     devices = partitioner.mesh.size
     table = Table(
         title=f'{devices} device{"s" * (devices > 1)}, mesh data {partitioner.data_size} x model '
@@ -42,14 +41,16 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
     for heading in ('parameter', 'shape', 'dtype', 'logical axes', 'PartitionSpec'):
         table.add_column(heading)
     table.add_column('bytes a device', justify='right')
-    for (path, leaf), names, stays in zip(jax.tree.leaves_with_path(state.params), axes, frozen, strict=True):
+    for (path, leaf), names, stays in zip(
+        jax.tree.leaves_with_path(state.whole()), axes, frozen, strict=True
+    ):
         name = parameter_name(path) + ' (frozen)' * stays
         spec = format_spec(leaf.sharding.spec)
         table.add_row(
             name, format_tuple(leaf.shape), leaf.dtype.name, format_tuple(names), spec, f'{bytes_of(leaf):,}'
         )
     table.add_section()
-    sums = {'parameters': state.params, 'optimizer state': state.opt_state, 'moving average': state.ema}
+    sums = {'parameters': state.whole(), 'optimizer state': state.opt_state, 'moving average': state.ema}
     for name, tree in sums.items():
         leaves = jax.tree.leaves(tree)
         if leaves:
@@ -66,7 +67,7 @@ def show(config: TrainConfig) -> None:
     join_processes()
     partitioner = make_partitioner(config.mesh)
     partitioner.check_heads(*config.model.head_counts)
-    optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
+    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
     if jax.process_index() == 0:
         console = Console(file=sys.stdout)
         (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(

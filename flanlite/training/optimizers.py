@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from flanlite.config import value
-from flanlite.training import patterns
+from flanlite.model import patterns
 from flanlite.training.schedules import Schedule
 
 NORM_SCALES = ('.*scale',)
@@ -26,7 +26,7 @@ class Optimizer(NamedTuple):
     Args:
         transform: of gradients.
         schedule: of its learning rate, for those who log it.
-        frozen: patterns of parameters that have no gradient; `freeze` sets them.
+        frozen: patterns of parameters that stay as they are; `transform` never sees them.
         ema_decay: of a moving average of the parameters, (1 - decay) of the newest ones; None keeps none.
     """
 
@@ -56,7 +56,7 @@ def make_optimizer(
         ema_decay: of a moving average of the parameters; None keeps none.
     """
     built = config if isinstance(config, Optimizer) else config.build()
-    return average(freeze(built, frozen), ema_decay)
+    return average(built._replace(frozen=tuple(frozen)), ema_decay)
 
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
@@ -81,43 +81,6 @@ def update_ema(ema: Any, params: Any, decay: float | None) -> Any:
         None
         if decay is None
         else jax.tree.map(lambda mean, new: mean + (1.0 - decay) * (new - mean), ema, params)
-    )
-
-
-def freeze(optimizer: Optimizer, frozen: Sequence[str]) -> Optimizer:
-    """Leave parameters whose names match a pattern as they are, without memory for them in the optimizer's
-    state.
-    """
-    if not frozen:
-        return optimizer
-
-    def labels(params: Any) -> Any:
-        return jax.tree.map(
-            lambda chosen: 'frozen' if chosen else 'trained', patterns.matching(params, frozen)
-        )
-
-    parts = optax.partition({'trained': optimizer.transform, 'frozen': optax.set_to_zero()}, labels)
-
-    def init(params: Any) -> Any:
-        patterns.check(params, frozen)
-        if all(jax.tree.leaves(patterns.matching(params, frozen))):
-            raise ValueError(
-                f'the patterns {", ".join(map(repr, frozen))} freeze every parameter; expected some that '
-                'train'
-            )
-        return parts.init(params)
-
-    return optimizer._replace(
-        transform=optax.GradientTransformation(init, parts.update), frozen=tuple(frozen)
-    )
-
-
-def stop_gradients(params: Any, frozen: Sequence[str]) -> Any:
-    """Cut frozen parameters off, so that the backward pass does not compute their gradients."""
-    if not frozen:
-        return params
-    return jax.tree.map(
-        lambda x, cut: jax.lax.stop_gradient(x) if cut else x, params, patterns.matching(params, frozen)
     )
 
 

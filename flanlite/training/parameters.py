@@ -3,6 +3,7 @@ them.
 """
 
 import dataclasses
+import hashlib
 import importlib.resources
 import json
 import os
@@ -15,19 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from flanlite.config import absolute, check_file, check_folder
+from flanlite.config import absolute, check_file, check_folder, to_json
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
-from flanlite.model import kinds
+from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
-from flanlite.training import checkpoints, interop, lazy, released
+from flanlite.training import checkpoints, interop, lazy, peft, released
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.lazy import LazyArray
-from flanlite.training.state import TrainState
+from flanlite.training.state import TrainState, like
 
 SUFFIX = '.safetensors'
-FORMATS = ('huggingface', 'safetensors')
+FORMATS = ('huggingface', 'safetensors', 'peft')
 # FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths.
 FLAN_LENGTHS = {
     'inputs': 1024,
@@ -74,16 +75,20 @@ class Run(NamedTuple):
     step: int
 
 
-def describe(path: str | os.PathLike[str]) -> Known:
+def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
     """Read what a checkpoint says of its model, without its parameters.
 
     Args:
-        path: as for `load_params`.
+        path: as for `load_params`, as is `base`.
+        base: where the model that an adapter belongs to lies.
 
     Raises:
         ValueError: there is no checkpoint, or it cannot be read.
     """
     path = locate(path)
+    if peft.is_folder(path):
+        known = describe(find_base(peft.base_of(path), base))
+        return known._replace(config=known.config.replace(adapter=peft.read(path, known.config)[0]))
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
         vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']
@@ -104,6 +109,7 @@ def load_vocabulary(
     *,
     like: str | None = None,
     other: bool = False,
+    base: str | None = None,
 ) -> Vocabulary | None:
     """Load the vocabulary that a checkpoint was trained with.
 
@@ -114,6 +120,7 @@ def load_vocabulary(
             FLANLITE_DATA_DIR.
         like: the name of a vocabulary that says whether inputs end with EOS; by default the checkpoint's.
         other: take what is named even if its ids mean other text than the checkpoint's.
+        base: as for `load_params`.
 
     Returns:
         The vocabulary; None where none is named and the checkpoint says none.
@@ -121,7 +128,7 @@ def load_vocabulary(
     Raises:
         ValueError: there is no such vocabulary, or its ids mean other text.
     """
-    known = describe(path)
+    known = describe(path, base)
     name = named or known.usual_vocabulary()
     if name is None:
         return None
@@ -162,29 +169,132 @@ def check_same(
     )
 
 
-def load_params(path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None) -> Tree:
-    """Load a model's parameters in float32; each process reads only what its devices hold.
+def load_params(
+    path: str | os.PathLike[str],
+    config: ModelConfig,
+    shardings: Tree | None = None,
+    base: str | None = None,
+    dtype: str = 'float32',
+) -> Tree:
+    """Load a model's parameters; each process reads only what its devices hold.
+
+    Where the checkpoint is an adapter's, the model that it belongs to is loaded with it.
 
     Args:
         path: a run's folder (meaning its last checkpoint) or one of its checkpoints, both with `/ema` at the
             end for the moving average of the parameters; a file that `save_params` wrote; a T5X checkpoint;
-            or a Hugging Face folder. See `locate`.
+            a Hugging Face folder, or a PEFT folder. See `locate`.
         config: must fit the parameters; dropout and the dtype of activations may differ from those in
             training.
         shardings: tree of shardings; by default everything goes to this process's first device.
+        base: where the model that an adapter belongs to lies; by default where it was in training.
+        dtype: of the parameters; an adapter's are float32, and its config says the others'.
 
     Raises:
-        ValueError: there is no checkpoint, or it does not fit the config.
+        ValueError: there is no checkpoint, or it does not fit the config, or the base is another model.
     """
     path = locate(path)
+    if peft.is_folder(path):
+        adapter, tensors = peft.read(path, config.replace(adapter=None))
+        saved = {'adapter': to_json(adapter)}
+        own = place_params(tensors, config, shardings, saved, path, dtype)
+        record = {'path': peft.base_of(path), 'fingerprint': None}
+        return adapters.put_together(load_base(record, config, shardings, base), own)
     if ours := _find_run(path):
-        return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item)
+        own = ours.checkpoints.restore_params(ours.step, config, shardings, ours.item, dtype)
+        if config.adapter is None:
+            return own
+        record = ours.checkpoints.manifest(ours.step)['base']
+        return adapters.put_together(load_base(record, config, shardings, base), own)
     if path.suffix == SUFFIX:
-        return place_params(
-            dict(released.safetensors_arrays(path)), config, shardings, file_metadata(path)['config'], path
-        )
+        tensors, saved = dict(released.safetensors_arrays(path)), file_metadata(path)['config']
+        return place_params(tensors, config, shardings, saved, path, dtype)
     other = _find_released(path)
-    return place_params(other.params, config, shardings, said(other), path)
+    return place_params(other.params, config, shardings, said(other), path, dtype)
+
+
+def load_base(
+    record: Mapping[str, str], config: ModelConfig, shardings: Tree | None = None, moved: str | None = None
+) -> Tree:
+    """Load the parameters of the model that an adapter belongs to.
+
+    Args:
+        record: the adapter's record of it, `path` and `fingerprint`, which is None where it is not known.
+        config: the model's, with the adapter.
+        shardings: tree of shardings, the adapter's among them.
+        moved: where it lies now; by default where it was.
+
+    Raises:
+        ValueError: it is not there, or is another model.
+    """
+    path = find_base(record['path'], moved)
+    own = None if shardings is None else adapters.parts(shardings)[0]
+    found = load_params(path, config.replace(adapter=None), own, dtype=config.adapter.base_dtype)
+    if record['fingerprint'] not in (None, fingerprint(found)):
+        raise ValueError(
+            f'the adapter belongs to the model that was {record["path"]}, and {path} is another, with other '
+            'parameters; say where it is: --base (base=...)'
+        )
+    return found
+
+
+def find_base(path: str, moved: str | None = None) -> str:
+    """Return where the model that an adapter belongs to lies; a `ValueError` if there is nothing.
+
+    Args:
+        path: where it was.
+        moved: where it lies now; by default where it was.
+    """
+    if not locate(moved or path).exists():
+        raise ValueError(
+            f'the adapter belongs to the model {moved or path}, which is not there; say where it is: --base '
+            '(base=...)'
+        )
+    return moved or path
+
+
+def base_path(path: str) -> str:
+    """Return the model that an adapter's checkpoint belongs to; any other checkpoint's path as it is."""
+    if peft.is_folder(locate(path)):
+        return peft.base_of(locate(path))
+    ours = _find_run(locate(path))
+    record = ours.checkpoints.manifest(ours.step).get('base') if ours else None
+    return record['path'] if record else path
+
+
+def base_record(path: str, params: Tree) -> dict[str, str]:
+    """Return what an adapter's checkpoint says of the model that it belongs to.
+
+    Args:
+        path: what the run began with: the model, or another adapter of it.
+        params: the model's own.
+    """
+    return {'path': base_path(path), 'fingerprint': fingerprint(params)}
+
+
+def fingerprint(params: Tree) -> str:
+    """Return 16 hexadecimal digits that tell a model's parameters from another's, whatever mesh they lie on.
+
+    They are read as bfloat16, so that a copy in that dtype counts as the same.
+    """
+    sums = jax.tree.map(_checksum, params)
+    text = '\n'.join(
+        f'{parameter_name(path)} {tuple(leaf.shape)} {int(found)}'
+        for (path, found), leaf in zip(jax.tree.leaves_with_path(sums), jax.tree.leaves(params), strict=True)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@jax.jit
+def _checksum(x: jax.Array) -> jax.Array:
+    """Add up the bits of an array, each number times a weight of its place, modulo 2^32, so that the order
+    does not count.
+    """
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16).astype(jnp.uint32)
+    place = jnp.zeros(x.shape, jnp.uint32)
+    for axis, size in enumerate(x.shape):
+        place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)
+    return jnp.sum(bits * (place * jnp.uint32(2654435761) | 1), dtype=jnp.uint32)
 
 
 def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
@@ -210,28 +320,36 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
             'TrainConfig.restore_optimizer=False'
         )
     moments = interop.adafactor_state(other.state(), other.step, abstract.opt_state)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.params)
-    params = place_params(other.params, config, shardings, said(other), path)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
+    whole = place_params(other.params, config, shardings, said(other), path)
+    params = like(abstract.params, whole)
     step = place_array(lazy.from_numpy(np.int32(other.step)), abstract.step)
     ema = None if abstract.ema is None else jax.tree.map(jnp.copy, params)
-    return TrainState(step, params, jax.tree.map(place_array, moments, abstract.opt_state), ema)
+    opt_state = jax.tree.map(place_array, moments, abstract.opt_state)
+    return TrainState(step, params, opt_state, ema, like(abstract.frozen, whole))
 
 
-def load_run(path: str | os.PathLike[str], config: ModelConfig | None = None, **config_changes: Any) -> Run:
+def load_run(
+    path: str | os.PathLike[str],
+    config: ModelConfig | None = None,
+    base: str | None = None,
+    **config_changes: Any,
+) -> Run:
     """Load a model with the config, vocabulary and lengths that it was trained with.
 
     Args:
         path: as for `load_params`.
         config: instead of the checkpoint's. A T5X checkpoint's is inferred from shapes, which do not tell the
             activations.
+        base: as for `load_params`.
         config_changes: fields of the config to replace, such as `dtype`.
 
     Raises:
         ValueError: there is no checkpoint, or it does not fit the config.
     """
-    known = describe(path)
+    known = describe(path, base)
     config = kinds.replace_fields(config or known.config, config_changes)
-    params = load_params(path, config)
+    params = load_params(path, config, base=base)
     return Run(config, params, known.usual_vocabulary(), known.feature_lengths, known.step)
 
 
@@ -241,8 +359,9 @@ def place_params(
     shardings: Tree | None,
     saved_config: Mapping[str, Any],
     source: pathlib.Path,
+    dtype: str = 'float32',
 ) -> Tree:
-    """Put a model's parameters onto devices.
+    """Put a model's parameters onto devices; of a model with an adapter, only the adapter's.
 
     Args:
         arrays: by our names.
@@ -250,11 +369,13 @@ def place_params(
         shardings: tree of shardings; by default everything goes to this process's first device.
         saved_config: fields of the config that the parameters were saved with, for the error.
         source: names the checkpoint, for the error.
+        dtype: of the parameters.
 
     Raises:
         ValueError: the parameters do not fit the config.
     """
-    abstract = abstract_params(config, shardings)
+    abstract = abstract_params(config, shardings, dtype)
+    abstract = adapters.parts(abstract)[1] if config.adapter else abstract
     check_shapes(
         {name: array.shape for name, array in arrays.items()}, abstract, config, saved_config, str(source)
     )
@@ -308,7 +429,7 @@ def save_params(
         name: np.ascontiguousarray(jnp.asarray(value, dtype))
         for name, value in traverse_util.flatten_dict(params, sep='/').items()
     }
-    described = {'config': dataclasses.asdict(config), **(metadata or {})}
+    described = {'config': kinds.fields_of(config), **(metadata or {})}
     partial = path.with_name(path.name + '.partial')
     released.write_tensors(partial, tensors, {name: json.dumps(value) for name, value in described.items()})
     os.replace(partial, path)
@@ -322,24 +443,26 @@ def convert(
     vocabulary: str | None = None,
     config: ModelConfig | None = None,
     data_dir: str | None = None,
+    base: str | None = None,
 ) -> None:
     """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in
-    float32.
+    float32; or an adapter as a folder of PEFT.
 
     Args:
         checkpoint: as for `load_params`.
         output: the folder or file to write.
-        form: `huggingface` or `safetensors`.
+        form: `huggingface`, `safetensors`, or `peft` for an adapter alone.
         vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
         config: as for `load_run`.
         data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
             FLANLITE_DATA_DIR.
+        base: as for `load_params`; what is written is the base, changed as its adapter does.
 
     Raises:
         ValueError: an unknown form, no checkpoint, or one that does not fit the config or the form.
     """
     if form not in FORMATS:
-        raise ValueError(f'unknown format {form!r}; expected {" or ".join(FORMATS)}')
+        raise ValueError(f'unknown format {form!r}; expected one of {", ".join(FORMATS)}')
     path, output = locate(checkpoint), pathlib.Path(absolute(output))
     if form == 'safetensors':
         check_file(output)
@@ -347,13 +470,20 @@ def convert(
         kind = (
             f'a file *{SUFFIX}, which is --form=safetensors' if output.suffix == SUFFIX else "a run's folder"
         )
-        raise ValueError(f'{output} would be a Hugging Face folder, but is {kind}; name another output')
+        raise ValueError(f'{output} would be a folder of {form}, but is {kind}; name another output')
     else:
         check_folder(output, 'name another output')
-    known = describe(path)
+    known = describe(path, base)
     config = config or known.config
-    if _find_run(path) or path.suffix == SUFFIX:
-        tree = load_params(path, config)
+    if form == 'peft':
+        own = adapters.parts(load_params(path, config, base=base))[1]
+        peft.write(output, config, own, base_path(str(path)))
+        print(f'wrote {output}')
+        return
+    if _find_run(path) or peft.is_folder(path) or path.suffix == SUFFIX:
+        tree = load_params(path, config, base=base)
+        if config.adapter is not None:
+            tree, config = adapters.merge(config.adapter, tree), config.replace(adapter=None)
         arrays = {
             key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(tree, sep='/').items()
         }
@@ -362,7 +492,7 @@ def convert(
         arrays = dict(other.params)
         found = {key: array.shape for key, array in arrays.items()}
         check_shapes(found, abstract_params(config), config, said(other), str(path))
-    loaded = load_vocabulary(path, vocabulary, data_dir)
+    loaded = load_vocabulary(path, vocabulary, data_dir, base=base)
     if form == 'huggingface':
         released.write_huggingface(output, config, arrays, loaded)
     else:

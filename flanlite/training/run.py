@@ -1,7 +1,6 @@
 """A training run, top to bottom."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import pathlib
@@ -16,7 +15,9 @@ from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
+from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
+from flanlite.model.kinds import fields_of
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, saved_step
 from flanlite.training.config import TrainConfig
@@ -24,6 +25,7 @@ from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
 from flanlite.training.meter import Meter
 from flanlite.training.optimizers import make_optimizer
+from flanlite.training.parameters import base_record
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
 from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step
@@ -66,7 +68,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.data.cache_dir) / 'jax')
     partitioner = partitioning.make_partitioner(config.mesh)
-    optimizer = make_optimizer(config.optimizer, config.frozen, config.ema_decay)
+    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(*config.model.head_counts)
     model, records, train_steps = config.model, config.records, config.train_steps
@@ -104,13 +106,15 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         # What is written beside the checkpoints.
         settings = to_json(config)
         manifest = data.manifest() | {
-            'model': dataclasses.asdict(model),
+            'model': fields_of(model),
             'initial_checkpoint_path': config.initial_checkpoint_path,
             'train_steps': train_steps,
             'mesh': dict(partitioner.mesh.shape),
             'flanlite': __version__,
             'jax': jax.__version__,
         }
+        if model.adapter is not None:
+            manifest['base'] = base_record(config.initial_checkpoint_path, adapters.parts(state.whole())[0])
         beside = {
             'manifest.json': json.dumps(manifest, indent=1),
             SETTINGS_FILE: json.dumps(settings, indent=1) + '\n',
@@ -138,10 +142,14 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
         meter = Meter(data.capacity(), records.log_every_steps, train_steps, unlogged, ideal)
         interrupts = stack.enter_context(Interrupts())
-        size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        size, trained = (
+            sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state.whole(), state.params)
+        )
+        trains = f' of which {trained:,} train,' if trained < size else ''
         mesh = f'{partitioner.data_size} x {partitioner.model_size}'
         journal.say(
-            f'{size:,} parameters, {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step ...'
+            f'{size:,} parameters,{trains} {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step '
+            '...'
         )
         began = time.perf_counter()
         for step in range(start_step + 1, train_steps + 1):
@@ -177,6 +185,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                     config=settings,
                     manifest=manifest,
                     metrics=journal.measured_at(step),
+                    adapter=model.adapter is not None,
                 )
             if evaluates or saves:
                 meter.restart_clock()
@@ -216,6 +225,7 @@ def evaluator(
         }
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        return means(state.params, 'eval_') | (means(state.ema, 'eval_ema_') if state.ema is not None else {})
+        average = {} if state.ema is None else means(state.whole(state.ema), 'eval_ema_')
+        return means(state.whole(), 'eval_') | average
 
     return evaluate

@@ -96,13 +96,11 @@ def train_step(
         module if `settings` ask for them.
     """
 
-    def loss(params: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
-        return _loss(
-            optimizers.stop_gradients(params, optimizer.frozen), *data, config=config, settings=settings
-        )
-
     # Once a step and outside the microbatches: the weights are gathered once for all of them.
-    weights = models.prepare_for_compute(config, train_state.params)
+    weights, frozen = state.split(models.prepare_for_compute(config, train_state.whole()), optimizer.frozen)
+
+    def loss(trained: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
+        return _loss(state.join(trained, frozen), *data, config=config, settings=settings)
 
     def gradient(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
         grads, others = jax.grad(loss, has_aux=True)(weights, *data)
@@ -132,6 +130,7 @@ def train_step(
         params,
         opt_state,
         optimizers.update_ema(train_state.ema, params, optimizer.ema_decay),
+        train_state.frozen,
     ), sums
 
 
@@ -211,11 +210,9 @@ def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Parti
         optimizer: the run's.
         partitioner: the mesh and its rules.
     """
-    create = functools.partial(
-        state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None
-    )
+    create = functools.partial(state.create, optimizer=optimizer)
     shapes = jax.eval_shape(create, models.abstract_params(config))
-    placed = state.shardings(shapes, models.logical_axes(config), partitioner)
+    placed = state.shardings(shapes, models.logical_axes(config), optimizer.frozen, partitioner)
     return jax.tree.map(
         lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
         shapes,
@@ -237,11 +234,7 @@ def jit_init(
     """
 
     def init(seed: jax.Array) -> TrainState:
-        return state.create(
-            models.init_params(config, jax.random.key(seed)),
-            optimizer.transform,
-            optimizer.ema_decay is not None,
-        )
+        return state.create(models.init_params(config, jax.random.key(seed)), optimizer)
 
     # It runs once: compiling takes longer.
     quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
@@ -256,10 +249,8 @@ def jit_create(
     `abstract_state`.
     """
     placed = _shardings(config, optimizer, partitioner)
-    create = functools.partial(
-        state.create, transform=optimizer.transform, ema=optimizer.ema_decay is not None
-    )
-    return jax.jit(create, in_shardings=(placed.params,), out_shardings=placed)
+    create = functools.partial(state.create, optimizer=optimizer)
+    return jax.jit(create, in_shardings=(placed.whole(),), out_shardings=placed)
 
 
 @functools.lru_cache(COMPILED)

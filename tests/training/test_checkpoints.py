@@ -44,9 +44,7 @@ MANIFEST = {
 def made_up_state(seed=0, config=CONFIG, optimizer=ADAM):
     """Make a state of random numbers without compiling anything."""
     random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(
-        lambda: state.create(models.init_params(config, jax.random.key(0)), optimizer.transform)
-    )
+    shapes = jax.eval_shape(lambda: state.create(models.init_params(config, jax.random.key(0)), optimizer))
     return jax.tree.map(
         lambda leaf: jax.numpy.asarray(random.normal(size=leaf.shape).astype(leaf.dtype)), shapes
     )

@@ -22,9 +22,7 @@ def printed(optimizer, mesh_shape, dims):
 
 
 def test_every_parameter_has_its_place_and_bytes():
-    optimizer = optimizers.average(
-        optimizers.freeze(optimizers.AdamW(1e-3).build(), ['encoder/layers/.*']), 0.9
-    )
+    optimizer = optimizers.make_optimizer(optimizers.AdamW(1e-3), ('encoder/layers/.*',), 0.9)
     row = printed(optimizer, (2, 4), (2, 2))
     wi = 4 * 16 * 32 // 8
     assert row('decoder/layers/mlp/wi_0') == [

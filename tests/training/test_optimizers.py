@@ -9,6 +9,7 @@ import t5x_fixtures
 
 from flanlite.model import models
 from flanlite.training import losses, optimizers, step
+from flanlite.training import state as train_state
 
 CONFIG = t5x_fixtures.CONFIG
 
@@ -78,12 +79,12 @@ def test_a_step_in_two_microbatches_is_t5xs(kind):
     outputs, params = t5x_fixtures.outputs(), t5x_fixtures.params()
     optimizer = optimizers.Adafactor(1e-3).build()
     state = t5x_fixtures.state(jax.eval_shape(optimizer.transform.init, params))
-    before = step.TrainState(np.int32(t5x_fixtures.STEP), params, state)
+    begun = train_state.create(params, optimizer)._replace(step=np.int32(t5x_fixtures.STEP), opt_state=state)
     settings = step.StepConfig(z_loss=1e-4, loss_normalizing_factor=1.0, microbatches=2)
     train_step = jax.jit(
         functools.partial(step.train_step, config=CONFIG, optimizer=optimizer, settings=settings)
     )
-    after, _ = train_step(before, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
+    after, _ = train_step(begun, t5x_fixtures.under(outputs, f'{kind}/batch'), np.uint32(0))
     expected = t5x_fixtures.from_t5x(
         t5x_fixtures.under(outputs, f'{kind}/adafactor1_resumed_microbatch2/params')
     )
@@ -230,13 +231,14 @@ def test_weight_decay_spares_what_its_patterns_name(make):
 @pytest.mark.parametrize('make', [optimizers.Adafactor, optimizers.AdamW])
 def test_frozen_parameters_stay_and_take_no_memory(make):
     frozen = optimizers.make_optimizer(make(0.1), ('encoder/.*',))
-    state = frozen.transform.init(PARAMS)
-    assert {leaf.shape for leaf in jax.tree.leaves(state)} <= {(), (1,), (3, 5)}, (
+    begun = train_state.create(PARAMS, frozen)
+    assert {leaf.shape for leaf in jax.tree.leaves(begun.opt_state)} <= {(), (1,), (3, 5)}, (
         'step counts, and the moments of the one that trains'
     )
-    updates, _ = frozen.transform.update(jax.tree.map(np.ones_like, PARAMS), state, PARAMS)
-    jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), updates['encoder'])
-    assert updates['decoder']['logits_dense']['kernel'].all()
+    ones = jax.tree.map(np.ones_like, begun.params)
+    updates, _ = frozen.transform.update(ones, begun.opt_state, begun.params)
+    assert [leaf.all() for leaf in jax.tree.leaves(updates)] == [True]
+    jax.tree.map(np.testing.assert_array_equal, begun.whole(), PARAMS)
     assert optimizers.make_optimizer(make(0.1), ('encoder/.*',)) is frozen, (
         'so that compiled steps are found again'
     )
@@ -253,7 +255,7 @@ def test_frozen_parameters_stay_and_take_no_memory(make):
 )
 def test_patterns_that_cannot_be_meant_are_refused(pattern, words):
     with pytest.raises(ValueError, match=words):
-        optimizers.freeze(optimizers.AdamW(0.1).build(), [pattern]).transform.init(PARAMS)
+        train_state.split(PARAMS, [pattern])
 
 
 @pytest.mark.parametrize('decay', [0.0, 1.0, 1.5])

@@ -18,7 +18,8 @@ import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.mesh import partitioning
-from flanlite.model import models
+from flanlite.model import adapters, models
+from flanlite.model.adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.model.t5gemma import T5GemmaConfig
@@ -65,6 +66,9 @@ CONFIGS = {
         logits_soft_cap=3.0,
     ),
 }
+CONFIGS['llama with LoRA'] = CONFIGS['llama'].replace(adapter=LoRA(('.*',), rank=2, alpha=2.0))
+CONFIGS['t5gemma 2 with (IA)3'] = MERGED.replace(adapter=IA3(targets=('.*/(key|value|wo)',)))
+CONFIGS['t5 with LoRA'] = toy.CONFIG.replace(dropout_rate=0.0, adapter=LoRA(rank=2, rank_stabilized=True))
 # By a config's name: mesh, dims of activations and of parameters, microbatches, and fields that change no
 # number.
 LAYOUTS = [
@@ -75,6 +79,10 @@ LAYOUTS = [
     ('t5gemma 2', (4, 2), (1, 2), 1, {'remat_policy': 'full', 'dtype': 'bfloat16'}),
     ('t5gemma', (2, 4), (1, 1), 1, {'remat_policy': 'minimal', 'attention': 'blockwise'}),
     ('t5gemma', (4, 2), (2, 2), 1, {'remat_policy': 'full'}),
+    ('llama with LoRA', (2, 4), (1, 2), 2, {'remat_policy': 'minimal'}),
+    ('t5gemma 2 with (IA)3', (2, 4), (1, 1), 1, {'remat_policy': 'full'}),
+    ('t5 with LoRA', (2, 4), (2, 2), 1, {'remat_policy': 'minimal'}),
+    ('t5 with LoRA', (4, 2), (1, 1), 1, {}),
 ]
 SCALE = 1024.0  # of the gradient beside the parameters that it is subtracted from
 OPTIMIZER = optimizers.Optimizer(optax.sgd(SCALE), optax.constant_schedule(SCALE))
@@ -90,7 +98,7 @@ def batch_of(config):
 
 
 def loss_and_gradient(name, mesh_shape, dims, microbatches, fields):
-    """Take a step with the gradient itself; return the mean loss, and the gradient by names."""
+    """Take a step with the gradient itself; return the mean loss, and the gradient of what trains by names."""
     config = dataclasses.replace(CONFIGS[name], **fields)
     rng = np.random.default_rng(0)
     params = jax.tree.map(
@@ -102,10 +110,15 @@ def loss_and_gradient(name, mesh_shape, dims, microbatches, fields):
     )
     partitioner = partitioning.make_partitioner(places)
     partitioner.check_heads(*config.head_counts)
-    state = step.jit_create(config, OPTIMIZER, partitioner)(params)
-    train_step = step.jit_train_step(config, OPTIMIZER, StepConfig(microbatches=microbatches), partitioner)
+    optimizer = OPTIMIZER._replace(frozen=adapters.FROZEN if config.adapter else ())
+    state = step.jit_create(config, optimizer, partitioner)(params)
+    train_step = step.jit_train_step(config, optimizer, StepConfig(microbatches=microbatches), partitioner)
     after, sums = train_step(state, partitioner.place(batch_of(config)), partitioner.replicate(np.uint32(0)))
-    gradient = jax.tree.map(lambda before, after: (before - np.asarray(after)) / SCALE, params, after.params)
+    gradient = jax.tree.map(lambda before, after: (before - np.asarray(after)) / SCALE, params, after.whole())
+    base, own = adapters.parts(gradient)
+    if config.adapter:
+        assert not any(leaf.any() for leaf in jax.tree.leaves(base))
+        gradient = own
     named = {partitioning.parameter_name(path): leaf for path, leaf in jax.tree.leaves_with_path(gradient)}
     return {'loss': np.asarray(sums['loss'] / sums['weight_sum']), **named}
 

@@ -74,7 +74,7 @@ def test_microbatches_equal_the_whole_batch(whole):
 
 def test_the_loss_is_normalised_by_real_targets_or_a_number(whole):
     optimizer, batch = optimizers.Optimizer(optax.sgd(0.1), optax.constant_schedule(0.1)), batch_of()
-    state = step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer.transform)
+    state = step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer)
     sums = {}
     for factor in ('NUM_REAL_TARGET_TOKENS', 50.0):
         settings = StepConfig(loss_normalizing_factor=factor)
@@ -129,9 +129,9 @@ def test_equal_settings_find_the_compiled_step_again():
 
 def test_frozen_parameters_have_no_backward_pass():
     def flops(frozen):
-        optimizer = optimizers.freeze(optimizers.AdamW(1e-3).build(), frozen)
+        optimizer = optimizers.make_optimizer(optimizers.AdamW(1e-3), tuple(frozen))
         state = jax.eval_shape(
-            lambda: step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer.transform)
+            lambda: step.state.create(step.models.init_params(CONFIG, jax.random.key(0)), optimizer)
         )
         train_step = functools.partial(
             step.train_step, config=CONFIG, optimizer=optimizer, settings=StepConfig()

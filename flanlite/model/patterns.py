@@ -3,7 +3,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -27,12 +27,17 @@ def check(tree: Tree, patterns: Sequence[str]) -> None:
     """Raise a `ValueError` for a pattern that matches no parameter; name parameters with similar names."""
     # A parameter that optax masks is a parameter, too.
     held = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))
-    names = [parameter_name(path) for path, _ in held]
+    check_names([parameter_name(path) for path, _ in held], patterns, 'parameter')
+
+
+def check_names(names: Iterable[str], patterns: Sequence[str], kind: str) -> None:
+    """Raise a `ValueError` for a pattern that matches none of the names of things of a kind."""
+    names = list(names)
     for pattern in patterns:
         if not any(compile_pattern(pattern).fullmatch(name) for name in names):
-            hint = config.closest(pattern, names) or f'the parameters are {", ".join(names[:3])} ... '
+            hint = config.closest(pattern, names) or f'the {kind}s are {", ".join(names[:3])} ... '
             raise ValueError(
-                f'the pattern {pattern!r} matches no parameter; {hint}a pattern stands for whole names, as '
+                f'the pattern {pattern!r} matches no {kind}; {hint}a pattern stands for whole names, as '
                 'in encoder/.*'
             )
 

@@ -1,0 +1,265 @@
+"""Adapters: a few parameters that train beside a model whose own stay as they are.
+
+An adapter is a value, the field `adapter` of a model's config. `attach` puts its parameters into the network,
+at the linear maps that its patterns name; the names of these parameters have `adapter` among their parts, by
+which training and checkpoints tell them from the model's own (`FROZEN`).
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, traverse_util
+
+from flanlite.config import value
+from flanlite.model import patterns
+from flanlite.model.layers import Linear, Logits, cast
+
+PART = 'adapter'  # of the names of an adapter's parameters
+FROZEN = (rf'(?!(.*/)?{PART}/).*',)  # pattern of all other parameters
+Tree = Any
+
+
+@value
+class Adapter:
+    """What all adapters have.
+
+    Args:
+        targets: patterns of the linear maps that are adapted, for whole names such as
+            `decoder/layers/self_attention/query`.
+        base_dtype: in which the model's own parameters are kept: 'float32' or 'bfloat16'.
+    """
+
+    targets: tuple[str, ...] = ('.*/(query|value)',)
+    base_dtype: str = 'float32'
+
+    def __post_init__(self) -> None:
+        if self.base_dtype not in ('float32', 'bfloat16'):
+            raise ValueError(
+                f'{type(self).__name__}.base_dtype is {self.base_dtype!r}; expected float32 or bfloat16'
+            )
+        if not self.targets:
+            raise ValueError(f'{type(self).__name__}.targets is empty; expected patterns of linear maps')
+
+    def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
+        """Make what a linear map is changed by, with its first parameters.
+
+        Args:
+            linear: the map; its kernel has the shape [..., inputs, outputs], in a stack with an axis of the
+                layers before.
+            name: of the map.
+            key: source of the first values.
+        """
+        raise NotImplementedError
+
+    def merged(
+        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
+    ) -> dict[str, jax.Array]:
+        """Return a linear map that does alone what it does with its change.
+
+        Args:
+            linear: `kernel`, and `bias` where there is one, of the map or of a stack of maps.
+            change: the adapter's parameters of it.
+            name: of the map.
+        """
+        raise NotImplementedError
+
+
+@value
+class LoRA(Adapter):
+    """Low-rank adaptation (Hu et al. 2021): to the product of a linear map a second one is added, of two
+    small matrices. The second begins with zeros, so that the model begins as it is.
+
+    Args:
+        rank: columns of the first matrix, and rows of the second.
+        alpha: the second product is multiplied by alpha / rank.
+        rank_stabilized: multiply by alpha / sqrt(rank) instead (Kalajdzievski 2023).
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    rank_stabilized: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank < 1:
+            raise ValueError(f'LoRA.rank is {self.rank}; expected at least 1')
+        if not 0.0 < self.alpha < math.inf:
+            raise ValueError(f'LoRA.alpha is {self.alpha}; expected a number above 0')
+
+    @property
+    def scale(self) -> float:
+        """What the second product is multiplied by."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilized else self.rank)
+
+    def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
+        """See `Adapter.change`."""
+        *_, inputs, outputs = linear.kernel.shape
+        if self.rank > min(inputs, outputs):
+            raise ValueError(
+                f'LoRA.rank is {self.rank}, and {name} is a matrix {inputs} x {outputs}; expected at most '
+                f'{min(inputs, outputs)}'
+            )
+        return LowRank(linear, self.rank, self.scale, key)
+
+    def merged(
+        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
+    ) -> dict[str, jax.Array]:
+        """See `Adapter.merged`."""
+        del name
+        product = jnp.matmul(change['lora_a'], change['lora_b'], precision='highest')
+        return linear | {'kernel': linear['kernel'] + product * self.scale}
+
+
+class LowRank(nnx.Module):
+    """The two matrices of `LoRA` at one linear map.
+
+    Args:
+        linear: the map.
+        rank: between the matrices.
+        scale: of their product.
+        key: source of the first values.
+    """
+
+    def __init__(self, linear: Linear, rank: int, scale: float, key: jax.Array) -> None:
+        *stacked, inputs, outputs = linear.kernel.shape
+        bound = 1.0 / math.sqrt(inputs)  # as in the paper's code
+        first = jax.random.uniform(key, (*stacked, inputs, rank), jnp.float32, -bound, bound)
+        kept = {'computed_in': linear.dtype}
+        self.lora_a = nnx.Param(first, axes=(linear.axes[0], None), **kept)
+        self.lora_b = nnx.Param(
+            jnp.zeros((*stacked, rank, outputs), jnp.float32), axes=(None, linear.axes[1]), **kept
+        )
+        self.scale, self.dtype = scale, linear.dtype
+
+    def __call__(self, x: jax.Array, multiply: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """Return the linear map's product, changed.
+
+        Args:
+            x: what is multiplied.
+            multiply: the linear map.
+        """
+        low = x @ cast(self.lora_a[...], self.dtype)
+        if x.ndim == 4:  # X_MBSD of `broadcast_over_model`, equal copies
+            low = low[0]
+        return multiply(x) + low @ cast(self.lora_b[...], self.dtype) * self.scale
+
+
+@value
+class IA3(Adapter):
+    """(IA)3 (Liu et al. 2022): a learnt factor for each output of a linear map, or for each input of the one
+    that ends an MLP. The factors begin with 1.
+
+    Args:
+        input_targets: patterns of the maps whose inputs are multiplied, not their outputs.
+    """
+
+    targets: tuple[str, ...] = ('.*/(key|value)', '.*/mlp/wo')
+    input_targets: tuple[str, ...] = ('.*/mlp/wo',)
+
+    def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
+        """See `Adapter.change`."""
+        del key
+        return Factors(linear, self.of_inputs(name))
+
+    def of_inputs(self, name: str) -> bool:
+        """Return whether the inputs of a map are multiplied, and not its outputs."""
+        return any(patterns.compile_pattern(each).fullmatch(name) for each in self.input_targets)
+
+    def merged(
+        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
+    ) -> dict[str, jax.Array]:
+        """See `Adapter.merged`."""
+        if self.of_inputs(name):
+            return linear | {'kernel': linear['kernel'] * change['ia3'][..., :, None]}
+        bias = {'bias': linear['bias'] * change['ia3']} if 'bias' in linear else {}
+        return linear | bias | {'kernel': linear['kernel'] * change['ia3'][..., None, :]}
+
+
+class Factors(nnx.Module):
+    """The factors of `IA3` at one linear map.
+
+    Args:
+        linear: the map.
+        of_inputs: multiply its inputs, not its outputs.
+    """
+
+    def __init__(self, linear: Linear, of_inputs: bool) -> None:
+        *stacked, inputs, outputs = linear.kernel.shape
+        axis = linear.axes[0 if of_inputs else 1]
+        self.ia3 = nnx.Param(
+            jnp.ones((*stacked, inputs if of_inputs else outputs), jnp.float32),
+            axes=(axis,),
+            computed_in=linear.dtype,
+        )
+        self.of_inputs, self.dtype = of_inputs, linear.dtype
+
+    def __call__(self, x: jax.Array, multiply: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """See `LowRank.__call__`."""
+        factors = cast(self.ia3[...], self.dtype)
+
+        def scaled(x: jax.Array) -> jax.Array:
+            return x * factors[(None,) * (x.ndim - 1)]
+
+        return multiply(scaled(x)) if self.of_inputs else scaled(multiply(x))
+
+
+KINDS = (LoRA, IA3)
+
+
+def attach(adapter: Adapter, network: nnx.Module, rngs: nnx.Rngs) -> None:
+    """Put an adapter's parameters into a network.
+
+    Raises:
+        ValueError: a pattern matches no linear map.
+    """
+    linears = {
+        '/'.join(map(str, path)): module
+        for path, module in nnx.iter_modules(network)
+        if isinstance(module, Linear) and not isinstance(module, Logits)
+    }
+    patterns.check_names(linears, adapter.targets, 'linear map')
+    chosen = [patterns.compile_pattern(each) for each in adapter.targets]
+    key = rngs.params()
+    for name, linear in linears.items():
+        if any(each.fullmatch(name) for each in chosen):
+            own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+            linear.adapter = nnx.data(adapter.change(linear, name, own))
+
+
+def is_adapters(path: Sequence[Any]) -> bool:
+    """Return whether a parameter is an adapter's, by the parts of its name."""
+    return PART in path
+
+
+def parts(params: Tree) -> tuple[Tree, Tree]:
+    """Split a model's parameters, a nested dict: into the model's own and the adapter's."""
+    flat = traverse_util.flatten_dict(params)
+    return tuple(
+        traverse_util.unflatten_dict({path: leaf for path, leaf in flat.items() if is_adapters(path) == of})
+        for of in (False, True)
+    )
+
+
+def put_together(base: Tree, adapters: Tree) -> Tree:
+    """Join what `parts` splits."""
+    return traverse_util.unflatten_dict(
+        traverse_util.flatten_dict(base) | traverse_util.flatten_dict(adapters)
+    )
+
+
+def merge(adapter: Adapter, params: Tree) -> Tree:
+    """Return a model's own parameters, float32, changed so that the model computes without the adapter what
+    it computed with it.
+    """
+    flat = traverse_util.flatten_dict(params)
+    merged = {path: leaf.astype(jnp.float32) for path, leaf in flat.items() if not is_adapters(path)}
+    for linear in dict.fromkeys(path[: path.index(PART)] for path in flat if is_adapters(path)):
+        change = {path[-1]: leaf for path, leaf in flat.items() if path[: len(linear) + 1] == (*linear, PART)}
+        own = {path[-1]: leaf for path, leaf in merged.items() if path[:-1] == linear}
+        for name, leaf in adapter.merged(own, change, '/'.join(linear)).items():
+            merged[*linear, name] = leaf
+    return traverse_util.unflatten_dict(merged)

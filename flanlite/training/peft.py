@@ -1,0 +1,177 @@
+"""Adapters in the folders of Hugging Face's PEFT, `adapter_config.json` and `adapter_model.safetensors`, to
+ours and back.
+
+A field of adapter_config.json is either read here, or known to change no number (`HARMLESS`), or has the one
+value that our adapters have (`FIXED`). Any other is refused by its name.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from flanlite.model.adapters import IA3, PART, Adapter, LoRA
+from flanlite.model.models import ModelConfig
+from flanlite.model.rotary import RotaryConfig
+from flanlite.training import huggingface, interop, lazy, released
+from flanlite.training.lazy import LazyArray
+
+CONFIG_FILE, TENSORS_FILE = 'adapter_config.json', 'adapter_model.safetensors'
+PREFIX = 'base_model.model.'  # of the tensors' names
+# PEFT's name of a tensor, behind that of its linear map -> ours.
+TENSORS = {'lora_A.weight': 'lora_a', 'lora_B.weight': 'lora_b', 'ia3_l': 'ia3'}
+TASKS = {'encoder_decoder': 'SEQ_2_SEQ_LM'}  # by the layout of batches; CAUSAL_LM for others
+
+HARMLESS = re.compile(
+    r'auto_mapping|base_model_class|base_model_name_or_path|revision|inference_mode|task_type|peft_type|'
+    r'peft_version|target_modules|feedforward_modules|init_lora_weights|init_ia3_weights|lora_dropout|'
+    r'(r|lora_alpha|use_rslora)|runtime_config|loftq_config|megatron_\w+|eva_config|corda_config|'
+    r'layers_pattern|qalora_group_size|ensure_weight_tying'
+)
+# Fields with the values that say nothing, which are the ones that our adapters have.
+FIXED: dict[str, tuple[Any, ...]] = {
+    'bias': ('none',),
+    'init_lora_weights': (True, False, 'gaussian', 'eva', 'orthogonal', None),
+}
+NOTHING = (None, False, {}, [])
+
+
+def is_folder(path: pathlib.Path) -> bool:
+    """Return whether there is an adapter of PEFT at a path."""
+    return (path / CONFIG_FILE).is_file()
+
+
+def base_of(path: pathlib.Path) -> str:
+    """Return the model that an adapter's folder names as its base."""
+    return released.read_json(path / CONFIG_FILE).get('base_model_name_or_path') or '(not named)'
+
+
+def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
+    """Read an adapter of PEFT.
+
+    Args:
+        path: the folder.
+        config: the model's that it belongs to.
+
+    Returns:
+        The adapter, and its parameters by our names.
+
+    Raises:
+        ValueError: a file is missing, or the adapter is of another kind than ours, or of another model.
+    """
+    described = released.read_json(path / CONFIG_FILE)
+    kind = described.get('peft_type')
+    if kind not in ('LORA', 'IA3'):
+        raise ValueError(
+            f'{path}/{CONFIG_FILE} has peft_type {kind!r}; expected LORA or IA3, which are read here'
+        )
+    for field, found in described.items():
+        allowed = FIXED.get(field, () if HARMLESS.fullmatch(field) else NOTHING)
+        if allowed and found not in allowed:
+            raise ValueError(
+                f'{path}/{CONFIG_FILE} has {field} {found!r}, which would change the numbers and is not '
+                f'supported; expected {allowed[0]!r}'
+            )
+    if not (path / TENSORS_FILE).is_file():
+        raise ValueError(f'{path} has no {TENSORS_FILE}; write it with save_pretrained of peft')
+    apart: dict[str, dict[str, LazyArray]] = {}
+    for name, tensor in released.safetensors_arrays(path / TENSORS_FILE):
+        place = name.removeprefix(PREFIX)
+        linear, ours = next(
+            (
+                (place.removesuffix(f'.{last}'), ours)
+                for last, ours in TENSORS.items()
+                if place.endswith(f'.{last}')
+            ),
+            (place, None),
+        )
+        if ours is None or len(tensor.shape) != 2:
+            raise ValueError(
+                f'{path}/{TENSORS_FILE} holds {name} {tensor.shape}; expected matrices named '
+                f'*.{", *.".join(TENSORS)}'
+            )
+        apart.setdefault(ours, {})[f'{linear}.weight'] = tensor
+    params, inputs = {}, []
+    for ours, tensors in apart.items():
+        for kernel, value in _from_huggingface(tensors, config).items():
+            linear = kernel.removesuffix('/kernel')
+            if ours == 'ia3':
+                # [layers, 1, outputs] or, of a map whose inputs are multiplied, [layers, inputs, 1].
+                inputs += [linear] * (value.shape[-1] == 1)
+                value = lazy.from_numpy(value.to_numpy().reshape(value.shape[0], -1))
+            params[f'{linear}/{PART}/{ours}'] = value
+    targets = tuple(sorted({re.escape(name.rsplit(f'/{PART}/')[0]) for name in params}))
+    if not targets:
+        raise ValueError(f'{path}/{TENSORS_FILE} holds no tensors')
+    if kind == 'IA3':
+        return IA3(targets, input_targets=tuple(map(re.escape, sorted(inputs)))), params
+    fields = {'rank': described['r'], 'alpha': float(described['lora_alpha'])}
+    return LoRA(targets, **fields, rank_stabilized=bool(described.get('use_rslora'))), params
+
+
+def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], base: str) -> None:
+    """Write a model's adapter as PEFT reads it.
+
+    Args:
+        path: the folder; it is created, and must not hold an adapter yet.
+        config: the model's, with the adapter.
+        params: the adapter's, a nested dict.
+        base: names the model that it belongs to.
+
+    Raises:
+        ValueError: the folder holds an adapter, or the model has none that PEFT knows.
+    """
+    adapter = config.adapter
+    if not isinstance(adapter, LoRA | IA3):
+        raise ValueError(
+            f'the model has {"no adapter" if adapter is None else f"the adapter {type(adapter).__name__}"}; '
+            'PEFT has folders for LoRA and IA3'
+        )
+    if is_folder(path):
+        raise ValueError(f'{path} holds an adapter already; name another folder')
+    tensors, modules, feedforward = {}, set(), set()
+    for name, value in traverse_util.flatten_dict(params, sep='/').items():
+        linear, ours = name.rsplit(f'/{PART}/')
+        theirs = next(last for last, own in TENSORS.items() if own == ours)
+        array = np.asarray(value)
+        if ours == 'ia3':
+            of_inputs = adapter.of_inputs(linear)
+            array = array[..., :, None] if of_inputs else array[..., None, :]
+        for weight, tensor in _to_huggingface({f'{linear}/kernel': lazy.from_numpy(array)}, config).items():
+            module = weight.removesuffix('.weight')
+            modules.add(module)
+            if ours == 'ia3' and of_inputs:
+                feedforward.add(module)
+            tensors[f'{PREFIX}{module}.{theirs}'] = np.ascontiguousarray(tensor.to_numpy(), np.float32)
+    described = {
+        'peft_type': 'LORA' if isinstance(adapter, LoRA) else 'IA3',
+        'task_type': TASKS.get(config.converter, 'CAUSAL_LM'),
+        'base_model_name_or_path': base,
+        'inference_mode': True,
+        'target_modules': sorted(modules),
+    }
+    if isinstance(adapter, LoRA):
+        described |= {'r': adapter.rank, 'lora_alpha': adapter.alpha, 'use_rslora': adapter.rank_stabilized}
+        described |= {'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False}
+    else:
+        described['feedforward_modules'] = sorted(feedforward)
+    path.mkdir(parents=True, exist_ok=True)
+    released.write_tensors(path / TENSORS_FILE, tensors, {'format': 'pt'})
+    # Last: a folder with this file is complete.
+    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1) + '\n')
+
+
+def _from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfig) -> dict[str, LazyArray]:
+    if isinstance(config, RotaryConfig):
+        return huggingface.params_from_huggingface(tensors, config)
+    return interop.from_huggingface(tensors)
+
+
+def _to_huggingface(params: Mapping[str, LazyArray], config: ModelConfig) -> dict[str, LazyArray]:
+    if isinstance(config, RotaryConfig):
+        return huggingface.params_to_huggingface(params, config)
+    return interop.to_huggingface(params)

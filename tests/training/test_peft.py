@@ -1,0 +1,161 @@
+"""Adapters of Hugging Face's PEFT, to ours and back: with PEFT itself where it is installed."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+
+import flanlite
+from flanlite.cli import main as cli
+from flanlite.model import adapters, models
+from flanlite.model.adapters import IA3, LoRA
+from flanlite.model.llama import LlamaConfig
+from flanlite.model.t5 import T5Config
+from flanlite.training import lazy, parameters, peft, released
+
+SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
+CONFIGS = {
+    't5': T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=3),
+    'llama': LlamaConfig(**SIZES, num_kv_heads=2, num_layers=2, qkv_bias=True),
+}
+ADAPTERS = {
+    'lora': LoRA(rank=2, alpha=5.0),
+    'lora everywhere': LoRA(('.*',), rank=3, rank_stabilized=True),
+    'ia3': IA3(),
+}
+IDS = np.random.default_rng(0).integers(3, 380, (2, 7))
+BATCH = {
+    'encoder_input_tokens': IDS,
+    'decoder_input_tokens': np.pad(IDS[:, :-1], ((0, 0), (1, 0))),
+    'decoder_target_tokens': IDS,
+}
+KINDS = pytest.mark.parametrize('kind', CONFIGS)
+EACH = pytest.mark.parametrize('adapter', ADAPTERS)
+
+
+@pytest.fixture(scope='module')
+def bases(tmp_path_factory):
+    """A Hugging Face folder of a random model of each kind."""
+    folders = {}
+    for kind, config in CONFIGS.items():
+        folders[kind] = tmp_path_factory.mktemp('base') / kind
+        released.write_huggingface(folders[kind], config, as_lazy(randomly(config)), None)
+    return folders
+
+
+def randomly(config):
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda leaf: rng.normal(size=leaf.shape, scale=0.2).astype(np.float32), models.abstract_params(config)
+    )
+
+
+def as_lazy(params):
+    return {name: lazy.from_numpy(leaf) for name, leaf in traverse_util.flatten_dict(params, sep='/').items()}
+
+
+def written(folder, bases, kind, adapter):
+    """Write a random adapter as a folder of PEFT; return our parameters of it."""
+    config = CONFIGS[kind].replace(adapter=ADAPTERS[adapter])
+    own = adapters.parts(randomly(config))[1]
+    peft.write(folder, config, own, str(bases[kind]))
+    return own
+
+
+@KINDS
+@EACH
+def test_what_is_written_is_read_again(kind, adapter, bases, tmp_path):
+    own = written(tmp_path / 'a', bases, kind, adapter)
+    run = parameters.load_run(tmp_path / 'a')
+    found = adapters.parts(run.params)[1]
+    jax.tree.map(np.testing.assert_array_equal, found, own)
+    was = ADAPTERS[adapter]
+    assert (
+        (run.config.adapter.scale == was.scale) if isinstance(was, LoRA) else run.config.adapter.input_targets
+    )
+    form = ['--form=peft', f'--output={tmp_path}/b']
+    assert cli.main(['convert', f'--checkpoint={tmp_path}/a', *form]) == 0
+    again = [json.loads((tmp_path / name / peft.CONFIG_FILE).read_text()) for name in 'ab']
+    assert again[0] == again[1]
+
+
+@KINDS
+@EACH
+def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
+    """With adapters that we wrote, and with those that PEFT drew and saved."""
+    torch, theirs = pytest.importorskip('torch'), pytest.importorskip('peft')
+    import transformers
+
+    loader = transformers.AutoModelForSeq2SeqLM if kind == 't5' else transformers.AutoModelForCausalLM
+
+    def logits(model):
+        ids = torch.tensor(IDS)
+        more = {'decoder_input_ids': torch.tensor(BATCH['decoder_input_tokens'])} if kind == 't5' else {}
+        with torch.no_grad():
+            return model.eval()(input_ids=ids, **more).logits.numpy()
+
+    def ours(path):
+        model = flanlite.load(str(path))
+        # A decoder's first position is the beginning, which transformers does not have.
+        batch = BATCH if kind == 't5' else {
+            'decoder_input_tokens': np.pad(IDS, ((0, 0), (1, 0))),
+            'decoder_target_tokens': np.pad(IDS, ((0, 0), (0, 1)), constant_values=1),
+        }  # fmt: skip
+        return model.logits(batch)[:, 0 if kind == 't5' else 1 :]
+
+    written(tmp_path / 'ours', bases, kind, adapter)
+    whole = theirs.PeftModel.from_pretrained(loader.from_pretrained(bases[kind]), tmp_path / 'ours')
+    expected = logits(whole)
+    np.testing.assert_allclose(ours(tmp_path / 'ours'), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected - logits(loader.from_pretrained(bases[kind]))).max() > 0.01
+
+    described = json.loads((tmp_path / 'ours' / peft.CONFIG_FILE).read_text())
+    made = {
+        'LORA': lambda: theirs.LoraConfig(
+            r=2, lora_alpha=7, target_modules=['q', 'wo'] if kind == 't5' else ['q_proj', 'down_proj'], init_lora_weights=False
+        ),
+        'IA3': lambda: theirs.IA3Config(
+            target_modules=described['target_modules'],
+            feedforward_modules=described.get('feedforward_modules'),
+            init_ia3_weights=False,
+        ),
+    }[described['peft_type']]()  # fmt: skip
+    torch.manual_seed(0)
+    drawn = theirs.get_peft_model(loader.from_pretrained(bases[kind]), made)
+    drawn.save_pretrained(tmp_path / 'theirs')
+    np.testing.assert_allclose(ours(tmp_path / 'theirs'), logits(drawn), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({'peft_type': 'ADALORA'}, ["'ADALORA'", 'LORA or IA3']),
+        ({'use_dora': True}, ['use_dora True', 'would change the numbers']),
+        ({'rank_pattern': {'q': 4}}, ['rank_pattern']),
+        ({'init_lora_weights': 'pissa'}, ['init_lora_weights', 'pissa']),
+        ({'bias': 'all'}, ['bias', "'none'"]),
+        ({'new_field': 1}, ['new_field 1']),
+        ({'base_model_name_or_path': 'google/t5-v1_1-small'}, ['google/t5-v1_1-small', '--base']),
+        ({'r': 4}, ['adapter/lora_a', '(3, 16, 2)', '(3, 16, 4)']),
+    ],
+)
+def test_adapters_that_would_compute_something_else_are_refused(fields, words, bases, tmp_path):
+    written(tmp_path / 'a', bases, 't5', 'lora')
+    file = tmp_path / 'a' / peft.CONFIG_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    with pytest.raises(ValueError) as raised:
+        flanlite.load(str(tmp_path / 'a'))
+    assert all(word in str(raised.value) for word in words), raised.value
+
+
+def test_a_folder_of_another_model_is_refused(bases, tmp_path):
+    written(tmp_path / 'a', bases, 't5', 'lora')
+    with pytest.raises(ValueError, match='no parameter of a LlamaConfig'):
+        flanlite.load(str(tmp_path / 'a'), base=str(bases['llama']))
+    with pytest.raises(ValueError, match='holds an adapter already'):
+        written(tmp_path / 'a', bases, 't5', 'lora')
+    (tmp_path / 'a' / peft.TENSORS_FILE).unlink()
+    with pytest.raises(ValueError, match=r'no adapter_model\.safetensors'):
+        flanlite.load(str(tmp_path / 'a'))
