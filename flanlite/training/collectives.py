@@ -69,16 +69,16 @@ def traffic(hlo_text: str) -> dict[str, Traffic]:
     counts: dict[str, int] = defaultdict(int)
     sent: dict[str, float] = defaultdict(float)
 
-    def walk(name: str, times: int, seen: set[str]) -> None:
+    def walk(name: str, times: int, seen: dict[str, object]) -> None:
+        visit = object()
         for line in computations.get(name, ()):
             kind = line.opcode.removesuffix('-start')
             if kind in KINDS:
                 # The TPU compiler writes a collective into several fusions, to overlap it with them. All
-                # copies have the same channel.
+                # copies have the same channel. So do all collectives of `shard_map`; these stay side by side.
                 channel = re.search(r'channel_id=(\d+)', line.rest)
-                if channel and channel[1] in seen:
+                if channel and seen.setdefault(channel[1], visit) is not visit:
                     continue
-                seen.update(channel.groups() if channel else ())
                 # It writes a reduce-scatter as a fusion of an all-reduce and a slice.
                 kind = 'reduce-scatter' if name.startswith('all-reduce-scatter') else kind
                 counts[kind] += times
@@ -94,10 +94,10 @@ def traffic(hlo_text: str) -> dict[str, Traffic]:
                 walk(
                     callee,
                     times * _trip_count(computations, line) if loops else times,
-                    set() if loops else seen,
+                    {} if loops else seen,
                 )
 
-    walk(entry, 1, set())
+    walk(entry, 1, {})
     return {kind: Traffic(counts[kind], sent[kind]) for kind in KINDS if counts[kind]}
 
 
