@@ -26,10 +26,12 @@ a scatter is enough. So `reshard` and `gather_param` are custom VJPs that constr
 import contextlib
 import contextvars
 import functools
+import math
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from flanlite.mesh.partitioning import Axes, Partitioner
 
@@ -135,3 +137,80 @@ def _scatter(axes: Axes, _: None, grad: jax.Array) -> tuple[jax.Array]:
 
 
 gather_param.defvjp(lambda param, axes: (gather_param(param, axes), None), _scatter)
+
+
+def scatters_in_stages(shape: tuple[int, ...], axes: Axes) -> bool:
+    """Tell whether `kernel_gradient` is how to sum a kernel's gradient: where `data` has all devices and the
+    kernel lies over it.
+
+    Of a group with all devices of a slice, the TPU compiler makes no reduce-scatter but an all-reduce, which
+    sends twice as much and needs the whole sum in memory, and then a slice of it.
+    """
+    rules = _rules.get()
+    if rules is None or rules.mesh.size == 1 or rules.mesh.shape['data'] < rules.mesh.size:
+        return False
+    return 'data' in rules.storage_sharding(shape, axes).spec
+
+
+def is_gathered(axes: Axes) -> bool:
+    """Tell whether layers gather a parameter with these axes over `data`, and have not got it whole."""
+    rules = _rules.get()
+    return rules is not None and 'data' in rules.spec(axes)
+
+
+def look_up(table_VD: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+    """Look up tokens in a table of embeddings.
+
+    Where `data` has all devices and the table lies over it, each device looks up its columns for the whole
+    batch, and an all-to-all exchanges them for the other columns of its rows. This moves what was looked up
+    instead of the table, unless the batch is larger than the table. Elsewhere the table is gathered along its
+    width; XLA alone would gather what was looked up for the whole batch.
+    """
+    axes, rules = ('vocab', 'embed'), _rules.get()
+    if (
+        not (scatters_in_stages(table_VD.shape, axes) and is_gathered(axes))
+        or tokens_BT.shape[0] % rules.mesh.size
+        or tokens_BT.size > rules.mesh.size * table_VD.shape[0]
+    ):
+        return gather_param(table_VD, axes)[tokens_BT]
+
+    def exchange(table_VD: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+        x_BTD = table_VD[jax.lax.all_gather(tokens_BT, 'data', tiled=True)]
+        return jax.lax.all_to_all(x_BTD, 'data', 0, 2, tiled=True)
+
+    rows, stored = rules.spec(('batch', None, None)), rules.spec(axes)
+    return jax.shard_map(
+        exchange,
+        mesh=rules.mesh,
+        in_specs=(stored, rules.spec(('batch', None))),
+        out_specs=rows,
+        check_vma=False,
+    )(table_VD, tokens_BT)
+
+
+def kernel_gradient(x_BTX: jax.Array, grad_BTX: jax.Array, axes: Axes) -> jax.Array:
+    """Compute the gradient of a kernel from its input and the gradient of the product, and scatter it to its
+    storage sharding in two stages: over groups of devices far apart, then over groups of neighbours.
+
+    Args:
+        x_BTX: what the kernel multiplied.
+        grad_BTX: the gradient of the product.
+        axes: logical axes of the kernel, `embed` among them.
+    """
+    rules, turned = _rules.get(), axes[-1] == 'embed'
+    size = rules.mesh.shape['data']
+    near = next(i for i in range(math.isqrt(size), 0, -1) if size % i == 0)
+    groups = np.arange(size).reshape(-1, near)
+
+    def scatter(x_BTX: jax.Array, grad_BTX: jax.Array) -> jax.Array:
+        first, last = (grad_BTX, x_BTX) if turned else (x_BTX, grad_BTX)
+        sum_DX = jnp.einsum('btd,btf->df', first, last)
+        for stage in (groups.T, groups):
+            sum_DX = jax.lax.psum_scatter(sum_DX, 'data', axis_index_groups=stage.tolist(), tiled=True)
+        return sum_DX.T if turned else sum_DX
+
+    rows = rules.spec(('batch', None, None))
+    stored = rules.storage_sharding((x_BTX.shape[-1], grad_BTX.shape[-1]), axes).spec
+    return jax.shard_map(scatter, mesh=rules.mesh, in_specs=(rows, rows), out_specs=stored, check_vma=False)(
+        x_BTX, grad_BTX
+    )

@@ -167,15 +167,16 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: DecoderOnlyConfig, rngs: nnx.Rngs) -> None:
         self.config = config
+        logits_dtype = 'float32' if config.logits_via_embedding else None
         self.token_embedder = Embedding(
-            config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding
+            config.vocab_size, config.emb_dim, config.dtype, rngs, logits_dtype=logits_dtype
         )
         self.layers = stack(functools.partial(DecoderOnlyLayer, config), config.num_layers, rngs)
         self.decoder_norm = LayerNorm(config.emb_dim, config.dtype)
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
         if not config.logits_via_embedding:
-            self.logits_dense = Logits(config.emb_dim, config.vocab_size, rngs)
+            self.logits_dense = Logits(config.emb_dim, config.vocab_size, 'float32', rngs)
 
     def __call__(
         self,

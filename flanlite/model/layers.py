@@ -42,7 +42,18 @@ import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from flanlite.mesh.activations import MODEL_COPIES, RESIDUAL, Axes, constrain, current_rules, gather_param
+from flanlite.mesh.activations import (
+    MODEL_COPIES,
+    RESIDUAL,
+    Axes,
+    constrain,
+    current_rules,
+    gather_param,
+    is_gathered,
+    kernel_gradient,
+    look_up,
+    scatters_in_stages,
+)
 
 ACTIVATIONS = {
     'gelu': jax.nn.gelu,
@@ -53,6 +64,8 @@ ACTIVATIONS = {
 }
 NUM_BUCKETS = 32
 MAX_DISTANCE = 128
+# The TPU compiler scatters a sum of a multiple of so many columns, however many there are.
+SCATTERED = 1024
 PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # names of arrays, by which remat policies save them
 
 
@@ -82,18 +95,74 @@ def cast(param: jax.Array, dtype: str) -> jax.Array:
     return jax.lax.reduce_precision(param, info.nexp, info.nmant).astype(dtype)
 
 
-@jax.custom_vjp
-def gradient_barrier(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return both unchanged; a barrier makes XLA compute their two gradients at the same time.
-
-    Without it XLA may put off the kernel's gradient, and would keep the gradient of the product in memory
-    until then.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def product(x: jax.Array, kernel: jax.Array, axes: Axes) -> jax.Array:
+    """Multiply the last axis of x with a kernel whose logical axes are `axes`. See `kernel_gradient` for what
+    differs from `x @ kernel`.
     """
-    return x, kernel
+    return x @ kernel
 
 
-gradient_barrier.defvjp(
-    lambda x, kernel: ((x, kernel), None), lambda _, grads: jax.lax.optimization_barrier(grads)
+product.defvjp(
+    lambda x, kernel, axes: (x @ kernel, (x, kernel)),
+    lambda axes, saved, grad: (grad @ saved[1].T, kernel_gradient(saved[0], grad, axes)),
+)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def logits_product(x: jax.Array, kernel: jax.Array, axes: Axes) -> jax.Array:
+    """Multiply the last axis of x with the kernel of the logits, whose logical axes are `axes`.
+
+    Kernel, logits and their gradients are the largest arrays of a step. A barrier makes XLA compute the
+    kernel's gradient from the logits' at once, before the backward pass of the layers, so that the memory of
+    the latter is free then. Where `data` has all devices, the kernel is gathered and its gradient computed
+    and scattered in pieces of columns, so that neither is ever whole on a device; the backward pass gathers
+    the pieces again.
+    """
+    if not (scatters_in_stages(kernel.shape, axes) and is_gathered(axes)):
+        return x @ gather_param(kernel, axes)
+    width = _piece_width(kernel.shape[1])
+
+    def multiply(logits: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
+        # The last piece begins earlier where the width does not divide, and computes some columns twice.
+        piece = jax.lax.dynamic_slice_in_dim(kernel, start, width, 1)
+        piece = current_rules().constrain_to_storage(piece, axes)  # else XLA would gather before it slices
+        return jax.lax.dynamic_update_slice_in_dim(logits, x @ gather_param(piece, axes), start, -1), None
+
+    empty = constrain(jnp.zeros((*x.shape[:-1], kernel.shape[1]), x.dtype), ('batch', 'length', 'vocab'))
+    return jax.lax.scan(multiply, empty, jnp.arange(0, kernel.shape[1], width))[0]
+
+
+def _piece_width(columns: int) -> int:
+    """Return an eighth of a kernel's columns, rounded up to a width that the TPU compiler scatters."""
+    return min(-(-columns // (8 * SCATTERED)) * SCATTERED, columns)
+
+
+def _logits_gradients(
+    axes: Axes, saved: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    if not scatters_in_stages(kernel.shape, axes):
+        of_x = grad @ gather_param(kernel, axes).T
+        return jax.lax.optimization_barrier((of_x, jnp.einsum('...d,...v->dv', x, grad)))
+    columns, of_x, of_kernel = kernel.shape[1], jnp.zeros(x.shape, jnp.float32), []
+    width = _piece_width(columns)
+    for start in range(0, columns, width):
+        here = min(width, columns - start)
+        grad_piece, kernel_piece = grad[..., start : start + here], kernel[:, start : start + here]
+        product = jnp.matmul(
+            grad_piece, gather_param(kernel_piece, axes).T, preferred_element_type=jnp.float32
+        )
+        padded = jnp.pad(grad_piece, ((0, 0), (0, 0), (0, width - here)))
+        of_piece = kernel_gradient(x, padded, axes)[:, :here]
+        # One piece after the other.
+        of_x, of_piece, kernel = jax.lax.optimization_barrier((of_x + product, of_piece, kernel))
+        of_kernel.append(of_piece)
+    return of_x.astype(x.dtype), jnp.concatenate(of_kernel, axis=1)
+
+
+logits_product.defvjp(
+    lambda x, kernel, axes: (logits_product(x, kernel, axes), (x, kernel)), _logits_gradients
 )
 
 
@@ -198,6 +267,8 @@ class Linear(nnx.Module):
                     out_specs=rules.spec(('batch', 'length', 'joined_kv')),
                 )
                 return multiply(x, kernel)
+            if scatters_in_stages(kernel.shape, self.axes):
+                return product(x, kernel, self.axes)
             return x @ kernel
         # Rows and positions are flattened, so that the kernel's gradient contracts one axis: for two, XLA's
         # CPU backend transposes first.
@@ -205,22 +276,22 @@ class Linear(nnx.Module):
 
 
 class Logits(Linear):
-    """The matrix multiplication to logits, in float32.
-
-    The gradient of the logits is large. The barrier makes XLA compute the kernel's gradient from it at once,
-    before the backward pass of the layers, so that its memory is free then.
+    """The matrix multiplication to logits: in `dtype`, and then float32; see `logits_product`.
 
     Args:
         embed: inputs.
         vocab: outputs.
+        dtype: of the product.
         rngs: source of the kernel's first values.
     """
 
-    def __init__(self, embed: int, vocab: int, rngs: nnx.Rngs) -> None:
-        super().__init__((embed, vocab), ('embed', 'vocab'), 'float32', rngs)
+    def __init__(self, embed: int, vocab: int, dtype: str, rngs: nnx.Rngs) -> None:
+        super().__init__((embed, vocab), ('embed', 'vocab'), dtype, rngs)
 
-    def _multiply(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return super()._multiply(*gradient_barrier(x, kernel))
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Multiply the last axis of x with the kernel; return the logits in float32."""
+        product = logits_product(x.astype(self.dtype), cast(self.kernel[...], self.dtype), self.axes)
+        return product.astype(jnp.float32)
 
 
 class LayerNorm(nnx.Module):
@@ -298,7 +369,7 @@ class Embedding(nnx.Module):
         embed: width of the table.
         dtype: of the embedded tokens.
         rngs: source of the table's first values.
-        tied: whether `attend` computes the logits; these are float32, so the table's gradient is then, too.
+        logits_dtype: in which `attend` multiplies, where the logits are tied; None where they are not.
         deviation: standard deviation of the first values.
         scale: multiplies the embedded tokens.
         logits_scale: multiplies the tied logits; by default 1/sqrt(D), as in T5.
@@ -311,32 +382,28 @@ class Embedding(nnx.Module):
         dtype: str,
         rngs: nnx.Rngs,
         *,
-        tied: bool,
+        logits_dtype: str | None = None,
         deviation: float = 1.0,
         scale: float = 1.0,
         logits_scale: float | None = None,
     ) -> None:
         table_VD = jax.random.normal(rngs.params(), (vocab, embed), jnp.float32) * deviation
-        self.embedding = nnx.Param(
-            table_VD, axes=('vocab', 'embed'), computed_in='float32' if tied else dtype
-        )
-        self.dtype, self.scale = dtype, scale
+        self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in=logits_dtype or dtype)
+        self.dtype, self.logits_dtype, self.scale = dtype, logits_dtype, scale
         self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         """Look up tokens: x_BTD in `dtype`."""
-        # The table is gathered along its width. Otherwise XLA would gather the looked-up rows of the whole
-        # batch instead.
-        table_VD = gather_param(self.embedding[...].astype(self.dtype), ('vocab', 'embed'))
-        x_BTD = table_VD[tokens_BT]
+        x_BTD = look_up(self.embedding[...].astype(self.dtype), tokens_BT)
         return constrain(
             x_BTD if self.scale == 1.0 else x_BTD * jnp.asarray(self.scale, self.dtype), RESIDUAL
         )
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
-        """Compute the tied logits in float32."""
-        table_VD = gather_param(self.embedding[...], ('vocab', 'embed'))
-        return x_BTD.astype(jnp.float32) @ table_VD.T * self.logits_scale
+        """Compute the tied logits in float32; see `logits_product`."""
+        kernel_DV = cast(self.embedding[...], self.logits_dtype).T
+        product_BTV = logits_product(x_BTD.astype(self.logits_dtype), kernel_DV, ('embed', 'vocab'))
+        return product_BTV.astype(jnp.float32) * self.logits_scale
 
 
 def relative_position_bucket(distance: np.ndarray, *, bidirectional: bool) -> np.ndarray:

@@ -89,7 +89,8 @@ class ModelConfig:
         mlp_activations: ('gelu', 'linear') is T5 1.1, ('relu',) is T5 1.0.
         dropout_rate: probability that an entry is dropped, wherever a dropout key is given.
         logits_via_embedding: tie the logits to the embedding (T5 1.0).
-        dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax and logits are float32.
+        dtype: of activations, 'float32' or 'bfloat16'; parameters, norms, softmax, T5's logits are float32.
+            Llama's kind and T5Gemma multiply to logits in this dtype, as transformers does.
         remat_policy: what the backward pass computes again. 'none': nothing. 'minimal': everything but matrix
             products; also the decoder's keys and values of the source, since these are large. Where
             parameters are 1-D, the MLP's gathered input is saved, too. 'save_dot_except_mlp' (MaxText's

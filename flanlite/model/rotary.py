@@ -145,7 +145,7 @@ class RotaryConfig(ModelConfig):
             self.emb_dim,
             self.dtype,
             rngs,
-            tied=tied,
+            logits_dtype=self.dtype if tied else None,
             deviation=deviation,
             scale=scale,
             logits_scale=1.0,

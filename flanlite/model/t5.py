@@ -276,7 +276,7 @@ class Decoder(nnx.Module):
         if not config.relpos_bias_per_layer:
             self.relpos_bias = RelativePositionBias(config.num_heads, rngs, bidirectional=False)
         if not config.logits_via_embedding:
-            self.logits_dense = Logits(config.emb_dim, config.vocab_size, rngs)
+            self.logits_dense = Logits(config.emb_dim, config.vocab_size, 'float32', rngs)
 
     def __call__(
         self,
@@ -365,8 +365,9 @@ class T5(nnx.Module):
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
+        logits_dtype = 'float32' if config.logits_via_embedding else None
         self.token_embedder = Embedding(
-            config.vocab_size, config.emb_dim, config.dtype, rngs, tied=config.logits_via_embedding
+            config.vocab_size, config.emb_dim, config.dtype, rngs, logits_dtype=logits_dtype
         )
         self.encoder = Encoder(config, rngs)
         self.decoder = Decoder(config, rngs)

@@ -157,7 +157,9 @@ class Decoder(nnx.Module):
         self.layers = stack(make, config.num_layers, rngs)
         self.decoder_norm = config.norm()
         self.logits_dense = (
-            None if config.logits_via_embedding else Logits(config.emb_dim, config.vocab_size, rngs)
+            None
+            if config.logits_via_embedding
+            else Logits(config.emb_dim, config.vocab_size, config.dtype, rngs)
         )
 
     def __call__(
