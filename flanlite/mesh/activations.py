@@ -32,6 +32,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from flanlite.mesh.partitioning import Axes, Partitioner
 
@@ -121,6 +122,15 @@ def gather_param(param: jax.Array, axes: Axes) -> jax.Array:
     all-gather of one layer's parameter. Elsewhere the parameter is already whole (see
     `models.prepare_for_compute`), and only the scatter of the gradient remains.
     """
+    if scatters_in_stages(param.shape, axes) and is_gathered(axes):
+        # The stages of `kernel_gradient`, the other way round. In one, the TPU compiler would sum arrays that
+        # are zero elsewhere, of small parameters on v5e and of all on v5p.
+        devices = _rules.get().mesh.devices.reshape(-1, near_devices())
+        mesh, at = Mesh(devices, ('far', 'near'), axis_types=(AxisType.Auto,) * 2), axes.index('embed')
+        for placed in ('far', None):
+            spec = PartitionSpec(*(placed if i == at else None for i in range(param.ndim)))
+            param = jax.lax.with_sharding_constraint(param, NamedSharding(mesh, spec))
+        return param
     return constrain(param, tuple(None if axis == 'embed' else axis for axis in axes))
 
 
@@ -188,6 +198,12 @@ def look_up(table_VD: jax.Array, tokens_BT: jax.Array) -> jax.Array:
     )(table_VD, tokens_BT)
 
 
+def near_devices() -> int:
+    """Return the size of the groups of neighbours in `kernel_gradient`."""
+    size = _rules.get().mesh.size
+    return next(i for i in range(math.isqrt(size), 0, -1) if size % i == 0)
+
+
 def kernel_gradient(x_BTX: jax.Array, grad_BTX: jax.Array, axes: Axes) -> jax.Array:
     """Compute the gradient of a kernel from its input and the gradient of the product, and scatter it to its
     storage sharding in two stages: over groups of devices far apart, then over groups of neighbours.
@@ -198,9 +214,7 @@ def kernel_gradient(x_BTX: jax.Array, grad_BTX: jax.Array, axes: Axes) -> jax.Ar
         axes: logical axes of the kernel, `embed` among them.
     """
     rules, turned = _rules.get(), axes[-1] == 'embed'
-    size = rules.mesh.shape['data']
-    near = next(i for i in range(math.isqrt(size), 0, -1) if size % i == 0)
-    groups = np.arange(size).reshape(-1, near)
+    groups = np.arange(rules.mesh.size).reshape(-1, near_devices())
 
     def scatter(x_BTX: jax.Array, grad_BTX: jax.Array) -> jax.Array:
         first, last = (grad_BTX, x_BTX) if turned else (x_BTX, grad_BTX)
