@@ -13,12 +13,25 @@ from flanlite.model import adapters, models
 from flanlite.model.adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.t5 import T5Config
+from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import lazy, parameters, peft, released
 
 SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
 CONFIGS = {
     't5': T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=3),
     'llama': LlamaConfig(**SIZES, num_kv_heads=2, num_layers=2, qkv_bias=True),
+    't5gemma 2': T5GemmaConfig(
+        **SIZES,
+        num_kv_heads=2,
+        num_layers=2,
+        windows=(3, 0),
+        local_rope_theta=50.0,
+        qk_norm='head',
+        norms='pre_and_post',
+        scale_embedding=True,
+        logits_via_embedding=True,
+        mlp_activations=('gelu', 'linear'),
+    ),
 }
 ADAPTERS = {
     'lora': LoRA(rank=2, alpha=5.0),
@@ -26,11 +39,6 @@ ADAPTERS = {
     'ia3': IA3(),
 }
 IDS = np.random.default_rng(0).integers(3, 380, (2, 7))
-BATCH = {
-    'encoder_input_tokens': IDS,
-    'decoder_input_tokens': np.pad(IDS[:, :-1], ((0, 0), (1, 0))),
-    'decoder_target_tokens': IDS,
-}
 KINDS = pytest.mark.parametrize('kind', CONFIGS)
 EACH = pytest.mark.parametrize('adapter', ADAPTERS)
 
@@ -88,22 +96,28 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
     torch, theirs = pytest.importorskip('torch'), pytest.importorskip('peft')
     import transformers
 
-    loader = transformers.AutoModelForSeq2SeqLM if kind == 't5' else transformers.AutoModelForCausalLM
+    both = CONFIGS[kind].converter == 'encoder_decoder'
+    loader = transformers.AutoModelForSeq2SeqLM if both else transformers.AutoModelForCausalLM
+
+    begun = np.pad(IDS[:, :-1], ((0, 0), (1, 0)), constant_values=getattr(CONFIGS[kind], 'begin_id', 0))
 
     def logits(model):
         ids = torch.tensor(IDS)
-        more = {'decoder_input_ids': torch.tensor(BATCH['decoder_input_tokens'])} if kind == 't5' else {}
+        more = {'decoder_input_ids': torch.tensor(begun)} if both else {}
         with torch.no_grad():
             return model.eval()(input_ids=ids, **more).logits.numpy()
 
     def ours(path):
         model = flanlite.load(str(path))
-        # A decoder's first position is the beginning, which transformers does not have.
-        batch = BATCH if kind == 't5' else {
+        if both:
+            batch = {'encoder_input_tokens': IDS, 'decoder_input_tokens': begun, 'decoder_target_tokens': IDS}
+            return model.logits(batch)
+        # The first position is the beginning, which transformers does not have.
+        batch = {
             'decoder_input_tokens': np.pad(IDS, ((0, 0), (1, 0))),
             'decoder_target_tokens': np.pad(IDS, ((0, 0), (0, 1)), constant_values=1),
-        }  # fmt: skip
-        return model.logits(batch)[:, 0 if kind == 't5' else 1 :]
+        }
+        return model.logits(batch)[:, 1:]
 
     written(tmp_path / 'ours', bases, kind, adapter)
     whole = theirs.PeftModel.from_pretrained(loader.from_pretrained(bases[kind]), tmp_path / 'ours')
