@@ -38,7 +38,10 @@ def test_every_parameter_has_its_place_and_bytes():
     assert one('in all')[-1] == f'{3 * total + 12:,}'
     with pytest.raises(StopIteration):
         one('moving average')
-    assert row('moving average')[-1] == row('parameters, ')[-1]
+    whole, average, state = (
+        int(row(name)[-1].replace(',', '')) for name in ('parameters, ', 'moving average', 'optimizer state')
+    )
+    assert state == 2 * average + 8 and average < whole, 'both of what trains alone'
 
 
 def test_train_explains_and_leaves_nothing(tmp_path, capsys):

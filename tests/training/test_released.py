@@ -451,5 +451,7 @@ def test_convert_there_and_back(tmp_path, capsys):
     assert back.vocabulary == 'pocket'
     assert 'back.safetensors' in capsys.readouterr().out
     jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
-    with pytest.raises(ValueError, match="unknown format 'torch'; expected huggingface or safetensors"):
+    with pytest.raises(
+        ValueError, match="unknown format 'torch'; expected one of huggingface, safetensors, peft"
+    ):
         parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'x'), 'torch')
