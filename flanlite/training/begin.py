@@ -2,8 +2,6 @@
 checkpoint's, or a drawn one.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -20,13 +18,13 @@ from flanlite.training.parameters import (
     NO_VOCABULARY,
     base_path,
     describe,
-    load_base,
     load_params,
     load_state,
     load_vocabulary,
     locate,
+    restore,
 )
-from flanlite.training.state import TrainState, like
+from flanlite.training.state import TrainState
 from flanlite.training.step import jit_create, jit_init
 
 
@@ -93,14 +91,9 @@ def begin(
         ValueError: a checkpoint that does not fit, or that is at the run's last step already.
     """
     model, path = config.model, config.initial_checkpoint_path
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
     if step := checkpoints.latest_step():
-        restored = checkpoints.restore(step, abstract, model)
-        if model.adapter is None:
-            return restored
-        begun = base_path(path) if locate(path).exists() else None
-        base = load_base(checkpoints.manifest(step)['base'], model, shardings, begun)
-        return restored._replace(state=with_base(restored.state, base))
+        begun = base_path(path) if path and locate(path).exists() else None
+        return restore(checkpoints, step, abstract, model, begun)
     if config.restore_optimizer:
         state = load_state(path, model, abstract)
         if int(state.step) >= config.train_steps:
@@ -110,6 +103,7 @@ def begin(
             )
         return Restored(state, None, {})
     if path:
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
         if model.adapter is not None and describe(path).config.adapter is None:
             own, drawn = adapters.parts(shardings)
             base = load_params(path, model.replace(adapter=None), own, dtype=model.adapter.base_dtype)
@@ -122,11 +116,6 @@ def begin(
             params = load_params(path, model, shardings)
         return Restored(jit_create(model, optimizer, partitioner)(params), None, {})
     return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
-
-
-def with_base(state: TrainState, base: Any) -> TrainState:
-    """Put the parameters of the model that an adapter belongs to into a restored state."""
-    return state._replace(frozen=like(state.frozen, adapters.put_together(state.whole(), base)))
 
 
 def run_seed(seed: int, partitioner: Partitioner) -> jax.Array:

@@ -213,6 +213,34 @@ def load_params(
     return place_params(other.params, config, shardings, said(other), path, dtype)
 
 
+def restore(
+    saved: checkpoints.Checkpoints,
+    step: int,
+    abstract: TrainState,
+    config: ModelConfig,
+    base: str | None = None,
+) -> checkpoints.Restored:
+    """Restore a checkpoint of a run; where it is an adapter's, with the model that it belongs to.
+
+    Args:
+        saved: the run's checkpoints.
+        step: the checkpoint's.
+        abstract: shapes, dtypes and shardings of the state.
+        config: the model's.
+        base: as for `load_params`.
+
+    Raises:
+        ValueError: the checkpoint is of another model or optimizer, or the base is another model.
+    """
+    restored = saved.restore(step, abstract, config)
+    if config.adapter is None:
+        return restored
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
+    own = load_base(saved.manifest(step)['base'], config, shardings, base)
+    frozen = like(abstract.frozen, adapters.put_together(abstract.whole(), own))
+    return restored._replace(state=restored.state._replace(frozen=frozen))
+
+
 def load_base(
     record: Mapping[str, str], config: ModelConfig, shardings: Tree | None = None, moved: str | None = None
 ) -> Tree:
@@ -312,7 +340,7 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
     """
     path = locate(path)
     if ours := _find_run(path):
-        return ours.checkpoints.restore(ours.step, abstract, config).state
+        return restore(ours.checkpoints, ours.step, abstract, config).state
     other = _find_released(path) if path.suffix != SUFFIX else None
     if other is None or other.state is None:
         raise ValueError(

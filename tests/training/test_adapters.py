@@ -100,7 +100,8 @@ def test_an_adapter_trains_alone_and_goes_on_bit_by_bit(base, whole, tmp_path):
         assert all(leaf.any() for leaf in jax.tree.leaves(trained))
     saved = sum(file.stat().st_size for file in (whole / 'checkpoints/6/params').rglob('*'))
     assert saved < sum(leaf.nbytes for leaf in jax.tree.leaves(before)) / 2, 'the base is not saved again'
-    toy.train(tmp_path / 'next', 2, **adapted(whole))
+    toy.train(tmp_path / 'next', 8, **adapted(whole) | {'ema_decay': 0.5}, restore_optimizer=True)
+    assert journal.read_metrics(tmp_path / 'next')[0]['step'] == 8
     assert parameters.base_path(str(tmp_path / 'next')) == str(base), 'one that goes on from another'
 
 
@@ -146,11 +147,12 @@ def test_an_adapter_knows_its_base(base, whole, tmp_path):
 
 def test_a_sweep_compares_an_adapter_with_its_base(base, tmp_path):
     settings = toy.settings(tmp_path, 2, **adapted(base))
-    sweep = flanlite.SweepConfig(settings, 'math', ('tuned', 'untuned'), max_rows=4)
+    sweep = flanlite.SweepConfig(settings, 'math', ('tuned', 'untuned'), max_rows=4, notes=('It knew math.',))
     flanlite.loco(sweep)
     results = json.loads((tmp_path / 'results.json').read_text())
     assert {row['system'] for row in results} == {'tuned', 'untuned'}
     assert adapters.parts(parameters.load_run(tmp_path / 'math' / 'tuned').params)[1]
+    assert all('It knew math.' in (tmp_path / f'report.{form}').read_text() for form in ('md', 'html'))
 
 
 @pytest.mark.parametrize(
