@@ -122,7 +122,7 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
     written(tmp_path / 'ours', bases, kind, adapter)
     whole = theirs.PeftModel.from_pretrained(loader.from_pretrained(bases[kind]), tmp_path / 'ours')
     expected = logits(whole)
-    np.testing.assert_allclose(ours(tmp_path / 'ours'), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours(tmp_path / 'ours'), expected, rtol=1e-5, atol=1e-5)
     assert np.abs(expected - logits(loader.from_pretrained(bases[kind]))).max() > 0.01
 
     described = json.loads((tmp_path / 'ours' / peft.CONFIG_FILE).read_text())
@@ -139,7 +139,7 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
     torch.manual_seed(0)
     drawn = theirs.get_peft_model(loader.from_pretrained(bases[kind]), made)
     drawn.save_pretrained(tmp_path / 'theirs')
-    np.testing.assert_allclose(ours(tmp_path / 'theirs'), logits(drawn), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours(tmp_path / 'theirs'), logits(drawn), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
