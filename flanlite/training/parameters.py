@@ -79,13 +79,19 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
     """Read what a checkpoint says of its model, without its parameters.
 
     Args:
-        path: as for `load_params`, as is `base`.
-        base: where the model that an adapter belongs to lies.
+        path: as for `load_params`.
+        base: as for `load_params`.
 
     Raises:
-        ValueError: there is no checkpoint, or it cannot be read.
+        ValueError: there is no checkpoint, or it cannot be read; or a base is named of what is no adapter.
     """
-    path = locate(path)
+    known = _describe(locate(path), base)
+    if base and known.config.adapter is None:
+        raise ValueError(f'{path} is no adapter, so it has no base; leave out --base={base} (base=...)')
+    return known
+
+
+def _describe(path: pathlib.Path, base: str | None) -> Known:
     if peft.is_folder(path):
         known = describe(find_base(peft.base_of(path), base))
         return known._replace(config=known.config.replace(adapter=peft.read(path, known.config)[0]))

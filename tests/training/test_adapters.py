@@ -134,6 +134,8 @@ def test_an_adapter_knows_its_base(base, whole, tmp_path):
     toy.train(tmp_path / 'other', 2, seed=1)
     with pytest.raises(ValueError, match=r'and .*other is another, with other parameters; .*--base'):
         flanlite.load(str(whole), base=str(tmp_path / 'other'))
+    with pytest.raises(ValueError, match='moved is no adapter, so it has no base; leave out --base'):
+        flanlite.load(str(moved), base=str(base))
     shutil.copytree(whole, tmp_path / 'lost')
     for manifest in (tmp_path / 'lost').rglob('metadata'):
         manifest.write_text(manifest.read_text().replace(str(base), str(tmp_path / 'nowhere')))
