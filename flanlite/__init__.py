@@ -14,7 +14,7 @@ Train:
     DataConfig, MixtureConfig, Shots     what it trains on
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
-    LoRA, IA3                            an adapter of it, which trains alone
+    LoRA, IA3, SoftPrompt                an adapter of it, which trains alone
     Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
     StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
     CheckpointConfig, RecordsConfig      what is saved and written down
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.metrics.metric import Metric
-    from flanlite.model.adapters import IA3, LoRA
+    from flanlite.model.adapters.linear import IA3, LoRA
+    from flanlite.model.adapters.soft_prompt import SoftPrompt
     from flanlite.model.decoder_only import DecoderOnlyConfig
     from flanlite.model.kinds import FromCheckpoint
     from flanlite.model.llama import LlamaConfig
@@ -96,7 +97,8 @@ HOMES = {
         'eval.sweep': ('SweepConfig',),
         'mesh.partitioning': ('MeshConfig',),
         'metrics.metric': ('Metric',),
-        'model.adapters': ('IA3', 'LoRA'),
+        'model.adapters.linear': ('IA3', 'LoRA'),
+        'model.adapters.soft_prompt': ('SoftPrompt',),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),
         'model.rotary': ('RotaryConfig',),

@@ -38,9 +38,9 @@ COMMAND = Command(
         Flag('output', 'the folder or file to write', metavar='PATH', complete='file'),
         Flag(
             'form',
-            'huggingface (a folder; the default), safetensors (one file, for flanlite), or peft (an '
-            'adapter alone)',
-            complete=('huggingface', 'safetensors', 'peft'),
+            'huggingface (a folder; the default), safetensors (one file, for flanlite), peft (an adapter '
+            'alone), or npy (soft prompts alone)',
+            complete=('huggingface', 'safetensors', 'peft', 'npy'),
         ),
         VOCABULARY,
     ),

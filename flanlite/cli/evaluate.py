@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, PROMPT, SHOTS, VOCABULARY, Command, Flag, at_least
 
 
 def run(args: argparse.Namespace) -> None:
@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> None:
     names = (
         'checkpoint',
         'base',
+        'prompt',
         'split',
         'output',
         'style',
@@ -40,6 +41,7 @@ COMMAND = Command(
     (
         CHECKPOINT,
         BASE,
+        PROMPT,
         MIXTURE,
         Flag('split', 'train, validation or test', complete=('train', 'validation', 'test')),
         Flag('output', 'the folder for the results', metavar='DIR', complete='file'),

@@ -63,7 +63,7 @@ def register() -> None:
     from flanlite.eval.generate import Decoding
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
-    from flanlite.model import adapters, kinds
+    from flanlite.model import kinds
     from flanlite.model.rotary import RotaryConfig
     from flanlite.training import optimizers, schedules
     from flanlite.training.checkpoints import CheckpointConfig
@@ -83,7 +83,7 @@ def register() -> None:
         Decoding,
     )
     register_mixtures()
-    for kind in (*runs, *parts, kinds.FromCheckpoint, *kinds.KINDS, RotaryConfig, *adapters.KINDS):
+    for kind in (*runs, *parts, kinds.FromCheckpoint, *kinds.KINDS, RotaryConfig, *kinds.ADAPTERS):
         configurable(kind, kind.__name__)
     for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
         # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.

@@ -15,7 +15,14 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.specs import sources
 from flanlite.data.tokens import vocabularies
 
+Prompt = Callable[[str], np.ndarray]  # of a task's name: the ids of the soft tokens before its inputs
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
+
+
+def no_prompt(task: str) -> np.ndarray:
+    """Return no soft tokens, for any task."""
+    del task
+    return np.zeros(0, np.int32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +36,7 @@ class TrainingData:
     converter: str
     mixture: mixtures.Mixture
     vocabulary: vocabularies.Vocabulary
+    prompt: Prompt = no_prompt
     cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -39,16 +47,30 @@ class TrainingData:
         seed: int,
         converter: str,
         vocabulary: vocabularies.Vocabulary | None = None,
+        prompt: Prompt = no_prompt,
     ) -> 'TrainingData':
-        """Find the mixture, and where it is not given the vocabulary; reads no data."""
+        """Find the mixture, and where it is not given the vocabulary; reads no data.
+
+        Raises:
+            ValueError: there is no such mixture or vocabulary, or a task has no soft prompt, or one that
+                leaves its inputs no room.
+        """
         sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture)
+        for entry in mixture.entries:
+            if (length := len(prompt(entry.task))) >= config.feature_lengths['inputs']:
+                raise ValueError(
+                    f'the soft prompt of {entry.task} has {length} tokens, and a row has room for '
+                    f'{config.feature_lengths["inputs"]} of inputs, the prompt among them; expected more '
+                    "room (TASK_FEATURE_LENGTHS['inputs']), or a shorter prompt"
+                )
         return cls(
             config,
             seed,
             converter,
             mixture,
             vocabulary or vocabularies.load(config.vocabulary or mixture.vocabulary, config.data_dir),
+            prompt,
         )
 
     @property
@@ -66,11 +88,17 @@ class TrainingData:
         rates = mixtures.rates(
             self.mixture, {task: split.num_examples for task, split in cached.splits.items()}
         )
-        return dataclasses.replace(self, cached=cached, rates=rates)
+        return dataclasses.replace(self, cached=self._with_prompts(cached), rates=rates)
+
+    def _with_prompts(self, cached: cache.CacheReport) -> cache.CacheReport:
+        splits = {task: split.with_prompt(self.prompt(task)) for task, split in cached.splits.items()}
+        return dataclasses.replace(cached, splits=splits)
 
     def view(self, split: str) -> View:
         """Return what examples of a split look like."""
-        return view_of(self.mixture, split, self.vocabulary, self.config.feature_lengths, self.config.style)
+        soft = max((len(self.prompt(entry.task)) for entry in self.mixture.entries), default=0)
+        lengths, style = self.config.feature_lengths, self.config.style
+        return view_of(self.mixture, split, self.vocabulary, lengths, style, soft_tokens=soft)
 
     def hint(self, say: Callable[[str], None]) -> None:
         """Tell how well these lengths fill the rows, and which would fill them better, where that is much."""
@@ -128,7 +156,7 @@ class TrainingData:
                 f'nothing to evaluate on: no task that {self.mixture.name!r} trains on has a validation '
                 f'split ({reasons}); leave out RecordsConfig.eval_every_steps, or add a task that has one'
             )
-        stream = self._batches(cached, host_rows, seed=0, prefetch=0)
+        stream = self._batches(self._with_prompts(cached), host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
 
     def _batches(

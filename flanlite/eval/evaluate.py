@@ -49,6 +49,8 @@ class EvalConfig:
         checkpoint: for `parameters.load_run`; its config is its own, but for `model_changes`.
         mixture: the mixture's settings, or its name alone.
         base: as for `parameters.load_params`.
+        prompt: of a model whose tasks have a soft prompt each, that which all tasks are asked with; by
+            default each has its own.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot`
             behind it and such.
@@ -70,6 +72,7 @@ class EvalConfig:
     checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
     base: Annotated[str, parameters.checkpoint_path] | None = None
+    prompt: str | None = None
     split: str = 'test'
     output: LocalPath | None = None
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
@@ -127,14 +130,15 @@ def evaluate(config: EvalConfig) -> Result:
         raise ValueError(parameters.NO_VOCABULARY.format(checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = config.feature_lengths or run.feature_lengths
-    view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows)
+    soft = max(len(run.config.prompt(config.prompt or name)) for name in names)
+    view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows, soft_tokens=soft)
     opened = splits.open_splits(names, view, config.build_options())
     if not opened.splits:
         raise ValueError(
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
 
-    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring)
+    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompt)
     start = time.monotonic()
     scores = evaluator.run(
         run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__
@@ -178,6 +182,7 @@ def evaluate_examples(
     metric: str | Metric = 'accuracy',
     name: str = 'examples',
     scoring: ScoringConfig = ScoringConfig(),
+    prompt: str | None = None,
 ) -> Result:
     """Score a loaded model on examples of one's own: by rank where all have options, else by generating.
 
@@ -188,6 +193,7 @@ def evaluate_examples(
         metric: a name in `metrics.METRICS`, or a `Metric` of one's own.
         name: what the results call these examples.
         scoring: how the model is asked.
+        prompt: of a model with several soft prompts, the one to ask with.
 
     Returns:
         Scores, an interval and samples, as those of one task; `result.rows()` is a table.
@@ -208,7 +214,7 @@ def evaluate_examples(
     for example in made:
         counted.check_options(example.options)
     start = time.monotonic()
-    evaluator = Evaluator({}, model.vocabulary, None, scoring)
+    evaluator = Evaluator({}, model.vocabulary, None, scoring, prompt)
     asked, vocabulary = (name, made, model.config, model.params, model.partitioner), model.vocabulary
     if with_options:
         method, (predictions, option_scores) = 'rank', evaluator.ranked(*asked)
@@ -247,7 +253,7 @@ def example_of(model: Model, number: int, example: Mapping[str, Any]) -> Example
         )
     tokens = model.encode([answers[0], *options])
     return Example(
-        model.encode_inputs([example['inputs']])[0],
+        model.vocabulary.as_inputs(model.encode([example['inputs']])[0]),
         tokens[0],
         number,
         -1,

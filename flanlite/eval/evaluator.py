@@ -64,12 +64,15 @@ class Evaluator:
         feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing. Answers are
             as long as `targets`.
         config: how a model is asked.
+        prompt: of a model whose tasks have a soft prompt each, that which all tasks are asked with; by
+            default each has its own.
     """
 
     splits: Mapping[str, CachedSplit]
     vocabulary: Vocabulary
     feature_lengths: Mapping[str, int] | None = None
     config: ScoringConfig = ScoringConfig()
+    prompt: str | None = None
 
     def run(
         self,
@@ -92,8 +95,11 @@ class Evaluator:
 
         Raises:
             ValueError: a score that the model gives is not finite, and the message names the task and the
-                row; or a task's metric cannot count, which shows before the model is asked.
+                row; or a task has no soft prompt where others do, or its metric cannot count, which shows
+                before the model is asked.
         """
+        for name in self.splits:
+            config.prompt(self.prompt or name)
         for name, split in self.splits.items():
             if specs.find_spec(name):
                 metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
@@ -157,11 +163,17 @@ class Evaluator:
         """Cut inputs that are longer than those in training."""
         return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
 
+    def inputs(self, name: str, examples: Sequence[Example], config: ModelConfig) -> list[np.ndarray]:
+        """Return the inputs of a task's examples with its soft prompt before them."""
+        prompt = config.prompt(self.prompt or name)
+        return [self.cut(np.concatenate([prompt, example.inputs])) for example in examples]
+
     def ranked(
         self, name: str, examples: Sequence[Example], *model: Any
     ) -> tuple[list[str], list[np.ndarray]]:
         """Predict the most probable option of each example; return the log-probabilities of all too."""
-        questions = [Question(example.inputs, example.option_tokens) for example in examples]
+        options = [example.option_tokens for example in examples]
+        questions = list(map(Question, self.inputs(name, examples, model[0]), options))
         with progress_bar(
             f'ranking {name}', sum(len(question.options) for question in questions), 'options'
         ) as advance:
@@ -182,7 +194,7 @@ class Evaluator:
         """Decode an answer to each example."""
         length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
         settings = self.config.decoding or Decoding(max_length=length)
-        inputs = [example.inputs for example in examples]
+        inputs = self.inputs(name, examples, model[0])
         with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
             return generate.generate(
                 *model,
@@ -206,7 +218,8 @@ class Evaluator:
     def target_scores(self, name: str, examples: Sequence[Example], *model: Any) -> np.ndarray:
         """Compute the log-probability of each target, cut as in training: float32[N]."""
         longest = None if self.feature_lengths is None else self.feature_lengths['targets']
-        questions = [Question(example.inputs, [example.targets[:longest]]) for example in examples]
+        targets = [[example.targets[:longest]] for example in examples]
+        questions = list(map(Question, self.inputs(name, examples, model[0]), targets))
         with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
             scores = rank.score(
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)

@@ -32,11 +32,13 @@ def infer(
     data_dir: str | None = None,
     cache_dir: str | None = None,
     base: str | None = None,
+    prompt: str | None = None,
 ) -> int:
     """Answer every line of a file and return how many there were.
 
     A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are
-    scored; with `targets` their log-probability is given. An answer is the line's object with `prediction`,
+    scored; with `targets` their log-probability is given; with `prompt` it is asked with the soft prompt of
+    that name. An answer is the line's object with `prediction`,
     and `scores` or `score`. A file of answers is there when all lines are answered, or not at all; standard
     output has them as they come.
 
@@ -53,7 +55,9 @@ def infer(
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
         cache_dir: the folder of the token cache, in which compiled programs are kept too; by default that of
             FLANLITE_CACHE_DIR.
-        base: as for `load`.
+        base: of an adapter's checkpoint, where the model that it belongs to lies; by default where it was in
+            training.
+        prompt: the soft prompt of lines that name none, where the model has several.
         lines_at_a_time: how many lines are read, answered and written together.
 
     Raises:
@@ -85,9 +89,10 @@ def infer(
         sink = stack.enter_context(whole(output))
         records = read(source, input)
         chunk = list(itertools.islice(records, lines_at_a_time))
-        model = load(checkpoint, vocabulary, data_dir=data_dir, base=base, **(model_changes or {}))
+        path, adapter = (base, checkpoint) if base else (checkpoint, None)
+        model = load(path, vocabulary, data_dir=data_dir, adapter=adapter, **(model_changes or {}))
         while chunk:
-            for record in answer(model, chunk, decoding | {'seed': answered}):
+            for record in answer(model, chunk, decoding | {'seed': answered}, prompt):
                 sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
             sink.flush()
             answered += len(chunk)
@@ -178,8 +183,17 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f'{name} is no JSON number')
 
 
-def answer(model: Model, records: list[dict[str, Any]], decoding: dict[str, Any]) -> list[dict[str, Any]]:
+def answer(
+    model: Model, records: list[dict[str, Any]], decoding: dict[str, Any], prompt: str | None = None
+) -> list[dict[str, Any]]:
     """Answer records: by rank those with options, by generation the others; score those with targets."""
+
+    def asked(records: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            'inputs': [record['inputs'] for record in records],
+            'prompt': [record.get('prompt', prompt) for record in records],
+        }
+
     answers = [dict(record) for record in records]
     ranked, open_ended, scored = (
         [record for record in answers if wanted(record)]
@@ -190,21 +204,17 @@ def answer(model: Model, records: list[dict[str, Any]], decoding: dict[str, Any]
         )
     )
     if ranked:
-        rankings = model.rank(
-            [record['inputs'] for record in ranked], [record['options'] for record in ranked]
-        )
+        rankings = model.rank(options=[record['options'] for record in ranked], **asked(ranked))
         for record, ranking in zip(ranked, rankings, strict=True):
             record.update(
                 prediction=ranking.text, scores=[round(float(score), 5) for score in ranking.scores]
             )
     if open_ended:
-        texts = model.generate([record['inputs'] for record in open_ended], **decoding)
+        texts = model.generate(**asked(open_ended), **decoding)
         for record, text in zip(open_ended, texts, strict=True):
             record['prediction'] = text
     if scored:
-        scores = model.score(
-            [record['inputs'] for record in scored], [record['targets'] for record in scored]
-        )
+        scores = model.score(targets=[record['targets'] for record in scored], **asked(scored))
         for record, score in zip(scored, scores.tolist(), strict=True):
             record['score'] = round(score, 5)
     return answers

@@ -20,6 +20,8 @@ from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.training import losses, parameters
 
+Prompts = str | None | Sequence[str | None]
+
 
 class Ranking(NamedTuple):
     """The best of some options: its text, its index, and all options' log-probabilities."""
@@ -31,7 +33,8 @@ class Ranking(NamedTuple):
 
 class Model:
     """A model with its vocabulary. Methods take one text or several and return as many results as there are
-    inputs. Where a log-probability is not finite, they raise a `ValueError` that shows the input.
+    inputs. Where a log-probability is not finite, they raise a `ValueError` that shows the input. Of a model
+    with several soft prompts, `prompt` names the one to ask with, or one for each input.
 
     Args:
         config: the model's.
@@ -69,12 +72,28 @@ class Model:
         self.config.check_vocabulary(self._vocabulary.name, self._vocabulary.size)
         return self._vocabulary
 
-    def score(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
+    def with_adapter(self, path: str) -> 'Model':
+        """Return the model with another adapter, or with its first. Both share the model's own arrays, so
+        that many adapters take little memory.
+
+        Args:
+            path: the adapter's checkpoint.
+
+        Raises:
+            ValueError: there is none, or it belongs to another model.
+        """
+        config, params = parameters.adapt(path, self.config, self.params)
+        return Model(config, params, self._vocabulary, self.partitioner, self.tokens_per_batch)
+
+    def score(
+        self, inputs: str | Sequence[str], targets: str | Sequence[str], prompt: Prompts = None
+    ) -> np.ndarray:
         """Compute the log-probability of each target given its input, end of text included.
 
         Args:
             inputs: n texts.
             targets: as many.
+            prompt: see `Model`.
 
         Returns:
             float32[n].
@@ -83,18 +102,22 @@ class Model:
         check_as_many(inputs, targets, 'targets')
         questions = [
             Question(source, [target])
-            for source, target in zip(self.encode_inputs(inputs), self.encode(targets), strict=True)
+            for source, target in zip(self.encode_inputs(inputs, prompt), self.encode(targets), strict=True)
         ]
         return np.concatenate([np.zeros(0, np.float32), *self._rank(questions, inputs)])
 
     def rank(
-        self, inputs: str | Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
+        self,
+        inputs: str | Sequence[str],
+        options: Sequence[str] | Sequence[Sequence[str]],
+        prompt: Prompts = None,
     ) -> list[Ranking]:
         """Find the most probable option for each input; of options that are the same tokens, the first.
 
         Args:
             inputs: n texts.
             options: texts that all inputs share, or n lists of texts.
+            prompt: see `Model`.
         """
         inputs = as_list(inputs)
         shared = all(isinstance(option, str) for option in options)
@@ -105,7 +128,7 @@ class Model:
         tokens = {text: ids for text, ids in self._encode_unique(text for each in choices for text in each)}
         questions = [
             Question(ids, [tokens[text] for text in each])
-            for ids, each in zip(self.encode_inputs(inputs), choices, strict=True)
+            for ids, each in zip(self.encode_inputs(inputs, prompt), choices, strict=True)
         ]
         rankings = []
         for each, question, scores in zip(choices, questions, self._rank(questions, inputs), strict=True):
@@ -113,12 +136,15 @@ class Model:
             rankings.append(Ranking(each[best], best, scores))
         return rankings
 
-    def generate(self, inputs: str | Sequence[str], max_length: int = 64, **decoding: Any) -> list[str]:
+    def generate(
+        self, inputs: str | Sequence[str], max_length: int = 64, prompt: Prompts = None, **decoding: Any
+    ) -> list[str]:
         """Write an answer to each input; greedily, unless told otherwise.
 
         Args:
             inputs: n texts.
             max_length: the longest answer, in tokens.
+            prompt: see `Model`.
             **decoding: `beams`, `temperature`, `top_k`, `top_p`, `alpha` and `seed` of
                 `flanlite.eval.generate.Decoding`.
         """
@@ -128,7 +154,7 @@ class Model:
             self.config,
             self.params,
             self.partitioner,
-            self.encode_inputs(inputs),
+            self.encode_inputs(inputs, prompt),
             settings,
             self.vocabulary.eos_id,
             self.tokens_per_batch,
@@ -151,17 +177,26 @@ class Model:
         sums = jit_loss(self.config)(self.params, dict(batch))
         return float(sums['loss'] / sums['weight_sum'])
 
-    def batch(self, inputs: str | Sequence[str], targets: str | Sequence[str]) -> dict[str, np.ndarray]:
+    def batch(
+        self, inputs: str | Sequence[str], targets: str | Sequence[str], prompt: Prompts = None
+    ) -> dict[str, np.ndarray]:
         """Make a batch of texts, a row each, padded to the longest; no texts make one without rows."""
         inputs, targets = as_list(inputs), as_list(targets)
         check_as_many(inputs, targets, 'targets')
-        pairs = list(zip(self.encode_inputs(inputs), self.encode(targets), strict=True))
+        pairs = list(zip(self.encode_inputs(inputs, prompt), self.encode(targets), strict=True))
         lengths = tuple(max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1))
         return batches.CONVERTERS[self.config.converter].pad(pairs, lengths)
 
-    def encode_inputs(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Turn texts into token ids, with BOS and EOS as the vocabulary's inputs have them."""
-        return [self.vocabulary.as_inputs(ids) for ids in self.encode(texts)]
+    def encode_inputs(self, texts: Sequence[str], prompt: Prompts = None) -> list[np.ndarray]:
+        """Turn texts into token ids, with BOS and EOS as the vocabulary's inputs have them, and the ids of a
+        soft prompt before them.
+        """
+        names = [prompt] * len(texts) if prompt is None or isinstance(prompt, str) else prompt
+        check_as_many(texts, names, 'prompts')
+        return [
+            np.concatenate([self.config.prompt(name), self.vocabulary.as_inputs(ids)])
+            for name, ids in zip(names, self.encode(texts), strict=True)
+        ]
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Turn texts into token ids with EOS."""
@@ -216,7 +251,7 @@ def load(
     partitioner: Partitioner | None = None,
     config: ModelConfig | None = None,
     data_dir: str | None = None,
-    base: str | None = None,
+    adapter: str | None = None,
     **config_changes: Any,
 ) -> Model:
     """Load a model to score, rank and generate with.
@@ -232,14 +267,15 @@ def load(
             gated MLP is taken for T5 1.1's.
         data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
             FLANLITE_DATA_DIR.
-        base: of an adapter's checkpoint, where the model that it belongs to lies; by default where it was in
-            training.
+        adapter: the checkpoint of an adapter to put beside the model of `path`. An adapter's own checkpoint
+            as `path` finds its model where that was in training.
         **config_changes: fields of the config to replace, such as dtype='float32'.
 
     Raises:
         ValueError: there is no checkpoint, or its vocabulary cannot be found; without one, no text can be
             asked for.
     """
+    path, base = (adapter, path) if adapter else (path, None)
     run = parameters.load_run(path, config, base, **config_changes)
     loaded = parameters.load_vocabulary(path, vocabulary, data_dir, base=base)
     return Model(run.config, run.params, loaded, partitioner)

@@ -107,6 +107,8 @@ class Sweep:
                 f'{data.mixture.name!r} is no collection; the collections are '
                 f'{", ".join(naming.collection_names())}'
             )
+        for spec in collection.specs:
+            config.train.model.prompt(spec.name)  # what is held out has no prompt of its own
         return cls(config, collection, choose_vocabulary(config.train))
 
     @property
@@ -149,5 +151,6 @@ class Sweep:
             self.vocabulary,
             data.feature_lengths,
             max_rows=self.config.max_rows,
+            soft_tokens=max((len(self.config.train.model.prompt(task)) for task in tasks), default=0),
         )
         return splits.open_splits(tasks, dataclasses.replace(view, **changes), data.build_options())

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flanlite.config import from_json, to_json, value
-from flanlite.model.adapters import Adapter
+from flanlite.model.adapters.adapters import Adapter
+from flanlite.model.adapters.linear import IA3, LoRA
+from flanlite.model.adapters.soft_prompt import SoftPrompt
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
@@ -14,6 +16,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 
 KINDS = (T5Config, DecoderOnlyConfig, LlamaConfig, T5GemmaConfig)
+ADAPTERS = (LoRA, IA3, SoftPrompt)
 
 
 @value

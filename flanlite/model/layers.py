@@ -254,7 +254,7 @@ class Linear(nnx.Module):
         self.axes = axes
         self.name = name
         self.dtype = dtype
-        self.adapter = None  # see `adapters.attach`
+        self.adapter = None  # see `adapters.linear`
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Multiply the last axis of x with the kernel; return the product in `dtype`, changed by an adapter
@@ -411,13 +411,17 @@ class Embedding(nnx.Module):
         self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in=logits_dtype or dtype)
         self.dtype, self.logits_dtype, self.scale = dtype, logits_dtype, scale
         self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
+        self.adapter = None  # see `adapters.soft_prompt`
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        """Look up tokens: x_BTD in `dtype`."""
+        """Look up tokens: x_BTD in `dtype`; an adapter, if there is one, has ids of its own."""
+        if self.adapter is not None:
+            return constrain(self.adapter(tokens_BT, self._look_up), RESIDUAL)
+        return constrain(self._look_up(tokens_BT), RESIDUAL)
+
+    def _look_up(self, tokens_BT: jax.Array) -> jax.Array:
         x_BTD = look_up(self.embedding[...].astype(self.dtype), tokens_BT)
-        return constrain(
-            x_BTD if self.scale == 1.0 else x_BTD * jnp.asarray(self.scale, self.dtype), RESIDUAL
-        )
+        return x_BTD if self.scale == 1.0 else x_BTD * jnp.asarray(self.scale, self.dtype)
 
     def attend(self, x_BTD: jax.Array) -> jax.Array:
         """Compute the tied logits in float32; see `logits_product`."""

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import jax
+import numpy as np
 from flax import nnx, traverse_util
 
 from flanlite.config import value
 from flanlite.mesh.activations import Axes, current_rules
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model import adapters
-from flanlite.model.adapters import Adapter
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.adapters import Adapter
 from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
 from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 
@@ -163,6 +164,17 @@ class ModelConfig:
         """The number of query heads of each stack, which the mesh must divide."""
         return (self.num_heads,)
 
+    def prompt(self, task: str | None = None) -> np.ndarray:
+        """Return the ids of the soft tokens that stand before a task's inputs: int32[P], most often none.
+
+        Args:
+            task: its name, or None where no task is known.
+
+        Raises:
+            ValueError: tasks have soft prompts, and this one has none.
+        """
+        return np.zeros(0, np.int32) if self.adapter is None else self.adapter.prompt(task, self.vocab_size)
+
     def build(self, rngs: nnx.Rngs) -> Network:
         """Make the network, with parameters drawn from `rngs`."""
         raise NotImplementedError
@@ -294,5 +306,5 @@ def _abstract(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
 def _build(config: ModelConfig, rngs: nnx.Rngs) -> Network:
     network = config.build(rngs)
     if config.adapter is not None:
-        adapters.attach(config.adapter, network, rngs)
+        config.adapter.attach(network, rngs)
     return network

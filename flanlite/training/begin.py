@@ -2,15 +2,23 @@
 checkpoint's, or a drawn one.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
+from flax import traverse_util
 
+from flanlite.config import closest
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.training_data import TrainingData
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model import adapters, models
+from flanlite.model import models
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer
@@ -18,6 +26,7 @@ from flanlite.training.parameters import (
     NO_VOCABULARY,
     base_path,
     describe,
+    load_adapter,
     load_params,
     load_state,
     load_vocabulary,
@@ -26,6 +35,8 @@ from flanlite.training.parameters import (
 )
 from flanlite.training.state import TrainState
 from flanlite.training.step import jit_create, jit_init
+
+Tree = Any
 
 
 def choose_vocabulary(config: TrainConfig) -> Vocabulary:
@@ -76,6 +87,7 @@ def begin(
     optimizer: Optimizer,
     partitioner: Partitioner,
     abstract: TrainState,
+    data: TrainingData,
 ) -> Restored:
     """Restore the run's last checkpoint, if it has one; else begin with another's parameters, if one is
     named; else draw them.
@@ -86,6 +98,7 @@ def begin(
         optimizer: what `config` says, made.
         partitioner: says where the state goes.
         abstract: what `abstract_state` says of them.
+        data: what the run trains on, by name only.
 
     Raises:
         ValueError: a checkpoint that does not fit, or that is at the run's last step already.
@@ -105,17 +118,57 @@ def begin(
     if path:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
         if model.adapter is not None and describe(path).config.adapter is None:
-            own, drawn = adapters.parts(shardings)
-            base = load_params(path, model.replace(adapter=None), own, dtype=model.adapter.base_dtype)
-            draw = jax.jit(
-                lambda seed: adapters.parts(models.init_params(model, jax.random.key(seed)))[1],
-                out_shardings=drawn,
-            )
-            params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))
+            params = begin_adapter(config, shardings, partitioner, data)
         else:
             params = load_params(path, model, shardings)
         return Restored(jit_create(model, optimizer, partitioner)(params), None, {})
     return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
+
+
+def begin_adapter(config: TrainConfig, shardings: Tree, partitioner: Partitioner, data: TrainingData) -> Tree:
+    """Load a model's own parameters, and make those of its new adapter; see `begin`."""
+    model = config.model
+    own, new = adapters.parts(shardings)
+    base = load_params(
+        config.initial_checkpoint_path, model.replace(adapter=None), own, dtype=model.adapter.base_dtype
+    )
+    draw = jax.jit(
+        lambda seed: adapters.parts(models.init_params(model, jax.random.key(seed)))[1], out_shardings=new
+    )
+
+    def options(task: str | None) -> list[str]:
+        found = [specs.find_spec(entry.task) for entry in data.mixture.entries if task in (None, entry.task)]
+        return list(dict.fromkeys(option for spec in found if spec for option in spec.options))
+
+    params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))
+    start = adapters.Start(data.vocabulary.encode, options, config.seed)
+    begun = model.adapter.begin(params, start)
+    if isinstance(model.adapter, SoftPrompt) and model.adapter.file:
+        return put_prompts(begun, config, shardings)
+    return begun
+
+
+def put_prompts(params: Tree, config: TrainConfig, shardings: Tree) -> Tree:
+    """Put the prompts of `SoftPrompt.file` in the place of those that were drawn."""
+    adapter = config.model.adapter
+    there = describe(adapter.file, config.initial_checkpoint_path).config
+    if not isinstance(there.adapter, SoftPrompt) or there.adapter.length != adapter.length:
+        raise ValueError(
+            f'SoftPrompt.file is {adapter.file}, which has {there.adapter or "no adapter"}; expected a soft '
+            f'prompt of the length {adapter.length}'
+        )
+    found = prompts_of(load_adapter(adapter.file, there)[0])
+    flat, places = traverse_util.flatten_dict(params), traverse_util.flatten_dict(shardings)
+    for path in [path for path in flat if adapters.is_adapters(path)]:
+        only = next(iter(found)) if len(found) == 1 else path[-1]
+        if (source := adapter.source or only) not in found:
+            raise ValueError(
+                f'SoftPrompt.file is {adapter.file}, which has no prompt {source!r}; '
+                f'{closest(source, found)}it has {", ".join(found)}: name one, SoftPrompt.source'
+            )
+        rows_PD = np.asarray(found[source])
+        flat[path] = jax.make_array_from_callback(rows_PD.shape, places[path], rows_PD.__getitem__)
+    return traverse_util.unflatten_dict(flat)
 
 
 def run_seed(seed: int, partitioner: Partitioner) -> jax.Array:

@@ -20,15 +20,18 @@ from flanlite.config import absolute, check_file, check_folder, to_json
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
-from flanlite.model import adapters, kinds
+from flanlite.model import kinds
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.soft_prompt import prompts_of
 from flanlite.model.models import ModelConfig
-from flanlite.training import checkpoints, interop, lazy, peft, released
+from flanlite.training import checkpoints, interop, lazy, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.lazy import LazyArray
 from flanlite.training.state import TrainState, like
 
 SUFFIX = '.safetensors'
-FORMATS = ('huggingface', 'safetensors', 'peft')
+FORMATS = ('huggingface', 'safetensors', 'peft', 'npy')
+FOREIGN = (peft, soft_prompts)  # forms of adapters that name no model of their own
 # FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths.
 FLAN_LENGTHS = {
     'inputs': 1024,
@@ -39,6 +42,9 @@ NO_VOCABULARY = (
     '{} does not come with its vocabulary; name it: --vocabulary (VOCABULARY, vocabulary=...), a name, or '
     'the path of a SentencePiece model or of a Hugging Face folder'
 )
+
+
+WHERE = 'say where it is: --base=PATH, or load(PATH, adapter=...)'
 
 
 class Known(NamedTuple):
@@ -87,14 +93,14 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
     """
     known = _describe(locate(path), base)
     if base and known.config.adapter is None:
-        raise ValueError(f'{path} is no adapter, so it has no base; leave out --base={base} (base=...)')
+        raise ValueError(f'{path} is no adapter, so it has no base; leave out {base}')
     return known
 
 
 def _describe(path: pathlib.Path, base: str | None) -> Known:
-    if peft.is_folder(path):
-        known = describe(find_base(peft.base_of(path), base))
-        return known._replace(config=known.config.replace(adapter=peft.read(path, known.config)[0]))
+    if foreign := _find_foreign(path):
+        known = describe(find_base(foreign.base_of(path), base))
+        return known._replace(config=known.config.replace(adapter=foreign.read(path, known.config)[0]))
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
         vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']
@@ -189,7 +195,7 @@ def load_params(
     Args:
         path: a run's folder (meaning its last checkpoint) or one of its checkpoints, both with `/ema` at the
             end for the moving average of the parameters; a file that `save_params` wrote; a T5X checkpoint;
-            a Hugging Face folder, or a PEFT folder. See `locate`.
+            a Hugging Face folder, a PEFT folder, or soft prompts. See `locate`, `soft_prompts`.
         config: must fit the parameters; dropout and the dtype of activations may differ from those in
             training.
         shardings: tree of shardings; by default everything goes to this process's first device.
@@ -200,23 +206,59 @@ def load_params(
         ValueError: there is no checkpoint, or it does not fit the config, or the base is another model.
     """
     path = locate(path)
-    if peft.is_folder(path):
-        adapter, tensors = peft.read(path, config.replace(adapter=None))
-        saved = {'adapter': to_json(adapter)}
-        own = place_params(tensors, config, shardings, saved, path, dtype)
-        record = {'path': peft.base_of(path), 'fingerprint': None}
+    if config.adapter is not None:
+        own, record = load_adapter(path, config, shardings)
         return adapters.put_together(load_base(record, config, shardings, base), own)
     if ours := _find_run(path):
-        own = ours.checkpoints.restore_params(ours.step, config, shardings, ours.item, dtype)
-        if config.adapter is None:
-            return own
-        record = ours.checkpoints.manifest(ours.step)['base']
-        return adapters.put_together(load_base(record, config, shardings, base), own)
+        return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item, dtype)
     if path.suffix == SUFFIX:
         tensors, saved = dict(released.safetensors_arrays(path)), file_metadata(path)['config']
         return place_params(tensors, config, shardings, saved, path, dtype)
     other = _find_released(path)
     return place_params(other.params, config, shardings, said(other), path, dtype)
+
+
+def load_adapter(
+    path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None
+) -> tuple[Tree, dict[str, str]]:
+    """Load the parameters of an adapter alone, and what it says of its base; see `load_params`."""
+    path = locate(path)
+    if foreign := _find_foreign(path):
+        adapter, tensors = foreign.read(path, config.replace(adapter=None))
+        own = place_params(tensors, config, shardings, {'adapter': to_json(adapter)}, path)
+        return own, {'path': foreign.base_of(path), 'fingerprint': None}
+    ours = _find_run(path)
+    record = ours and ours.checkpoints.manifest(ours.step).get('base')
+    if not record:
+        raise ValueError(f'{path} is no adapter; expected one that fits {config.adapter}')
+    return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item), record
+
+
+def adapt(path: str | os.PathLike[str], config: ModelConfig, params: Tree) -> tuple[ModelConfig, Tree]:
+    """Put an adapter beside a model that is loaded already, in place of its own if it has one; the arrays of
+    the model are shared, not copied.
+
+    Args:
+        path: the adapter's, as for `load_params`.
+        config: the model's.
+        params: the model's parameters.
+
+    Returns:
+        The config and parameters with the adapter.
+
+    Raises:
+        ValueError: there is no adapter, or it belongs to another model.
+    """
+    path, bare = locate(path), config.replace(adapter=None)
+    if foreign := _find_foreign(path):
+        adapter = foreign.read(path, bare)[0]
+    elif (adapter := describe(path).config.adapter) is None:
+        raise ValueError(f'{path} is no adapter; expected one of a {type(config).__name__}')
+    config, base = bare.replace(adapter=adapter), adapters.parts(params)[0]
+    own, record = load_adapter(path, config)
+    check_base(record, base, 'the model that is loaded')
+    base = jax.tree.map(lambda leaf: leaf.astype(adapter.base_dtype), base)
+    return config, adapters.put_together(base, own)
 
 
 def restore(
@@ -264,12 +306,23 @@ def load_base(
     path = find_base(record['path'], moved)
     own = None if shardings is None else adapters.parts(shardings)[0]
     found = load_params(path, config.replace(adapter=None), own, dtype=config.adapter.base_dtype)
-    if record['fingerprint'] not in (None, fingerprint(found)):
+    check_base(record, found, path)
+    return found
+
+
+def check_base(record: Mapping[str, str], params: Tree, path: str) -> None:
+    """Raise a `ValueError` if parameters are not those of the model that an adapter belongs to.
+
+    Args:
+        record: the adapter's, as for `load_base`.
+        params: a model's own.
+        path: names the model, for the error.
+    """
+    if record['fingerprint'] not in (None, fingerprint(params)):
         raise ValueError(
             f'the adapter belongs to the model that was {record["path"]}, and {path} is another, with other '
-            'parameters; say where it is: --base (base=...)'
+            f'parameters; {WHERE}'
         )
-    return found
 
 
 def find_base(path: str, moved: str | None = None) -> str:
@@ -280,17 +333,14 @@ def find_base(path: str, moved: str | None = None) -> str:
         moved: where it lies now; by default where it was.
     """
     if not locate(moved or path).exists():
-        raise ValueError(
-            f'the adapter belongs to the model {moved or path}, which is not there; say where it is: --base '
-            '(base=...)'
-        )
+        raise ValueError(f'the adapter belongs to the model {moved or path}, which is not there; {WHERE}')
     return moved or path
 
 
 def base_path(path: str) -> str:
     """Return the model that an adapter's checkpoint belongs to; any other checkpoint's path as it is."""
-    if peft.is_folder(locate(path)):
-        return peft.base_of(locate(path))
+    if foreign := _find_foreign(locate(path)):
+        return foreign.base_of(locate(path))
     ours = _find_run(locate(path))
     record = ours.checkpoints.manifest(ours.step).get('base') if ours else None
     return record['path'] if record else path
@@ -485,7 +535,8 @@ def convert(
     Args:
         checkpoint: as for `load_params`.
         output: the folder or file to write.
-        form: `huggingface`, `safetensors`, or `peft` for an adapter alone.
+        form: `huggingface`, `safetensors`; for an adapter alone `peft`, and for soft prompts `npy`, a file
+            or, of several, a folder.
         vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
         config: as for `load_run`.
         data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
@@ -498,7 +549,7 @@ def convert(
     if form not in FORMATS:
         raise ValueError(f'unknown format {form!r}; expected one of {", ".join(FORMATS)}')
     path, output = locate(checkpoint), pathlib.Path(absolute(output))
-    if form == 'safetensors':
+    if form == 'safetensors' or output.suffix == soft_prompts.SUFFIX:
         check_file(output)
     elif output.suffix == SUFFIX or (output / checkpoints.FOLDER).is_dir():
         kind = (
@@ -509,15 +560,18 @@ def convert(
         check_folder(output, 'name another output')
     known = describe(path, base)
     config = config or known.config
-    if form == 'peft':
-        own = adapters.parts(load_params(path, config, base=base))[1]
-        peft.write(output, config, own, base_path(str(path)))
+    if form in ('peft', 'npy'):
+        own = load_adapter(path, config)[0] if config.adapter is not None else {}
+        if form == 'npy':
+            soft_prompts.write(output, prompts_of(own))
+        else:
+            peft.write(output, config, own, base or base_path(str(path)))
         print(f'wrote {output}')
         return
-    if _find_run(path) or peft.is_folder(path) or path.suffix == SUFFIX:
+    if _find_run(path) or _find_foreign(path) or path.suffix == SUFFIX:
         tree = load_params(path, config, base=base)
         if config.adapter is not None:
-            tree, config = adapters.merge(config.adapter, tree), config.replace(adapter=None)
+            tree, config = config.adapter.merge(tree), config.replace(adapter=None)
         arrays = {
             key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(tree, sep='/').items()
         }
@@ -587,6 +641,10 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
 
 def _find_run(path: pathlib.Path) -> checkpoints.FoundCheckpoint | None:
     return None if path.suffix == SUFFIX else checkpoints.find_checkpoint(path)
+
+
+def _find_foreign(path: pathlib.Path) -> Any:
+    return next((form for form in FOREIGN if form.holds(path)), None)
 
 
 def _find_released(path: pathlib.Path) -> released.Released:

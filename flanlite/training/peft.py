@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from flanlite.model.adapters import IA3, PART, Adapter, LoRA
+from flanlite.model.adapters.adapters import PART, Adapter
+from flanlite.model.adapters.linear import IA3, LoRA
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.training import huggingface, interop, lazy, released
@@ -40,7 +41,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
 NOTHING = (None, False, {}, [])
 
 
-def is_folder(path: pathlib.Path) -> bool:
+def holds(path: pathlib.Path) -> bool:
     """Return whether there is an adapter of PEFT at a path."""
     return (path / CONFIG_FILE).is_file()
 
@@ -131,7 +132,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
             f'the model has {"no adapter" if adapter is None else f"the adapter {type(adapter).__name__}"}; '
             'PEFT has folders for LoRA and IA3'
         )
-    if is_folder(path):
+    if holds(path):
         raise ValueError(f'{path} holds an adapter already; name another folder')
     tensors, modules, feedforward = {}, set(), set()
     for name, value in traverse_util.flatten_dict(params, sep='/').items():

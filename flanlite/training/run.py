@@ -15,7 +15,7 @@ from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model import adapters
+from flanlite.model.adapters import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
@@ -84,7 +84,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Mixture: by name only, for now.
         vocabulary = choose_vocabulary(config)
-        data = TrainingData.resolve(config.data, config.seed, model.converter, vocabulary)
+        data = TrainingData.resolve(config.data, config.seed, model.converter, vocabulary, model.prompt)
         model.check_vocabulary(vocabulary.name, vocabulary.size)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
@@ -93,7 +93,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         jax.eval_shape(optimizer.transform.update, abstract.params, abstract.opt_state, abstract.params)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, config.checkpoints)))
         seed = run_seed(config.seed, partitioner)
-        state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, abstract)
+        state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, abstract, data)
         start_step = int(state.step)
         profiler = stack.enter_context(Profiler(model_dir, start_step, train_steps, records.profile_steps))
 

@@ -153,10 +153,10 @@ def test_answers_are_whole_or_as_before(path, tmp_path, monkeypatch, capsys):
     sink.write_text('of before')
     answer = infer_module.answer
 
-    def failing(model, records, decoding):
+    def failing(model, records, *others):
         if records[0]['inputs'] == TEXTS[2]:
             raise ValueError('not finite')
-        return answer(model, records, decoding)
+        return answer(model, records, *others)
 
     monkeypatch.setattr(infer_module, 'answer', failing)
     for output in (str(sink), '-'):

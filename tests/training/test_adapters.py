@@ -10,8 +10,9 @@ import toy
 
 import flanlite
 from flanlite.cli import main as cli
-from flanlite.model import adapters, models
-from flanlite.model.adapters import IA3, LoRA
+from flanlite.model import models
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.linear import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.training import journal, parameters
 
@@ -41,7 +42,7 @@ def test_merged_parameters_compute_the_same(model, adapter):
     params = randomly(config)
     with jax.default_matmul_precision('highest'):
         apart = models.bind(config, params)(BATCH)
-        merged = models.bind(model, adapters.merge(adapter, params))(BATCH)
+        merged = models.bind(model, adapter.merge(params))(BATCH)
         base = models.bind(model, adapters.parts(params)[0])(BATCH)
     np.testing.assert_allclose(apart, merged, rtol=1e-4, atol=1e-4)
     assert np.abs(apart - base).max() > 0.01
@@ -133,9 +134,19 @@ def test_an_adapter_knows_its_base(base, whole, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     toy.train(tmp_path / 'other', 2, seed=1)
     with pytest.raises(ValueError, match=r'and .*other is another, with other parameters; .*--base'):
-        flanlite.load(str(whole), base=str(tmp_path / 'other'))
-    with pytest.raises(ValueError, match='moved is no adapter, so it has no base; leave out --base'):
-        flanlite.load(str(moved), base=str(base))
+        flanlite.load(str(tmp_path / 'other'), adapter=str(whole))
+    with pytest.raises(ValueError, match=r'moved is no adapter, so it has no base; leave out .*base'):
+        flanlite.load(str(base), adapter=str(moved))
+    model = flanlite.load(str(moved), vocabulary='bytes')
+    beside = model.with_adapter(str(whole))
+    jax.tree.map(np.testing.assert_array_equal, beside.params, expected)
+    shared = adapters.parts(beside.params)[0], adapters.parts(beside.with_adapter(str(whole)).params)[0]
+    assert all(jax.tree.leaves(jax.tree.map(lambda one, other: one is other, model.params, shared[0])))
+    assert all(jax.tree.leaves(jax.tree.map(lambda one, other: one is other, *shared)))
+    with pytest.raises(ValueError, match='and the model that is loaded is another, with other parameters'):
+        flanlite.load(str(tmp_path / 'other')).with_adapter(str(whole))
+    with pytest.raises(ValueError, match='moved is no adapter; expected one of a T5Config'):
+        model.with_adapter(str(moved))
     shutil.copytree(whole, tmp_path / 'lost')
     for manifest in (tmp_path / 'lost').rglob('metadata'):
         manifest.write_text(manifest.read_text().replace(str(base), str(tmp_path / 'nowhere')))

@@ -9,8 +9,9 @@ from flax import traverse_util
 
 import flanlite
 from flanlite.cli import main as cli
-from flanlite.model import adapters, models
-from flanlite.model.adapters import IA3, LoRA
+from flanlite.model import models
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.linear import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
@@ -167,7 +168,7 @@ def test_adapters_that_would_compute_something_else_are_refused(fields, words, b
 def test_a_folder_of_another_model_is_refused(bases, tmp_path):
     written(tmp_path / 'a', bases, 't5', 'lora')
     with pytest.raises(ValueError, match='no parameter of a LlamaConfig'):
-        flanlite.load(str(tmp_path / 'a'), base=str(bases['llama']))
+        flanlite.load(str(bases['llama']), adapter=str(tmp_path / 'a'))
     with pytest.raises(ValueError, match='holds an adapter already'):
         written(tmp_path / 'a', bases, 't5', 'lora')
     (tmp_path / 'a' / peft.TENSORS_FILE).unlink()

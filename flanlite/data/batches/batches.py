@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.batches import packing, prefix_lm, shuffling
-from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, decode_tokens, groups
+from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, groups
 from flanlite.data.tokens.example import Tokens
 
 # How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack`
@@ -198,10 +198,8 @@ class RowReader:
         tokens: dict[int, Tokens] = {}
         for number, places in groups(task[examples]):
             chosen = examples[places]
-            for example, record in zip(
-                chosen.tolist(), self._order.splits[number].read_records(index[chosen]), strict=True
-            ):
-                tokens[example] = decode_tokens(record)
+            read = self._order.splits[number].read_tokens(index[chosen])
+            tokens |= zip(chosen.tolist(), read, strict=True)
         planned: list[list[Tokens] | None] = [None] * len(rows)
         for number in wanted:
             planned[number] = [tokens[example] for example in rows[number]]

@@ -132,6 +132,7 @@ class CachedSplit:
         self._files = [self.path / shard['file'] for shard in self.manifest['shards']]
         self._starts = np.cumsum([0, *(shard['num_examples'] for shard in self.manifest['shards'])])
         self._readers: dict[int, Any] = {}
+        self._prompt = np.zeros(0, np.int32)
         if self.lengths.shape != (self.num_examples, 2) or self._starts[-1] != self.num_examples:
             raise ValueError(
                 f'{self.path}: the manifest says {self.num_examples} examples, its shards '
@@ -149,6 +150,26 @@ class CachedSplit:
         cut = copy.copy(self)
         cut.num_examples, cut.lengths = limit, self.lengths[:limit]
         return cut
+
+    def with_prompt(self, prompt: np.ndarray) -> 'CachedSplit':
+        """Return the split with ids before the inputs of every example, as training reads them.
+
+        Args:
+            prompt: int32[P], of soft tokens.
+        """
+        if not len(prompt):
+            return self
+        longer = copy.copy(self)
+        longer.lengths = np.minimum(self.lengths + np.array([len(prompt), 0]), MAX_LENGTH).astype(np.uint16)
+        longer._prompt = prompt
+        return longer
+
+    def read_tokens(self, indices: Sequence[int]) -> list[example.Tokens]:
+        """Read the inputs and targets of examples, in the order asked for."""
+        read = map(decode_tokens, self.read_records(indices))
+        if not len(self._prompt):
+            return list(read)
+        return [(np.concatenate([self._prompt, inputs]), targets) for inputs, targets in read]
 
     def read(self, index: int) -> Example:
         """Read one example."""

@@ -120,6 +120,7 @@ def view_of(
     style: str = 'instructions',
     max_rows: int | None = None,
     scored: bool | None = None,
+    soft_tokens: int = 0,
 ) -> View:
     """Return how a mixture's examples look.
 
@@ -137,9 +138,12 @@ def view_of(
         max_rows: at most so many rows of each task, in place of the mixture's caps.
         scored: whether the examples are scored rather than trained on; by default those of all splits but
             `train` are.
+        soft_tokens: the room that a soft prompt takes of the inputs'.
     """
     scored = split != 'train' if scored is None else scored
-    shots = mixture.shots and mixture.shots.within(feature_lengths and feature_lengths['inputs'])
+    shots = mixture.shots and mixture.shots.within(
+        feature_lengths and feature_lengths['inputs'] - soft_tokens
+    )
     if scored:
         return View(split, vocabulary, style, renderings='all', shots=shots, max_examples=max_rows)
     caps = max_rows or {entry.task: entry.max_examples for entry in mixture.entries}

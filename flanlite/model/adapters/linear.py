@@ -1,14 +1,9 @@
-"""Adapters: a few parameters that train beside a model whose own stay as they are.
-
-An adapter is a value, the field `adapter` of a model's config. `attach` puts its parameters into the network,
-at the linear maps that its patterns name; the names of these parameters have `adapter` among their parts, by
-which training and checkpoints tell them from the model's own (`FROZEN`).
-"""
+"""Adapters of linear maps: LoRA and (IA)3."""
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,33 +11,63 @@ from flax import nnx, traverse_util
 
 from flanlite.config import value
 from flanlite.model import patterns
+from flanlite.model.adapters.adapters import PART, Adapter, is_adapters
 from flanlite.model.layers import Linear, Logits, cast
 
-PART = 'adapter'  # of the names of an adapter's parameters
-FROZEN = (rf'(?!(.*/)?{PART}/).*',)  # pattern of all other parameters
 Tree = Any
 
 
 @value
-class Adapter:
-    """What all adapters have.
+class LinearAdapter(Adapter):
+    """A change to linear maps.
 
     Args:
         targets: patterns of the linear maps that are adapted, for whole names such as
             `decoder/layers/self_attention/query`.
-        base_dtype: in which the model's own parameters are kept: 'float32' or 'bfloat16'.
+
+    The other fields are those of every adapter; see `adapters.Adapter`.
     """
 
+    can_be_merged: ClassVar[bool] = True
+
     targets: tuple[str, ...] = ('.*/(query|value)',)
-    base_dtype: str = 'float32'
 
     def __post_init__(self) -> None:
-        if self.base_dtype not in ('float32', 'bfloat16'):
-            raise ValueError(
-                f'{type(self).__name__}.base_dtype is {self.base_dtype!r}; expected float32 or bfloat16'
-            )
+        super().__post_init__()
         if not self.targets:
             raise ValueError(f'{type(self).__name__}.targets is empty; expected patterns of linear maps')
+
+    def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
+        """Put the adapter's parameters into a network.
+
+        Raises:
+            ValueError: a pattern matches no linear map.
+        """
+        linears = {
+            '/'.join(map(str, path)): module
+            for path, module in nnx.iter_modules(network)
+            if isinstance(module, Linear) and not isinstance(module, Logits)
+        }
+        patterns.check_names(linears, self.targets, 'linear map')
+        chosen = [patterns.compile_pattern(each) for each in self.targets]
+        key = rngs.params()
+        for name, linear in linears.items():
+            if any(each.fullmatch(name) for each in chosen):
+                own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+                linear.adapter = nnx.data(self.change(linear, name, own))
+
+    def merge(self, params: Tree) -> Tree:
+        """See `Adapter.merge`."""
+        flat = traverse_util.flatten_dict(params)
+        merged = {path: leaf.astype(jnp.float32) for path, leaf in flat.items() if not is_adapters(path)}
+        for linear in dict.fromkeys(path[: path.index(PART)] for path in flat if is_adapters(path)):
+            change = {
+                path[-1]: leaf for path, leaf in flat.items() if path[: len(linear) + 1] == (*linear, PART)
+            }
+            own = {path[-1]: leaf for path, leaf in merged.items() if path[:-1] == linear}
+            for name, leaf in self.merged(own, change, '/'.join(linear)).items():
+                merged[*linear, name] = leaf
+        return traverse_util.unflatten_dict(merged)
 
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
         """Make what a linear map is changed by, with its first parameters.
@@ -69,7 +94,7 @@ class Adapter:
 
 
 @value
-class LoRA(Adapter):
+class LoRA(LinearAdapter):
     """Low-rank adaptation (Hu et al. 2021): to the product of a linear map a second one is added, of two
     small matrices. The second begins with zeros, so that the model begins as it is.
 
@@ -96,7 +121,7 @@ class LoRA(Adapter):
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilized else self.rank)
 
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
-        """See `Adapter.change`."""
+        """See `LinearAdapter.change`."""
         *_, inputs, outputs = linear.kernel.shape
         if self.rank > min(inputs, outputs):
             raise ValueError(
@@ -108,7 +133,7 @@ class LoRA(Adapter):
     def merged(
         self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
     ) -> dict[str, jax.Array]:
-        """See `Adapter.merged`."""
+        """See `LinearAdapter.merged`."""
         del name
         product = jnp.matmul(change['lora_a'], change['lora_b'], precision='highest')
         return linear | {'kernel': linear['kernel'] + product * self.scale}
@@ -149,7 +174,7 @@ class LowRank(nnx.Module):
 
 
 @value
-class IA3(Adapter):
+class IA3(LinearAdapter):
     """(IA)3 (Liu et al. 2022): a learnt factor for each output of a linear map, or for each input of the one
     that ends an MLP. The factors begin with 1.
 
@@ -161,7 +186,7 @@ class IA3(Adapter):
     input_targets: tuple[str, ...] = ('.*/mlp/wo',)
 
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
-        """See `Adapter.change`."""
+        """See `LinearAdapter.change`."""
         del key
         return Factors(linear, self.of_inputs(name))
 
@@ -172,7 +197,7 @@ class IA3(Adapter):
     def merged(
         self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
     ) -> dict[str, jax.Array]:
-        """See `Adapter.merged`."""
+        """See `LinearAdapter.merged`."""
         if self.of_inputs(name):
             return linear | {'kernel': linear['kernel'] * change['ia3'][..., :, None]}
         bias = {'bias': linear['bias'] * change['ia3']} if 'bias' in linear else {}
@@ -205,61 +230,3 @@ class Factors(nnx.Module):
             return x * factors[(None,) * (x.ndim - 1)]
 
         return multiply(scaled(x)) if self.of_inputs else scaled(multiply(x))
-
-
-KINDS = (LoRA, IA3)
-
-
-def attach(adapter: Adapter, network: nnx.Module, rngs: nnx.Rngs) -> None:
-    """Put an adapter's parameters into a network.
-
-    Raises:
-        ValueError: a pattern matches no linear map.
-    """
-    linears = {
-        '/'.join(map(str, path)): module
-        for path, module in nnx.iter_modules(network)
-        if isinstance(module, Linear) and not isinstance(module, Logits)
-    }
-    patterns.check_names(linears, adapter.targets, 'linear map')
-    chosen = [patterns.compile_pattern(each) for each in adapter.targets]
-    key = rngs.params()
-    for name, linear in linears.items():
-        if any(each.fullmatch(name) for each in chosen):
-            own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-            linear.adapter = nnx.data(adapter.change(linear, name, own))
-
-
-def is_adapters(path: Sequence[Any]) -> bool:
-    """Return whether a parameter is an adapter's, by the parts of its name."""
-    return PART in path
-
-
-def parts(params: Tree) -> tuple[Tree, Tree]:
-    """Split a model's parameters, a nested dict: into the model's own and the adapter's."""
-    flat = traverse_util.flatten_dict(params)
-    return tuple(
-        traverse_util.unflatten_dict({path: leaf for path, leaf in flat.items() if is_adapters(path) == of})
-        for of in (False, True)
-    )
-
-
-def put_together(base: Tree, adapters: Tree) -> Tree:
-    """Join what `parts` splits."""
-    return traverse_util.unflatten_dict(
-        traverse_util.flatten_dict(base) | traverse_util.flatten_dict(adapters)
-    )
-
-
-def merge(adapter: Adapter, params: Tree) -> Tree:
-    """Return a model's own parameters, float32, changed so that the model computes without the adapter what
-    it computed with it.
-    """
-    flat = traverse_util.flatten_dict(params)
-    merged = {path: leaf.astype(jnp.float32) for path, leaf in flat.items() if not is_adapters(path)}
-    for linear in dict.fromkeys(path[: path.index(PART)] for path in flat if is_adapters(path)):
-        change = {path[-1]: leaf for path, leaf in flat.items() if path[: len(linear) + 1] == (*linear, PART)}
-        own = {path[-1]: leaf for path, leaf in merged.items() if path[:-1] == linear}
-        for name, leaf in adapter.merged(own, change, '/'.join(linear)).items():
-            merged[*linear, name] = leaf
-    return traverse_util.unflatten_dict(merged)

@@ -1,0 +1,183 @@
+"""Soft prompts (Lester et al. 2021): rows of an embedding that no token of the vocabulary has.
+
+Soft tokens are ids, from `vocab_size` on. Batches put those of a task before the inputs of each of its
+examples, so that packing, ranking, decoding and meshes treat them as they treat tokens, and one batch may
+hold many prompts.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, traverse_util
+
+from flanlite.config import LocalPath, closest, value
+from flanlite.model.adapters.adapters import PART, Adapter, Start
+from flanlite.model.layers import Embedding
+
+FREQUENT = 5_000  # ids that 'vocabulary' draws from: a vocabulary has its most frequent tokens first
+BOUND = 0.5  # of 'random' rows, as in the paper
+ONE = 'prompt'  # the name of a prompt that all tasks share
+INIT = ('vocabulary', 'random', 'labels', 'text', 'file')
+Tree = Any
+
+
+@value
+class SoftPrompt(Adapter):
+    """Prompt tuning: soft tokens before the inputs train, and nothing else.
+
+    Args:
+        length: soft tokens of a prompt. They count as inputs, and take their room in a row.
+        tasks: the data sets that have a prompt each, by their names; by default all have the same.
+        init: the first rows. 'vocabulary': embeddings of tokens, drawn among the 5,000 most frequent.
+            'random': uniform between -0.5 and 0.5. 'labels': the embeddings of the answer options of the data
+            set, the mean where one has several tokens. 'text': the embeddings of the tokens of `text`.
+            'file': those of `file`. Where there are fewer labels or tokens than rows, the others are as for
+            'vocabulary'.
+        text: see `init`.
+        file: a prompt: a .npy file, a checkpoint, or a PEFT folder. Where it has several, that of the data
+            set is taken, or else the one that `source` names.
+        source: see `file`.
+
+    The other fields are those of every adapter; see `adapters.Adapter`.
+    """
+
+    length: int = 100
+    tasks: tuple[str, ...] = ()
+    init: str = 'vocabulary'
+    text: str | None = None
+    file: LocalPath | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.length < 1:
+            raise ValueError(f'SoftPrompt.length is {self.length}; expected at least 1')
+        if self.init not in INIT:
+            raise ValueError(f'SoftPrompt.init is {self.init!r}; expected one of {", ".join(INIT)}')
+        for name, wanted in (('text', 'text'), ('file', 'file')):
+            if (getattr(self, name) is not None) != (self.init == wanted):
+                raise ValueError(
+                    f'SoftPrompt.init is {self.init!r} and SoftPrompt.{name} is {getattr(self, name)!r}; '
+                    f'expected a {name} where init is {wanted!r}, and none elsewhere'
+                )
+        if self.source is not None and self.file is None:
+            raise ValueError(f'SoftPrompt.source is {self.source!r}; expected a file that it is a prompt of')
+        if len(set(self.tasks)) < len(self.tasks) or any('/' in task for task in self.tasks):
+            raise ValueError(f'SoftPrompt.tasks is {self.tasks}; expected different names without a slash')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the prompts."""
+        return self.tasks or (ONE,)
+
+    def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
+        """See `Adapter.attach`."""
+        tables = {
+            path[-1]: module for path, module in nnx.iter_modules(network) if isinstance(module, Embedding)
+        }
+        table = tables.get('encoder_embedder') or tables['token_embedder']
+        table.adapter = nnx.data(SoftTokens(table, self.names, self.length, rngs.params()))
+
+    def prompt(self, task: str | None, first: int) -> np.ndarray:
+        """See `Adapter.prompt`; a `ValueError` where the task has none."""
+        if not self.tasks:
+            number = 0
+        elif task in self.tasks:
+            number = self.tasks.index(task)
+        else:
+            raise ValueError(
+                f'{task or "the input"} has no soft prompt; {closest(str(task), self.tasks)}there are those '
+                f'of {", ".join(self.tasks)}: name one with --prompt (prompt=...)'
+            )
+        return first + number * self.length + np.arange(self.length, dtype=np.int32)
+
+    def begin(self, params: Tree, start: Start) -> Tree:
+        """See `Adapter.begin`."""
+        if self.init in ('random', 'file'):  # as they were drawn; a file's rows are put in their place
+            return params
+        flat = traverse_util.flatten_dict(params)
+        for path in [path for path in flat if PART in path]:
+            table = flat[*path[: path.index(PART)], 'embedding']
+            ids, shares = self._mixed(path[-1], start, table.shape[0])
+            make = jax.jit(_mix, out_shardings=flat[path].sharding)
+            flat[path] = make(table, ids, shares)
+        return traverse_util.unflatten_dict(flat)
+
+    def _mixed(self, name: str, start: Start, vocab: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each row is the mean of: ids_PK, and their shares_PK."""
+        drawn = np.random.default_rng([start.seed, zlib.crc32(name.encode())])
+        frequent = min(FREQUENT, vocab)
+        rows = [[token] for token in drawn.choice(frequent, self.length, replace=self.length > frequent)]
+        texts: Sequence[Sequence[int]] = []
+        if self.init == 'labels':
+            options = start.options(name if self.tasks else None)
+            if not options:
+                raise ValueError(
+                    f"SoftPrompt.init is 'labels', and {name if self.tasks else 'the mixture'} has no data "
+                    "set whose answer options are the same for all rows; expected one, or init = 'text'"
+                )
+            texts = [start.encode(option) for option in options]
+        elif self.init == 'text':
+            texts = [[token] for token in start.encode(self.text)]
+        for row, tokens in enumerate(texts[: self.length]):
+            rows[row] = list(tokens) or rows[row]
+        widest = max(map(len, rows))
+        ids = np.array([row + [0] * (widest - len(row)) for row in rows], np.int32)
+        shares = np.array(
+            [[1 / len(row)] * len(row) + [0.0] * (widest - len(row)) for row in rows], np.float32
+        )
+        return ids, shares
+
+
+def _mix(table_VD: jax.Array, ids_PK: np.ndarray, shares_PK: np.ndarray) -> jax.Array:
+    return jnp.einsum('PK,PKD->PD', shares_PK, table_VD[ids_PK].astype(jnp.float32), precision='highest')
+
+
+class SoftTokens(nnx.Module):
+    """The prompts of a `SoftPrompt`, beside a table of embeddings.
+
+    Args:
+        table: the embeddings.
+        names: of the prompts.
+        length: rows of each.
+        key: source of the first values.
+    """
+
+    def __init__(self, table: Embedding, names: Sequence[str], length: int, key: jax.Array) -> None:
+        shape = (length, table.embedding.shape[1])
+        drawn = {
+            name: jax.random.uniform(
+                jax.random.fold_in(key, zlib.crc32(name.encode())), shape, jnp.float32, -BOUND, BOUND
+            )
+            for name in names
+        }
+        # Whole on every device, as they are small.
+        self.prompts = nnx.Dict(
+            {
+                name: nnx.Param(rows_PD, axes=(None, None), computed_in=table.dtype)
+                for name, rows_PD in drawn.items()
+            }
+        )
+        self.names, self.vocab, self.dtype = tuple(names), table.embedding.shape[0], table.dtype
+
+    def __call__(self, tokens_BT: jax.Array, look_up: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """Embed ids: x_BTD.
+
+        Args:
+            tokens_BT: ids of tokens and of soft tokens.
+            look_up: embeds tokens.
+        """
+        is_soft_BT = tokens_BT >= self.vocab
+        rows_ND = jnp.concatenate([self.prompts[name][...] for name in self.names]).astype(self.dtype)
+        soft_BTD = rows_ND[jnp.where(is_soft_BT, tokens_BT - self.vocab, 0)]
+        return jnp.where(is_soft_BT[..., None], soft_BTD, look_up(jnp.where(is_soft_BT, 0, tokens_BT)))
+
+
+def prompts_of(params: Tree) -> dict[str, Any]:
+    """Return the prompts among a model's parameters by their names."""
+    found: Mapping[Any, Any] = traverse_util.flatten_dict(params)
+    return {path[-1]: leaf for path, leaf in found.items() if path[-3:-1] == (PART, 'prompts')}

@@ -1,0 +1,124 @@
+"""Soft prompts in files of google-research/prompt-tuning and its T5X: numpy arrays [P, D], one a prompt.
+
+A checkpoint of a prompt is a file `NAME.npy`, a folder of such files, or a folder that prompt tuning in T5X
+wrote (`numpy_checkpoints/checkpoint_N/encoder.prompt.prompt.prompt`, of which the last is taken).
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from flanlite.config import check_file, check_folder
+from flanlite.model import models
+from flanlite.model.adapters import adapters
+from flanlite.model.adapters.adapters import PART
+from flanlite.model.adapters.soft_prompt import ONE, SoftPrompt
+from flanlite.model.models import ModelConfig
+from flanlite.training import lazy
+from flanlite.training.lazy import LazyArray
+
+SUFFIX = '.npy'
+T5X_FILE = 'encoder.prompt.prompt.prompt'
+T5X_FOLDER = 'numpy_checkpoints'
+
+
+def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Find the prompts of a path by their names; none where it holds none."""
+    if path.suffix == SUFFIX or path.name == T5X_FILE:
+        return {ONE: path} if path.is_file() else {}
+    if (path / T5X_FILE).is_file():
+        return {ONE: path / T5X_FILE}
+    saved = [child for child in (path / T5X_FOLDER).glob('checkpoint_*') if (child / T5X_FILE).is_file()]
+    if saved:
+        return {ONE: max(saved, key=lambda child: int(child.name.rsplit('_')[-1])) / T5X_FILE}
+    return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}'))}
+
+
+def holds(path: pathlib.Path) -> bool:
+    """Return whether there is a soft prompt at a path."""
+    return bool(files_of(path))
+
+
+def base_of(path: pathlib.Path) -> str:
+    """Return the model that a prompt names as its base, which these files do not."""
+    del path
+    return '(not named)'
+
+
+def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str, LazyArray]]:
+    """Read the prompts of a path.
+
+    Args:
+        path: see the module.
+        config: the model's that they belong to.
+
+    Returns:
+        The adapter, and its parameters by our names.
+
+    Raises:
+        ValueError: one is no such array, or of another model, or they differ in length.
+    """
+    found, (table, width) = {}, place_of(config)
+    for name, file in files_of(path).items():
+        try:
+            rows_PD = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f'{file} is no array of numpy: {error}') from None
+        if (
+            rows_PD.ndim != 2
+            or not np.issubdtype(rows_PD.dtype, np.floating)
+            or not np.isfinite(rows_PD).all()
+        ):
+            raise ValueError(
+                f'{file} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
+            )
+        if rows_PD.shape[1] != width:
+            raise ValueError(
+                f'{file} holds a prompt of width {rows_PD.shape[1]}, and the embeddings of the model have '
+                f'{width}; expected a prompt of this model'
+            )
+        found[name] = rows_PD.astype(np.float32)
+    lengths = {len(rows_PD) for rows_PD in found.values()}
+    if len(lengths) > 1:
+        raise ValueError(f'the prompts of {path} have {sorted(lengths)} rows; expected as many in all')
+    adapter = SoftPrompt(length=lengths.pop(), tasks=() if list(found) == [ONE] else tuple(found))
+    return adapter, {
+        f'{table}/{PART}/prompts/{name}': lazy.from_numpy(rows_PD) for name, rows_PD in found.items()
+    }
+
+
+def place_of(config: ModelConfig) -> tuple[str, int]:
+    """Return the name of a model's table of embeddings that prompts belong to, and its width."""
+    params = models.abstract_params(config.replace(adapter=SoftPrompt(length=1)))
+    (path, rows_PD), *_ = traverse_util.flatten_dict(adapters.parts(params)[1]).items()
+    return '/'.join(path[: path.index(PART)]), rows_PD.shape[1]
+
+
+def write(path: pathlib.Path, prompts: Mapping[str, Any]) -> None:
+    """Write prompts: one as a file, where the path is of one, else each into a folder.
+
+    Args:
+        path: a file *.npy, or a folder.
+        prompts: arrays [P, D] by their names.
+
+    Raises:
+        ValueError: there is no prompt, or several for a file; or something is in the way.
+    """
+    if not prompts:
+        raise ValueError('the checkpoint has no soft prompt; expected that of a SoftPrompt')
+    if path.suffix != SUFFIX:
+        check_folder(path, 'name another output')
+        path.mkdir(parents=True, exist_ok=True)
+    elif len(prompts) > 1:
+        raise ValueError(
+            f'{path} is a file, and there are {len(prompts)} prompts, {", ".join(prompts)}; name a folder'
+        )
+    else:
+        check_file(path)
+    for name, rows_PD in prompts.items():
+        file = path if path.suffix == SUFFIX else path / f'{name}{SUFFIX}'
+        with open(file, 'wb') as sink:
+            np.save(sink, np.asarray(rows_PD, np.float32))
