@@ -33,14 +33,13 @@ def test_the_page_runs_from_top_to_bottom(tmp_path):
 
 
 def test_the_page_on_adapters_runs(tmp_path):
-    lines = [
-        line.removeprefix('flanlite ').split()
-        for line in '\n'.join(blocks('adaptation.md', 'sh')).splitlines()
-    ]
-    commands = [
-        ['-c', '\n'.join(blocks('adaptation.md', 'python'))],
-        *(['-m', 'flanlite', *line] for line in lines),
-    ]
+    commands = []
+    for language, text in blocks('adaptation.md', '(python|sh)'):
+        if language == 'python':
+            commands.append(['-c', f'import flanlite\n{text}'])
+        else:
+            lines = [line.removeprefix('flanlite ').split() for line in text.splitlines()]
+            commands += [['-m', 'flanlite', *line] for line in lines]
     for command in commands:
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]

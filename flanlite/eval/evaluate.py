@@ -111,7 +111,6 @@ def evaluate(config: EvalConfig) -> Result:
         ValueError: a checkpoint or mixture that does not exist, a mixture of which no task can be read, or a
             folder with results of other settings.
     """
-    check_folder(config.output or config.checkpoint, 'name another folder with --output')
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
     mixed = mixtures.resolve(config.mixture)
@@ -123,6 +122,7 @@ def evaluate(config: EvalConfig) -> Result:
         if config.output
         else default_output(checkpoint, mixed.name, config.split + number)
     )
+    check_folder(folder, 'name another folder with --output')
     results.check_settings(folder, to_text(config), FREE, '--output')
     run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
     vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir, base=config.base)

@@ -22,7 +22,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import kinds
 from flanlite.model.adapters import adapters
-from flanlite.model.adapters.soft_prompt import prompts_of
+from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
 from flanlite.model.models import ModelConfig
 from flanlite.training import checkpoints, interop, lazy, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
@@ -100,7 +100,11 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
 def _describe(path: pathlib.Path, base: str | None) -> Known:
     if foreign := _find_foreign(path):
         known = describe(find_base(foreign.base_of(path), base))
-        return known._replace(config=known.config.replace(adapter=foreign.read(path, known.config)[0]))
+        config = known.config.replace(adapter=foreign.read(path, known.config)[0])
+        lengths = dict(known.feature_lengths)
+        if isinstance(config.adapter, SoftPrompt):  # it was trained beside inputs of the model's length
+            lengths['inputs'] += config.adapter.length
+        return known._replace(config=config, feature_lengths=lengths)
     if ours := _find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
         vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']

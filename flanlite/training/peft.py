@@ -6,6 +6,7 @@ value that our adapters have (`FIXED`). Any other is refused by its name.
 """
 
 import json
+import math
 import pathlib
 import re
 from collections.abc import Mapping
@@ -16,26 +17,34 @@ from flax import traverse_util
 
 from flanlite.model.adapters.adapters import PART, Adapter
 from flanlite.model.adapters.linear import IA3, LoRA
+from flanlite.model.adapters.soft_prompt import ONE, SoftPrompt, prompts_of
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
-from flanlite.training import huggingface, interop, lazy, released
+from flanlite.model.t5gemma import T5GemmaConfig
+from flanlite.training import huggingface, interop, lazy, released, soft_prompts
 from flanlite.training.lazy import LazyArray
 
 CONFIG_FILE, TENSORS_FILE = 'adapter_config.json', 'adapter_model.safetensors'
 PREFIX = 'base_model.model.'  # of the tensors' names
 # PEFT's name of a tensor, behind that of its linear map -> ours.
 TENSORS = {'lora_A.weight': 'lora_a', 'lora_B.weight': 'lora_b', 'ia3_l': 'ia3'}
+PROMPT = 'prompt_embeddings'  # the name of a soft prompt's tensor
+FACTORS = ('prefix_task_cols', 'prefix_task_rows')  # of a prompt for several tasks, beside it
+KINDS = ('LORA', 'IA3', 'PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING')
 TASKS = {'encoder_decoder': 'SEQ_2_SEQ_LM'}  # by the layout of batches; CAUSAL_LM for others
 
 HARMLESS = re.compile(
     r'auto_mapping|base_model_class|base_model_name_or_path|revision|inference_mode|task_type|peft_type|'
     r'peft_version|target_modules|feedforward_modules|init_lora_weights|init_ia3_weights|lora_dropout|'
     r'(r|lora_alpha|use_rslora)|runtime_config|loftq_config|megatron_\w+|eva_config|corda_config|'
-    r'layers_pattern|qalora_group_size|ensure_weight_tying'
+    r'layers_pattern|qalora_group_size|ensure_weight_tying|'
+    r'num_virtual_tokens|token_dim|num_attention_heads|num_layers|num_tasks|num_ranks|prompt_tuning_init\w*|'
+    r'tokenizer_name_or_path|tokenizer_kwargs'
 )
 # Fields with the values that say nothing, which are the ones that our adapters have.
 FIXED: dict[str, tuple[Any, ...]] = {
     'bias': ('none',),
+    'num_transformer_submodules': (1,),
     'init_lora_weights': (True, False, 'gaussian', 'eva', 'orthogonal', None),
 }
 NOTHING = (None, False, {}, [])
@@ -66,9 +75,10 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
     """
     described = released.read_json(path / CONFIG_FILE)
     kind = described.get('peft_type')
-    if kind not in ('LORA', 'IA3'):
+    if kind not in KINDS:
         raise ValueError(
-            f'{path}/{CONFIG_FILE} has peft_type {kind!r}; expected LORA or IA3, which are read here'
+            f'{path}/{CONFIG_FILE} has peft_type {kind!r}; expected one of {", ".join(KINDS)}, which are '
+            'read here'
         )
     for field, found in described.items():
         allowed = FIXED.get(field, () if HARMLESS.fullmatch(field) else NOTHING)
@@ -79,6 +89,8 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
             )
     if not (path / TENSORS_FILE).is_file():
         raise ValueError(f'{path} has no {TENSORS_FILE}; write it with save_pretrained of peft')
+    if kind in KINDS[2:]:
+        return _read_prompts(path, config)
     apart: dict[str, dict[str, LazyArray]] = {}
     for name, tensor in released.safetensors_arrays(path / TENSORS_FILE):
         place = name.removeprefix(PREFIX)
@@ -114,6 +126,32 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
     return LoRA(targets, **fields, rank_stabilized=bool(described.get('use_rslora'))), params
 
 
+def _read_prompts(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
+    """Read a soft prompt, or the prompts of several tasks, which are named by their numbers."""
+    found = {name: each.to_numpy() for name, each in released.safetensors_arrays(path / TENSORS_FILE)}
+    if set(found) not in ({PROMPT}, {PROMPT, *FACTORS}):
+        raise ValueError(
+            f'{path}/{TENSORS_FILE} holds {", ".join(sorted(found))}; expected {PROMPT}, and of several '
+            f'tasks {" and ".join(FACTORS)}'
+        )
+    prompts = {ONE: found[PROMPT]}
+    if len(found) > 1:
+        columns, rows = (found[name] for name in FACTORS)
+        prompts = {str(task): found[PROMPT] * (columns[task] @ rows[task]) for task in range(len(rows))}
+    scaled = {name: rows_PD * _prompt_scale(config) for name, rows_PD in prompts.items()}
+    return soft_prompts.as_adapter(scaled, config, path)
+
+
+def _prompt_scale(config: ModelConfig) -> float:
+    """Return what transformers multiplies a prompt with in the model: T5Gemma's embeddings are scaled after
+    they are looked up, where the prompt is among them already.
+    """
+    if not isinstance(config, T5GemmaConfig) or config.version != 1:
+        return 1.0
+    encoder = config.encoder_stack
+    return math.sqrt(encoder.emb_dim) if encoder.scale_embedding else 1.0
+
+
 def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], base: str) -> None:
     """Write a model's adapter as PEFT reads it.
 
@@ -127,13 +165,32 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
         ValueError: the folder holds an adapter, or the model has none that PEFT knows.
     """
     adapter = config.adapter
-    if not isinstance(adapter, LoRA | IA3):
+    if not isinstance(adapter, LoRA | IA3 | SoftPrompt):
         raise ValueError(
             f'the model has {"no adapter" if adapter is None else f"the adapter {type(adapter).__name__}"}; '
-            'PEFT has folders for LoRA and IA3'
+            'PEFT has folders for LoRA, IA3 and SoftPrompt'
+        )
+    if isinstance(adapter, SoftPrompt) and adapter.tasks:
+        raise ValueError(
+            f'the model has {len(adapter.tasks)} soft prompts, and a folder of PEFT holds one; --form=npy '
+            'writes each'
         )
     if holds(path):
         raise ValueError(f'{path} holds an adapter already; name another folder')
+    described = {
+        'task_type': TASKS.get(config.converter, 'CAUSAL_LM'),
+        'base_model_name_or_path': base,
+        'inference_mode': True,
+    }
+    if isinstance(adapter, SoftPrompt):
+        rows_PD = np.asarray(prompts_of(params)[ONE], np.float32) / _prompt_scale(config)
+        described |= {'peft_type': 'PROMPT_TUNING', 'prompt_tuning_init': 'RANDOM'}
+        described |= {'num_virtual_tokens': adapter.length, 'token_dim': rows_PD.shape[1]}
+        described |= {'num_transformer_submodules': 1}
+        # Not told by PEFT for all models, and not used for a prompt.
+        described |= {'num_attention_heads': config.num_heads, 'num_layers': 1}
+        _save(path, described, {PROMPT: rows_PD.astype(np.float32)})
+        return
     tensors, modules, feedforward = {}, set(), set()
     for name, value in traverse_util.flatten_dict(params, sep='/').items():
         linear, ours = name.rsplit(f'/{PART}/')
@@ -148,18 +205,17 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
             if ours == 'ia3' and of_inputs:
                 feedforward.add(module)
             tensors[f'{PREFIX}{module}.{theirs}'] = np.ascontiguousarray(tensor.to_numpy(), np.float32)
-    described = {
-        'peft_type': 'LORA' if isinstance(adapter, LoRA) else 'IA3',
-        'task_type': TASKS.get(config.converter, 'CAUSAL_LM'),
-        'base_model_name_or_path': base,
-        'inference_mode': True,
-        'target_modules': sorted(modules),
-    }
+    described['target_modules'] = sorted(modules)
     if isinstance(adapter, LoRA):
+        described |= {'peft_type': 'LORA'}
         described |= {'r': adapter.rank, 'lora_alpha': adapter.alpha, 'use_rslora': adapter.rank_stabilized}
         described |= {'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False}
     else:
-        described['feedforward_modules'] = sorted(feedforward)
+        described |= {'peft_type': 'IA3', 'feedforward_modules': sorted(feedforward)}
+    _save(path, described, tensors)
+
+
+def _save(path: pathlib.Path, described: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     released.write_tensors(path / TENSORS_FILE, tensors, {'format': 'pt'})
     # Last: a folder with this file is complete.

@@ -61,7 +61,7 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
     Raises:
         ValueError: one is no such array, or of another model, or they differ in length.
     """
-    found, (table, width) = {}, place_of(config)
+    found = {}
     for name, file in files_of(path).items():
         try:
             rows_PD = np.load(file, allow_pickle=False)
@@ -75,18 +75,33 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
             raise ValueError(
                 f'{file} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
             )
-        if rows_PD.shape[1] != width:
-            raise ValueError(
-                f'{file} holds a prompt of width {rows_PD.shape[1]}, and the embeddings of the model have '
-                f'{width}; expected a prompt of this model'
-            )
-        found[name] = rows_PD.astype(np.float32)
-    lengths = {len(rows_PD) for rows_PD in found.values()}
+        found[name] = rows_PD
+    return as_adapter(found, config, path)
+
+
+def as_adapter(
+    prompts: Mapping[str, np.ndarray], config: ModelConfig, path: pathlib.Path
+) -> tuple[SoftPrompt, dict[str, LazyArray]]:
+    """Make an adapter of prompts; see `read`.
+
+    Args:
+        prompts: arrays [P, D] by their names.
+        config: the model's that they belong to.
+        path: where they come from, for the error.
+    """
+    table, width = place_of(config)
+    if widths := {rows_PD.shape[1] for rows_PD in prompts.values()} - {width}:
+        raise ValueError(
+            f'{path} holds a prompt of width {widths.pop()}, and the embeddings of the model have {width}; '
+            'expected a prompt of this model'
+        )
+    lengths = {len(rows_PD) for rows_PD in prompts.values()}
     if len(lengths) > 1:
         raise ValueError(f'the prompts of {path} have {sorted(lengths)} rows; expected as many in all')
-    adapter = SoftPrompt(length=lengths.pop(), tasks=() if list(found) == [ONE] else tuple(found))
+    adapter = SoftPrompt(length=lengths.pop(), tasks=() if list(prompts) == [ONE] else tuple(prompts))
     return adapter, {
-        f'{table}/{PART}/prompts/{name}': lazy.from_numpy(rows_PD) for name, rows_PD in found.items()
+        f'{table}/{PART}/prompts/{name}': lazy.from_numpy(rows_PD.astype(np.float32))
+        for name, rows_PD in prompts.items()
     }
 
 

@@ -12,6 +12,7 @@ from flanlite.cli import main as cli
 from flanlite.model import models
 from flanlite.model.adapters import adapters
 from flanlite.model.adapters.linear import IA3, LoRA
+from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
@@ -21,6 +22,9 @@ SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_d
 CONFIGS = {
     't5': T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=3),
     'llama': LlamaConfig(**SIZES, num_kv_heads=2, num_layers=2, qkv_bias=True),
+    't5gemma': T5GemmaConfig(
+        **SIZES, version=1, num_kv_heads=2, num_layers=2, scale_embedding=True, norms='pre_and_post'
+    ),
     't5gemma 2': T5GemmaConfig(
         **SIZES,
         num_kv_heads=2,
@@ -38,6 +42,7 @@ ADAPTERS = {
     'lora': LoRA(rank=2, alpha=5.0),
     'lora everywhere': LoRA(('.*',), rank=3, rank_stabilized=True),
     'ia3': IA3(),
+    'prompt': SoftPrompt(length=3),
 }
 IDS = np.random.default_rng(0).integers(3, 380, (2, 7))
 KINDS = pytest.mark.parametrize('kind', CONFIGS)
@@ -79,11 +84,10 @@ def test_what_is_written_is_read_again(kind, adapter, bases, tmp_path):
     own = written(tmp_path / 'a', bases, kind, adapter)
     run = parameters.load_run(tmp_path / 'a')
     found = adapters.parts(run.params)[1]
-    jax.tree.map(np.testing.assert_array_equal, found, own)
-    was = ADAPTERS[adapter]
-    assert (
-        (run.config.adapter.scale == was.scale) if isinstance(was, LoRA) else run.config.adapter.input_targets
-    )
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), found, own)
+    was, now = ADAPTERS[adapter], run.config.adapter
+    for field in ('scale', 'length'):
+        assert getattr(now, field, None) == getattr(was, field, None)
     form = ['--form=peft', f'--output={tmp_path}/b']
     assert cli.main(['convert', f'--checkpoint={tmp_path}/a', *form]) == 0
     again = [json.loads((tmp_path / name / peft.CONFIG_FILE).read_text()) for name in 'ab']
@@ -105,20 +109,30 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
     def logits(model):
         ids = torch.tensor(IDS)
         more = {'decoder_input_ids': torch.tensor(begun)} if both else {}
+        if not isinstance(ADAPTERS[adapter], SoftPrompt) or both:
+            more |= {'attention_mask': torch.ones_like(ids)}
         with torch.no_grad():
-            return model.eval()(input_ids=ids, **more).logits.numpy()
+            found = model.eval()(input_ids=ids, **more).logits.numpy()
+        return found[:, -IDS.shape[1] :]  # without those of a prompt
 
     def ours(path):
         model = flanlite.load(str(path))
+        soft = np.tile(model.config.prompt(), (len(IDS), 1))
         if both:
-            batch = {'encoder_input_tokens': IDS, 'decoder_input_tokens': begun, 'decoder_target_tokens': IDS}
+            asked = np.concatenate([soft, IDS], axis=1)
+            batch = {
+                'encoder_input_tokens': asked,
+                'decoder_input_tokens': begun,
+                'decoder_target_tokens': IDS,
+            }
             return model.logits(batch)
         # The first position is the beginning, which transformers does not have.
+        ids = np.concatenate([soft, IDS], axis=1)
         batch = {
-            'decoder_input_tokens': np.pad(IDS, ((0, 0), (1, 0))),
-            'decoder_target_tokens': np.pad(IDS, ((0, 0), (0, 1)), constant_values=1),
+            'decoder_input_tokens': np.pad(ids, ((0, 0), (1, 0))),
+            'decoder_target_tokens': np.pad(ids, ((0, 0), (0, 1)), constant_values=1),
         }
-        return model.logits(batch)[:, 1:]
+        return model.logits(batch)[:, 1 + soft.shape[1] :]
 
     written(tmp_path / 'ours', bases, kind, adapter)
     whole = theirs.PeftModel.from_pretrained(loader.from_pretrained(bases[kind]), tmp_path / 'ours')
@@ -136,6 +150,10 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
             feedforward_modules=described.get('feedforward_modules'),
             init_ia3_weights=False,
         ),
+        'PROMPT_TUNING': lambda: theirs.PromptTuningConfig(
+            task_type=described['task_type'], num_virtual_tokens=4, num_transformer_submodules=1,
+            num_layers=2, token_dim=16, num_attention_heads=4,
+        ),
     }[described['peft_type']]()  # fmt: skip
     torch.manual_seed(0)
     drawn = theirs.get_peft_model(loader.from_pretrained(bases[kind]), made)
@@ -146,7 +164,7 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
 @pytest.mark.parametrize(
     ('fields', 'words'),
     [
-        ({'peft_type': 'ADALORA'}, ["'ADALORA'", 'LORA or IA3']),
+        ({'peft_type': 'ADALORA'}, ["'ADALORA'", 'LORA, IA3, PROMPT_TUNING']),
         ({'use_dora': True}, ['use_dora True', 'would change the numbers']),
         ({'rank_pattern': {'q': 4}}, ['rank_pattern']),
         ({'init_lora_weights': 'pissa'}, ['init_lora_weights', 'pissa']),
@@ -163,6 +181,29 @@ def test_adapters_that_would_compute_something_else_are_refused(fields, words, b
     with pytest.raises(ValueError) as raised:
         flanlite.load(str(tmp_path / 'a'))
     assert all(word in str(raised.value) for word in words), raised.value
+
+
+def test_prompts_of_several_tasks_are_read(bases, tmp_path):
+    rng = np.random.default_rng(0)
+    shared, columns, rows = (rng.normal(size=shape) for shape in ((3, 16), (2, 3, 1), (2, 1, 16)))
+    written(tmp_path, bases, 't5', 'prompt')
+    tensors = {'prompt_embeddings': shared, 'prefix_task_cols': columns, 'prefix_task_rows': rows}
+    released.write_tensors(
+        tmp_path / peft.TENSORS_FILE, {name: each.astype(np.float32) for name, each in tensors.items()}, {}
+    )
+    file = tmp_path / peft.CONFIG_FILE
+    described = json.loads(file.read_text()) | {'peft_type': 'MULTITASK_PROMPT_TUNING', 'num_tasks': 2}
+    file.write_text(json.dumps(described))
+    model = flanlite.load(str(tmp_path))
+    for task, rows_PD in prompts_of(model.params).items():
+        np.testing.assert_allclose(
+            rows_PD, shared * np.outer(columns[int(task), :, 0], rows[int(task), 0]), rtol=1e-5
+        )
+    with pytest.raises(ValueError, match='2 soft prompts, and a folder of PEFT holds one; --form=npy'):
+        parameters.convert(str(tmp_path), str(tmp_path / 'again'), 'peft')
+    file.write_text(json.dumps(described | {'num_transformer_submodules': 2}))
+    with pytest.raises(ValueError, match='num_transformer_submodules 2, which would change the numbers'):
+        flanlite.load(str(tmp_path))
 
 
 def test_a_folder_of_another_model_is_refused(bases, tmp_path):

@@ -187,6 +187,7 @@ def test_files_of_prompts_go_both_ways(base, runs, tmp_path):
         found = parameters.load_run(tmp_path / output, base=str(base))
         expected = parameters.load_run(runs[name])
         jax.tree.map(np.testing.assert_array_equal, found.params, expected.params)
+        assert found.feature_lengths == {'inputs': 52, 'targets': 8}
     rows = np.load(tmp_path / 'one.npy')
     assert rows.shape == (4, 16) and rows.dtype == np.float32
     assert sorted(file.name for file in (tmp_path / 'each').iterdir()) == ['toy_order.npy', 'toy_parity.npy']
