@@ -54,12 +54,12 @@ if TYPE_CHECKING:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.metrics.metric import Metric
-    from flanlite.model.adapters.linear import IA3, LoRA
-    from flanlite.model.adapters.soft_prompt import SoftPrompt
     from flanlite.model.decoder_only import DecoderOnlyConfig
     from flanlite.model.kinds import FromCheckpoint
+    from flanlite.model.linear_adapters import IA3, LoRA
     from flanlite.model.llama import LlamaConfig
     from flanlite.model.rotary import RotaryConfig
+    from flanlite.model.soft_prompt import SoftPrompt
     from flanlite.model.t5 import T5Config
     from flanlite.model.t5gemma import T5GemmaConfig
     from flanlite.training.checkpoints import CheckpointConfig
@@ -97,8 +97,8 @@ HOMES = {
         'eval.sweep': ('SweepConfig',),
         'mesh.partitioning': ('MeshConfig',),
         'metrics.metric': ('Metric',),
-        'model.adapters.linear': ('IA3', 'LoRA'),
-        'model.adapters.soft_prompt': ('SoftPrompt',),
+        'model.linear_adapters': ('IA3', 'LoRA'),
+        'model.soft_prompt': ('SoftPrompt',),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),
         'model.rotary': ('RotaryConfig',),

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flanlite.config import from_json, to_json, value
-from flanlite.model.adapters.adapters import Adapter
-from flanlite.model.adapters.linear import IA3, LoRA
-from flanlite.model.adapters.soft_prompt import SoftPrompt
+from flanlite.model.adapters import Adapter
 from flanlite.model.decoder_only import DecoderOnlyConfig
+from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
+from flanlite.model.soft_prompt import SoftPrompt
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 

@@ -254,7 +254,7 @@ class Linear(nnx.Module):
         self.axes = axes
         self.name = name
         self.dtype = dtype
-        self.adapter = None  # see `adapters.linear`
+        self.adapter = None  # see `linear_adapters`
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Multiply the last axis of x with the kernel; return the product in `dtype`, changed by an adapter
@@ -411,7 +411,7 @@ class Embedding(nnx.Module):
         self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in=logits_dtype or dtype)
         self.dtype, self.logits_dtype, self.scale = dtype, logits_dtype, scale
         self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
-        self.adapter = None  # see `adapters.soft_prompt`
+        self.adapter = None  # see `soft_prompt`
 
     def __call__(self, tokens_BT: jax.Array) -> jax.Array:
         """Look up tokens: x_BTD in `dtype`; an adapter, if there is one, has ids of its own."""

@@ -19,8 +19,8 @@ from flax import nnx, traverse_util
 from flanlite.config import value
 from flanlite.mesh.activations import Axes, current_rules
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.adapters import Adapter
+from flanlite.model import adapters
+from flanlite.model.adapters import Adapter
 from flanlite.model.attention.attention import IMPLEMENTATIONS, DecodingCache
 from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 

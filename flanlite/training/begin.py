@@ -16,9 +16,8 @@ from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model import models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model import adapters, models
+from flanlite.model.soft_prompt import SoftPrompt, prompts_of
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Optimizer

@@ -19,8 +19,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from flanlite.config import TYPE, absolute, check_folder, closest, to_json, value
 from flanlite.mesh.partitioning import parameter_name
-from flanlite.model import models
-from flanlite.model.adapters import adapters
+from flanlite.model import adapters, models
 from flanlite.model.layers import ACTIVATIONS
 from flanlite.model.models import ModelConfig
 from flanlite.training.state import TrainState, like

@@ -6,7 +6,7 @@ from typing import Annotated
 from flanlite.config import LocalPath, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
-from flanlite.model.adapters import adapters
+from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler

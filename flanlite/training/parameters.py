@@ -20,10 +20,9 @@ from flanlite.config import absolute, check_file, check_folder, to_json
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
-from flanlite.model import kinds
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
+from flanlite.model.soft_prompt import SoftPrompt, prompts_of
 from flanlite.training import checkpoints, interop, lazy, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.lazy import LazyArray

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from flanlite.model.adapters.adapters import PART, Adapter
-from flanlite.model.adapters.linear import IA3, LoRA
-from flanlite.model.adapters.soft_prompt import ONE, SoftPrompt, prompts_of
+from flanlite.model.adapters import PART, Adapter
+from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
+from flanlite.model.soft_prompt import ONE, SoftPrompt, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import huggingface, interop, lazy, released, soft_prompts
 from flanlite.training.lazy import LazyArray

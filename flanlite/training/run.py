@@ -15,7 +15,7 @@ from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model.adapters import adapters
+from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.training.begin import begin, choose_vocabulary, run_seed

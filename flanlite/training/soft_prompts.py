@@ -12,11 +12,10 @@ import numpy as np
 from flax import traverse_util
 
 from flanlite.config import check_file, check_folder
-from flanlite.model import models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.adapters import PART
-from flanlite.model.adapters.soft_prompt import ONE, SoftPrompt
+from flanlite.model import adapters, models
+from flanlite.model.adapters import PART
 from flanlite.model.models import ModelConfig
+from flanlite.model.soft_prompt import ONE, SoftPrompt
 from flanlite.training import lazy
 from flanlite.training.lazy import LazyArray
 

@@ -10,9 +10,8 @@ import toy
 
 import flanlite
 from flanlite.cli import main as cli
-from flanlite.model import models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.linear import IA3, LoRA
+from flanlite.model import adapters, models
+from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.training import journal, parameters
 

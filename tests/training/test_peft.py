@@ -9,11 +9,10 @@ from flax import traverse_util
 
 import flanlite
 from flanlite.cli import main as cli
-from flanlite.model import models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.linear import IA3, LoRA
-from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model import adapters, models
+from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
+from flanlite.model.soft_prompt import SoftPrompt, prompts_of
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import lazy, parameters, peft, released

@@ -18,9 +18,8 @@ import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.mesh import partitioning
-from flanlite.model import layers, models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.linear import IA3, LoRA
+from flanlite.model import adapters, layers, models
+from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.model.t5gemma import T5GemmaConfig

@@ -15,11 +15,10 @@ from flanlite.data.batches import packing, prefix_lm
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
-from flanlite.model import models
-from flanlite.model.adapters import adapters
-from flanlite.model.adapters.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model import adapters, models
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
+from flanlite.model.soft_prompt import SoftPrompt, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import begin, losses, parameters, soft_prompts
 

@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from flanlite.config import LocalPath, closest, value
-from flanlite.model.adapters.adapters import PART, Adapter, Start
+from flanlite.model.adapters import PART, Adapter, Start
 from flanlite.model.layers import Embedding
 
 FREQUENT = 5_000  # ids that 'vocabulary' draws from: a vocabulary has its most frequent tokens first

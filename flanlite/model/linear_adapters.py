@@ -11,7 +11,7 @@ from flax import nnx, traverse_util
 
 from flanlite.config import value
 from flanlite.model import patterns
-from flanlite.model.adapters.adapters import PART, Adapter, is_adapters
+from flanlite.model.adapters import PART, Adapter, is_adapters
 from flanlite.model.layers import Linear, Logits, cast
 
 Tree = Any
