@@ -14,7 +14,7 @@ Train:
     DataConfig, MixtureConfig, Shots     what it trains on
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
-    LoRA, IA3, SoftPrompt                an adapter of it, which trains alone
+    LoRA, IA3, SoftPrompt, Attempt       an adapter of it, which trains alone
     Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
     StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
     CheckpointConfig, RecordsConfig      what is saved and written down
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from flanlite.eval.sweep import SweepConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.metrics.metric import Metric
+    from flanlite.model.attempt import Attempt
     from flanlite.model.decoder_only import DecoderOnlyConfig
     from flanlite.model.kinds import FromCheckpoint
     from flanlite.model.linear_adapters import IA3, LoRA
@@ -98,6 +99,7 @@ HOMES = {
         'mesh.partitioning': ('MeshConfig',),
         'metrics.metric': ('Metric',),
         'model.linear_adapters': ('IA3', 'LoRA'),
+        'model.attempt': ('Attempt',),
         'model.soft_prompt': ('SoftPrompt',),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),

@@ -158,7 +158,12 @@ def evaluate(config: EvalConfig) -> Result:
         trained=seen,
         split=config.split,
         skipped=opened.skipped | failed,
-        notes=(*opened.notes, *evaluator.notes(), *seqio_metrics.notes(scores.values())),
+        notes=(
+            *opened.notes,
+            *evaluator.notes(),
+            *evaluator.attention_notes(run.config, run.params),
+            *seqio_metrics.notes(scores.values()),
+        ),
         samples=tuple(
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ),

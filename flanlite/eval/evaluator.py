@@ -23,6 +23,7 @@ from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric, means
 from flanlite.model import models
+from flanlite.model.attempt import Attempt
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report import predictions
@@ -225,6 +226,21 @@ class Evaluator:
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
             )
         return np.concatenate(scores)
+
+    def attention_notes(self, config: ModelConfig, params: models.Params) -> list[str]:
+        """Return a note for each task that says which prompts an `Attempt` mixed for it, on the mean of its
+        examples.
+        """
+        if not isinstance(config.adapter, Attempt):
+            return []
+        names = (*config.adapter.sources, 'its own')
+        notes = []
+        for name in self.splits:
+            inputs = self.inputs(name, self.examples(name), config)
+            means = np.mean(generate.attended(config, params, inputs, self.config.tokens_per_batch), axis=0)
+            shares = ', '.join(f'{each} {share:.3f}' for each, share in zip(names, means, strict=True))
+            notes.append(f'The prompt of {name} is mixed of {shares}.')
+        return notes
 
     def notes(self) -> list[str]:
         """Return a note for each task of which some inputs are longer than what the model reads, or some rows

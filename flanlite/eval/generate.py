@@ -14,7 +14,7 @@ from flanlite.config import value
 from flanlite.eval.rank import check_finite, length_bucket, place_rows
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.model import decoding, models
+from flanlite.model import attempt, decoding, models
 from flanlite.model.decoding import Decoded
 from flanlite.model.models import ModelConfig
 
@@ -163,6 +163,41 @@ def generate(
                 answers[number] = until_end(tokens, eos_id)
             advance(len(rows))
     return answers
+
+
+def attended(
+    config: ModelConfig, params: models.Params, inputs: Sequence[np.ndarray], tokens_per_batch: int = 4096
+) -> np.ndarray:
+    """Compute which prompts an `Attempt` mixes for inputs, on this process's first device; see
+    `attempt.attended`.
+
+    Args:
+        config: the model's.
+        params: its parameters.
+        inputs: N inputs with their soft tokens.
+        tokens_per_batch: approximate number of tokens in a batch, padding included.
+
+    Returns:
+        float32[N, M].
+    """
+    compiled = jit_attended(config)
+    longest = length_bucket(max(map(len, inputs)))
+    rows = max(1, tokens_per_batch // longest)
+    found = []
+    for start in range(0, len(inputs), rows):
+        batch = inputs[start : start + rows]
+        tokens_BT, mask_BT = np.zeros((2, rows, longest), np.int32)
+        for row, tokens in enumerate(batch):
+            tokens_BT[row, : len(tokens)] = tokens
+            mask_BT[row, : len(tokens)] = 1
+        found.append(np.asarray(compiled(params, tokens_BT, mask_BT))[: len(batch)])
+    return np.concatenate(found)
+
+
+@functools.lru_cache
+def jit_attended(config: ModelConfig) -> Callable[..., jax.Array]:
+    """Return `attempt.attended` of a model's parameters, jitted."""
+    return jax.jit(lambda params, *batch: attempt.attended(models.bind(config, params), *batch))
 
 
 def until_end(tokens: np.ndarray, eos_id: int) -> np.ndarray:

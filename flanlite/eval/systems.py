@@ -91,7 +91,8 @@ class OpenedHoldOut:
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ]
         wordings = {name: splits.wordings(name, split) for name, split in scored.items()}
-        return Outcome(scores, {}, evaluator.notes(), evaluator.records, shown, wordings)
+        notes = [*evaluator.notes(), *evaluator.attention_notes(model, params)]
+        return Outcome(scores, {}, notes, evaluator.records, shown, wordings)
 
 
 class Outcome(NamedTuple):

@@ -8,7 +8,7 @@ checkpoints tell them from the model's own (`FROZEN`).
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from flax import nnx, traverse_util
@@ -28,8 +28,6 @@ class Adapter:
         base_dtype: in which the model's own parameters are kept: 'float32' or 'bfloat16'.
     """
 
-    can_be_merged: ClassVar[bool] = False  # whether `merge` is there
-
     base_dtype: str = dataclasses.field(default='float32', kw_only=True)
 
     def __post_init__(self) -> None:
@@ -37,6 +35,11 @@ class Adapter:
             raise ValueError(
                 f'{type(self).__name__}.base_dtype is {self.base_dtype!r}; expected float32 or bfloat16'
             )
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Patterns of those of the adapter's own parameters that do not train."""
+        return ()
 
     def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
         """Put the adapter's parameters into a network.

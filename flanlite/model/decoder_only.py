@@ -183,6 +183,7 @@ class Decoder(nnx.Module):
         tokens_BT: jax.Array,
         segments_BT: jax.Array,
         prefix_BT: jax.Array | None,
+        inputs_BT: jax.Array,
         key: jax.Array | None = None,
     ) -> jax.Array:
         """Compute logits_BTV of whole rows.
@@ -191,20 +192,26 @@ class Decoder(nnx.Module):
             tokens_BT: input tokens of the network, the targets moved on by one position.
             segments_BT: segment of each position; 0 is padding.
             prefix_BT: True at positions that all of their segment see; None in a causal LM.
+            inputs_BT: at inputs the segment, 0 elsewhere.
             key: turns dropout on.
         """
         config, (B, _), D = self.config, tokens_BT.shape, self.config.emb_dim
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        x_BTD = constrain(dropout(self.token_embedder(tokens_BT), keep_in, config.dropout_rate), RESIDUAL)
+        x_BTD = self.token_embedder(tokens_BT, inputs_BT)
+        x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         x_BTD, _ = self._run_layers(x_BTD, segments_BT, prefix_BT, layer_keys, keeps_keys=False)
         return self._logits(x_BTD, keep_out)
 
-    def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute the keys and values of inputs in all layers: key_LBSGK and value_LBSGK."""
+    def prefill(
+        self, tokens_BS: jax.Array, segments_BS: jax.Array, inputs_BS: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Compute the keys and values of inputs in all layers: key_LBSGK and value_LBSGK. `inputs_BS` is 0 at
+        padding and at the token 0 that begins a sequence.
+        """
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
         return self._run_layers(
-            self.token_embedder(tokens_BS), segments_BS, prefix_BS, None, keeps_keys=True
+            self.token_embedder(tokens_BS, inputs_BS), segments_BS, prefix_BS, None, keeps_keys=True
         )[1]
 
     def _run_layers(
@@ -251,7 +258,10 @@ class Decoder(nnx.Module):
             return layer.extend(x_PTD, parts), None
 
         x_PTD, _ = scan(
-            step, self.layers, self.token_embedder(tokens_PT), (prefix.key_LBSGK, prefix.value_LBSGK)
+            step,
+            self.layers,
+            self.token_embedder(tokens_PT),
+            (prefix.key_LBSGK, prefix.value_LBSGK),
         )
         return self._logits(x_PTD)
 
@@ -288,7 +298,12 @@ class Decoder(nnx.Module):
             return (layer.extend(x_B1D, parts), cache), None
 
         xs = (jnp.arange(self.config.num_layers), cache.source_key_LBSGK, cache.source_value_LBSGK)
-        (x_B1D, cache), _ = scan(step, self.layers, (self.token_embedder(tokens_B[:, None]), cache), xs)
+        (x_B1D, cache), _ = scan(
+            step,
+            self.layers,
+            (self.token_embedder(tokens_B[:, None]), cache),
+            xs,
+        )
         return self._logits(x_B1D)[:, 0], cache._replace(index=cache.index + 1)
 
     def _logits(self, x_BTD: jax.Array, keep: jax.Array | None = None) -> jax.Array:
@@ -311,6 +326,14 @@ def _bias_rows(bias_HN: jax.Array, first: jax.Array | int, count: int) -> jax.Ar
     )
 
 
+def inputs_of(batch: Batch, segments_BT: jax.Array) -> jax.Array:
+    """Return the segment of each position that has an input, 0 at others. Without
+    `decoder_causal_attention` no position has one.
+    """
+    begins_BT = segments_BT != jnp.pad(segments_BT, ((0, 0), (1, 0)))[:, :-1]
+    return jnp.where(begins_BT, 0, segments_BT * batch.get('decoder_causal_attention', 0))
+
+
 class DecoderOnly(nnx.Module):
     """The network of a `DecoderOnlyConfig`; see `models.Network`."""
 
@@ -330,7 +353,8 @@ class DecoderOnly(nnx.Module):
         """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         prefix_BT = batch['decoder_causal_attention'] > 0 if self.config.prefix_lm else None
-        return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, dropout_key)
+        inputs_BT = inputs_of(batch, segments_BT)
+        return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, inputs_BT, dropout_key)
 
     def option_logits(
         self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
@@ -370,5 +394,5 @@ class DecoderOnly(nnx.Module):
         segments_BX = (place_BX >= 0).astype(jnp.int32)
         if not self.decoder.sees_begin:
             segments_BX = jnp.where(place_BX == 0, BEGIN, segments_BX)
-        keys_values = self.decoder.prefill(tokens_BX, segments_BX)
+        keys_values = self.decoder.prefill(tokens_BX, segments_BX, (place_BX > 0).astype(jnp.int32))
         return Prefix(tokens_BX[:, -1], segments_BX[:, :-1], *(x[:, :, :-1] for x in keys_values))

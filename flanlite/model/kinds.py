@@ -6,6 +6,7 @@ from typing import Any
 
 from flanlite.config import from_json, to_json, value
 from flanlite.model.adapters import Adapter
+from flanlite.model.attempt import Attempt
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
@@ -16,7 +17,7 @@ from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 
 KINDS = (T5Config, DecoderOnlyConfig, LlamaConfig, T5GemmaConfig)
-ADAPTERS = (LoRA, IA3, SoftPrompt)
+ADAPTERS = (LoRA, IA3, SoftPrompt, Attempt)
 
 
 @value

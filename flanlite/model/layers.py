@@ -413,13 +413,19 @@ class Embedding(nnx.Module):
         self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
         self.adapter = None  # see `soft_prompt`
 
-    def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        """Look up tokens: x_BTD in `dtype`; an adapter, if there is one, has ids of its own."""
-        if self.adapter is not None:
-            return constrain(self.adapter(tokens_BT, self._look_up), RESIDUAL)
-        return constrain(self._look_up(tokens_BT), RESIDUAL)
+    def __call__(self, tokens_BT: jax.Array, inputs_BT: jax.Array | None = None) -> jax.Array:
+        """Look up tokens: x_BTD in `dtype`; an adapter, if there is one, has ids of its own.
 
-    def _look_up(self, tokens_BT: jax.Array) -> jax.Array:
+        Args:
+            tokens_BT: the ids.
+            inputs_BT: at inputs the segment, 0 elsewhere; by default there are none but soft tokens.
+        """
+        if self.adapter is not None:
+            return constrain(self.adapter(tokens_BT, self.look_up, inputs_BT), RESIDUAL)
+        return constrain(self.look_up(tokens_BT), RESIDUAL)
+
+    def look_up(self, tokens_BT: jax.Array) -> jax.Array:
+        """Look up tokens, without an adapter."""
         x_BTD = look_up(self.embedding[...].astype(self.dtype), tokens_BT)
         return x_BTD if self.scale == 1.0 else x_BTD * jnp.asarray(self.scale, self.dtype)
 

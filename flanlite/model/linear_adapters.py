@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,6 @@ class LinearAdapter(Adapter):
 
     The other fields are those of every adapter; see `adapters.Adapter`.
     """
-
-    can_be_merged: ClassVar[bool] = True
 
     targets: tuple[str, ...] = ('.*/(query|value)',)
 

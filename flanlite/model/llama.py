@@ -17,7 +17,7 @@ from flax import nnx
 from flanlite.config import value
 from flanlite.mesh.activations import GATHERED, RESIDUAL, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, segment_mask, segments_of
-from flanlite.model.decoder_only import BEGIN, DecoderOnly, Prefix
+from flanlite.model.decoder_only import BEGIN, DecoderOnly, Prefix, inputs_of
 from flanlite.model.layers import Logits, dropout, dropout_masks
 from flanlite.model.models import Batch
 from flanlite.model.rotary import LayerKinds, RotaryConfig, RotaryLayer, logits_of
@@ -71,6 +71,7 @@ class Decoder(nnx.Module):
         segments_BT: jax.Array,
         prefix_BT: jax.Array | None,
         positions: jax.Array,
+        inputs_BT: jax.Array,
         key: jax.Array | None = None,
     ) -> jax.Array:
         """Compute logits_BTV of whole rows.
@@ -80,22 +81,28 @@ class Decoder(nnx.Module):
             segments_BT: segment of each position; 0 is padding.
             prefix_BT: True at positions that all of their segment see; None in a causal LM.
             positions: int[T] or int[B, T], of tokens in their segments; 0 is the token that begins one.
+            inputs_BT: at inputs the segment, 0 elsewhere.
             key: turns dropout on.
         """
         config, B, D = self.config, tokens_BT.shape[0], self.config.emb_dim
         key, layer_keys = split_keys(key, config.num_layers)
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
-        x_BTD = constrain(dropout(self.token_embedder(tokens_BT), keep_in, config.dropout_rate), RESIDUAL)
+        x_BTD = self.token_embedder(tokens_BT, inputs_BT)
+        x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         alone_BT = jnp.broadcast_to(positions == 0, tokens_BT.shape)
         x_BTD, _ = self._run_layers(
             x_BTD, segments_BT, prefix_BT, alone_BT, positions - 1, layer_keys, keeps_keys=False
         )
         return self._logits(x_BTD, keep_out)
 
-    def prefill(self, tokens_BS: jax.Array, segments_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Compute the keys and values of inputs in all layers: key_LBSGK and value_LBSGK."""
+    def prefill(
+        self, tokens_BS: jax.Array, segments_BS: jax.Array, inputs_BS: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Compute the keys and values of inputs in all layers: key_LBSGK and value_LBSGK. `inputs_BS` is 0 at
+        padding and at the token 0 that begins a sequence.
+        """
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
-        x_BSD, alone_BS = self.token_embedder(tokens_BS), segments_BS == BEGIN
+        x_BSD, alone_BS = self.token_embedder(tokens_BS, inputs_BS), segments_BS == BEGIN
         positions_S = jnp.arange(tokens_BS.shape[1])
         return self._run_layers(
             x_BSD, jnp.minimum(segments_BS, 1), prefix_BS, alone_BS, positions_S, None, keeps_keys=True
@@ -250,4 +257,7 @@ class Llama(DecoderOnly):
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         prefix_BT = batch['decoder_causal_attention'] > 0 if self.config.prefix_lm else None
         positions = batch.get('decoder_positions', jnp.arange(segments_BT.shape[1]))
-        return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, positions, dropout_key)
+        inputs_BT = inputs_of(batch, segments_BT)
+        return self.decoder(
+            batch['decoder_input_tokens'], segments_BT, prefix_BT, positions, inputs_BT, dropout_key
+        )

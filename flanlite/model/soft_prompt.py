@@ -76,11 +76,23 @@ class SoftPrompt(Adapter):
 
     def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
         """See `Adapter.attach`."""
-        tables = {
-            path[-1]: module for path, module in nnx.iter_modules(network) if isinstance(module, Embedding)
-        }
-        table = tables.get('encoder_embedder') or tables['token_embedder']
-        table.adapter = nnx.data(SoftTokens(table, self.names, self.length, rngs.params()))
+        table = table_of(network)
+        table.adapter = nnx.data(self.tokens(table, rngs.params()))
+
+    def tokens(self, table: Embedding, key: jax.Array) -> 'SoftTokens':
+        """Make what embeds soft tokens, beside a table of embeddings.
+
+        Args:
+            table: the embeddings.
+            key: source of the first values.
+        """
+        return SoftTokens(table, self.names, self.length, key)
+
+    def files(self) -> dict[tuple[str, str], tuple[str, str | None]]:
+        """Return the prompts that begin as those of a file: by the last two parts of the parameters' names,
+        the file, and the prompt's name in it where it is said.
+        """
+        return {('prompts', name): (self.file, self.source) for name in self.names if self.file}
 
     def prompt(self, task: str | None, first: int) -> np.ndarray:
         """See `Adapter.prompt`; a `ValueError` where the task has none."""
@@ -100,7 +112,7 @@ class SoftPrompt(Adapter):
         if self.init in ('random', 'file'):  # as they were drawn; a file's rows are put in their place
             return params
         flat = traverse_util.flatten_dict(params)
-        for path in [path for path in flat if PART in path]:
+        for path in [path for path in flat if path[-3:-1] == (PART, 'prompts')]:
             table = flat[*path[: path.index(PART)], 'embedding']
             ids, shares = self._mixed(path[-1], start, table.shape[0])
             make = jax.jit(_mix, out_shardings=flat[path].sharding)
@@ -137,6 +149,12 @@ def _mix(table_VD: jax.Array, ids_PK: np.ndarray, shares_PK: np.ndarray) -> jax.
     return jnp.einsum('PK,PKD->PD', shares_PK, table_VD[ids_PK].astype(jnp.float32), precision='highest')
 
 
+def table_of(network: nnx.Module) -> Embedding:
+    """Return the table that embeds a network's inputs."""
+    tables = {path[-1]: module for path, module in nnx.iter_modules(network) if isinstance(module, Embedding)}
+    return tables.get('encoder_embedder') or tables['token_embedder']
+
+
 class SoftTokens(nnx.Module):
     """The prompts of a `SoftPrompt`, beside a table of embeddings.
 
@@ -164,17 +182,27 @@ class SoftTokens(nnx.Module):
         )
         self.names, self.vocab, self.dtype = tuple(names), table.embedding.shape[0], table.dtype
 
-    def __call__(self, tokens_BT: jax.Array, look_up: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    def __call__(
+        self,
+        tokens_BT: jax.Array,
+        look_up: Callable[[jax.Array], jax.Array],
+        inputs_BT: jax.Array | None = None,
+    ) -> jax.Array:
         """Embed ids: x_BTD.
 
         Args:
             tokens_BT: ids of tokens and of soft tokens.
             look_up: embeds tokens.
+            inputs_BT: see `Embedding.__call__`.
         """
+        del inputs_BT
         is_soft_BT = tokens_BT >= self.vocab
-        rows_ND = jnp.concatenate([self.prompts[name][...] for name in self.names]).astype(self.dtype)
-        soft_BTD = rows_ND[jnp.where(is_soft_BT, tokens_BT - self.vocab, 0)]
+        soft_BTD = self.rows().astype(self.dtype)[jnp.where(is_soft_BT, tokens_BT - self.vocab, 0)]
         return jnp.where(is_soft_BT[..., None], soft_BTD, look_up(jnp.where(is_soft_BT, 0, tokens_BT)))
+
+    def rows(self) -> jax.Array:
+        """Return the rows of all prompts, in the order of their ids."""
+        return jnp.concatenate([self.prompts[name][...] for name in self.names])
 
 
 def prompts_of(params: Tree) -> dict[str, Any]:

@@ -388,7 +388,8 @@ class T5(nnx.Module):
     def encode(self, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute encoded_BSD of `encoder_input_tokens`."""
         segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
-        return self.encoder(self.token_embedder(batch['encoder_input_tokens']), segments_BS, dropout_key)
+        x_BSD = self.token_embedder(batch['encoder_input_tokens'], segments_BS)
+        return self.encoder(x_BSD, segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the

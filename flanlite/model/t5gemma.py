@@ -295,7 +295,7 @@ class T5Gemma(T5):
         segments_BS = segments_of(tokens_BS, batch.get('encoder_segment_ids'))
         positions = batch.get('encoder_positions', jnp.arange(tokens_BS.shape[1]))
         embed = self.encoder_embedder or self.token_embedder
-        return self.encoder(embed(tokens_BS), segments_BS, positions, dropout_key)
+        return self.encoder(embed(tokens_BS, segments_BS), segments_BS, positions, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute logits_BTV in float32 at every target position; see `T5.decode`. In packed rows targets lie

@@ -142,32 +142,40 @@ def begin_adapter(config: TrainConfig, shardings: Tree, partitioner: Partitioner
     params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))
     start = adapters.Start(data.vocabulary.encode, options, config.seed)
     begun = model.adapter.begin(params, start)
-    if isinstance(model.adapter, SoftPrompt) and model.adapter.file:
+    if isinstance(model.adapter, SoftPrompt):
         return put_prompts(begun, config, shardings)
     return begun
 
 
 def put_prompts(params: Tree, config: TrainConfig, shardings: Tree) -> Tree:
-    """Put the prompts of `SoftPrompt.file` in the place of those that were drawn."""
-    adapter = config.model.adapter
-    there = describe(adapter.file, config.initial_checkpoint_path).config
-    if not isinstance(there.adapter, SoftPrompt) or there.adapter.length != adapter.length:
-        raise ValueError(
-            f'SoftPrompt.file is {adapter.file}, which has {there.adapter or "no adapter"}; expected a soft '
-            f'prompt of the length {adapter.length}'
-        )
-    found = prompts_of(load_adapter(adapter.file, there)[0])
+    """Put the prompts of files in the place of those that were drawn; see `SoftPrompt.files`."""
+    adapter, opened = config.model.adapter, {}
     flat, places = traverse_util.flatten_dict(params), traverse_util.flatten_dict(shardings)
-    for path in [path for path in flat if adapters.is_adapters(path)]:
-        only = next(iter(found)) if len(found) == 1 else path[-1]
-        if (source := adapter.source or only) not in found:
+    for name, (file, source) in adapter.files().items():
+        if file not in opened:
+            opened[file] = read_prompts(file, config)
+        found = opened[file]
+        source = source or (next(iter(found)) if len(found) == 1 else name[-1])
+        if source not in found:
             raise ValueError(
-                f'SoftPrompt.file is {adapter.file}, which has no prompt {source!r}; '
-                f'{closest(source, found)}it has {", ".join(found)}: name one, SoftPrompt.source'
+                f'{file} has no prompt {source!r}; {closest(source, found)}it has {", ".join(found)}: name '
+                f'one, {type(adapter).__name__}.source'
             )
+        path = next(path for path in flat if adapters.is_adapters(path) and path[-2:] == name)
         rows_PD = np.asarray(found[source])
         flat[path] = jax.make_array_from_callback(rows_PD.shape, places[path], rows_PD.__getitem__)
     return traverse_util.unflatten_dict(flat)
+
+
+def read_prompts(file: str, config: TrainConfig) -> dict[str, Any]:
+    """Read the prompts of a file, as long as those of the run's adapter, by their names."""
+    there, adapter = describe(file, config.initial_checkpoint_path).config, config.model.adapter
+    if not isinstance(there.adapter, SoftPrompt) or there.adapter.length != adapter.length:
+        raise ValueError(
+            f'{file} has {there.adapter or "no adapter"}; expected soft prompts of the length '
+            f'{adapter.length}, to begin with'
+        )
+    return prompts_of(load_adapter(file, there)[0])
 
 
 def run_seed(seed: int, partitioner: Partitioner) -> jax.Array:

@@ -146,7 +146,8 @@ class TrainConfig:
 
     def stays(self) -> tuple[str, ...]:
         """Return patterns of the parameters that do not train: all but an adapter's, or `frozen`."""
-        return self.frozen if self.model.adapter is None else adapters.FROZEN
+        adapter = self.model.adapter
+        return self.frozen if adapter is None else (*adapters.FROZEN, *adapter.frozen)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> 'TrainConfig':

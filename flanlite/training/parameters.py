@@ -288,7 +288,7 @@ def restore(
         return restored
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
     own = load_base(saved.manifest(step)['base'], config, shardings, base)
-    frozen = like(abstract.frozen, adapters.put_together(abstract.whole(), own))
+    frozen = like(abstract.frozen, adapters.put_together(restored.state.whole(), own))
     return restored._replace(state=restored.state._replace(frozen=frozen))
 
 

@@ -8,14 +8,17 @@ import jax
 import numpy as np
 import pytest
 import toy
+from flax import traverse_util
 
 import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
+from flanlite.eval import generate
 from flanlite.mesh import partitioning
 from flanlite.model import adapters, models
+from flanlite.model.attempt import Attempt
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.soft_prompt import SoftPrompt, prompts_of
@@ -89,6 +92,47 @@ def test_a_prompt_is_rows_beside_the_table(kind):
         )
     real = padded['decoder_segment_ids'] > 0
     np.testing.assert_allclose(np.asarray(found)[real], np.asarray(expected)[real], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ['t5', 'llama'])
+def test_attempt_by_hand(kind):
+    """What each example's prompt is mixed of, in numpy, alone in a row and packed."""
+    adapter = Attempt(3, ('a', 'b'), sources=('x', 'y'), source_file='any', bottleneck=5, temperature=0.7)
+    config = CONFIGS[kind].replace(adapter=adapter)
+    params = randomly(config)
+    base, own = adapters.parts(params)
+    flat = {path[-2:]: leaf for path, leaf in traverse_util.flatten_dict(own).items()}
+    by_name = {path[-1]: leaf for path, leaf in flat.items()}
+    table = (base['decoder'] if kind == 'llama' else base)['token_embedder']['embedding']
+    scale = 4.0 if kind == 'llama' else 1.0
+    prompts = []
+    for task, inputs, _ in EXAMPLES:
+        h = (table[inputs] * scale).max(axis=0) @ by_name['down']
+        h = h / (1 + np.exp(-h)) @ by_name['up']
+        h = (h - h.mean()) / np.sqrt(h.var() + 1e-5) * by_name['norm_scale'] + by_name['norm_bias']
+        mixed = np.stack([flat['sources', 'x'], flat['sources', 'y'], flat['prompts', task]])
+        scores = np.exp(mixed.max(axis=1) @ h / 0.7)
+        prompts.append(np.einsum('M,MPD->PD', scores / scores.sum(), mixed) + flat['prompts', task])
+
+    # The reference has a prompt for each example, which nothing mixes.
+    single = CONFIGS[kind].replace(adapter=SoftPrompt(3, tuple('0123')))
+    told = traverse_util.flatten_dict(adapters.parts(randomly(single))[1])
+    told = {path: prompts[int(path[-1])] for path in told}
+    reference = adapters.put_together(base, traverse_util.unflatten_dict(told))
+    converter = packing if config.converter == 'encoder_decoder' else prefix_lm
+    found = {}
+    for name, of, weights in (('mixed', config, params), ('single', single, reference)):
+        tokens = [
+            (np.concatenate([of.prompt(task if name == 'mixed' else str(number)), inputs]), targets)
+            for number, (task, inputs, targets) in enumerate(EXAMPLES)
+        ]
+        for batch in (converter.pad(tokens, (16, 8)), converter.pack([tokens[:2], tokens[2:]], (24, 12))):
+            found.setdefault(name, []).append(jax.jit(functools.partial(loss_of, of))(weights, batch))
+    np.testing.assert_allclose(found['mixed'], found['single'], rtol=1e-5)
+    asked = [np.concatenate([config.prompt(task), inputs]) for task, inputs, _ in EXAMPLES]
+    shares = generate.attended(config, params, asked)
+    np.testing.assert_allclose(shares[-1], scores / scores.sum(), rtol=1e-4)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
 
 
 @pytest.fixture(scope='module')
@@ -209,9 +253,11 @@ def test_files_of_prompts_go_both_ways(base, runs, tmp_path):
         np.testing.assert_array_equal(prompts_of(found)['prompt'], expected)
 
 
-def begun(base, folder, **fields):
+def begun(base, folder, adapter=None, **fields):
     """Make the parameters that a run begins with."""
     config, mesh = toy.settings(folder, 1, **prompted(base, **fields)), partitioning.make_partitioner()
+    if adapter:
+        config = config.replace(**{'model.adapter': adapter})
     data = TrainingData.resolve(config.data, 0, config.model.converter, vocabularies.load('bytes'))
     return begin.begin_adapter(config, models.shardings(config.model, mesh), mesh, data)
 
@@ -235,6 +281,28 @@ def test_first_rows(init, base, tmp_path):
         among = [np.flatnonzero((np.abs(table - row) < 1e-6).all(axis=1)) for row in rest]
         assert all(len(places) for places in among)
         assert len({int(places[0]) for places in among}) == len(rest), 'drawn without replacement'
+
+
+def test_attempt_trains_its_own_prompts_and_tells_what_it_attends_to(base, runs, tmp_path):
+    sources = {'sources': ('toy_order', 'toy_parity'), 'source_file': str(runs['each'])}
+    adapter = Attempt(4, ('toy_order', 'toy_parity'), **sources, bottleneck=3, temperature=1.0)
+    settings = prompted(base) | {'model': toy.CONFIG.replace(adapter=adapter)}
+    for steps in (3, 6):
+        toy.train(tmp_path / 'run', steps, **settings)
+    toy.train(tmp_path / 'whole', 6, **settings)
+    own, again, there = (
+        traverse_util.flatten_dict(adapters.parts(parameters.load_run(path).params)[1])
+        for path in (tmp_path / 'run', tmp_path / 'whole', runs['each'])
+    )
+    jax.tree.map(np.testing.assert_array_equal, own, again)
+    for path, rows in there.items():
+        np.testing.assert_array_equal(own[*path[:-2], 'sources', path[-1]], rows)
+        assert np.abs(own[path] - rows).max() > 0.1
+    told = [f'--checkpoint={tmp_path}/run', '--mixture=toy', '--split=validation', '--max_rows=2']
+    assert cli.main(['eval', *told, f'--output={tmp_path}/scores']) == 0
+    assert 'The prompt of toy_order is mixed of toy_order 0.' in (tmp_path / 'scores/report.md').read_text()
+    with pytest.raises(ValueError, match=r"each has no prompt 'toy_ordre'; did you mean toy_order"):
+        begun(base, tmp_path, adapter=adapter.replace(sources=('toy_ordre',)))
 
 
 def test_exemplars_leave_the_prompt_its_room(base, runs, tmp_path):
