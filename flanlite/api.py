@@ -27,8 +27,8 @@ def evaluate(
     Args:
         model: all settings of an evaluation; or the path of a checkpoint; or what `flanlite.load` returned.
         data: a mixture's name for a checkpoint, a list of examples for either.
-        **settings: fields of `EvalConfig` for a mixture; `metric`, `name` and `scoring` for examples: see
-            `evaluate_examples`.
+        **settings: fields of `EvalConfig` for a mixture; `metric`, `name`, `scoring` and `prompts` for
+            examples: see `evaluate_examples`.
 
     Returns:
         Scores with intervals, per task and template; `pandas.DataFrame(result.rows())` is a table of them. An

@@ -158,7 +158,6 @@ BASE = Flag(
     metavar='PATH',
     complete='file',
 )
-PROMPT = Flag('prompt', 'of a model with several soft prompts, the one to ask with', metavar='NAME')
 VOCABULARY = Flag(
     'vocabulary',
     'pocket, t5, bytes, a SentencePiece model, or a Hugging Face folder; :no_input_eos behind it leaves EOS '

@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, PROMPT, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 
 
 def run(args: argparse.Namespace) -> None:
@@ -17,7 +17,6 @@ def run(args: argparse.Namespace) -> None:
     names = (
         'checkpoint',
         'base',
-        'prompt',
         'split',
         'output',
         'style',
@@ -27,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
         'cache_dir',
     )
     flags = command.given(args, *names)
+    if args.prompt:
+        flags['prompts'] = tuple(args.prompt.split(','))
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
     from flanlite.eval import evaluate
 
@@ -41,7 +42,12 @@ COMMAND = Command(
     (
         CHECKPOINT,
         BASE,
-        PROMPT,
+        Flag(
+            'prompt',
+            'of a model with several soft prompts, the one to ask with; of several, with commas, the answers '
+            'are put to the vote',
+            metavar='NAME',
+        ),
         MIXTURE,
         Flag('split', 'train, validation or test', complete=('train', 'validation', 'test')),
         Flag('output', 'the folder for the results', metavar='DIR', complete='file'),

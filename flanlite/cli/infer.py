@@ -3,7 +3,7 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, PROMPT, VOCABULARY, Command, Flag
+from flanlite.cli.command import BASE, CHECKPOINT, VOCABULARY, Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,7 +25,7 @@ COMMAND = Command(
     (
         CHECKPOINT,
         BASE,
-        PROMPT,
+        Flag('prompt', 'of a model with several soft prompts, the one to ask with', metavar='NAME'),
         Flag(
             'input',
             'a .jsonl file with "inputs", or plain text, a line each; - for standard input',

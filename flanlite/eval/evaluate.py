@@ -49,8 +49,7 @@ class EvalConfig:
         checkpoint: for `parameters.load_run`; its config is its own, but for `model_changes`.
         mixture: the mixture's settings, or its name alone.
         base: as for `parameters.load_params`.
-        prompt: of a model whose tasks have a soft prompt each, that which all tasks are asked with; by
-            default each has its own.
+        prompts: see `Evaluator`.
         split: train, validation or test; a data set without a test split is scored on its validation split.
         output: the folder for results; by default `eval/<mixture>-<split>` in the run's folder, with `-3shot`
             behind it and such.
@@ -72,7 +71,7 @@ class EvalConfig:
     checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
     base: Annotated[str, parameters.checkpoint_path] | None = None
-    prompt: str | None = None
+    prompts: tuple[str, ...] = ()
     split: str = 'test'
     output: LocalPath | None = None
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
@@ -130,7 +129,7 @@ def evaluate(config: EvalConfig) -> Result:
         raise ValueError(parameters.NO_VOCABULARY.format(checkpoint))
     run.config.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = config.feature_lengths or run.feature_lengths
-    soft = max(len(run.config.prompt(config.prompt or name)) for name in names)
+    soft = max(len(run.config.prompt(prompt)) for name in names for prompt in config.prompts or (name,))
     view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows, soft_tokens=soft)
     opened = splits.open_splits(names, view, config.build_options())
     if not opened.splits:
@@ -138,7 +137,7 @@ def evaluate(config: EvalConfig) -> Result:
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
 
-    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompt)
+    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts)
     start = time.monotonic()
     scores = evaluator.run(
         run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__
@@ -187,7 +186,7 @@ def evaluate_examples(
     metric: str | Metric = 'accuracy',
     name: str = 'examples',
     scoring: ScoringConfig = ScoringConfig(),
-    prompt: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> Result:
     """Score a loaded model on examples of one's own: by rank where all have options, else by generating.
 
@@ -198,7 +197,7 @@ def evaluate_examples(
         metric: a name in `metrics.METRICS`, or a `Metric` of one's own.
         name: what the results call these examples.
         scoring: how the model is asked.
-        prompt: of a model with several soft prompts, the one to ask with.
+        prompts: of a model with several soft prompts, those to ask with; see `Evaluator`.
 
     Returns:
         Scores, an interval and samples, as those of one task; `result.rows()` is a table.
@@ -219,7 +218,7 @@ def evaluate_examples(
     for example in made:
         counted.check_options(example.options)
     start = time.monotonic()
-    evaluator = Evaluator({}, model.vocabulary, None, scoring, prompt)
+    evaluator = Evaluator({}, model.vocabulary, None, scoring, tuple(prompts))
     asked, vocabulary = (name, made, model.config, model.params, model.partitioner), model.vocabulary
     if with_options:
         method, (predictions, option_scores) = 'rank', evaluator.ranked(*asked)

@@ -2,6 +2,7 @@
 kept.
 """
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -65,15 +66,15 @@ class Evaluator:
         feature_lengths: inputs longer than `inputs` are cut, as in training; None cuts nothing. Answers are
             as long as `targets`.
         config: how a model is asked.
-        prompt: of a model whose tasks have a soft prompt each, that which all tasks are asked with; by
-            default each has its own.
+        prompts: of a model with several soft prompts, those that all tasks are asked with; by default each
+            has its own. Of several the answers are put to the vote (Lester et al. 2021, section 6).
     """
 
     splits: Mapping[str, CachedSplit]
     vocabulary: Vocabulary
     feature_lengths: Mapping[str, int] | None = None
     config: ScoringConfig = ScoringConfig()
-    prompt: str | None = None
+    prompts: tuple[str, ...] = ()
 
     def run(
         self,
@@ -100,7 +101,7 @@ class Evaluator:
                 before the model is asked.
         """
         for name in self.splits:
-            config.prompt(self.prompt or name)
+            self.prompt_ids(name, config)
         for name, split in self.splits.items():
             if specs.find_spec(name):
                 metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
@@ -164,40 +165,54 @@ class Evaluator:
         """Cut inputs that are longer than those in training."""
         return inputs if self.feature_lengths is None else inputs[: self.feature_lengths['inputs']]
 
+    def prompt_ids(self, name: str, config: ModelConfig) -> list[np.ndarray]:
+        """Return the soft prompts that a task is asked with, as ids: most often one, of no ids."""
+        return [config.prompt(prompt) for prompt in self.prompts or (name,)]
+
     def inputs(self, name: str, examples: Sequence[Example], config: ModelConfig) -> list[np.ndarray]:
-        """Return the inputs of a task's examples with its soft prompt before them."""
-        prompt = config.prompt(self.prompt or name)
-        return [self.cut(np.concatenate([prompt, example.inputs])) for example in examples]
+        """Return the inputs of a task's examples with its soft prompt before them; with several prompts, all
+        with the first, then all with the next.
+        """
+        prompts = self.prompt_ids(name, config)
+        return [
+            self.cut(np.concatenate([prompt, example.inputs])) for prompt in prompts for example in examples
+        ]
 
     def ranked(
         self, name: str, examples: Sequence[Example], *model: Any
     ) -> tuple[list[str], list[np.ndarray]]:
-        """Predict the most probable option of each example; return the log-probabilities of all too."""
-        options = [example.option_tokens for example in examples]
-        questions = list(map(Question, self.inputs(name, examples, model[0]), options))
+        """Predict the most probable option of each example; return the log-probabilities of all too, of
+        several prompts their means.
+        """
+        inputs = self.inputs(name, examples, model[0])
+        voters = len(inputs) // max(1, len(examples))
+        options = [example.option_tokens for example in examples] * voters
+        questions = list(map(Question, inputs, options))
         with progress_bar(
             f'ranking {name}', sum(len(question.options) for question in questions), 'options'
         ) as advance:
             scores = rank.score(
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
             )
+        best = list(map(rank.best, questions, scores))
+        means = [np.mean(scores[number :: len(examples)], axis=0) for number in range(len(examples))]
         predictions = [
-            example.options[rank.best(question, scored)]
-            for example, question, scored in zip(examples, questions, scores, strict=True)
+            example.options[vote(best[number :: len(examples)], means[number])]
+            for number, example in enumerate(examples)
         ]
-        return predictions, scores
+        return predictions, means
 
     def generated(self, name: str, examples: Sequence[Example], *model: Any) -> list[str]:
         """Predict by decoding."""
         return [self.vocabulary.decode(tokens) for tokens in self.decoded(name, examples, *model)]
 
     def decoded(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
-        """Decode an answer to each example."""
+        """Decode an answer to each example; of several prompts, that which most of them give."""
         length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
         settings = self.config.decoding or Decoding(max_length=length)
         inputs = self.inputs(name, examples, model[0])
         with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
-            return generate.generate(
+            answers = generate.generate(
                 *model,
                 inputs,
                 settings,
@@ -206,6 +221,12 @@ class Evaluator:
                 advance,
                 namer(name, examples),
             )
+        kept = []
+        for number in range(len(examples)):
+            given = answers[number :: len(examples)]
+            keys = [tokens.tobytes() for tokens in given]
+            kept.append(given[keys.index(collections.Counter(keys).most_common(1)[0][0])])
+        return kept
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
         """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they
@@ -217,15 +238,18 @@ class Evaluator:
         return seqio_metrics.score(task, examples, answers, log_probs)
 
     def target_scores(self, name: str, examples: Sequence[Example], *model: Any) -> np.ndarray:
-        """Compute the log-probability of each target, cut as in training: float32[N]."""
+        """Compute the log-probability of each target, cut as in training: float32[N]; of several prompts, the
+        mean.
+        """
         longest = None if self.feature_lengths is None else self.feature_lengths['targets']
-        targets = [[example.targets[:longest]] for example in examples]
-        questions = list(map(Question, self.inputs(name, examples, model[0]), targets))
+        inputs = self.inputs(name, examples, model[0])
+        targets = [[example.targets[:longest]] for example in examples] * (len(inputs) // len(examples))
+        questions = list(map(Question, inputs, targets))
         with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
             scores = rank.score(
                 *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
             )
-        return np.concatenate(scores)
+        return np.mean(np.concatenate(scores).reshape(-1, len(examples)), axis=0)
 
     def attention_notes(self, config: ModelConfig, params: models.Params) -> list[str]:
         """Return a note for each task that says which prompts an `Attempt` mixed for it, on the mean of its
@@ -261,7 +285,18 @@ class Evaluator:
 
 def namer(name: str, examples: Sequence[Example]) -> Callable[[int], str]:
     """Return a function that names the answer to an example, given its index."""
-    return lambda number: f'an answer to row {examples[number].row} of {name}'
+    return lambda number: f'an answer to row {examples[number % len(examples)].row} of {name}'
+
+
+def vote(choices: Sequence[int], means: np.ndarray) -> int:
+    """Return the option that most voters choose; of several, the more probable one on the mean.
+
+    Args:
+        choices: the option of each voter.
+        means: of the voters' log-probabilities, by option.
+    """
+    votes = collections.Counter(choices)
+    return max(votes, key=lambda option: (votes[option], means[option]))
 
 
 def askable(examples: Sequence[Example]) -> list[Example]:

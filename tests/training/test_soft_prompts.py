@@ -1,5 +1,7 @@
 """Soft prompts: ids beside the vocabulary's, packed as tokens are; trained, saved and asked with."""
 
+import collections
+import dataclasses
 import functools
 import gzip
 import json
@@ -15,7 +17,8 @@ from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
-from flanlite.eval import generate
+from flanlite.eval import evaluate, generate
+from flanlite.eval.evaluator import Evaluator
 from flanlite.mesh import partitioning
 from flanlite.model import adapters, models
 from flanlite.model.attempt import Attempt
@@ -207,6 +210,38 @@ def test_a_task_is_asked_with_its_own_prompt(base, runs, tmp_path):
     for record, each in zip(asked, scored, strict=True):
         np.testing.assert_allclose(record['scores'], each.scores, atol=2e-4)
     assert [record['scores'] for record in asked] != [record['scores'] for record in other]
+
+
+def test_the_answers_of_several_prompts_are_put_to_the_vote():
+    config = toy.CONFIG.replace(adapter=SoftPrompt(4, tuple('abc')))
+    model = flanlite.Model(
+        config, jax.tree.map(lambda leaf: 4 * leaf, randomly(config)), vocabularies.load('bytes')
+    )
+    texts, options = (
+        [f'which way {number} and {50 - number}?' for number in range(30)],
+        ['ab', 'cd', 'ef', 'xyz'],
+    )
+    examples = [{'inputs': text, 'options': options, 'answers': ['cd']} for text in texts]
+    voters = [model.rank(texts, options, prompt=name) for name in 'abc']
+    chosen = np.array([[each.index for each in ranked] for ranked in voters])
+    means = np.mean([[each.scores for each in ranked] for ranked in voters], axis=0)
+    assert any(len(set(column)) == 2 for column in chosen.T), 'not all agree'
+    expected = [
+        max(set(column), key=lambda option: (list(column).count(option), mean[option]))
+        for column, mean in zip(chosen.T.tolist(), means, strict=True)
+    ]
+    evaluator = Evaluator({}, model.vocabulary, None, prompts=tuple('abc'))
+    made = [evaluate.example_of(model, number, example) for number, example in enumerate(examples)]
+    asked = (model.config, model.params, model.partitioner)
+    predictions, scores = evaluator.ranked('any', made, *asked)
+    assert predictions == [options[index] for index in expected]
+    np.testing.assert_allclose(scores, means, rtol=1e-5)
+    result = flanlite.evaluate(model, examples, prompts='abc')
+    assert result.rows()[0]['value'] == pytest.approx(100 * np.mean([index == 1 for index in expected]))
+    written = [model.generate(texts, prompt=name, max_length=4) for name in 'abc']
+    counted = [collections.Counter(column).most_common(1)[0][0] for column in zip(*written, strict=True)]
+    evaluator = dataclasses.replace(evaluator, config=flanlite.ScoringConfig(flanlite.Decoding(4)))
+    assert evaluator.generated('any', made, *asked) == counted
 
 
 def read(path):
