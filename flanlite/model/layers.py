@@ -31,10 +31,12 @@ also have batch, length and residual_length (see `mesh.activations`). Initialisa
 t5x.examples.t5.layers.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -184,6 +186,29 @@ def _gradients_in_pieces(
 product_in_pieces.defvjp(
     lambda x, kernel, axes: (product_in_pieces(x, kernel, axes), (x, kernel)), _gradients_in_pieces
 )
+
+
+@contextlib.contextmanager
+def adapter_dropout(key: jax.Array | None) -> Iterator[None]:
+    """Let adapters drop out what is computed inside; None turns it off. Linear maps are given no keys, since
+    most have no adapter, so an adapter takes this one; `stacks.scan` makes one of it for each layer.
+
+    Args:
+        key: randomness.
+    """
+    token = _adapter_key.set(key)
+    try:
+        yield
+    finally:
+        _adapter_key.reset(token)
+
+
+def adapter_key() -> jax.Array | None:
+    """Return the key of `adapter_dropout`, if it is on."""
+    return _adapter_key.get()
+
+
+_adapter_key: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('adapter_key', default=None)
 
 
 def dropout_masks(

@@ -12,7 +12,7 @@ from flax import nnx, traverse_util
 from flanlite.config import value
 from flanlite.model import patterns
 from flanlite.model.adapters import PART, Adapter, is_adapters
-from flanlite.model.layers import Linear, Logits, cast
+from flanlite.model.layers import Linear, Logits, adapter_key, cast, dropout
 
 Tree = Any
 
@@ -100,11 +100,13 @@ class LoRA(LinearAdapter):
         rank: columns of the first matrix, and rows of the second.
         alpha: the second product is multiplied by alpha / rank.
         rank_stabilized: multiply by alpha / sqrt(rank) instead (Kalajdzievski 2023).
+        dropout: probability, in training, that an entry of what the two matrices multiply is dropped.
     """
 
     rank: int = 8
     alpha: float = 16.0
     rank_stabilized: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,6 +114,8 @@ class LoRA(LinearAdapter):
             raise ValueError(f'LoRA.rank is {self.rank}; expected at least 1')
         if not 0.0 < self.alpha < math.inf:
             raise ValueError(f'LoRA.alpha is {self.alpha}; expected a number above 0')
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f'LoRA.dropout is {self.dropout}; expected at least 0 and below 1')
 
     @property
     def scale(self) -> float:
@@ -126,7 +130,7 @@ class LoRA(LinearAdapter):
                 f'LoRA.rank is {self.rank}, and {name} is a matrix {inputs} x {outputs}; expected at most '
                 f'{min(inputs, outputs)}'
             )
-        return LowRank(linear, self.rank, self.scale, key)
+        return LowRank(linear, self.rank, self.scale, key, self.dropout, zlib.crc32(name.encode()))
 
     def merged(
         self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
@@ -145,9 +149,13 @@ class LowRank(nnx.Module):
         rank: between the matrices.
         scale: of their product.
         key: source of the first values.
+        dropout: see `LoRA`.
+        number: tells the map's dropout from that of others.
     """
 
-    def __init__(self, linear: Linear, rank: int, scale: float, key: jax.Array) -> None:
+    def __init__(
+        self, linear: Linear, rank: int, scale: float, key: jax.Array, dropout: float, number: int
+    ) -> None:
         *stacked, inputs, outputs = linear.kernel.shape
         bound = 1.0 / math.sqrt(inputs)  # as in the paper's code
         first = jax.random.uniform(key, (*stacked, inputs, rank), jnp.float32, -bound, bound)
@@ -156,7 +164,7 @@ class LowRank(nnx.Module):
         self.lora_b = nnx.Param(
             jnp.zeros((*stacked, rank, outputs), jnp.float32), axes=(None, linear.axes[1]), **kept
         )
-        self.scale, self.dtype = scale, linear.dtype
+        self.scale, self.dtype, self.dropout, self.number = scale, linear.dtype, dropout, number
 
     def __call__(self, x: jax.Array, multiply: Callable[[jax.Array], jax.Array]) -> jax.Array:
         """Return the linear map's product, changed.
@@ -165,9 +173,11 @@ class LowRank(nnx.Module):
             x: what is multiplied.
             multiply: the linear map.
         """
-        low = x @ cast(self.lora_a[...], self.dtype)
-        if x.ndim == 4:  # X_MBSD of `broadcast_over_model`, equal copies
-            low = low[0]
+        kept = x[0] if x.ndim == 4 else x  # X_MBSD of `broadcast_over_model`, equal copies
+        if self.dropout and (key := adapter_key()) is not None:
+            keep = jax.random.bernoulli(jax.random.fold_in(key, self.number), 1.0 - self.dropout, kept.shape)
+            kept = dropout(kept, keep, self.dropout)
+        low = kept @ cast(self.lora_a[...], self.dtype)
         return multiply(x) + low @ cast(self.lora_b[...], self.dtype) * self.scale
 
 

@@ -160,6 +160,11 @@ class ModelConfig:
             )
 
     @property
+    def adapter_drops(self) -> bool:
+        """Whether an adapter drops something in training."""
+        return bool(getattr(self.adapter, 'dropout', 0.0))
+
+    @property
     def head_counts(self) -> tuple[int, ...]:
         """The number of query heads of each stack, which the mesh must divide."""
         return (self.num_heads,)

@@ -2,7 +2,7 @@
 
 Soft tokens are ids, from `vocab_size` on. Batches put those of a task before the inputs of each of its
 examples, so that packing, ranking, decoding and meshes treat them as they treat tokens, and one batch may
-hold many prompts.
+hold many prompts. In the names of arrays P are the rows of a prompt, and N those of all prompts.
 """
 
 import zlib

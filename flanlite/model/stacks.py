@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from flanlite.model.layers import adapter_dropout, adapter_key
 from flanlite.model.models import REMAT_POLICIES
 
 
@@ -69,19 +70,22 @@ def scan(
         for param, slot in zip(params, slots, strict=True)
     ]
 
-    def body(carry: Any, layer: tuple[Any, Any, Any]) -> tuple[Any, Any]:
-        params, slots, x = layer
+    def body(carry: Any, layer: tuple[Any, Any, Any, Any]) -> tuple[Any, Any]:
+        params, slots, x, key = layer
         params = [
             param if slot is None else redirect_gradient(param, slot)
             for param, slot in zip(params, slots, strict=True)
         ]
-        return step(nnx.merge(graphdef, jax.tree.unflatten(tree, params)), carry, x)
+        with adapter_dropout(key):
+            return step(nnx.merge(graphdef, jax.tree.unflatten(tree, params)), carry, x)
 
     if remat_policy != 'none':
         # In a scan, XLA cannot merge the recomputation with the forward pass, so the guard against it is not
         # needed.
         body = jax.checkpoint(body, policy=REMAT_POLICIES[remat_policy], prevent_cse=False)
-    return jax.lax.scan(body, carry, (params, slots, xs))
+    key = adapter_key()
+    keys = None if key is None else jax.random.split(key, params[0].shape[0])
+    return jax.lax.scan(body, carry, (params, slots, xs, keys))
 
 
 @jax.custom_vjp

@@ -473,6 +473,7 @@ def check_shapes(
 
 # Fields of a model's config that a run may choose, whatever the checkpoint was trained with.
 CHOSEN = ('dropout_rate', 'dtype', 'remat_policy', 'attention', 'prefix_lm')
+ADAPTERS_CHOSEN = ('base_dtype', 'dropout', 'init', 'text', 'file', 'source', 'source_file')
 
 
 def same(field: str, saved: Any, current: Any) -> bool:
@@ -481,8 +482,8 @@ def same(field: str, saved: Any, current: Any) -> bool:
         return [ACTIVATIONS[name] for name in saved] == [ACTIVATIONS[name] for name in current]
     if isinstance(saved, float) and isinstance(current, int | float):
         return math.isclose(saved, current, rel_tol=1e-6)  # config.json may hold a float32 of it
-    if field == 'adapter' and saved and current:  # a base may be kept in another dtype than before
-        current, saved = ({**to_json(each), 'base_dtype': None} for each in (current, saved))
+    if field == 'adapter' and saved and current:
+        current, saved = ({**to_json(each), **dict.fromkeys(ADAPTERS_CHOSEN)} for each in (current, saved))
     if isinstance(saved, Mapping) and TYPE not in saved and dataclasses.is_dataclass(current):
         current = dataclasses.asdict(current)
     return to_json(saved) == to_json(current)

@@ -122,8 +122,9 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
         raise ValueError(f'{path}/{TENSORS_FILE} holds no tensors')
     if kind == 'IA3':
         return IA3(targets, input_targets=tuple(map(re.escape, sorted(inputs)))), params
-    fields = {'rank': described['r'], 'alpha': float(described['lora_alpha'])}
-    return LoRA(targets, **fields, rank_stabilized=bool(described.get('use_rslora'))), params
+    scale = {'rank': described['r'], 'alpha': float(described['lora_alpha'])}
+    scale['rank_stabilized'] = bool(described.get('use_rslora'))
+    return LoRA(targets, **scale, dropout=described.get('lora_dropout') or 0.0), params
 
 
 def _read_prompts(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
@@ -209,7 +210,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
     if isinstance(adapter, LoRA):
         described |= {'peft_type': 'LORA'}
         described |= {'r': adapter.rank, 'lora_alpha': adapter.alpha, 'use_rslora': adapter.rank_stabilized}
-        described |= {'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False}
+        described |= {'lora_dropout': adapter.dropout, 'bias': 'none', 'fan_in_fan_out': False}
     else:
         described |= {'peft_type': 'IA3', 'feedforward_modules': sorted(feedforward)}
     _save(path, described, tensors)

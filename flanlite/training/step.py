@@ -16,6 +16,7 @@ from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
 from flanlite.model.attention.attention import segments_of
+from flanlite.model.layers import adapter_dropout
 from flanlite.model.models import ModelConfig
 from flanlite.training import losses, norms, optimizers, state
 from flanlite.training.optimizers import Optimizer
@@ -106,7 +107,8 @@ def train_step(
         grads, others = jax.grad(loss, has_aux=True)(weights, *data)
         return jax.tree.map(lambda grad, param: grad.astype(param.dtype), grads, train_state.params), others
 
-    key = jax.random.fold_in(jax.random.key(seed), train_state.step) if config.dropout_rate else None
+    drops = config.dropout_rate or config.adapter_drops
+    key = jax.random.fold_in(jax.random.key(seed), train_state.step) if drops else None
     if settings.microbatches == 1:
         grads, (sums, divisor) = gradient(batch, key)
     else:
@@ -155,7 +157,8 @@ def _loss(
     params: Any, batch: Batch, key: jax.Array | None, *, config: ModelConfig, settings: StepConfig
 ) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
     """Compute the loss summed over tokens; beside it the sums for logging, and the divisor of the loss."""
-    logits_BTV = models.bind(config, params)(batch, dropout_key=key)
+    with adapter_dropout(key if config.adapter_drops else None):
+        logits_BTV = models.bind(config, params)(batch, dropout_key=key if config.dropout_rate else None)
     targets_BT = batch['decoder_target_tokens']
     objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
     sums = losses.loss_sums(

@@ -10,7 +10,7 @@ import toy
 
 import flanlite
 from flanlite.cli import main as cli
-from flanlite.model import adapters, models
+from flanlite.model import adapters, layers, models
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.training import journal, parameters
@@ -59,6 +59,45 @@ def test_lora_by_hand():
     assert LoRA(rank=4, alpha=6.0, rank_stabilized=True).scale == 3.0
 
 
+def test_lora_drops_in_training_only():
+    """Of what the two matrices multiply alone, and in each layer and map something else."""
+    config = toy.CONFIG.replace(adapter=LoRA(rank=2, dropout=0.5), num_encoder_layers=2, dropout_rate=0.0)
+    params = randomly(config)
+    whole = jax.jit(lambda params: models.bind(config, params)(BATCH))(params)
+    network = models.bind(config, params)
+    x = np.random.default_rng(0).normal(size=(1, 50, 16)).astype(np.float32)
+    layer = network.decoder.layers.self_attention  # of one layer, stacked
+    query, value = (
+        jax.tree.map(lambda leaf: leaf[0], params['decoder']['layers']['self_attention'][name])
+        for name in ('query', 'value')
+    )
+
+    def changed(linear, held):
+        linear.kernel.set_value(held['kernel'])
+        linear.adapter.lora_a.set_value(held['adapter']['lora_a'])
+        linear.adapter.lora_b.set_value(held['adapter']['lora_b'])
+        return linear(x) - x @ held['kernel']
+
+    with layers.adapter_dropout(jax.random.key(0)):
+        found = changed(layer.query, query), changed(layer.value, value)
+    for held, linear, change in zip((query, value), (layer.query, layer.value), found, strict=True):
+        key = jax.random.fold_in(jax.random.key(0), linear.adapter.number)
+        keep = np.asarray(jax.random.bernoulli(key, 0.5, x.shape))
+        own = held['adapter']
+        expected = x * keep / 0.5 @ own['lora_a'] @ own['lora_b'] * 8.0
+        np.testing.assert_allclose(change, expected, rtol=1e-3, atol=1e-4)
+        assert 0.4 < keep.mean() < 0.6
+    assert layer.query.adapter.number != layer.value.adapter.number
+
+    def dropped(params, key):
+        with layers.adapter_dropout(key):
+            return models.bind(config, params)(BATCH)
+
+    one, again, other = (jax.jit(dropped)(params, jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 0.01 and np.abs(one - whole).max() > 0.01
+
+
 @pytest.fixture(scope='module')
 def base(tmp_path_factory):
     """The run of a model to adapt."""
@@ -78,12 +117,12 @@ def adapted(base, **fields):
 def whole(base, tmp_path_factory):
     """The run of an adapter that nothing disturbed."""
     folder = tmp_path_factory.mktemp('adapter') / 'run'
-    toy.train(folder, 6, **adapted(base), ema_decay=0.5)
+    toy.train(folder, 6, **adapted(base, dropout=0.1), ema_decay=0.5)
     return folder
 
 
 def test_an_adapter_trains_alone_and_goes_on_bit_by_bit(base, whole, tmp_path):
-    settings = adapted(base) | {'ema_decay': 0.5}
+    settings = adapted(base, dropout=0.1) | {'ema_decay': 0.5}
     for steps in (4, 6):
         toy.train(tmp_path / 'run', steps, **settings)
     kept, again = (
@@ -190,6 +229,7 @@ def test_another_adapter_is_refused(base, whole, changes, words):
         ({'rank': 64}, ['LoRA.rank is 64', '16 x 16', 'at most 16']),
         ({'targets': ('encoder/layers/attention/querry',)}, ['matches no linear map', 'did you mean']),
         ({'targets': ()}, ['LoRA.targets is empty']),
+        ({'dropout': 1.0}, ['LoRA.dropout is 1.0', 'below 1']),
         ({'base_dtype': 'float16'}, ['float16', 'float32 or bfloat16']),
     ],
 )

@@ -167,6 +167,8 @@ def test_prompts_train_alone_and_go_on_bit_by_bit(base, runs, tmp_path):
     for steps in (3, STEPS):
         toy.train(tmp_path / 'run', steps, **prompted(base, tasks=('toy_order', 'toy_parity')))
     found, again = (parameters.load_run(each).params for each in (runs['each'], tmp_path / 'run'))
+    moved = prompted(base, tasks=('toy_order', 'toy_parity'), init='random')
+    toy.train(tmp_path / 'run', STEPS + 1, **moved)  # what it began with means nothing now
     jax.tree.map(np.testing.assert_array_equal, found, again)
     jax.tree.map(np.testing.assert_array_equal, adapters.parts(found)[0], parameters.load_run(base).params)
     assert set(prompts_of(found)) == {'toy_order', 'toy_parity'}
