@@ -1,5 +1,6 @@
 """The pages for Python and on adapters, run as they stand."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -44,6 +45,8 @@ def test_the_page_on_adapters_runs(tmp_path):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'my_adapter' / 'eval' / 'pocket-test' / 'report.html').is_file()
+    tried = json.loads((tmp_path / 'less' / 'arithmetic.json').read_text())['scales']
+    assert [row['scale'] for row in tried] == [0.0, 0.5, 1.0]
 
 
 def test_importing_is_quick_and_a_misspelt_name_is_refused_with_the_closest():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flanlite.cli import (
+    arithmetic,
     audit,
     cache,
     compile,
@@ -39,6 +40,7 @@ MODULES = (
     train,
     compile,
     convert,
+    arithmetic,
     loco,
     evaluate,
     infer,

@@ -33,6 +33,7 @@ from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
+from flanlite.model.models import ModelConfig
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
 from flanlite.training import checkpoints, parameters
@@ -124,20 +125,7 @@ def evaluate(config: EvalConfig) -> Result:
     check_folder(folder, 'name another folder with --output')
     results.check_settings(folder, to_text(config), FREE, '--output')
     run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
-    vocabulary = parameters.load_vocabulary(checkpoint, config.vocabulary, config.data_dir, base=config.base)
-    if vocabulary is None:
-        raise ValueError(parameters.NO_VOCABULARY.format(checkpoint))
-    run.config.check_vocabulary(vocabulary.name, vocabulary.size)
-    lengths = config.feature_lengths or run.feature_lengths
-    soft = max(len(run.config.prompt(prompt)) for name in names for prompt in config.prompts or (name,))
-    view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows, soft_tokens=soft)
-    opened = splits.open_splits(names, view, config.build_options())
-    if not opened.splits:
-        raise ValueError(
-            f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
-        )
-
-    evaluator = Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts)
+    evaluator, opened = open_evaluator(config, mixed, names, run.config, run.feature_lengths)
     start = time.monotonic()
     scores = evaluator.run(
         run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__
@@ -178,6 +166,43 @@ def evaluate(config: EvalConfig) -> Result:
         kept = ', predictions/' if config.predictions else ''
         print(f'wrote {folder}/report.html, report.md{kept} and results.json')
     return result
+
+
+def open_evaluator(
+    config: EvalConfig,
+    mixed: Mixture,
+    names: Sequence[str],
+    model: ModelConfig,
+    feature_lengths: Mapping[str, int],
+) -> tuple[Evaluator, splits.Opened]:
+    """Open the data of an evaluation; build what is not cached.
+
+    Args:
+        config: the evaluation's.
+        mixed: its mixture.
+        names: the tasks to score, see `scorable`.
+        model: the config of the model to score.
+        feature_lengths: in its training.
+
+    Raises:
+        ValueError: the model comes without a vocabulary, or with fewer embeddings than it has; or no task can
+            be read.
+    """
+    vocabulary = parameters.load_vocabulary(
+        config.checkpoint, config.vocabulary, config.data_dir, base=config.base
+    )
+    if vocabulary is None:
+        raise ValueError(parameters.NO_VOCABULARY.format(config.checkpoint))
+    model.check_vocabulary(vocabulary.name, vocabulary.size)
+    lengths = config.feature_lengths or feature_lengths
+    soft = max(len(model.prompt(prompt)) for name in names for prompt in config.prompts or (name,))
+    view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows, soft_tokens=soft)
+    opened = splits.open_splits(names, view, config.build_options())
+    if not opened.splits:
+        raise ValueError(
+            f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
+        )
+    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts), opened
 
 
 def evaluate_examples(

@@ -69,18 +69,6 @@ class Adapter:
         del start
         return params
 
-    def merge(self, params: Tree) -> Tree:
-        """Return a model's own parameters, float32, changed so that the model computes without the adapter
-        what it computed with it.
-
-        Raises:
-            ValueError: no parameters of the model do that.
-        """
-        raise ValueError(
-            f'{type(self).__name__} is no part of the parameters of a model and cannot be merged into them; '
-            'convert it alone: --form=peft, or --form=npy'
-        )
-
 
 class Start:
     """What the first parameters of an adapter may be made from.

@@ -2,19 +2,19 @@
 
 import math
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-from flax import nnx, traverse_util
+import numpy as np
+from flax import nnx
 
 from flanlite.config import value
 from flanlite.model import patterns
-from flanlite.model.adapters import PART, Adapter, is_adapters
+from flanlite.model.adapters import Adapter
 from flanlite.model.layers import Linear, Logits, adapter_key, cast, dropout
 
-Tree = Any
+Array = jax.Array | np.ndarray
 
 
 @value
@@ -54,19 +54,6 @@ class LinearAdapter(Adapter):
                 own = jax.random.fold_in(key, zlib.crc32(name.encode()))
                 linear.adapter = nnx.data(self.change(linear, name, own))
 
-    def merge(self, params: Tree) -> Tree:
-        """See `Adapter.merge`."""
-        flat = traverse_util.flatten_dict(params)
-        merged = {path: leaf.astype(jnp.float32) for path, leaf in flat.items() if not is_adapters(path)}
-        for linear in dict.fromkeys(path[: path.index(PART)] for path in flat if is_adapters(path)):
-            change = {
-                path[-1]: leaf for path, leaf in flat.items() if path[: len(linear) + 1] == (*linear, PART)
-            }
-            own = {path[-1]: leaf for path, leaf in merged.items() if path[:-1] == linear}
-            for name, leaf in self.merged(own, change, '/'.join(linear)).items():
-                merged[*linear, name] = leaf
-        return traverse_util.unflatten_dict(merged)
-
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
         """Make what a linear map is changed by, with its first parameters.
 
@@ -78,14 +65,13 @@ class LinearAdapter(Adapter):
         """
         raise NotImplementedError
 
-    def merged(
-        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
-    ) -> dict[str, jax.Array]:
-        """Return a linear map that does alone what it does with its change.
+    def merged(self, kind: str, array: Array, change: Mapping[str, Array], name: str) -> Array:
+        """Return an array of a linear map with which it does alone what it does with its change.
 
         Args:
-            linear: `kernel`, and `bias` where there is one, of the map or of a stack of maps.
-            change: the adapter's parameters of it.
+            kind: `kernel` or `bias`.
+            array: of the map, or of a stack of maps; float32.
+            change: the adapter's parameters of the map.
             name: of the map.
         """
         raise NotImplementedError
@@ -132,13 +118,12 @@ class LoRA(LinearAdapter):
             )
         return LowRank(linear, self.rank, self.scale, key, self.dropout, zlib.crc32(name.encode()))
 
-    def merged(
-        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
-    ) -> dict[str, jax.Array]:
+    def merged(self, kind: str, array: Array, change: Mapping[str, Array], name: str) -> Array:
         """See `LinearAdapter.merged`."""
         del name
-        product = jnp.matmul(change['lora_a'], change['lora_b'], precision='highest')
-        return linear | {'kernel': linear['kernel'] + product * self.scale}
+        if kind != 'kernel':
+            return array
+        return array + jnp.matmul(change['lora_a'], change['lora_b'], precision='highest') * self.scale
 
 
 class LowRank(nnx.Module):
@@ -202,14 +187,12 @@ class IA3(LinearAdapter):
         """Return whether the inputs of a map are multiplied, and not its outputs."""
         return any(patterns.compile_pattern(each).fullmatch(name) for each in self.input_targets)
 
-    def merged(
-        self, linear: dict[str, jax.Array], change: dict[str, jax.Array], name: str
-    ) -> dict[str, jax.Array]:
+    def merged(self, kind: str, array: Array, change: Mapping[str, Array], name: str) -> Array:
         """See `LinearAdapter.merged`."""
+        factors = change['ia3']
         if self.of_inputs(name):
-            return linear | {'kernel': linear['kernel'] * change['ia3'][..., :, None]}
-        bias = {'bias': linear['bias'] * change['ia3']} if 'bias' in linear else {}
-        return linear | bias | {'kernel': linear['kernel'] * change['ia3'][..., None, :]}
+            return array * factors[..., :, None] if kind == 'kernel' else array
+        return array * (factors[..., None, :] if kind == 'kernel' else factors)
 
 
 class Factors(nnx.Module):

@@ -302,10 +302,7 @@ class Checkpoints:
         Raises:
             ValueError: the parameters have other shapes, or there is no moving average.
         """
-        if item == EMA and not self._has_average(step):
-            raise ValueError(
-                f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}'
-            )
+        self.item_folder(step, item)
         abstract = abstract_params(config, shardings, dtype)
         abstract = adapters.parts(abstract)[1] if config.adapter else abstract
         check_shapes(
@@ -316,6 +313,16 @@ class Checkpoints:
             f'{self.path}/{step}',
         )
         return self._read(step, **{item: restore_args(abstract)})[item]
+
+    def item_folder(self, step: int, item: str) -> pathlib.Path:
+        """Return the folder of a checkpoint's parameters, or of their moving average; a `ValueError` where
+        there is none.
+        """
+        if item == EMA and not self._has_average(step):
+            raise ValueError(
+                f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}'
+            )
+        return self.path / str(step) / item
 
     def manifest(self, step: int) -> dict[str, Any]:
         """Read a checkpoint's manifest."""

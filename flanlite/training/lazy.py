@@ -7,11 +7,13 @@ part that numpy would give for that index on the changed array.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 Index = tuple[slice, ...]
+BLOCK = 2**22  # numbers that `blocks` takes together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,15 @@ class LazyArray:
     def to_numpy(self) -> np.ndarray:
         """Read the whole array."""
         return self.read((slice(None),) * len(self.shape))
+
+    def read_first(self, part: slice) -> np.ndarray:
+        """Read a part of the first axis, and all of the others."""
+        return self.read((part, *(slice(None),) * (len(self.shape) - 1)))
+
+    @classmethod
+    def by_first(cls, shape: tuple[int, ...], read: Callable[[slice], np.ndarray]) -> 'LazyArray':
+        """Make a lazy array of a function that reads a part of the first axis, and all of the others."""
+        return cls(shape, lambda index: read(index[0])[(slice(None), *index[1:])])
 
 
 def from_numpy(value: np.ndarray) -> LazyArray:
@@ -99,3 +110,35 @@ def same(array: LazyArray, other: LazyArray, difference: str) -> LazyArray:
         return part
 
     return LazyArray(array.shape, read)
+
+
+def one_at_a_time(arrays: Mapping[str, LazyArray]) -> dict[str, LazyArray]:
+    """Return arrays that are read whole, and of which the last one stays in memory: where a part cannot be
+    read without the rest, as often with tensorstore, each array is so read once for all its parts. The parts
+    are views, to be left as they are.
+    """
+    held: dict[str, np.ndarray] = {}
+
+    def keeping(name: str, array: LazyArray) -> LazyArray:
+        def read(index: Index) -> np.ndarray:
+            if name not in held:
+                held.clear()
+                held[name] = array.to_numpy()
+            return held[name][index]
+
+        return LazyArray(array.shape, read)
+
+    return {name: keeping(name, array) for name, array in arrays.items()}
+
+
+def blocks(shape: Sequence[int], rows: slice = slice(None)) -> Iterator[slice]:
+    """Cut a part of the first axis of an array to parts of about `BLOCK` numbers, or of one entry.
+
+    Args:
+        shape: of the array.
+        rows: which entries of the first axis.
+    """
+    begin, end, _ = rows.indices(shape[0])
+    step = max(1, BLOCK // max(1, math.prod(shape[1:])))
+    for first in range(begin, end, step):
+        yield slice(first, min(first + step, end))

@@ -23,8 +23,9 @@ from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import SoftPrompt, prompts_of
-from flanlite.training import checkpoints, interop, lazy, peft, released, soft_prompts
+from flanlite.training import checkpoints, interop, lazy, merged, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
+from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
 from flanlite.training.state import TrainState, like
 
@@ -55,6 +56,7 @@ class Known(NamedTuple):
         fingerprint: of the vocabulary, or None if it is not said.
         feature_lengths: tokens of inputs and targets in training, FLAN's if they are not said.
         step: number of training steps.
+        inferred: the fields of `config` that are only likely.
     """
 
     config: ModelConfig
@@ -62,6 +64,7 @@ class Known(NamedTuple):
     fingerprint: str | None
     feature_lengths: dict[str, int]
     step: int
+    inferred: tuple[str, ...] = ()
 
     def usual_vocabulary(self) -> str | None:
         """Return the vocabulary, or T5's where none is said and the number of embeddings is T5's."""
@@ -114,7 +117,7 @@ def _describe(path: pathlib.Path, base: str | None) -> Known:
         config = kinds.config_from_fields(found['config'])
         return Known(config, found['vocabulary'], None, found['feature_lengths'], found.get('step', 0))
     other = _find_released(path)
-    return Known(other.config, other.vocabulary, None, FLAN_LENGTHS, other.step)
+    return Known(other.config, other.vocabulary, None, FLAN_LENGTHS, other.step, other.inferred)
 
 
 def load_vocabulary(
@@ -167,21 +170,29 @@ def check_same(
         loaded: the vocabulary.
         data_dir: where T5's vocabulary may lie.
     """
-    ending = vocabularies.NO_INPUT_EOS
-    if (known.fingerprint or '').removesuffix(ending) == loaded.fingerprint().removesuffix(ending):
+    why = differs(known, loaded, data_dir)
+    if why is None:
         return
-    why = ''
-    try:
-        if vocabularies.load(known.vocabulary, data_dir).own_pieces() == loaded.own_pieces():
-            return
-    except ValueError as error:
-        why = f' (which cannot be compared: {error})'
     raise ValueError(
         f'{path} was trained with the vocabulary {known.vocabulary!r}{why}, and {loaded.name!r} is asked '
         'for, whose ids mean other text to it; leave VOCABULARY (--vocabulary, vocabulary=...) out to have '
         "its own (SeqIO's tasks bring theirs: register them with it, or train from random weights), "
         'or train with another on purpose: TrainConfig.other_vocabulary = True'
     )
+
+
+def differs(known: Known, loaded: Vocabulary, data_dir: str | None = None) -> str | None:
+    """Return None if a vocabulary's ids mean the same text as those of a checkpoint, else why that cannot be
+    compared, or an empty text; see `check_same`.
+    """
+    ending = vocabularies.NO_INPUT_EOS
+    if (known.fingerprint or '').removesuffix(ending) == loaded.fingerprint().removesuffix(ending):
+        return None
+    try:
+        same = vocabularies.load(known.vocabulary, data_dir).own_pieces() == loaded.own_pieces()
+    except ValueError as error:
+        return f' (which cannot be compared: {error})'
+    return None if same else ''
 
 
 def load_params(
@@ -221,19 +232,70 @@ def load_params(
     return place_params(other.params, config, shardings, said(other), path, dtype)
 
 
+def open_arrays(path: str | os.PathLike[str], config: ModelConfig) -> LazyArrays:
+    """List a checkpoint's parameters by our names, without reading them; of an adapter's, only the adapter's.
+
+    Args:
+        path: as for `load_params`.
+        config: must fit the parameters.
+
+    Raises:
+        ValueError: there is no checkpoint, or it does not fit the config.
+    """
+    path = locate(path)
+    if foreign := _find_foreign(path):
+        adapter, arrays = foreign.read(path, config.replace(adapter=None))
+        saved = {'adapter': to_json(adapter)}
+    elif ours := _find_run(path):
+        folder = ours.checkpoints.item_folder(ours.step, ours.item)
+        arrays = lazy.one_at_a_time(dict(released.orbax_arrays(folder, '')))
+        saved = ours.checkpoints.manifest(ours.step)['model']
+    elif path.suffix == SUFFIX:
+        arrays, saved = dict(released.safetensors_arrays(path)), file_metadata(path)['config']
+    else:
+        other = _find_released(path)
+        arrays, saved = dict(other.params), said(other)
+        if other.state:  # T5X's, through tensorstore
+            arrays = lazy.one_at_a_time(arrays)
+    expected = abstract_params(config)
+    expected = adapters.parts(expected)[1] if config.adapter else expected
+    found = {name: array.shape for name, array in arrays.items()}
+    check_shapes(found, expected, config, saved, str(path))
+    return arrays
+
+
+def open_model(path: str | os.PathLike[str], config: ModelConfig, base: str | None = None) -> LazyArrays:
+    """List a model's parameters by our names, without reading them; an adapter is merged into its base.
+
+    Args:
+        path: as for `load_params`.
+        config: must fit the parameters.
+        base: as for `load_params`.
+
+    Raises:
+        ValueError: there is no checkpoint, or it does not fit the config, or the base is another model.
+    """
+    arrays = open_arrays(path, config)
+    if config.adapter is None:
+        return arrays
+    record = recorded_base(path)
+    where = find_base(record['path'], base)
+    own = open_model(where, config.replace(adapter=None))
+    check_base(record, own, where)
+    return merged.merge(config.adapter, own, arrays)
+
+
 def load_adapter(
     path: str | os.PathLike[str], config: ModelConfig, shardings: Tree | None = None
 ) -> tuple[Tree, dict[str, str]]:
     """Load the parameters of an adapter alone, and what it says of its base; see `load_params`."""
-    path = locate(path)
-    if foreign := _find_foreign(path):
-        adapter, tensors = foreign.read(path, config.replace(adapter=None))
-        own = place_params(tensors, config, shardings, {'adapter': to_json(adapter)}, path)
-        return own, {'path': foreign.base_of(path), 'fingerprint': None}
-    ours = _find_run(path)
-    record = ours and ours.checkpoints.manifest(ours.step).get('base')
+    path, record = locate(path), recorded_base(path)
     if not record:
         raise ValueError(f'{path} is no adapter; expected one that fits {config.adapter}')
+    if foreign := _find_foreign(path):
+        adapter, tensors = foreign.read(path, config.replace(adapter=None))
+        return place_params(tensors, config, shardings, {'adapter': to_json(adapter)}, path), record
+    ours = _find_run(path)
     return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item), record
 
 
@@ -340,13 +402,41 @@ def find_base(path: str, moved: str | None = None) -> str:
     return moved or path
 
 
+def recorded_base(path: str | os.PathLike[str]) -> dict[str, str | None] | None:
+    """Return what an adapter's checkpoint says of the model that it belongs to, `path` and `fingerprint`,
+    which is None where it is not known; None for any other checkpoint.
+    """
+    if foreign := _find_foreign(locate(path)):
+        return {'path': foreign.base_of(locate(path)), 'fingerprint': None}
+    ours = _find_run(locate(path))
+    return ours.checkpoints.manifest(ours.step).get('base') if ours else None
+
+
 def base_path(path: str) -> str:
     """Return the model that an adapter's checkpoint belongs to; any other checkpoint's path as it is."""
-    if foreign := _find_foreign(locate(path)):
-        return foreign.base_of(locate(path))
-    ours = _find_run(locate(path))
-    record = ours.checkpoints.manifest(ours.step).get('base') if ours else None
+    record = recorded_base(path)
     return record['path'] if record else path
+
+
+def begun_with(path: str | os.PathLike[str]) -> list[str | None]:
+    """Return what a run's checkpoint began with, what that one began with, and so on, as far as they say it;
+    None at the end stands for random weights.
+    """
+    found: list[str | None] = []
+    while ours := _find_run(locate(path)):
+        path = ours.checkpoints.manifest(ours.step)['initial_checkpoint_path']
+        if path in found:
+            break
+        found.append(path)
+        if path is None:
+            break
+    return found
+
+
+def place(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Return the folder of the checkpoints of the run that a path means; any other checkpoint's own path."""
+    ours = _find_run(locate(path))
+    return ours.checkpoints.path if ours else locate(path)
 
 
 def base_record(path: str, params: Tree) -> dict[str, str]:
@@ -363,8 +453,14 @@ def fingerprint(params: Tree) -> str:
     """Return 16 hexadecimal digits that tell a model's parameters from another's, whatever mesh they lie on.
 
     They are read as bfloat16, so that a copy in that dtype counts as the same.
+
+    Args:
+        params: a nested dict; or lazy arrays by our names, which are read one after the other.
     """
-    sums = jax.tree.map(_checksum, params)
+    params = traverse_util.unflatten_dict(traverse_util.flatten_dict(params, sep='/'), sep='/')
+    sums = jax.tree.map(
+        lambda leaf: _checksum(leaf.to_numpy() if isinstance(leaf, LazyArray) else leaf), params
+    )
     text = '\n'.join(
         f'{parameter_name(path)} {tuple(leaf.shape)} {int(found)}'
         for (path, found), leaf in zip(jax.tree.leaves_with_path(sums), jax.tree.leaves(params), strict=True)
@@ -507,18 +603,29 @@ def save_params(
     Raises:
         ValueError: another ending or dtype.
     """
+    flat = traverse_util.flatten_dict(params, sep='/')
+    save_arrays(
+        path, {name: lazy.from_numpy(array) for name, array in flat.items()}, config, dtype, metadata or {}
+    )
+
+
+def save_arrays(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, LazyArray],
+    config: ModelConfig,
+    dtype: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write what `save_params` writes, of lazy arrays by our names; one is in memory at a time."""
     path = pathlib.Path(path)
     if path.suffix != SUFFIX or dtype not in ('bfloat16', 'float32'):
         raise ValueError(
             f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}'
         )
-    tensors = {
-        name: np.ascontiguousarray(jnp.asarray(value, dtype))
-        for name, value in traverse_util.flatten_dict(params, sep='/').items()
-    }
-    described = {'config': kinds.fields_of(config), **(metadata or {})}
+    described = {'config': kinds.fields_of(config), **metadata}
     partial = path.with_name(path.name + '.partial')
-    released.write_tensors(partial, tensors, {name: json.dumps(value) for name, value in described.items()})
+    texts = {name: json.dumps(value) for name, value in described.items()}
+    released.write_tensors(partial, arrays, texts, dtype)
     os.replace(partial, path)
 
 
@@ -551,16 +658,7 @@ def convert(
     """
     if form not in FORMATS:
         raise ValueError(f'unknown format {form!r}; expected one of {", ".join(FORMATS)}')
-    path, output = locate(checkpoint), pathlib.Path(absolute(output))
-    if form == 'safetensors' or output.suffix == soft_prompts.SUFFIX:
-        check_file(output)
-    elif output.suffix == SUFFIX or (output / checkpoints.FOLDER).is_dir():
-        kind = (
-            f'a file *{SUFFIX}, which is --form=safetensors' if output.suffix == SUFFIX else "a run's folder"
-        )
-        raise ValueError(f'{output} would be a folder of {form}, but is {kind}; name another output')
-    else:
-        check_folder(output, 'name another output')
+    path, output = locate(checkpoint), check_output(output, form)
     known = describe(path, base)
     config = config or known.config
     if form in ('peft', 'npy'):
@@ -571,33 +669,64 @@ def convert(
             peft.write(output, config, own, base or base_path(str(path)))
         print(f'wrote {output}')
         return
-    if _find_run(path) or _find_foreign(path) or path.suffix == SUFFIX:
-        tree = load_params(path, config, base=base)
-        if config.adapter is not None:
-            tree, config = config.adapter.merge(tree), config.replace(adapter=None)
-        arrays = {
-            key: lazy.from_numpy(value) for key, value in traverse_util.flatten_dict(tree, sep='/').items()
-        }
-    else:
-        other = _find_released(path)
-        arrays = dict(other.params)
-        found = {key: array.shape for key, array in arrays.items()}
-        check_shapes(found, abstract_params(config), config, said(other), str(path))
+    arrays = open_model(path, config, base)
     loaded = load_vocabulary(path, vocabulary, data_dir, base=base)
-    if form == 'huggingface':
-        released.write_huggingface(output, config, arrays, loaded)
-    else:
-        tree = traverse_util.unflatten_dict({key: array.to_numpy() for key, array in arrays.items()}, sep='/')
-        metadata = {
-            'vocabulary': loaded.name if loaded else None,
-            'feature_lengths': known.feature_lengths,
-            'step': known.step,
-        }
-        save_params(output, tree, config, dtype='float32', metadata=metadata)
+    write_model(output, form, known._replace(config=config.replace(adapter=None)), arrays, loaded)
     print(
         f'wrote {output}'
         + ('' if loaded else f', without a tokenizer: {path} comes with none; --vocabulary names one')
     )
+
+
+def check_output(output: str, form: str) -> pathlib.Path:
+    """Return the absolute path of what is to be written; raise a `ValueError` or `OSError` if it cannot be.
+
+    Args:
+        output: the folder or file.
+        form: one of `FORMATS`.
+    """
+    output = pathlib.Path(absolute(output))
+    if form == 'safetensors' and output.suffix != SUFFIX:
+        raise ValueError(f'{output} would be a file of {form}; expected a name *{SUFFIX}')
+    if form == 'safetensors' or (form == 'npy' and output.suffix == soft_prompts.SUFFIX):
+        check_file(output)
+    elif output.suffix == SUFFIX or (output / checkpoints.FOLDER).is_dir():
+        kind = (
+            f'a file *{SUFFIX}, which is --form=safetensors' if output.suffix == SUFFIX else "a run's folder"
+        )
+        raise ValueError(f'{output} would be a folder of {form}, but is {kind}; name another output')
+    else:
+        check_folder(output, 'name another output')
+    return output
+
+
+def write_model(
+    output: pathlib.Path,
+    form: str,
+    known: Known,
+    arrays: Mapping[str, LazyArray],
+    vocabulary: Vocabulary | None,
+    **metadata: Any,
+) -> None:
+    """Write a model in float32, as a Hugging Face folder or as one parameter file.
+
+    Args:
+        output: the folder or file.
+        form: `huggingface` or `safetensors`.
+        known: of the model.
+        arrays: its parameters by our names; one is in memory at a time.
+        vocabulary: its vocabulary, if it comes with one.
+        **metadata: more for the header of a parameter file, as JSON holds it.
+    """
+    if form == 'huggingface':
+        released.write_huggingface(output, known.config, arrays, vocabulary)
+        return
+    metadata |= {
+        'vocabulary': vocabulary.name if vocabulary else None,
+        'feature_lengths': known.feature_lengths,
+        'step': known.step,
+    }
+    save_arrays(output, arrays, known.config, 'float32', metadata)
 
 
 def said(other: released.Released) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
         described |= {'num_transformer_submodules': 1}
         # Not told by PEFT for all models, and not used for a prompt.
         described |= {'num_attention_heads': config.num_heads, 'num_layers': 1}
-        _save(path, described, {PROMPT: rows_PD.astype(np.float32)})
+        _save(path, described, {PROMPT: lazy.from_numpy(rows_PD)})
         return
     tensors, modules, feedforward = {}, set(), set()
     for name, value in traverse_util.flatten_dict(params, sep='/').items():
@@ -205,7 +205,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
             modules.add(module)
             if ours == 'ia3' and of_inputs:
                 feedforward.add(module)
-            tensors[f'{PREFIX}{module}.{theirs}'] = np.ascontiguousarray(tensor.to_numpy(), np.float32)
+            tensors[f'{PREFIX}{module}.{theirs}'] = tensor
     described['target_modules'] = sorted(modules)
     if isinstance(adapter, LoRA):
         described |= {'peft_type': 'LORA'}
@@ -216,7 +216,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
     _save(path, described, tensors)
 
 
-def _save(path: pathlib.Path, described: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+def _save(path: pathlib.Path, described: Mapping[str, Any], tensors: Mapping[str, LazyArray]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     released.write_tensors(path / TENSORS_FILE, tensors, {'format': 'pt'})
     # Last: a folder with this file is complete.

@@ -7,23 +7,25 @@ asked for (see `lazy`).
 
 import functools
 import json
+import math
 import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import tensorstore
 from flax import serialization
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from flanlite.data.tokens import tokenizer_json, vocabularies
 from flanlite.data.tokens.tokenizer_json import read_json
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
+from flanlite.progress import progress_bar
 from flanlite.training import huggingface, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
@@ -158,10 +160,10 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
 
 
 def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:
-    """List names and arrays of a part of a checkpoint that T5X wrote through Orbax, in tensorstore's OCDBT
-    format.
+    """List names and arrays of a part of a folder that Orbax wrote, in tensorstore's OCDBT format; all of it
+    where the part is ''.
     """
-    prefix = part.replace('/', '.') + '.'
+    prefix = part.replace('/', '.') + '.' if part else ''
     base = {'driver': 'file', 'path': f'{folder}/'}  # no URL, in which `%20`, `#` and `?` mean something
     store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
     for key in store.list().result():
@@ -270,14 +272,34 @@ def open_safetensors(path: pathlib.Path) -> Any:
         raise ValueError(f'{path} is no parameter file: {error}') from error
 
 
-def write_tensors(path: pathlib.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that others may read as any new file; safetensors itself allows only its
-    owner.
+def write_tensors(
+    path: pathlib.Path,
+    tensors: Mapping[str, LazyArray],
+    metadata: Mapping[str, str],
+    dtype: str = 'float32',
+) -> None:
+    """Write a safetensors file, of which one tensor is in memory at a time; safetensors itself takes all at
+    once.
+
+    Args:
+        path: of the file.
+        tensors: by name, in the order of the file; parts of one array are best beside each other.
+        metadata: for the file's header.
+        dtype: of the tensors in the file, 'float32' or 'bfloat16'.
     """
-    path.touch()
-    mode = path.stat().st_mode
-    save_file(dict(tensors), path, dict(metadata))
-    path.chmod(mode)
+    code, item = {'float32': 'F32', 'bfloat16': 'BF16'}[dtype], jnp.dtype(dtype)
+    header: dict[str, Any] = {'__metadata__': dict(metadata)} if metadata else {}
+    end = 0
+    for name in tensors:
+        begin, end = end, end + math.prod(tensors[name].shape) * item.itemsize
+        header[name] = {'dtype': code, 'shape': [*tensors[name].shape], 'data_offsets': [begin, end]}
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)  # so that the numbers are aligned
+    with path.open('wb') as file, progress_bar(f'writing {path.name}', len(tensors), 'arrays') as advance:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        for name in tensors:
+            file.write(np.ascontiguousarray(tensors[name].to_numpy(), item).view(np.uint8).data)
+            advance(1)
 
 
 def write_huggingface(
@@ -289,7 +311,7 @@ def write_huggingface(
 ) -> None:
     """Write a folder that `transformers.AutoModelForSeq2SeqLM.from_pretrained` reads, in float32.
 
-    The tensors of one file are in memory at a time.
+    One tensor is in memory at a time.
 
     Args:
         path: the folder; it is created, and must not hold a model yet.
@@ -304,15 +326,15 @@ def write_huggingface(
     path = pathlib.Path(path)
     if (path / CONFIG_FILE).exists():
         raise ValueError(f'{path} holds a model already; name another folder')
+    described = config_to_huggingface(config)
     if isinstance(config, RotaryConfig):
-        described = huggingface.config_to_huggingface(config)
         tensors = huggingface.params_to_huggingface(params, config)
     else:
-        described, tensors = interop.config_to_huggingface(config), interop.to_huggingface(params)
+        tensors = interop.to_huggingface(params)
     path.mkdir(parents=True, exist_ok=True)
     shards: list[list[str]] = [[]]
     filled = 0
-    for name in sorted(tensors):
+    for name in tensors:
         size = 4 * int(np.prod(tensors[name].shape))
         if shards[-1] and filled + size > shard_bytes:
             shards.append([])
@@ -324,8 +346,7 @@ def write_huggingface(
         for number in range(1, len(shards) + 1)
     ]
     for file, members in zip(names, shards, strict=True):
-        values = {name: np.ascontiguousarray(tensors[name].to_numpy(), np.float32) for name in members}
-        write_tensors(path / file, values, {'format': 'pt'})
+        write_tensors(path / file, {name: tensors[name] for name in members}, {'format': 'pt'})
     if len(shards) > 1:
         total = sum(4 * int(np.prod(value.shape)) for value in tensors.values())
         weight_map = {name: file for file, members in zip(names, shards, strict=True) for name in members}
@@ -344,6 +365,14 @@ def write_huggingface(
     (path / GENERATION_FILE).write_text(json.dumps(ids))
     # Last: a folder with this file is complete.
     (path / CONFIG_FILE).write_text(json.dumps(described | ids, indent=1))
+
+
+def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
+    """Convert a config to the content of a config.json; a `ValueError` where transformers has no such
+    model.
+    """
+    family = huggingface if isinstance(config, RotaryConfig) else interop
+    return family.config_to_huggingface(config)
 
 
 def write_tokenizer(path: pathlib.Path, vocabulary: Vocabulary) -> None:

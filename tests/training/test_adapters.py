@@ -7,13 +7,14 @@ import jax
 import numpy as np
 import pytest
 import toy
+from flax import traverse_util
 
 import flanlite
 from flanlite.cli import main as cli
 from flanlite.model import adapters, layers, models
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
-from flanlite.training import journal, parameters
+from flanlite.training import journal, lazy, merged, parameters
 
 LLAMA = LlamaConfig(
     vocab_size=384, emb_dim=16, num_heads=4, num_kv_heads=2, num_layers=2, head_dim=4, mlp_dim=32, dtype='float32', qkv_bias=True
@@ -41,9 +42,14 @@ def test_merged_parameters_compute_the_same(model, adapter):
     params = randomly(config)
     with jax.default_matmul_precision('highest'):
         apart = models.bind(config, params)(BATCH)
-        merged = models.bind(model, adapter.merge(params))(BATCH)
+        own, change = (
+            {name: lazy.from_numpy(leaf) for name, leaf in traverse_util.flatten_dict(part, sep='/').items()}
+            for part in adapters.parts(params)
+        )
+        whole = {name: array.to_numpy() for name, array in merged.merge(adapter, own, change).items()}
+        together = models.bind(model, traverse_util.unflatten_dict(whole, sep='/'))(BATCH)
         base = models.bind(model, adapters.parts(params)[0])(BATCH)
-    np.testing.assert_allclose(apart, merged, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-4)
     assert np.abs(apart - base).max() > 0.01
     drawn = models.init_params(config, jax.random.key(0))
     begun = models.bind(model, adapters.parts(drawn)[0])(BATCH)
@@ -54,8 +60,8 @@ def test_lora_by_hand():
     """The product of one linear map, in numpy."""
     adapter = LoRA(targets=('decoder/layers/mlp/wo',), rank=2, alpha=6.0)
     kernel, a, b = (np.random.default_rng(0).normal(size=shape) for shape in ((5, 4), (5, 2), (2, 4)))
-    merged = adapter.merged({'kernel': kernel}, {'lora_a': a, 'lora_b': b}, 'decoder/layers/mlp/wo')
-    np.testing.assert_allclose(merged['kernel'], kernel + 3.0 * a @ b, rtol=1e-5)
+    alone = adapter.merged('kernel', kernel, {'lora_a': a, 'lora_b': b}, 'decoder/layers/mlp/wo')
+    np.testing.assert_allclose(alone, kernel + 3.0 * a @ b, rtol=1e-5)
     assert LoRA(rank=4, alpha=6.0, rank_stabilized=True).scale == 3.0
 
 

@@ -188,7 +188,7 @@ def test_prompts_of_several_tasks_are_read(bases, tmp_path):
     written(tmp_path, bases, 't5', 'prompt')
     tensors = {'prompt_embeddings': shared, 'prefix_task_cols': columns, 'prefix_task_rows': rows}
     released.write_tensors(
-        tmp_path / peft.TENSORS_FILE, {name: each.astype(np.float32) for name, each in tensors.items()}, {}
+        tmp_path / peft.TENSORS_FILE, {name: lazy.from_numpy(each) for name, each in tensors.items()}, {}
     )
     file = tmp_path / peft.CONFIG_FILE
     described = json.loads(file.read_text()) | {'peft_type': 'MULTITASK_PROMPT_TUNING', 'num_tasks': 2}

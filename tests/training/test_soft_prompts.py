@@ -388,14 +388,14 @@ def test_prompts_of_another_model_are_refused(base, runs, tmp_path):
     np.save(tmp_path / 'good.npy', np.zeros((4, 16), np.float32))
     with pytest.raises(ValueError, match=r'model \(not named\), which is not there; say where it is: --base'):
         parameters.load_run(tmp_path / 'good.npy')
-    with pytest.raises(ValueError, match=r'SoftPrompt.file is .*length=4.*expected .* length 7'):
+    with pytest.raises(ValueError, match=r'one has SoftPrompt.*length=4.*expected .* length 7'):
         toy.train(tmp_path / 'run', 2, **prompted(base, init='file', file=str(runs['one']), length=7))
     with pytest.raises(
         ValueError, match=r"has no prompt 'toy_ordr'; did you mean toy_order or toy_parity\\?"
     ):
         source = {'init': 'file', 'file': str(runs['each']), 'source': 'toy_ordr'}
         toy.train(tmp_path / 'run', 2, **prompted(base, **source))
-    with pytest.raises(ValueError, match='SoftPrompt is no part of the parameters'):
+    with pytest.raises(ValueError, match='SoftPrompt changes no parameter of a model'):
         parameters.convert(str(runs['one']), str(tmp_path / 'hf'))
     with pytest.raises(ValueError, match=r'one.npy is a file, and there are 2 prompts, toy_order'):
         parameters.convert(str(runs['each']), str(tmp_path / 'one.npy'), 'npy')
