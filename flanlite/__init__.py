@@ -24,6 +24,7 @@ Evaluate:
 
     evaluate(...)                        a checkpoint on a mixture, or a model on a list of examples
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
+    conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
     load('runs/pocket_train')            a model to rank, score and generate with
     Metric(name, names, count)           a metric of your own
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
     from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
     from flanlite.data.specs.templates import Template
+    from flanlite.eval.conflict import ConflictConfig, conflict
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
@@ -90,6 +92,7 @@ HOMES = {
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
         'data.specs.templates': ('Template',),
+        'eval.conflict': ('ConflictConfig', 'conflict'),
         'eval.evaluate': ('EvalConfig',),
         'eval.evaluator': ('ScoringConfig',),
         'eval.generate': ('Decoding',),

@@ -253,7 +253,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
     Args:
         args: the command's: gin files, or the folder of a run that saved its settings.
-        build: `train` for a TrainConfig, `loco` for a SweepConfig.
+        build: `train` for a TrainConfig, `loco` for a SweepConfig, `conflict` for a ConflictConfig.
         begins: see `read_gin`.
     """
     from flanlite.cli import gin_config
@@ -283,11 +283,13 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
-    from flanlite.config import at_home
+    from flanlite.config import at_home, load_as
+    from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.training.config import TrainConfig
 
-    config = (SweepConfig if build == 'loco' else TrainConfig).load(args.settings)
+    kinds = {'train': TrainConfig, 'loco': SweepConfig, 'conflict': ConflictConfig}
+    config = load_as(kinds[build], args.settings)
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }
@@ -295,7 +297,7 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
     if os.path.isdir(at_home(args.settings)):  # the run's folder, wherever it has been moved
         changed.setdefault('model_dir', args.settings)
     return config.replace(
-        **{f'train.{field}' if build == 'loco' else field: new for field, new in changed.items()}
+        **{field if build == 'train' else f'train.{field}': new for field, new in changed.items()}
     )
 
 

@@ -28,7 +28,12 @@ REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value be
 gin.config._FILE_READERS[0] = (functools.partial(open, encoding='utf-8-sig'), os.path.isfile)
 MISSING = 'No values supplied by Gin'
 # The class of what gin builds for a command, `<command>.config`.
-COMMANDS = {'train': 'TrainConfig', 'loco': 'SweepConfig', 'evaluate': 'EvalConfig'}
+COMMANDS = {
+    'train': 'TrainConfig',
+    'loco': 'SweepConfig',
+    'conflict': 'ConflictConfig',
+    'evaluate': 'EvalConfig',
+}
 VALUES: dict[str, type] = {}  # the classes of values, by what gin calls them
 # Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
 # to say of them.
@@ -58,6 +63,7 @@ def register_mixtures() -> None:
 def register() -> None:
     """Make every class of values known to gin, which imports all that runs them."""
     from flanlite.data.config import DataConfig
+    from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
@@ -71,7 +77,7 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, EvalConfig)
+    runs = (TrainConfig, SweepConfig, ConflictConfig, EvalConfig)
     parts = (
         DataConfig,
         StepConfig,

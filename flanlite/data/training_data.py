@@ -123,18 +123,36 @@ class TrainingData:
         return {side: self.config.batch_size * tokens for side, tokens in room.items()}
 
     def batches(
-        self, host_rows: Sequence[int] | None = None, position: Mapping[str, Any] | None = None
+        self,
+        host_rows: Sequence[int] | None = None,
+        position: Mapping[str, Any] | None = None,
+        groups: Mapping[str, int] | None = None,
     ) -> TrainBatches:
         """Open the endless training batches.
 
         Args:
             host_rows: the rows of each batch that this process reads; by default all.
             position: where to begin, as `get_state` of the batches returned it; by default at the beginning.
+            groups: see `batches.train_iterator`.
         """
-        stream = self._batches(self.cached, host_rows, self.seed, self.config.prefetch)
+        stream = self._batches(self.cached, host_rows, self.seed, self.config.prefetch, groups)
         if position:
             stream.set_state(position)
         return stream
+
+    def batches_of(
+        self, task: str, count: int, host_rows: Sequence[int] | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """Read batches of one task's training data, the same ones each time.
+
+        Args:
+            task: one of `cached.splits` with a rate above 0.
+            count: how many.
+            host_rows: the rows of each batch that this process reads; by default all.
+        """
+        alone = dataclasses.replace(self.cached, splits={task: self.cached.splits[task]})
+        stream = self._batches(alone, host_rows, seed=0, prefetch=0)
+        return [next(stream) for _ in range(count)]
 
     def validation_batches(
         self, count: int, host_rows: Sequence[int] | None = None
@@ -160,7 +178,12 @@ class TrainingData:
         return [next(stream) for _ in range(count)]
 
     def _batches(
-        self, cached: cache.CacheReport, host_rows: Sequence[int] | None, seed: int, prefetch: int
+        self,
+        cached: cache.CacheReport,
+        host_rows: Sequence[int] | None,
+        seed: int,
+        prefetch: int,
+        groups: Mapping[str, int] | None = None,
     ) -> TrainBatches:
         config = self.config
         return batches.train_iterator(
@@ -174,6 +197,7 @@ class TrainingData:
             window=config.window,
             host_rows=host_rows,
             prefetch=prefetch,
+            groups=groups,
         )
 
     def manifest(self) -> dict[str, Any]:

@@ -23,9 +23,8 @@ from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
 from flanlite.mesh import partitioning
 from flanlite.progress import duration
-from flanlite.report import collected, predictions, report, results, tables
-from flanlite.report.collected import Report
-from flanlite.report.results import SYSTEMS
+from flanlite.report import collected, gradients, predictions, report, results, tables
+from flanlite.report.collected import Report, label
 from flanlite.training import journal
 from flanlite.training.run import GIN_FILE
 
@@ -88,11 +87,13 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
         if gin:
             results.write_text(sweep.folder / GIN_FILE, gin)
     plan = [(name, system) for name in chosen for system in sorted(config.systems, key=list(COSTS).index)]
-    return score_all(sweep, plan)
+    return score_all(sweep, plan, f'{sweep.collection.name}: leave one cluster out')
 
 
-def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
-    """Score what a plan of (held out, system) has no results of yet, and write the report after each."""
+def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]], heading: str) -> Report:
+    """Score what a plan of (held out, system) has no results of yet, and write the report, with its heading,
+    after each.
+    """
     waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.RESULT).is_file()]
     names = ', '.join(dict.fromkeys(held_out for held_out, _ in plan))
     say(
@@ -102,18 +103,19 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]]) -> Report:
     clock = Clock(waiting)
     opened = functools.lru_cache(maxsize=1)(functools.partial(OpenedHoldOut.open, sweep))
     for held_out, system in waiting:
-        say(f'{clock.status()}  {held_out} held out: {SYSTEMS[system][0]}')
+        doing = f'scored on {held_out}' if results.is_shared(system) else f'with {held_out} held out'
+        say(f'{clock.status()}  {label(system)}, {doing}')
         result, outcome = score_system(opened(held_out), system)
         clock.done(system)
         if jax.process_index() == 0:
             folder = sweep.folder / held_out / system
             keep_predictions(folder, sweep.config.predictions, outcome.scores, outcome.records)
             results.save(folder, result, outcome.scores)
-            publish(sweep)
+            publish(sweep, heading)
         if jax.process_count() > 1:
             # No process reads the folder before the result is there.
             multihost_utils.sync_global_devices(f'{held_out}/{system}')
-    built = collected.collect(sweep.folder, title(sweep)) if waiting else publish(sweep)
+    built = collected.collect(sweep.folder, heading) if waiting else publish(sweep, heading)
     say(
         f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
         'results.json'
@@ -166,6 +168,9 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         predictions.copy(path.parent, goes.parent)
         shutil.copy2(path, goes)
     for folder in map(pathlib.Path, folders):
+        for path in gradients.folder_files(folder):
+            if not (goes := target / path.relative_to(folder)).is_file():
+                results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
             shutil.copy2(folder / SETTINGS_FILE, target)
     built = report.build(target, f'{target.name}: leave one cluster out' if first.held_out else '')
@@ -175,14 +180,9 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     return built
 
 
-def title(sweep: Sweep) -> str:
-    """Head the report."""
-    return f'{sweep.collection.name}: leave one cluster out'
-
-
-def publish(sweep: Sweep) -> Report:
+def publish(sweep: Sweep, heading: str) -> Report:
     """Write the report of what is done, and print its headline."""
-    built = report.build(sweep.folder, title(sweep))
+    built = report.build(sweep.folder, heading)
     tables.print_headline(built)
     return built
 
@@ -213,6 +213,11 @@ def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -
     return list(dict.fromkeys(chosen))
 
 
+def cost_of(system: str) -> float:
+    """Return what a system costs; one that is tuned already costs as much as the untuned one."""
+    return COSTS.get(system, COSTS['untuned'])
+
+
 class Clock:
     """Guesses how long the waiting results take, from those that are done."""
 
@@ -233,11 +238,11 @@ class Clock:
         while too little is done.
         """
         spent = sum(map(sum, self.spent.values()))
-        cost = sum(COSTS[system] * len(times) for system, times in self.spent.items())
-        if cost < min(COSTS['untuned_plain'], 0.5 * sum(COSTS[system] for system in self.systems)):
+        cost = sum(cost_of(system) * len(times) for system, times in self.spent.items())
+        if cost < min(COSTS['untuned_plain'], 0.5 * sum(map(cost_of, self.systems))):
             return None
         means = {system: sum(times) / len(times) for system, times in self.spent.items()}
-        return sum(means.get(system, COSTS[system] * spent / cost) for system in self.systems[self.count :])
+        return sum(means.get(system, cost_of(system) * spent / cost) for system in self.systems[self.count :])
 
     def status(self) -> str:
         """Return which result is next, the time spent and the time left, as text."""

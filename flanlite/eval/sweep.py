@@ -18,7 +18,7 @@ from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.splits import Opened
 from flanlite.model import models
-from flanlite.report.results import SYSTEMS
+from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS
 from flanlite.training import parameters
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
@@ -131,6 +131,18 @@ class Sweep:
         if train.initial_checkpoint_path:
             return parameters.load_params(train.initial_checkpoint_path, self.base_model)
         return jax.jit(models.init_params, static_argnums=0)(train.model, jax.random.key(train.seed))
+
+    def shared_run(self, system: str) -> TrainConfig:
+        """Return the run of a system that is tuned once for all hold-outs; see `results.is_shared`."""
+        changes: dict[str, Any] = {'model_dir': str(self.folder / 'runs' / system)}
+        if system == JOINT_PCGRAD:
+            changes['step.pcgrad'] = 'clusters'
+        elif system != JOINT:
+            entries = mixtures.resolve(self.config.train.data.mixture).entries
+            cluster = system.removeprefix(ALONE)
+            own = tuple(entry.task for entry in entries if entry.cluster == cluster)
+            changes['data.mixture.include'] = own
+        return self.config.train.replace(**changes)
 
     def tasks(self, held_out: str) -> tuple[str, ...]:
         """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""

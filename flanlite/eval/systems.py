@@ -5,6 +5,7 @@
 import dataclasses
 import functools
 import json
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -115,13 +116,15 @@ def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
 
     Args:
         held: the hold-out.
-        system: a key of `results.SYSTEMS`.
+        system: a key of `results.SYSTEMS`, or one of `Sweep.shared_run`, which is tuned already.
     """
     start = time.monotonic()
     unreadable = Outcome({}, {}, [f'No data set that {held.name} holds out could be read.'])
-    outcome = SCORERS[system](held) if held.test.splits else unreadable
+    shared = results.is_shared(system)
+    score = functools.partial(score_shared, system=system) if shared else SCORERS[system]
+    outcome = score(held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
-    tuned_on = by_cluster(held.mixture.entries)
+    tuned_on = outcome.trained if shared else by_cluster(held.mixture.entries)
     named = {spec.name: spec.cluster or '' for spec in held.sweep.collection.specs}
     places = {task: (cluster, splits.level(task, cluster, tuned_on)) for task, cluster in named.items()}
     result = results.make_result(
@@ -131,7 +134,7 @@ def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
         run=held.sweep.folder.name,
         system=system,
         held_out=held.name,
-        removed=held.mixture.removed,
+        removed=() if shared else held.mixture.removed,
         trained=outcome.trained,
         skipped=held.test.skipped | outcome.skipped,
         notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
@@ -161,14 +164,27 @@ def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
     tuned = {'model_dir': str(folder), 'data.mixture': sweep.mixture(held.name), 'data.style': STYLES[system]}
     training.train(sweep.config.train.replace(**tuned))
     seconds = {'train': time.monotonic() - start}
-    manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
-    trained = by_cluster([entry for entry in held.mixture.entries if entry.task in manifest['tasks']])
+    trained, untrained = tuned_tasks(folder, held.mixture)
     seen = held.seen()
     model = sweep.config.train.model
     outcome = held.run(held.test.splits | seen.splits, model, parameters.load_params(folder, model))
-    skipped = seen.skipped | {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
     notes = [*held.mixture.notes(), *outcome.notes]
-    return outcome._replace(skipped=skipped, notes=notes, trained=trained, seconds=seconds)
+    return outcome._replace(skipped=seen.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
+
+
+def score_shared(held: OpenedHoldOut, system: str) -> Outcome:
+    """Score a model that was tuned for all hold-outs at once, with instructions."""
+    run = held.sweep.shared_run(system)
+    outcome = held.run(held.test.splits, run.model, parameters.load_params(run.model_dir, run.model))
+    trained, untrained = tuned_tasks(pathlib.Path(run.model_dir), mixtures.resolve(run.data.mixture))
+    return outcome._replace(skipped=untrained, trained=trained)
+
+
+def tuned_tasks(folder: pathlib.Path, mixture: Mixture) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the tasks that a run was tuned on, by cluster, and why it was not tuned on others."""
+    manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+    trained = by_cluster([entry for entry in mixture.entries if entry.task in manifest['tasks']])
+    return trained, {task: f'not tuned on: {reason}' for task, reason in manifest['skipped'].items()}
 
 
 def score_untuned(held: OpenedHoldOut) -> Outcome:

@@ -67,6 +67,14 @@ def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     return x if rules is None else rules.constrain(x, axes)
 
 
+def constrain_to_storage(x: jax.Array, axes: Axes) -> jax.Array:
+    """Constrain the gradient of a parameter to lie as the parameter does between steps; return it unchanged
+    where no rules are in force.
+    """
+    rules = _rules.get()
+    return x if rules is None else rules.constrain_to_storage(x, axes)
+
+
 def current_rules() -> Partitioner | None:
     """Return the rules in force, or None."""
     return _rules.get()

@@ -87,3 +87,23 @@ def pearson_and_spearman(sums_K: np.ndarray) -> np.ndarray:
     ]
     moments = np.stack([*sums, np.einsum('...xy,...x,...y->...', table, x, y), count], axis=-1)
     return np.concatenate([pearson(sums_K[..., :6]), pearson(moments)], axis=-1)
+
+
+def weighted_correlations(x_N: np.ndarray, y_N: np.ndarray, weights_SN: np.ndarray) -> np.ndarray:
+    """Return Pearson's and Spearman's correlation of N pairs of numbers with each of S sets of weights, from
+    -1 to 1: float64[S, 2]. Where either side does not vary, it is 0; without a pair, nan.
+
+    A weight says how many times a pair is there.
+    """
+    moments_N6 = moments_about_the_middle(np.column_stack([x_N, y_N]))
+    ranks = []
+    for values_N in (x_N, y_N):
+        below_NN, same_NN = (
+            compared(values_N[:, None], values_N[None]).astype(float) for compared in (np.less, np.equal)
+        )
+        middle_S1 = weights_SN.sum(axis=1, keepdims=True) / 2
+        ranks.append(weights_SN @ (below_NN + same_NN / 2) - middle_S1)  # equal ones share their mean rank
+    x, y = ranks
+    of_ranks_S6N = np.stack([x, y, x * x, y * y, x * y, np.ones_like(x)], axis=1)
+    sums = [weights_SN @ moments_N6, np.einsum('SN,SKN->SK', weights_SN, of_ranks_S6N)]
+    return np.concatenate([pearson(each) for each in sums], axis=1) / 100

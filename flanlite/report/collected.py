@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flanlite.report import predictions, results
-from flanlite.report.results import SYSTEMS, Result
+from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS, Result
 from flanlite.report.scores import Resampled
 from flanlite.training.journal import read_metrics
 
@@ -62,7 +62,11 @@ def system_order(system: str) -> tuple[int, str]:
 
 def label(system: str) -> str:
     """Return the name of a system in tables."""
-    return SYSTEMS[system][0] if system in SYSTEMS else system
+    if system in SYSTEMS:
+        return SYSTEMS[system][0]
+    if system.startswith(ALONE):
+        return f'{system.removeprefix(ALONE)} alone'
+    return {JOINT: 'Joint', JOINT_PCGRAD: 'Joint, PCGrad'}.get(system, system)
 
 
 def collect(folder: pathlib.Path, title: str = '') -> Report:

@@ -65,11 +65,21 @@ def verdict(report: Report, held_out: str) -> list[Comparison]:
     return comparisons
 
 
-def compare(report: Report, held_out: str, system: str, rival: str) -> Difference | None:
-    """Compare two systems on the held-out data sets that both have scores of; None where there is none."""
+def compare(
+    report: Report, held_out: str, system: str, rival: str, tuned_on: bool = False
+) -> Difference | None:
+    """Compare two systems on the held-out data sets that both have scores of; None where there is none.
+
+    Args:
+        report: has the results.
+        held_out: what was held out.
+        system: the one system.
+        rival: the other.
+        tuned_on: whether to compare them on data sets, too, that one was tuned on.
+    """
     results_of = report.of(held_out)
     ours, theirs = (
-        {task.task: task for task in results_of[name].tasks if task.level != HELD_IN}
+        {task.task: task for task in results_of[name].tasks if tuned_on or task.level != HELD_IN}
         for name in (system, rival)
     )
     both = [task for task in ours if task in theirs]

@@ -20,6 +20,10 @@ AXIS = 22
 CURVE_HEIGHT = 210
 CURVE_POINTS = 240
 MARKERS = 6  # on a curve
+CELL = (46, 34)  # the width of a heat map's cell of few columns, and of more than `FEW`
+FEW = 8
+CELL_HEIGHT = 24
+SLANT = 78  # the height of slanted headings
 LEGEND_WIDTH = 112  # of a curve's name below the plot
 PERCENT = ((0, 25, 50, 75, 100), (-100, -50, 0, 50, 100))  # ticks; the latter where a correlation is negative
 
@@ -55,6 +59,17 @@ class Curve:
     colour: str
     label: str
     points: Sequence[tuple[float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One cell of a heat map: its text, how strong its colour is (from -1 to 1, the sign chooses it; nan for
+    none), and its tooltip.
+    """
+
+    text: str
+    strength: float
+    label: str
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -292,4 +307,68 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float) -> str:
         x, y = left + number_drawn * LEGEND_WIDTH, CURVE_HEIGHT - 8
         parts += [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, row.colour)]
         parts.append(text(x + 28, y + 4, row.label, 'label'))
+    return svg(CURVE_HEIGHT, title, parts)
+
+
+def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]]) -> str:
+    """Draw a matrix of coloured cells, as wide as it needs.
+
+    Args:
+        title: for screen readers.
+        rows: the labels of the rows.
+        columns: the headings of the columns.
+        cells: those of each row.
+    """
+    across = CELL[len(columns) > FEW]
+    left = 12 + 6.2 * max(map(len, rows))
+    width, height = left + across * len(columns) + SLANT, SLANT + CELL_HEIGHT * len(rows) + 4
+    parts = []
+    for place, heading in enumerate(columns):
+        x, y = left + across * (place + 0.5), SLANT - 6
+        slanted = f'transform="rotate(-40 {x:.1f} {y:.1f})"'
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{html.escape(heading)}</text>')
+    for row, (name, drawn) in enumerate(zip(rows, cells, strict=True)):
+        top = SLANT + CELL_HEIGHT * row
+        parts.append(text(left - 8, top + CELL_HEIGHT / 2 + 4, name, 'label', 'end'))
+        for place, cell in enumerate(drawn):
+            x = left + across * place
+            strength = cell.strength if math.isfinite(cell.strength) else 0.0
+            box = (
+                f'<rect x="{x + 1:.1f}" y="{top + 1}" width="{across - 2}" height="{CELL_HEIGHT - 2}" rx="2" '
+                f'class="{"up" if strength >= 0 else "down"}" '
+                f'fill-opacity="{min(abs(strength), 1.0) * 0.75:.3f}"/>'
+            )
+            middle = text(x + across / 2, top + CELL_HEIGHT / 2 + 4, cell.text, 'cell', 'middle')
+            parts.append(hover(cell.label, box, middle))
+    return svg(height, title, parts, width).replace(
+        '<svg', f'<svg style="max-width: {1.25 * width:.0f}px"', 1
+    )
+
+
+def scatter(title: str, points: Sequence[tuple[float, float, str]], x_label: str, y_label: str) -> str:
+    """Draw points (x, y, tooltip), with lines where an axis is 0; empty where no point is finite."""
+    finite = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
+    if not finite:
+        return ''
+    x_ticks, y_ticks = (
+        ticks(min(0.0, *(point[side] for point in finite)), max(0.0, *(point[side] for point in finite)))
+        for side in (0, 1)
+    )
+    left, right, top, bottom = 40, WIDTH - 12, 20, CURVE_HEIGHT - 34
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return left + across * (right - left), bottom - up * (bottom - top)
+
+    parts = [text(0, 10, y_label, 'tick'), text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end')]
+    for tick in y_ticks:
+        y = place(x_ticks[0], tick)[1]
+        parts += [line(left, y, right, y, 'grid' if tick else 'zero')]
+        parts += [text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
+    for tick in x_ticks:
+        x = place(tick, y_ticks[0])[0]
+        parts += [line(x, top, x, bottom, 'grid' if tick else 'zero')]
+        parts += [text(x, bottom + 15, tick_label(tick), 'tick', 'middle')]
+    parts += [hover(label, marker(0, *place(x, y), 'm-tuned')) for x, y, label in finite]
     return svg(CURVE_HEIGHT, title, parts)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from flanlite.report import collected, comparisons, figures, results, tables
+from flanlite.report import collected, comparisons, conflict, figures, results, tables
 from flanlite.report.collected import Report, label
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, TaskResult
 
@@ -62,12 +62,17 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
     report = collected.collect(folder, title)
     results.write_text(folder / 'results.json', results.to_json(report.rows()))
     results.write_text(folder / 'report.md', tables.markdown(report))
-    results.write_text(folder / 'report.html', html_page(report))
+    found = conflict.collect(folder, report)
+    if found is not None:
+        results.write_text(folder / 'conflict.json', results.to_json(conflict.rows(found)))
+    results.write_text(folder / 'report.html', html_page(report, found))
     return report
 
 
-def html_page(report: Report) -> str:
-    """Return the whole page: `report.html`, filled."""
+def html_page(report: Report, found: conflict.Conflict | None = None) -> str:
+    """Return the whole page: `report.html`, filled; with what was found of task conflict, if that was looked
+    for.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -77,10 +82,10 @@ def html_page(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {'label': label, 'colour': colour}
-    return environment.get_template('report.html').render(page(report))
+    return environment.get_template('report.html').render(page(report, found))
 
 
-def page(report: Report) -> dict[str, Any]:
+def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
     """Return the values that the page shows, by the names that `report.html` has for them."""
     present = {result.system for result in report.results}
     return {
@@ -106,6 +111,7 @@ def page(report: Report) -> dict[str, Any]:
         ],
         'task_tables': [table for held_out in report.sections() for table in task_tables(report, held_out)],
         'curve_plots': training_curves(report),
+        'conflict': conflict_section(found) if found else None,
         'questions': questions(report),
         'predictions': PageTable(
             tables.PREDICTIONS, tables.PREDICTION_HEADINGS, tables.prediction_rows(report), 1
@@ -115,6 +121,29 @@ def page(report: Report) -> dict[str, Any]:
         'environment': PageTable(
             'Environment', ('what', 'which'), list(report.results[0].environment.items())
         ),
+    }
+
+
+def conflict_section(found: conflict.Conflict) -> dict[str, Any]:
+    """Return the values of the section on task conflict, its plots and tables as those of the others."""
+    values = conflict.section(found)
+    correlated = PageTable(
+        'Correlation of cosine and gain', conflict.CORRELATION_HEADINGS, values['correlations']
+    )
+    modules = PageTable(
+        f'Cosines at step {values["step"]}, by module and layer',
+        conflict.MODULE_HEADINGS,
+        values['modules'],
+        1,
+    )
+    scattered = [Plot('Cosine and gain', 'a point is a pair of clusters', values['scatter'])]
+    return values | {
+        'correlations': correlated,
+        'modules': modules,
+        'curves': [
+            Plot(heading, 'mean cosines over training', drawing) for heading, drawing in values['curves']
+        ],
+        'scatter': scattered if values['scatter'] else [],
     }
 
 

@@ -42,6 +42,16 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     ),
 }
 
+# Systems of a transfer matrix: tuned once, and scored on each cluster.
+JOINT = 'joint'  # on all clusters, that which is scored among them
+ALONE = 'alone_'  # and a cluster's name: on that cluster alone
+JOINT_PCGRAD = 'joint_pcgrad'  # the same with PCGrad between clusters
+
+
+def is_shared(system: str) -> bool:
+    """Return whether a system is tuned once for all hold-outs, so that it may have been tuned on them."""
+    return system in (JOINT, JOINT_PCGRAD) or system.startswith(ALONE)
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskResult:

@@ -13,7 +13,7 @@ from flanlite.data.specs import clusters
 from flanlite.report import comparisons
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, is_shared
 from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
@@ -238,10 +238,11 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> li
 
 
 def trained_result(systems: Mapping[str, Result]) -> Result:
-    """Return the first result of a tuned system, which says what was trained on and removed; without one, the
-    first result.
+    """Return the first result of a system that is tuned for a hold-out, which says what was trained on and
+    removed; without one, the first result.
     """
-    return next((result for result in systems.values() if result.trained), next(iter(systems.values())))
+    own = [result for system, result in systems.items() if not is_shared(system)] or list(systems.values())
+    return next((result for result in own if result.trained), own[0])
 
 
 def removal(systems: Mapping[str, Result]) -> str:

@@ -114,14 +114,28 @@ def begin(
                 'that'
             )
         return Restored(state, None, {})
+    return Restored(first_state(config, optimizer, partitioner, abstract, data), None, {})
+
+
+def first_state(
+    config: TrainConfig,
+    optimizer: Optimizer,
+    partitioner: Partitioner,
+    abstract: TrainState,
+    data: TrainingData,
+) -> TrainState:
+    """Make the state before a run's first step, of a checkpoint's parameters or drawn ones; the arguments are
+    those of `begin`.
+    """
+    model, path = config.model, config.initial_checkpoint_path
     if path:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
         if model.adapter is not None and describe(path).config.adapter is None:
             params = begin_adapter(config, shardings, partitioner, data)
         else:
             params = load_params(path, model, shardings)
-        return Restored(jit_create(model, optimizer, partitioner)(params), None, {})
-    return Restored(jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner)), None, {})
+        return jit_create(model, optimizer, partitioner)(params)
+    return jit_init(model, optimizer, partitioner)(run_seed(config.seed, partitioner))
 
 
 def begin_adapter(config: TrainConfig, shardings: Tree, partitioner: Partitioner, data: TrainingData) -> Tree:

@@ -20,9 +20,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flanlite.data.batches import batches
+from flanlite.data.mixing import mixtures
 from flanlite.mesh.partitioning import MeshConfig, Partitioner, make_partitioner
 from flanlite.model.flops import PEAKS, train_step_flops
 from flanlite.model.models import REMAT_POLICIES
+from flanlite.training import pcgrad
 from flanlite.training.collectives import Traffic, traffic
 from flanlite.training.config import TrainConfig
 from flanlite.training.explain import bytes_of
@@ -144,13 +146,19 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
         [[]], batches.check_lengths(config.data.feature_lengths)
     )
     batch = {name: rows(array) for name, array in empty.items()}
+    num_groups = 0
+    if config.step.pcgrad:
+        entries = mixtures.resolve(config.data.mixture).entries
+        num_groups = len(set(pcgrad.number_groups(entries, config.step.pcgrad).values()))
+        batch['decoder_group_ids'] = rows(empty['decoder_segment_ids'])
     seed = jax.ShapeDtypeStruct((), jnp.uint32, sharding=partitioner.replicated)
     held, kept, read = (
         sum(map(bytes_of, jax.tree.leaves(tree))) for tree in (state.whole(), state.opt_state, batch)
     )
 
     began = time.perf_counter()
-    traced = jit_train_step(config.model, optimizer, config.step, partitioner).trace(state, batch, seed)
+    step = jit_train_step(config.model, optimizer, config.step, partitioner, num_groups)
+    traced = step.trace(state, batch, seed)
     flops = count_flops(traced.jaxpr.jaxpr)
     try:
         compiled = traced.lower().compile()

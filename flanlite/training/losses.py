@@ -115,7 +115,8 @@ def loss_sums(
         weights_BT: 0 for tokens that do not count.
         z_loss: see `cross_entropy_with_logits`.
         label_smoothing: see `cross_entropy_with_logits`.
-        objective_weights_BT: weights of the loss to differentiate; by default `weights_BT`.
+        objective_weights_BT: weights of the loss to differentiate; by default `weights_BT`. With axes before
+            them, the objective has these, too.
 
     Returns:
         `objective`, the sum to differentiate; `loss`, `z_loss` and `accuracy`, which divided by `weight_sum`
@@ -126,7 +127,9 @@ def loss_sums(
     loss_BT, z_loss_BT = cross_entropy_with_logits(logits_BTV, targets_BT, z_loss, label_smoothing)
     correct_BT = jnp.argmax(logits_BTV, axis=-1) == targets_BT
     return {
-        'objective': jnp.sum(loss_BT * objective_weights_BT),
+        'objective': jnp.sum(
+            jnp.broadcast_to(loss_BT, objective_weights_BT.shape) * objective_weights_BT, (-2, -1)
+        ),
         'loss': jnp.sum(loss_BT * weights_BT),
         'z_loss': jnp.sum(z_loss_BT * weights_BT),
         'accuracy': jnp.sum(correct_BT * weights_BT),

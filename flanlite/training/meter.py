@@ -112,7 +112,9 @@ class Meter:
             self._totals = {}
         steps, weights = totals['steps'], totals['weight_sum'] or 1.0
         record = {'step': step, **{name: totals[name] / weights for name in ('loss', 'z_loss', 'accuracy')}}
-        record |= {'learning_rate': values['learning_rate'], 'gradient_norm': totals['gradient_norm'] / steps}
+        record['learning_rate'] = values['learning_rate']
+        means = ('gradient_norm', 'gradient_conflicts')
+        record |= {name: totals[name] / steps for name in means if name in totals}
         record |= {
             name: value
             for name, value in values.items()

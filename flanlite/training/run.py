@@ -18,6 +18,7 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
+from flanlite.training import pcgrad
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, saved_step
 from flanlite.training.config import TrainConfig
@@ -86,6 +87,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         vocabulary = choose_vocabulary(config)
         data = TrainingData.resolve(config.data, config.seed, model.converter, vocabulary, model.prompt)
         model.check_vocabulary(vocabulary.name, vocabulary.size)
+        groups = pcgrad.number_groups(data.mixture.entries, config.step.pcgrad)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
         # what does not fit shows.
@@ -100,7 +102,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         # Data.
         data = data.build()
         host_rows = partitioner.host_rows(config.data.batch_size)
-        stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position)))
+        stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position, groups)))
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
 
         # What is written beside the checkpoints.
@@ -137,7 +139,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Loop. The devices run ahead of the records, so that no step but the first, which compiles, is waited
         # for.
-        train_step = jit_train_step(model, optimizer, config.step, partitioner)
+        num_groups = len(set(groups.values()))
+        train_step = jit_train_step(model, optimizer, config.step, partitioner, num_groups)
         flops = train_step_flops(model, config.data.batch_size, *data.lengths)
         ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
         meter = Meter(data.capacity(), records.log_every_steps, train_steps, unlogged, ideal)

@@ -4,7 +4,7 @@ mesh.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import optax
 
 from flanlite.config import value
+from flanlite.data.mixing.mixtures import GROUPS
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
 from flanlite.model.attention.attention import segments_of
 from flanlite.model.layers import adapter_dropout
 from flanlite.model.models import ModelConfig
-from flanlite.training import losses, norms, optimizers, state
+from flanlite.training import losses, norms, optimizers, pcgrad, state
 from flanlite.training.optimizers import Optimizer
 from flanlite.training.state import TrainState
 
@@ -41,6 +42,11 @@ class StepConfig:
             gradients are added up.
         norms_depth: number of parts of a parameter's name that make a module (2 is `encoder/layers`), to log
             the norms of gradients and parameters by module; 0 logs none.
+        pcgrad: PCGrad between 'clusters' or between 'tasks' of the mixture: where the gradients of two of
+            them conflict, each loses its part along the other (see `flanlite.training.pcgrad`). A group's
+            loss is its part of the batch's loss, so that without a conflict the step is the usual one. A
+            step has one forward pass and a backward pass for each group, and holds the gradients of all
+            groups at once, over the devices as the parameters are between steps.
     """
 
     z_loss: float = 1e-4
@@ -48,6 +54,7 @@ class StepConfig:
     loss_normalizing_factor: float | str = 'NUM_REAL_TARGET_TOKENS'
     microbatches: int = 1
     norms_depth: int = 0
+    pcgrad: str | None = None
 
     def __post_init__(self) -> None:
         factor = self.loss_normalizing_factor
@@ -69,6 +76,11 @@ class StepConfig:
                 f'StepConfig.norms_depth is {self.norms_depth}, expected 0, or how many parts of a name make '
                 'a module'
             )
+        if self.pcgrad not in (None, *GROUPS):
+            raise ValueError(
+                f'StepConfig.pcgrad is {self.pcgrad!r}, expected None, or between what gradients are '
+                f'projected: {" or ".join(map(repr, GROUPS))}'
+            )
 
 
 def train_step(
@@ -79,46 +91,41 @@ def train_step(
     config: ModelConfig,
     optimizer: Optimizer,
     settings: StepConfig,
+    num_groups: int = 0,
 ) -> tuple[TrainState, Sums]:
     """Take one step of the optimizer.
 
     Args:
         train_state: the state before the step.
-        batch: arrays [rows, length] under SeqIO's keys.
-        seed: the run's; dropout is a function of it and the step's number.
+        batch: arrays [rows, length] under SeqIO's keys; for PCGrad also `decoder_group_ids`.
+        seed: the run's; dropout, and PCGrad's orders, are functions of it and the step's number.
         config: the model's.
         optimizer: transform and learning-rate schedule.
         settings: loss and microbatches.
+        num_groups: how many groups of tasks there are, for PCGrad; 0 without it.
 
     Returns:
         The next state, and sums over the batch: `loss`, `z_loss` and `accuracy` over target tokens, their
         `weight_sum`, and the numbers of tokens without padding, `encoder_tokens` (if there is an encoder) and
-        `decoder_tokens`. Beside these sums, the step's `gradient_norm` and `learning_rate`, and norms by
-        module if `settings` ask for them.
+        `decoder_tokens`. Beside these sums, the step's `gradient_norm` and `learning_rate`, norms by module
+        if `settings` ask for them, and with PCGrad `gradient_conflicts`, the share of the pairs of groups
+        whose gradients conflicted.
     """
 
-    # Once a step and outside the microbatches: the weights are gathered once for all of them.
-    weights, frozen = state.split(models.prepare_for_compute(config, train_state.whole()), optimizer.frozen)
-
-    def loss(trained: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
-        return _loss(state.join(trained, frozen), *data, config=config, settings=settings)
-
-    def gradient(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
-        grads, others = jax.grad(loss, has_aux=True)(weights, *data)
-        return jax.tree.map(lambda grad, param: grad.astype(param.dtype), grads, train_state.params), others
-
+    assert bool(num_groups) == bool(settings.pcgrad)
     drops = config.dropout_rate or config.adapter_drops
     key = jax.random.fold_in(jax.random.key(seed), train_state.step) if drops else None
-    if settings.microbatches == 1:
-        grads, (sums, divisor) = gradient(batch, key)
-    else:
-        grads, (sums, divisor) = _accumulate(gradient, batch, key, settings.microbatches)
-
-    factor = settings.loss_normalizing_factor
-    # A number is not added up over microbatches.
-    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor
-    scale = 1.0 / jnp.where(divisor == 0.0, 1.0, divisor)
-    grads = jax.tree.map(lambda grad: grad * scale, grads)
+    grads, sums = gradient(
+        train_state.whole(),
+        batch,
+        key,
+        config=config,
+        frozen=optimizer.frozen,
+        settings=settings,
+        num_groups=num_groups,
+    )
+    if num_groups:
+        grads, sums['gradient_conflicts'] = pcgrad.surgery(grads, seed, train_state.step)
     updates, opt_state = optimizer.transform.update(grads, train_state.opt_state, train_state.params)
     params = optax.apply_updates(train_state.params, updates)
 
@@ -134,6 +141,67 @@ def train_step(
         optimizers.update_ema(train_state.ema, params, optimizer.ema_decay),
         train_state.frozen,
     ), sums
+
+
+def gradient(
+    params: Any,
+    batch: Batch,
+    key: jax.Array | None,
+    *,
+    config: ModelConfig,
+    frozen: Sequence[str],
+    settings: StepConfig,
+    num_groups: int = 0,
+) -> tuple[Any, Sums]:
+    """Compute the gradient of a batch's loss.
+
+    Args:
+        params: all parameters.
+        batch: arrays [rows, length] under SeqIO's keys.
+        key: of dropout; None for none.
+        config: the model's.
+        frozen: patterns of the parameters that do not train.
+        settings: loss and microbatches.
+        num_groups: see `train_step`.
+
+    Returns:
+        The gradient in the tree of the parameters that train, with an axis of groups before the others if
+        there are groups; and the sums over the batch.
+    """
+    # Once a step and outside the microbatches: the weights are gathered once for all of them.
+    weights, fixed = state.split(models.prepare_for_compute(config, params), frozen)
+    trained, _ = state.split(params, frozen)
+    axes = state.like(trained, models.logical_axes(config))
+
+    def loss(weights: Any, *data: Any) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
+        return _loss(
+            state.join(weights, fixed), *data, config=config, settings=settings, num_groups=num_groups
+        )
+
+    def keep(grads: Any) -> Any:
+        return jax.tree.map(lambda grad, param: grad.astype(param.dtype), grads, trained)
+
+    def of_batch(*data: Any) -> tuple[Any, tuple[Sums, jax.Array]]:
+        if not num_groups:
+            grads, others = jax.grad(loss, has_aux=True)(weights, *data)
+            return keep(grads), others
+        _, pull, others = jax.vjp(lambda weights: loss(weights, *data), weights, has_aux=True)
+
+        def of_group(chosen_K: jax.Array) -> Any:
+            return jax.tree.map(activations.constrain_to_storage, keep(pull(chosen_K)[0]), axes)
+
+        return jax.lax.map(of_group, jnp.eye(num_groups)), others
+
+    if settings.microbatches == 1:
+        grads, (sums, divisor) = of_batch(batch, key)
+    else:
+        grads, (sums, divisor) = _accumulate(of_batch, batch, key, settings.microbatches)
+
+    factor = settings.loss_normalizing_factor
+    # A number is not added up over microbatches.
+    divisor = divisor if factor in losses.NORMALIZING_FACTORS else factor
+    scale = 1.0 / jnp.where(divisor == 0.0, 1.0, divisor)
+    return jax.tree.map(lambda grad: grad * scale, grads), sums
 
 
 def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepConfig) -> Sums:
@@ -154,13 +222,25 @@ def eval_step(params: Any, batch: Batch, *, config: ModelConfig, settings: StepC
 
 
 def _loss(
-    params: Any, batch: Batch, key: jax.Array | None, *, config: ModelConfig, settings: StepConfig
+    params: Any,
+    batch: Batch,
+    key: jax.Array | None,
+    *,
+    config: ModelConfig,
+    settings: StepConfig,
+    num_groups: int = 0,
 ) -> tuple[jax.Array, tuple[Sums, jax.Array]]:
-    """Compute the loss summed over tokens; beside it the sums for logging, and the divisor of the loss."""
+    """Compute the loss summed over tokens, all of them or those of each group; beside it the sums for
+    logging, and the divisor of the loss.
+    """
     with adapter_dropout(key if config.adapter_drops else None):
         logits_BTV = models.bind(config, params)(batch, dropout_key=key if config.dropout_rate else None)
     targets_BT = batch['decoder_target_tokens']
     objective_weights_BT, divisor = losses.normalization(settings.loss_normalizing_factor, batch)
+    if num_groups:
+        groups_BT = batch['decoder_group_ids']
+        own_GBT = jnp.arange(num_groups)[:, None, None] == groups_BT[None]
+        objective_weights_BT = own_GBT * objective_weights_BT[None]
     sums = losses.loss_sums(
         logits_BTV,
         targets_BT,
@@ -258,7 +338,11 @@ def jit_create(
 
 @functools.lru_cache(COMPILED)
 def jit_train_step(
-    config: ModelConfig, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
+    config: ModelConfig,
+    optimizer: Optimizer,
+    settings: StepConfig,
+    partitioner: Partitioner,
+    num_groups: int = 0,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
     """Return `train_step` jitted for the mesh. The state is donated; equal arguments give the same compiled
     step again.
@@ -268,6 +352,7 @@ def jit_train_step(
         optimizer: transform and schedule.
         settings: loss and microbatches.
         partitioner: the mesh and its rules.
+        num_groups: see `train_step`.
 
     Returns:
         (state, batch, seed) -> (state, sums), with the seed replicated and the sums on every device.
@@ -276,7 +361,15 @@ def jit_train_step(
 
     def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
         with activations.activation_rules(partitioner):
-            return train_step(train_state, batch, seed, config=config, optimizer=optimizer, settings=settings)
+            return train_step(
+                train_state,
+                batch,
+                seed,
+                config=config,
+                optimizer=optimizer,
+                settings=settings,
+                num_groups=num_groups,
+            )
 
     arguments, results = (placed, partitioner.batch, partitioner.replicated), (placed, partitioner.replicated)
     # The TPU compiler may split gathers and scatters into steps of a ring that overlap with products. Each
@@ -304,3 +397,19 @@ def jit_eval_step(
             return eval_step(params, batch, config=config, settings=settings)
 
     return jax.jit(step, in_shardings=(None, partitioner.batch), out_shardings=partitioner.replicated)
+
+
+@functools.lru_cache(COMPILED)
+def jit_gradient(
+    config: ModelConfig, optimizer: Optimizer, settings: StepConfig, partitioner: Partitioner
+) -> Callable[[Any, Batch], Any]:
+    """Return `gradient` without dropout, jitted for the mesh: (params, batch) -> the gradient, which lies as
+    the parameters do between steps; the arguments are those of `jit_train_step`.
+    """
+    placed = _shardings(config, optimizer, partitioner)
+
+    def compute(params: Any, batch: Batch) -> Any:
+        with activations.activation_rules(partitioner):
+            return gradient(params, batch, None, config=config, frozen=optimizer.frozen, settings=settings)[0]
+
+    return jax.jit(compute, in_shardings=(placed.whole(), partitioner.batch), out_shardings=placed.params)

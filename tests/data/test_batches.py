@@ -259,6 +259,28 @@ def test_one_row_holds_the_inputs_and_targets_of_every_example(splits):
     assert sorted(seen[:50]) == list(range(100, 150))
 
 
+@pytest.mark.parametrize('pack', [True, False])
+@pytest.mark.parametrize('converter', batches.CONVERTERS)
+def test_each_target_is_told_its_tasks_group(splits, converter, pack):
+    """The targets of each task's examples are of one hundred; the order stays that without groups."""
+    options, seen = {'converter': converter, 'pack': pack, 'steps': 8}, set()
+    for plain, batch in zip(
+        read(splits, **options),
+        read(splits, groups={'long': 0, 'middle': 2, 'short': 1}, **options),
+        strict=True,
+    ):
+        groups = batch.pop('decoder_group_ids')
+        assert_same([plain], [batch])
+        counted = (batch['decoder_target_tokens'] >= 100) & (batch['decoder_loss_weights'] > 0)
+        hundreds = batch['decoder_target_tokens'][counted] // 100
+        seen |= set(hundreds.tolist())
+        np.testing.assert_array_equal(groups[counted], np.array([None, 0, 2, 1])[hundreds].astype(int))
+        ends = (batch['decoder_target_tokens'] == 1) & (batch['decoder_loss_weights'] > 0)
+        rows, places = np.nonzero(ends)
+        np.testing.assert_array_equal(groups[rows, places], groups[rows, places - 1])
+    assert seen == {1, 2, 3}
+
+
 def test_rows_are_full(tmp_path):
     rng = np.random.default_rng(0)
     parts = []

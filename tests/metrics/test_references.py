@@ -21,7 +21,7 @@ import sacrebleu
 import scipy.stats
 from rouge_score import rouge_scorer
 
-from flanlite.metrics import metrics
+from flanlite.metrics import correlation, metrics
 
 pytestmark = pytest.mark.filterwarnings('ignore::RuntimeWarning', 'ignore::UserWarning')
 
@@ -463,3 +463,16 @@ def test_what_differs_on_purpose(t5):
     )
     assert score('edit_similarity', ['paris'], [['Paris']])['edit_similarity'] == 80
     assert t5.edit_distance(['Paris'], ['paris'])['mean_edit'] == 0
+
+
+def test_weighted_correlations_are_those_of_repeated_pairs():
+    """SciPy's of each pair as many times as its weight says; ties among them."""
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 5, 12) + 1e6, random.normal(size=12)
+    weights = random.multinomial(12, np.full(12, 1 / 12), size=20)
+    found = correlation.weighted_correlations(x, y, np.concatenate([np.ones((1, 12)), weights]))
+    for got, times in zip(found, [np.ones(12, int), *weights], strict=True):
+        pairs = np.repeat(x, times), np.repeat(y, times)
+        expected = scipy.stats.pearsonr(*pairs).statistic, scipy.stats.spearmanr(*pairs).statistic
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)
+    assert correlation.weighted_correlations(x, np.ones(12), np.ones((1, 12))).tolist() == [[0.0, 0.0]]

@@ -23,10 +23,14 @@ from flanlite.mesh import partitioning
 from flanlite.training import compile as ahead
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import AdamW
+from flanlite.training.step import StepConfig
 
 sizes = {'vocab_size': 256, 'emb_dim': 32, 'num_heads': 4, 'head_dim': 8, 'mlp_dim': 64}
 model = T5Config(**sizes, num_encoder_layers=3, num_decoder_layers=2, remat_policy=sys.argv[2])
-config = TrainConfig('unused', DataConfig('any', {'inputs': 64, 'targets': 16}, 4), AdamW(1e-3), 1, model)
+projected = sys.argv[4] == 'True'
+data = DataConfig('pocket' if projected else 'any', {'inputs': 64, 'targets': 16}, 4)
+step = StepConfig(pcgrad='clusters' if projected else None)
+config = TrainConfig('unused', data, AdamW(1e-3), 1, model, step=step)
 chip, devices = ahead.topology_devices(sys.argv[1])
 mesh = partitioning.MeshConfig(num_partitions=2, parameter_partitioning_dims=int(sys.argv[3]))
 partitioner = partitioning.make_partitioner(mesh, devices)
@@ -36,10 +40,10 @@ print(json.dumps(fields | {'sent': found.ring_bytes, 'kinds': sorted(found.traff
 """
 
 
-def compiled(topology, remat='none', dims=2):
+def compiled(topology, remat='none', dims=2, projected=False):
     environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
     done = subprocess.run(
-        [sys.executable, '-c', SCRIPT, topology, remat, str(dims)],
+        [sys.executable, '-c', SCRIPT, topology, remat, str(dims), str(projected)],
         env=environment,
         capture_output=True,
         text=True,
@@ -74,6 +78,14 @@ def test_weights_are_gathered_once_a_step_where_the_rules_keep_them_whole():
     once, by_layer = compiled('h100:4', 'full', dims=1), compiled('h100:4', 'full')
     assert once['parameters'] == by_layer['parameters'] and once['optimizer'] == by_layer['optimizer']
     assert once['sent'] < by_layer['sent']
+
+
+def test_pcgrad_holds_a_gradient_of_each_cluster():
+    plain, projected = compiled('h100:4', 'full'), compiled('h100:4', 'full', projected=True)
+    assert projected['batch'] == plain['batch'] + 2 * 4 * 16  # the numbers of the groups
+    more = (projected['peak'] - plain['peak']) / plain['parameters']
+    # Pocket has 12 clusters, and a plain step holds one gradient; what the backward passes share stays, too.
+    assert 11 < more < 24
 
 
 def test_flops_are_counted_through_loops_and_gradients():

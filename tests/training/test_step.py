@@ -14,7 +14,7 @@ import pytest
 
 from flanlite.mesh import partitioning
 from flanlite.model.t5 import T5Config
-from flanlite.training import optimizers, step
+from flanlite.training import optimizers, step, task_gradients
 from flanlite.training.step import StepConfig
 
 CONFIG = T5Config(
@@ -32,6 +32,9 @@ LAYOUTS = {  # by mesh, slices, dims of activations and of parameters, and micro
 }
 
 
+PROJECTED = ('both', 'two slices, fully sharded', 'two slices, microbatches')  # the layouts to try PCGrad on
+
+
 def batch_of(rows=16, source=12, target=6, seed=0):
     random = np.random.default_rng(seed)
     targets = random.integers(2, 64, (rows, target), dtype=np.int32)
@@ -41,18 +44,19 @@ def batch_of(rows=16, source=12, target=6, seed=0):
         'decoder_input_tokens': np.pad(targets[:, :-1], ((0, 0), (1, 0))),
         'decoder_target_tokens': targets,
         'decoder_loss_weights': (targets > 0).astype(np.float32),
+        'decoder_group_ids': random.integers(0, 3, (rows, target), dtype=np.int32),  # of PCGrad
     }
 
 
 OPTIMIZER = optimizers.Adafactor(learning_rate=1e-2).build()
 
 
-def losses(config, settings, partitioner=None, start=None, steps=3):
+def losses(config, settings, partitioner=None, start=None, steps=3, num_groups=0):
     """Train on a few batches; return each step's mean loss and gradient norm, and the last state."""
     partitioner = partitioner or partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
     seed = partitioner.replicate(np.uint32(0))
     state = start or step.jit_init(config, OPTIMIZER, partitioner)(seed)
-    train_step = step.jit_train_step(config, OPTIMIZER, settings, partitioner)
+    train_step = step.jit_train_step(config, OPTIMIZER, settings, partitioner, num_groups)
     curve = []
     for number in range(steps):
         state, sums = train_step(state, partitioner.place(batch_of(seed=number)), seed)
@@ -178,6 +182,22 @@ def test_every_layout_gives_the_same_losses(whole, layouts):
     assert layouts['data']['curve'][0][0] != pytest.approx(whole[0][0, 0], rel=1e-3), 'there was no dropout'
 
 
+def test_every_layout_projects_the_same_gradients(whole, layouts):
+    expected, _ = losses(CONFIG, StepConfig(pcgrad='tasks'), num_groups=3)
+    assert abs(expected[0, 1] / whole[0][0, 1] - 1) > 1e-3, 'nothing conflicted'
+    found = {name: layouts[name]['projected'] for name in PROJECTED}
+    for name, curve in found.items():
+        np.testing.assert_allclose(curve, expected, rtol=1e-5, err_msg=name)
+
+
+def test_every_layout_measures_the_same_products(layouts):
+    partitioner = partitioning.make_partitioner(partitioning.MeshConfig(mesh_shape=(1, 1)))
+    params = step.jit_init(CONFIG, OPTIMIZER, partitioner)(partitioner.replicate(np.uint32(0))).whole()
+    expected = products_of(params, partitioner)
+    for name in PROJECTED:
+        np.testing.assert_allclose(layouts[name]['products'], expected, rtol=1e-4, err_msg=name)
+
+
 def test_each_layout_holds_its_share_of_the_state(whole, layouts):
     """Between steps all devices of a slice share parameters and the optimizer's state, whether or not the
     rules split them over `data`.
@@ -191,6 +211,13 @@ def test_each_layout_holds_its_share_of_the_state(whole, layouts):
 
 def test_each_layout_donates_its_state(layouts):
     assert [name for name, found in layouts.items() if not found['donated']] == []
+
+
+def products_of(params, partitioner, microbatches=1):
+    """Return the products of the gradients of two tasks, over all parameters."""
+    batches = {task: [batch_of(seed=seed), batch_of(seed=seed + 1)] for seed, task in ((0, 'a'), (2, 'b'))}
+    gradient = step.jit_gradient(CONFIG, OPTIMIZER, StepConfig(microbatches=microbatches), partitioner)
+    return task_gradients.measure(params, batches, gradient, partitioner, lambda done: None)[1].sum(axis=0)
 
 
 def train_on(name, drawn):
@@ -209,6 +236,12 @@ def train_on(name, drawn):
     config = dataclasses.replace(CONFIG, dropout_rate=0.0 if microbatches > 1 else 0.1)
     placed = step.abstract_state(config, OPTIMIZER, partitioner)
     start = jax.tree.map(lambda value, leaf: jax.device_put(value, leaf.sharding), drawn, placed)
+    projected = products = None
+    if name in PROJECTED:
+        products = products_of(start.whole(), partitioner, microbatches).tolist()
+        copy = jax.tree.map(lambda leaf: leaf.copy(), start)
+        settings = StepConfig(microbatches=microbatches, pcgrad='tasks')
+        projected = losses(CONFIG, settings, partitioner, copy, num_groups=3)[0].tolist()
     curve, state = losses(config, StepConfig(microbatches=microbatches), partitioner, start)
     held = {
         part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(getattr(state, part)))
@@ -216,7 +249,7 @@ def train_on(name, drawn):
     }
     # Size 1: Adafactor's fillers.
     donated = all(leaf.is_deleted() for leaf in jax.tree.leaves(start) if leaf.ndim == 0 or leaf.size > 1)
-    return held | {'curve': curve.tolist(), 'donated': donated}
+    return held | {'curve': curve.tolist(), 'donated': donated, 'projected': projected, 'products': products}
 
 
 if __name__ == '__main__':

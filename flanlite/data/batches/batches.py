@@ -116,6 +116,8 @@ class RowReader:
         pack: put several examples into a row.
         host_rows: the rows of each batch that this host reads.
         converter: one of `CONVERTERS`.
+        groups: the number of each task's group, for the batches' `decoder_group_ids`; by default they have
+            none.
     """
 
     def __init__(
@@ -126,7 +128,9 @@ class RowReader:
         pack: bool,
         host_rows: Sequence[int],
         converter: str,
+        groups: Mapping[str, int] | None = None,
     ) -> None:
+        self._groups = np.array([groups[split.name] for split in order.splits]) if groups else None
         self._order = order
         self._capacity = capacity
         self._pack = pack
@@ -135,7 +139,7 @@ class RowReader:
         self._mine = frozenset(host_rows)
         self._identity = f'{zlib.crc32(f"{order.identity()}/{capacity}/{pack}/{converter}".encode()):08x}'
         self._window, self._row = 0, 0
-        self._planned: list[list[Tokens] | None] | None = None
+        self._planned: list[tuple[list[Tokens], np.ndarray] | None] | None = None
 
     def __iter__(self) -> 'RowReader':
         return self
@@ -151,9 +155,18 @@ class RowReader:
             if place in self._mine:
                 rows.append(self._planned[self._row])
             self._row += 1
+        examples = [row for row, _ in rows]
         if self._pack:
-            return self._converter.pack(rows, self._capacity)
-        return self._converter.pad([example for row in rows for example in row], self._capacity)
+            batch = self._converter.pack(examples, self._capacity)
+        else:
+            batch = self._converter.pad([example for row in examples for example in row], self._capacity)
+        if self._groups is None:
+            return batch
+        # The examples of a row are its segments, counted from 1; 0 is padding, which has no weight.
+        table = np.zeros((len(rows), 1 + max(len(tasks) for _, tasks in rows)), np.int32)
+        for place, (_, tasks) in enumerate(rows):
+            table[place, 1 : 1 + len(tasks)] = self._groups[tasks]
+        return batch | {'decoder_group_ids': np.take_along_axis(table, batch['decoder_segment_ids'], axis=1)}
 
     def get_state(self) -> dict[str, Any]:
         """Return the position at which the next batch starts."""
@@ -175,14 +188,15 @@ class RowReader:
             )
         self._window, self._row, self._planned = state['window'], state['row'], None
 
-    def _read_window(self, place: int) -> list[list[Tokens] | None]:
+    def _read_window(self, place: int) -> list[tuple[list[Tokens], np.ndarray] | None]:
         """Plan the current window, and read this host's rows of it from the current row on.
 
         Args:
             place: the place that the current row has in its batch; it decides which rows are this host's.
 
         Returns:
-            The window's rows, each a list of examples; None for rows that are past or of other hosts.
+            The window's rows, each a list of examples, with the number of each one's split; None for rows
+            that are past or of other hosts.
         """
         task, index = self._order.draw(self._window)
         best_fit = self._converter.best_fit if self._pack else None
@@ -200,9 +214,9 @@ class RowReader:
             chosen = examples[places]
             read = self._order.splits[number].read_tokens(index[chosen])
             tokens |= zip(chosen.tolist(), read, strict=True)
-        planned: list[list[Tokens] | None] = [None] * len(rows)
+        planned: list[tuple[list[Tokens], np.ndarray] | None] = [None] * len(rows)
         for number in wanted:
-            planned[number] = [tokens[example] for example in rows[number]]
+            planned[number] = [tokens[example] for example in rows[number]], task[rows[number]]
         return planned
 
 
@@ -271,6 +285,7 @@ def train_iterator(
     host_rows: Sequence[int] | None = None,
     window: int = 4_096,
     prefetch: int = 8,
+    groups: Mapping[str, int] | None = None,
 ) -> TrainBatches:
     """Read batches without end: mixed by the rates, packed, this host's rows of each.
 
@@ -288,6 +303,8 @@ def train_iterator(
             ready sooner.
         prefetch: the number of batches that a thread reads ahead; 0 reads each when it is asked for. Changes
             nothing but the speed.
+        groups: the number of each task's group; each batch then says of every target token, under
+            `decoder_group_ids`, which group it is of.
 
     Returns:
         An iterator over this host's rows by SeqIO's keys: int32[rows, length], `decoder_loss_weights`
@@ -308,7 +325,8 @@ def train_iterator(
             f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more'
         )
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
-    reader = RowReader(Order(splits, rates, seed, window), capacity, batch_size, pack, host_rows, converter)
+    order = Order(splits, rates, seed, window)
+    reader = RowReader(order, capacity, batch_size, pack, host_rows, converter, groups)
     return TrainBatches(reader, prefetch)
 
 

@@ -21,6 +21,7 @@ from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.tokens import vocabularies
 
 SCHEMES = ('proportional', 'equal', 'unimax')
+GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 OWN = 'own'  # stands for the collection's own cap
 
 
@@ -241,6 +242,20 @@ def resolve(config: MixtureConfig | str) -> Mixture:
     for note in mixture.notes():
         sources.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
+
+
+def groups_of(entries: Sequence[Entry], by: str) -> dict[str, list[str]]:
+    """Return the tasks of each group, in the order of the entries.
+
+    Args:
+        entries: the tasks of a mixture.
+        by: one of `GROUPS`: a cluster is a group, or a task is; a task without a cluster always is.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        name = entry.cluster if by == 'clusters' and entry.cluster else entry.task
+        found.setdefault(name, []).append(entry.task)
+    return found
 
 
 def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str | None) -> list[Entry]:
