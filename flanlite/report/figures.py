@@ -23,7 +23,8 @@ MARKERS = 6  # on a curve
 CELL = (46, 34)  # the width of a heat map's cell of few columns, and of more than `FEW`
 FEW = 8
 CELL_HEIGHT = 24
-SLANT = 78  # the height of slanted headings
+LETTER = 7.0  # the width of a letter, about
+SLANT = math.radians(40)  # of headings
 LEGEND_WIDTH = 112  # of a curve's name below the plot
 PERCENT = ((0, 25, 50, 75, 100), (-100, -50, 0, 50, 100))  # ticks; the latter where a correlation is negative
 
@@ -320,22 +321,25 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Seq
         cells: those of each row.
     """
     across = CELL[len(columns) > FEW]
-    left = 12 + 6.2 * max(map(len, rows))
-    width, height = left + across * len(columns) + SLANT, SLANT + CELL_HEIGHT * len(rows) + 4
+    left = 12 + LETTER * max(map(len, rows))
+    longest = LETTER * max(map(len, columns))
+    head = 16 + longest * math.sin(SLANT)
+    width = left + across * (len(columns) - 0.5) + longest * math.cos(SLANT) + 6
+    height = head + CELL_HEIGHT * len(rows) + 4
     parts = []
     for place, heading in enumerate(columns):
-        x, y = left + across * (place + 0.5), SLANT - 6
-        slanted = f'transform="rotate(-40 {x:.1f} {y:.1f})"'
+        x, y = left + across * (place + 0.5), head - 6
+        slanted = f'transform="rotate({-math.degrees(SLANT):g} {x:.1f} {y:.1f})"'
         parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{html.escape(heading)}</text>')
     for row, (name, drawn) in enumerate(zip(rows, cells, strict=True)):
-        top = SLANT + CELL_HEIGHT * row
+        top = head + CELL_HEIGHT * row
         parts.append(text(left - 8, top + CELL_HEIGHT / 2 + 4, name, 'label', 'end'))
         for place, cell in enumerate(drawn):
             x = left + across * place
             strength = cell.strength if math.isfinite(cell.strength) else 0.0
             box = (
-                f'<rect x="{x + 1:.1f}" y="{top + 1}" width="{across - 2}" height="{CELL_HEIGHT - 2}" rx="2" '
-                f'class="{"up" if strength >= 0 else "down"}" '
+                f'<rect x="{x + 1:.1f}" y="{top + 1:.1f}" width="{across - 2}" height="{CELL_HEIGHT - 2}" '
+                f'rx="2" class="{"up" if strength >= 0 else "down"}" '
                 f'fill-opacity="{min(abs(strength), 1.0) * 0.75:.3f}"/>'
             )
             middle = text(x + across / 2, top + CELL_HEIGHT / 2 + 4, cell.text, 'cell', 'middle')
@@ -345,14 +349,25 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Seq
     )
 
 
-def scatter(title: str, points: Sequence[tuple[float, float, str]], x_label: str, y_label: str) -> str:
-    """Draw points (x, y, tooltip), with lines where an axis is 0; empty where no point is finite."""
+def scatter(
+    title: str, points: Sequence[tuple[float, float, str]], x_label: str, y_label: str, x_zero: bool = True
+) -> str:
+    """Draw points (x, y, tooltip), with lines where an axis is 0; empty where no point is finite.
+
+    Args:
+        title: for screen readers.
+        points: what is drawn.
+        x_label: of the horizontal axis.
+        y_label: of the other.
+        x_zero: whether the horizontal axis encloses 0.
+    """
     finite = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
     if not finite:
         return ''
     x_ticks, y_ticks = (
-        ticks(min(0.0, *(point[side] for point in finite)), max(0.0, *(point[side] for point in finite)))
-        for side in (0, 1)
+        ticks(min(values), max(values))
+        for side, zero in ((0, x_zero), (1, True))
+        for values in [[point[side] for point in finite] + [0.0] * zero]
     )
     left, right, top, bottom = 40, WIDTH - 12, 20, CURVE_HEIGHT - 34
 
