@@ -36,7 +36,8 @@ import contextvars
 import functools
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,21 @@ MAX_DISTANCE = 128
 # The TPU compiler scatters a sum of a multiple of so many columns, however many there are.
 SCATTERED = 1024
 PRODUCT, MLP_PRODUCT = 'product', 'mlp_product'  # names of arrays, by which remat policies save them
+WATCHER: contextvars.ContextVar[Callable[[Any], None] | None] = contextvars.ContextVar(
+    'watcher', default=None
+)
+
+
+@contextlib.contextmanager
+def watch_mlps(watcher: Callable[[Any], None]) -> Iterator[None]:
+    """Call a function with the product of each MLP's first branch, product_BTF, in the order of the layers, in
+    what is traced meanwhile for one device.
+    """
+    token = WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        WATCHER.reset(token)
 
 
 def save_gathered(x_BTD: jax.Array) -> jax.Array:
@@ -397,9 +413,11 @@ class MLP(nnx.Module):
     def __call__(self, x_BTD: jax.Array, keep_B1F: jax.Array | None = None) -> jax.Array:
         """Compute the block's output, x_BTD, from its normed input; `keep_B1F` is the mask of dropout."""
         x_BTD = save_gathered(x_BTD)
+        products = [getattr(self, name)(x_BTD) for name in self._branches()]
+        if watcher := WATCHER.get():
+            jax.debug.callback(watcher, products[0], ordered=True)
         branches = [
-            ACTIVATIONS[act](getattr(self, name)(x_BTD))
-            for name, act in zip(self._branches(), self.activations, strict=True)
+            ACTIVATIONS[act](product) for act, product in zip(self.activations, products, strict=True)
         ]
         h_BTF = functools.reduce(operator.mul, branches)
         h_BTF = constrain(dropout(h_BTF, keep_B1F, self.dropout_rate), ('batch', 'length', 'mlp'))
