@@ -25,6 +25,7 @@ Evaluate:
     evaluate(...)                        a checkpoint on a mixture, or a model on a list of examples
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
+    transfer(TransferConfig(...))        prompts of some tasks, reused for others
     load('runs/pocket_train')            a model to rank, score and generate with
     Metric(name, names, count)           a metric of your own
 
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from flanlite.eval.load import Model, load
     from flanlite.eval.loco import loco
     from flanlite.eval.sweep import SweepConfig
+    from flanlite.eval.transfer import transfer
+    from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.metrics.metric import Metric
     from flanlite.model.attempt import Attempt
@@ -99,6 +102,8 @@ HOMES = {
         'eval.load': ('Model', 'load'),
         'eval.loco': ('loco',),
         'eval.sweep': ('SweepConfig',),
+        'eval.transfer': ('transfer',),
+        'eval.transfer_config': ('TransferConfig',),
         'mesh.partitioning': ('MeshConfig',),
         'metrics.metric': ('Metric',),
         'model.linear_adapters': ('IA3', 'LoRA'),

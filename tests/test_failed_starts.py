@@ -49,6 +49,7 @@ TRAIN = [
     '--gin.INITIAL_CHECKPOINT_PATH=None',
 ]
 LOCO = ['loco', '--gin_file=gin/runs/pocket.gin', '--model_dir=new/sweep']
+TRANSFER = ['transfer', '--gin_file=gin/runs/pocket_transfer.gin', '--model_dir=new/prompts']
 CACHE = ['cache', *OWN, '--mixture=mine', '--split=train']
 EVAL = ['eval', *OWN, '--mixture=mine', f'--checkpoint={BASE}', '--output=new/scores']
 INFER = ['infer', f'--checkpoint={BASE}', '--input=lines.txt', '--output=answers.jsonl']
@@ -91,6 +92,13 @@ AUDIT = ['audit', '--mixture=pocket', '--held_out=sentiment', '--max_rows=1']
         ([*LOCO, *OWN, '--mixture=mine', '--only=sentiment'], ['no task', "held_out='sentiment'"]),
         ([*LOCO, '--only=sentimant'], ['did you mean sentiment']),
         ([*LOCO, '--gin.INITIAL_CHECKPOINT_PATH=nowhere'], ['nowhere']),
+        ([*TRANSFER, '--model_dir=afile'], ['afile', '--model_dir']),
+        ([*TRANSFER, '--sources=pocket_reviws,pocket_topics'], ['pocket_reviws', 'did you mean pocket_reviews']),
+        ([*TRANSFER, '--targets=pocket'], ["the target 'pocket' is no task", 'such as']),
+        ([*TRANSFER, '--sources=pocket_reviews'], ['top_k is 2', '1 sources']),
+        ([*TRANSFER, '--only=pocket_new'], ['pocket_new', 'expected all']),
+        ([*TRANSFER, '--gin.T5Config.adapter=None'], ['expected a SoftPrompt']),
+        ([*TRANSFER, '--gin.INITIAL_CHECKPOINT_PATH=nowhere'], ['nowhere']),
         ([*CACHE, '--data_dir=half', '--fail_fast'], ['line 2 is no JSON']),
         ([*CACHE, '--processes=0'], ['processes=0']),
         ([*EVAL, '--output=afile'], ['afile', '--output']),

@@ -44,7 +44,13 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_gin_files_and_assets(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assets = {f'mixtures/pocket/assets/{name}' for name in ('pocket.model', 'base.safetensors')}
-    files = {'gin/runs/pocket.gin', 'gin/models/pocket.gin', 'report/report.html', 'report/report.css'}
+    files = {
+        'gin/runs/pocket.gin',
+        'gin/models/pocket.gin',
+        'report/report.html',
+        'report/transfer.html',
+        'report/report.css',
+    }
     assert {f'flanlite/{name}' for name in assets | files} <= names
     assert not [name for name in names if name.startswith(('gin/', 'tests/', 'mixtures/'))]
 

@@ -253,7 +253,8 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
     Args:
         args: the command's: gin files, or the folder of a run that saved its settings.
-        build: `train` for a TrainConfig, `loco` for a SweepConfig, `conflict` for a ConflictConfig.
+        build: `train` for a TrainConfig, `loco` for a SweepConfig, `conflict` for a ConflictConfig,
+            `transfer` for a TransferConfig.
         begins: see `read_gin`.
     """
     from flanlite.cli import gin_config
@@ -286,9 +287,15 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
     from flanlite.config import at_home, load_as
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.sweep import SweepConfig
+    from flanlite.eval.transfer_config import TransferConfig
     from flanlite.training.config import TrainConfig
 
-    kinds = {'train': TrainConfig, 'loco': SweepConfig, 'conflict': ConflictConfig}
+    kinds = {
+        'train': TrainConfig,
+        'loco': SweepConfig,
+        'conflict': ConflictConfig,
+        'transfer': TransferConfig,
+    }
     config = load_as(kinds[build], args.settings)
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field

@@ -32,6 +32,7 @@ COMMANDS = {
     'train': 'TrainConfig',
     'loco': 'SweepConfig',
     'conflict': 'ConflictConfig',
+    'transfer': 'TransferConfig',
     'evaluate': 'EvalConfig',
 }
 VALUES: dict[str, type] = {}  # the classes of values, by what gin calls them
@@ -68,6 +69,7 @@ def register() -> None:
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.sweep import SweepConfig
+    from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
     from flanlite.model import kinds
     from flanlite.model.rotary import RotaryConfig
@@ -77,7 +79,7 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, ConflictConfig, EvalConfig)
+    runs = (TrainConfig, SweepConfig, ConflictConfig, TransferConfig, EvalConfig)
     parts = (
         DataConfig,
         StepConfig,

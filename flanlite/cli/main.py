@@ -26,6 +26,7 @@ from flanlite.cli import (
     report,
     show,
     train,
+    transfer,
 )
 from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare
 from flanlite.config import closest
@@ -44,6 +45,7 @@ MODULES = (
     arithmetic,
     loco,
     conflict,
+    transfer,
     evaluate,
     infer,
     report,

@@ -7,26 +7,32 @@ from flanlite.cli.command import Command, Flag
 
 
 def run(args: argparse.Namespace) -> None:
-    """Merge the folders of a sweep."""
+    """Merge the folders of a sweep or a transfer."""
     from flanlite.config import at_home
-    from flanlite.eval import loco
+    from flanlite.eval import loco, transfer
 
     if not (args.model_dir or '').strip(','):
         raise ValueError(
-            'report needs the folder of a sweep, or several with commas: --model_dir=FOLDER[,FOLDER ...]'
+            'report needs the folder of a sweep or a transfer, or several with commas: '
+            '--model_dir=FOLDER[,FOLDER ...]'
         )
     whole = os.path.isdir(at_home(args.model_dir))  # a folder's name may have commas
     folders = [args.model_dir] if whole else [folder for folder in args.model_dir.split(',') if folder]
-    loco.merge(folders, args.output)
+    (transfer if transfer.is_transfer(folders[0]) else loco).merge(folders, args.output)
 
 
 COMMAND = Command(
     'report',
     'Evaluate',
-    'Merge what jobs with a cluster each left in one or several folders, and write the report again.',
+    'Merge what several jobs left in one or several folders, and write the report again.',
     run,
     (
-        Flag('model_dir', 'the folder of a sweep, or several with commas', metavar='DIRS', complete='file'),
+        Flag(
+            'model_dir',
+            'the folder of a sweep or a transfer, or several with commas',
+            metavar='DIRS',
+            complete='file',
+        ),
         Flag('output', 'the folder for the merged results', metavar='DIR', complete='file'),
     ),
     reads_gin=False,

@@ -1,4 +1,6 @@
-"""Which neurons a soft prompt activates, as Su et al. 2022 (section 5.2) and their code have it."""
+"""Which neurons a soft prompt activates, as the code of Su et al. 2022 has it
+(thunlp/Prompt-Transferability).
+"""
 
 import functools
 from collections.abc import Callable

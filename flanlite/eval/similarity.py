@@ -24,7 +24,7 @@ def cosine(a_N: np.ndarray, b_N: np.ndarray) -> float:
 
 def average_cosine(a_PD: np.ndarray, b_PD: np.ndarray) -> float:
     """Return the cosine between the means of two prompts' tokens: SPoT's "cosine similarity of average
-    tokens" (Vu et al. 2022, section 4.1).
+    tokens" (Vu et al. 2022).
     """
     return cosine(a_PD.mean(axis=0), b_PD.mean(axis=0))
 
@@ -45,8 +45,8 @@ def euclidean(a_PD: np.ndarray, b_PD: np.ndarray) -> float:
 
 
 def per_token_euclidean(a_PD: np.ndarray, b_PD: np.ndarray) -> float:
-    """Return 1 / (1 + the mean distance over all pairs of a token of the one prompt and one of the other): the
-    E_average of Su et al. 2022.
+    """Return 1 / (1 + the mean distance over all pairs of a token of the one prompt and one of the other):
+    the E_average of Su et al. 2022.
     """
     return float(1 / (1 + np.mean([np.linalg.norm(row_D - b_PD, axis=1) for row_D in a_PD])))
 
@@ -69,8 +69,8 @@ SIMILARITIES: Mapping[str, Callable[[TaskEmbedding, TaskEmbedding], float]] = {
 
 
 def weighted_prompt(prompts: Sequence[np.ndarray], similarities: Sequence[float]) -> np.ndarray:
-    """Average prompts with their similarities to a task, divided by their sum, as weights (Vu et al. 2022,
-    section 4.2). A similarity below 0 counts as 0; where none is above, all have the same weight.
+    """Average prompts with their similarities to a task, divided by their sum, as weights (SPoT, Vu et
+    al. 2022). A similarity below 0 counts as 0; where none is above, all have the same weight.
     """
     weights = np.maximum(np.asarray(similarities, np.float64), 0.0)
     weights = weights / weights.sum() if weights.any() else np.full(len(weights), 1 / len(weights))

@@ -77,8 +77,8 @@ WATCHER: contextvars.ContextVar[Callable[[Any], None] | None] = contextvars.Cont
 
 @contextlib.contextmanager
 def watch_mlps(watcher: Callable[[Any], None]) -> Iterator[None]:
-    """Call a function with the product of each MLP's first branch, product_BTF, in the order of the layers, in
-    what is traced meanwhile for one device.
+    """Call a function with the product of each MLP's first branch, product_BTF, in the order of the layers,
+    in what is traced meanwhile for one device.
     """
     token = WATCHER.set(watcher)
     try:

@@ -73,7 +73,12 @@ def html_page(report: Report, found: conflict.Conflict | None = None) -> str:
     """Return the whole page: `report.html`, filled; with what was found of task conflict, if that was looked
     for.
     """
-    environment = jinja2.Environment(
+    return environment().get_template('report.html').render(page(report, found))
+
+
+def environment() -> jinja2.Environment:
+    """Return what fills the pages of this folder."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
         trim_blocks=True,
@@ -81,8 +86,8 @@ def html_page(report: Report, found: conflict.Conflict | None = None) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {'label': label, 'colour': colour}
-    return environment.get_template('report.html').render(page(report, found))
+    found.filters |= {'label': label, 'colour': colour}
+    return found
 
 
 def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:

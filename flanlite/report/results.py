@@ -313,18 +313,24 @@ def check_settings(folder: pathlib.Path, settings: str, free: Sequence[str], oth
         other: how another folder is named, for the error.
     """
     for path in result_paths(folder):
-        before, now = compared(load(path).settings, free), compared(settings, free)
-        differing = [name for name in before | now if before.get(name) != now.get(name)]
-        if differing:
-            named = [
-                f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}'
-                for name in differing[:SHOWN]
-            ]
-            more = f'; {len(differing) - SHOWN} more differ' if len(differing) > SHOWN else ''
-            raise ValueError(
-                f'{path.parent} holds results of other settings: {"; ".join(named)}{more}; '
-                f'set them back, choose another {other}, or remove {folder}'
-            )
+        check_same(
+            path.parent, load(path).settings, settings, free, f'choose another {other}, or remove {folder}'
+        )
+
+
+def check_same(where: pathlib.Path, made_with: str, settings: str, free: Sequence[str], remedy: str) -> None:
+    """Refuse what was made with other settings than those of now; see `check_settings`."""
+    before, now = compared(made_with, free), compared(settings, free)
+    differing = [name for name in before | now if before.get(name) != now.get(name)]
+    if differing:
+        named = [
+            f'{name} was {before.get(name, "not set")}, now it is {now.get(name, "not set")}'
+            for name in differing[:SHOWN]
+        ]
+        more = f'; {len(differing) - SHOWN} more differ' if len(differing) > SHOWN else ''
+        raise ValueError(
+            f'{where} holds results of other settings: {"; ".join(named)}{more}; set them back, {remedy}'
+        )
 
 
 def compared(settings: str, free: Sequence[str]) -> dict[str, str]:

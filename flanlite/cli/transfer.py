@@ -1,0 +1,47 @@
+"""`flanlite transfer`."""
+
+import argparse
+
+from flanlite.cli import command
+from flanlite.cli.command import BEGINS_WITH, MODEL_DIR, SETTINGS, VOCABULARY, Command, Flag
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name.strip() for name in text.split(',') if name.strip())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train prompts of sources, and what targets make of them."""
+    config, gin = command.read_run(args, build='transfer')
+    from flanlite.eval import transfer
+
+    transfer.transfer(config.replace(**command.given(args, 'sources', 'targets', 'only', 'projector')), gin)
+
+
+COMMAND = Command(
+    'transfer',
+    'Evaluate',
+    'Train a soft prompt on each source, reuse it on each target, and compare with how alike they are.',
+    run,
+    (
+        SETTINGS,
+        Flag('sources', 'tasks and mixtures to take prompts from, with commas', listed, metavar='NAMES'),
+        Flag('targets', 'tasks to give them to, with commas', listed, metavar='NAMES'),
+        Flag(
+            'only',
+            'the sources and targets that this job works on, with commas; by default all',
+            metavar='NAMES',
+        ),
+        Flag(
+            'projector',
+            'the folder of a transfer with another model, whose prompts are carried to this one',
+            metavar='DIR',
+            complete='file',
+        ),
+        MODEL_DIR,
+        BEGINS_WITH,
+        VOCABULARY,
+    ),
+    example='gin/runs/pocket_transfer.gin',
+)
