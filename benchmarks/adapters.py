@@ -196,9 +196,11 @@ def theirs(method, size, count):
         feed_forward_proj='gated-gelu',
         dropout_rate=0.0,
         decoder_start_token_id=0,
+        tie_word_embeddings=False,
     )
-    settings.tie_word_embeddings = settings.scale_decoder_outputs = False  # as in T5 1.1
     model = transformers.T5ForConditionalGeneration(settings)
+    # As in T5 1.1. From version 5 on transformers ties the logits of every model that is not loaded.
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     task = {'task_type': 'SEQ_2_SEQ_LM'}
     adapter = {
         'full': None,
