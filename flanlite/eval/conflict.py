@@ -2,7 +2,6 @@
 for another.
 """
 
-import json
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -10,11 +9,10 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from flanlite.config import SETTINGS_FILE, check_folder, check_kind, closest, to_json, to_text, unsaved, value
-from flanlite.data.cache import cache
+from flanlite.config import closest, to_text, value
 from flanlite.data.mixing import mixtures
 from flanlite.data.training_data import TrainingData
-from flanlite.eval import loco
+from flanlite.eval import comparison, loco
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.mesh import partitioning
@@ -150,15 +148,7 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
     Raises:
         ValueError: as `loco.loco`; fewer than two clusters; nothing left to tune on.
     """
-    check_kind(config, ConflictConfig, 'conflict')
-    if lost := unsaved(config):
-        raise ValueError(
-            f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
-            'expected values, or functions that a module holds by name'
-        )
-    check_folder(config.train.model_dir, 'name another MODEL_DIR, with --model_dir')
-    partitioning.join_processes()
-    partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
+    comparison.begin(config, ConflictConfig, 'conflict')
     sweep = Sweep.open(config.sweep())
     clusters = config.chosen()
     mine = names_of(config.only)
@@ -168,10 +158,7 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
     for cluster in clusters:
         mixtures.resolve(sweep.mixture(cluster))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
-    if jax.process_index() == 0:
-        results.write_text(sweep.folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
-        if gin:
-            results.write_text(sweep.folder / run.GIN_FILE, gin)
+    comparison.keep_settings(sweep.folder, config, gin)
 
     joint = [JOINT, *[JOINT_PCGRAD] * config.pcgrad] if JOINT in mine else []
     shared = [*joint, *(ALONE + cluster for cluster in clusters if cluster in mine)]

@@ -188,6 +188,7 @@ def open_evaluator(
         ValueError: the model comes without a vocabulary, or with fewer embeddings than it has; or no task can
             be read.
     """
+    model.check_prompts(config.prompts)
     vocabulary = parameters.load_vocabulary(
         config.checkpoint, config.vocabulary, config.data_dir, base=config.base
     )
@@ -243,6 +244,7 @@ def evaluate_examples(
     for example in made:
         counted.check_options(example.options)
     start = time.monotonic()
+    model.config.check_prompts(prompts)
     evaluator = Evaluator({}, model.vocabulary, None, scoring, tuple(prompts))
     asked, vocabulary = (name, made, model.config, model.params, model.partitioner), model.vocabulary
     if with_options:

@@ -91,6 +91,7 @@ def infer(
         chunk = list(itertools.islice(records, lines_at_a_time))
         path, adapter = (base, checkpoint) if base else (checkpoint, None)
         model = load(path, vocabulary, data_dir=data_dir, adapter=adapter, **(model_changes or {}))
+        model.config.check_prompts([prompt] if prompt else [])
         while chunk:
             for record in answer(model, chunk, decoding | {'seed': answered}, prompt):
                 sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')

@@ -191,6 +191,8 @@ class Model:
         """Turn texts into token ids, with BOS and EOS as the vocabulary's inputs have them, and the ids of a
         soft prompt before them.
         """
+        if isinstance(prompt, str):
+            self.config.check_prompts([prompt])
         names = [prompt] * len(texts) if prompt is None or isinstance(prompt, str) else prompt
         check_as_many(texts, names, 'prompts')
         return [

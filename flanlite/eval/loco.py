@@ -4,7 +4,6 @@ baselines; report.
 
 import fnmatch
 import functools
-import json
 import pathlib
 import shutil
 import time
@@ -13,20 +12,18 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import SETTINGS_FILE, at_home, check_folder, check_kind, to_json, to_text, unsaved
-from flanlite.data.cache import cache
+from flanlite.config import SETTINGS_FILE, at_home, check_folder, to_text
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
+from flanlite.eval import comparison
 from flanlite.eval.evaluator import keep_predictions
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
-from flanlite.mesh import partitioning
 from flanlite.progress import duration
 from flanlite.report import collected, gradients, predictions, report, results, tables
 from flanlite.report.collected import Report, label
 from flanlite.training import journal
-from flanlite.training.run import GIN_FILE
 
 # Guesses, to begin with.
 COSTS = {
@@ -67,25 +64,14 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
         ValueError: an unknown collection or hold-out, a checkpoint that does not fit, or results of other
             settings or of an earlier version in the folder; all before anything is trained.
     """
-    check_kind(config, SweepConfig, 'loco')
-    if lost := unsaved(config):
-        raise ValueError(
-            f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
-            'expected values, or functions that a module holds by name'
-        )
-    check_folder(config.train.model_dir, 'name another MODEL_DIR, with --model_dir')
-    partitioning.join_processes()
-    partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
+    comparison.begin(config, SweepConfig, 'loco')
     sweep = Sweep.open(config)
     chosen = choose_held_out(config.held_out, sweep.collection)
     results.check_settings(sweep.folder, to_text(config), FREE, 'MODEL_DIR')
     for held_out in chosen:
         mixtures.resolve(sweep.mixture(held_out))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
-    if jax.process_index() == 0:
-        results.write_text(sweep.folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
-        if gin:
-            results.write_text(sweep.folder / GIN_FILE, gin)
+    comparison.keep_settings(sweep.folder, config, gin)
     plan = [(name, system) for name in chosen for system in sorted(config.systems, key=list(COSTS).index)]
     return score_all(sweep, plan, f'{sweep.collection.name}: leave one cluster out')
 

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from flanlite.config import SETTINGS_FILE, at_home, check_folder, check_kind, to_json, to_text, unsaved
-from flanlite.data.cache import cache
+from flanlite.config import SETTINGS_FILE, at_home, check_folder, to_text
 from flanlite.data.mixing import mixtures
+from flanlite.eval import comparison
 from flanlite.eval.similarity import SIMILARITIES
 from flanlite.eval.transfer_config import TransferConfig, mixture_of
 from flanlite.eval.transfer_work import (
@@ -33,11 +33,9 @@ from flanlite.eval.transfer_work import (
     own_pairs,
     similarity_of,
 )
-from flanlite.mesh import partitioning
 from flanlite.progress import duration
 from flanlite.report import results, transfer_page
 from flanlite.report.transfer import TransferReport, Trial
-from flanlite.training import run
 
 # What may differ between results that lie in one folder or are merged: where things lie, what each job does,
 # what else is tried or counted, and what a run writes down.
@@ -72,23 +70,12 @@ def transfer(config: TransferConfig, gin: str | None = None) -> TransferReport:
         ValueError: settings that cannot work, or results of others in the folder; all before anything is
             trained.
     """
-    check_kind(config, TransferConfig, 'transfer')
-    if lost := unsaved(config):
-        raise ValueError(
-            f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
-            'expected values, or functions that a module holds by name'
-        )
-    check_folder(config.train.model_dir, 'name another MODEL_DIR, with --model_dir')
-    partitioning.join_processes()
-    partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
+    comparison.begin(config, TransferConfig, 'transfer')
     chosen = config.chosen()
     work = Transfer.open(config)
     check_settings(work.folder, to_text(config))
     _ = work.base  # a checkpoint that does not fit fails here
-    if jax.process_index() == 0:
-        results.write_text(work.folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
-        if gin:
-            results.write_text(work.folder / run.GIN_FILE, gin)
+    comparison.keep_settings(work.folder, config, gin)
     began = time.monotonic()
     seeds = range(config.seeds)
     waiting = [(name, seed) for seed in seeds for name in chosen if not work.embedded(name, seed)]

@@ -9,7 +9,7 @@ Training and evaluation use models through this file only; `flanlite.model.kinds
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import jax
@@ -179,6 +179,16 @@ class ModelConfig:
             ValueError: tasks have soft prompts, and this one has none.
         """
         return np.zeros(0, np.int32) if self.adapter is None else self.adapter.prompt(task, self.vocab_size)
+
+    def check_prompts(self, names: Sequence[str]) -> None:
+        """Raise a `ValueError` if soft prompts are named and the model has none to choose from, or others."""
+        if names and not getattr(self.adapter, 'tasks', ()):
+            raise ValueError(
+                f'the soft prompts {", ".join(names)} are named (--prompt, prompt=...), and the model has no '
+                'several to choose from; leave them out'
+            )
+        for name in names:
+            self.prompt(name)
 
     def build(self, rngs: nnx.Rngs) -> Network:
         """Make the network, with parameters drawn from `rngs`."""

@@ -16,12 +16,13 @@ from flanlite.model import adapters, models
 from flanlite.model.adapters import PART
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import ONE, SoftPrompt
-from flanlite.training import lazy
+from flanlite.training import checkpoints, lazy, released
 from flanlite.training.lazy import LazyArray
 
 SUFFIX = '.npy'
 T5X_FILE = 'encoder.prompt.prompt.prompt'
 T5X_FOLDER = 'numpy_checkpoints'
+OTHERS = (checkpoints.FOLDER, released.CONFIG_FILE)  # in folders that are checkpoints of other kinds
 
 
 def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -33,6 +34,8 @@ def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
     saved = [child for child in (path / T5X_FOLDER).glob('checkpoint_*') if (child / T5X_FILE).is_file()]
     if saved:
         return {ONE: max(saved, key=lambda child: int(child.name.rsplit('_')[-1])) / T5X_FILE}
+    if any((path / name).exists() for name in OTHERS):
+        return {}
     return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}'))}
 
 

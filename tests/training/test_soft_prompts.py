@@ -17,7 +17,7 @@ from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
-from flanlite.eval import evaluate, generate
+from flanlite.eval import evaluate, generate, infer
 from flanlite.eval.evaluator import Evaluator
 from flanlite.mesh import partitioning
 from flanlite.model import adapters, models
@@ -399,6 +399,20 @@ def test_prompts_of_another_model_are_refused(base, runs, tmp_path):
         parameters.convert(str(runs['one']), str(tmp_path / 'hf'))
     with pytest.raises(ValueError, match=r'one.npy is a file, and there are 2 prompts, toy_order'):
         parameters.convert(str(runs['each']), str(tmp_path / 'one.npy'), 'npy')
+    for ask in (
+        lambda: flanlite.load(str(runs['one']), vocabulary='bytes').rank('a', ['b'], prompt='toy_order'),
+        lambda: flanlite.evaluate(str(base), 'toy', prompts=('toy_order',), split='validation', max_rows=1),
+        lambda: infer.infer(
+            str(base), str(tmp_path / 'lines.txt'), str(tmp_path / 'out'), prompt='toy_order'
+        ),
+    ):
+        (tmp_path / 'lines.txt').write_text('a line\n')
+        with pytest.raises(
+            ValueError, match=r'soft prompts toy_order are named .*, and the model has no several'
+        ):
+            ask()
+    np.save(base / 'beside.npy', np.zeros(3))  # a run with such a file in its folder stays a run
+    assert parameters.describe(base).config.adapter is None
     sweep = toy.settings(tmp_path / 'sweep', 2, **prompted(base, tasks=('toy_order',)))
     with pytest.raises(ValueError, match='toy_parity has no soft prompt'):
         flanlite.loco(flanlite.SweepConfig(sweep, 'math', ('tuned',), max_rows=4))
