@@ -184,8 +184,8 @@ class ModelConfig:
         """Raise a `ValueError` if soft prompts are named and the model has none to choose from, or others."""
         if names and not getattr(self.adapter, 'tasks', ()):
             raise ValueError(
-                f'the soft prompts {", ".join(names)} are named (--prompt, prompt=...), and the model has no '
-                'several to choose from; leave them out'
+                f'the soft prompts {", ".join(names)} are named (--prompt, prompt=...), and the model does '
+                'not have several to choose from; leave them out'
             )
         for name in names:
             self.prompt(name)

@@ -408,7 +408,7 @@ def test_prompts_of_another_model_are_refused(base, runs, tmp_path):
     ):
         (tmp_path / 'lines.txt').write_text('a line\n')
         with pytest.raises(
-            ValueError, match=r'soft prompts toy_order are named .*, and the model has no several'
+            ValueError, match=r'soft prompts toy_order are named .*, and the model does not have several'
         ):
             ask()
     np.save(base / 'beside.npy', np.zeros(3))  # a run with such a file in its folder stays a run
