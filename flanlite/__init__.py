@@ -15,7 +15,9 @@ Train:
     DataConfig, MixtureConfig, Shots     what it trains on
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
-    LoRA, IA3, SoftPrompt, Attempt       an adapter of it, which trains alone
+    LoRA, IA3, SoftPrompt, SoftPrefix,
+    Attempt, HyperPrompt, SchemaPrompt   an adapter of it, which trains alone
+    schemas                              the fields of data sets, for a SchemaPrompt
     Adafactor, AdamW, LinearSchedule     the optimizer and its learning rate
     StepConfig, MeshConfig               how a batch becomes a gradient, on which devices
     CheckpointConfig, RecordsConfig      what is saved and written down
@@ -43,7 +45,7 @@ from flanlite.version import __version__ as __version__
 if TYPE_CHECKING:
     from flanlite.api import evaluate, from_gin
     from flanlite.data.config import DataConfig
-    from flanlite.data.mixing.mixtures import MixtureConfig
+    from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.preview import batches, examples, texts
     from flanlite.data.rendering.fewshot import Shots
     from flanlite.data.specs.few_examples import few_examples
@@ -68,7 +70,8 @@ if TYPE_CHECKING:
     from flanlite.model.linear_adapters import IA3, LoRA
     from flanlite.model.llama import LlamaConfig
     from flanlite.model.rotary import RotaryConfig
-    from flanlite.model.soft_prompt import SoftPrompt
+    from flanlite.model.soft_prefix import HyperPrompt, SoftPrefix
+    from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt
     from flanlite.model.t5 import T5Config
     from flanlite.model.t5gemma import T5GemmaConfig
     from flanlite.training.checkpoints import CheckpointConfig
@@ -92,7 +95,7 @@ HOMES = {
     for module, names in {
         'api': ('evaluate', 'from_gin'),
         'data.config': ('DataConfig',),
-        'data.mixing.mixtures': ('MixtureConfig',),
+        'data.mixing.mixtures': ('MixtureConfig', 'schemas'),
         'data.preview': ('batches', 'examples', 'texts'),
         'data.rendering.fewshot': ('Shots',),
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
@@ -113,7 +116,8 @@ HOMES = {
         'metrics.metric': ('Metric',),
         'model.linear_adapters': ('IA3', 'LoRA'),
         'model.attempt': ('Attempt',),
-        'model.soft_prompt': ('SoftPrompt',),
+        'model.soft_prefix': ('HyperPrompt', 'SoftPrefix'),
+        'model.soft_prompt': ('SchemaPrompt', 'SoftPrompt'),
         'model.decoder_only': ('DecoderOnlyConfig',),
         'model.llama': ('LlamaConfig',),
         'model.rotary': ('RotaryConfig',),

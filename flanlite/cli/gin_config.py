@@ -53,10 +53,10 @@ RENAMED = {
 @functools.cache
 def register_mixtures() -> None:
     """Make known to gin what a mixture is made of; imports neither JAX nor TensorFlow."""
-    from flanlite.data.mixing.mixtures import MixtureConfig
+    from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.rendering.fewshot import Shots
 
-    for kind in (MixtureConfig, Shots):
+    for kind in (MixtureConfig, Shots, schemas):
         configurable(kind, kind.__name__)
 
 

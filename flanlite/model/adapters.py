@@ -1,9 +1,9 @@
 """What all adapters have in common.
 
 An adapter is a value, the field `adapter` of a model's config, which puts its parameters into the network. It
-touches a network in two places: at linear maps (`linear_adapters`) and where tokens are embedded
-(`soft_prompt`). The names of its parameters have `adapter` among their parts, by which training and
-checkpoints tell them from the model's own (`FROZEN`).
+touches a network in three places: at linear maps (`linear_adapters`), where tokens are embedded
+(`soft_prompt`), and at the keys and values of attention (`soft_prefix`). The names of its parameters have
+`adapter` among their parts, by which training and checkpoints tell them from the model's own (`FROZEN`).
 """
 
 import dataclasses

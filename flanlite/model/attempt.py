@@ -13,7 +13,7 @@ from flax import nnx
 
 from flanlite.config import LocalPath, value
 from flanlite.model.layers import Embedding
-from flanlite.model.soft_prompt import SoftPrompt, SoftTokens, table_of
+from flanlite.model.soft_prompt import PromptRows, SoftPrompt, table_of
 
 EPSILON = 1e-5  # of the norm, as torch.nn.LayerNorm's
 
@@ -59,12 +59,12 @@ class Attempt(SoftPrompt):
         """See `SoftPrompt.files`."""
         return super().files() | {('sources', name): (self.source_file, name) for name in self.sources}
 
-    def tokens(self, table: Embedding, key: jax.Array) -> SoftTokens:
-        """See `SoftPrompt.tokens`."""
+    def tokens(self, table: Embedding, key: jax.Array) -> PromptRows:
+        """See `SoftTokens.tokens`."""
         return MixedTokens(table, self, key)
 
 
-class MixedTokens(SoftTokens):
+class MixedTokens(PromptRows):
     """The prompts of an `Attempt`, beside a table of embeddings.
 
     In the names of arrays M are the prompts that an example's is mixed of: the sources, and its task's own.
@@ -98,7 +98,7 @@ class MixedTokens(SoftTokens):
         look_up: Callable[[jax.Array], jax.Array],
         inputs_BT: jax.Array | None = None,
     ) -> jax.Array:
-        """See `SoftTokens.__call__`."""
+        """See `PromptRows.__call__`."""
         is_soft_BT = tokens_BT >= self.vocab
         x_BTD = look_up(jnp.where(is_soft_BT, 0, tokens_BT))
         inputs_BT = jnp.zeros_like(tokens_BT) if inputs_BT is None else inputs_BT
@@ -121,7 +121,7 @@ class MixedTokens(SoftTokens):
             x_BTD: embedded tokens.
             is_soft_BT: which are soft.
             place_BT: their places in the table of the tasks' prompts.
-            inputs_BT: see `SoftTokens.__call__`.
+            inputs_BT: see `PromptRows.__call__`.
         """
         text_BT = (inputs_BT > 0) & ~is_soft_BT
         values_BTD = jnp.where(text_BT[..., None], x_BTD.astype(jnp.float32), -jnp.inf)

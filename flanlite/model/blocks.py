@@ -24,6 +24,7 @@ class Attention(nnx.Module):
     """
 
     soft_cap = 0.0
+    adapter = None  # see `soft_prefix`
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, *, saves_source: bool = True) -> None:
         self.config = config
@@ -47,7 +48,10 @@ class Attention(nnx.Module):
 
     def keys_values(self, x_BSD: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Compute k_BSGK and v_BSGK. Decoding keeps them in its cache."""
-        return self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD))
+        return self._adapted(self._heads(self.key(x_BSD)), self._heads(self.value(x_BSD)))
+
+    def _adapted(self, k_BSGK: jax.Array, v_BSGK: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return (k_BSGK, v_BSGK) if self.adapter is None else self.adapter(k_BSGK, v_BSGK)
 
     def __call__(
         self,

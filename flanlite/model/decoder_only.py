@@ -35,6 +35,7 @@ from flanlite.model.layers import (
     LayerNorm,
     Logits,
     RelativePositionBias,
+    attended_tokens,
     dropout,
     dropout_masks,
 )
@@ -200,7 +201,8 @@ class Decoder(nnx.Module):
         keep_in, keep_out = dropout_masks(key, config.dropout_rate, B, [(1, D), (1, D)])
         x_BTD = self.token_embedder(tokens_BT, inputs_BT)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
-        x_BTD, _ = self._run_layers(x_BTD, segments_BT, prefix_BT, layer_keys, keeps_keys=False)
+        with attended_tokens(self.token_embedder, tokens_BT):
+            x_BTD, _ = self._run_layers(x_BTD, segments_BT, prefix_BT, layer_keys, keeps_keys=False)
         return self._logits(x_BTD, keep_out)
 
     def prefill(
@@ -210,9 +212,9 @@ class Decoder(nnx.Module):
         padding and at the token 0 that begins a sequence.
         """
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
-        return self._run_layers(
-            self.token_embedder(tokens_BS, inputs_BS), segments_BS, prefix_BS, None, keeps_keys=True
-        )[1]
+        x_BSD = self.token_embedder(tokens_BS, inputs_BS)
+        with attended_tokens(self.token_embedder, tokens_BS):
+            return self._run_layers(x_BSD, segments_BS, prefix_BS, None, keeps_keys=True)[1]
 
     def _run_layers(
         self,

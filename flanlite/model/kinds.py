@@ -12,12 +12,13 @@ from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
-from flanlite.model.soft_prompt import SoftPrompt
+from flanlite.model.soft_prefix import HyperPrompt, SoftPrefix
+from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
 
 KINDS = (T5Config, DecoderOnlyConfig, LlamaConfig, T5GemmaConfig)
-ADAPTERS = (LoRA, IA3, SoftPrompt, Attempt)
+ADAPTERS = (LoRA, IA3, SoftPrompt, SoftPrefix, Attempt, HyperPrompt, SchemaPrompt)
 
 
 @value

@@ -227,6 +227,30 @@ def adapter_key() -> jax.Array | None:
 _adapter_key: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('adapter_key', default=None)
 
 
+@contextlib.contextmanager
+def attended_tokens(table: 'Embedding', tokens_BS: jax.Array) -> Iterator[None]:
+    """Let adapters of attention know what the keys that are computed inside are made of. Most attention has
+    no adapter, so keys are given without their tokens.
+
+    Args:
+        table: embeds the tokens.
+        tokens_BS: ids of tokens and of soft tokens.
+    """
+    token = _attended.set(table.adapter and table.adapter.at_keys(tokens_BS))
+    try:
+        yield
+    finally:
+        _attended.reset(token)
+
+
+def attended() -> Any:
+    """Return what the adapter of the table of `attended_tokens` has for keys, if there is one."""
+    return _attended.get()
+
+
+_attended: contextvars.ContextVar[Any] = contextvars.ContextVar('attended', default=None)
+
+
 def dropout_masks(
     key: jax.Array | None, rate: float, rows: int, shapes: Sequence[tuple[int, ...]]
 ) -> list[jax.Array | None]:
@@ -454,7 +478,7 @@ class Embedding(nnx.Module):
         self.embedding = nnx.Param(table_VD, axes=('vocab', 'embed'), computed_in=logits_dtype or dtype)
         self.dtype, self.logits_dtype, self.scale = dtype, logits_dtype, scale
         self.logits_scale = 1.0 / math.sqrt(embed) if logits_scale is None else logits_scale
-        self.adapter = None  # see `soft_prompt`
+        self.adapter = None  # see `soft_prompt` and `soft_prefix`
 
     def __call__(self, tokens_BT: jax.Array, inputs_BT: jax.Array | None = None) -> jax.Array:
         """Look up tokens: x_BTD in `dtype`; an adapter, if there is one, has ids of its own.

@@ -18,7 +18,7 @@ from flanlite.config import value
 from flanlite.mesh.activations import GATHERED, RESIDUAL, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, segment_mask, segments_of
 from flanlite.model.decoder_only import BEGIN, DecoderOnly, Prefix, inputs_of
-from flanlite.model.layers import Logits, dropout, dropout_masks
+from flanlite.model.layers import Logits, attended_tokens, dropout, dropout_masks
 from flanlite.model.models import Batch
 from flanlite.model.rotary import LayerKinds, RotaryConfig, RotaryLayer, logits_of
 from flanlite.model.stacks import scan, split_keys, stack
@@ -90,9 +90,10 @@ class Decoder(nnx.Module):
         x_BTD = self.token_embedder(tokens_BT, inputs_BT)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
         alone_BT = jnp.broadcast_to(positions == 0, tokens_BT.shape)
-        x_BTD, _ = self._run_layers(
-            x_BTD, segments_BT, prefix_BT, alone_BT, positions - 1, layer_keys, keeps_keys=False
-        )
+        with attended_tokens(self.token_embedder, tokens_BT):
+            x_BTD, _ = self._run_layers(
+                x_BTD, segments_BT, prefix_BT, alone_BT, positions - 1, layer_keys, keeps_keys=False
+            )
         return self._logits(x_BTD, keep_out)
 
     def prefill(
@@ -103,10 +104,11 @@ class Decoder(nnx.Module):
         """
         prefix_BS = segments_BS > 0 if self.config.prefix_lm else None
         x_BSD, alone_BS = self.token_embedder(tokens_BS, inputs_BS), segments_BS == BEGIN
-        positions_S = jnp.arange(tokens_BS.shape[1])
-        return self._run_layers(
-            x_BSD, jnp.minimum(segments_BS, 1), prefix_BS, alone_BS, positions_S, None, keeps_keys=True
-        )[1]
+        positions_BS = _positions(segments_BS, jnp.arange(tokens_BS.shape[1]))
+        with attended_tokens(self.token_embedder, tokens_BS):
+            return self._run_layers(
+                x_BSD, jnp.minimum(segments_BS, 1), prefix_BS, alone_BS, positions_BS, None, keeps_keys=True
+            )[1]
 
     def _run_layers(
         self,
@@ -156,7 +158,7 @@ class Decoder(nnx.Module):
         seen_PTS = jnp.broadcast_to((prefix.segments_BS[source_P] == 1)[:, None], (P, T, S))
         ones_PT = jnp.ones_like(tokens_PT)
         begins_PT = _begins(prefix.segments_BS)[source_P][:, None] & (jnp.arange(T) == 0)[None]
-        kinds = LayerKinds(self.config, S + jnp.arange(T))
+        kinds = LayerKinds(self.config, _positions(prefix.segments_BS, S + jnp.arange(T))[source_P])
         distance_TS = S + jnp.arange(T)[:, None] - jnp.arange(S)[None]
 
         def step(layer: RotaryLayer, x_PTD: jax.Array, x: Any) -> tuple[jax.Array, None]:
@@ -185,7 +187,7 @@ class Decoder(nnx.Module):
         hidden_BT = _begins(cache.source_segments_BS)[:, None] & ((place_T == 0) & (index > 0))[None]
         seen_B1T = ((place_T <= index)[None] & ~hidden_BT)[:, None]
         source_B1S = (cache.source_segments_BS == 1)[:, None]
-        kinds = LayerKinds(self.config, (S + index)[None])
+        kinds = LayerKinds(self.config, _positions(cache.source_segments_BS, (S + index)[None]))
 
         def step(
             layer: RotaryLayer, carry: tuple[jax.Array, DecodingCache], x: Any
@@ -233,6 +235,14 @@ def _extend(
         return layer.self_attention.over_parts(layer.self_attention.queries(h_BTD, rotation), parts(own))
 
     return layer(x_BTD, attend)
+
+
+def _positions(segments_BS: jax.Array, place_T: jax.Array) -> jax.Array:
+    """Compute the positions of tokens, position_BT: that of the first input is 0, however many padding tokens
+    stand before it. Keys that are not turned by their positions, a `SoftPrefix`'s, can tell.
+    """
+    padding_B1 = jnp.sum(segments_BS == 0, axis=1, keepdims=True)
+    return place_T[None] - padding_B1 - 1
 
 
 def _begins(segments_BS: jax.Array) -> jax.Array:

@@ -182,7 +182,7 @@ class ModelConfig:
 
     def check_prompts(self, names: Sequence[str]) -> None:
         """Raise a `ValueError` if soft prompts are named and the model has none to choose from, or others."""
-        if names and not getattr(self.adapter, 'tasks', ()):
+        if names and not getattr(self.adapter, 'choices', ()):
             raise ValueError(
                 f'the soft prompts {", ".join(names)} are named (--prompt, prompt=...), and the model does '
                 'not have several to choose from; leave them out'

@@ -286,7 +286,7 @@ class RotaryAttention(Attention):
 
     def keys_values(self, x_BSD: jax.Array, rotation: Rotation | None = None) -> tuple[jax.Array, jax.Array]:
         """Compute k_BSGK and v_BSGK; without a rotation, keys have no position."""
-        return self._turned(self.key(x_BSD), 'key', rotation), self._heads(self.value(x_BSD))
+        return self._adapted(self._turned(self.key(x_BSD), 'key', rotation), self._heads(self.value(x_BSD)))
 
     def _turned(self, x_BTJ: jax.Array, name: str, rotation: Rotation | None) -> jax.Array:
         norm = getattr(self, f'{name}_norm', None)

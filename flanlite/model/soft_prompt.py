@@ -5,6 +5,7 @@ examples, so that packing, ranking, decoding and meshes treat them as they treat
 hold many prompts. In the names of arrays P are the rows of a prompt, and N those of all prompts.
 """
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,12 +27,74 @@ Tree = Any
 
 
 @value
-class SoftPrompt(Adapter):
-    """Prompt tuning: soft tokens before the inputs train, and nothing else.
+class SoftTokens(Adapter):
+    """Soft tokens before the inputs.
 
     Args:
-        length: soft tokens of a prompt. They count as inputs, and take their room in a row.
-        tasks: the data sets that have a prompt each, by their names; by default all have the same.
+        length: how many. They count as inputs, and take their room in a row.
+        tasks: the data sets that have soft tokens of their own, by their names; by default all have the same.
+
+    The other fields are those of every adapter; see `adapters.Adapter`.
+    """
+
+    length: int = 100
+    tasks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind = type(self).__name__
+        if self.length < 1:
+            raise ValueError(f'{kind}.length is {self.length}; expected at least 1')
+        if len(set(self.tasks)) < len(self.tasks) or any('/' in task for task in self.tasks):
+            raise ValueError(f'{kind}.tasks is {self.tasks}; expected different names without a slash')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks, or the one name of what all share."""
+        return self.tasks or (ONE,)
+
+    def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
+        """See `Adapter.attach`."""
+        table = table_of(network)
+        table.adapter = nnx.data(self.tokens(table, rngs.params()))
+
+    def tokens(self, table: Embedding, key: jax.Array) -> nnx.Module:
+        """Make what embeds soft tokens, beside a table of embeddings.
+
+        Args:
+            table: the embeddings.
+            key: source of the first values.
+        """
+        raise NotImplementedError
+
+    def prompt(self, task: str | None, first: int) -> np.ndarray:
+        """See `Adapter.prompt`; a `ValueError` where the task has none."""
+        if not self.choices:
+            return self._ids(first, 0)
+        self._check_choice(task)
+        return self._ids(first, self.names.index(task))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The tasks whose soft tokens may be asked for; none where all share the same."""
+        return self.tasks
+
+    def _check_choice(self, task: str | None) -> None:
+        if task not in self.choices:
+            raise ValueError(
+                f'{task or "the input"} has no soft prompt; {closest(str(task), self.choices)}there are '
+                f'those of {", ".join(self.choices)}: name one with --prompt (prompt=...)'
+            )
+
+    def _ids(self, first: int, number: int) -> np.ndarray:
+        return first + number * self.length + np.arange(self.length, dtype=np.int32)
+
+
+@value
+class SoftPrompt(SoftTokens):
+    """Prompt tuning: the embeddings of soft tokens train, and nothing else.
+
+    Args:
         init: the first rows. 'vocabulary': embeddings of tokens, drawn among the 5,000 most frequent.
             'random': uniform between -0.5 and 0.5. 'labels': the embeddings of the answer options of the data
             set, the mean where one has several tokens. 'text': the embeddings of the tokens of `text`.
@@ -42,11 +105,9 @@ class SoftPrompt(Adapter):
             set is taken, or else the one that `source` names.
         source: see `file`.
 
-    The other fields are those of every adapter; see `adapters.Adapter`.
+    The other fields are those of `SoftTokens`.
     """
 
-    length: int = 100
-    tasks: tuple[str, ...] = ()
     init: str = 'vocabulary'
     text: str | None = None
     file: LocalPath | None = None
@@ -54,8 +115,6 @@ class SoftPrompt(Adapter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.length < 1:
-            raise ValueError(f'SoftPrompt.length is {self.length}; expected at least 1')
         if self.init not in INIT:
             raise ValueError(f'SoftPrompt.init is {self.init!r}; expected one of {", ".join(INIT)}')
         for name, wanted in (('text', 'text'), ('file', 'file')):
@@ -66,46 +125,16 @@ class SoftPrompt(Adapter):
                 )
         if self.source is not None and self.file is None:
             raise ValueError(f'SoftPrompt.source is {self.source!r}; expected a file that it is a prompt of')
-        if len(set(self.tasks)) < len(self.tasks) or any('/' in task for task in self.tasks):
-            raise ValueError(f'SoftPrompt.tasks is {self.tasks}; expected different names without a slash')
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the prompts."""
-        return self.tasks or (ONE,)
-
-    def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
-        """See `Adapter.attach`."""
-        table = table_of(network)
-        table.adapter = nnx.data(self.tokens(table, rngs.params()))
-
-    def tokens(self, table: Embedding, key: jax.Array) -> 'SoftTokens':
-        """Make what embeds soft tokens, beside a table of embeddings.
-
-        Args:
-            table: the embeddings.
-            key: source of the first values.
-        """
-        return SoftTokens(table, self.names, self.length, key)
+    def tokens(self, table: Embedding, key: jax.Array) -> 'PromptRows':
+        """See `SoftTokens.tokens`."""
+        return PromptRows(table, self.names, self.length, key)
 
     def files(self) -> dict[tuple[str, str], tuple[str, str | None]]:
         """Return the prompts that begin as those of a file: by the last two parts of the parameters' names,
         the file, and the prompt's name in it where it is said.
         """
         return {('prompts', name): (self.file, self.source) for name in self.names if self.file}
-
-    def prompt(self, task: str | None, first: int) -> np.ndarray:
-        """See `Adapter.prompt`; a `ValueError` where the task has none."""
-        if not self.tasks:
-            number = 0
-        elif task in self.tasks:
-            number = self.tasks.index(task)
-        else:
-            raise ValueError(
-                f'{task or "the input"} has no soft prompt; {closest(str(task), self.tasks)}there are those '
-                f'of {", ".join(self.tasks)}: name one with --prompt (prompt=...)'
-            )
-        return first + number * self.length + np.arange(self.length, dtype=np.int32)
 
     def begin(self, params: Tree, start: Start) -> Tree:
         """See `Adapter.begin`."""
@@ -145,6 +174,53 @@ class SoftPrompt(Adapter):
         return ids, shares
 
 
+@value
+class SchemaPrompt(SoftPrompt):
+    """Unified schema prompts (Zhong et al. 2022): a prompt for each field of a data set, such as `premise`,
+    shared by all data sets that have a field of this name. Those of a data set's fields stand before its
+    inputs, one after the other; in the paper each stands before the text of its field.
+
+    Args:
+        length: soft tokens of a field.
+        schemas: the fields of each data set, by its name, such as `mixtures.schemas` finds. A data set that
+            is not trained on may be among them.
+
+    The other fields are those of `SoftPrompt`, but `tasks` and the labels of `init` mean nothing here.
+    """
+
+    length: int = 10
+    schemas: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fields = self.schemas.values()
+        if not fields or not all(fields) or any('/' in field for each in fields for field in each):
+            raise ValueError(
+                f'SchemaPrompt.schemas is {dict(self.schemas)}; expected the fields of each data set, names '
+                'without a slash'
+            )
+        if self.tasks or self.init == 'labels':
+            raise ValueError(
+                f'SchemaPrompt has tasks {self.tasks} and init {self.init!r}; expected no tasks, since '
+                'fields have the prompts, and an init that needs no labels'
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields."""
+        return tuple(sorted({field for each in self.schemas.values() for field in each}))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """See `SoftTokens.choices`."""
+        return tuple(self.schemas)
+
+    def prompt(self, task: str | None, first: int) -> np.ndarray:
+        """See `Adapter.prompt`."""
+        self._check_choice(task)
+        return np.concatenate([self._ids(first, self.names.index(field)) for field in self.schemas[task]])
+
+
 def _mix(table_VD: jax.Array, ids_PK: np.ndarray, shares_PK: np.ndarray) -> jax.Array:
     return jnp.einsum('PK,PKD->PD', shares_PK, table_VD[ids_PK].astype(jnp.float32), precision='highest')
 
@@ -155,7 +231,7 @@ def table_of(network: nnx.Module) -> Embedding:
     return tables.get('encoder_embedder') or tables['token_embedder']
 
 
-class SoftTokens(nnx.Module):
+class PromptRows(nnx.Module):
     """The prompts of a `SoftPrompt`, beside a table of embeddings.
 
     Args:
@@ -199,6 +275,10 @@ class SoftTokens(nnx.Module):
         is_soft_BT = tokens_BT >= self.vocab
         soft_BTD = self.rows().astype(self.dtype)[jnp.where(is_soft_BT, tokens_BT - self.vocab, 0)]
         return jnp.where(is_soft_BT[..., None], soft_BTD, look_up(jnp.where(is_soft_BT, 0, tokens_BT)))
+
+    def at_keys(self, tokens_BS: jax.Array) -> None:
+        """Return nothing: no adapter of attention needs to know of these (`layers.attended_tokens`)."""
+        del tokens_BS
 
     def rows(self) -> jax.Array:
         """Return the rows of all prompts, in the order of their ids."""

@@ -6,6 +6,7 @@ its output (see `mesh.activations`).
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import jax
@@ -23,6 +24,7 @@ from flanlite.model.layers import (
     LayerNorm,
     Logits,
     RelativePositionBias,
+    attended_tokens,
     dropout,
     dropout_masks,
 )
@@ -389,7 +391,8 @@ class T5(nnx.Module):
         """Compute encoded_BSD of `encoder_input_tokens`."""
         segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BSD = self.token_embedder(batch['encoder_input_tokens'], segments_BS)
-        return self.encoder(x_BSD, segments_BS, dropout_key)
+        with self._attends(batch['encoder_input_tokens']):
+            return self.encoder(x_BSD, segments_BS, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the
@@ -403,7 +406,9 @@ class T5(nnx.Module):
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])
-        return self._logits(self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key))
+        with self._attends(batch['encoder_input_tokens']):
+            x_BTD = self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key)
+        return self._logits(x_BTD)
 
     def option_logits(
         self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
@@ -425,7 +430,8 @@ class T5(nnx.Module):
         """
         segments_BS = segments_within(lengths_B, inputs_BS.shape[1])
         encoded_BSD = self.encode({'encoder_input_tokens': inputs_BS, 'encoder_segment_ids': segments_BS})
-        return self.decoder.start_decoding(encoded_BSD, segments_BS, max_length)
+        with self._attends(inputs_BS):
+            return self.decoder.start_decoding(encoded_BSD, segments_BS, max_length)
 
     def decode_step(self, tokens_B: jax.Array, cache: DecodingCache) -> tuple[jax.Array, DecodingCache]:
         """Feed one token a row and compute logits_BV of the position after it; see
@@ -433,6 +439,9 @@ class T5(nnx.Module):
         """
         x_B1D, cache = self.decoder.decode_step(self.token_embedder(tokens_B[:, None]), cache)
         return self._logits(x_B1D)[:, 0], cache
+
+    def _attends(self, inputs_BS: jax.Array) -> AbstractContextManager[None]:
+        return attended_tokens(self.token_embedder, inputs_BS)
 
     def _logits(self, x_BTD: jax.Array) -> jax.Array:
         tied = self.config.logits_via_embedding

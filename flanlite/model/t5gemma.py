@@ -14,6 +14,7 @@ What transformers' modeling_t5gemma.py and modeling_t5gemma2.py say beyond the p
 
 import dataclasses
 import functools
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import jax
@@ -23,7 +24,7 @@ from flax import nnx
 from flanlite.config import value
 from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, segments_of
-from flanlite.model.layers import Logits, dropout, dropout_masks
+from flanlite.model.layers import Embedding, Logits, attended_tokens, dropout, dropout_masks
 from flanlite.model.models import Batch
 from flanlite.model.rotary import LayerKinds, RotaryConfig, RotaryLayer, logits_of, rotate
 from flanlite.model.stacks import scan, split_keys, stack
@@ -294,8 +295,9 @@ class T5Gemma(T5):
         tokens_BS = batch['encoder_input_tokens']
         segments_BS = segments_of(tokens_BS, batch.get('encoder_segment_ids'))
         positions = batch.get('encoder_positions', jnp.arange(tokens_BS.shape[1]))
-        embed = self.encoder_embedder or self.token_embedder
-        return self.encoder(embed(tokens_BS, segments_BS), segments_BS, positions, dropout_key)
+        x_BSD = self._source_embedder(tokens_BS, segments_BS)
+        with self._attends(tokens_BS):
+            return self.encoder(x_BSD, segments_BS, positions, dropout_key)
 
     def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Compute logits_BTV in float32 at every target position; see `T5.decode`. In packed rows targets lie
@@ -307,9 +309,16 @@ class T5Gemma(T5):
         x_BTD = self.token_embedder(jnp.where(begins_BT, self.config.begin_id, tokens_BT))
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
-        return self._logits(
-            self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, positions, dropout_key)
-        )
+        with self._attends(batch['encoder_input_tokens']):
+            x_BTD = self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, positions, dropout_key)
+        return self._logits(x_BTD)
+
+    @property
+    def _source_embedder(self) -> Embedding:
+        return self.encoder_embedder or self.token_embedder
+
+    def _attends(self, inputs_BS: jax.Array) -> AbstractContextManager[None]:
+        return attended_tokens(self._source_embedder, inputs_BS)
 
     def _logits(self, x_BTD: jax.Array) -> jax.Array:
         logits_BTV = logits_of(self.config, x_BTD, self.token_embedder, self.decoder.logits_dense)

@@ -22,7 +22,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
-from flanlite.model.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model.soft_prompt import SoftTokens, prompts_of
 from flanlite.training import checkpoints, interop, lazy, merged, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.interop import LazyArrays
@@ -104,7 +104,7 @@ def _describe(path: pathlib.Path, base: str | None) -> Known:
         known = describe(find_base(foreign.base_of(path), base))
         config = known.config.replace(adapter=foreign.read(path, known.config)[0])
         lengths = dict(known.feature_lengths)
-        if isinstance(config.adapter, SoftPrompt):  # it was trained beside inputs of the model's length
+        if isinstance(config.adapter, SoftTokens):  # it was trained beside inputs of the model's length
             lengths['inputs'] += config.adapter.length
         return known._replace(config=config, feature_lengths=lengths)
     if ours := _find_run(path):

@@ -17,9 +17,11 @@ from flax import traverse_util
 
 from flanlite.model.adapters import PART, Adapter
 from flanlite.model.linear_adapters import IA3, LoRA
+from flanlite.model.llama import LlamaConfig
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
-from flanlite.model.soft_prompt import ONE, SoftPrompt, prompts_of
+from flanlite.model.soft_prefix import SoftPrefix
+from flanlite.model.soft_prompt import ONE, SoftPrompt, SoftTokens, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import huggingface, interop, lazy, released, soft_prompts
 from flanlite.training.lazy import LazyArray
@@ -28,9 +30,10 @@ CONFIG_FILE, TENSORS_FILE = 'adapter_config.json', 'adapter_model.safetensors'
 PREFIX = 'base_model.model.'  # of the tensors' names
 # PEFT's name of a tensor, behind that of its linear map -> ours.
 TENSORS = {'lora_A.weight': 'lora_a', 'lora_B.weight': 'lora_b', 'ia3_l': 'ia3'}
-PROMPT = 'prompt_embeddings'  # the name of a soft prompt's tensor
+PROMPT = 'prompt_embeddings'  # the name of a soft prompt's or a prefix's tensor
 FACTORS = ('prefix_task_cols', 'prefix_task_rows')  # of a prompt for several tasks, beside it
-KINDS = ('LORA', 'IA3', 'PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING')
+KINDS = ('LORA', 'IA3', 'PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING', 'PREFIX_TUNING')
+PREFIXED = 'decoder/layers/self_attention'  # where a prefix is
 TASKS = {'encoder_decoder': 'SEQ_2_SEQ_LM'}  # by the layout of batches; CAUSAL_LM for others
 
 HARMLESS = re.compile(
@@ -39,7 +42,8 @@ HARMLESS = re.compile(
     r'(r|lora_alpha|use_rslora)|runtime_config|loftq_config|megatron_\w+|eva_config|corda_config|'
     r'layers_pattern|qalora_group_size|ensure_weight_tying|'
     r'num_virtual_tokens|token_dim|num_attention_heads|num_layers|num_tasks|num_ranks|prompt_tuning_init\w*|'
-    r'tokenizer_name_or_path|tokenizer_kwargs'
+    r'tokenizer_name_or_path|tokenizer_kwargs|'
+    r'prefix_projection|encoder_hidden_size|init_weights'  # a prefix is saved as its projection made it
 )
 # Fields with the values that say nothing, which are the ones that our adapters have.
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -89,6 +93,8 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
             )
     if not (path / TENSORS_FILE).is_file():
         raise ValueError(f'{path} has no {TENSORS_FILE}; write it with save_pretrained of peft')
+    if kind == 'PREFIX_TUNING':
+        return _read_prefix(path, config)
     if kind in KINDS[2:]:
         return _read_prompts(path, config)
     apart: dict[str, dict[str, LazyArray]] = {}
@@ -143,6 +149,39 @@ def _read_prompts(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dic
     return soft_prompts.as_adapter(scaled, config, path)
 
 
+def _read_prefix(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
+    """Read a prefix: each layer's keys and then its values stand beside each other in a row."""
+    _check_prefix(config)
+    found = {name: each.to_numpy() for name, each in released.safetensors_arrays(path / TENSORS_FILE)}
+    width = 2 * config.num_layers * _joined(config)
+    if set(found) != {PROMPT} or found[PROMPT].ndim != 2 or found[PROMPT].shape[1] != width:
+        shapes = ', '.join(f'{name} {list(each.shape)}' for name, each in found.items())
+        raise ValueError(
+            f'{path}/{TENSORS_FILE} holds {shapes}; expected {PROMPT} [length, {width}], as the model has '
+            f'{config.num_layers} layers, whose keys and values have {_joined(config)} numbers each'
+        )
+    rows = found[PROMPT].reshape(-1, config.num_layers, 2, _joined(config))
+    params = {
+        f'{PREFIXED}/{PART}/{kind}/{ONE}': lazy.from_numpy(np.ascontiguousarray(rows[:, :, i].swapaxes(0, 1)))
+        for i, kind in enumerate(('keys', 'values'))
+    }
+    return SoftPrefix(length=len(rows)), params
+
+
+def _check_prefix(config: ModelConfig) -> None:
+    if not isinstance(config, LlamaConfig):
+        raise ValueError(
+            f'PEFT puts the prefix of an encoder-decoder before its targets, and ours stand before inputs; '
+            f"its prefixes are read and written for decoders of Llama's kind, and the model is a "
+            f'{type(config).__name__}'
+        )
+
+
+def _joined(config: LlamaConfig) -> int:
+    """Return how many numbers a key has in all heads."""
+    return config.num_kv_heads * config.head_dim
+
+
 def _prompt_scale(config: ModelConfig) -> float:
     """Return what transformers multiplies a prompt with in the model: T5Gemma's embeddings are scaled after
     they are looked up, where the prompt is among them already.
@@ -166,16 +205,18 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
         ValueError: the folder holds an adapter, or the model has none that PEFT knows.
     """
     adapter = config.adapter
-    if not isinstance(adapter, LoRA | IA3 | SoftPrompt):
+    if type(adapter) not in (LoRA, IA3, SoftPrompt, SoftPrefix):
         raise ValueError(
             f'the model has {"no adapter" if adapter is None else f"the adapter {type(adapter).__name__}"}; '
-            'PEFT has folders for LoRA, IA3 and SoftPrompt'
+            'PEFT has folders for LoRA, IA3, SoftPrompt and SoftPrefix'
         )
-    if isinstance(adapter, SoftPrompt) and adapter.tasks:
+    if isinstance(adapter, SoftTokens) and adapter.tasks:
         raise ValueError(
-            f'the model has {len(adapter.tasks)} soft prompts, and a folder of PEFT holds one; --form=npy '
-            'writes each'
+            f'the model has {len(adapter.tasks)} soft prompts, and a folder of PEFT holds one'
+            + ('; --form=npy writes each' if isinstance(adapter, SoftPrompt) else '')
         )
+    if isinstance(adapter, SoftPrefix):
+        _check_prefix(config)
     if holds(path):
         raise ValueError(f'{path} holds an adapter already; name another folder')
     described = {
@@ -191,6 +232,16 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
         # Not told by PEFT for all models, and not used for a prompt.
         described |= {'num_attention_heads': config.num_heads, 'num_layers': 1}
         _save(path, described, {PROMPT: lazy.from_numpy(rows_PD)})
+        return
+    if isinstance(adapter, SoftPrefix):
+        own = traverse_util.flatten_dict(params, sep='/')
+        kept = [np.asarray(own[f'{PREFIXED}/{PART}/{kind}/{ONE}'], np.float32) for kind in ('keys', 'values')]
+        rows = np.stack(kept, axis=2).swapaxes(0, 1).reshape(adapter.length, -1)
+        described |= {'peft_type': 'PREFIX_TUNING', 'prefix_projection': False}
+        described |= {'num_virtual_tokens': adapter.length, 'num_layers': config.num_layers}
+        described |= {'token_dim': _joined(config), 'num_attention_heads': config.num_kv_heads}
+        described |= {'num_transformer_submodules': 1}
+        _save(path, described, {PROMPT: lazy.from_numpy(np.ascontiguousarray(rows))})
         return
     tensors, modules, feedforward = {}, set(), set()
     for name, value in traverse_util.flatten_dict(params, sep='/').items():

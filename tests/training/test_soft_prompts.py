@@ -24,7 +24,7 @@ from flanlite.model import adapters, models
 from flanlite.model.attempt import Attempt
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
-from flanlite.model.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import begin, losses, parameters, soft_prompts
 
@@ -340,6 +340,32 @@ def test_attempt_trains_its_own_prompts_and_tells_what_it_attends_to(base, runs,
     assert 'The prompt of toy_order is mixed of toy_order 0.' in (tmp_path / 'scores/report.md').read_text()
     with pytest.raises(ValueError, match=r"each has no prompt 'toy_ordre'; did you mean toy_order"):
         begun(base, tmp_path, adapter=adapter.replace(sources=('toy_ordre',)))
+
+
+def test_fields_have_prompts_that_data_sets_share(base, tmp_path):
+    """A data set that was not trained on is asked with the prompts of its fields."""
+    found = flanlite.schemas('toy')
+    assert found == {'toy_order': ('a', 'b'), 'toy_parity': ('a', 'b')}
+    adapter = SchemaPrompt(2, schemas={'toy_order': ('b', 'a'), 'toy_parity': ('b',), 'other': ('a', 'new')})
+    model = toy.CONFIG.replace(adapter=adapter)
+    ids = {task: (model.prompt(task) - model.vocab_size).tolist() for task in adapter.schemas}
+    assert ids == {'toy_order': [2, 3, 0, 1], 'toy_parity': [2, 3], 'other': [0, 1, 4, 5]}
+    toy.train(tmp_path, 4, **prompted(base) | {'model': model})
+    run = parameters.load_run(tmp_path)
+    assert run.config.adapter == adapter
+    first = begun(base, tmp_path / 'first', adapter=adapter)
+    moved = {
+        name: np.abs(rows - prompts_of(first)[name]).max() > 0.1
+        for name, rows in prompts_of(run.params).items()
+    }
+    assert moved == {'a': True, 'b': True, 'new': False}
+    asked = flanlite.Model(run.config, run.params, vocabularies.load('bytes'))
+    with pytest.raises(ValueError, match='the input has no soft prompt; there are those of toy_order'):
+        asked.rank('1?', ['a'])
+    assert len(asked.rank('1?', ['a', 'b'], prompt='other')[0].scores) == 2
+    for schemas in ({}, {'toy_order': ()}, {'toy_order': ('a/b',)}):
+        with pytest.raises(ValueError, match='expected the fields of each data set'):
+            SchemaPrompt(schemas=schemas)
 
 
 def test_exemplars_leave_the_prompt_its_room(base, runs, tmp_path):

@@ -192,6 +192,21 @@ class MixtureConfig:
             )
 
 
+def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:
+    """Return the names of the fields that instructions show, in their order, of each data set of a mixture.
+
+    Args:
+        mixture: as for `resolve`.
+
+    Raises:
+        ValueError: as of `resolve`; or a task has no fields, as plain text and tasks of SeqIO have none.
+    """
+    found = {entry.task: specs.find_spec(entry.task) for entry in resolve(mixture).entries}
+    if without := [task for task, spec in found.items() if not isinstance(spec, specs.DatasetSpec)]:
+        raise ValueError(f'{", ".join(without)} has no fields; expected data sets with templates')
+    return {task: spec.schema() for task, spec in found.items()}
+
+
 def resolve(config: MixtureConfig | str) -> Mixture:
     """Find the tasks of a mixture by its settings.
 

@@ -224,6 +224,10 @@ class DatasetSpec:
         """Make the template of FLAN's ablation without instructions (section 4.3): the fields that the
         instructions show, one per line.
         """
+        return Template('\n'.join(f'{{{field}}}' for field in self.schema()))
+
+    def schema(self) -> tuple[str, ...]:
+        """Return the names of the fields that the instructions show, in their order."""
         shown: dict[str, None] = {}
         for template in self.templates:
             if not template.inverted:
@@ -232,7 +236,7 @@ class DatasetSpec:
                     for _, field in templates.parse(template.inputs)
                     if field not in (None, templates.OPTIONS_FIELD)
                 )
-        return Template('\n'.join(f'{{{field}}}' for field in shown))
+        return tuple(shown)
 
     def fingerprint(self) -> str:
         """Hash all that decides the rendered text, functions by their code, so that a stale cache is
