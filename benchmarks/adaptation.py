@@ -1,5 +1,5 @@
-"""Ways to adapt the pocket base, side by side: untuned, full tuning, LoRA, (IA)3, and soft prompts in several
-ways. Mean score over the data sets of some clusters, with its interval over seeds.
+"""Ways to adapt the pocket base, side by side: untuned, full tuning, LoRA, (IA)3, prefixes, and soft prompts in
+several ways. Mean score over the data sets of some clusters, with its interval over seeds.
 
     python benchmarks/adaptation.py --seeds=0
     python benchmarks/adaptation.py
@@ -143,6 +143,21 @@ def attempt(world, seed):
     return world.prompt('attempt', seed, adapter=adapter)
 
 
+def prefix(world, seed):
+    adapter = flanlite.SoftPrefix(length=10, tasks=world.tasks)
+    return world.train('prefix', seed, adapter=adapter, optimizer=flanlite.AdamW(3e-2))
+
+
+def hyper_prompt(world, seed):
+    adapter = flanlite.HyperPrompt(length=10, tasks=world.tasks, bottleneck=4, task_dim=8)
+    return world.train('hyper', seed, adapter=adapter, optimizer=flanlite.AdamW(5e-3))
+
+
+def of_fields(world, seed):
+    adapter = flanlite.SchemaPrompt(length=10, schemas=flanlite.schemas('chosen'))
+    return world.prompt('schema', seed, adapter=adapter)
+
+
 WAYS = {
     'untuned': lambda world, seed: BASE,
     'full tuning': lambda world, seed: world.train('full', seed),
@@ -153,6 +168,9 @@ WAYS = {
     'SPoT': spot,
     'PPT': ppt,
     'ATTEMPT': attempt,
+    'prefix': prefix,
+    'HyperPrompt': hyper_prompt,
+    'prompts of fields': of_fields,
 }
 
 
