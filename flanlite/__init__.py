@@ -29,6 +29,7 @@ Evaluate:
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
     transfer(TransferConfig(...))        prompts of some tasks, reused for others
+    compare(first, second)               two models on the same examples
     load('runs/pocket_train')            a model to rank, score and generate with
     Metric(name, names, count)           a metric of your own
 
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt
     from flanlite.model.t5 import T5Config
     from flanlite.model.t5gemma import T5GemmaConfig
+    from flanlite.report.paired import compare
     from flanlite.training.checkpoints import CheckpointConfig
     from flanlite.training.config import RecordsConfig, TrainConfig
     from flanlite.training.optimizers import Adafactor, AdamW, Optimizer
@@ -124,6 +126,7 @@ HOMES = {
         'model.kinds': ('FromCheckpoint',),
         'model.t5': ('T5Config',),
         'model.t5gemma': ('T5GemmaConfig',),
+        'report.paired': ('compare',),
         'training.checkpoints': ('CheckpointConfig',),
         'training.config': ('RecordsConfig', 'TrainConfig'),
         'training.optimizers': ('AdamW', 'Adafactor', 'Optimizer'),

@@ -51,6 +51,7 @@ class Command:
         flags: its own flags.
         example: a gin file for it, where it cannot run without one.
         reads_gin: whether gin files and `--gin.NAME` change what it does.
+        places: what is given without a flag, in this order.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Command:
     flags: tuple[Flag, ...] = ()
     example: str | None = None
     reads_gin: bool = True
+    places: tuple[Flag, ...] = ()
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:

@@ -13,6 +13,7 @@ from flanlite.cli import (
     arithmetic,
     audit,
     cache,
+    compare,
     compile,
     completion,
     conflict,
@@ -47,6 +48,7 @@ MODULES = (
     conflict,
     transfer,
     evaluate,
+    compare,
     infer,
     report,
     completion,
@@ -99,6 +101,8 @@ def parser() -> argparse.ArgumentParser:
             command.name, help=command.help, description=command.help, allow_abbrev=False, epilog=EPILOG
         )
         each.set_defaults(command=command)
+        for place in command.places:
+            complete(each.add_argument(place.name, nargs='?', metavar=place.metavar, help=place.help), place)
         for title, flags in (('flags', command.flags), ('flags of every command', COMMON)):
             group = each.add_argument_group(title)
             for flag in flags:
@@ -115,6 +119,11 @@ def add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
     action = group.add_argument(
         f'--{flag.name}', type=flag.kind, metavar=flag.metavar, help=flag.help, **repeats
     )
+    complete(action, flag)
+
+
+def complete(action: argparse.Action, flag: Flag) -> None:
+    """Let a shell that asks complete a flag's values."""
     if flag.complete and '_ARGCOMPLETE' in os.environ:
         action.completer = completion.completer(flag.complete)
 

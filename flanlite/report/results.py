@@ -232,15 +232,12 @@ def save(
         result: the result.
         scores: the scores that it summarizes, by which it can be compared with others.
     """
-    content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        **{
-            f'{name}/{task}': array
-            for task, each in (scores or {}).items()
-            for name, array in dataclasses.asdict(Resampled.draw(each)).items()
-        },
-    )
+    content, kept = io.BytesIO(), {}
+    for task, each in (scores or {}).items():
+        kept |= {f'{name}/{task}': array for name, array in dataclasses.asdict(Resampled.draw(each)).items()}
+        if isinstance(each, TaskScores):
+            kept |= {f'templates/{task}': np.unique(each.templates), f'sums/{task}': each.sums()}
+    np.savez_compressed(content, **kept)
     write_bytes(folder / RESAMPLES, content.getvalue())
     write_text(folder / RESULT, to_json(dataclasses.asdict(result)))
 
@@ -257,6 +254,36 @@ def load_resamples(folder: pathlib.Path) -> dict[str, Resampled]:
         task: Resampled(each['rows'], each['means'], float(each['below']), float(each['above']))
         for task, each in found.items()
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """What a metric counted of one system on one task.
+
+    Args:
+        rows: int[R], the rows of the data set, in order.
+        templates: int[P], the templates, in order.
+        sums_RPK: the counts of each row with each template.
+    """
+
+    rows: np.ndarray
+    templates: np.ndarray
+    sums_RPK: np.ndarray
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the counts of some of the rows."""
+        return self.sums_RPK[np.searchsorted(self.rows, rows)]
+
+
+def load_sums(folder: pathlib.Path) -> dict[str, Sums]:
+    """Read what was counted of the tasks of a result; nothing where none was kept."""
+    if not (folder / RESAMPLES).is_file():
+        return {}
+    with np.load(folder / RESAMPLES) as kept:
+        tasks = [name.removeprefix('sums/') for name in kept if name.startswith('sums/')]
+        return {
+            task: Sums(*(kept[f'{name}/{task}'] for name in ('rows', 'templates', 'sums'))) for task in tasks
+        }
 
 
 def result_paths(folder: pathlib.Path) -> list[pathlib.Path]:

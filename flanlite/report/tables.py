@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flanlite.data.specs import clusters
-from flanlite.report import comparisons
+from flanlite.report import comparisons, paired
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, is_shared
@@ -356,6 +356,42 @@ def headline_cell(result: Result | None, between: str) -> str:
     if not group.high > group.low:
         return number(group.mean)
     return f'{number(group.mean)}{between}{number(group.low)}-{number(group.high)}'
+
+
+PAIRED_HEADINGS = ['data set or cluster', 'rows', 'A', 'B', 'A - B', '95% interval', 'p', 'p, corrected']
+
+
+def paired_rows(compared: paired.Comparison) -> list[list[str]]:
+    """Return the cells of a comparison of two models."""
+    found = []
+    for row in compared.table:
+        name = row.name if row.kind != 'cluster' else f'{row.name} (cluster)'
+        signed = ['–' if math.isnan(x) else f'{x:+.1f}' for x in (row.difference, row.low, row.high)]
+        chances = ['–' if math.isnan(x) else f'{x:.4f}' for x in (row.p, row.adjusted)]
+        between = '–' if signed[1] == '–' else f'{signed[1]} to {signed[2]}'
+        scores = number(row.first), number(row.second)
+        found.append([name, str(row.rows), *scores, signed[0], between, chances[0], chances[1]])
+    return found
+
+
+def print_paired(compared: paired.Comparison) -> None:
+    """Print a comparison of two models."""
+    table = Table(
+        Column(PAIRED_HEADINGS[0], overflow='fold'), *PAIRED_HEADINGS[1:], box=box.SIMPLE, pad_edge=False
+    )
+    for cells in paired_rows(compared):
+        table.add_row(*cells)
+    Console().print(table)
+    for line in (*paired.lines(compared), *compared.notes):
+        print(line)
+
+
+def paired_markdown(compared: paired.Comparison) -> str:
+    """Write a comparison of two models as Markdown."""
+    notes = [f'- {line}' for line in (*paired.lines(compared), *compared.notes)]
+    return '\n'.join(
+        ['# Two models compared', '', *markdown_table(PAIRED_HEADINGS, paired_rows(compared)), '', *notes, '']
+    )
 
 
 def print_tasks(result: Result) -> None:

@@ -1,0 +1,122 @@
+"""Two models on the same examples, by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from flanlite.cli import main as cli
+from flanlite.metrics import metrics
+from flanlite.report import paired, results
+from flanlite.report.scores import TaskScores
+
+RNG = np.random.default_rng(3)
+RIGHT = {  # rows x templates
+    ('a', 'one'): RNG.random((9, 2)) < 0.8,
+    ('a', 'two'): RNG.random((9, 2)) < 0.4,
+    ('b', 'one'): RNG.random((10, 1)) < 0.9,
+    ('b', 'two'): RNG.random((10, 1)) < 0.3,
+}
+
+
+def write(folder, right, metric='accuracy', split='test', first_row=0, clusters=('nli', 'nli'), **fields):
+    scores = {}
+    for task, found in right.items():
+        rows, templates = found.shape
+        columns = [found.ravel().astype(float)] * len(metrics.get_metric(metric).names)
+        counts = np.stack([*columns, np.ones(found.size)], axis=1)
+        scores[task] = TaskScores(
+            task,
+            metrics.get_metric(metric),
+            'rank',
+            np.repeat(np.arange(rows) + first_row, templates),
+            np.tile(np.arange(templates), rows),
+            counts,
+        )
+    places = dict(zip(scores, ((cluster, '') for cluster in clusters), strict=False))
+    result = results.make_result(scores, places, run='r', system='s', split=split, **fields)
+    results.save(folder, result, scores)
+    return str(folder)
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('both')
+    return [write(folder / name, {task: RIGHT[task, name] for task in 'ab'}) for name in ('one', 'two')]
+
+
+def test_every_exchange_of_answers_by_hand(both):
+    found = {row.name: row for row in paired.compare(*both).table}
+    assert list(found) == ['a', 'b', 'nli', paired.ALL]
+    p = {}
+    for task in 'ab':
+        changes = (RIGHT[task, 'one'].mean(axis=1) - RIGHT[task, 'two'].mean(axis=1)) * 100
+        assert found[task].difference == pytest.approx(changes.mean())
+        assert found[task].first == pytest.approx(100 * RIGHT[task, 'one'].mean())
+        signs = np.array(list(itertools.product([1, -1], repeat=len(changes))))
+        exact = np.mean(np.abs((signs * changes).mean(axis=1)) >= abs(changes.mean()) - 1e-9)
+        assert found[task].p == pytest.approx(exact, abs=0.02) and found[task].rows == len(changes)
+        drawn = np.random.default_rng(0).choice(changes, (20_000, len(changes))).mean(axis=1)
+        np.testing.assert_allclose(
+            [found[task].low, found[task].high], np.percentile(drawn, [2.5, 97.5]), atol=6
+        )
+        p[task] = found[task].p
+    # Holm: the smaller p of two counts twice, and the greater is not below it.
+    small, great = sorted(p, key=p.get)
+    assert found[small].adjusted == pytest.approx(min(1, 2 * p[small]))
+    assert found[great].adjusted == pytest.approx(max(2 * p[small], p[great]))
+    assert found[paired.ALL].difference == pytest.approx((found['a'].difference + found['b'].difference) / 2)
+    assert found[paired.ALL].p < min(p.values())
+
+
+def test_the_same_model_does_not_differ(both):
+    for row in paired.compare(both[0], both[0]).table:
+        assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
+
+
+def test_only_the_same_examples_are_compared(both, tmp_path, capsys):
+    right = {'a': RIGHT['a', 'two'], 'c': RIGHT['b', 'two']}
+    later = write(tmp_path / 'later', right, first_row=4)
+    compared = paired.compare(both[0], later)
+    (row,) = compared.table
+    assert row.rows == 5
+    assert row.first == pytest.approx(100 * RIGHT['a', 'one'][4:].mean())
+    assert row.second == pytest.approx(100 * RIGHT['a', 'two'][:5].mean())
+    assert [note.partition(' has')[0].rpartition('/')[2] for note in compared.notes[:2]] == ['one', 'later']
+    assert 'a: compared on the 5 rows that both were asked, of 9 and 9' in compared.notes
+    fewer = write(tmp_path / 'fewer', {'a': RIGHT['a', 'two'][:, :1]})
+    assert any('different templates' in note for note in paired.compare(both[0], fewer).notes)
+    told = ['compare', both[0], later, f'--output={tmp_path}/out']
+    assert cli.main(told) == 0
+    assert 'A - B has its 95% interval' in capsys.readouterr().out
+    assert '| a | 5 |' in (tmp_path / 'out/comparison.md').read_text()
+
+
+def test_sweeps_are_compared_by_a_system(tmp_path):
+    for name in ('one', 'two'):
+        for held_out, task in {'nli': 'a', 'sentiment': 'b'}.items():
+            folder = tmp_path / name / held_out / 'tuned'
+            write(folder, {task: RIGHT[task, name]}, clusters=(held_out,), held_out=held_out)
+    sweeps = [str(tmp_path / name) for name in ('one', 'two')]
+    assert [row.name for row in paired.compare(*sweeps).table] == ['a', 'b', paired.ALL]
+    with pytest.raises(ValueError, match=r"is a sweep without 'untuned'; --system names one of tuned"):
+        paired.compare(*sweeps, system='untuned')
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({'split': 'validation'}, 'its split is test in .*one, validation in'),
+        ({'metric': 'edit_similarity'}, 'its metric is accuracy in .*, edit_similarity in'),
+    ],
+)
+def test_what_was_scored_otherwise_is_not_compared(fields, words, both, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        paired.compare(both[0], write(tmp_path / 'x', {'a': RIGHT['a', 'two']}, **fields))
+
+
+def test_two_folders_are_needed(both, tmp_path, capsys):
+    assert cli.main(['compare', both[0]]) == 2
+    assert 'compare needs two folders: flanlite compare FIRST SECOND' in capsys.readouterr().err
+    assert cli.main(['compare', both[0], str(tmp_path)]) == 2
+    assert 'has no result.json; expected the folder that flanlite eval' in capsys.readouterr().err
