@@ -24,7 +24,6 @@ from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD
 from flanlite.training import checkpoints, parameters, run, task_gradients
 from flanlite.training.begin import first_state
 from flanlite.training.config import TrainConfig
-from flanlite.training.optimizers import make_optimizer
 from flanlite.training.step import abstract_state, jit_gradient
 
 
@@ -203,7 +202,7 @@ def measure_run(sweep: Sweep, settings: TrainConfig, count: int) -> None:
         return
     start = time.monotonic()
     partitioner = partitioning.make_partitioner(settings.mesh)
-    optimizer = make_optimizer(settings.optimizer, settings.stays(), settings.ema_decay)
+    optimizer = settings.make_optimizer()
     abstract = abstract_state(settings.model, optimizer, partitioner)
     placed = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
     gradient = jit_gradient(settings.model, optimizer, settings.step, partitioner)

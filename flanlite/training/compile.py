@@ -28,7 +28,6 @@ from flanlite.training import pcgrad
 from flanlite.training.collectives import Traffic, traffic
 from flanlite.training.config import TrainConfig
 from flanlite.training.explain import bytes_of
-from flanlite.training.optimizers import make_optimizer
 from flanlite.training.step import abstract_state, jit_train_step
 
 GIB = 2.0**30
@@ -134,7 +133,7 @@ def forecast(config: TrainConfig, partitioner: Partitioner, chip: Chip) -> Forec
     """
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(*config.model.head_counts)
-    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
+    optimizer = config.make_optimizer()
     state = abstract_state(config.model, optimizer, partitioner)
 
     def rows(empty: np.ndarray) -> jax.ShapeDtypeStruct:

@@ -1,9 +1,11 @@
 """A training run as a value: `TrainConfig` holds all that decides it."""
 
+import math
 import pathlib
+from collections.abc import Mapping
 from typing import Annotated
 
-from flanlite.config import LocalPath, load_as, value
+from flanlite.config import FrozenDict, LocalPath, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model import adapters
@@ -11,7 +13,7 @@ from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler
 from flanlite.training.checkpoints import CheckpointConfig, saved_step
-from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig
+from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig, make_optimizer
 from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
 from flanlite.training.weights_biases import WandbConfig
@@ -61,6 +63,8 @@ class TrainConfig:
             from there, as T5X does.
         frozen: patterns of parameters to leave as they are: regular expressions for whole names, such as
             'encoder/.*'.
+        learning_rate_factors: what the learning rate of some parameters is multiplied by, by the pattern of
+            their names; of several that match the first counts.
         ema_decay: of a moving average of the parameters, kept and evaluated beside them; for example 0.999.
         seed: of parameters, dropout and the order of the data.
         step: how a batch becomes a gradient.
@@ -81,6 +85,7 @@ class TrainConfig:
     other_vocabulary: bool = False
     restore_optimizer: bool = False
     frozen: tuple[str, ...] = ()
+    learning_rate_factors: Mapping[str, float] = FrozenDict()
     ema_decay: float | None = None
     seed: int = 0
     step: StepConfig = StepConfig()
@@ -120,6 +125,11 @@ class TrainConfig:
             raise ValueError(
                 f'TrainConfig.ema_decay is {self.ema_decay}, expected a number between 0 and 1, such as 0.999'
             )
+        if bad := {name: by for name, by in self.learning_rate_factors.items() if not 0 < by < math.inf}:
+            raise ValueError(
+                f'TrainConfig.learning_rate_factors has {bad}; expected numbers above 0 (`frozen` names '
+                'what is not to train)'
+            )
         if self.data.batch_size % self.step.microbatches:
             raise ValueError(
                 f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is '
@@ -137,6 +147,10 @@ class TrainConfig:
         self.checkpoints.check_metric(self.records.eval_every_steps is not None, self.ema_decay is not None)
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
+
+    def make_optimizer(self) -> Optimizer:
+        """Make the optimizer."""
+        return make_optimizer(self.optimizer, self.stays(), self.ema_decay, self.learning_rate_factors)
 
     def begins_from(self) -> str | None:
         """Return the checkpoint that the run goes on from: its own last one, else that it begins with, if

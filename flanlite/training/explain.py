@@ -13,7 +13,7 @@ from flanlite.mesh.partitioning import Partitioner, is_axes, join_processes, mak
 from flanlite.model import models, patterns
 from flanlite.model.models import ModelConfig
 from flanlite.training.config import TrainConfig
-from flanlite.training.optimizers import Optimizer, make_optimizer
+from flanlite.training.optimizers import Optimizer
 from flanlite.training.step import abstract_state
 
 WIDE = 200  # columns, if the output is not a terminal
@@ -67,7 +67,7 @@ def show(config: TrainConfig) -> None:
     join_processes()
     partitioner = make_partitioner(config.mesh)
     partitioner.check_heads(*config.model.head_counts)
-    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
+    optimizer = config.make_optimizer()
     if jax.process_index() == 0:
         console = Console(file=sys.stdout)
         (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(

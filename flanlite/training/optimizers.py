@@ -6,14 +6,14 @@ what the train step uses.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.config import value
+from flanlite.config import FrozenDict, value
 from flanlite.model import patterns
 from flanlite.training.schedules import Schedule
 
@@ -45,7 +45,10 @@ class OptimizerConfig(Protocol):
 
 @functools.lru_cache
 def make_optimizer(
-    config: OptimizerConfig | Optimizer, frozen: tuple[str, ...] = (), ema_decay: float | None = None
+    config: OptimizerConfig | Optimizer,
+    frozen: tuple[str, ...] = (),
+    ema_decay: float | None = None,
+    factors: Mapping[str, float] = FrozenDict(),
 ) -> Optimizer:
     """Make an optimizer of its settings; equal ones give the same object, by which compiled steps are found
     again.
@@ -54,9 +57,45 @@ def make_optimizer(
         config: the settings, or an optimizer made by hand of optax's parts.
         frozen: patterns of parameters to leave as they are.
         ema_decay: of a moving average of the parameters; None keeps none.
+        factors: see `scale_rates`.
     """
     built = config if isinstance(config, Optimizer) else config.build()
-    return average(built._replace(frozen=tuple(frozen)), ema_decay)
+    transform = scale_rates(built.transform, factors) if factors else built.transform
+    return average(built._replace(transform=transform, frozen=tuple(frozen)), ema_decay)
+
+
+def scale_rates(
+    transform: optax.GradientTransformation, factors: Mapping[str, float]
+) -> optax.GradientTransformation:
+    """Multiply the learning rate of some parameters.
+
+    Args:
+        transform: of gradients, its learning rate included.
+        factors: by the pattern of the parameters' names; of several that match the first counts.
+
+    Raises:
+        ValueError: in `init`, a pattern matches no parameter.
+    """
+
+    def init(params: Any) -> Any:
+        patterns.check(params, tuple(factors))
+        return transform.init(params)
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = transform.update(gradients, state, params)
+        for number, (pattern, factor) in enumerate(factors.items()):
+            earlier = patterns.matching(updates, tuple(factors)[:number])
+            updates = jax.tree.map(
+                lambda update, matches, taken, factor=factor: (
+                    update * factor if matches and not taken else update
+                ),
+                updates,
+                patterns.matching(updates, (pattern,)),
+                earlier,
+            )
+        return updates, state
+
+    return optax.GradientTransformation(init, update)
 
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:

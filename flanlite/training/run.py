@@ -25,7 +25,6 @@ from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
 from flanlite.training.meter import Meter
-from flanlite.training.optimizers import make_optimizer
 from flanlite.training.parameters import base_record
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
@@ -69,7 +68,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.data.cache_dir) / 'jax')
     partitioner = partitioning.make_partitioner(config.mesh)
-    optimizer = make_optimizer(config.optimizer, config.stays(), config.ema_decay)
+    optimizer = config.make_optimizer()
     partitioner.check_batch(config.data.batch_size, config.step.microbatches)
     partitioner.check_heads(*config.model.head_counts)
     model, records, train_steps = config.model, config.records, config.train_steps

@@ -7,6 +7,7 @@ import optax
 import pytest
 import t5x_fixtures
 
+from flanlite.config import FrozenDict
 from flanlite.model import models
 from flanlite.training import losses, optimizers, step
 from flanlite.training import state as train_state
@@ -262,3 +263,21 @@ def test_patterns_that_cannot_be_meant_are_refused(pattern, words):
 def test_an_average_needs_a_decay_below_one(decay):
     with pytest.raises(ValueError, match=r'such as 0\.999'):
         optimizers.average(optimizers.AdamW(0.1).build(), decay)
+
+
+@pytest.mark.parametrize('settings', [optimizers.Adafactor(0.1), optimizers.AdamW(0.1, weight_decay=0.1)])
+def test_rates_of_some_parameters_are_multiplied(settings):
+    """What a step moves them by, weight decay included; the state is the same."""
+    params = {'encoder': {'kernel': np.ones((3, 4), np.float32)}, 'logits': np.ones(4, np.float32)}
+    factors = FrozenDict({'encoder/.*': 0.25, '.*kernel': 7.0})
+    plain, scaled = (
+        optimizers.make_optimizer(settings, factors=each).transform for each in (FrozenDict(), factors)
+    )
+    (one, state), (other, scaled_state) = (
+        each.update(params, each.init(params), params) for each in (plain, scaled)
+    )
+    jax.tree.map(np.testing.assert_array_equal, state, scaled_state)
+    np.testing.assert_allclose(other['encoder']['kernel'], 0.25 * one['encoder']['kernel'], rtol=1e-6)
+    np.testing.assert_array_equal(other['logits'], one['logits'])
+    with pytest.raises(ValueError, match=r"'decoder/\.' matches no parameter"):
+        optimizers.make_optimizer(settings, factors=FrozenDict({'decoder/.': 2.0})).transform.init(params)
