@@ -268,7 +268,7 @@ def test_an_average_needs_a_decay_below_one(decay):
 @pytest.mark.parametrize('settings', [optimizers.Adafactor(0.1), optimizers.AdamW(0.1, weight_decay=0.1)])
 def test_rates_of_some_parameters_are_multiplied(settings):
     """What a step moves them by, weight decay included; the state is the same."""
-    params = {'encoder': {'kernel': np.ones((3, 4), np.float32)}, 'logits': np.ones(4, np.float32)}
+    params = {'encoder': {'kernel': np.ones((3, 4), np.float32)}, 'scale': np.ones(4, np.float32)}
     factors = FrozenDict({'encoder/.*': 0.25, '.*kernel': 7.0})
     plain, scaled = (
         optimizers.make_optimizer(settings, factors=each).transform for each in (FrozenDict(), factors)
@@ -278,6 +278,6 @@ def test_rates_of_some_parameters_are_multiplied(settings):
     )
     jax.tree.map(np.testing.assert_array_equal, state, scaled_state)
     np.testing.assert_allclose(other['encoder']['kernel'], 0.25 * one['encoder']['kernel'], rtol=1e-6)
-    np.testing.assert_array_equal(other['logits'], one['logits'])
+    np.testing.assert_array_equal(other['scale'], one['scale'])
     with pytest.raises(ValueError, match=r"'decoder/\.' matches no parameter"):
         optimizers.make_optimizer(settings, factors=FrozenDict({'decoder/.': 2.0})).transform.init(params)
