@@ -8,6 +8,8 @@ import pytest
 from flanlite.data.mixing import naming
 
 os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
+# Programs compile in a half of the time: tests compile much and compute little.
+os.environ['XLA_FLAGS'] = f'--xla_backend_optimization_level=0 {os.environ.get("XLA_FLAGS", "")}'
 
 # A promptsource would take the place of T0's templates in every test: only those that ask for it get it.
 if checkout := os.environ.pop('PROMPTSOURCE_DIR', None):
