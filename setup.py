@@ -45,6 +45,7 @@ setuptools.setup(
         'numpy>=2.1,<3',
         'optax>=0.2.8,<0.3',
         'orbax-checkpoint>=0.12.8,<0.13',
+        'pyarrow>=20,<27',
         'regex>=2024.5.15',
         'rich>=14,<16',
         'rouge-score>=0.1.2,<0.2',

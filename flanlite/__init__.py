@@ -5,7 +5,7 @@ Define a data set, and look at it:
 
     DatasetSpec, Template, Splits        a data set in one place
     Collection, register                 the data sets that belong together, made known by name
-    JsonLines, Tfds, HuggingFace, InMemory  where rows come from
+    JsonLines, Tfds, HuggingFace, Files, InMemory  where rows come from
     few_examples, proxy_tasks            a few rows of each data set; tasks that plain text answers by itself
     examples, batches, texts             rendered examples, packed batches, and the texts in these
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from flanlite.data.preview import batches, examples, texts
     from flanlite.data.rendering.fewshot import Shots
     from flanlite.data.specs.few_examples import few_examples
+    from flanlite.data.specs.files import Files
     from flanlite.data.specs.proxies import proxy_tasks
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
     from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
@@ -102,6 +103,7 @@ HOMES = {
         'data.rendering.fewshot': ('Shots',),
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
         'data.specs.few_examples': ('few_examples',),
+        'data.specs.files': ('Files',),
         'data.specs.proxies': ('proxy_tasks',),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
         'data.specs.templates': ('Template',),

@@ -1,6 +1,7 @@
 """`flanlite show`."""
 
 import argparse
+import os
 from collections.abc import Iterable
 
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 from flanlite.cli import command, lint
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
 from flanlite.cli.console import CONSOLE
+from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.specs import specs
@@ -25,6 +27,10 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.eval import seqio_metrics
 
     command.read_gin(args)
+    if args.data:
+        if args.mixture:
+            raise ValueError(f'got --mixture={args.mixture} and --data={args.data}; expected one of them')
+        args.mixture = os.path.abspath(at_home(args.data))
     mixed = command.mixture_of(args)
     report = cached_splits.ensure(args, mixed, 'train')
     if not report.splits:
@@ -110,6 +116,13 @@ COMMAND = Command(
     run,
     (
         MIXTURE,
+        Flag(
+            'data',
+            'in place of a mixture a file or folder of instruction data, as --mixture=PATH too; :skip behind '
+            'it leaves bad rows out',
+            metavar='PATH',
+            complete='file',
+        ),
         VOCABULARY,
         Flag('examples', 'how many rendered examples to print for each task', at_least(0)),
         LINEAGE,

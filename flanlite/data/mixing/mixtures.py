@@ -10,14 +10,14 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from flanlite.config import LocalPath, closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import clusters, sources, specs
+from flanlite.data.specs import clusters, files, sources, specs
 from flanlite.data.tokens import vocabularies
 
 SCHEMES = ('proportional', 'equal', 'unimax')
@@ -117,7 +117,8 @@ class MixtureConfig:
         name: one of these: a collection; `<collection>_held_out_<cluster>`; `<collection>_<hold-out>` (see
             `clusters.hold_outs`); one of the last two with `_eval` at the end, for the data sets that are
             held out; a data set; a registered SeqIO task or mixture, with `seqio:` before it where one of the
-            others has its name. A name that ends with `_4templates` also sets `templates_per_task`.
+            others has its name; the path of a file or folder (see `files.Files`). A name that ends with
+            `_4templates` also sets `templates_per_task`.
         held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
             another hold-out.
         scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
@@ -144,7 +145,7 @@ class MixtureConfig:
         ValueError: a scheme, cap or number cannot be.
     """
 
-    name: str
+    name: Annotated[str, files.from_here]
     held_out: str | None = None
     scheme: str = 'proportional'
     max_examples: int | str | None = OWN
@@ -222,6 +223,7 @@ def resolve(config: MixtureConfig | str) -> Mixture:
     bare_name, templates_in_name = naming.templates_in_name(name)
     templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
     found = naming.resolve_name(bare_name)
+    name = found.name if found.is_file else name
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'
         raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from flanlite import config
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters, files, specs
 
 HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
@@ -34,6 +34,11 @@ class Found(NamedTuple):
     collection: specs.Collection | None
     data_sets: Sequence[specs.Spec] = ()
     in_name: str | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether it is the data set of a path."""
+        return bool(self.data_sets) and isinstance(self.data_sets[0].source, files.Files)
 
     def holding_out(self, held_out: str | None) -> str | None:
         """Return the cluster or split that is held out, by the name or by the setting `held_out`.
@@ -63,10 +68,14 @@ def resolve_name(name: str) -> Found:
     only as far as needed: first the collection with which the name begins, then all. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
+    A path means the data set that lies there; see `files.find`.
+
     Raises:
         ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
-            user's SeqIO have something by it.
+            user's SeqIO have something by it; or there is nothing at a path.
     """
+    if collection := files.find(name):
+        return Found(collection.name, collection, collection.specs)
     bare = TEMPLATES.sub(r'\1', name)
     for load in (
         lambda: None,
@@ -204,6 +213,6 @@ def valid_names() -> str:
     return (
         f'the collections are {", ".join(collection_names())}; valid are also '
         f'<collection>{HELD_OUT}<cluster>, <collection>_intra_3 and '
-        'such, the name of a data set, and that of a SeqIO task or mixture, once the module that registers '
-        'it is imported'
+        'such, the name of a data set, the path of a file or folder, and the name of a SeqIO task or '
+        'mixture, once the module that registers it is imported'
     )

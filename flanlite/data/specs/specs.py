@@ -72,7 +72,7 @@ class DatasetSpec:
 
     Args:
         name: unique among all collections; also the name of the SeqIO task.
-        cluster: one of `clusters.CLUSTERS`.
+        cluster: one of `clusters.CLUSTERS`; None for a data set of no cluster, which is never held out.
         source: where the rows come from.
         fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the
             options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
@@ -102,7 +102,7 @@ class DatasetSpec:
     """
 
     name: str
-    cluster: str
+    cluster: str | None
     source: Source
     fields: Callable[[Row], dict[str, Any]]
     templates: tuple[Template, ...]
@@ -125,7 +125,8 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         with checks.prefix_errors('data set', self.name):
             checks.check_name(self.name)
-            clusters.check_cluster(self.cluster)
+            if self.cluster is not None:
+                clusters.check_cluster(self.cluster)
             metric = metrics.get_metric(self.metric)
             checks.check_texts('options', self.options)
             metric.check_options(self.options)

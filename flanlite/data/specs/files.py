@@ -1,0 +1,502 @@
+"""Files of instruction data as people have them: chats, instructions, prompts with their completions, as JSON
+lines, JSON, CSV, Parquet or Arrow, one file, a folder of them, or what Hugging Face's `save_to_disk` wrote.
+
+A path stands for a data set of its own, without a spec (`find`); `Files` is the source of a `DatasetSpec`.
+"""
+
+import csv
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from flanlite.config import absolute, at_home
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.sources import MissingDataError, Row
+from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.templates import Template
+
+SKIP = ':skip'  # behind a path: bad rows are left out
+BAD_ROWS = ('raise', 'skip')
+SPLIT_OF = {'train': 'train', 'training': 'train', 'validation': 'validation', 'valid': 'validation'}
+SPLIT_OF |= {'val': 'validation', 'dev': 'validation', 'eval': 'validation', 'test': 'test'}
+IN_NAME = re.compile(rf'({"|".join(sorted(SPLIT_OF, key=len, reverse=True))})(?![a-zA-Z])')
+TURNS = ('messages', 'conversations')
+ROLES = {'user': 'User', 'human': 'User', 'assistant': 'Assistant', 'gpt': 'Assistant', 'model': 'Assistant'}
+ROLES |= {'chatgpt': 'Assistant', 'bot': 'Assistant', 'system': 'System', 'developer': 'System'}
+ROLES |= {'tool': 'Tool', 'function': 'Tool', 'observation': 'Tool'}
+# Columns of inputs and of the target; of the first pair that a file has.
+PAIRS = (
+    ('inputs_pretokenized', 'targets_pretokenized'),  # P3's
+    ('inputs', 'targets'),
+    ('prompt', 'completion'),
+    ('instruction', 'output'),  # Alpaca's, with `input` below the instruction
+    ('instruction', 'response'),
+    ('prompt', 'response'),
+    ('input', 'output'),
+    ('question', 'answer'),
+)
+BELOW = 'input'  # of an instruction
+OPTIONS = ('options', 'answer_choices')
+# Files about data, in folders of it.
+ABOUT = (
+    'dataset_info.json',
+    'dataset_infos.json',
+    'features.json',
+    'info.json',
+    'manifest.json',
+    'state.json',
+)
+csv.field_size_limit(sys.maxsize)
+
+
+class BadRow(ValueError):
+    """A row that is no example; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The rows of a file, or of all files of a folder, as {'input', 'answer'} and, where there are some,
+    'options'. Of a chat each answer of the assistant is a row, with all turns before it as the input.
+
+    A file's split is told by the beginning of its name or its folder's: `train`, `validation` (`val`, `dev`)
+    or `test`; others are `train`.
+
+    Args:
+        path: the file or folder.
+        bad_rows: `raise` an error that names file and line, or `skip` them and tell how many.
+
+    Raises:
+        ValueError: another `bad_rows`.
+    """
+
+    path: str
+    bad_rows: str = 'raise'
+
+    def __post_init__(self) -> None:
+        if self.bad_rows not in BAD_ROWS:
+            raise ValueError(f'bad_rows is {self.bad_rows!r}; expected {" or ".join(BAD_ROWS)}')
+
+    @property
+    def name(self) -> str:
+        """Return the source's name for the manifest."""
+        return self.path
+
+    def files(self) -> dict[str, list[pathlib.Path]]:
+        """Return the files of each split.
+
+        Raises:
+            MissingDataError: there is nothing at the path, or nothing of a kind that is read.
+        """
+        path = pathlib.Path(at_home(self.path))
+        if not path.exists():
+            raise MissingDataError(f'no file or folder {self.path!r}')
+        if path.is_file():
+            reader_of(path)
+            return {'train': [path]}
+        if not path.is_dir():
+            raise MissingDataError(f'{self.path!r} is neither a file nor a folder')
+        if (saved := saved_to_disk(path)) is not None:
+            return saved
+        found: dict[str, list[pathlib.Path]] = {}
+        for file in sorted(path.rglob('*')):
+            inside = file.relative_to(path).parts
+            if any(part.startswith('.') for part in inside) or file.name in ABOUT:
+                continue
+            if file.is_file() and suffix_of(file):
+                named = next(filter(None, map(IN_NAME.match, reversed(inside))), None)
+                found.setdefault(SPLIT_OF[named[1]] if named else 'train', []).append(file)
+        if not found:
+            raise MissingDataError(
+                f'{self.path!r} has {sources.named(path.iterdir())}; expected files {", ".join(READERS)}'
+            )
+        return found
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read a split's rows; `split` may be a slice, or several joined with `+`."""
+        return sources.sliced(self.read, split)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Read all rows of one split.
+
+        Raises:
+            MissingDataError: there is no file of the split.
+            ValueError: a file is damaged or has columns that mean nothing here; or a row is bad.
+        """
+        files = self.files()
+        if split not in files:
+            raise MissingDataError(f'{self.path!r} has no split {split!r}, only {", ".join(files)}')
+        bad: list[str] = []
+        for file in files[split]:
+            form: Form | None = None
+            for where, row in reader_of(file)(file):
+                form = form or form_of(row, file)
+                try:
+                    examples = list(form.examples(row))
+                except BadRow as error:
+                    told = f'{where}: {error}'
+                    if self.bad_rows == 'raise':
+                        raise ValueError(
+                            f'{told}; mend it, or leave bad rows out: {SKIP!r} behind the path (Files(..., '
+                            "bad_rows='skip'))"
+                        ) from None
+                    bad.append(told)
+                    continue
+                yield from examples
+        if bad:
+            rows = 'row is' if len(bad) == 1 else 'rows are'
+            sources.warn_once(f'{self.path}: {len(bad):,} bad {rows} left out, the first {bad[0]}')
+
+    def version(self) -> str:
+        """Identify the files by their content; see `sources.file_identity`."""
+        described = [
+            f'{split}:{file.name}:{sources.file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}'
+            for split, files in self.files().items()
+            for file in files
+        ]
+        made = hashlib.sha256(' '.join([self.bad_rows, *described]).encode()).hexdigest()[:12]
+        return f'files {pathlib.Path(self.path).name} {made}'
+
+
+def find(name: str) -> Collection | None:
+    """Return the collection of one data set that a path means, or None for what is no path.
+
+    Raises:
+        MissingDataError: there is no such file, or nothing to read in it.
+    """
+    whole = from_here(name)
+    if whole == name and not os.path.isabs(name):
+        return None
+    return collection_of(whole.removesuffix(SKIP), 'skip' if name.endswith(SKIP) else 'raise')
+
+
+def from_here(name: str) -> str:
+    """Make the path of a file or folder absolute; another name stays as it is.
+
+    A path has a slash, or the ending of a file that is read; `:skip` behind it leaves bad rows out.
+    """
+    bare = name.removesuffix(SKIP)
+    if not ('/' in bare or os.sep in bare or suffix_of(pathlib.Path(bare))):
+        return name
+    return absolute(bare) + name[len(bare) :]
+
+
+@functools.cache
+def collection_of(path: str, bad_rows: str) -> Collection:
+    """Make and register the collection of a file or folder; see `find`."""
+    source = Files(path, bad_rows)
+    found = source.files()
+    first, form = first_of(source, found)
+    stem = re.sub(r'\W+', '_', pathlib.Path(path).name.partition('.')[0]) or 'data'
+    name = f'file_{stem}'
+    if name in specs.COLLECTIONS:  # of another file with the same name, or with other bad rows
+        name += '_' + hashlib.sha256(f'{path} {bad_rows}'.encode()).hexdigest()[:6]
+    splits = {split: split if split in found else None for split in ('train', 'validation', 'test')}
+    if len(found) == 1:  # what a lone file is asked for are its rows
+        splits['test'] = next(iter(found))
+    spec = DatasetSpec(
+        name=name,
+        cluster=None,
+        source=source,
+        fields=as_fields,
+        templates=(Template('{input}', '{answer}'),),
+        metric='accuracy' if 'options' in first else 't5_rouge',
+        splits=Splits(**splits),
+    )
+    collection = Collection(name, (spec,), max_examples=None, max_rate=None, templates=1)
+    specs.register(collection)
+    print(f'{path}: {form.meaning}')
+    return collection
+
+
+def first_of(source: Files, found: Mapping[str, Sequence[pathlib.Path]]) -> tuple[Row, 'Form']:
+    """Read the first good row, and what the columns of its file mean.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    for split, files in found.items():
+        for row in itertools.islice(dataclasses.replace(source, bad_rows='skip').read(split), 1):
+            _, raw = next(reader_of(files[0])(files[0]))
+            return row, form_of(raw, files[0])
+    raise MissingDataError(f'{source.path!r} has no row that is an example')
+
+
+def as_fields(row: Row) -> dict[str, Any]:
+    """Return a row of `Files` as the fields of a template."""
+    return dict(row)
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What the columns of a file mean.
+
+    Args:
+        meaning: in words.
+        examples: turns a row into rows of `Files`; a `BadRow` where it cannot.
+    """
+
+    meaning: str
+    examples: Callable[[Row], Iterator[Row]]
+
+
+def form_of(row: Row, file: pathlib.Path) -> Form:
+    """Tell by a row's columns what they mean.
+
+    Raises:
+        ValueError: they mean nothing that is known here.
+    """
+    for column in TURNS:
+        if column in row:
+            return Form(
+                f'{column} are chats, whose answers of the assistant are the targets',
+                functools.partial(chat_examples, column),
+            )
+    for inputs, target in PAIRS:
+        if inputs in row and target in row:
+            below = BELOW if inputs == 'instruction' and BELOW in row else None
+            more = f' with {BELOW} below it' if below else ''
+            return Form(
+                f'{inputs}{more} is the input, {target} the target',
+                functools.partial(pair_examples, inputs, below, target),
+            )
+    pairs = ', '.join(f'{inputs} and {target}' for inputs, target in PAIRS)
+    raise ValueError(
+        f'{file} has the columns {", ".join(map(str, row))}; expected {" or ".join(TURNS)}, or one of these '
+        f'pairs: {pairs}; rename them, or write a DatasetSpec'
+    )
+
+
+def pair_examples(inputs: str, below: str | None, target: str, row: Row) -> Iterator[Row]:
+    """Make the example of a row with an input and a target."""
+    if chats := [column for column in (inputs, target) if isinstance(row.get(column), list)]:
+        if len(chats) < 2:
+            raise BadRow(f'{chats[0]} is a list of turns and the other column is not')
+        yield from chat_examples('both', {'both': [*row[inputs], *row[target]]}, len(row[inputs]))
+        return
+    text = text_of(row, inputs)
+    if below and row.get(below) not in (None, ''):
+        text = f'{text}\n\n{text_of(row, below)}'
+    example = {'input': text, 'answer': text_of(row, target)}
+    for column in OPTIONS:
+        options = row.get(column)
+        if isinstance(options, list) and options and all(isinstance(option, str) for option in options):
+            if example['answer'] not in options:
+                raise BadRow(f'the target {example["answer"]!r} is none of the {column} {options}')
+            example['options'] = options
+    yield example
+
+
+def text_of(row: Mapping[str, Any], column: str) -> str:
+    """Return the text of a column."""
+    if column not in row:
+        raise BadRow(f'it has no {column}')
+    found = row[column]
+    if isinstance(found, int) and not isinstance(found, bool):
+        found = str(found)
+    if not isinstance(found, str):
+        raise BadRow(f'{column} is {shortened(found)}; expected a text')
+    if not found.strip():
+        raise BadRow(f'{column} is empty')
+    return found
+
+
+def chat_examples(column: str, row: Row, first: int = 0) -> Iterator[Row]:
+    """Make an example of each answer of the assistant.
+
+    Args:
+        column: of the turns.
+        row: has it.
+        first: answers before this turn are none.
+    """
+    turns = row.get(column)
+    if not isinstance(turns, list) or not turns:
+        raise BadRow(f'{column} is {shortened(turns)}; expected a list of turns')
+    said: list[tuple[str, str]] = []
+    answers = []
+    for number, turn in enumerate(turns):
+        role, text, counts = read_turn(turn, f'turn {number} of {column}')
+        if role == 'Assistant':
+            if not any(other == 'User' for other, _ in said):
+                raise BadRow(f'turn {number} of {column} is an answer, and nobody asked before it')
+            if number >= first and counts:
+                answers.append({'input': written(said), 'answer': text})
+        said.append((role, text))
+    if not answers:
+        raise BadRow(f'{column} has no answer of the assistant to train on')
+    yield from answers
+
+
+def read_turn(turn: Any, where: str) -> tuple[str, str, bool]:
+    """Read a turn of OpenAI's or ShareGPT's form: who speaks, what is said, whether it is trained on."""
+    if not isinstance(turn, dict):
+        raise BadRow(f'{where} is {shortened(turn)}; expected role and content')
+    named = turn.get('role', turn.get('from'))
+    role = ROLES.get(named.lower()) if isinstance(named, str) else None
+    if role is None:
+        raise BadRow(f'{where} has the role {shortened(named)}; expected one of {", ".join(ROLES)}')
+    content = turn.get('content', turn.get('value'))
+    if content is None and (turn.get('tool_calls') or turn.get('function_call')):
+        raise BadRow(f'{where} calls a tool, which is no text')
+    if isinstance(content, list):
+        kinds = [part.get('type') if isinstance(part, dict) else part for part in content]
+        if other := [kind for kind in kinds if kind != 'text']:
+            raise BadRow(f'{where} has a part {shortened(other[0])}; expected text')
+        content = '\n'.join(text_of(part, 'text') for part in content)
+    if not isinstance(content, str):
+        raise BadRow(f'{where} says {shortened(content)}; expected a text')
+    if not content.strip():
+        raise BadRow(f'{where} is empty')
+    return role, content, turn.get('weight', 1) != 0
+
+
+def written(said: Sequence[tuple[str, str]]) -> str:
+    """Write turns as an input: a lone question as it is, others with who speaks before each."""
+    if len(said) == 1:
+        return said[0][1]
+    return '\n\n'.join(f'{role}: {text}' for role, text in said)
+
+
+def shortened(found: Any) -> str:
+    """Show a value in a message."""
+    text = repr(found)
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def read_json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read a file of JSON lines; see `sources.json_lines`."""
+    return sources.json_lines(file)
+
+
+def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read a file that is one list of JSON objects."""
+    try:
+        rows = json.loads(file.read_text(encoding='utf-8-sig'))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{file} is no JSON in UTF-8: {error}') from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f'{file} is {shortened(rows)}; expected a list of objects, or JSON lines in *.jsonl')
+    surrogates = sources.Surrogates()
+    for number, row in enumerate(rows):
+        yield f'{file}, row {number}', surrogates.replaced(row, f'row {number}')
+    surrogates.tell(str(file))
+
+
+def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read a table with a line of headings."""
+    delimiter = '\t' if file.suffix == '.tsv' else ','
+    try:
+        with file.open(encoding='utf-8-sig', newline='') as lines:
+            read = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            for row in read:
+                where = f'{file}, line {read.line_num}'
+                if None in row:
+                    yield where, {name: None for name in row if name}  # more cells than headings
+                else:
+                    yield where, row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f'{file} is no table in UTF-8: {error}') from error
+
+
+def read_parquet(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read a Parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        yield from arrow_rows(pyarrow.parquet.ParquetFile(file).iter_batches(1_000), file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f'{file} is no whole Parquet file: {error}') from error
+
+
+def read_arrow(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Read an Arrow file, of either format."""
+    import pyarrow
+    import pyarrow.ipc
+
+    try:
+        with pyarrow.memory_map(str(file)) as content:
+            try:
+                yield from arrow_rows(pyarrow.ipc.open_stream(content), file)
+            except pyarrow.ArrowInvalid:
+                content.seek(0)
+                opened = pyarrow.ipc.open_file(content)
+                yield from arrow_rows((opened.get_batch(i) for i in range(opened.num_record_batches)), file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f'{file} is no whole Arrow file: {error}') from error
+
+
+def arrow_rows(batches: Any, file: pathlib.Path) -> Iterator[tuple[str, Row]]:
+    """Turn record batches into rows."""
+    number = itertools.count()
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield f'{file}, row {next(number)}', row
+
+
+READERS: dict[str, Callable[[pathlib.Path], Iterator[tuple[str, Row]]]] = {
+    '.jsonl': read_json_lines,
+    '.jsonl.gz': read_json_lines,
+    '.json': read_json,
+    '.csv': read_csv,
+    '.tsv': read_csv,
+    '.parquet': read_parquet,
+    '.arrow': read_arrow,
+}
+
+
+def suffix_of(file: pathlib.Path) -> str | None:
+    """Return the ending by which a file's reader is found; None where there is none."""
+    return next((suffix for suffix in READERS if file.name.endswith(suffix)), None)
+
+
+def reader_of(file: pathlib.Path) -> Callable[[pathlib.Path], Iterator[tuple[str, Row]]]:
+    """Return what reads a file: pairs of a row's place and the row.
+
+    Raises:
+        MissingDataError: files of this name are not read.
+    """
+    suffix = suffix_of(file)
+    if suffix is None:
+        raise MissingDataError(f'{file} ends with none of {", ".join(READERS)}; give it the name that it is')
+    return READERS[suffix]
+
+
+def saved_to_disk(folder: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
+    """Return the files of each split of what `save_to_disk` wrote, or None for another folder.
+
+    Raises:
+        MissingDataError: a file is missing, or says nothing.
+    """
+
+    def listed(file: pathlib.Path, read: Callable[[Any], list[str]]) -> list[str]:
+        try:
+            return read(json.loads(file.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MissingDataError(f'{file} is not as save_to_disk writes it: {error!r}') from error
+
+    if (folder / 'dataset_dict.json').is_file():
+        splits = listed(folder / 'dataset_dict.json', lambda found: list(found['splits']))
+        found: dict[str, list[pathlib.Path]] = {}
+        for split in splits:
+            named = IN_NAME.match(split)
+            found.setdefault(SPLIT_OF[named[1]] if named else 'train', []).extend(
+                (saved_to_disk(folder / split) or {}).get('train', [])
+            )
+        return found
+    if (folder / 'state.json').is_file():
+        names = listed(
+            folder / 'state.json', lambda found: [each['filename'] for each in found['_data_files']]
+        )
+        files = [folder / pathlib.PurePath(name).name for name in names]
+        if lost := [file for file in files if not file.is_file()]:
+            raise MissingDataError(f'{lost[0]} is missing, which {folder}/state.json names')
+        return {'train': files}
+    return None
