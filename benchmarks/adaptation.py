@@ -1,5 +1,5 @@
-"""Ways to adapt the pocket base, side by side: untuned, full tuning, LoRA, (IA)3, prefixes, and soft prompts in
-several ways. Mean score over the data sets of some clusters, with its interval over seeds.
+"""Ways to adapt the pocket base, side by side: untuned, full tuning, LoRA, (IA)3, prefixes, and soft prompts
+in several ways. Mean score over the data sets of some clusters, with its interval over seeds.
 
     python benchmarks/adaptation.py --seeds=0
     python benchmarks/adaptation.py

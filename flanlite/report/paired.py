@@ -137,7 +137,8 @@ def read(path: str, system: str) -> dict[str, Asked]:
         raise ValueError(
             f'{path} has no {results.RESULT}; expected the folder that flanlite eval or loco wrote'
         )
-    if len(found) > 1 or found[0].parent != folder:
+    sweep = len(found) > 1 or found[0].parent != folder
+    if sweep:
         systems = sorted({each.parent.name for each in found})
         found = [each for each in found if each.parent.name == system]
         if not found:
@@ -148,7 +149,7 @@ def read(path: str, system: str) -> dict[str, Asked]:
     for each in found:
         result, sums = results.load(each), results.load_sums(each.parent)
         for task in result.tasks:
-            if task.level != HELD_IN:
+            if not sweep or task.level != HELD_IN:
                 asked[task.task] = Asked(task, result.split, sums.get(task.task))
     return asked
 
