@@ -243,7 +243,7 @@ def attended_tokens(table: 'Embedding', tokens_BS: jax.Array) -> Iterator[None]:
         _attended.reset(token)
 
 
-def attended() -> Any:
+def given_at_keys() -> Any:
     """Return what the adapter of the table of `attended_tokens` has for keys, if there is one."""
     return _attended.get()
 

@@ -18,7 +18,7 @@ from flax import nnx
 from flanlite.config import value
 from flanlite.model import patterns
 from flanlite.model.blocks import Attention
-from flanlite.model.layers import Embedding, attended
+from flanlite.model.layers import Embedding, given_at_keys
 from flanlite.model.soft_prompt import SoftTokens, table_of
 
 DEVIATION = 0.02  # of first values
@@ -133,7 +133,7 @@ class KeysValuesOfSoftTokens(nnx.Module):
 
     def __call__(self, k_BSGK: jax.Array, v_BSGK: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return keys and values, replaced where soft tokens are; see `layers.attended_tokens`."""
-        given: AtKeys | None = attended()
+        given: AtKeys | None = given_at_keys()
         if given is None:
             return k_BSGK, v_BSGK
         is_soft_BS11 = (given.place_BS >= 0)[..., None, None]
@@ -236,7 +236,7 @@ class HyperTokens(HiddenTokens):
 
     def __init__(self, table: Embedding, adapter: HyperPrompt, key: jax.Array) -> None:
         super().__init__(table)
-        self.width, self.adapter_names = table.embedding.shape[1], adapter.names
+        self.width = table.embedding.shape[1]
         self.bottleneck, self.task_dim = adapter.bottleneck, adapter.task_dim
         rows, tasks, first, second = jax.random.split(key, 4)
         E = adapter.task_dim
@@ -266,7 +266,7 @@ class HyperTokens(HiddenTokens):
 
     def shared(self) -> Mapping[str, Any]:
         """See `HiddenTokens.shared`."""
-        return jax.tree.map(lambda leaf: leaf[...], nnx.to_pure_dict(nnx.state(self, nnx.Param)))
+        return nnx.to_pure_dict(nnx.state(self, nnx.Param))
 
 
 def made_matrix(key: jax.Array, inputs: int, outputs: int, fan: int | None = None) -> nnx.Param:

@@ -253,7 +253,7 @@ def row(kind: str, name: str, tasks: Sequence[Task]) -> Row:
     low = high = p = math.nan
     if all(len(task.drawn_S) for task in tasks):
         low, high = interval(np.mean([task.drawn_S for task in tasks], axis=0))
-    if all(len(task.permuted_S) for task in tasks):
+    if math.isfinite(first - second) and all(len(task.permuted_S) for task in tasks):
         by_chance_S = np.mean([task.permuted_S for task in tasks], axis=0)
         as_far = np.abs(by_chance_S) >= abs(first - second) - 1e-9
         p = float((1 + as_far.sum()) / (1 + len(by_chance_S)))

@@ -199,6 +199,16 @@ def test_a_path_is_a_mixture(own_registry, tmp_path, monkeypatch, capsys):
     assert mixtures.resolve(str(tmp_path / 'other/my-data.jsonl')).name.startswith('file_my_data_')
     shown = flanlite.examples('my-data.jsonl', vocabulary='bytes', options=BuildOptions(tmp_path / 'cache'))
     assert (shown[0]['inputs'], shown[0]['targets']) == ('. 0?', 'yes')
+    (tmp_path / 'some').mkdir()
+    (tmp_path / 'some/a.jsonl').write_text('')  # its first file has no rows
+    (tmp_path / 'some/b.jsonl').write_text(
+        '{"messages": []}\n{"messages": [{"role": "user", "content": "a"}]}'
+    )
+    with pytest.raises(ValueError, match=r"some' has no row that is an example"):
+        mixtures.resolve('some/')
+    (tmp_path / 'some/c.jsonl').write_text('{"inputs": "a", "targets": "b"}')
+    assert mixtures.resolve('some/').name == 'file_some'
+    assert 'inputs is the input' in capsys.readouterr().out
     spec = naming.resolve_name('my-data.jsonl').data_sets[0]
     assert (spec.splits.train, spec.splits.validation, spec.splits.test) == ('train', None, 'train')
     told = ['show', '--data=other/my-data.jsonl', '--vocabulary=bytes', f'--cache_dir={tmp_path}/cache']

@@ -74,6 +74,12 @@ def test_the_same_model_does_not_differ(both):
         assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
 
 
+def test_a_score_that_is_no_number_has_no_p(both, tmp_path):
+    none = write(tmp_path / 'none', {'a': RIGHT['a', 'two'] * np.nan})
+    (row,) = paired.compare(both[0], none).table
+    assert np.isnan([row.second, row.p, row.adjusted]).all() and row.first == row.first
+
+
 def test_only_the_same_examples_are_compared(both, tmp_path, capsys):
     right = {'a': RIGHT['a', 'two'], 'c': RIGHT['b', 'two']}
     later = write(tmp_path / 'later', right, first_row=4)

@@ -39,7 +39,6 @@ EXACT = (
     'encoder_fill',
     'decoder_fill',
 )
-QUICK = '--xla_backend_optimization_level=0'  # compiles sooner
 
 
 @pytest.fixture(scope='module')
@@ -171,9 +170,7 @@ def assert_close(folder, other, count):
 
 
 def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
-    processes = [
-        start(tmp_path, 100_000, variables=each | {'XLA_FLAGS': QUICK}) for each in toy.process_variables()
-    ]
+    processes = [start(tmp_path, 100_000, variables=each) for each in toy.process_variables()]
     wait_for(lambda: len(journal.read_metrics(tmp_path)) >= STEPS // 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate()[0] for process in processes]
@@ -192,7 +189,9 @@ def test_a_run_goes_on_with_other_processes_and_meshes(whole, tmp_path):
     """
 
     def go_on(steps, processes, devices, **settings):
-        variables = {'XLA_FLAGS': f'{QUICK} --xla_force_host_platform_device_count={devices}'}
+        variables = {
+            'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}'
+        }
         numbers = toy.process_variables(processes) if processes > 1 else [{}]
         started = [start(tmp_path, steps, variables=variables | each, **settings) for each in numbers]
         outputs = [process.communicate()[0] for process in started]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import toy
+from drawn import loss_of, randomly
 from flax import traverse_util
 
 import flanlite
@@ -17,7 +18,7 @@ from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.soft_prefix import HyperPrompt, SoftPrefix
 from flanlite.model.t5gemma import T5GemmaConfig
-from flanlite.training import journal, losses, parameters
+from flanlite.training import journal, parameters
 
 SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
 ROTARY = {'num_kv_heads': 2, 'num_layers': 2, 'windows': (5, 0), 'local_rope_theta': 50.0}
@@ -44,20 +45,6 @@ BOTH = [
     ('t5gemma', 'prefix'),
     ('t5gemma 2', 'hyper'),
 ]
-
-
-def randomly(config):
-    rng = np.random.default_rng(1)
-    return jax.tree.map(
-        lambda leaf: rng.normal(size=leaf.shape, scale=0.3).astype(np.float32), models.abstract_params(config)
-    )
-
-
-def loss_of(config, params, batch):
-    with jax.default_matmul_precision('highest'):
-        logits = models.bind(config, params)(batch)
-    sums = losses.loss_sums(logits, batch['decoder_target_tokens'], batch['decoder_loss_weights'])
-    return sums['loss'] / sums['weight_sum']
 
 
 @pytest.mark.parametrize(('kind', 'name'), BOTH)
