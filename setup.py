@@ -53,6 +53,7 @@ setuptools.setup(
         'safetensors>=0.7,<0.9',
         'sentencepiece>=0.2.2,<0.3',
         'seqio>=0.0.20,<0.1',
+        'scipy>=1.17,<2',
         'tensorboardX>=2.6.5,<3',
         'tensorflow>=2.21,<3',
         'tensorflow-datasets>=4.9.10,<5',

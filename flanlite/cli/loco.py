@@ -14,6 +14,7 @@ from flanlite.cli.command import (
     VOCABULARY,
     Command,
     Flag,
+    at_least,
 )
 
 
@@ -22,7 +23,8 @@ def run(args: argparse.Namespace) -> None:
     config, gin = command.read_run(args, build='loco')
     from flanlite.eval import loco
 
-    loco.loco(config if args.only is None else config.replace(held_out=args.only), gin)
+    flags = {'held_out': args.only, 'seeds': args.seeds}
+    loco.loco(config.replace(**{name: value for name, value in flags.items() if value is not None}), gin)
 
 
 COMMAND = Command(
@@ -36,6 +38,12 @@ COMMAND = Command(
             'only',
             'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue '
             'and diversity_*',
+        ),
+        Flag(
+            'seeds',
+            'how often each tuned system is tuned, each time with another seed; the report has the variance '
+            'over seeds and that over rows',
+            at_least(1),
         ),
         MIXTURE,
         MODEL_DIR,

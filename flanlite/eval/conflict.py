@@ -172,9 +172,10 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
             measure_run(sweep, settings, config.batches)
     scored = [*shared, *['untuned'] * bool(joint)]
     plan = [
-        (cluster, system)
+        (cluster, system, seed)
         for cluster in clusters
         for system in ([*scored, 'tuned'] if cluster in mine else scored)
+        for seed in sweep.seeds(system)
     ]
     return loco.score_all(sweep, plan, f'{sweep.collection.name}: task conflict')
 

@@ -23,6 +23,12 @@ from flanlite.training import parameters
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
 
+# The systems that are tuned for a hold-out, and the style of their training examples, see `specs.STYLES`.
+STYLES = {
+    'tuned': 'instructions',
+    'no_instructions': 'fields',
+}
+
 
 @value
 class SweepConfig:
@@ -39,6 +45,7 @@ class SweepConfig:
         dev_rows: how many validation rows of each data set choose the plain prompt of the model before tuning
             (FLAN, section 3).
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
+        seeds: how often each tuned system is tuned: with `train.seed` and the whole numbers behind it.
         scoring: how a model is asked.
         predictions: whether to keep each question with its answer, in `predictions/` beside each result.
         notes: what a reader of the report should know of the model or the data, a sentence each.
@@ -53,6 +60,7 @@ class SweepConfig:
     max_rows: int | None = None
     dev_rows: int = 200
     seen: int = 0
+    seeds: int = 1
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
     notes: tuple[str, ...] = ()
@@ -70,6 +78,8 @@ class SweepConfig:
                 f'got max_rows={self.max_rows}, dev_rows={self.dev_rows} and seen={self.seen}; expected at '
                 'least 1 row, and 0 data sets or more'
             )
+        if self.seeds < 1:
+            raise ValueError(f'got seeds={self.seeds}; expected at least 1, the times that a system is tuned')
         if self.train.data.mixture.held_out:
             raise ValueError(
                 f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected '
@@ -115,6 +125,18 @@ class Sweep:
     def folder(self) -> pathlib.Path:
         """The folder of runs and results: `<folder>/<held_out>/<system>/`."""
         return pathlib.Path(self.config.train.model_dir)
+
+    def result_folder(self, held_out: str, system: str, seed: int | None) -> pathlib.Path:
+        """Return the folder of a result: `<folder>/<held_out>/<system>`, with `_seed_<seed>` behind it for
+        other seeds than the first.
+        """
+        other = '' if seed in (None, self.config.train.seed) else f'_seed_{seed}'
+        return self.folder / held_out / (system + other)
+
+    def seeds(self, system: str) -> tuple[int | None, ...]:
+        """Return the seeds that a system is tuned with; only None for what is not tuned for a hold-out."""
+        first = self.config.train.seed
+        return tuple(range(first, first + self.config.seeds)) if system in STYLES else (None,)
 
     @functools.cached_property
     def base_model(self) -> models.ModelConfig:

@@ -108,6 +108,7 @@ class Result:
         notes: what a reader should know, a sentence each.
         samples: a few questions with the system's answers.
         seconds: the time that training and scoring took.
+        seed: of a sweep's tuned system; None where nothing was tuned.
         settings: the configuration in force, as gin text.
         environment: versions and devices, by name.
     """
@@ -124,6 +125,7 @@ class Result:
     notes: tuple[str, ...] = ()
     samples: tuple[dict[str, Any], ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
     settings: str = ''
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -136,6 +138,7 @@ class Result:
                 'run': self.run,
                 'system': self.system,
                 'held_out': self.held_out,
+                'seed': self.seed,
                 'level': task.level,
                 'task': task.task,
                 'template': template['template'],
@@ -184,15 +187,21 @@ def make_result(
     """
     known = wordings or {}
     tasks = tuple(task_result(scores[name], *places[name], known.get(name, {})) for name in scores)
-    members: dict[str, list[str]] = {}
+    named = members(tasks)
+    summaries = {
+        names: summarize_group([scores[name] for name in names]) for names in map(tuple, named.values())
+    }
+    groups = {group: summaries[tuple(names)] for group, names in named.items()}
+    return Result(tasks=tasks, groups=groups, **fields)
+
+
+def members(tasks: Sequence[TaskResult]) -> dict[str, list[str]]:
+    """Return the names of the tasks of each level of generalization, and of all that was held out."""
+    found: dict[str, list[str]] = {}
     for task in tasks:
         for group in (task.level, HELD_OUT) if task.level not in ('', HELD_IN) else (task.level,):
-            members.setdefault(group, []).append(task.task)
-    summaries = {
-        names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())
-    }
-    groups = {group: summaries[tuple(names)] for group, names in members.items()}
-    return Result(tasks=tasks, groups=groups, **fields)
+            found.setdefault(group, []).append(task.task)
+    return found
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
