@@ -197,6 +197,14 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
+SEEDS = Flag(
+    'seeds',
+    'how often each tuned system is tuned, each time with another seed; the report has the variance over '
+    'seeds and that over rows',
+    at_least(1),
+)
+
+
 def prepare(args: argparse.Namespace) -> None:
     """Import the user's modules, which register data sets or SeqIO tasks; the working folder is searched too,
     last.
@@ -255,8 +263,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
     Args:
         args: the command's: gin files, or the folder of a run that saved its settings.
-        build: `train` for a TrainConfig, `loco` for a SweepConfig, `conflict` for a ConflictConfig,
-            `transfer` for a TransferConfig.
+        build: the command whose settings they are; see `gin_config.COMMANDS`.
         begins: see `read_gin`.
     """
     from flanlite.cli import gin_config
@@ -286,19 +293,11 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
+    from flanlite.cli import gin_config
     from flanlite.config import at_home, load_as
-    from flanlite.eval.conflict import ConflictConfig
-    from flanlite.eval.sweep import SweepConfig
-    from flanlite.eval.transfer_config import TransferConfig
-    from flanlite.training.config import TrainConfig
 
-    kinds = {
-        'train': TrainConfig,
-        'loco': SweepConfig,
-        'conflict': ConflictConfig,
-        'transfer': TransferConfig,
-    }
-    config = load_as(kinds[build], args.settings)
+    gin_config.register()
+    config = load_as(gin_config.VALUES[f'flanlite.{gin_config.COMMANDS[build]}'], args.settings)
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }

@@ -54,7 +54,7 @@ COMMAND = Command(
         Flag(
             'style',
             'instructions, baseline (plain prompts) or fields (no words of a template)',
-            complete=('instructions', 'baseline', 'fields'),
+            complete=('instructions', 'baseline', 'fields', 'names'),
         ),
         Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
         SHOTS,

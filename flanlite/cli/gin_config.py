@@ -31,6 +31,7 @@ MISSING = 'No values supplied by Gin'
 COMMANDS = {
     'train': 'TrainConfig',
     'loco': 'SweepConfig',
+    'ablate': 'AblationConfig',
     'conflict': 'ConflictConfig',
     'transfer': 'TransferConfig',
     'evaluate': 'EvalConfig',
@@ -64,6 +65,7 @@ def register_mixtures() -> None:
 def register() -> None:
     """Make every class of values known to gin, which imports all that runs them."""
     from flanlite.data.config import DataConfig
+    from flanlite.eval.ablation import AblationConfig
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
@@ -79,7 +81,7 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, ConflictConfig, TransferConfig, EvalConfig)
+    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, TransferConfig, EvalConfig)
     parts = (
         DataConfig,
         StepConfig,

@@ -9,12 +9,12 @@ from flanlite.cli.command import (
     LINEAGE,
     MIXTURE,
     MODEL_DIR,
+    SEEDS,
     SETTINGS,
     SHOTS,
     VOCABULARY,
     Command,
     Flag,
-    at_least,
 )
 
 
@@ -39,12 +39,7 @@ COMMAND = Command(
             'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue '
             'and diversity_*',
         ),
-        Flag(
-            'seeds',
-            'how often each tuned system is tuned, each time with another seed; the report has the variance '
-            'over seeds and that over rows',
-            at_least(1),
-        ),
+        SEEDS,
         MIXTURE,
         MODEL_DIR,
         BEGINS_WITH,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flanlite.cli import (
+    ablate,
     arithmetic,
     audit,
     cache,
@@ -45,6 +46,7 @@ MODULES = (
     convert,
     arithmetic,
     loco,
+    ablate,
     conflict,
     transfer,
     evaluate,

@@ -33,6 +33,8 @@ COSTS = {
     'untuned_plain': 0.3,
     'tuned': 10.0,
     'no_instructions': 10.0,
+    'names': 10.0,
+    'names_asked': 1.0,
 }
 # What may differ between results that are merged: where things lie, what each job holds out and compares, and
 # what a run writes down.
@@ -198,7 +200,7 @@ def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -
     others = naming.other_hold_outs(collection)
     chosen = [found for name in names for found in fnmatch.filter(others, name) or [name]]
     for name in chosen:
-        get_hold_out(naming.templates_in_name(name)[0], collection.specs)
+        get_hold_out(naming.numbers_in_name(name).bare, collection.specs)
     return list(dict.fromkeys(chosen))
 
 

@@ -11,7 +11,7 @@ import jax
 from flanlite.config import closest, load_as, value
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.mixing.mixtures import MixtureConfig
+from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
@@ -27,7 +27,10 @@ from flanlite.training.config import TrainConfig
 STYLES = {
     'tuned': 'instructions',
     'no_instructions': 'fields',
+    'names': 'names',
+    'names_asked': 'names',
 }
+ABLATED = ('names', 'names_asked')  # that sweeps have only on request
 
 
 @value
@@ -40,7 +43,7 @@ class SweepConfig:
         held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names
             may be separated by commas. Other hold-outs may stand there too, such as `intra_3`, or
             `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
-        systems: which of `results.SYSTEMS` to compare.
+        systems: which of `results.SYSTEMS` to compare; by default all but `ABLATED`.
         max_rows: at most so many rows of each data set are scored; by default all.
         dev_rows: how many validation rows of each data set choose the plain prompt of the model before tuning
             (FLAN, section 3).
@@ -56,7 +59,7 @@ class SweepConfig:
 
     train: TrainConfig
     held_out: str | tuple[str, ...] = 'all'
-    systems: tuple[str, ...] = tuple(SYSTEMS)
+    systems: tuple[str, ...] = tuple(system for system in SYSTEMS if system not in ABLATED)
     max_rows: int | None = None
     dev_rows: int = 200
     seen: int = 0
@@ -168,19 +171,21 @@ class Sweep:
 
     def tasks(self, held_out: str) -> tuple[str, ...]:
         """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""
-        return clusters.get_hold_out(naming.templates_in_name(held_out)[0], self.collection.specs).test
+        return clusters.get_hold_out(naming.numbers_in_name(held_out).bare, self.collection.specs).test
 
     def mixture(self, held_out: str) -> MixtureConfig:
         """Return the mixture to tune on while a cluster, or another hold-out's data sets, are held out."""
         return self.config.train.data.mixture.replace(name=naming.name_without(self.collection, held_out))
 
-    def open_splits(self, tasks: Sequence[str], split: str = 'test', **changes: Any) -> Opened:
-        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for
-        `changes` of the view.
+    def open_splits(
+        self, tasks: Sequence[str], split: str = 'test', mixture: Mixture | None = None, **changes: Any
+    ) -> Opened:
+        """Open evaluation splits with the vocabulary and cap on rows of the sweep and the exemplars of a
+        mixture, by default the sweep's own, but for `changes` of the view.
         """
         data = self.config.train.data
         view = view_of(
-            mixtures.resolve(data.mixture),
+            mixture or mixtures.resolve(data.mixture),
             split,
             self.vocabulary,
             data.feature_lengths,

@@ -50,7 +50,8 @@ class OpenedHoldOut:
     @classmethod
     def open(cls, sweep: Sweep, name: str) -> 'OpenedHoldOut':
         """Open the data of a hold-out; build what is not cached."""
-        return cls(sweep, name, mixtures.resolve(sweep.mixture(name)), sweep.open_splits(sweep.tasks(name)))
+        mixture = mixtures.resolve(sweep.mixture(name))
+        return cls(sweep, name, mixture, sweep.open_splits(sweep.tasks(name), mixture=mixture))
 
     def seen(self) -> Opened:
         """Open evaluation splits of data sets that are tuned on: as many as the sweep says, one from each of
@@ -60,7 +61,7 @@ class OpenedHoldOut:
         chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][
             : self.sweep.config.seen
         ]
-        return self.sweep.open_splits(chosen) if chosen else Opened({}, {})
+        return self.sweep.open_splits(chosen, mixture=self.mixture) if chosen else Opened({}, {})
 
     def run(
         self,
@@ -136,6 +137,7 @@ def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> t
         held_out=held.name,
         removed=() if shared else held.mixture.removed,
         trained=outcome.trained,
+        templates=most_templates(held.mixture) if outcome.trained else 0,
         skipped=held.test.skipped | outcome.skipped,
         notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
@@ -155,13 +157,20 @@ def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
     return found
 
 
+def most_templates(mixture: Mixture) -> int:
+    """Return the greatest number of templates that a data set of a mixture is tuned with."""
+    counts = [len(getattr(specs.find_spec(entry.task), 'templates', ())) for entry in mixture.entries]
+    return min(max(counts), mixture.templates_per_task or max(counts))
+
+
 def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     """Tune without what is held out, in the style that `STYLES` has for the system, and score with
     instructions.
     """
     sweep = held.sweep
     start = time.monotonic()
-    folder = sweep.result_folder(held.name, system, seed)
+    asked = system == 'names_asked'
+    folder = sweep.result_folder(held.name, 'names' if asked else system, seed)
     changes = {
         'model_dir': str(folder),
         'data.mixture': sweep.mixture(held.name),
@@ -171,11 +180,12 @@ def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     training.train(sweep.config.train.replace(**changes))
     seconds = {'train': time.monotonic() - start}
     trained, untrained = tuned_tasks(folder, held.mixture)
-    seen = held.seen()
-    model = sweep.config.train.model
-    outcome = held.run(held.test.splits | seen.splits, model, parameters.load_params(folder, model))
+    test, model = held.test.merge(held.seen()), sweep.config.train.model
+    if asked:
+        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None)
+    outcome = held.run(test.splits, model, parameters.load_params(folder, model))
     notes = [*held.mixture.notes(), *outcome.notes]
-    return outcome._replace(skipped=seen.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
+    return outcome._replace(skipped=test.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
 
 
 def score_shared(held: OpenedHoldOut, system: str) -> Outcome:

@@ -30,6 +30,12 @@ SYSTEMS: dict[str, tuple[str, str]] = {
         'No instructions',
         'tuned on the same data without instructions (bare fields), asked with instructions',
     ),
+    'names': (
+        'Names',
+        'tuned on the same data with the names of cluster and data set in place of instructions, asked with '
+        'instructions',
+    ),
+    'names_asked': ('Names, asked so', 'the same model, asked with these names, too'),
     'untuned': ('Untuned', 'the model before tuning, asked with instructions'),
     'untuned_plain': (
         'Untuned, plain',
@@ -100,6 +106,7 @@ class Result:
             nothing.
         removed: the clusters that left training because they overlap with the held-out one.
         trained: the data sets that the system was tuned on, by cluster.
+        templates: the greatest number of templates that one of them was tuned with; 0 where none was.
         split: the split that was scored: train, validation or test.
         tasks: the scores of each task.
         groups: the summary over the tasks of each level of generalization, and over all that was held out
@@ -118,6 +125,7 @@ class Result:
     held_out: str | None = None
     removed: tuple[str, ...] = ()
     trained: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    templates: int = 0
     split: str = 'test'
     tasks: tuple[TaskResult, ...] = ()
     groups: Mapping[str, Summary] = dataclasses.field(default_factory=dict)

@@ -187,7 +187,7 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
 def over_templates(values: Sequence[float]) -> Summary:
     """Summarize the scores of a task's templates, without an interval."""
     array = np.array(values, np.float64)
-    sd = float(np.nanstd(array, ddof=1)) if len(array) > 1 else np.nan
+    sd = float(np.nanstd(array, ddof=1)) if np.isfinite(array).sum() > 1 else np.nan
     mean = float(nanmean(array, axis=0))
     return Summary(mean, sd, *percentiles(array, [50, 25, 75]), low=np.nan, high=np.nan)
 

@@ -46,7 +46,7 @@ def done(tmp_path_factory):
 def test_every_system_is_scored_on_the_held_out_cluster(done):
     folder, report = done
     systems = report.of('math')
-    assert list(systems) == list(results.SYSTEMS)
+    assert list(systems) == list(SweepConfig.systems)
     assert {task.task for task in systems['tuned'].tasks} == {
         'toyeval_parity',
         'toyeval_pick',
@@ -68,10 +68,10 @@ def test_every_system_is_scored_on_the_held_out_cluster(done):
     ]
     assert parity.num_rows == 12
     rows = json.loads((folder / 'results.json').read_text())
-    assert {row['system'] for row in rows} == set(results.SYSTEMS)
+    assert {row['system'] for row in rows} == set(SweepConfig.systems)
     page = (folder / 'report.html').read_text()
     assert (folder / 'report.md').is_file()
-    for system in results.SYSTEMS:
+    for system in SweepConfig.systems:
         scored = {task.task for task in systems[system].tasks}
         assert set(predictions.paths(folder / 'math' / system)) == scored
         assert all(f'math/{system}/predictions/{task}.jsonl.gz' in page for task in scored)
@@ -125,7 +125,7 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     )
     report = sweep(folder, 'math', seen=1)
     assert scored == ['chance']
-    assert list(report.of('math')) == list(results.SYSTEMS)
+    assert list(report.of('math')) == list(SweepConfig.systems)
     after = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.RESULT}')}
     assert {path.parent.name for path in after if after[path] != before[path]} == {'chance'}
 
@@ -136,7 +136,7 @@ def test_several_seeds_are_one_system_with_both_variances(done, tmp_path):
     each = report.by_seed['math', 'tuned']
     assert [result.seed for result in each] == [0, 1]
     assert (tmp_path / 'math' / 'tuned_seed_1' / results.RESULT).is_file(), 'the first was there before'
-    assert list(report.of('math')) == list(results.SYSTEMS), 'the seeds are one system'
+    assert list(report.of('math')) == list(SweepConfig.systems), 'the seeds are one system'
     assert report.of('math')['untuned'].seed is None
 
     group = report.of('math')['tuned'].groups['held_out']

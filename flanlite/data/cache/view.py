@@ -21,7 +21,8 @@ class View:
     Args:
         split: train, validation or test.
         vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
+        style: `instructions`, `baseline` (plain prompts), `fields` (no words of a template) or `names` (names
+            of cluster and data set before these).
         renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation
             needs.
         shots: the few-shot exemplars before each example; None for none. Plain text has none in any case.

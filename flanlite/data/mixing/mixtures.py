@@ -118,7 +118,7 @@ class MixtureConfig:
             `clusters.hold_outs`); one of the last two with `_eval` at the end, for the data sets that are
             held out; a data set; a registered SeqIO task or mixture, with `seqio:` before it where one of the
             others has its name; the path of a file or folder (see `files.Files`). A name that ends with
-            `_4templates` also sets `templates_per_task`.
+            `_4templates`, `_2shots` or both also sets `templates_per_task` and the number of `shots`.
         held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
             another hold-out.
         scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
@@ -220,9 +220,11 @@ def resolve(config: MixtureConfig | str) -> Mixture:
     if isinstance(config, str):
         config = MixtureConfig(config)
     name = config.name
-    bare_name, templates_in_name = naming.templates_in_name(name)
-    templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
-    found = naming.resolve_name(bare_name)
+    named = naming.numbers_in_name(name)
+    templates_per_task, shots = named.templates or config.templates_per_task, config.shots
+    if named.shots is not None:
+        shots = dataclasses.replace(shots, number=named.shots)
+    found = naming.resolve_name(named.bare)
     name = found.name if found.is_file else name
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'

@@ -15,8 +15,8 @@ from flanlite.data.specs import clusters, files, specs
 
 HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
-# At the end of any name: the number of templates to train with.
-TEMPLATES = re.compile(r'(.+)_(\d+)templates')
+# At the end of any name: the number of templates to train with, and that of exemplars before each example.
+ENDINGS = re.compile(r'(.+?)(?:_(\d+)templates)?(?:_(\d+)shots)?')
 BUILTIN = 'flanlite.mixtures'
 
 
@@ -76,7 +76,7 @@ def resolve_name(name: str) -> Found:
     """
     if collection := files.find(name):
         return Found(collection.name, collection, collection.specs)
-    bare = TEMPLATES.sub(r'\1', name)
+    bare = ENDINGS.fullmatch(name)[1] if name else name
     for load in (
         lambda: None,
         lambda: load_builtin(name),
@@ -142,21 +142,30 @@ def find_data_set(name: str) -> Found | None:
     return None
 
 
-def templates_in_name(name: str) -> tuple[str, int | None]:
-    """Split a name into the bare name and the number of templates at its end, or None. A name that the user
-    registered in SeqIO is not split.
+class Numbers(NamedTuple):
+    """A name without the numbers at its end, and these; None for those that it has not."""
+
+    bare: str
+    templates: int | None = None
+    shots: int | None = None
+
+
+def numbers_in_name(name: str) -> Numbers:
+    """Split a name into the bare name, and the numbers of templates and of exemplars at its end. A name that
+    the user registered in SeqIO is not split.
     """
-    found = TEMPLATES.fullmatch(name)
+    found = ENDINGS.fullmatch(name)
     if not found or seqio_tasks.is_users(name.removeprefix(seqio_tasks.PREFIX)):
-        return name, None
-    return found[1], int(found[2])
+        return Numbers(name)
+    return Numbers(found[1], *(number and int(number) for number in found.groups()[1:]))
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
     """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another
     hold-out.
     """
-    return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
+    joins = '_' if numbers_in_name(held_out).bare in other_hold_outs(collection) else HELD_OUT
+    return f'{collection.name}{joins}{held_out}'
 
 
 def other_hold_outs(collection: specs.Collection) -> list[str]:

@@ -4,6 +4,7 @@ against the paper.
 
 import dataclasses
 import random
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -83,6 +84,9 @@ DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
+# Several clusters, and how many of the others, and of the data sets of each, train.
+SEVERAL = re.compile(r'(?P<clusters>.+?)(?:_first_(?P<first>\d+))?(?:_each_(?P<each>\d+))?')
+
 # What to do with training data that descends from the same corpus as held-out data: drop it, name it, or
 # ignore it.
 LINEAGE = ('strict', 'warn', 'off')
@@ -144,13 +148,16 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
     """Return the hold-out of a name.
 
     Args:
-        name: a cluster, or such as `intra_3`, `superglue` or `diversity_4`.
+        name: a cluster, or such as `intra_3`, `superglue` or `diversity_4`; or several clusters, such as
+            `nli+sentiment`, see `several_clusters`.
         members: the data sets of a collection.
 
     Raises:
         ValueError: the data sets allow no such hold-out; the message names the closest valid ones.
     """
     found = hold_outs(members)
+    if name not in found and (several := several_clusters(name, members)):
+        return several
     if name not in found:
         present = {member.cluster for member in members}
         hint = config.closest(name, found)
@@ -185,6 +192,42 @@ def held_out_clusters(members: Sequence[Member]) -> Iterator[HoldOut]:
         gone = [member.name for member in members if member.cluster in (cluster, *removed)]
         test = tuple(member.name for member in members if member.cluster == cluster)
         yield HoldOut(cluster, without(gone, members), test, removed)
+
+
+def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
+    """Hold out clusters, and train on some of the others: the hold-outs of `flanlite ablate`.
+
+    Args:
+        name: clusters, with a plus sign between two; behind them `_first_3`, to train on the first three of
+            the other clusters in the collection's order, `_each_2`, to train on the first two data sets of
+            each, or both.
+        members: the data sets of a collection.
+
+    Returns:
+        None where the name has no such form, or has a cluster that the collection has not.
+
+    Raises:
+        ValueError: a number is 0, or greater than that of the clusters that are left to train on.
+    """
+    form = SEVERAL.fullmatch(name)
+    each = {found.name: found for found in held_out_clusters(members) if found.test}
+    held = form['clusters'].split('+') if form else []
+    if not held or not set(held) <= set(each):
+        return None
+    test = tuple(member.name for member in members if member.cluster in held)
+    trained = by_cluster([m for m in members if all(m.name in each[cluster].train for cluster in held)])
+    first = len(trained) if form['first'] is None else int(form['first'])
+    most = max(map(len, trained.values()), default=0)
+    limit = most if form['each'] is None else int(form['each'])
+    if not 1 <= first <= len(trained) or limit < 1:
+        raise ValueError(
+            f'got {name!r}; expected _first_1 to _first_{len(trained)}, as many clusters as are left, and '
+            '_each_1 or more'
+        )
+    kept = [task for names in list(trained.values())[:first] for task in names[:limit]]
+    train = without(test, [m for m in members if m.cluster is None or m.name in kept])
+    removed = {other: None for cluster in held for other in each[cluster].removed if other not in held}
+    return HoldOut(name, train, test, tuple(removed))
 
 
 def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:

@@ -14,7 +14,7 @@ from flanlite.metrics.metric import Metric
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
 TELLING = 8  # an answer of this many characters or more is not among a template's words by accident
-STYLES = ('instructions', 'baseline', 'fields')
+STYLES = ('instructions', 'baseline', 'fields', 'names')
 CONSTANT = 'files are read when the module is imported, into a constant whose name is in capitals'
 
 
@@ -208,7 +208,7 @@ class DatasetSpec:
 
         Args:
             style: `instructions` for the templates, `baseline` for the plain prompts, `fields` for the fields
-                without any words.
+                without any words, `names` for the fields behind the names of cluster and data set.
 
         Raises:
             ValueError: there is no such style.
@@ -219,6 +219,8 @@ class DatasetSpec:
             return self.baselines
         if style == 'fields':
             return (self.bare_template(),)
+        if style == 'names':
+            return (self.named_template(),)
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
 
     def bare_template(self) -> Template:
@@ -226,6 +228,13 @@ class DatasetSpec:
         instructions show, one per line.
         """
         return Template('\n'.join(f'{{{field}}}' for field in self.schema()))
+
+    def named_template(self) -> Template:
+        """Make the template of FLAN's ablation with names in place of instructions (section 4.3): the fields
+        behind `[cluster: data set]`.
+        """
+        names = ': '.join(name for name in (self.cluster, self.name) if name)
+        return Template(f'[{names}]\n{self.bare_template().inputs}')
 
     def schema(self) -> tuple[str, ...]:
         """Return the names of the fields that the instructions show, in their order."""
