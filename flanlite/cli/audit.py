@@ -5,8 +5,9 @@ import json
 import pathlib
 
 from flanlite.cli import command
-from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag, at_least
+from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag
 from flanlite.config import at_home, check_file
+from flanlite.limits import Count
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -61,8 +62,8 @@ COMMAND = Command(
     (
         MIXTURE,
         Flag('held_out', 'the cluster to hold out, or another hold-out such as intra_3'),
-        Flag('ngram', 'how many words in a row two texts share; 13 by default', at_least(1)),
-        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
+        Flag('ngram', 'how many words in a row two texts share; 13 by default', Count),
+        Flag('max_rows', 'at most so many rows of each data set', Count),
         Flag(
             'output',
             'a JSONL file for the training examples that share text',

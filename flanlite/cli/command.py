@@ -8,8 +8,12 @@ import importlib
 import os
 import pathlib
 import sys
+import typing
 from collections.abc import Callable
 from typing import Any
+
+from flanlite.config import read_text
+from flanlite.data.rendering.fewshot import ShotsNumber
 
 GROUPS = ('Look at data', 'Train', 'Evaluate', 'Shell')
 
@@ -21,7 +25,7 @@ class Flag:
     Args:
         name: without the dashes.
         help: one line.
-        kind: of its value; `bool` for a flag without one.
+        kind: the type of its value, as of a field of settings; `bool` for a flag without a value.
         metavar: what stands for the value in the help.
         binds: the gin macro or parameters that the flag is short for, where the command reads gin files.
         field: the field of a TrainConfig that it changes, where the settings come from a file of JSON.
@@ -31,7 +35,7 @@ class Flag:
 
     name: str
     help: str
-    kind: Callable[[str], Any] = str
+    kind: Any = str
     metavar: str | None = None
     binds: tuple[str, ...] = ()
     field: str | None = None
@@ -68,11 +72,6 @@ class Command:
             raise ValueError(
                 f'the command {self.name} is in the group {self.group!r}; expected one of {", ".join(GROUPS)}'
             )
-
-
-def whole_or_text(text: str) -> int | str:
-    """Read a number, or leave a text as it is."""
-    return int(text) if text.isdecimal() else text
 
 
 GIN_FILE = Flag(
@@ -142,7 +141,7 @@ LINEAGE = Flag(
 SHOTS = Flag(
     'shots',
     'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
-    whole_or_text,
+    ShotsNumber,
     binds=('Shots.number',),
     field='data.mixture.shots.number',
 )
@@ -181,15 +180,18 @@ BEGINS_WITH = dataclasses.replace(
 )
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers that are not below one."""
+def read_flag(flag: Flag, text: str) -> Any:
+    """Read a flag's value; of a tuple, the parts that commas stand between.
 
-    def number(text: str) -> int:
-        if not text.lstrip('-').isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} is no number of at least {least}')
-        return int(text)
-
-    return number
+    Raises:
+        ValueError: it is not of the flag's kind.
+    """
+    if not text:
+        raise ValueError(f'--{flag.name} is empty; expected {flag.help}')
+    if typing.get_origin(flag.kind) is not tuple:
+        return read_text(f'--{flag.name}', text, flag.kind)
+    parts = [part.strip() for part in text.split(',') if part.strip()]
+    return tuple(read_text(f'--{flag.name}', part, typing.get_args(flag.kind)[0]) for part in parts)
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
     for name in naming.import_collections():
         shown = (
             {row['data set'] for rows in tables.values() for row in rows}
-            if name not in naming.builtin_names()
+            if name not in specs.builtin_names()
             else ()
         )
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:

@@ -3,7 +3,8 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.limits import Count
 
 
 def run(args: argparse.Namespace) -> None:
@@ -56,7 +57,7 @@ COMMAND = Command(
             'instructions, baseline (plain prompts) or fields (no words of a template)',
             complete=('instructions', 'baseline', 'fields', 'names'),
         ),
-        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
+        Flag('max_rows', 'at most so many rows of each data set', Count),
         SHOTS,
         VOCABULARY,
     ),

@@ -2,14 +2,18 @@
 varies.
 """
 
+from typing import Annotated
+
 from flanlite.config import closest, to_text, value
 from flanlite.data.mixing import mixtures
 from flanlite.data.specs import clusters, specs
 from flanlite.eval import comparison, loco
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.sweep import Sweep, SweepConfig
+from flanlite.limits import Count, one_of
 from flanlite.report import results
 from flanlite.report.collected import Report
+from flanlite.report.results import SYSTEMS
 from flanlite.training.config import TrainConfig
 
 STUDIES = ('instructions', 'clusters', 'data_sets', 'templates', 'shots')
@@ -52,15 +56,15 @@ class AblationConfig:
     train: TrainConfig
     held_out: str | tuple[str, ...]
     studies: str | tuple[str, ...] = STUDIES
-    clusters: tuple[int, ...] = ()
-    data_sets: tuple[int, ...] = (1, 2, 3, 4)
-    templates: tuple[int, ...] = (1, 2, 4, 7)
-    shots: tuple[int, ...] = (1, 2, 5)
+    clusters: tuple[Count, ...] = ()
+    data_sets: tuple[Count, ...] = (1, 2, 3, 4)
+    templates: tuple[Count, ...] = (1, 2, 4, 7)
+    shots: tuple[Count, ...] = (1, 2, 5)
     more: tuple[str, ...] = ()
-    rivals: tuple[str, ...] = ('untuned', 'majority', 'chance')
-    seeds: int = 1
-    max_rows: int | None = None
-    dev_rows: int = 200
+    rivals: tuple[Annotated[str, one_of(*SYSTEMS)], ...] = ('untuned', 'majority', 'chance')
+    seeds: Count = 1
+    max_rows: Count | None = None
+    dev_rows: Count = 200
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
     notes: tuple[str, ...] = ()
@@ -75,9 +79,6 @@ class AblationConfig:
             raise ValueError(
                 f'got studies={self.studies!r} and held_out={self.held_out!r}; expected at least one of each'
             )
-        for name in STUDIES[1:]:
-            if any(number < 1 for number in getattr(self, name)):
-                raise ValueError(f'got {name}={getattr(self, name)}; expected numbers from 1')
         self.sweep()
 
     def sweep(self) -> SweepConfig:

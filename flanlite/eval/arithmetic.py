@@ -19,6 +19,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.sweep import SweepConfig
+from flanlite.limits import Number, one_of
 from flanlite.mesh import partitioning
 from flanlite.model import kinds, models
 from flanlite.progress import CONSOLE
@@ -62,24 +63,19 @@ class ArithmeticConfig:
     vectors: tuple[TaskVector, ...]
     output: LocalPath
     method: Method = Method()
-    scale: float = 1.0
-    scales: tuple[float, ...] = GRID
+    scale: Number = 1.0
+    scales: tuple[Number, ...] = GRID
     evaluation: EvalConfig | None = None
     keep: str | None = None
-    form: str = 'huggingface'
+    form: Annotated[str, one_of('huggingface', 'safetensors')] = 'huggingface'
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
     data_dir: LocalPath | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors:
             raise ValueError('got no task vectors; expected checkpoints to add or to subtract')
-        if self.form not in ('huggingface', 'safetensors'):
-            raise ValueError(f'unknown form {self.form!r}; expected huggingface or safetensors')
-        if not self.scales or any(map(math.isinf, (self.scale, *self.scales))):
-            raise ValueError(
-                f'got the scale {self.scale} and the scales {self.scales}; expected finite numbers, at least '
-                'one'
-            )
+        if not self.scales:
+            raise ValueError('got no scales; expected at least one to choose from')
         if self.keep and self.evaluation is None:
             raise ValueError(f'{self.keep!r} is to be kept, and nothing to be scored; name a mixture')
 

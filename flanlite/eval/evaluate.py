@@ -29,6 +29,7 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
+from flanlite.limits import Count, Length, Name, one_of
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
@@ -72,13 +73,13 @@ class EvalConfig:
     checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
     base: Annotated[str, parameters.checkpoint_path] | None = None
-    prompts: tuple[str, ...] = ()
-    split: str = 'test'
+    prompts: tuple[Name, ...] = ()
+    split: Annotated[str, one_of(*specs.SPLITS)] = 'test'
     output: LocalPath | None = None
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
-    feature_lengths: Mapping[str, int] | None = None
-    style: str = 'instructions'
-    max_rows: int | None = None
+    feature_lengths: Mapping[str, Length] | None = None
+    style: Annotated[str, one_of(*specs.STYLES)] = 'instructions'
+    max_rows: Count | None = None
     model_changes: Mapping[str, Any] = FrozenDict()
     scoring: ScoringConfig = ScoringConfig()
     mesh: MeshConfig = MeshConfig()
@@ -89,12 +90,6 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
-        if self.split not in specs.SPLITS:
-            raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
-        if self.style not in specs.STYLES:
-            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
-        if self.max_rows is not None and self.max_rows < 1:
-            raise ValueError(f'EvalConfig.max_rows is {self.max_rows}, expected at least 1')
         if self.feature_lengths is not None:
             batches.check_lengths(self.feature_lengths)
 

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from flanlite.eval import generate, rank, seqio_metrics
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
+from flanlite.limits import whole
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
@@ -46,13 +47,7 @@ class ScoringConfig:
     """
 
     decoding: Decoding | None = None
-    tokens_per_batch: int = 4096
-
-    def __post_init__(self) -> None:
-        if self.tokens_per_batch < 1:
-            raise ValueError(
-                f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1'
-            )
+    tokens_per_batch: Annotated[int, whole(1, 2**24)] = 4096
 
 
 @dataclasses.dataclass(frozen=True)

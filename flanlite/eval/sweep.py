@@ -4,11 +4,11 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from flanlite.config import closest, load_as, value
+from flanlite.config import load_as, value
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
@@ -17,6 +17,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.splits import Opened
+from flanlite.limits import Count, Whole, one_of
 from flanlite.model import models
 from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS
 from flanlite.training import parameters
@@ -59,30 +60,20 @@ class SweepConfig:
 
     train: TrainConfig
     held_out: str | tuple[str, ...] = 'all'
-    systems: tuple[str, ...] = tuple(system for system in SYSTEMS if system not in ABLATED)
-    max_rows: int | None = None
-    dev_rows: int = 200
-    seen: int = 0
-    seeds: int = 1
+    systems: tuple[Annotated[str, one_of(*SYSTEMS)], ...] = tuple(
+        system for system in SYSTEMS if system not in ABLATED
+    )
+    max_rows: Count | None = None
+    dev_rows: Count = 200
+    seen: Whole = 0
+    seeds: Count = 1
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [system for system in self.systems if system not in SYSTEMS]:
-            raise ValueError(
-                f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are '
-                f'{", ".join(SYSTEMS)}'
-            )
         if not self.systems or len(set(self.systems)) < len(self.systems):
             raise ValueError(f'got systems={self.systems}; expected at least one, and each once')
-        if (self.max_rows is not None and self.max_rows < 1) or self.dev_rows < 1 or self.seen < 0:
-            raise ValueError(
-                f'got max_rows={self.max_rows}, dev_rows={self.dev_rows} and seen={self.seen}; expected at '
-                'least 1 row, and 0 data sets or more'
-            )
-        if self.seeds < 1:
-            raise ValueError(f'got seeds={self.seeds}; expected at least 1, the times that a system is tuned')
         if self.train.data.mixture.held_out:
             raise ValueError(
                 f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected '

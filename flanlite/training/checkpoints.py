@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -18,6 +18,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from flanlite.config import TYPE, absolute, check_folder, closest, to_json, value
+from flanlite.limits import Count, Whole, one_of
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, models
 from flanlite.model.layers import ACTIVATIONS
@@ -48,20 +49,11 @@ class CheckpointConfig:
         best_mode: whether the 'min' or the 'max' of it is best.
     """
 
-    every_steps: int = 500
-    keep_last: int = 2
-    keep_best: int = 0
+    every_steps: Count = 500
+    keep_last: Count = 2
+    keep_best: Whole = 0
     best_metric: str = 'eval_loss'
-    best_mode: str = 'min'
-
-    def __post_init__(self) -> None:
-        if self.every_steps < 1 or self.keep_last < 1 or self.keep_best < 0:
-            raise ValueError(
-                f'every_steps and keep_last are at least 1 and keep_best is not below 0; '
-                f'got {self.every_steps}, {self.keep_last} and {self.keep_best}'
-            )
-        if self.best_mode not in ('min', 'max'):
-            raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
+    best_mode: Annotated[str, one_of('min', 'max')] = 'min'
 
     def check_metric(self, evaluates: bool, averages: bool) -> None:
         """Raise a `ValueError` if checkpoints are ordered by a metric that the run does not have.

@@ -24,10 +24,10 @@ from array_record.python import array_record_module
 from flanlite.data.cache.faults import DamagedCacheError, reason
 from flanlite.data.tokens import example
 from flanlite.data.tokens.example import Example
+from flanlite.limits import MAX_LENGTH
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
-MAX_LENGTH = 65_535
 EDGE = 1 << 15  # bytes of a shard's ends whose checksum is in the manifest
 
 

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -16,9 +15,10 @@ from flanlite.config import LocalPath, closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import clusters, files, sources, specs
+from flanlite.data.rendering.fewshot import Shots, ShotsNumber
+from flanlite.data.specs import checks, clusters, files, sources, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.limits import Count, Positive, one_of, real, whole
 
 SCHEMES = ('proportional', 'equal', 'unimax')
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
@@ -45,6 +45,9 @@ class Entry:
     max_rate: int | None = None
     rate: Callable[[], float] | None = None
     prompted: specs.Prompted | None = None
+
+    def __post_init__(self) -> None:
+        checks.check_name(self.task)  # SeqIO's may be any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,49 +150,27 @@ class MixtureConfig:
 
     name: Annotated[str, files.from_here]
     held_out: str | None = None
-    scheme: str = 'proportional'
-    max_examples: int | str | None = OWN
-    max_rate: int | str | None = OWN
-    temperature: float = 1.0
+    scheme: Annotated[str, one_of(*SCHEMES)] = 'proportional'
+    max_examples: Count | Annotated[str, one_of(OWN)] | None = OWN
+    max_rate: Count | Annotated[str, one_of(OWN)] | None = OWN
+    temperature: Annotated[float, real('a number from 0.1', lambda x: x >= 0.1)] = 1.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    lineage: str = 'warn'
-    budget: int | None = None
-    epochs: float = 1.0
+    lineage: Annotated[str, one_of(*clusters.LINEAGE)] = 'warn'
+    budget: Annotated[int, whole(1, 2**62)] | None = None
+    epochs: Positive = 1.0
     prompts: bool = True
-    templates_per_task: int | None = None
-    shots: Shots | int | str = 0
+    templates_per_task: Count | None = None
+    shots: Shots | ShotsNumber = 0
     drop: LocalPath | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
-        for kind, given, valid in (
-            ('scheme', self.scheme, SCHEMES),
-            ('lineage', self.lineage, clusters.LINEAGE),
-        ):
-            if given not in valid:
-                raise ValueError(f'unknown {kind} {given!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
-        if self.scheme == 'unimax' and not (self.budget and self.budget > 0 and self.epochs > 0):
+        if self.scheme == 'unimax' and self.budget is None:
             raise ValueError(
-                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: '
-                'the examples that the run '
-                'reads, and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
-            )
-        for cap, given in (('max_examples', self.max_examples), ('max_rate', self.max_rate)):
-            if given not in (OWN, None) and (isinstance(given, str) or given <= 0):
-                raise ValueError(
-                    f'got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the '
-                    "collection's own"
-                )
-        if not 0 < self.epochs < math.inf or (self.budget is not None and self.budget < 1):
-            raise ValueError(f'got epochs={self.epochs}, budget={self.budget}; expected numbers above 0')
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f'got temperature={self.temperature!r}; expected a number above 0')
-        if self.templates_per_task is not None and self.templates_per_task < 1:
-            raise ValueError(
-                f'got templates_per_task={self.templates_per_task!r}; expected a number from 1, or None for '
-                'all'
+                'MixtureConfig.budget is None; unimax needs the number of examples that the run reads: steps '
+                'times BATCH_SIZE'
             )
 
 

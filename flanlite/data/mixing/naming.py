@@ -2,8 +2,6 @@
 mixtures.
 """
 
-import importlib
-import pkgutil
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +15,6 @@ HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
 # At the end of any name: the number of templates to train with, and that of exemplars before each example.
 ENDINGS = re.compile(r'(.+?)(?:_(\d+)templates)?(?:_(\d+)shots)?')
-BUILTIN = 'flanlite.mixtures'
 
 
 class Found(NamedTuple):
@@ -79,11 +76,13 @@ def resolve_name(name: str) -> Found:
     bare = ENDINGS.fullmatch(name)[1] if name else name
     for load in (
         lambda: None,
-        lambda: load_builtin(name),
-        lambda: [load_builtin(builtin) for builtin in builtin_names()],
+        lambda: specs.load_builtin(name),
+        lambda: [specs.load_builtin(builtin) for builtin in specs.builtin_names()],
     ):
         load()
         if found := find_in_collection(bare) or find_data_set(bare):
+            if len(found.data_sets) == 1 and specs.builtin_of(found.collection.name) is None:
+                import_collections()  # refuses a data set that has the name of one of ours
             if seqio_tasks.is_users(name):
                 raise ValueError(
                     f'{name!r} is a name of the collection {found.collection.name!r}, and of your SeqIO task '
@@ -173,27 +172,9 @@ def other_hold_outs(collection: specs.Collection) -> list[str]:
     return [name for name in clusters.hold_outs(collection.specs) if name not in clusters.CLUSTERS]
 
 
-def builtin_names() -> list[str]:
-    """Return the names of the collections that come with flanlite, without importing them."""
-    return sorted(
-        module.name
-        for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__)
-        if module.ispkg
-    )
-
-
-def load_builtin(name: str) -> None:
-    """Import the built-in collection with whose name a mixture's name begins; of several, the one with the
-    longest name.
-    """
-    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
-    if fitting:
-        importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
-
-
 def collection_names() -> list[str]:
     """Return the names of all collections: the built-in ones, and those that a user's module registered."""
-    return sorted({*builtin_names(), *specs.COLLECTIONS})
+    return sorted({*specs.builtin_names(), *specs.COLLECTIONS})
 
 
 def import_collections() -> list[str]:
@@ -202,8 +183,8 @@ def import_collections() -> list[str]:
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
-    for name in (builtin := builtin_names()):
-        load_builtin(name)
+    for name in (builtin := specs.builtin_names()):
+        specs.load_builtin(name)
     return [*builtin, *(name for name in collection_names() if name not in builtin)]
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from flanlite.config import value
 from flanlite.data.specs import templates
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Count, Seed, one_of, whole
 
 MULTI = 'multi'  # as many exemplars as fit, up to MOST
 MOST = 16
@@ -21,6 +22,7 @@ BUDGET = 960  # FLAN's: rows of 1,024 less 64
 READ = 30_000  # exemplars are drawn from this many training rows: FLAN's cap
 POOL = 5_000  # of these, this many random rows are kept in memory
 SPARE = 50  # rows drawn in addition, since some may be the example itself, or equal to it
+ShotsNumber = Annotated[int, whole(0, POOL - SPARE)] | Annotated[str, one_of(MULTI)]
 
 
 class Form(NamedTuple):
@@ -53,23 +55,10 @@ class Shots:
         ValueError: a number, budget or form cannot be.
     """
 
-    number: int | str = 0
-    budget: int | None = None
-    seed: int = 0
-    form: str = 'plain'
-
-    def __post_init__(self) -> None:
-        if self.number != MULTI and (not isinstance(self.number, int) or self.number < 0):
-            raise ValueError(
-                f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or '
-                f'{MULTI!r}'
-            )
-        if self.budget is not None and self.budget < 1:
-            raise ValueError(
-                f'got Shots.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs'
-            )
-        if self.form not in FORMS:
-            raise ValueError(f'unknown Shots.form {self.form!r}; expected one of {", ".join(FORMS)}')
+    number: ShotsNumber = 0
+    budget: Count | None = None
+    seed: Seed = 0
+    form: Annotated[str, one_of(*FORMS)] = 'plain'
 
     @property
     def most(self) -> int:

@@ -18,12 +18,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from flanlite.config import absolute, at_home
+from flanlite.config import absolute, at_home, check_field
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
 from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
+from flanlite.limits import Name
 
 SKIP = ':skip'  # behind a path: bad rows are left out
 BAD_ROWS = ('raise', 'skip')
@@ -168,7 +169,7 @@ def from_here(name: str) -> str:
     """
     bare = name.removesuffix(SKIP)
     if not ('/' in bare or os.sep in bare or suffix_of(pathlib.Path(bare))):
-        return name
+        return check_field('the name of the mixture', name, Name)
     return absolute(bare) + name[len(bare) :]
 
 

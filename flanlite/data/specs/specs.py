@@ -1,13 +1,16 @@
 """DatasetSpec: everything about one data set in one place, and the registry of collections."""
 
 import dataclasses
+import importlib
 import numbers
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite import config
 from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
 from flanlite.data.specs.templates import Template
+from flanlite.limits import Between0And1, Positive, Seed
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 
@@ -320,10 +323,9 @@ class TextSpec:
                 raise ValueError(
                     f'unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}'
                 )
-            if not 0 < self.density < 1:
-                raise ValueError(f'got density={self.density!r}; expected a share between 0 and 1')
-            if not self.mean_span > 0:
-                raise ValueError(f'got mean_span={self.mean_span!r}; expected a number of tokens above 0')
+            config.check_field('density', self.density, Between0And1)
+            config.check_field('mean_span', self.mean_span, Positive)
+            config.check_field('seed', self.seed, Seed)
             checks.check_numbers(2, length=self.length)
             checks.check_numbers(1, corruptions=self.corruptions, longest_target=self.longest_target)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
@@ -431,16 +433,40 @@ class Collection:
 
 
 COLLECTIONS: dict[str, Collection] = {}
+BUILTIN = 'flanlite.mixtures'
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the collections that come with flanlite, without importing them."""
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__)
+        if module.ispkg
+    )
+
+
+def builtin_of(name: str) -> str | None:
+    """Return the built-in collection with whose name another begins, the longest of several, or None."""
+    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
+    return max(fitting, key=len, default=None)
+
+
+def load_builtin(name: str) -> None:
+    """Import the built-in collection with whose name that of a mixture begins, if any."""
+    if (builtin := builtin_of(name)) is not None:
+        importlib.import_module(f'{BUILTIN}.{builtin}')
 
 
 def register(collection: Collection) -> None:
     """Make a collection known by its name. Registering the same one again changes nothing.
 
     Raises:
-        ValueError: another collection has the name, or another data set has the name of one of its data sets.
+        ValueError: another collection has the name, one that comes with flanlite too, or another data set has
+            the name of one of its data sets.
     """
+    load_builtin(collection.name)
     if COLLECTIONS.get(collection.name, collection) is not collection:
-        raise ValueError(f'a collection named {collection.name!r} is registered already')
+        raise ValueError(f'a collection named {collection.name!r} is there already; give yours another name')
     taken = {
         spec.name: (other.name, spec)
         for other in COLLECTIONS.values()
@@ -454,7 +480,7 @@ def register(collection: Collection) -> None:
         if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
                 f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} '
-                'already'
+                'already; give yours another name'
             )
     COLLECTIONS[collection.name] = collection
 

@@ -12,13 +12,14 @@ import pathlib
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import sentencepiece
 
-from flanlite.config import absolute, at_home
+from flanlite.config import absolute, at_home, check_field, read_text
 from flanlite.data.tokens import ties, tokenizer_json
+from flanlite.limits import whole
 
 PAD_ID = 0
 EOS_ID = 1
@@ -32,6 +33,7 @@ EXTRA_IDS = {
     'bytes': 125,
 }
 USUAL_EXTRA_IDS = 100  # of other models
+ExtraIds = Annotated[int, whole(0, 10_000)]
 SPIECE_FILE = 'spiece.model'
 CONFIG_FILES = ('tokenizer_config.json', 'config.json')
 BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
@@ -364,8 +366,8 @@ def load(
     if isinstance(name, Vocabulary):
         return name
     kind, in_name, in_chat, input_eos = parts_of(name)
-    if in_name and not in_name.isdecimal():
-        raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
+    if in_name is not None:
+        extra_ids = read_text(f'{SENTINELS} in the vocabulary {name!r}', in_name, ExtraIds)
     if kind not in NAMES and (folder := pathlib.Path(kind)).is_dir():
         if in_name:
             raise ValueError(
@@ -390,7 +392,7 @@ def load(
             f'got the vocabulary {name!r}; expected a folder with {tokenizer_json.FILE} before {CHAT!r}'
         )
     usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
-    count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
+    count = usual if extra_ids is None else check_field('extra_ids', extra_ids, ExtraIds)
     name = full_name(kind, count, input_eos)
     if kind == 'bytes':
         return ByteVocabulary(name, count, input_eos)
