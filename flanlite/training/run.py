@@ -20,7 +20,7 @@ from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.training import pcgrad
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
-from flanlite.training.checkpoints import Checkpoints, saved_step
+from flanlite.training.checkpoints import Checkpoints, put_aside_damaged, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
@@ -77,7 +77,11 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
     with contextlib.ExitStack() as stack:
         # Done already?
+        for moved in put_aside_damaged(model_dir) if first and config.checkpoints.fall_back else ():
+            print(f'{config.data.mixture.name}: {moved}')
         if (done := saved_step(model_dir)) >= train_steps:
+            with contextlib.closing(Checkpoints(model_dir)) as saved:
+                saved.check(done)
             if first:
                 print(f'{config.data.mixture.name}: already at step {done} in {model_dir}')
             return TrainResult(model_dir, done, last_record(model_dir))
