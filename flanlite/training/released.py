@@ -179,8 +179,8 @@ def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArr
 
 
 def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
-    """Open a tensorstore array on disk; raise a `ValueError` that names the parameter if it, or a chunk of it,
-    is missing or broken, or holds no weights.
+    """Open a tensorstore array on disk; a `ValueError` names the parameter if it, or a chunk of it, is
+    missing or broken, or holds no weights.
     """
 
     def opened(**more: Any) -> Any:
@@ -212,7 +212,8 @@ def readable(name: str) -> Iterator[None]:
 
 
 def check_weights(part: np.ndarray, name: str, source: str | os.PathLike[str]) -> np.ndarray:
-    """Return a part of a parameter; raise a `ValueError` if it holds other than finite floating-point numbers.
+    """Return a part of a parameter; raise a `ValueError` if its numbers are no floating-point ones, or some
+    are not finite.
 
     Args:
         part: as it was read.
