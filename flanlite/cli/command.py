@@ -14,6 +14,7 @@ from typing import Any
 
 from flanlite.config import read_text
 from flanlite.data.rendering.fewshot import ShotsNumber
+from flanlite.limits import Count
 
 GROUPS = ('Look at data', 'Train', 'Evaluate', 'Shell')
 
@@ -203,7 +204,7 @@ SEEDS = Flag(
     'seeds',
     'how often each tuned system is tuned, each time with another seed; the report has the variance over '
     'seeds and that over rows',
-    at_least(1),
+    Count,
 )
 
 

@@ -44,6 +44,13 @@ COMMAND = Command(
         LINEAGE,
         SHOTS,
         DROP,
+        Flag(
+            'fall_back',
+            'put a damaged newest checkpoint aside, and go on from the newest whole one',
+            bool,
+            binds=('CheckpointConfig.fall_back',),
+            field='checkpoints.fall_back',
+        ),
         Flag('explain', 'print the place of every parameter on the mesh, and train nothing', bool),
         Flag(
             'profile_steps',

@@ -51,6 +51,7 @@ FREE = (
     'train.data.cache_dir',
     'train.data.fail_fast',
     'train.records.',
+    'train.checkpoints.fall_back',
 )
 
 

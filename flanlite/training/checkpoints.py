@@ -2,8 +2,10 @@
 and manifest.
 """
 
+import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import math
 import os
@@ -16,7 +18,9 @@ import jax
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
+from orbax.checkpoint.path import atomicity
 
+from flanlite import checksums
 from flanlite.config import TYPE, absolute, check_folder, closest, to_json, value
 from flanlite.limits import Count, Whole, one_of
 from flanlite.mesh.partitioning import parameter_name
@@ -29,6 +33,7 @@ from flanlite.training.state import TrainState, like
 logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
 
 FOLDER = 'checkpoints'
+DAMAGED = 'damaged'  # folder of a run's damaged checkpoints, which were put aside
 METRICS = ('loss', 'accuracy')  # of a run's records, and of its evaluations with eval_ before
 EMA = 'ema'  # the item that holds the moving average of the parameters
 UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
@@ -47,6 +52,7 @@ class CheckpointConfig:
         best_metric: the metric that orders checkpoints; `eval_loss` and `eval_accuracy` need evaluation
             during the run.
         best_mode: whether the 'min' or the 'max' of it is best.
+        fall_back: where the newest checkpoint is damaged, put it aside and go on from the newest whole one.
     """
 
     every_steps: Count = 500
@@ -54,6 +60,7 @@ class CheckpointConfig:
     keep_best: Whole = 0
     best_metric: str = 'eval_loss'
     best_mode: Annotated[str, one_of('min', 'max')] = 'min'
+    fall_back: bool = False
 
     def check_metric(self, evaluates: bool, averages: bool) -> None:
         """Raise a `ValueError` if checkpoints are ordered by a metric that the run does not have.
@@ -126,6 +133,20 @@ class OrbaxPath(type(epath.Path('/'))):
         yield from map(type(self), pathlib.Path(self).glob(pattern))
 
 
+class SealedPath(atomicity.AtomicRenameTemporaryPath):
+    """Orbax's path of a checkpoint that is being written, which gets its checksums before its name: what
+    bears the name of a step was whole once.
+    """
+
+    async def finalize(self) -> None:
+        """Seal what was written, if it is a whole checkpoint and not an item of one, and rename it."""
+        if self._checkpoint_metadata_store:
+            await asyncio.to_thread(self._checkpoint_metadata_store.wait_until_finished)
+        if self.get_final().name.isdecimal():
+            await asyncio.to_thread(checksums.write, self.get())
+        await asyncio.to_thread(os.rename, self.get(), self.get_final())
+
+
 class Restored(NamedTuple):
     """What a run continues from: the state, the position in the data, and the sums that no record holds yet
     (`Meter.get_unlogged`).
@@ -140,15 +161,16 @@ class Checkpoints:
     """The checkpoints in a run's folder.
 
     Saving returns as soon as the state is copied from the devices; a thread writes it while the next steps
-    run. A checkpoint is written under another name and then renamed, so a process killed at any moment leaves
-    complete checkpoints only.
+    run. A checkpoint is written under another name, sealed with its checksums and then renamed, so a process
+    killed at any moment leaves complete checkpoints only; what is read is checked against them first.
 
     Args:
         model_dir: the run's folder.
         settings: what to keep; None opens the checkpoints read-only.
 
     Raises:
-        ValueError: the folder is a URL of a bucket, or has a backslash in its path.
+        ValueError: the folder is a URL of a bucket, or has a backslash in its path; a damaged checkpoint
+            cannot be listed.
         OSError: the folder cannot be written.
     """
 
@@ -166,14 +188,43 @@ class Checkpoints:
                     shutil.rmtree(left, ignore_errors=True)
             # Orbax writes metrics, which it reads when it is opened again, only where `best_fn` is set.
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=settings.policy(), best_fn=settings.goodness
+                preservation_policy=settings.policy(),
+                best_fn=settings.goodness,
+                temporary_path_class=SealedPath,
             )
         # Compression would make float32 weights 10% smaller, and writing and reading 50% slower.
         handlers = {
             name: ocp.PyTreeCheckpointHandler(use_compression=False) for name in ('params', EMA, 'optimizer')
         }
         handlers |= {name: ocp.JsonCheckpointHandler() for name in ('position', 'config', 'manifest')}
-        self._manager = ocp.CheckpointManager(OrbaxPath(self.path), item_handlers=handlers, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(
+                OrbaxPath(self.path), item_handlers=handlers, options=options
+            )
+        except Exception:  # it reads what was measured at each step
+            for step in steps(self.path):
+                if (self.path / str(step) / 'metrics').is_dir():
+                    self.check(step, 'metrics')
+            raise
+
+    def check(self, step: int, *items: str) -> None:
+        """Read items of a checkpoint, by default all, against their checksums.
+
+        Raises:
+            ValueError: they are not what was written; says what is wrong, and which checkpoint is whole.
+        """
+        folder = self.path / str(step)
+        if why := checksums.fault(folder, items or None):
+            raise ValueError(f'the checkpoint {folder} is damaged: {why}; {self._remedy(step)}')
+
+    def _remedy(self, damaged: int) -> str:
+        """Say what to do about a damaged checkpoint."""
+        if (whole := newest_whole(self.path, without=damaged)) is None:
+            return 'no other one is whole: begin a new run, with another MODEL_DIR'
+        return (
+            f'the newest whole one is {self.path / str(whole)}: name that, or go on from it with --fall_back '
+            '(CheckpointConfig.fall_back = True)'
+        )
 
     def latest_step(self) -> int | None:
         """Return the step of the last complete checkpoint, or None."""
@@ -234,6 +285,7 @@ class Checkpoints:
             ValueError: the checkpoint's parameters have other shapes, or its optimizer or moving average are
                 other ones.
         """
+        self.check(step)
         params, saved = self._shapes(step, 'params', 'optimizer')
         whole = abstract.whole()
         kept = adapters.parts(whole)[1] if config.adapter else whole
@@ -294,7 +346,7 @@ class Checkpoints:
         Raises:
             ValueError: the parameters have other shapes, or there is no moving average.
         """
-        self.item_folder(step, item)
+        self.item_folder(step, item)  # checks it
         abstract = abstract_params(config, shardings, dtype)
         abstract = adapters.parts(abstract)[1] if config.adapter else abstract
         check_shapes(
@@ -308,16 +360,18 @@ class Checkpoints:
 
     def item_folder(self, step: int, item: str) -> pathlib.Path:
         """Return the folder of a checkpoint's parameters, or of their moving average; a `ValueError` where
-        there is none.
+        there is none, or it is damaged.
         """
         if item == EMA and not self._has_average(step):
             raise ValueError(
                 f'{self.path}/{step} holds no moving average of the parameters; name it without /{EMA}'
             )
+        self.check(step, item)
         return self.path / str(step) / item
 
     def manifest(self, step: int) -> dict[str, Any]:
-        """Read a checkpoint's manifest."""
+        """Read a checkpoint's manifest; a `ValueError` if it is damaged."""
+        self.check(step, 'manifest')
         return self._read(step, manifest=ocp.args.JsonRestore()).manifest
 
     def wait(self) -> None:
@@ -363,8 +417,8 @@ class Checkpoints:
         except Exception as error:  # of many kinds: from the system, Orbax, TensorStore or JSON
             reason = (str(error).splitlines() or [''])[0][:SHOWN]
             raise ValueError(
-                f'cannot read the checkpoint {self.path / str(step)}: {type(error).__name__}: {reason}; it '
-                'is damaged: remove this folder, and the same command goes on from the checkpoint before it'
+                f'cannot read the checkpoint {self.path / str(step)}: {type(error).__name__}: {reason}; '
+                f'{self._remedy(step)}'
             ) from error
 
     def _has_average(self, step: int) -> bool:
@@ -385,6 +439,53 @@ def saved_step(model_dir: str | os.PathLike[str]) -> int:
         return 0
     with contextlib.closing(Checkpoints(model_dir)) as checkpoints:
         return checkpoints.latest_step() or 0
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+    """Return the steps of the checkpoints in a folder, whole or not, the newest first."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+
+def newest_whole(folder: pathlib.Path, without: int | None = None) -> int | None:
+    """Return the step of the newest whole checkpoint in a folder, or None; all that are newer are read.
+
+    Args:
+        folder: of the checkpoints.
+        without: a step that is known not to be whole.
+    """
+    others = (step for step in steps(folder) if step != without)
+    return next((step for step in others if checksums.fault(folder / str(step)) is None), None)
+
+
+def put_aside_damaged(model_dir: str | os.PathLike[str]) -> list[str]:
+    """Move a run's damaged checkpoints to its folder `damaged`; say of each, as text, what is wrong with it
+    and where it is now.
+
+    Raises:
+        ValueError: none is whole.
+    """
+    folder = pathlib.Path(model_dir) / FOLDER
+    found = {step: checksums.fault(folder / str(step)) for step in steps(folder)}
+    if found and all(found.values()):
+        raise ValueError(
+            f'none of the checkpoints in {folder} is whole, so that there is none to fall back to; begin a '
+            'new run, with another MODEL_DIR'
+        )
+    moved = []
+    for step, why in found.items():
+        if why:
+            aside = free_name(folder.parent / DAMAGED / str(step))
+            aside.parent.mkdir(exist_ok=True)
+            (folder / str(step)).rename(aside)
+            moved.append(f'the checkpoint {folder / str(step)} is damaged: {why}; it is now {aside}')
+    return moved
+
+
+def free_name(path: pathlib.Path) -> pathlib.Path:
+    """Return a path, with a number behind it if there is something already."""
+    numbered = (path.with_name(f'{path.name}.{number}') for number in itertools.count(1))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists())
 
 
 def check_backslash(path: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler
-from flanlite.training.checkpoints import CheckpointConfig, saved_step
+from flanlite.training.checkpoints import FOLDER, CheckpointConfig, newest_whole, saved_step
 from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig, make_optimizer
 from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
@@ -138,7 +138,11 @@ class TrainConfig:
         """Return the checkpoint that the run goes on from: its own last one, else that it begins with, if
         any.
         """
-        return self.model_dir if saved_step(pathlib.Path(self.model_dir)) else self.initial_checkpoint_path
+        if self.checkpoints.fall_back:
+            folder = pathlib.Path(self.model_dir) / FOLDER
+            whole = newest_whole(folder)
+            return str(folder / str(whole)) if whole else self.initial_checkpoint_path
+        return self.model_dir if saved_step(self.model_dir) else self.initial_checkpoint_path
 
     def stays(self) -> tuple[str, ...]:
         """Return patterns of the parameters that do not train: all but an adapter's, or `frozen`."""

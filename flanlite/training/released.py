@@ -5,6 +5,7 @@ Opening a checkpoint reads names and shapes only. Parameters are lazy arrays: a 
 asked for (see `lazy`).
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -178,16 +179,55 @@ def orbax_arrays(folder: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArr
 
 
 def tensorstore_array(spec: Mapping[str, Any], name: str) -> LazyArray:
-    """Open a tensorstore array on disk; raise a `ValueError` that names the parameter if it is missing or
-    broken.
+    """Open a tensorstore array on disk; a `ValueError` names the parameter if it, or a chunk of it, is
+    missing or broken, or holds no weights.
     """
+
+    def opened(**more: Any) -> Any:
+        with readable(name):
+            return tensorstore.open({**spec, **more}, open=True, read=True).result()
+
+    store = opened()
+    # A chunk that is not there reads as zeros. Without a value to fill gaps with, none was left out.
+    if store.fill_value is None:
+        store = opened(fill_missing_data_reads=False)
+
+    def read(index: Index) -> np.ndarray:
+        with readable(name):
+            part = np.asarray(store[index].read().result())
+        return check_weights(part, name, spec['kvstore']['path'])
+
+    return LazyArray(tuple(store.shape), read)
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Raise a `ValueError` that names a parameter if tensorstore cannot read it."""
     try:
-        store = tensorstore.open(dict(spec), open=True, read=True).result()
+        yield
     except ValueError as error:
         raise ValueError(
             f'cannot read the parameter {name}: {str(error).splitlines()[0]}; is the checkpoint complete?'
         ) from error
-    return LazyArray(tuple(store.shape), lambda index: np.asarray(store[index].read().result()))
+
+
+def check_weights(part: np.ndarray, name: str, source: str | os.PathLike[str]) -> np.ndarray:
+    """Return a part of a parameter; raise a `ValueError` if its numbers are no floating-point ones, or some
+    are not finite.
+
+    Args:
+        part: as it was read.
+        name: of the parameter.
+        source: where it lies.
+    """
+    if not jnp.issubdtype(part.dtype, jnp.floating):
+        raise ValueError(f'{name} in {source} is of {part.dtype}; expected floating-point weights')
+    if bad := int(np.count_nonzero(~np.isfinite(part))):
+        raise ValueError(
+            f'{name} in {source} has {bad:,} of {part.size:,} numbers that are not finite; expected those of '
+            'a whole checkpoint, of a run that did not diverge'
+        )
+    return part
 
 
 def read_huggingface(path: pathlib.Path) -> Released:
@@ -253,7 +293,7 @@ def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
 
 
 def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
-    """Read a part of one tensor of a safetensors file.
+    """Read a part of one tensor of a safetensors file; raise a `ValueError` if it holds no weights.
 
     Args:
         path: the file.
@@ -261,7 +301,7 @@ def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
         index: a slice for each axis.
     """
     with open_safetensors(path) as file:
-        return file.get_slice(name)[index]
+        return check_weights(file.get_slice(name)[index], name, path)
 
 
 def open_safetensors(path: pathlib.Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_kind, to_json, unsaved
+from flanlite.config import SETTINGS_FILE, check_folder, check_kind, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning
@@ -18,9 +18,9 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
-from flanlite.training import pcgrad
+from flanlite.training import lock, pcgrad
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
-from flanlite.training.checkpoints import Checkpoints, saved_step
+from flanlite.training.checkpoints import Checkpoints, put_aside_damaged, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics, write_whole
@@ -77,7 +77,13 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
     with contextlib.ExitStack() as stack:
         # Done already?
+        if first and config.checkpoints.fall_back and saved_step(model_dir):
+            with lock.held(model_dir):
+                for moved in put_aside_damaged(model_dir):
+                    print(f'{config.data.mixture.name}: {moved}')
         if (done := saved_step(model_dir)) >= train_steps:
+            with contextlib.closing(Checkpoints(model_dir)) as saved:
+                saved.check(done)
             if first:
                 print(f'{config.data.mixture.name}: already at step {done} in {model_dir}')
             return TrainResult(model_dir, done, last_record(model_dir))
@@ -92,6 +98,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         # what does not fit shows.
         abstract = abstract_state(model, optimizer, partitioner)
         jax.eval_shape(optimizer.transform.update, abstract.params, abstract.opt_state, abstract.params)
+        check_folder(model_dir, 'name another MODEL_DIR, with --model_dir')
+        if first:
+            stack.enter_context(lock.held(model_dir))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(model_dir, config.checkpoints)))
         seed = run_seed(config.seed, partitioner)
         state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, abstract, data)

@@ -262,11 +262,19 @@ def files(cached):
     return sorted(cached.path.glob('*.arrayrecord'))
 
 
+def flip(path, count=4):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + count] = (byte ^ 1 for byte in content[middle : middle + count])
+    path.write_bytes(content)
+
+
 DAMAGE = {
     'cut shard': lambda path: os.truncate(path / '00000.arrayrecord', 100),
-    'changed shard': lambda path: (path / '00000.arrayrecord').write_bytes(
-        b'x' * (path / '00000.arrayrecord').stat().st_size
-    ),
+    'changed shard': lambda path: flip(path / '00000.arrayrecord'),
+    'changed lengths': lambda path: flip(path / 'lengths.npy', 1),
+    'changed checksums': lambda path: flip(path / 'checksums.json'),
+    'no checksums': lambda path: (path / 'checksums.json').unlink(),
     'no shard': lambda path: (path / '00000.arrayrecord').unlink(),
     'half a manifest': lambda path: os.truncate(path / 'manifest.json', 300),
     'no manifest': lambda path: (path / 'manifest.json').unlink(),

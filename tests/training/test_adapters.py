@@ -10,6 +10,7 @@ import toy
 from flax import traverse_util
 
 import flanlite
+from flanlite import checksums
 from flanlite.cli import main as cli
 from flanlite.model import adapters, layers, models
 from flanlite.model.linear_adapters import IA3, LoRA
@@ -194,6 +195,7 @@ def test_an_adapter_knows_its_base(base, whole, tmp_path):
     shutil.copytree(whole, tmp_path / 'lost')
     for manifest in (tmp_path / 'lost').rglob('metadata'):
         manifest.write_text(manifest.read_text().replace(str(base), str(tmp_path / 'nowhere')))
+    checksums.write(tmp_path / 'lost/checkpoints/6')
     with pytest.raises(ValueError, match=r'nowhere, which is not there; say where it is: --base'):
         parameters.load_run(tmp_path / 'lost')
     half = parameters.load_run(whole, adapter=LoRA(rank=2, base_dtype='bfloat16')).params

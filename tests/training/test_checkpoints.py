@@ -16,11 +16,12 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from flanlite import checksums
 from flanlite.mesh import partitioning
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
 from flanlite.training import parameters, state, step
-from flanlite.training.checkpoints import CheckpointConfig, Checkpoints
+from flanlite.training.checkpoints import CheckpointConfig, Checkpoints, put_aside_damaged
 from flanlite.training.optimizers import Optimizer
 
 CONFIG = T5Config(
@@ -171,6 +172,7 @@ def test_the_best_is_kept_when_opened_again(tmp_path, mode, best):
 def test_checkpoints_without_metrics_are_opened_too(saved, tmp_path):
     saved.close()
     shutil.rmtree(tmp_path / 'checkpoints' / '3' / 'metrics')
+    checksums.write(tmp_path / 'checkpoints' / '3')
     kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=1, keep_best=1))
     assert kept.restore(3, abstract(), CONFIG).position == {'window': 3}
     save(kept, made_up_state(), 4, eval_loss=0.5)
@@ -252,20 +254,59 @@ def test_resuming_with_another_shape_or_optimizer_is_refused(saved):
         saved.restore(3, abstract(optimizer=sgd), CONFIG)
 
 
-def cut(folder):
-    for file in filter(pathlib.Path.is_file, folder.rglob('*')):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize('item', ['params', 'optimizer', 'position', 'manifest'])
-@pytest.mark.parametrize('damage', [shutil.rmtree, cut])
-def test_a_damaged_checkpoint_is_named(saved, tmp_path, item, damage):
-    damage(tmp_path / 'checkpoints' / '3' / item)
-    with pytest.raises(
-        ValueError, match=r'cannot read the checkpoint .*checkpoints/3: .*remove this folder'
-    ) as raised:
-        saved.restore(3, abstract(), CONFIG)
-    assert '\n' not in str(raised.value)
+def flip(path, place=0.5):
+    content = bytearray(path.read_bytes())
+    at = int(place * max(0, len(content) - 4))
+    content[at : at + 4] = (byte ^ 0xFF for byte in content[at : at + 4])
+    path.write_bytes(content)
+
+
+def files(folder):
+    return [path for path in sorted(folder.rglob('*')) if path.is_file()]
+
+
+@pytest.mark.parametrize('damage', [cut, flip, pathlib.Path.unlink])
+def test_damage_anywhere_in_a_checkpoint_is_found(saved, damage, tmp_path):
+    """Before it trains or answers; the message names the file, and the newest checkpoint that is whole."""
+    for number in (4, 5):
+        save(saved, made_up_state(number), number)
+        saved.wait()
+    folder = saved.path / '5'
+    for file in files(folder):
+        content, name = file.read_bytes(), file.relative_to(folder).as_posix()
+        damage(file)
+        with pytest.raises(ValueError, match=r'is damaged: .*newest whole one is .*checkpoints/4') as error:
+            saved.restore(5, abstract(), CONFIG)
+        assert f'{folder} is damaged' in str(error.value) and name in str(error.value)
+        assert '\n' not in str(error.value)
+        if name.startswith(('params', 'manifest')) or '/' not in name:
+            with pytest.raises(ValueError, match='is damaged'):
+                parameters.load_run(folder)
+        file.write_bytes(content)
+    assert parameters.load_run(folder).step == 5
+
+
+def test_falling_back_puts_damaged_checkpoints_aside(tmp_path):
+    with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig(keep_last=3))) as kept:
+        for number in (3, 4, 5):
+            save(kept, made_up_state(number), number)
+    shutil.rmtree(tmp_path / 'checkpoints/5/params')
+    cut(tmp_path / 'checkpoints/4/metrics/metrics')
+    with pytest.raises(ValueError, match=r'checkpoints/4 is damaged: metrics/metrics has'):
+        Checkpoints(tmp_path, CheckpointConfig())
+    told = put_aside_damaged(tmp_path)
+    assert len(told) == 2 and '5 is damaged: params/' in told[0] and 'damaged/5' in told[0]
+    assert sorted(path.name for path in (tmp_path / 'damaged').iterdir()) == ['4', '5']
+    with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig())) as kept:
+        assert kept.latest_step() == 3
+    cut(tmp_path / 'checkpoints/3/manifest/metadata')
+    with pytest.raises(ValueError, match=r'none of the checkpoints .* is whole'):
+        put_aside_damaged(tmp_path)
+    assert (tmp_path / 'checkpoints/3').is_dir()
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):

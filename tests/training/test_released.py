@@ -391,6 +391,32 @@ def test_a_broken_t5x_checkpoint_is_refused(tmp_path):
         parameters.load_run(tmp_path)
 
 
+def test_a_t5x_checkpoint_without_all_its_chunks_is_refused(tmp_path):
+    """Zarr reads what is missing as zeros."""
+    path = shutil.copytree(t5x_fixtures.checkpoint('scanned_t5x_legacy'), tmp_path / 'there')
+    lost = 'encoder.encoder.mlp.wo.kernel'
+    next(path.glob(f'*/target.{lost}/0*')).unlink()
+    with pytest.raises(ValueError, match=rf'parameter {lost.replace(".", "/")}: .* is missing'):
+        parameters.load_params(path, config_of('scanned_t5x_legacy'))
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda array: array.astype(np.int32), 'is of int32; expected floating-point weights'),
+        (lambda array: array * np.where(np.arange(array.size) == 3, np.nan, 1).reshape(array.shape), '1 of'),
+        (lambda array: array / np.where(np.arange(array.size) < 2, 0, 1).reshape(array.shape), '2 of'),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(change, words, tmp_path):
+    file = written(tmp_path / 'hf', SMALL) / 'model.safetensors'
+    tensors, name = safetensors.numpy.load_file(file), 'encoder.block.0.layer.0.SelfAttention.q.weight'
+    with np.errstate(divide='ignore'):
+        safetensors.numpy.save_file(tensors | {name: change(tensors[name])}, file)
+    with pytest.raises(ValueError, match=f'{name} in .*model.safetensors .*{words}'):
+        parameters.load_run(tmp_path / 'hf')
+
+
 def test_what_is_wrong_with_the_tensors_is_named(tmp_path):
     folder = written(tmp_path / 'hf', SMALL)
     tensors = safetensors.numpy.load_file(folder / 'model.safetensors')

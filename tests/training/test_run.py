@@ -144,6 +144,22 @@ def test_killed_while_saving_the_same_command_gives_the_same_run(whole, tmp_path
     assert all(folder.name.isdigit() for folder in saving.iterdir())
 
 
+def test_a_run_falls_back_to_its_newest_whole_checkpoint(whole, tmp_path, capsys):
+    toy.train(tmp_path, 6, every_steps=2)
+    newest = tmp_path / 'checkpoints' / '6'
+    shutil.rmtree(newest / 'optimizer')
+    before = sorted(tmp_path.rglob('*'))
+    for steps in (6, STEPS):  # it is not done either
+        with pytest.raises(ValueError, match=rf'{newest} is damaged: optimizer/.*checkpoints/4: .*--fall_back'):
+            toy.train(tmp_path, steps)
+    assert sorted(tmp_path.rglob('*')) == before
+    toy.train(tmp_path, STEPS, fall_back=True)
+    output = capsys.readouterr().out
+    assert f'{newest} is damaged: optimizer/' in output and 'goes on from step 4' in output
+    assert_same_run(tmp_path, whole.model_dir)
+    assert [path.name for path in (tmp_path / 'damaged').iterdir()] == ['6']
+
+
 def test_sigterm_saves_and_leaves(tmp_path):
     process = start(tmp_path / 'stopped', 100_000, eval_every_steps=50_000)
     wait_for(lambda: len(journal.read_metrics(tmp_path / 'stopped')) >= 3, process)

@@ -71,7 +71,7 @@ PLACES = {
     for part, names in {
         'records': ('log_every_steps', 'eval_every_steps', 'eval_batches', 'profile_steps'),
         'data': ('batch_size', 'feature_lengths'),
-        'checkpoints': ('every_steps', 'keep_last', 'keep_best'),
+        'checkpoints': ('every_steps', 'keep_last', 'keep_best', 'fall_back'),
         'mesh': ('num_partitions', 'num_slices', 'parameter_partitioning_dims'),
         'step': ('microbatches', 'norms_depth'),
     }.items()

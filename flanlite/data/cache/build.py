@@ -16,6 +16,7 @@ import filelock
 import numpy as np
 from array_record.python import array_record_module
 
+from flanlite import checksums
 from flanlite.data.cache import cached_split, faults, remote
 from flanlite.data.cache.request import Request, open_cached
 from flanlite.data.cache.view import BuildOptions
@@ -85,7 +86,7 @@ def build(request: Request, rebuild: bool, told: Told) -> None:
 
 
 def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, Any]:
-    """Write a split's shards, lengths and manifest into `temporary/whole`; return the manifest."""
+    """Write a split's shards, lengths, manifest and checksums into `temporary/whole`; return the manifest."""
     folder = temporary / 'whole'
     folder.mkdir()
     tally, spec, view = rendering.Tally(), request.spec, request.view
@@ -114,6 +115,7 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
         'lengths': {name: histogram(lengths[:, place]) for place, name in enumerate(('inputs', 'targets'))},
     }
     (folder / cached_split.MANIFEST).write_text(json.dumps(manifest, indent=1), encoding='utf-8')
+    checksums.write(folder)
     return manifest
 
 
@@ -175,10 +177,7 @@ def write_shards(
                     told(TOLD_EXAMPLES)
         count = len(lengths) - written
         told(len(lengths) % TOLD_EXAMPLES)
-        checksum = cached_split.edge_checksum(file)
-        shards.append(
-            {'file': file.name, 'num_examples': count, 'bytes': file.stat().st_size, 'checksum': checksum}
-        )
+        shards.append({'file': file.name, 'num_examples': count})
     return shards, np.asarray(lengths, np.int64).reshape(-1, 2)
 
 

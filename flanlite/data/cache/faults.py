@@ -12,7 +12,7 @@ class CacheFolderError(OSError):
 
 
 class DamagedCacheError(ValueError):
-    """A cached split does not hold what its manifest says."""
+    """A cached split is not what was written."""
 
 
 def excuse(name: str, error: Exception, root: pathlib.Path, fail_fast: bool) -> str:

@@ -17,7 +17,7 @@ from flanlite.data.rendering import fewshot, rendering, seqio_tasks
 from flanlite.data.specs import fingerprints, sources, specs
 from flanlite.version import __version__
 
-FORMAT = 1  # raise it when records change, so that older caches are rebuilt
+FORMAT = 2  # raise it when records or files change, so that older caches are rebuilt
 
 
 @dataclasses.dataclass(frozen=True)
