@@ -113,7 +113,7 @@ def evaluate(config: EvalConfig) -> Result:
     """
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
-    mixed = mixtures.resolve(config.mixture)
+    mixed = mixtures.resolve(config.mixture, config.data_dir)
     names, failed = scorable(mixed)
     checkpoint = config.checkpoint
     number = f'-{mixed.shots.number}shot' if mixed.shots else ''

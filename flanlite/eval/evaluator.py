@@ -5,7 +5,7 @@ kept.
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -280,7 +280,7 @@ class Evaluator:
                 )
             if seqio_metrics.get_seqio_task(name) is None:
                 notes += option_notes(name, list(split.examples()))
-        return notes
+        return [*notes, *extraction_notes(self.splits)]
 
 
 def namer(name: str, examples: Sequence[Example]) -> Callable[[int], str]:
@@ -327,6 +327,21 @@ def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
     return notes
 
 
+def extraction_notes(names: Iterable[str]) -> list[str]:
+    """Return a note for each rule by which answers are taken from what the model writes."""
+    rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name in names:
+        spec = specs.find_spec(name)
+        if isinstance(spec, specs.DatasetSpec) and (spec.extract or spec.stop):
+            rules.setdefault((spec.extract, spec.stop), []).append(name)
+    notes = []
+    for (extract, stop), tasks in rules.items():
+        until = f' before {" or ".join(map(repr, stop))}' if stop else ''
+        what = f'the last match of {extract!r} in ' if extract else ''
+        notes.append(f'Scored is {what}what the model writes{until}: of {", ".join(tasks)}.')
+    return notes
+
+
 def has_same_tokens(example: Example) -> bool:
     """Return whether two options of an example are the same tokens."""
     return len({tuple(tokens.tolist()) for tokens in example.option_tokens}) < len(example.option_tokens)
@@ -367,8 +382,15 @@ def score_task(
     """Count what a metric, by default the task's own, counts in each prediction."""
     metric = metric or metric_of(name)
     answers = [answers_of(example, vocabulary) for example in examples]
-    counts = metric.counts(predictions, answers, groups_of(examples))
+    found = [read_answer(name, text) for text in predictions] if method == 'generate' else predictions
+    counts = metric.counts(found, answers, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
+
+
+def read_answer(name: str, text: str) -> str:
+    """Return the answer in what a model wrote for a task: all, but where its data set says otherwise."""
+    spec = specs.find_spec(name)
+    return spec.read_answer(text) if isinstance(spec, specs.DatasetSpec) else text
 
 
 def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -403,7 +425,8 @@ def records(
 
     Yields:
         `task`, `row` and `template`; `inputs`, null of a rule that reads none; `answers`; `prediction`, null
-        where a rule averages over several. With options also `options` and, of a model, their
+        where a rule averages over several; `extracted`, what is scored of the prediction, where that is not
+        all. With options also `options` and, of a model, their
         log-probabilities `scores`; for a SeqIO metric that needs it the target's, `score`. `values` has the
         scores of this example alone, for metrics that are means over examples.
     """
@@ -423,6 +446,9 @@ def records(
             record['options'] = list(example.options)
         record['answers'] = list(answers_of(example, vocabulary))
         record['prediction'] = scored.predictions[place] if scored.predictions else None
+        if scored.method == 'generate' and record['prediction'] is not None:
+            found = read_answer(scored.task, record['prediction'])
+            record |= {'extracted': found} if found != record['prediction'] else {}
         if isinstance(scored, OwnScores) and len(scored.log_probs):
             record['score'] = round(float(scored.log_probs[place]), DIGITS)
         if isinstance(scored, TaskScores) and scored.option_scores:

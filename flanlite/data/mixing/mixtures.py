@@ -8,6 +8,7 @@ import dataclasses
 import fnmatch
 import functools
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -138,7 +139,7 @@ class MixtureConfig:
         templates_per_task: the number of templates that each data set is trained with, the first ones; by
             default all.
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
-            own training data: their number, or `Shots`.
+            own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
 
     Raises:
@@ -158,7 +159,7 @@ class MixtureConfig:
     epochs: float = 1.0
     prompts: bool = True
     templates_per_task: int | None = None
-    shots: Shots | int | str = 0
+    shots: Shots | int | str = Shots()
     drop: LocalPath | None = None
 
     def __post_init__(self) -> None:
@@ -208,11 +209,12 @@ def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:
     return {task: spec.schema() for task, spec in found.items()}
 
 
-def resolve(config: MixtureConfig | str) -> Mixture:
+def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = None) -> Mixture:
     """Find the tasks of a mixture by its settings.
 
     Args:
         config: the settings, or only a name.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: a name or cluster does not exist, or no task is left.
@@ -221,8 +223,11 @@ def resolve(config: MixtureConfig | str) -> Mixture:
         config = MixtureConfig(config)
     name = config.name
     bare_name, templates_in_name = naming.templates_in_name(name)
-    templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
-    found = naming.resolve_name(bare_name)
+    templates_per_task = templates_in_name or config.templates_per_task
+    found = naming.resolve_name(bare_name, data_dir)
+    shots = config.shots
+    if shots.number is None:
+        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
     name = found.name if found.is_file else name
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'

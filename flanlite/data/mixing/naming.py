@@ -3,9 +3,11 @@ mixtures.
 """
 
 import importlib
+import os
 import pkgutil
 import re
 import sys
+import types
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -61,14 +63,18 @@ class Found(NamedTuple):
         return held_out
 
 
-def resolve_name(name: str) -> Found:
+def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     """Return the meaning of a mixture's name.
 
-    Names are looked up in the registered collections first, then in the built-in ones, which are imported
-    only as far as needed: first the collection with which the name begins, then all. With `seqio:` before it,
+    Built-in collections are imported only as far as needed: first the one with which the name begins, then
+    all. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
     A path means the data set that lies there; see `files.find`.
+
+    Args:
+        name: the name or path.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
@@ -77,11 +83,7 @@ def resolve_name(name: str) -> Found:
     if collection := files.find(name):
         return Found(collection.name, collection, collection.specs)
     bare = TEMPLATES.sub(r'\1', name)
-    for load in (
-        lambda: None,
-        lambda: load_builtin(name),
-        lambda: [load_builtin(builtin) for builtin in builtin_names()],
-    ):
+    for load in (lambda: load_builtin(name, data_dir), import_collections):
         load()
         if found := find_in_collection(bare) or find_data_set(bare):
             if seqio_tasks.is_users(name):
@@ -173,13 +175,27 @@ def builtin_names() -> list[str]:
     )
 
 
-def load_builtin(name: str) -> None:
+def load_builtin(name: str, data_dir: str | os.PathLike | None = None) -> None:
     """Import the built-in collection with whose name a mixture's name begins; of several, the one with the
-    longest name.
+    longest name. A benchmark, whose data sets are what its folder has, is listed anew.
+
+    Args:
+        name: of a mixture or data set.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
+
+    Raises:
+        MissingDataError: it is a benchmark, and not in the data folder.
     """
-    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
+    fitting = [builtin for builtin in builtin_names() if re.match(rf'{builtin}($|[_:])', name)]
     if fitting:
-        importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
+        module = importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
+        if is_benchmark(module):
+            module.find(data_dir)
+
+
+def is_benchmark(module: types.ModuleType) -> bool:
+    """Return whether a built-in package lists the files of a folder, in place of a table of data sets."""
+    return hasattr(module, 'find')
 
 
 def collection_names() -> list[str]:
@@ -188,14 +204,14 @@ def collection_names() -> list[str]:
 
 
 def import_collections() -> list[str]:
-    """Import the built-in collections; return the names of their packages, then those of the other
-    collections.
+    """Import the built-in collections but for benchmarks, which are asked for by name; return the names of
+    their packages, then those of the other collections.
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
-    for name in (builtin := builtin_names()):
-        load_builtin(name)
-    return [*builtin, *(name for name in collection_names() if name not in builtin)]
+    modules = {name: importlib.import_module(f'{BUILTIN}.{name}') for name in builtin_names()}
+    builtin = [name for name, module in modules.items() if not is_benchmark(module)]
+    return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
 
 
 def seqio_names() -> list[str]:
