@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> None:
     if args.prompt:
         flags['prompts'] = tuple(args.prompt.split(','))
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
+    if args.scores:
+        config = config.replace(**{'scoring.scores': tuple(args.scores.split(','))})
     from flanlite.eval import evaluate
 
     evaluate.evaluate(config)
@@ -57,6 +59,12 @@ COMMAND = Command(
             complete=('instructions', 'baseline', 'fields'),
         ),
         Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
+        Flag(
+            'scores',
+            'other scores of ranked options, with commas: acc, acc_norm, acc_bytes, acc_tokens, '
+            'acc_mutual_info, brier_score, ece',
+            metavar='NAMES',
+        ),
         SHOTS,
         VOCABULARY,
     ),

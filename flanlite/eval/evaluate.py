@@ -252,7 +252,9 @@ def evaluate_examples(
     else:
         method, predictions, option_scores = 'generate', evaluator.generated(*asked), []
     scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=counted)
-    scores = dataclasses.replace(scores, option_scores=tuple(option_scores))
+    if option_scores:
+        others = evaluator.variants_of(name, counted, made, option_scores, *asked[2:])
+        scores = dataclasses.replace(scores, option_scores=tuple(option_scores), variants=others)
     shown = [
         record | {'inputs': example['inputs']}
         for example, record in zip(examples, records(scores, made, vocabulary), strict=True)

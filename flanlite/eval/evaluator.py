@@ -15,7 +15,7 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.eval import generate, rank, seqio_metrics
+from flanlite.eval import generate, rank, seqio_metrics, variants
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
@@ -28,7 +28,7 @@ from flanlite.model.attempt import Attempt
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report import predictions
-from flanlite.report.scores import OwnScores, TaskScores
+from flanlite.report.scores import OwnScores, TaskScores, Variant
 
 DEFAULT_TARGET_LENGTH = 64
 RULES = ('majority', 'chance')  # methods that ask no model
@@ -43,12 +43,16 @@ class ScoringConfig:
     Args:
         decoding: how answers are generated; by default greedily, as long as the targets in training.
         tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+        scores: names of other scores to report beside those of the metric, where options are ranked; see
+            `variants.NAMES`.
     """
 
     decoding: Decoding | None = None
     tokens_per_batch: int = 4096
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        variants.check_names(self.scores)
         if self.tokens_per_batch < 1:
             raise ValueError(
                 f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1'
@@ -137,7 +141,44 @@ class Evaluator:
             return score_task(name, 'generate', examples, predictions, self.vocabulary)
         predictions, scores = self.ranked(name, examples, *model)
         found = score_task(name, 'rank', examples, predictions, self.vocabulary)
-        return dataclasses.replace(found, option_scores=tuple(scores))
+        return dataclasses.replace(
+            found,
+            option_scores=tuple(scores),
+            variants=self.variants_of(name, found.metric, examples, scores, *model),
+        )
+
+    def variants_of(
+        self,
+        name: str,
+        metric: Metric,
+        examples: Sequence[Example],
+        scores: Sequence[np.ndarray],
+        *model: Any,
+    ) -> tuple[Variant, ...]:
+        """Compute the other scores that are asked for of ranked examples."""
+        names = self.config.scores
+        bare = self.unconditional(name, examples, *model) if variants.MUTUAL_INFORMATION in names else ()
+        answers = [answers_of(example, self.vocabulary) for example in examples]
+        return variants.variants(names, metric, examples, answers, scores, bare)
+
+    def unconditional(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
+        """Compute the log-probabilities of the options of examples given the empty input, each option once:
+        float32[K] for each example.
+        """
+        options = {tokens.tobytes(): tokens for example in examples for tokens in example.option_tokens}
+        nothing = Example(self.vocabulary.as_inputs(self.vocabulary.encode_arrays([''])[0]), np.zeros(0))
+        questions = [
+            Question(inputs, [tokens])
+            for inputs in self.inputs(name, [nothing], model[0])
+            for tokens in options.values()
+        ]
+        told = f'an option of {name} without an input'
+        scored = rank.score(*model, questions, self.config.tokens_per_batch, name=lambda number: told)
+        means = np.mean(np.concatenate(scored).reshape(-1, len(options)), axis=0)
+        found = dict(zip(options, means, strict=True))
+        return [
+            np.array([found[tokens.tobytes()] for tokens in example.option_tokens]) for example in examples
+        ]
 
     def examples(self, name: str, template: int | None = None) -> list[Example]:
         """Read the examples that are asked of a task, as a model reads them.
