@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import flanlite
+from flanlite.data.mixing import naming
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
 # The rooms in the order of the data's way, from the ground up; a room imports lower ones only.
@@ -151,7 +152,7 @@ def heavy_after(code: str) -> set[str]:
     )
 
 
-COLLECTIONS = ['flanlite.mixtures.flan2021', 'flanlite.mixtures.pocket', 'flanlite.mixtures.t0']
+COLLECTIONS = [f'flanlite.mixtures.{name}' for name in specs.builtin_names()]
 LIGHT = ['flanlite', 'flanlite', 'flanlite.data.mixing.mixtures', *COLLECTIONS]
 
 

@@ -317,7 +317,7 @@ def mixture_of(args: argparse.Namespace) -> Any:
     from flanlite.cli import gin_config
     from flanlite.data.mixing import mixtures
 
-    return mixtures.resolve(gin_config.build('MixtureConfig', name=mixture_name(args)))
+    return mixtures.resolve(gin_config.build('MixtureConfig', name=mixture_name(args)), args.data_dir)
 
 
 def mixture_name(args: argparse.Namespace) -> str:

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> None:
     if args.prompt:
         flags['prompts'] = tuple(args.prompt.split(','))
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
+    if args.scores:
+        config = config.replace(**{'scoring.scores': tuple(args.scores.split(','))})
     from flanlite.eval import evaluate
 
     evaluate.evaluate(config)
@@ -58,6 +60,12 @@ COMMAND = Command(
             complete=('instructions', 'baseline', 'fields', 'names'),
         ),
         Flag('max_rows', 'at most so many rows of each data set', Count),
+        Flag(
+            'scores',
+            'other scores of ranked options, with commas: acc, acc_norm, acc_bytes, acc_tokens, '
+            'acc_mutual_info, brier_score, ece',
+            metavar='NAMES',
+        ),
         SHOTS,
         VOCABULARY,
     ),

@@ -56,7 +56,7 @@ class TrainingData:
                 leaves its inputs no room.
         """
         sources.check_data_folder(config.data_dir)
-        mixture = mixtures.resolve(config.mixture)
+        mixture = mixtures.resolve(config.mixture, config.data_dir)
         for entry in mixture.entries:
             if (length := len(prompt(entry.task))) >= config.feature_lengths['inputs']:
                 raise ValueError(

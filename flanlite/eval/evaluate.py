@@ -108,7 +108,7 @@ def evaluate(config: EvalConfig) -> Result:
     """
     partitioning.join_processes()
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
-    mixed = mixtures.resolve(config.mixture)
+    mixed = mixtures.resolve(config.mixture, config.data_dir)
     names, failed = scorable(mixed)
     checkpoint = config.checkpoint
     number = f'-{mixed.shots.number}shot' if mixed.shots else ''
@@ -247,7 +247,9 @@ def evaluate_examples(
     else:
         method, predictions, option_scores = 'generate', evaluator.generated(*asked), []
     scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=counted)
-    scores = dataclasses.replace(scores, option_scores=tuple(option_scores))
+    if option_scores:
+        others = evaluator.variants_of(name, counted, made, option_scores, *asked[2:])
+        scores = dataclasses.replace(scores, option_scores=tuple(option_scores), variants=others)
     shown = [
         record | {'inputs': example['inputs']}
         for example, record in zip(examples, records(scores, made, vocabulary), strict=True)

@@ -4,6 +4,7 @@ into rows.
 
 import dataclasses
 import io
+import itertools
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flanlite.data.specs import specs
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
 
@@ -73,6 +75,8 @@ class TaskResult:
         templates: one entry a template, {'template': index, or None where no template is read, 'text': its
             wording, where it is known, 'n': number of examples, 'scores': {name: percent}}.
         summary: over the templates, of the first score.
+        category: the benchmark's own group that it belongs to; empty where there is none.
+        family: data sets of one family count as one in averages.
     """
 
     task: str
@@ -83,6 +87,8 @@ class TaskResult:
     num_rows: int
     templates: tuple[dict[str, Any], ...]
     summary: Summary
+    category: str = ''
+    family: str = ''
 
     @property
     def headline(self) -> str:
@@ -174,9 +180,64 @@ def task_result(
         for index, named in scores.template_scores().items()
     )
     num_rows = len(set(scores.rows.tolist()))
+    spec = specs.find_spec(scores.task)
     return TaskResult(
-        scores.task, cluster, level, scores.metric_name, scores.method, num_rows, templates, summarize(scores)
+        scores.task,
+        cluster,
+        level,
+        scores.metric_name,
+        scores.method,
+        num_rows,
+        templates,
+        summarize(scores),
+        getattr(spec, 'category', ''),
+        getattr(spec, 'family', '') or scores.task,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Average:
+    """The averages of one score over a benchmark's group of data sets, or over all.
+
+    Args:
+        category: the group; empty for all.
+        metric: the name of the score.
+        data_sets: how many are averaged; those of one family count as one.
+        num_rows: the number of their rows.
+        macro: the mean over data sets, of the mean of each family; each mean is over templates.
+        micro: the mean over rows.
+    """
+
+    category: str
+    metric: str
+    data_sets: int
+    num_rows: int
+    macro: float
+    micro: float
+
+
+def averages(tasks: Sequence[TaskResult]) -> list[Average]:
+    """Average the headline scores of tasks that belong to a benchmark's groups: each group, then, of several,
+    all together.
+    """
+    grouped: dict[tuple[str, str], list[TaskResult]] = {}
+    for task in tasks:
+        if task.category:
+            grouped.setdefault((task.headline, task.category), []).append(task)
+    for metric in {metric: None for metric, _ in grouped}:
+        groups = [members for (name, _), members in grouped.items() if name == metric]
+        if len(groups) > 1:
+            grouped[metric, ''] = list(itertools.chain(*groups))
+    found = []
+    for (metric, category), members in grouped.items():
+        families: dict[str, list[float]] = {}
+        for task in members:
+            families.setdefault(task.family, []).append(task.summary.mean)
+        rows = [task.num_rows for task in members]
+        macro = float(np.mean([np.mean(means) for means in families.values()]))
+        micro = float(np.average([task.summary.mean for task in members], weights=rows))
+        found.append(Average(category, metric, len(families), sum(rows), macro, micro))
+    return found
 
 
 def make_result(

@@ -13,7 +13,7 @@ from flanlite.data.specs import clusters
 from flanlite.report import comparisons, paired, results, seeds
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, is_shared
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, averages, is_shared
 from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
@@ -94,6 +94,27 @@ def level_rows(report: Report) -> list[list[str]]:
                     ]
                 )
     return rows if len({row[2] for row in rows} | {'held out cluster'}) > 1 else []
+
+
+AVERAGE_HEADINGS = ['group', 'metric', 'held out', 'system', 'data sets', 'rows', 'macro', 'micro']
+
+
+def average_rows(report: Report) -> list[list[str]]:
+    """Return a row for each average over a benchmark's groups of data sets; see `results.averages`."""
+    return [
+        [
+            average.category or 'all',
+            average.metric,
+            result.held_out or '',
+            label(result.system),
+            f'{average.data_sets}',
+            f'{average.num_rows:,}',
+            number(average.macro),
+            number(average.micro),
+        ]
+        for result in report.results
+        for average in averages(result.tasks)
+    ]
 
 
 SERIES_HEADINGS = [
@@ -344,6 +365,7 @@ def markdown(report: Report) -> str:
 def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return (heading, column headings, rows) of each table that only some sweeps have."""
     tables = (
+        ('Averages', AVERAGE_HEADINGS, average_rows(report)),
         ('Levels of generalization', LEVEL_HEADINGS, level_rows(report)),
         ('The same data sets held out, tuned on more', SERIES_HEADINGS, series_rows(report)),
         ('Seeds', SEED_HEADINGS, seed_rows(report)),
@@ -448,6 +470,12 @@ def print_tasks(result: Result) -> None:
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)
     Console().print(table)
+    if found := averages(result.tasks):
+        means = Table('group', 'metric', 'data sets', 'rows', 'macro', 'micro', box=box.SIMPLE)
+        for each in found:
+            sizes = f'{each.data_sets}', f'{each.num_rows:,}'
+            means.add_row(each.category or 'all', each.metric, *sizes, number(each.macro), number(each.micro))
+        Console().print(means)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')
     for note in result.notes:

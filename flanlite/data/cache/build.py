@@ -104,7 +104,9 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
         'num_examples': len(lengths),
         'shards': shards,
         'shots': view.shots
-        and dataclasses.asdict(view.shots) | {'kept': dict(sorted(tally.exemplars.items()))},
+        and dataclasses.asdict(view.shots)
+        | {'kept': dict(sorted(tally.exemplars.items()))}
+        | ({'fixed': True} if spec.few_shot else {}),
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split))
         if tally.truncated and spec

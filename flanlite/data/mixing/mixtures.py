@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -141,7 +142,7 @@ class MixtureConfig:
         templates_per_task: the number of templates that each data set is trained with, the first ones; by
             default all.
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
-            own training data: their number, or `Shots`.
+            own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
 
     Raises:
@@ -161,7 +162,7 @@ class MixtureConfig:
     epochs: Positive = 1.0
     prompts: bool = True
     templates_per_task: Count | None = None
-    shots: Shots | ShotsNumber = 0
+    shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
 
     def __post_init__(self) -> None:
@@ -189,11 +190,12 @@ def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:
     return {task: spec.schema() for task, spec in found.items()}
 
 
-def resolve(config: MixtureConfig | str) -> Mixture:
+def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = None) -> Mixture:
     """Find the tasks of a mixture by its settings.
 
     Args:
         config: the settings, or only a name.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: a name or cluster does not exist, or no task is left.
@@ -202,10 +204,13 @@ def resolve(config: MixtureConfig | str) -> Mixture:
         config = MixtureConfig(config)
     name = config.name
     named = naming.numbers_in_name(name)
-    templates_per_task, shots = named.templates or config.templates_per_task, config.shots
+    templates_per_task = named.templates or config.templates_per_task
+    found = naming.resolve_name(named.bare, data_dir)
+    shots = config.shots
     if named.shots is not None:
         shots = dataclasses.replace(shots, number=named.shots)
-    found = naming.resolve_name(named.bare)
+    elif shots.number is None:
+        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
     name = found.name if found.is_file else name
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'

@@ -2,6 +2,7 @@
 mixtures.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -58,14 +59,18 @@ class Found(NamedTuple):
         return held_out
 
 
-def resolve_name(name: str) -> Found:
+def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     """Return the meaning of a mixture's name.
 
-    Names are looked up in the registered collections first, then in the built-in ones, which are imported
-    only as far as needed: first the collection with which the name begins, then all. With `seqio:` before it,
+    Built-in collections are imported only as far as needed: first the one with which the name begins, then
+    all. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
     A path means the data set that lies there; see `files.find`.
+
+    Args:
+        name: the name or path.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
@@ -74,11 +79,7 @@ def resolve_name(name: str) -> Found:
     if collection := files.find(name):
         return Found(collection.name, collection, collection.specs)
     bare = ENDINGS.fullmatch(name)[1] if name else name
-    for load in (
-        lambda: None,
-        lambda: specs.load_builtin(name),
-        lambda: [specs.load_builtin(builtin) for builtin in specs.builtin_names()],
-    ):
+    for load in (lambda: load_builtin(name, data_dir), import_collections):
         load()
         if found := find_in_collection(bare) or find_data_set(bare):
             if len(found.data_sets) == 1 and specs.builtin_of(found.collection.name) is None:
@@ -172,20 +173,36 @@ def other_hold_outs(collection: specs.Collection) -> list[str]:
     return [name for name in clusters.hold_outs(collection.specs) if name not in clusters.CLUSTERS]
 
 
+def load_builtin(name: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Import the built-in collection with whose name that of a mixture begins, if any. A benchmark, whose
+    data sets are what its folder has, is listed anew.
+
+    Args:
+        name: of a mixture or data set.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
+
+    Raises:
+        MissingDataError: it is a benchmark, and not in the data folder.
+    """
+    module = specs.load_builtin(name)
+    if module and specs.is_benchmark(module):
+        module.find(data_dir)
+
+
 def collection_names() -> list[str]:
     """Return the names of all collections: the built-in ones, and those that a user's module registered."""
     return sorted({*specs.builtin_names(), *specs.COLLECTIONS})
 
 
 def import_collections() -> list[str]:
-    """Import the built-in collections; return the names of their packages, then those of the other
-    collections.
+    """Import the built-in collections but for benchmarks, which are asked for by name; return the names of
+    their packages, then those of the other collections.
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
-    for name in (builtin := specs.builtin_names()):
-        specs.load_builtin(name)
-    return [*builtin, *(name for name in collection_names() if name not in builtin)]
+    modules = {name: specs.load_builtin(name) for name in specs.builtin_names()}
+    builtin = [name for name, module in modules.items() if not specs.is_benchmark(module)]
+    return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
 
 
 def seqio_names() -> list[str]:

@@ -110,11 +110,19 @@ def open_exemplars(
     shots: Shots,
     dropped: Collection[int] = (),
 ) -> Exemplars:
-    """Read the training rows that a split's exemplars are drawn from.
+    """Read the rows that a split's exemplars are drawn from: the training rows, or what a benchmark says.
 
     Raises:
-        ValueError: the data set has no training split.
+        ValueError: the data set has no training split, and no exemplars of its own.
     """
+    shown = spec.style_templates(style)
+    if fixed := spec.few_shot:
+        pool = []
+        for row, raw in enumerate(spec.source.rows(fixed.split)):
+            with located(spec, fixed.split, row, raw):
+                pool.append((row, spec.example(raw)['texts']))
+        own = fixed.split == spec.splits.get(split)
+        return Exemplars(shots, pool, shown, vocabulary, own, fixed)
     if not spec.splits.train:
         raise ValueError(
             f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without '
@@ -125,7 +133,7 @@ def open_exemplars(
     for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
             pool.append((row, spec.example(raw)['texts']))
-    return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
+    return Exemplars(shots, pool, shown, vocabulary, split == 'train')
 
 
 def kept_rows(

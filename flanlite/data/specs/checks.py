@@ -62,6 +62,19 @@ def check_texts(kind: str, values: Any) -> None:
         )
 
 
+def check_pattern(kind: str, pattern: str) -> None:
+    """Raise a `ValueError` where a text is no regular expression with one group; an empty one is accepted."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f'got {kind}={pattern!r}, which is no regular expression: {error}') from error
+    if pattern and groups != 1:
+        raise ValueError(
+            f'got {kind}={pattern!r} with {groups} groups; expected one, around the answer: (...), and '
+            '(?:...) for others'
+        )
+
+
 def check_numbers(least: int, **values: Any) -> None:
     """Raise a `ValueError` where a whole number is below the least that makes sense; None is accepted."""
     for kind, value in values.items():

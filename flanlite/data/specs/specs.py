@@ -4,6 +4,8 @@ import dataclasses
 import importlib
 import numbers
 import pkgutil
+import re
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -66,6 +68,26 @@ class Splits:
 
 
 @dataclasses.dataclass(frozen=True)
+class FewShot:
+    """How a benchmark sets exemplars before an example, where it says so itself.
+
+    Args:
+        split: the source's split that they are from.
+        exemplar: the text of one: `{inputs}` and `{targets}` as its template renders them, `{number}` from 1,
+            and its fields.
+        header: the field with which inputs begin and which stands once, before the first exemplar; all rows
+            have the same one.
+        drawn: whether they are drawn at random for each example, which is never among them; else they are the
+            first ones, in order.
+    """
+
+    split: str
+    exemplar: str = '{inputs} {targets}\n\n'
+    header: str = 'header'
+    drawn: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class DatasetSpec:
     """One data set: its source, the fields of its templates, its answers, its metric and its cluster.
 
@@ -99,6 +121,12 @@ class DatasetSpec:
             is not known.
         validation_examples: the same of the validation split, as `splits` cuts it, before `keep`.
         test_examples: the same of the test split.
+        few_shot: how exemplars stand before an example, where a benchmark fixes that; by default `Shots`
+            says it, and they are from the training data.
+        stop: texts that end a generated answer; what stands behind the first of them is not read.
+        extract: a regular expression that finds the answer in what a model writes, such as a chain of
+            thought: the first group of its last match is scored. Where it finds nothing, the whole text is.
+        category: a benchmark's own group of data sets, over which its averages are taken.
 
     Raises:
         ValueError: a setting cannot be; the message names the data set, the value and what was expected.
@@ -124,6 +152,10 @@ class DatasetSpec:
     train_examples: int | None = None
     validation_examples: int | None = None
     test_examples: int | None = None
+    few_shot: FewShot | None = None
+    stop: tuple[str, ...] = ()
+    extract: str = ''
+    category: str = ''
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('data set', self.name):
@@ -144,6 +176,7 @@ class DatasetSpec:
                     raise ValueError(f'got {kind}={given!r}; expected a tuple of Template(...)')
             if not self.templates:
                 raise ValueError('it has no templates; expected at least one')
+            checks.check_pattern('extract', self.extract)
 
     def example(self, row: Row) -> dict[str, Any] | None:
         """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None
@@ -205,6 +238,13 @@ class DatasetSpec:
                 'use choose, decimal, join or string of flanlite.data.specs.text'
             )
         return str(value)
+
+    def read_answer(self, text: str) -> str:
+        """Return the answer in a generated text; see `stop` and `extract`."""
+        for stop in self.stop:
+            text = text.partition(stop)[0]
+        found = re.findall(self.extract, text) if self.extract else []
+        return found[-1] if found else text
 
     def style_templates(self, style: str) -> tuple[Template, ...]:
         """Return the templates of a style.
@@ -398,6 +438,7 @@ class Collection:
         max_rates: clips the rates of single data sets, by name; it overrides the data set's own `max_rate`.
         prompted: numbers for T0's mixing rule, by task; the rates of these tasks follow that rule.
         templates: the smallest number of templates that each of its data sets should have.
+        shots: how many few-shot exemplars stand before each example, where nothing else is asked for.
 
     Raises:
         ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data
@@ -412,6 +453,7 @@ class Collection:
     max_rates: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
     prompted: Mapping[str, Prompted] = dataclasses.field(default_factory=dict, hash=False)
     templates: int = 10
+    shots: int = 0
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('collection', self.name):
@@ -447,30 +489,40 @@ def builtin_names() -> list[str]:
 
 def builtin_of(name: str) -> str | None:
     """Return the built-in collection with whose name another begins, the longest of several, or None."""
-    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
+    fitting = [builtin for builtin in builtin_names() if re.match(rf'{builtin}($|[_:])', name)]
     return max(fitting, key=len, default=None)
 
 
-def load_builtin(name: str) -> None:
+def load_builtin(name: str) -> types.ModuleType | None:
     """Import the built-in collection with whose name that of a mixture begins, if any."""
-    if (builtin := builtin_of(name)) is not None:
-        importlib.import_module(f'{BUILTIN}.{builtin}')
+    builtin = builtin_of(name)
+    return builtin and importlib.import_module(f'{BUILTIN}.{builtin}')
 
 
-def register(collection: Collection) -> None:
+def is_benchmark(module: types.ModuleType) -> bool:
+    """Return whether a built-in package lists the files of a folder, in place of a table of data sets."""
+    return hasattr(module, 'find')
+
+
+def register(collection: Collection, replace: bool = False) -> None:
     """Make a collection known by its name. Registering the same one again changes nothing.
+
+    Args:
+        collection: the collection.
+        replace: whether it takes the place of another one with its name, such as that of another folder.
 
     Raises:
         ValueError: another collection has the name, one that comes with flanlite too, or another data set has
             the name of one of its data sets.
     """
-    load_builtin(collection.name)
-    if COLLECTIONS.get(collection.name, collection) is not collection:
+    module = None if replace else load_builtin(collection.name)
+    benchmark = module and is_benchmark(module) and builtin_of(collection.name) == collection.name
+    if benchmark or (not replace and COLLECTIONS.get(collection.name, collection) is not collection):
         raise ValueError(f'a collection named {collection.name!r} is there already; give yours another name')
     taken = {
         spec.name: (other.name, spec)
         for other in COLLECTIONS.values()
-        if other is not collection
+        if other.name != collection.name
         for spec in other.specs
     }
     for spec in collection.specs:
