@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import flanlite
-from flanlite.data.mixing import naming
+from flanlite.data.specs import specs
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
 # The rooms in the order of the data's way, from the ground up; a room imports lower ones only.
