@@ -298,9 +298,10 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
     for tick in y_ticks:
         y = place(0, tick)[1]
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
-    for tick in x_ticks:
+    for tick in (tick for tick in x_ticks if tick == int(tick)):  # of steps, clusters and such
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
-    parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
+    if left + len(drawn) * LEGEND_WIDTH + LETTER * len(x_label) <= right:  # else the heading says it alone
+        parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
     for number_drawn, (shape, row, points) in enumerate(drawn):
         looks = f'curve dash{shape % 4} {row.colour}'
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)

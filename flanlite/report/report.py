@@ -99,7 +99,7 @@ def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
         'about': about(report),
         'overall': comparisons.overall(report),
         'only_clusters': comparisons.only_clusters(report),
-        'hold_outs': [hold_out_card(report, held_out) for held_out in report.held_out()],
+        'hold_outs': [hold_out_card(report, held_out) for held_out in series.standing_alone(report)],
         'score_plots': hold_out_bars(report) if report.held_out() else task_bars(report),
         'systems': {system: described for system, described in SYSTEMS.items() if system in present},
         'colours': {label(system): colour(system) for system in present},
@@ -214,7 +214,7 @@ def hold_out_card(report: Report, held_out: str) -> dict[str, Any]:
 def hold_out_bars(report: Report) -> list[Plot]:
     """Draw a plot for each hold-out, with a bar for each system."""
     plots = []
-    for held_out in report.held_out():
+    for held_out in series.standing_alone(report):
         scored = {
             system: result for system, result in report.of(held_out).items() if HELD_OUT in result.groups
         }

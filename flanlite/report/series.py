@@ -52,7 +52,7 @@ class Series:
     """Results of one system that differ in one number.
 
     Args:
-        held_out: what all of them hold out.
+        held_out: the hold-out without the number, which is the last point where that was tuned, too.
         kind: what is counted.
         points: (number, result), in order.
     """
@@ -80,6 +80,19 @@ def find(report: Report, system: str = 'tuned') -> list[Series]:
             if len(points) > 1 and any(kind.ending.search(each.held_out) for each in points.values())
         ]
     return found
+
+
+def standing_alone(report: Report) -> list[str]:
+    """Return what was held out without the points of series that are drawn as curves, but for the last of
+    each.
+    """
+    points = {
+        result.held_out
+        for each in find(report)
+        for _, result in each.points
+        if result.held_out != each.held_out
+    }
+    return [held_out for held_out in report.held_out() if held_out not in points]
 
 
 def clusters_of(series: Series) -> list[str]:

@@ -38,6 +38,7 @@ ABOUT = (
     'features.json',
     'info.json',
     'manifest.json',
+    'checksums.json',
     'state.json',
 )
 csv.field_size_limit(sys.maxsize)
