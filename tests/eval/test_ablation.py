@@ -93,7 +93,7 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     [
         ({'studies': 'cluster'}, ['cluster', 'did you mean clusters', 'shots']),
         ({'studies': ()}, ['at least one of each']),
-        ({'templates': (0,)}, ['AblationConfig.templates', '(0,)', 'from 1']),
+        ({'templates': (0,)}, ['AblationConfig.templates[0] is 0', 'from 1']),
         ({'held_out': 'maths'}, ['unknown cluster', 'math']),
         ({'clusters': (5,)}, ['math_first_5', '_first_1 to _first_2']),
         ({'more': ('intra_99',)}, ['intra_99']),
