@@ -27,6 +27,7 @@ PAGE = (
     '- *templates*: how many, and how many of them turn the task around.',
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
 )
+LONG_NAME = 50  # characters of a name that stand in one line; where one is longer, names fold
 WIDE = 230  # columns of the table of data sets in a file or pipe
 
 
@@ -47,7 +48,8 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
         table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
         for heading in rows[0]:
             if heading not in MARKDOWN_ONLY:
-                table.add_column(heading, overflow='fold', no_wrap=heading == 'data set')
+                whole = heading == 'data set' and max(len(row[heading]) for row in rows) <= LONG_NAME
+                table.add_column(heading, overflow='fold', no_wrap=whole)
         for row in rows:
             table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
         (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
@@ -100,14 +102,17 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
             'max_rate': number(entry.max_rate),
             'rate': number(rates.get(spec.name)),
             'templates': f'{len(shown)}, {inverted} inverted' if inverted else f'{len(shown)}',
+            **({'part': f'{entry.part.name}, {entry.part.share:.1%}'} if entry.part else {}),
             'licence': spec.licence,
             'lineage': ', '.join(spec.lineage),
         }
 
 
 def number(value: float | None) -> str:
-    """Write a number in a table's cell."""
-    return '' if value is None else f'{value:,.0f}'
+    """Write a number in a table's cell; one below 1, as of parts with shares, in four digits."""
+    if value is None:
+        return ''
+    return f'{value:,.0f}' if value >= 1 or value == 0 else f'{value:.4g}'
 
 
 def download(source: object) -> str:

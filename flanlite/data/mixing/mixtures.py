@@ -23,6 +23,8 @@ from flanlite.limits import Count, Positive, one_of, real, whole
 
 SCHEMES = ('proportional', 'equal', 'unimax')
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
+LISTED = 5  # names in a sentence
+NAMED = 20  # data sets that share text with held-out ones, in a note
 OWN = 'own'  # stands for the collection's own cap
 
 
@@ -38,6 +40,7 @@ class Entry:
         rate: returns the rate that a SeqIO mixture gives it, called when it is needed; None for a rate by the
             number of its examples.
         prompted: its numbers in T0's mixing rule, if its rate follows that rule.
+        part: the part of the collection that it belongs to, where this has a share to itself.
     """
 
     task: str
@@ -46,6 +49,7 @@ class Entry:
     max_rate: int | None = None
     rate: Callable[[], float] | None = None
     prompted: specs.Prompted | None = None
+    part: specs.Part | None = None
 
     def __post_init__(self) -> None:
         checks.check_name(self.task)  # SeqIO's may be any
@@ -104,8 +108,10 @@ class Mixture:
         verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
         named = [
             f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
-            for name, corpora in self.shared.items()
+            for name, corpora in list(self.shared.items())[:NAMED]
         ]
+        if len(self.shared) > NAMED:
+            named.append(f'and {len(self.shared) - NAMED} more')
         return (
             [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.']
             if named
@@ -293,7 +299,9 @@ def hold_out(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as an enumeration in a sentence: "a, b and c"."""
+    """Return names as an enumeration in a sentence: "a, b and c"; of many the first, and how many more."""
+    if len(names) > LISTED:
+        names = [*names[:LISTED], f'{len(names) - LISTED} more']
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
@@ -303,12 +311,13 @@ def entry_of(
     """Make a data set's entry.
 
     For each cap the first of these counts that is set: for the rate, the collection's cap for this data set
-    alone; the data set's own cap; the cap that is asked for; the collection's cap.
+    alone; the data set's own cap; the cap that is asked for; that of its part; the collection's cap.
     """
+    part = collection.part_of(spec.name)
     if max_examples == OWN:
-        max_examples = collection.max_examples
+        max_examples = (part and part.max_examples) or collection.max_examples
     if max_rate == OWN:
-        max_rate = collection.max_rate
+        max_rate = (part and part.max_rate) or collection.max_rate
     max_rate = collection.max_rates.get(spec.name) or spec.max_rate or max_rate
     return Entry(
         spec.name,
@@ -316,6 +325,7 @@ def entry_of(
         spec.max_examples or max_examples,
         max_rate,
         prompted=collection.prompted.get(spec.name),
+        part=part,
     )
 
 
@@ -360,7 +370,8 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
 
     Returns:
         Rates by task, in the mixture's order. As in SeqIO they are min(examples, max_examples,
-        max_rate)^(1/temperature), and do not sum to 1.
+        max_rate)^(1/temperature), and do not sum to 1. Those of a part with a share sum to that share, as
+        those of a SeqIO mixture of mixtures do.
 
     Raises:
         ValueError: the rates of a SeqIO mixture cannot be computed.
@@ -375,7 +386,17 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
         }
         return unimax(sizes, mixture.budget, mixture.epochs)
     with sizes_known(mixture, num_examples):
-        return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+        found = {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+    sums: dict[str, float] = {}
+    for entry in entries:
+        if entry.part:
+            sums[entry.part.name] = sums.get(entry.part.name, 0.0) + found[entry.task]
+    return {
+        entry.task: found[entry.task] * entry.part.share / sums[entry.part.name]
+        if entry.part and sums[entry.part.name]
+        else found[entry.task]
+        for entry in entries
+    }
 
 
 @contextlib.contextmanager

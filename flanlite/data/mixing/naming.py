@@ -170,7 +170,8 @@ def name_without(collection: specs.Collection, held_out: str) -> str:
 
 def other_hold_outs(collection: specs.Collection) -> list[str]:
     """Return the names of a collection's hold-outs that are not clusters."""
-    return [name for name in clusters.hold_outs(collection.specs) if name not in clusters.CLUSTERS]
+    own = collection.clusters()
+    return [name for name in clusters.hold_outs(collection.specs) if name not in own]
 
 
 def load_builtin(name: str, data_dir: str | os.PathLike | None = None) -> None:

@@ -3,6 +3,7 @@ row is read.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -75,7 +76,13 @@ def check_pattern(kind: str, pattern: str) -> None:
         )
 
 
+@functools.cache
+def number_from(least: int) -> Any:
+    """Return the type of whole numbers from a least one, or None."""
+    return Annotated[int, whole(least)] | None
+
+
 def check_numbers(least: int, **values: Any) -> None:
     """Raise a `ValueError` where a whole number is below the least that makes sense; None is accepted."""
     for kind, value in values.items():
-        check_field(kind, value, Annotated[int, whole(least)] | None)
+        check_field(kind, value, number_from(least))

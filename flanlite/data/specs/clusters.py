@@ -84,6 +84,8 @@ DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
+OWN = re.compile(r'\w+:\w+')  # a cluster that is none of `CLUSTERS`
+
 # Several clusters, and how many of the others, and of the data sets of each, train.
 SEVERAL = re.compile(r'(?P<clusters>.+?)(?:_first_(?P<first>\d+))?(?:_each_(?P<each>\d+))?')
 
@@ -95,19 +97,6 @@ LINEAGE = ('strict', 'warn', 'off')
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
 
 
-def check_cluster(cluster: str) -> None:
-    """Check that a name is a cluster's.
-
-    Raises:
-        ValueError: it is not; the message names the closest valid ones.
-    """
-    if cluster not in CLUSTERS:
-        raise ValueError(
-            f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are '
-            f'{", ".join(CLUSTERS)}'
-        )
-
-
 class Member(Protocol):
     """The fields of a data set that a hold-out depends on; see `specs.DatasetSpec`. Plain text has no
     cluster, and always trains.
@@ -117,6 +106,28 @@ class Member(Protocol):
     cluster: str | None
     lineage: tuple[str, ...]
     splits: Any
+
+
+def check_cluster(cluster: str) -> None:
+    """Check that a name is a cluster's: one of `CLUSTERS`, or somebody's own, which has a colon.
+
+    Raises:
+        ValueError: it is not; the message names the closest valid ones.
+    """
+    if cluster not in CLUSTERS and not OWN.fullmatch(cluster):
+        raise ValueError(
+            f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are '
+            f'{", ".join(CLUSTERS)}, and those of your own with a colon, such as source:cluster'
+        )
+
+
+def ordered(members: Sequence[Member]) -> tuple[str, ...]:
+    """Return the clusters that have a data set among these, in the order of `CLUSTERS`, and others behind
+    them in that of the data sets.
+    """
+    present = dict.fromkeys(member.cluster for member in members if member.cluster)
+    known = [cluster for cluster in CLUSTERS if cluster in present]
+    return (*known, *(cluster for cluster in present if cluster not in CLUSTERS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +176,7 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
         more = f'; other hold-outs are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(
             f'unknown cluster {name!r}; {hint}the clusters are '
-            f'{", ".join(c for c in CLUSTERS if c in present)}{more}'
+            f'{", ".join(ordered(members))}{more}'
         )
     return found[name]
 
@@ -187,7 +198,7 @@ def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
 def held_out_clusters(members: Sequence[Member]) -> Iterator[HoldOut]:
     """Yield a hold-out for each cluster; the clusters that overlap with it do not train either."""
     present = {member.cluster for member in members}
-    for cluster in CLUSTERS:
+    for cluster in ordered(members):
         removed = tuple(other for other in OVERLAPS.get(cluster, ()) if other in present)
         gone = [member.name for member in members if member.cluster in (cluster, *removed)]
         test = tuple(member.name for member in members if member.cluster == cluster)

@@ -1,6 +1,7 @@
 """DatasetSpec: everything about one data set in one place, and the registry of collections."""
 
 import dataclasses
+import functools
 import importlib
 import numbers
 import pkgutil
@@ -97,7 +98,8 @@ class DatasetSpec:
 
     Args:
         name: unique among all collections; also the name of the SeqIO task.
-        cluster: one of `clusters.CLUSTERS`; None for a data set of no cluster, which is never held out.
+        cluster: one of `clusters.CLUSTERS`, or one of its own with a colon, `source:cluster`; None for a data
+            set of no cluster, which is never held out.
         source: where the rows come from.
         fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the
             options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
@@ -426,6 +428,32 @@ class Prompted(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a collection that has a share of the mixture to itself, whatever the sizes of its data sets.
+
+    Args:
+        name: of the part.
+        share: its weight beside the other parts.
+        tasks: the names of its data sets.
+        max_rate: clips each of their rates, in place of the collection's cap.
+        max_examples: truncates the training data of each, in the same way.
+
+    Raises:
+        ValueError: a share of 0 or less, or a cap that cannot be.
+    """
+
+    name: str
+    share: float
+    tasks: tuple[str, ...]
+    max_rate: int | None = None
+    max_examples: int | None = None
+
+    def __post_init__(self) -> None:
+        config.check_field('Part.share', self.share, Positive)
+        checks.check_numbers(1, max_rate=self.max_rate, max_examples=self.max_examples)
+
+
+@dataclasses.dataclass(frozen=True)
 class Collection:
     """Data sets that belong together, with FLAN's two caps and the vocabulary they are meant for.
 
@@ -439,10 +467,11 @@ class Collection:
         prompted: numbers for T0's mixing rule, by task; the rates of these tasks follow that rule.
         templates: the smallest number of templates that each of its data sets should have.
         shots: how many few-shot exemplars stand before each example, where nothing else is asked for.
+        parts: its parts, where these have shares of the mixture; together they have each data set once.
 
     Raises:
-        ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data
-            set of the collection.
+        ValueError: the name or a cap cannot be, `max_rates` or `prompted` has a name that is not a data set
+            of the collection, or the parts have other data sets.
     """
 
     name: str
@@ -454,9 +483,16 @@ class Collection:
     prompted: Mapping[str, Prompted] = dataclasses.field(default_factory=dict, hash=False)
     templates: int = 10
     shots: int = 0
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('collection', self.name):
+            in_parts = [task for part in self.parts for task in part.tasks]
+            if self.parts and sorted(in_parts) != sorted(spec.name for spec in self.specs):
+                raise ValueError(
+                    f'its parts have {len(in_parts)} data sets, it has {len(self.specs)}; expected each in '
+                    'one part'
+                )
             checks.check_name(self.name)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate, **self.max_rates)
             names = [spec.name for spec in self.specs]
@@ -469,9 +505,21 @@ class Collection:
                         )
 
     def clusters(self) -> tuple[str, ...]:
-        """Return the names of the clusters that have a data set here, in the order of `clusters.CLUSTERS`."""
-        present = {spec.cluster for spec in self.specs if spec.cluster}
-        return tuple(cluster for cluster in clusters.CLUSTERS if cluster in present)
+        """Return the names of the clusters that have a data set here; see `clusters.ordered`."""
+        return clusters.ordered(self.specs)
+
+    def part_of(self, task: str) -> Part | None:
+        """Return the part that has a data set; None where there are no parts."""
+        return self._parts_by_task.get(task)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Spec]:
+        """Its data sets and texts by their names."""
+        return {spec.name: spec for spec in self.specs}
+
+    @functools.cached_property
+    def _parts_by_task(self) -> dict[str, Part]:
+        return {task: part for part in self.parts for task in part.tasks}
 
 
 COLLECTIONS: dict[str, Collection] = {}
@@ -525,9 +573,11 @@ def register(collection: Collection, replace: bool = False) -> None:
         if other.name != collection.name
         for spec in other.specs
     }
+    names: set[str] = set()
     for spec in collection.specs:
-        if sum(spec.name == other.name for other in collection.specs) > 1:
+        if spec.name in names:
             raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
+        names.add(spec.name)
         # Collections may share a data set, but not its name.
         if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
@@ -539,9 +589,7 @@ def register(collection: Collection, replace: bool = False) -> None:
 
 def find_spec(name: str) -> Spec | None:
     """Return the registered data set or text of a name, or None."""
-    return next(
-        (spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None
-    )
+    return next((each.by_name[name] for each in COLLECTIONS.values() if name in each.by_name), None)
 
 
 def lint(
