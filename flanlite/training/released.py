@@ -30,6 +30,7 @@ from flanlite.training import huggingface, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import Index, LazyArray
+from flanlite.writing import check_new, whole_file, whole_folder
 
 CONFIG_FILE = 'config.json'
 INDEX_FILE = 'model.safetensors.index.json'
@@ -295,7 +296,8 @@ def write_tensors(
         header[name] = {'dtype': code, 'shape': [*tensors[name].shape], 'data_offsets': [begin, end]}
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)  # so that the numbers are aligned
-    with path.open('wb') as file, progress_bar(f'writing {path.name}', len(tensors), 'arrays') as advance:
+    bar = progress_bar(f'writing {path.name}', len(tensors), 'arrays')
+    with whole_file(path, 'wb') as file, bar as advance:
         file.write(len(text).to_bytes(8, 'little') + text)
         for name in tensors:
             file.write(np.ascontiguousarray(tensors[name].to_numpy(), item).view(np.uint8).data)
@@ -314,24 +316,43 @@ def write_huggingface(
     One tensor is in memory at a time.
 
     Args:
-        path: the folder; it is created, and must not hold a model yet.
+        path: the folder, which is new or empty.
         config: the model's.
         params: arrays by our names.
         vocabulary: for the tokenizer's files; None writes none.
         shard_bytes: the most bytes of tensors in a file.
 
     Raises:
-        ValueError: the folder holds a model, or transformers has no such model.
+        ValueError: the folder has something in it, or transformers has no such model.
     """
-    path = pathlib.Path(path)
-    if (path / CONFIG_FILE).exists():
-        raise ValueError(f'{path} holds a model already; name another folder')
+    check_new(path)
     described = config_to_huggingface(config)
     if isinstance(config, RotaryConfig):
         tensors = huggingface.params_to_huggingface(params, config)
     else:
         tensors = interop.to_huggingface(params)
-    path.mkdir(parents=True, exist_ok=True)
+    with whole_folder(path) as folder:
+        write_files(folder, config, described, tensors, vocabulary, shard_bytes)
+
+
+def write_files(
+    path: pathlib.Path,
+    config: ModelConfig,
+    described: Mapping[str, Any],
+    tensors: Mapping[str, LazyArray],
+    vocabulary: Vocabulary | None,
+    shard_bytes: int,
+) -> None:
+    """Write the files of a Hugging Face folder; see `write_huggingface`.
+
+    Args:
+        path: the folder.
+        config: the model's.
+        described: what its config.json says of it.
+        tensors: by transformers' names.
+        vocabulary: for the tokenizer's files; None writes none.
+        shard_bytes: the most bytes of tensors in a file.
+    """
     shards: list[list[str]] = [[]]
     filled = 0
     for name in tensors:
@@ -363,7 +384,6 @@ def write_huggingface(
     if vocabulary is not None and vocabulary.bos_id is not None:
         ids['bos_token_id'] = vocabulary.bos_id
     (path / GENERATION_FILE).write_text(json.dumps(ids))
-    # Last: a folder with this file is complete.
     (path / CONFIG_FILE).write_text(json.dumps(described | ids, indent=1))
 
 
