@@ -1,10 +1,30 @@
 """Files of strangers: what is wrong with one is an error that names it and the place."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
+
+SHOWN = 300  # characters of another error
+
+
+@contextlib.contextmanager
+def foreign(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make a `ValueError` that names a file or folder of all that a reader raises where something in it is
+    not what it takes it to be.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if os.path.basename(path) in str(error):
+            raise
+        raise ValueError(f'{path}: {error}') from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError) as error:
+        told = ' '.join(f'{type(error).__name__}: {error}'.split())[:SHOWN]
+        raise ValueError(f'{path} cannot be read: something in it is not as expected: {told}') from error
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> None:

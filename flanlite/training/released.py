@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,12 +21,15 @@ import tensorstore
 from flax import serialization
 from safetensors import safe_open
 
+from flanlite import limits, reading
+from flanlite.config import shown
 from flanlite.data.tokens import tokenizer_json, vocabularies
 from flanlite.data.tokens.tokenizer_json import read_json
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.progress import progress_bar
+from flanlite.reading import foreign
 from flanlite.training import huggingface, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
@@ -83,18 +87,20 @@ def open_released(path: pathlib.Path) -> Released | None:
         ValueError: there is a checkpoint, but it cannot be read or is not a T5's.
     """
     if (path / CONFIG_FILE).is_file():
-        return read_huggingface(path)
+        with foreign(path):
+            return read_huggingface(path)
     steps = [
-        int(child.name.removeprefix('checkpoint_'))
+        (int(child.name[11:]), child)
         for child in path.glob('checkpoint_*')
-        if child.name[11:].isdigit()
+        if re.fullmatch(r'[0-9]{1,18}', child.name[11:])
     ]
     if steps:
-        path = path / f'checkpoint_{max(steps)}'
-    if (path / T5X_FILE).is_file():
-        return read_t5x(path, functools.partial(legacy_arrays, path))
-    if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
-        return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
+        path = max(steps)[1]
+    with foreign(path):
+        if (path / T5X_FILE).is_file():
+            return read_t5x(path, functools.partial(legacy_arrays, path))
+        if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
+            return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
     return None
 
 
@@ -138,12 +144,18 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
 
     def walk(prefix: str, node: Any) -> Iterator[tuple[str, LazyArray]]:
         if isinstance(node, dict) and 'kvstore' in node:
-            folder = path / pathlib.PurePosixPath(node['kvstore']['path']).name
+            name = pathlib.PurePosixPath(node['kvstore']['path']).name
+            if name in ('', '..') or node.get('driver', 'zarr') != 'zarr':
+                raise ValueError(
+                    f'{path / T5X_FILE} has {shown(node)} for the parameter {prefix}; expected an array of '
+                    'zarr in a folder beside it'
+                )
+            folder = path / name
             yield (
                 prefix,
                 tensorstore_array(
                     {
-                        'driver': node.get('driver', 'zarr'),
+                        'driver': 'zarr',
                         'kvstore': {'driver': 'file', 'path': str(folder)},
                     },
                     prefix,
@@ -156,7 +168,7 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
             yield prefix, lazy.from_numpy(node)
 
     for name in part.split('/'):
-        tree = tree.get(name, {})
+        tree = tree.get(name, {}) if isinstance(tree, dict) else {}
     return walk('', tree)
 
 
@@ -212,6 +224,10 @@ def read_huggingface(path: pathlib.Path) -> Released:
                 f'{path / INDEX_FILE} has no weight_map from tensors to files; expected it as '
                 'save_pretrained of transformers writes it'
             )
+        if outside := [name for name in parts.values() if not limits.is_name(name)]:
+            raise ValueError(
+                f'{path / INDEX_FILE} names the file {shown(outside[0])}; expected files of its own folder'
+            )
         files = sorted({path / name for name in parts.values()})
     else:
         files = sorted(path.glob('*.safetensors'))
@@ -262,11 +278,15 @@ def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
         index: a slice for each axis.
     """
     with open_safetensors(path) as file:
-        return file.get_slice(name)[index]
+        try:
+            return file.get_slice(name)[index]
+        except Exception as error:  # of types of its own, or of numpy's that there are not
+            raise ValueError(f'{path} has a tensor {name} that cannot be read: {error}') from error
 
 
 def open_safetensors(path: pathlib.Path) -> Any:
     """Open a safetensors file; raise a `ValueError` if it is not one."""
+    reading.check_ordinary(path)
     try:
         return safe_open(path, framework='numpy')
     except Exception as error:  # safetensors raises an error type of its own, or OSError if there is no file

@@ -16,6 +16,7 @@ from flanlite.model import adapters, models
 from flanlite.model.adapters import PART
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import ONE, SoftPrompt
+from flanlite.reading import check_ordinary
 from flanlite.training import checkpoints, lazy, released
 from flanlite.training.lazy import LazyArray
 from flanlite.writing import whole_file, whole_folder
@@ -66,10 +67,13 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
     """
     found = {}
     for name, file in files_of(path).items():
+        check_ordinary(file)
         try:
             rows_PD = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f'{file} is no array of numpy: {error}') from None
+        except Exception as error:  # of many types, such as zipfile's and tokenize's
+            raise ValueError(f'{file} is no array of numpy: {" ".join(str(error).split())}') from None
+        if not isinstance(rows_PD, np.ndarray):
+            raise ValueError(f'{file} holds several arrays; expected one of numpy, *.npy')
         if (
             rows_PD.ndim != 2
             or not np.issubdtype(rows_PD.dtype, np.floating)

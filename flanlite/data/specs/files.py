@@ -97,7 +97,7 @@ class Files:
             if any(part.startswith('.') for part in inside) or file.name in ABOUT:
                 continue
             if file.is_file() and suffix_of(file):
-                beside = twins.setdefault(file.with_name(file.name.partition('.')[0]), file)
+                beside = twins.setdefault(file.with_name(file.name.removesuffix('.gz')), file)
                 if beside != file:
                     raise ValueError(
                         f'{file.parent} has {beside.name} and {file.name}; remove one of them, or rename it '
