@@ -29,6 +29,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from flanlite.limits import Limit
+from flanlite.reading import read_json
+from flanlite.writing import whole_file
 
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
@@ -205,9 +207,17 @@ def read_text(name: str, text: str, annotation: Any) -> Any:
     """
     for read in (int, float):
         with contextlib.suppress(ValueError):
-            if fits(number := read(text), annotation):
+            if read in bare_types(annotation) and fits(number := read(text), annotation):
                 return number
     return check_field(name, text, annotation)
+
+
+def bare_types(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows, without their limits."""
+    kind, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if kind is Annotated:
+        return bare_types(inner[0])
+    return set().union(*map(bare_types, inner)) if kind in UNIONS else {annotation}
 
 
 def type_name(annotation: Any) -> str:
@@ -392,7 +402,10 @@ def from_json(item: Any) -> Any:
     if TYPE not in item:
         return fields
     if ':' in str(item[TYPE]):
-        return find_function(item[TYPE])(**fields)
+        kind = find_function(item[TYPE])
+        if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):  # it is called
+            raise ValueError(f'the settings name {item[TYPE]!r}, which is no class of values')
+        return kind(**fields)
     if item[TYPE] not in TYPES:
         raise ValueError(
             f'unknown kind of settings {item[TYPE]!r}; {closest(str(item[TYPE]), TYPES)}was it saved by '
@@ -417,7 +430,8 @@ def find_function(name: str) -> Any:
 
 def save(item: Any, path: str | pathlib.Path) -> None:
     """Write a value as JSON."""
-    pathlib.Path(path).write_text(json.dumps(to_json(item), indent=1) + '\n', encoding='utf-8')
+    with whole_file(path) as file:
+        file.write(json.dumps(to_json(item), indent=1) + '\n')
 
 
 def load(path: str | pathlib.Path) -> Any:
@@ -427,9 +441,8 @@ def load(path: str | pathlib.Path) -> Any:
         ValueError: there is no such file, or it holds no value of this version.
     """
     try:
-        # Some editors begin a file with a byte-order mark.
-        return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8-sig')))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return from_json(read_json(path))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(
             f'cannot read settings from {path}: {error}; expected a file that a run of this version saved'
         ) from error

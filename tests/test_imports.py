@@ -20,7 +20,9 @@ ROOMS = [
     '', 'metrics', 'data.specs', 'data.tokens', 'data.rendering', 'data.mixing', 'data.seqio_bridge', 'data.cache', 'data.batches', 'data',
     'mesh', 'model.attention', 'model', 'training', 'report', 'eval', 'cli',
 ]  # fmt: skip
-GROUND = {'checksums', 'config', 'limits', 'progress', 'version'}  # modules beside the rooms that all may import
+GROUND = {  # modules beside the rooms that all may import
+    'checksums', 'config', 'limits', 'progress', 'reading', 'sandbox', 'version', 'writing',
+}  # fmt: skip
 TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may import all
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import pathlib
 
 from flanlite.cli import command
 from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag
 from flanlite.config import at_home, check_file
 from flanlite.limits import Count
+from flanlite.writing import whole_file
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(Text(f'not searched: {", ".join(names)}: {reason}', style='yellow'))
     if args.output:
         lines = [json.dumps(line) for line in found.to_drop()]
-        output = pathlib.Path(at_home(args.output))
-        output.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        with whole_file(at_home(args.output)) as file:
+            file.writelines(f'{line}\n' for line in lines)
         CONSOLE.print(f'wrote the {len(lines):,} training examples that share text to {args.output}')
 
 

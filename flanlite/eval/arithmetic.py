@@ -27,6 +27,7 @@ from flanlite.report.scores import summarize_group
 from flanlite.training import checkpoints, parameters, released, task_vectors
 from flanlite.training.task_vectors import Method, Opened, TaskVector
 from flanlite.version import __version__
+from flanlite.writing import whole_file
 
 GRID = tuple(round(0.05 * step, 2) for step in range(21))  # the paper's
 KEPT = 0.95  # of the base's score on what is to be kept, as in the paper's experiments on forgetting
@@ -92,8 +93,6 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
             computed.
     """
     output = parameters.check_output(config.output, config.form)
-    if output.is_file() or (output / released.CONFIG_FILE).exists():
-        raise ValueError(f'{output} exists already; name another output')
     if config.form == 'huggingface':
         base = parameters.describe(config.base).config
         released.config_to_huggingface(base.replace(adapter=None))
@@ -124,7 +123,8 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
     arrays = opened.at(scale)
     parameters.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
     if output.is_dir():
-        (output / RECORD).write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+        with whole_file(output / RECORD) as file:
+            file.write(json.dumps(record, indent=1) + '\n')
     print(f'wrote {output}: {config.base} + {scale:g} x the {config.method.name} of {len(config.vectors)}')
     return output
 

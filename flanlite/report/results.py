@@ -7,7 +7,6 @@ import io
 import itertools
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from flanlite.data.specs import specs
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
+from flanlite.writing import whole_file
 
 RESULT = 'result.json'
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
@@ -281,9 +281,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Write a file as `write_text` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with whole_file(path, 'wb') as file:
+        file.write(content)
 
 
 def to_json(value: object) -> str:

@@ -260,7 +260,7 @@ def test_a_t5x_checkpoint_and_a_hugging_face_folder(tmp_path, capsys):
     record = json.loads((out / 'arithmetic.json').read_text())
     assert (record['scale'], record['vectors'][0]['checkpoint']) == (0.5, tuned)
     assert cli.main(argv) == cli.USAGE_ERROR
-    assert 'exists already' in capsys.readouterr().err
+    assert 'expected a new or empty folder' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('method', ['sum', 'ties', 'dare', 'dare_ties'])

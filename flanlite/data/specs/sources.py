@@ -11,7 +11,6 @@ import functools
 import gzip
 import hashlib
 import itertools
-import json
 import logging
 import os
 import pathlib
@@ -25,6 +24,7 @@ from typing import Any
 
 from flanlite.config import absolute, at_home
 from flanlite.data.specs import fingerprints
+from flanlite.reading import check_ordinary, parse_json
 
 Row = dict[str, Any]
 SUFFIXES = ('.jsonl', '.jsonl.gz')
@@ -647,6 +647,7 @@ def json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     Raises:
         ValueError: the file is damaged, or a line is not a JSON object in UTF-8.
     """
+    check_ordinary(file)
     opened, surrogates = gzip.open if file.suffix == '.gz' else open, Surrogates()
     try:
         # What is not UTF-8 is let through, so that the line can be named.
@@ -678,10 +679,7 @@ def parse_row(line: str, where: str) -> Row:
     Raises:
         ValueError: the line is not a JSON object; the message has its place, `where`.
     """
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{where} is no JSON: {error}') from error
+    row = parse_json(line, where)
     if not isinstance(row, dict):
         raise ValueError(f'{where}: expected a JSON object with a field a name, got {type(row).__name__}')
     return row

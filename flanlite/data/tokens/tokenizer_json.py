@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from flanlite import reading
+from flanlite.config import shown
 from flanlite.data.tokens import chat
 from flanlite.data.tokens.chat import Turns
 
@@ -185,7 +187,7 @@ def find_eos(path: pathlib.Path, own: int | None) -> int:
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Read a JSON object; raise a `ValueError` if the file holds none."""
-    try:
-        return dict(json.loads(path.read_text(encoding='utf-8-sig')))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path} is no JSON object: {error}') from error
+    found = reading.read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f'{path} is {shown(found)}; expected a JSON object')
+    return found

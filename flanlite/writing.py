@@ -1,0 +1,85 @@
+"""Files that are written beside their place and take it when all is there: nobody's file is lost to one that
+is cut off.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO[Any]]:
+    """Open a file to write, in UTF-8, that takes its place when all is written; until then, and after an
+    error, what stood there stays. What is no ordinary file, such as a pipe, is written as it goes.
+
+    Args:
+        path: of the file, whose folder is there.
+        mode: 'w' for text, 'wb' for bytes.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    target = pathlib.Path(path).resolve()
+    ordinary = target.is_file() or not target.exists()
+    unfinished = target.with_name(f'.{target.name[:100]}.{os.getpid()}') if ordinary else target
+    try:
+        with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as sink:
+            yield sink
+        if ordinary:
+            if target.exists():
+                shutil.copymode(target, unfinished)
+            unfinished.replace(target)
+    except OSError as error:
+        if error.filename in (None, str(unfinished)):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
+    finally:
+        if ordinary:
+            unfinished.unlink(missing_ok=True)
+
+
+def check_new(path: str | os.PathLike[str]) -> None:
+    """Raise a `ValueError` where there is a file, or a folder that is not empty."""
+    target = pathlib.Path(path)
+    if target.is_dir():
+        if found := next(target.iterdir(), None):
+            raise ValueError(f'{path} has {found.name} in it; expected a new or empty folder: name another')
+    elif target.exists():
+        raise ValueError(f'{path} exists already; remove it, or name another output')
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Make a folder that has its files when all are written, and none after an error.
+
+    Args:
+        path: of the folder, which is not there, or empty.
+
+    Yields:
+        The folder to write in.
+
+    Raises:
+        ValueError: something is there.
+        OSError: it cannot be written; the error names `path`.
+    """
+    check_new(path)
+    target = pathlib.Path(path).resolve()
+    inside = target.is_dir()  # it may be a mount, which no other folder can take the place of
+    unfinished = (target if inside else target.parent) / f'.{target.name[:100]}.{os.getpid()}'
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if inside:
+            for file in unfinished.iterdir():
+                file.replace(target / file.name)
+        else:
+            unfinished.replace(target)
+    except OSError as error:
+        if error.filename is None or str(unfinished) in str(error.filename):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
