@@ -19,7 +19,7 @@ ROOMS = [
     '', 'metrics', 'data.specs', 'data.tokens', 'data.rendering', 'data.mixing', 'data.seqio_bridge', 'data.cache', 'data.batches', 'data',
     'mesh', 'model.attention', 'model', 'training', 'report', 'eval', 'cli',
 ]  # fmt: skip
-GROUND = {'checksums', 'config', 'progress', 'version'}  # modules beside the rooms that all may import
+GROUND = {'checksums', 'config', 'progress', 'version', 'writing'}  # modules beside the rooms that all may import
 TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may import all
 
 

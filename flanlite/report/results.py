@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
+from flanlite.writing import explained, write_whole
 
 RESULT = 'result.json'
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
@@ -202,10 +202,9 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Write a file as `write_text` does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
 
 
 def to_json(value: object) -> str:

@@ -28,6 +28,7 @@ from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
 from flanlite.training.state import TrainState, like
+from flanlite.writing import replacing
 
 SUFFIX = '.safetensors'
 FORMATS = ('huggingface', 'safetensors', 'peft', 'npy')
@@ -623,10 +624,9 @@ def save_arrays(
             f'expected a file *{SUFFIX} and the dtype bfloat16 or float32, got {path.name} and {dtype!r}'
         )
     described = {'config': kinds.fields_of(config), **metadata}
-    partial = path.with_name(path.name + '.partial')
     texts = {name: json.dumps(value) for name, value in described.items()}
-    released.write_tensors(partial, arrays, texts, dtype)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        released.write_tensors(partial, arrays, texts, dtype)
 
 
 def convert(
