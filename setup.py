@@ -27,7 +27,7 @@ setuptools.setup(
         'flanlite.gin': ['*.gin', '*/*.gin'],
         'flanlite.mixtures': ['*/assets/*', '*/assets/*/*'],
     },
-    entry_points={'console_scripts': ['flanlite = flanlite.cli.main:main']},
+    entry_points={'console_scripts': ['flanlite = flanlite.cli.main:run']},
     install_requires=[
         'argcomplete>=3.5,<4',
         'array-record>=0.8.1,<0.9',

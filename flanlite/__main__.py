@@ -1,8 +1,6 @@
 """`python -m flanlite` is the command `flanlite`."""
 
-import sys
-
-from flanlite.cli.main import main
+from flanlite.cli.main import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run()

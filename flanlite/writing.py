@@ -26,19 +26,40 @@ def whole_file(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO[Any
     ordinary = target.is_file() or not target.exists()
     unfinished = target.with_name(f'.{target.name[:100]}.{os.getpid()}') if ordinary else target
     try:
-        with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as sink:
-            yield sink
-        if ordinary:
-            if target.exists():
-                shutil.copymode(target, unfinished)
-            unfinished.replace(target)
-    except OSError as error:
-        if error.filename in (None, str(unfinished)):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        raise
+        with explained(path, unfinished):
+            with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as sink:
+                yield sink
+            if ordinary:
+                if target.exists():
+                    shutil.copymode(target, unfinished)
+                unfinished.replace(target)
     finally:
         if ordinary:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file as `whole_file` does."""
+    with whole_file(path, 'wb') as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike[str], unfinished: pathlib.Path | None = None) -> Iterator[None]:
+    """Name a file or folder and the remedy in what the system says of it, or of what is written in its place;
+    errors of other files stay as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        own = tuple(str(each) for each in (path, unfinished) if each)
+        if error.errno is None or not str(error.filename or path).startswith(own):
+            raise
+        raise OSError(
+            f'cannot write {path}: {error.strerror or error}; free some space there, or name another folder; '
+            'the same command goes on from what is kept'
+        ) from error
 
 
 def check_new(path: str | os.PathLike[str]) -> None:
@@ -70,16 +91,13 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     inside = target.is_dir()  # it may be a mount, which no other folder can take the place of
     unfinished = (target if inside else target.parent) / f'.{target.name[:100]}.{os.getpid()}'
     try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if inside:
-            for file in unfinished.iterdir():
-                file.replace(target / file.name)
-        else:
-            unfinished.replace(target)
-    except OSError as error:
-        if error.filename is None or str(unfinished) in str(error.filename):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        raise
+        with explained(path, unfinished):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            if inside:
+                for file in unfinished.iterdir():
+                    file.replace(target / file.name)
+            else:
+                unfinished.replace(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

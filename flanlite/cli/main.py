@@ -6,6 +6,8 @@ import argparse
 import os
 import re
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -181,6 +183,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print('flanlite: interrupted; the same command goes on from what is kept', file=sys.stderr)
         return 130
     return 0
+
+
+def run() -> NoReturn:
+    """Run the command of this process. A failed one ends at once: threads of other libraries, which may wait
+    for what will not come, are not waited for, and what they print about it neither precedes nor follows its
+    line.
+    """
+    if '--debug' not in sys.argv:
+        sys.excepthook = sys.unraisablehook = lambda *_: None  # for callbacks and finalizers
+        warnings.filterwarnings('ignore', r'coroutine .* was never awaited')
+    try:
+        code = main()
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)
+    sys.exit()
 
 
 def expected(error: Exception) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from flanlite.data.specs import specs
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
-from flanlite.writing import whole_file
+from flanlite.writing import explained, write_whole
 
 RESULT = 'result.json'
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
@@ -280,9 +280,9 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Write a file as `write_text` does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, 'wb') as file:
-        file.write(content)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
 
 
 def to_json(value: object) -> str:

@@ -5,12 +5,14 @@ and manifest.
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import itertools
 import logging
 import math
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -27,16 +29,21 @@ from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, models
 from flanlite.model.layers import ACTIVATIONS
 from flanlite.model.models import ModelConfig
+from flanlite.training import watch
 from flanlite.training.state import TrainState, like
 
-# Orbax warns whenever a checkpoint is opened read-only, which is intended here.
-logging.getLogger('absl').addFilter(lambda record: 'is read only' not in record.getMessage())
+# Orbax warns whenever a checkpoint is opened read-only, which is intended here; what its threads log as an
+# error is raised as well.
+logging.getLogger('absl').addFilter(
+    lambda record: record.levelno < logging.ERROR and 'is read only' not in record.getMessage()
+)
 
 FOLDER = 'checkpoints'
 DAMAGED = 'damaged'  # folder of a run's damaged checkpoints, which were put aside
 METRICS = ('loss', 'accuracy')  # of a run's records, and of its evaluations with eval_ before
 EMA = 'ema'  # the item that holds the moving average of the parameters
 UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
+STILL_WRITES = 5.0  # seconds that other threads may still write of a checkpoint that failed
 SHOWN = 200  # characters of another library's error
 Tree = Any
 
@@ -177,6 +184,9 @@ class Checkpoints:
     def __init__(self, model_dir: str | os.PathLike[str], settings: CheckpointConfig | None = None) -> None:
         self.path = pathlib.Path(absolute(model_dir)) / FOLDER
         check_backslash(self.path)
+        self._failed = False
+        self._looked = -math.inf  # when the bytes of a checkpoint that is being written were counted last
+        self._grown: tuple[int | None, float] = None, math.inf  # how many, and since when
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if settings is None:
             options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
@@ -184,8 +194,7 @@ class Checkpoints:
             check_folder(model_dir, 'name another MODEL_DIR, with --model_dir')
             # Now: Orbax cleans up in a thread, and logs an error if the run ends first.
             if jax.process_index() == 0:
-                for left in self.path.glob(f'*{UNFINISHED}*'):
-                    shutil.rmtree(left, ignore_errors=True)
+                self._remove_unfinished()
             # Orbax writes metrics, which it reads when it is opened again, only where `best_fn` is set.
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=settings.policy(),
@@ -270,7 +279,11 @@ class Checkpoints:
             config=ocp.args.JsonSave(dict(config)),
             manifest=ocp.args.JsonSave(dict(manifest)),
         )
-        with self._writing():
+        self.wait()
+        with self._writing(), watch.within(watch.WAITS, f'beginning the checkpoint {self.path / str(step)}'):
+            if jax.process_index() == 0:
+                (probe := self.path / f'{step}{UNFINISHED}.probe').mkdir()  # or Orbax's threads would wait
+                probe.rmdir()
             self._manager.save(step, args=items, metrics=dict(metrics), force=True)
 
     def restore(self, step: int, abstract: TrainState, config: ModelConfig) -> Restored:
@@ -374,20 +387,61 @@ class Checkpoints:
         self.check(step, 'manifest')
         return self._read(step, manifest=ocp.args.JsonRestore()).manifest
 
+    def check_written(self) -> None:
+        """Raise an `OSError` if a checkpoint that is being written failed, or has not grown for
+        `watch.WAITS` seconds.
+        """
+        with self._writing():
+            self._manager.check_for_errors()
+            now = time.monotonic()
+            if not self._manager.is_saving_in_progress() or now - self._looked < 1:
+                return
+            self._looked, size = now, self._unfinished_bytes()
+            if size != self._grown[0]:
+                self._grown = size, now
+            elif now - self._grown[1] > watch.WAITS:
+                raise TimeoutError(f'it has not grown for {watch.WAITS:.0f} s')
+
     def wait(self) -> None:
         """Wait until all checkpoints are on disk; raise an `OSError` if one could not be written."""
+        self.check_written()
+        while self._manager.is_saving_in_progress():
+            time.sleep(0.01)
+            self.check_written()
         with self._writing():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait until all checkpoints are on disk, and close them; of a run that failed before its first one,
-        no empty folders stay.
+        no empty folders stay, and of a checkpoint that could not be written nothing.
         """
-        with self._writing():
-            self._manager.close()
+        if self._failed:  # Orbax would wait for threads that wait for others
+            until = time.monotonic() + STILL_WRITES
+            while jax.process_index() == 0 and self._remove_unfinished() and time.monotonic() < until:
+                time.sleep(0.1)
+        else:
+            self.wait()
+            with self._writing():
+                self._manager.close()
         with contextlib.suppress(OSError):  # not empty
             for folder in self._made:
                 folder.rmdir()
+
+    def _remove_unfinished(self) -> bool:
+        left = list(self.path.glob(f'*{UNFINISHED}*'))
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        return bool(left)
+
+    def _unfinished_bytes(self) -> int | None:
+        with contextlib.suppress(FileNotFoundError):  # it gets its name just now
+            return sum(
+                file.stat().st_size
+                for folder in self.path.glob(f'*{UNFINISHED}*')
+                for file in folder.rglob('*')
+                if file.is_file()
+            )
+        return None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -397,7 +451,10 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # of many kinds: from the system, Orbax or TensorStore
+            self._failed = True
             reason = (str(error).splitlines() or [type(error).__name__])[0]
+            system = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+            reason = next((words for words in system if words in reason), reason[:SHOWN])
             raise OSError(
                 f'cannot write a checkpoint to {self.path}: {reason}; free some space there, or set another '
                 'MODEL_DIR; '

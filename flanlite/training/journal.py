@@ -2,6 +2,7 @@
 terminal.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -11,29 +12,23 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import tensorboardX
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from flanlite.progress import duration
+from flanlite.training.watch import View
 from flanlite.training.weights_biases import WandbLog
+from flanlite.writing import explained, write_whole
 
 METRICS = 'metrics.jsonl'
 SECONDS_BETWEEN_LINES = 10.0  # where the output is not a terminal
 BAR_WIDTH = 14  # of the live bar
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file atomically: a reader sees the old or the new content, even if the process is
-    killed.
-    """
-    path = pathlib.Path(path)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
 
 
 def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -74,7 +69,7 @@ class Journal:
         active: bool = True,
         wandb: WandbLog | None = None,
     ) -> None:
-        self._title, self._train_steps, self._active, self._wandb = title, train_steps, active, wandb
+        self._title, self._train_steps, self._active = title, train_steps, active
         self._said = -math.inf
         self._waiting: str | None = None
         self.last: dict[str, Any] = {}
@@ -82,15 +77,24 @@ class Journal:
         if not active:
             return
         kept = [record for record in read_metrics(model_dir) if record['step'] <= start_step]
-        path = pathlib.Path(model_dir) / METRICS
-        write_whole(path, ''.join(json.dumps(record) + '\n' for record in kept))
-        self._file = path.open('a', encoding='utf-8')
-        self._board = tensorboardX.SummaryWriter(str(model_dir), purge_step=start_step + 1, flush_secs=10)
+        self._path = pathlib.Path(model_dir) / METRICS
+        write_whole(self._path, ''.join(json.dumps(record) + '\n' for record in kept))
+        self._file = self._path.open('a', encoding='utf-8')
         self._console = Console(file=sys.stdout, highlight=False)
         self._live: Live | None = None
+        board = Board(model_dir, start_step + 1)
+        self._views = [View(f"TensorBoard's {board.path}", board.write, board.close, self.say)]
+        if wandb is not None:
+            self._views.append(View('the page on Weights & Biases', wandb.write, wandb.close, self.say))
 
     def write(self, *records: Mapping[str, Any]) -> None:
-        """Write records, each with its `step`, and show those of training on the terminal."""
+        """Write records, each with its `step`, and show those of training on the terminal.
+
+        Raises:
+            OSError: metrics.jsonl cannot be written, or is no longer there.
+        """
+        if self._active:
+            self._check_there()
         for record in records:
             self.last |= record
             same = record['step'] == self._newest.get('step')
@@ -116,19 +120,27 @@ class Journal:
         if self._live is not None:
             self._live.stop()
         self._show_waiting()
-        self._file.close()
-        self._board.close()
-        if self._wandb is not None:
-            self._wandb.close()
+        with contextlib.suppress(OSError):  # what could not be written was told
+            self._file.close()
+        for view in self._views:
+            view.close()
+
+    def _check_there(self) -> None:
+        """Raise an `OSError` if the file was removed: the system would take what is written all the same."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+                return
+        raise OSError(
+            f'{self._path} was removed or replaced during the run, which ends, as its records would be lost; '
+            'the same command goes on from the last checkpoint, if that is still there'
+        )
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record) + '\n')
-        self._file.flush()
-        for name, value in record.items():
-            if name != 'step':
-                self._board.add_scalar(name, value, record['step'])
-        if self._wandb is not None:
-            self._wandb.write(record)
+        with explained(self._path):
+            self._file.write(json.dumps(record) + '\n')
+            self._file.flush()
+        for view in self._views:
+            view.write(record)
         if 'loss' in record:
             self._show(record)
         if 'eval_loss' in record:
@@ -154,6 +166,35 @@ class Journal:
         if self._waiting is not None:
             text, self._waiting, self._said = self._waiting, None, time.monotonic()
             self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
+
+
+class Board:
+    """A run's events for TensorBoard.
+
+    Args:
+        model_dir: the run's folder.
+        first_step: TensorBoard forgets what it has of this step and later ones.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike[str], first_step: int) -> None:
+        self._events = EventsWriter(os.path.join(model_dir, 'events'))
+        self.path = self._events._file_name
+        self._add(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Write a record, which has its `step`."""
+        for name, value in record.items():
+            if name != 'step':
+                self._add(Event(step=record['step'], summary=scalar(name, value)))
+        self._events.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._events.close()
+
+    def _add(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._events.write_event(event)
 
 
 def record_line(record: Mapping[str, Any], train_steps: int) -> str:

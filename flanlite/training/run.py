@@ -18,12 +18,12 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
-from flanlite.training import lock, pcgrad
+from flanlite.training import lock, pcgrad, watch
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, put_aside_damaged, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
-from flanlite.training.journal import Journal, read_metrics, write_whole
+from flanlite.training.journal import Journal, read_metrics
 from flanlite.training.meter import Meter
 from flanlite.training.parameters import base_record
 from flanlite.training.profiler import Profiler
@@ -31,6 +31,7 @@ from flanlite.training.state import TrainState
 from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step
 from flanlite.training.weights_biases import WandbLog
 from flanlite.version import __version__
+from flanlite.writing import write_whole
 
 GIN_FILE = 'config.gin'
 
@@ -151,6 +152,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         train_step = jit_train_step(model, optimizer, config.step, partitioner, num_groups)
         flops = train_step_flops(model, config.data.batch_size, *data.lengths)
         ideal = ideal_seconds(flops, partitioner.mesh.devices.flat[0].device_kind, partitioner.mesh.size)
+        cached_in = cache.cache_folder(config.data.cache_dir)
         meter = Meter(data.capacity(), records.log_every_steps, train_steps, unlogged, ideal)
         interrupts = stack.enter_context(Interrupts())
         size, trained = (
@@ -165,7 +167,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         began = time.perf_counter()
         for step in range(start_step + 1, train_steps + 1):
             waits = time.perf_counter()
-            batch = partitioner.place(next(stream))
+            with watch.within(watch.WAITS, f'reading a batch from {cached_in}'):
+                rows = next(stream)
+            batch = partitioner.place(rows)
             waited = time.perf_counter() - waits
             profiler.before(step)
             with jax.transfer_guard('disallow'):
@@ -177,6 +181,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 # Now: what fails before leaves the files of a run before.
                 for name, text in beside.items() if first else ():
                     write_whole(model_dir / name, text)
+            checkpoints.check_written()
             profiler.after(step, sums, journal.say)
             stopped = interrupts.requested(step)
             evaluates = (

@@ -45,6 +45,9 @@ class WandbLog:
         model_dir: the run's folder, which exists.
         settings: have a project.
         described: shown as the run's configuration.
+
+    Raises:
+        ValueError: the project cannot be reached.
     """
 
     def __init__(
@@ -56,16 +59,23 @@ class WandbLog:
         file = folder / RUN_ID
         if not file.exists():
             file.write_text(uuid.uuid4().hex, encoding='utf-8')
-        self._run = wandb.init(
-            project=settings.project,
-            entity=settings.entity,
-            name=settings.name or folder.resolve().name,
-            dir=folder,
-            id=file.read_text(encoding='utf-8').strip(),
-            resume='allow',
-            config=dict(described),
-            settings=wandb.Settings(quiet=True),
-        )
+        try:
+            self._run = wandb.init(
+                project=settings.project,
+                entity=settings.entity,
+                name=settings.name or folder.resolve().name,
+                dir=folder,
+                id=file.read_text(encoding='utf-8').strip(),
+                resume='allow',
+                config=dict(described),
+                settings=wandb.Settings(quiet=True),
+            )
+        except Exception as error:  # of several kinds
+            raise ValueError(
+                f'cannot log to the project {settings.project} of Weights & Biases: '
+                f'{" ".join(str(error).split())}; log in (wandb login), set WANDB_MODE=offline, or leave out '
+                '--wandb'
+            ) from error
         # Not wandb's own counter: a run that repeats steps after a kill logs them twice.
         self._run.define_metric('step')
         self._run.define_metric('*', step_metric='step')
