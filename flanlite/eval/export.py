@@ -4,8 +4,8 @@
     <data set>_t<template>.yaml     a task
     <mixture>_....yaml              groups: the templates of a data set, and all data sets
     data/<data set>_t<template>.jsonl
-    flanlite_tasks.py               reads the data beside it, and scores by our metrics where the harness lacks
-                                    them
+    flanlite_tasks.py               reads the data beside it, and scores by our metrics where the harness
+                                    lacks them
 """
 
 import json
