@@ -9,10 +9,10 @@
 """
 
 import json
+import os
 import pathlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,8 +120,8 @@ def export(
     mixed = mixtures.resolve(mixture, data_dir)
     loaded = vocabularies.load(vocabulary or mixed.vocabulary, data_dir)
     view = view_of(mixed, split, loaded, feature_lengths, max_rows=max_rows, scored=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent))
+    unfinished = folder.with_name(f'.{folder.name}.{os.getpid()}')
+    unfinished.mkdir(parents=True)
     try:
         (unfinished / 'data').mkdir()
         (unfinished / 'flanlite_tasks.py').write_text(CODE, encoding='utf-8')

@@ -112,7 +112,9 @@ def test_a_folder_that_is_there_is_left_alone(exported):
 
 def test_unknown_formats_and_missing_flags_are_named(capsys):
     assert main.main(['export', '--mixture=pocket', '--format=csv', '--output=x']) == 2
-    assert "unknown format 'csv'; expected " in capsys.readouterr().err
+    assert 'got --format=csv; expected lm-eval, jsonl or parquet' in capsys.readouterr().err
+    assert main.main(['export', '--mixture=pocket', '--format=jsonl', '--output=x', '--split=test']) == 2
+    assert '--split is of --format=lm-eval; got --format=jsonl' in capsys.readouterr().err
     assert main.main(['harness', '--tasks=x']) == 2
     assert 'harness needs --checkpoint' in capsys.readouterr().err
 
