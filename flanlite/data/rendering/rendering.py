@@ -93,13 +93,46 @@ def examples(
     rendered = render(
         spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally
     )
-    exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
-    prompt = exemplars.prompt if exemplars else lambda chunk: chunk
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
     for chunk in in_threads(
         lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS
     ):
         tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
+
+
+def prompter(
+    spec: DatasetSpec,
+    split: str,
+    style: str,
+    vocabulary: Vocabulary,
+    shots: Shots | None,
+    dropped: Collection[int] = (),
+) -> Callable[[Sequence[Rendered]], Sequence[Rendered]]:
+    """Return what puts exemplars before rendered examples, or leaves them as they are without `shots`."""
+    if not shots:
+        return lambda chunk: chunk
+    return open_exemplars(spec, split, style, vocabulary, shots, dropped).prompt
+
+
+def texts(
+    spec: DatasetSpec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    shots: Shots | None = None,
+    dropped: Collection[int] = (),
+) -> Iterator[Rendered]:
+    """Make the same examples as `examples` in the same order, as texts; the vocabulary only counts the tokens
+    of exemplars.
+    """
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped)
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
+    for chunk in in_chunks(rendered, CHUNK):
+        yield from prompt(chunk)
 
 
 def open_exemplars(
