@@ -3,7 +3,8 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SETTINGS, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SETTINGS, SHOTS, VOCABULARY, Command, Flag
+from flanlite.limits import Count, Seed
 
 HARNESS = 'lm-eval'
 TRAINING = ('jsonl', 'parquet')
@@ -71,12 +72,12 @@ COMMAND = Command(
         MIXTURE,
         Flag('output', 'the folder to write', metavar='DIR', complete='file'),
         Flag(
-            'examples', 'so many, drawn by rates and seed as in training; by default each once', at_least(1)
+            'examples', 'so many, drawn by rates and seed as in training; by default each once', Count
         ),
-        Flag('seed', "of the draw; by default the run's, or 0", at_least(0)),
+        Flag('seed', "of the draw; by default the run's, or 0", Seed),
         Flag('permissive', 'leave out data sets whose licence does not let anyone pass them on', bool),
         Flag('split', 'of lm-eval: train, validation or test', complete=('train', 'validation', 'test')),
-        Flag('max_rows', 'of lm-eval: at most so many rows of each data set', at_least(1)),
+        Flag('max_rows', 'of lm-eval: at most so many rows of each data set', Count),
         SHOTS,
         LINEAGE,
         DROP,

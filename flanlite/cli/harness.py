@@ -3,7 +3,8 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, VOCABULARY, Command, Flag
+from flanlite.limits import Count, Whole
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,8 +38,8 @@ COMMAND = Command(
         Flag('tasks', 'names of tasks, groups or tags of the harness, with commas', metavar='NAMES'),
         Flag('include_path', 'a folder with tasks of your own', metavar='DIR', complete='file'),
         Flag('output', 'the folder for the results', metavar='DIR', complete='file'),
-        Flag('num_fewshot', 'exemplars; by default as each task says', at_least(0)),
-        Flag('limit', 'at most so many examples of each task', at_least(1)),
+        Flag('num_fewshot', 'exemplars; by default as each task says', Whole),
+        Flag('limit', 'at most so many examples of each task', Count),
         Flag(
             'continuations',
             "targets (the default): answers, scored as in eval; text: a context goes on, as in the harness's "
