@@ -73,6 +73,7 @@ setuptools.setup(
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [
+            'hypothesis>=6.140,<7',
             'pytest>=9,<10',
             'pyyaml>=6,<7',
             'ruff>=0.17,<0.18',

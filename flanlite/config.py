@@ -473,7 +473,9 @@ def at_home(path: str | os.PathLike[str]) -> str:
     if not text:
         raise ValueError('the path is empty; expected that of a file or folder')
     if expanded.startswith('~'):
-        raise ValueError(f'there is no user for {text!r}; write ./{text} for a file or folder of that name')
+        raise ValueError(
+            f'there is no user for {text!r}; write {f"./{text}"!r} for a file or folder of that name'
+        )
     if '://' in text:
         raise ValueError(
             f'{text!r} is a URL; expected a path of this machine: mount the bucket, with gcsfuse for '

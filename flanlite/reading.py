@@ -22,7 +22,9 @@ def foreign(path: str | os.PathLike[str]) -> Iterator[None]:
         if os.path.basename(path) in str(error):
             raise
         raise ValueError(f'{path}: {error}') from error
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of any type: libraries have their own
         told = ' '.join(f'{type(error).__name__}: {error}'.split())[:SHOWN]
         raise ValueError(f'{path} cannot be read: something in it is not as expected: {told}') from error
 

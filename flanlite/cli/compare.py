@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError('compare needs two folders: flanlite compare FIRST SECOND')
     if args.output:
         check_folder(at_home(args.output), 'name another --output')
+        paired.check_own(pathlib.Path(at_home(args.output)), 'name another --output')
     compared = paired.compare(args.first, args.second, **given(args, 'system', 'seed'))
     tables.print_paired(compared)
     if args.output:

@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug or not expected(error):
             raise
-        print(f'flanlite: error: {error}', file=sys.stderr)
+        print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print('flanlite: interrupted; the same command goes on from what is kept', file=sys.stderr)

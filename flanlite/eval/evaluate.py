@@ -118,6 +118,7 @@ def evaluate(config: EvalConfig) -> Result:
         else default_output(checkpoint, mixed.name, config.split + number)
     )
     check_folder(folder, 'name another folder with --output')
+    results.check_own(folder, 'name another folder with --output')
     results.check_settings(folder, to_text(config), FREE, '--output')
     run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
     evaluator, opened = open_evaluator(config, mixed, names, run.config, run.feature_lengths)

@@ -5,7 +5,6 @@ baselines; report.
 import fnmatch
 import functools
 import pathlib
-import shutil
 import time
 from collections.abc import Sequence
 
@@ -134,6 +133,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     folders = [at_home(folder) for folder in folders]
     target = pathlib.Path(at_home(output) if output else folders[0])
     check_folder(target, 'name another folder with --output')
+    results.check_own(target, 'name another folder with --output')
     for folder in map(pathlib.Path, folders):
         if not results.result_paths(folder):
             raise ValueError(
@@ -153,18 +153,17 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     for goes, path in found.items():  # nothing is copied before all was looked at
         if goes.resolve() == path.resolve():
             continue
-        goes.parent.mkdir(parents=True, exist_ok=True)
         for name in (journal.METRICS, results.RESAMPLES):
             if (path.parent / name).is_file():
-                shutil.copy2(path.parent / name, goes.parent)
+                results.write_bytes(goes.parent / name, (path.parent / name).read_bytes())
         predictions.copy(path.parent, goes.parent)
-        shutil.copy2(path, goes)
+        results.write_bytes(goes, path.read_bytes())  # last: where it lies, all of it is there
     for folder in map(pathlib.Path, folders):
         for path in gradients.folder_files(folder):
             if not (goes := target / path.relative_to(folder)).is_file():
                 results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
-            shutil.copy2(folder / SETTINGS_FILE, target)
+            results.write_bytes(target / SETTINGS_FILE, (folder / SETTINGS_FILE).read_bytes())
     built = report.build(target, f'{target.name}: leave one cluster out' if first.held_out else '')
     if built.held_out():
         tables.print_headline(built)

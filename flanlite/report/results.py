@@ -2,6 +2,7 @@
 into rows.
 """
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -13,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from flanlite import config, reading
 from flanlite.data.specs import specs
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
 from flanlite.writing import explained, write_whole
 
 RESULT = 'result.json'
+REPORT = ('results.json', 'report.md', 'report.html', 'conflict.json')  # what is made of results
+PREDICTIONS, PREDICTIONS_ENDING = 'predictions', '.jsonl.gz'  # the folder beside a result, and its files
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
 FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
@@ -285,6 +289,25 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     write_whole(path, content)
 
 
+def check_own(folder: pathlib.Path, remedy: str) -> None:
+    """Raise a `ValueError` that ends with a remedy where a folder of others has files that a report would
+    replace.
+    """
+    settings = folder / config.SETTINGS_FILE
+    ours = bool(result_paths(folder))
+    if settings.is_file() and not ours:
+        with contextlib.suppress(ValueError):
+            found = reading.read_json(settings)
+            ours = isinstance(found, dict) and found.get(config.TYPE) in config.TYPES
+    others = [] if ours else [name for name in (config.SETTINGS_FILE, *REPORT) if (folder / name).exists()]
+    kept = (folder / PREDICTIONS).glob('*')
+    others += [f'{PREDICTIONS}/{file.name}' for file in kept if not file.name.endswith(PREDICTIONS_ENDING)]
+    if others:
+        raise ValueError(
+            f'{folder} has {others[0]}, which flanlite did not write and would replace; {remedy}'
+        )
+
+
 def to_json(value: object) -> str:
     """Return a value as JSON; nan, the score of nothing, becomes null."""
     return json.dumps(without_nan(value), indent=1, ensure_ascii=False, allow_nan=False)
@@ -389,13 +412,13 @@ def load(path: pathlib.Path) -> Result:
         ValueError: the file holds no result of this version.
     """
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
+        fields = reading.read_json(path)
         for task in fields['tasks']:
             task.update(templates=tuple(task['templates']), summary=read_summary(task['summary']))
         fields['tasks'] = tuple(TaskResult(**task) for task in fields['tasks'])
         fields['groups'] = {level: read_summary(summary) for level, summary in fields['groups'].items()}
         return Result(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} holds no readable result ({error}); remove it and run the same command again'
         ) from error

@@ -38,7 +38,7 @@ def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
         return {ONE: max(saved, key=lambda child: int(child.name.rsplit('_')[-1])) / T5X_FILE}
     if any((path / name).exists() for name in OTHERS):
         return {}
-    return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}'))}
+    return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}')) if file.is_file()}
 
 
 def holds(path: pathlib.Path) -> bool:

@@ -199,7 +199,7 @@ def test_clusters_merge_and_overlaps_are_removed(done):
         ('mathh', {}, 'unknown cluster .*did you mean math'),
         ('sentiment', {}, 'unknown cluster .* nli, translation, math'),
         ('', {}, 'no cluster to hold out'),
-        ('nli', {'systems': ('tund',)}, 'unknown system .*tuned'),
+        ('nli', {'systems': ('tund',)}, r"systems\[0\] is 'tund'; did you mean tuned"),
         ('nli', {'initial_checkpoint_path': '/nowhere'}, 'no checkpoint at /nowhere'),
     ],
 )

@@ -97,7 +97,8 @@ class Files:
             inside = file.relative_to(path).parts
             if any(part.startswith('.') for part in inside) or file.name in ABOUT:
                 continue
-            if file.is_file() and suffix_of(file):
+            if suffix_of(file) and not file.is_dir():
+                reading.check_ordinary(file)
                 beside = twins.setdefault(file.with_name(file.name.removesuffix('.gz')), file)
                 if beside != file:
                     raise ValueError(
@@ -250,6 +251,9 @@ def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     try:
         with file.open(encoding='utf-8-sig', newline='') as lines:
             read = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            names = read.fieldnames or ()
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f'{file} has the heading {twice!r} twice; expected different ones')
             for row in read:
                 where = f'{file}, line {read.line_num}'
                 if None in row:

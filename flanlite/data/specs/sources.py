@@ -91,7 +91,8 @@ class JsonLines:
                     raise ValueError(
                         f'{file.parent} has {found[split].name} and {file.name}; remove one of them'
                     )
-                if file.is_file():
+                if not file.is_dir():
+                    check_ordinary(file)
                     found[split] = file
         return found
 

@@ -162,6 +162,8 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         with checks.prefix_errors('data set', self.name):
             checks.check_name(self.name)
+            for field in ('cluster', 'family', 'licence', 'link'):
+                config.check_field(field, getattr(self, field), str | None if field == 'cluster' else str)
             if self.cluster is not None:
                 clusters.check_cluster(self.cluster)
             metric = metrics.get_metric(self.metric)

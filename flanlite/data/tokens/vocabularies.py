@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import sentencepiece
 
+from flanlite import reading
 from flanlite.config import absolute, at_home, check_field, read_text
 from flanlite.data.tokens import ties, tokenizer_json
 from flanlite.limits import whole
@@ -373,20 +374,8 @@ def load(
             raise ValueError(
                 f'got the vocabulary {name!r}; expected no {SENTINELS!r}: a folder says it itself'
             )
-        own = name_in_folder(folder)
-        if own is None:
-            raise ValueError(
-                f'the folder {kind} has neither {SPIECE_FILE} nor {tokenizer_json.FILE}; expected a folder '
-                "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
-            )
-        if own != str(folder):
-            return load(own + (CHAT if in_chat else '') + ('' if input_eos else NO_INPUT_EOS), data_dir)
-        found = tokenizer_json.load(own, in_chat)
-        bare = found.input_eos and not input_eos
-        full = own + (CHAT if in_chat else '') + (NO_INPUT_EOS if bare else '')
-        return TokenizerVocabulary(
-            full, found.sentinels, found.input_eos and not bare, folder=own, chat=in_chat
-        )
+        with reading.foreign(folder):
+            return load_folder(folder, in_chat, input_eos, data_dir)
     if in_chat:
         raise ValueError(
             f'got the vocabulary {name!r}; expected a folder with {tokenizer_json.FILE} before {CHAT!r}'
@@ -397,6 +386,24 @@ def load(
     if kind == 'bytes':
         return ByteVocabulary(name, count, input_eos)
     return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind, data_dir))
+
+
+def load_folder(
+    folder: pathlib.Path, in_chat: bool, input_eos: bool, data_dir: str | os.PathLike | None
+) -> Vocabulary:
+    """Load the vocabulary of a Hugging Face folder; see `load`."""
+    own = name_in_folder(folder)
+    if own is None:
+        raise ValueError(
+            f'the folder {folder} has neither {SPIECE_FILE} nor {tokenizer_json.FILE}; expected a folder '
+            "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
+        )
+    if own != str(folder):
+        return load(own + (CHAT if in_chat else '') + ('' if input_eos else NO_INPUT_EOS), data_dir)
+    found = tokenizer_json.load(own, in_chat)
+    bare = found.input_eos and not input_eos
+    full = own + (CHAT if in_chat else '') + (NO_INPUT_EOS if bare else '')
+    return TokenizerVocabulary(full, found.sentinels, found.input_eos and not bare, folder=own, chat=in_chat)
 
 
 def parts_of(name: str) -> tuple[str, str | None, bool, bool]:
