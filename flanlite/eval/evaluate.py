@@ -29,7 +29,7 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
@@ -111,7 +111,8 @@ def evaluate(config: EvalConfig) -> Result:
         ValueError: a checkpoint or mixture that does not exist, a mixture of which no task can be read, or a
             folder with results of other settings.
     """
-    partitioning.join_processes()
+    processes.join()
+    processes.compare_settings(config)
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
     mixed = mixtures.resolve(config.mixture)
     names, failed = scorable(mixed)
