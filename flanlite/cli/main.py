@@ -179,6 +179,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare(args)
         args.command.run(args)
     except Exception as error:
+        # Only where JAX is at work.
+        processes = sys.modules.get('flanlite.mesh.processes')
+        if processes and (elsewhere := processes.failed(error)):
+            print(f'flanlite: error: {elsewhere}', file=sys.stderr)
+            return processes.ENDED
         if debug or not expected(error):
             raise
         print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)

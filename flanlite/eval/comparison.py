@@ -8,7 +8,7 @@ import jax
 
 from flanlite.config import SETTINGS_FILE, check_folder, check_kind, to_json, unsaved
 from flanlite.data.cache import cache
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.report import results
 from flanlite.training.run import GIN_FILE
 
@@ -34,7 +34,8 @@ def begin(config: Any, kind: type, command: str) -> None:
     remedy = 'name another MODEL_DIR, with --model_dir'
     check_folder(config.train.model_dir, remedy)
     results.check_own(pathlib.Path(config.train.model_dir), remedy)
-    partitioning.join_processes()
+    processes.join()
+    processes.compare_settings(config)
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')
 
 

@@ -30,7 +30,7 @@ from flanlite.eval.evaluator import (
 )
 from flanlite.eval.load import Model
 from flanlite.limits import Count, Length, Name, one_of
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
@@ -106,7 +106,8 @@ def evaluate(config: EvalConfig) -> Result:
         ValueError: a checkpoint or mixture that does not exist, a mixture of which no task can be read, or a
             folder with results of other settings.
     """
-    partitioning.join_processes()
+    processes.join()
+    processes.compare_settings(config)
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
     mixed = mixtures.resolve(config.mixture, config.data_dir)
     names, failed = scorable(mixed)

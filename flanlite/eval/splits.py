@@ -12,6 +12,7 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
 from flanlite.data.specs import specs
+from flanlite.mesh import processes
 from flanlite.version import __version__
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
@@ -47,6 +48,7 @@ def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildO
             [*lacking, *first.skipped], dataclasses.replace(view, split=FALLBACK[split]), options
         )
     opened = first.splits | second.splits
+    processes.compare('caches', {name: each.fingerprint() for name, each in opened.items()})
     skipped = {name: first.skipped.get(name) or second.skipped[name] for name in names if name not in opened}
     why = f'since there is no {split} split to read'
     note = f'Scored on the {FALLBACK.get(split)} split, {why}: {", ".join(second.splits)}.'

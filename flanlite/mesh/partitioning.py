@@ -23,7 +23,6 @@ import hashlib
 import math
 import os
 import platform
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -46,7 +45,6 @@ MESH_AXES = (
     'data',
     'model',
 )
-PROCESS_VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 
 # T5X's rules (t5x.partitioning.standard_logical_axis_rules), and `residual_length` (see `activations`).
 # Earlier rules win, and a tensor uses each mesh axis once. Only the batch is split over slices: every slice
@@ -410,49 +408,6 @@ def split_slices(devices: Sequence[jax.Device], num_slices: int | None) -> list[
     ordered = [devices[place] for place in np.argsort(numbers, kind='stable')]
     size = len(devices) // count
     return [ordered[start : start + size] for start in range(0, len(devices), size)]
-
-
-def join_processes() -> None:
-    """Join the other processes of this run, if there are any. Call it before anything else uses the devices.
-
-    The environment variables FLANLITE_COORDINATOR (host:port), FLANLITE_NUM_PROCESSES and FLANLITE_PROCESS_ID
-    set up the processes by hand, each with all its local devices. Without them, JAX looks for a cluster that
-    it knows (TPU pod, Slurm, Open MPI, Kubernetes).
-
-    Raises:
-        ValueError: only some of the environment variables are set, or one of them makes no sense.
-    """
-    if jax.distributed.is_initialized():
-        return
-    coordinator, count, index = (os.environ.get(name) for name in PROCESS_VARIABLES)
-    if coordinator or count or index:
-        try:
-            numbers = {'num_processes': int(count), 'process_id': int(index)}
-        except (TypeError, ValueError):
-            found = ', '.join(f'{name}={os.environ.get(name)}' for name in PROCESS_VARIABLES)
-            raise ValueError(
-                f'expected {PROCESS_VARIABLES[0]}=HOST:PORT and two numbers beside it, got {found}'
-            ) from None
-        if (
-            not coordinator
-            or ':' not in coordinator
-            or not 0 <= numbers['process_id'] < numbers['num_processes']
-        ):
-            raise ValueError(
-                f'expected a HOST:PORT and a process of 0..{int(count) - 1}, got {coordinator} and {index}'
-            )
-        jax.distributed.initialize(coordinator, **numbers, cluster_detection_method='deactivate')
-        return
-    try:
-        with warnings.catch_warnings(action='ignore'):
-            jax.distributed.initialize()
-    except ValueError as error:
-        if 'coordinator_address' not in str(error):
-            raise
-    # JAX has computed before, for example in a notebook: this is one process, then.
-    except RuntimeError as error:
-        if 'must be called before' not in str(error):
-            raise
 
 
 def mesh_axes(rule: MeshAxes) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from jax.sharding import PartitionSpec
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.mesh.partitioning import Partitioner, is_axes, join_processes, make_partitioner, parameter_name
+from flanlite.mesh import processes
+from flanlite.mesh.partitioning import Partitioner, is_axes, make_partitioner, parameter_name
 from flanlite.model import models, patterns
 from flanlite.model.models import ModelConfig
 from flanlite.training.config import TrainConfig
@@ -64,7 +65,7 @@ def explain(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner)
 
 def show(config: TrainConfig) -> None:
     """Print the table of a run, in the first process only. Nothing is trained."""
-    join_processes()
+    processes.join()
     partitioner = make_partitioner(config.mesh)
     partitioner.check_heads(*config.model.head_counts)
     optimizer = config.make_optimizer()

@@ -13,7 +13,7 @@ import jax
 from flanlite.config import SETTINGS_FILE, check_folder, check_kind, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
@@ -66,7 +66,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
     check_kind(config, TrainConfig, 'train')
 
     # Mesh.
-    partitioning.join_processes()
+    processes.join()
     partitioning.keep_compiled(cache.cache_folder(config.data.cache_dir) / 'jax')
     partitioner = partitioning.make_partitioner(config.mesh)
     optimizer = config.make_optimizer()
@@ -82,6 +82,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             with lock.held(model_dir):
                 for moved in put_aside_damaged(model_dir):
                     print(f'{config.data.mixture.name}: {moved}')
+        processes.compare_settings(config)
         if (done := saved_step(model_dir)) >= train_steps:
             with contextlib.closing(Checkpoints(model_dir)) as saved:
                 saved.check(done)
@@ -110,6 +111,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
         # Data.
         data = data.build()
+        processes.compare('caches', {name: split.fingerprint() for name, split in data.cached.splits.items()})
         host_rows = partitioner.host_rows(config.data.batch_size)
         stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position, groups)))
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None

@@ -164,8 +164,8 @@ def test_what_cannot_be_is_refused_with_a_remedy(refused, words):
 
 INTERLEAVED = """
 import jax, numpy as np
-from flanlite.mesh import partitioning
-partitioning.join_processes()
+from flanlite.mesh import partitioning, processes
+processes.join()
 devices = np.array(jax.devices()).reshape(2, 2).T.ravel().tolist()
 partitioner = partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=%d), devices)
 batch = np.arange(16).reshape(8, 2)
@@ -189,12 +189,6 @@ def test_hosts_place_the_rows_of_their_devices_wherever_these_lie(num_partitions
         for each in toy.process_variables()
     ]
     assert [json.loads(process.communicate()[0]) for process in started] == rows
-
-
-def test_half_said_processes_are_refused(monkeypatch):
-    monkeypatch.setenv('FLANLITE_NUM_PROCESSES', '2')
-    with pytest.raises(ValueError, match='FLANLITE_COORDINATOR=HOST:PORT'):
-        partitioning.join_processes()
 
 
 def test_batches_are_placed_by_rows():

@@ -91,9 +91,10 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     assert (tmp_path / 'kept').read_text() == 'before'
 
 
-def start(folder, steps, **changes):
+def start(folder, steps, variables=None, **changes):
     """Start the command `flanlite train` of a toy run."""
-    config.save(toy.settings(folder / 'run', steps, **changes), folder / 'settings.json')
+    model_dir = changes.pop('model_dir', folder / 'run')
+    config.save(toy.settings(model_dir, steps, **changes), folder / 'settings.json')
     command = [sys.executable, '-m', 'flanlite', 'train', f'--settings={folder}/settings.json', '--import=toy']
     return subprocess.Popen(
         command,
@@ -101,7 +102,7 @@ def start(folder, steps, **changes):
         stderr=subprocess.PIPE,
         text=True,
         cwd=os.path.dirname(toy.__file__),
-        env=os.environ | {'JAX_PLATFORMS': 'cpu', 'BLOCK_TENSORFLOW': '1'},
+        env=os.environ | {'JAX_PLATFORMS': 'cpu', 'BLOCK_TENSORFLOW': '1', **(variables or {})},
     )
 
 

@@ -16,10 +16,14 @@ from flanlite.data.config import DataConfig
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.data.specs.templates import Template
+from flanlite.mesh import processes
 from flanlite.model.t5 import T5Config
 from flanlite.training import run
 from flanlite.training.config import RecordsConfig, TrainConfig
 from flanlite.training.optimizers import AdamW
+
+if patience := os.environ.get('PEERS_PATIENCE'):
+    processes.PATIENCE = float(patience)
 
 LENGTHS = {'inputs': 48, 'targets': 8}
 CONFIG = T5Config(

@@ -14,6 +14,7 @@ its own rows.
 import copy
 import json
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from flanlite.limits import MAX_LENGTH
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
+SOME = 256  # examples that a fingerprint is made of
 
 
 def encode_example(example: Example, width: int | None = None) -> bytes:
@@ -163,6 +165,14 @@ class CachedSplit:
         longer.lengths = np.minimum(self.lengths + np.array([len(prompt), 0]), MAX_LENGTH).astype(np.uint16)
         longer._prompt = prompt
         return longer
+
+    def fingerprint(self) -> str:
+        """Return a short text that tells this split's examples from others: of their number, their lengths,
+        what they were made of, and some of the examples.
+        """
+        some = self.read_records(range(0, self.num_examples, max(1, self.num_examples // SOME)))
+        parts = (self.manifest.get('spec', '').encode(), np.ascontiguousarray(self.lengths).tobytes(), *some)
+        return f'{self.num_examples:,} examples, {zlib.crc32(b"".join(parts)):08x}'
 
     def read_tokens(self, indices: Sequence[int]) -> list[example.Tokens]:
         """Read the inputs and targets of examples, in the order asked for."""

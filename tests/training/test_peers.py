@@ -1,0 +1,148 @@
+"""Several processes of one run, on this machine: who is missing or differs is named, and all end together."""
+
+import re
+import signal
+import socket
+import threading
+import time
+
+import pytest
+import toy
+from test_watch import start as start_command
+
+from flanlite import checksums
+from flanlite.mesh import processes
+from flanlite.training import parameters
+
+
+def started(tmp_path, count=2, steps=100_000, changes=None, **settings):
+    """Start the processes of `flanlite train` of a toy run; `changes` are of some processes only, by number."""
+    made = []
+    for index, variables in enumerate(toy.process_variables(count)):
+        folder = tmp_path / f'settings{index}'
+        folder.mkdir(exist_ok=True)
+        own = {'model_dir': str(tmp_path / 'run'), **settings, **(changes or {}).get(index, {})}
+        made.append(start_command(folder, steps, variables | {'PEERS_PATIENCE': '6'}, **own))
+    return made
+
+
+def wait_for(condition, running, seconds=90):
+    until = time.monotonic() + seconds
+    while not condition():
+        for process in running:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, 'nothing happened for too long'
+        time.sleep(0.02)
+
+
+def ends(process, seconds):
+    """Return the exit status and the only line of errors of a process that ends in time."""
+    _, errors = process.communicate(timeout=seconds)
+    found = [line for line in errors.splitlines() if line.strip() and not line.startswith('caching ')]
+    assert len(found) == 1, errors
+    return process.returncode, found[0]
+
+
+@pytest.mark.parametrize(
+    ('variables', 'words'),
+    [
+        (('localhost:xx', '2', '0'), 'HOST:PORT, with a port from 1 to 65535'),
+        (('localhost', '2', '0'), 'HOST:PORT'),
+        (('localhost:99999', '2', '0'), 'HOST:PORT'),
+        (('', '2', None), 'HOST:PORT'),
+        (('localhost:1234', 'two', '0'), 'FLANLITE_NUM_PROCESSES=N, a number from 1'),
+        (('localhost:1234', '2', '2'), 'one of 0..N-1'),
+        (('localhost:1234', None, '0'), 'FLANLITE_NUM_PROCESSES=None'),
+    ],
+)
+def test_half_said_processes_are_refused(variables, words, monkeypatch):
+    for name, text in zip(processes.VARIABLES, variables, strict=True):
+        monkeypatch.delenv(name, raising=False) if text is None else monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        processes.join()
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def roll(port, count, index, told):
+    try:
+        processes.gather('localhost', port, count, index)
+        told[index] = 'went on'
+    except (OSError, ValueError) as error:
+        told[index] = str(error)
+
+
+def call(port, count, numbers):
+    """Gather some processes of a run, as threads; return how each of them ended."""
+    told = {}
+    threads = [threading.Thread(target=roll, args=(port, count, index, told)) for index in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return told
+
+
+def test_all_go_on_together(port):
+    assert call(port, 4, [3, 1, 0, 2]) == dict.fromkeys(range(4), 'went on')
+
+
+def test_who_is_missing_is_named(port, monkeypatch, capsys):
+    monkeypatch.setattr(processes, 'SAYS_AFTER', 0.5)
+    monkeypatch.setattr(processes, 'STARTS_WITHIN', 2)
+    told = call(port, 4, [0, 2])
+    expected = 'process 1, 3 of 4 did not come within 2 s; start all of them'
+    assert told == {0: expected, 2: expected}
+    assert capsys.readouterr().out.count('waiting for process 1, 3 of 4, for ') >= 2, 'in both'
+    assert f'process 0 was not at localhost:{port} within 2 s' in call(port, 2, [1])[1]
+    assert f'process 1 of 2 waits for process 0 at localhost:{port}' in capsys.readouterr().out
+    with socket.create_server(('', port)):
+        assert f'cannot listen at port {port}' in call(port, 2, [0])[0]
+
+
+def test_a_process_that_differs_is_named_and_all_end(tmp_path):
+    toy.train(tmp_path / 'cached', 1)
+    for changes, words in (
+        ({1: {'batch_size': 16}}, 'data.batch_size is 8 there and 16 here'),
+        ({1: {'data.cache_dir': str(tmp_path / 'other')}}, 'toy_order is 300 examples, '),
+    ):
+        if 'data.cache_dir' in changes[1]:
+            other_cache(tmp_path)
+        lines = [ends(each, 60) for each in started(tmp_path, changes=changes)]
+        assert all(status in (1, 2) for status, _ in lines), lines
+        assert any(words in line for _, line in lines), lines
+        assert all('process 0' in line or 'process 1' in line for _, line in lines), lines
+    assert not (tmp_path / 'run').exists()
+
+
+def other_cache(tmp_path):
+    """Make a cache of other examples, whose names and settings are the same."""
+    copied = tmp_path / 'other'
+    toy.train(tmp_path / 'once', 1, **{'data.cache_dir': str(copied)})
+    lengths = next(copied.glob('toy_order/*/lengths.npy'))
+    content = bytearray(lengths.read_bytes())
+    content[-2] += 1
+    lengths.write_bytes(content)
+    checksums.write(lengths.parent)
+
+
+@pytest.mark.parametrize(('how', 'lost'), [(signal.SIGKILL, 0), (signal.SIGSTOP, 1)])
+def test_a_lost_process_ends_the_others_in_one_line(lost, how, tmp_path):
+    """Killed or standing still, the coordinator or another; another number of processes then goes on."""
+    running = started(tmp_path, every_steps=20)
+    try:
+        wait_for(lambda: (tmp_path / 'run/checkpoints/20').is_dir(), running)
+        running[lost].send_signal(how)
+        status, line = ends(running[1 - lost], 75)
+        assert status == processes.ENDED and f'process {lost}' in line, line
+        assert 'the same commands go on from the last checkpoint' in line
+    finally:
+        for process in running:
+            process.kill()
+    step = parameters.load_run(tmp_path / 'run').step
+    assert toy.train(tmp_path / 'run', step + 2).step == step + 2
