@@ -65,7 +65,7 @@ setuptools.setup(
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
-        'harness': ['datasets>=4,<6', 'lm-eval>=0.4.9,<0.5'],
+        'harness': ['datasets>=4,<6', 'lm-eval>=0.4.13,<0.5'],
         't0': ['pyyaml>=6,<7'],
         'wandb': ['wandb>=0.31,<0.32'],
         # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7.

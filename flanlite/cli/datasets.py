@@ -33,14 +33,14 @@ WIDE = 230  # columns of the table of data sets in a file or pipe
 
 def run(args: argparse.Namespace) -> None:
     """Print what is recorded of a mixture's data sets, or of every collection's."""
-    datasets(args.mixture, args.format or 'table')
+    datasets(args.mixture, args.format or 'table', args.data_dir)
 
 
-def datasets(mixture: str | None = None, format: str = 'table') -> None:
+def datasets(mixture: str | None = None, format: str = 'table', data_dir: str | None = None) -> None:
     """Print what is recorded of a mixture's data sets, or of every collection's."""
     if format not in ('table', 'markdown'):
         raise ValueError(f'unknown format {format!r}; expected table or markdown')
-    tables = dataset_tables(mixture)
+    tables = dataset_tables(mixture, data_dir)
     if format == 'markdown':
         print(markdown(tables), end='')
         return
@@ -55,12 +55,12 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
         (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
 
 
-def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
+def dataset_tables(mixture: str | None, data_dir: str | None = None) -> dict[str, list[dict[str, str]]]:
     """Describe the data sets of a mixture, or of every built-in collection and then of each other what no
     table before it has.
     """
     if mixture:
-        return {mixture: list(dataset_rows(mixtures.resolve(mixture)))}
+        return {mixture: list(dataset_rows(mixtures.resolve(mixture, data_dir)))}
     tables: dict[str, list[dict[str, str]]] = {}
     for name in naming.import_collections():
         shown = (
@@ -117,7 +117,10 @@ def number(value: float | None) -> str:
 
 def download(source: object) -> str:
     """Return how a source's data comes to the machine: by hand, from a function, from files, or by itself."""
-    kinds = ((sources.InMemory, 'made by a function'), (sources.JsonLines, 'files in the data folder'))
+    kinds = (
+        (sources.InMemory, 'made by a function'),
+        (sources.JsonLines | sources.InFolder, 'files in the data folder'),
+    )
     kind = next((said for kind, said in kinds if isinstance(source, kind)), 'automatic')
     return 'manual' if getattr(source, 'manual', False) else kind
 

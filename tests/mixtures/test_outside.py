@@ -1,16 +1,18 @@
 """BIG-bench, BIG-bench Hard, MMLU and Super-NaturalInstructions in their publishers' files: how rows are asked, and how they are scored."""
 
 import json
-import os
 
 import pytest
 
 from flanlite import examples
+from flanlite.cli import main
 from flanlite.data.cache.view import BuildOptions
+from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.specs.sources import MissingDataError
+from flanlite.data.training_data import TrainingData
 from flanlite.eval import evaluator
 from flanlite.metrics.metrics import get_metric
 from flanlite.report import results
@@ -276,14 +278,26 @@ def test_exemplars_that_do_not_fit_are_left_out_the_last_first(tmp_path):
     )
 
 
+def test_a_benchmark_is_linted_and_listed_and_never_trained_on(tmp_path, capsys):
+    mmlu(tmp_path)
+    assert main.main(['lint', '--mixture=mmlu', f'--data_dir={tmp_path}']) == 0
+    assert main.main(['datasets', '--mixture=mmlu', f'--data_dir={tmp_path}']) == 0
+    assert 'mmlu:anatomy' in capsys.readouterr().out
+    config = DataConfig('mmlu', LONG, 1, vocabulary='bytes', data_dir=str(tmp_path))
+    with pytest.raises(
+        ValueError, match="'mmlu' is for evaluation only: none of its data sets has a train split"
+    ):
+        TrainingData.resolve(config, 0, 'encoder_decoder')
+
+
 @pytest.mark.parametrize('name', ['bigbench', 'bbh', 'mmlu', 'super_natural_instructions'])
-def test_a_benchmark_that_is_not_there_says_what_is_expected(name, tmp_path):
+def test_a_benchmark_that_is_not_there_says_what_is_expected(name, tmp_path, monkeypatch):
     with pytest.raises(
         MissingDataError, match=f"{name} is read from files: no folder .*expected a folder '{name}'"
     ):
         mixtures.resolve(name, tmp_path)
     (tmp_path / name).mkdir()
-    os.environ.pop('FLANLITE_DATA_DIR', None)
+    monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
     with pytest.raises(MissingDataError, match=r'has nothing; expected'):
         mixtures.resolve(name, tmp_path)
     with pytest.raises(ValueError, match='no data folder is named'):

@@ -656,6 +656,7 @@ def example_faults(
     """
     texts, options = example['texts'], example['options']
     shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
+    shown -= {spec.few_shot.header} if spec.few_shot else set()  # which some tasks do not have
     for name in sorted(shown & set(texts)):
         if not texts[name].strip():
             yield f'the field {name!r} is empty'
