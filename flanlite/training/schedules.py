@@ -14,15 +14,6 @@ from flanlite.limits import Count, NotNegative, Number, Whole
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 
 
-def check_warmup(schedule: 'LinearSchedule | CosineSchedule') -> None:
-    """Refuse a warm-up that is longer than all steps."""
-    if schedule.warmup_steps > schedule.steps:
-        raise ValueError(
-            f'{type(schedule).__name__}.warmup_steps is {schedule.warmup_steps}; expected at most steps, '
-            f'which is {schedule.steps}'
-        )
-
-
 @value
 class ConstantSchedule:
     """One learning rate: 1e-3 for T5's fine-tuning with Adafactor."""
@@ -61,9 +52,6 @@ class LinearSchedule:
     warmup_steps: Whole = 0
     final: NotNegative = 0.0
 
-    def __post_init__(self) -> None:
-        check_warmup(self)
-
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         warmup = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
         fall = optax.linear_schedule(self.peak, self.final, self.steps - self.warmup_steps)
@@ -80,7 +68,11 @@ class CosineSchedule:
     final: NotNegative = 0.0
 
     def __post_init__(self) -> None:
-        check_warmup(self)
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f'CosineSchedule.warmup_steps is {self.warmup_steps}; expected fewer than steps, which is '
+                f'{self.steps}'
+            )
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         start = 0.0 if self.warmup_steps else self.peak
