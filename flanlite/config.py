@@ -494,6 +494,21 @@ def absolute_or_url(path: str) -> str:
     return path if '://' in path else absolute(path)
 
 
+def check_own(folder: pathlib.Path, names: Iterable[str], remedy: str) -> None:
+    """Raise a `ValueError` that ends with a remedy where a folder has files by the names of those that are to
+    be written, but no settings of ours.
+    """
+    ours = None
+    with contextlib.suppress(ValueError, OSError):
+        ours = read_json(folder / SETTINGS_FILE)
+    if isinstance(ours, dict) and str(ours.get(TYPE)) in TYPES:
+        return
+    if others := [name for name in names if (folder / name).exists()]:
+        raise ValueError(
+            f'{folder} has {others[0]}, which flanlite did not write and would replace; {remedy}'
+        )
+
+
 def check_folder(path: str | os.PathLike[str], remedy: str) -> None:
     """Raise an `OSError` that ends with a remedy if nothing can be written in a folder, or where it would be
     made; nothing is made.

@@ -99,6 +99,8 @@ def test_a_report_replaces_nothing_of_others(name, tmp_path, monkeypatch, capsys
         ['conflict', '--gin_file=gin/runs/pocket_conflict.gin', '--model_dir=mine'],
         ['transfer', '--gin_file=gin/runs/pocket_transfer.gin', '--model_dir=mine'],
     ]
+    if name == 'settings.json':
+        commands.append(['train', '--gin_file=gin/runs/pocket_train.gin', '--model_dir=mine'])
     for command in commands[: 1 if name == 'result.json' else None]:
         assert cli.main(command) == cli.USAGE_ERROR, command
         assert file.name in (error := capsys.readouterr().err) and 'mine' in error

@@ -2,7 +2,6 @@
 into rows.
 """
 
-import contextlib
 import dataclasses
 import io
 import itertools
@@ -293,18 +292,12 @@ def check_own(folder: pathlib.Path, remedy: str) -> None:
     """Raise a `ValueError` that ends with a remedy where a folder of others has files that a report would
     replace.
     """
-    settings = folder / config.SETTINGS_FILE
-    ours = bool(result_paths(folder))
-    if settings.is_file() and not ours:
-        with contextlib.suppress(ValueError):
-            found = reading.read_json(settings)
-            ours = isinstance(found, dict) and found.get(config.TYPE) in config.TYPES
-    others = [] if ours else [name for name in (config.SETTINGS_FILE, *REPORT) if (folder / name).exists()]
+    if not result_paths(folder):
+        config.check_own(folder, (config.SETTINGS_FILE, *REPORT), remedy)
     kept = (folder / PREDICTIONS).glob('*')
-    others += [f'{PREDICTIONS}/{file.name}' for file in kept if not file.name.endswith(PREDICTIONS_ENDING)]
-    if others:
+    if others := [file.name for file in kept if not file.name.endswith(PREDICTIONS_ENDING)]:
         raise ValueError(
-            f'{folder} has {others[0]}, which flanlite did not write and would replace; {remedy}'
+            f'{folder}/{PREDICTIONS} has {others[0]}, which flanlite did not write and would remove; {remedy}'
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_folder, check_kind, to_json, unsaved
+from flanlite.config import SETTINGS_FILE, check_folder, check_kind, check_own, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning, processes
@@ -89,6 +89,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             if first:
                 print(f'{config.data.mixture.name}: already at step {done} in {model_dir}')
             return TrainResult(model_dir, done, last_record(model_dir))
+        if not done:
+            names = (SETTINGS_FILE, 'manifest.json', GIN_FILE)
+            check_own(model_dir, names, 'name another MODEL_DIR, with --model_dir')
 
         # Mixture: by name only, for now.
         vocabulary = choose_vocabulary(config)
@@ -129,8 +132,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         if model.adapter is not None:
             manifest['base'] = base_record(config.initial_checkpoint_path, adapters.parts(state.whole())[0])
         beside = {
-            'manifest.json': json.dumps(manifest, indent=1),
             SETTINGS_FILE: json.dumps(settings, indent=1) + '\n',
+            'manifest.json': json.dumps(manifest, indent=1),
         }
         beside |= {GIN_FILE: gin} if gin else {}
         logged = first and records.wandb.project
