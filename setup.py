@@ -53,6 +53,7 @@ setuptools.setup(
         'safetensors>=0.7,<0.9',
         'sentencepiece>=0.2.2,<0.3',
         'seqio>=0.0.20,<0.1',
+        'scipy>=1.17,<2',
         'tensorboardX>=2.6.5,<3',
         'tensorflow>=2.21,<3',
         'tensorflow-datasets>=4.9.10,<5',
@@ -64,6 +65,7 @@ setuptools.setup(
         'tpu': ['jax[tpu]>=0.10.2,<0.13'],
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
+        'harness': ['datasets>=4,<6', 'lm-eval>=0.4.13,<0.5'],
         't0': ['pyyaml>=6,<7'],
         'wandb': ['wandb>=0.31,<0.32'],
         # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7.
@@ -71,6 +73,7 @@ setuptools.setup(
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [
+            'hypothesis>=6.140,<7',
             'pytest>=9,<10',
             'pyyaml>=6,<7',
             'ruff>=0.17,<0.18',

@@ -9,9 +9,8 @@ checkpoint is written, waits for the others to end by themselves, and starts the
 another number of processes as often as not. What is left must be what an undisturbed run leaves: the bytes of
 a cache; losses, bit for bit in the same number of processes; scores. A damage cuts, changes, empties or
 removes a file of the newest checkpoint or of a cached split; training must say so in one line, and give the
-undisturbed run once it falls back or the cache is built again. Trials that are in `trials.jsonl` of the
-folder are not done again. A soak trains for some minutes and prints how much memory grows after the first
-fifth.
+undisturbed run once it falls back or the cache is built again. Trials in `trials.jsonl` of the folder are
+not done again. A soak trains for some minutes and prints how much memory grows after the first fifth.
 """
 
 import argparse

@@ -27,6 +27,7 @@ Evaluate:
 
     evaluate(...)                        a checkpoint on a mixture, or a model on a list of examples
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
+    ablate(AblationConfig(...))          the same held out, tuned on more and more
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
     transfer(TransferConfig(...))        prompts of some tasks, reused for others
     compare(first, second)               two models on the same examples
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
     from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
     from flanlite.data.specs.templates import Template
+    from flanlite.eval.ablation import AblationConfig, ablate
     from flanlite.eval.conflict import ConflictConfig, conflict
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
@@ -107,6 +109,7 @@ HOMES = {
         'data.specs.proxies': ('proxy_tasks',),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
         'data.specs.templates': ('Template',),
+        'eval.ablation': ('AblationConfig', 'ablate'),
         'eval.conflict': ('ConflictConfig', 'conflict'),
         'eval.evaluate': ('EvalConfig',),
         'eval.evaluator': ('ScoringConfig',),

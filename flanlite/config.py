@@ -28,6 +28,10 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
+from flanlite.limits import Limit
+from flanlite.reading import read_json
+from flanlite.writing import whole_file
+
 T = TypeVar('T')
 TYPES: dict[str, type] = {}  # every class of values by its name, as saved values name it
 TYPE = 'type'  # the key of a saved value that names its class
@@ -35,6 +39,8 @@ SETTINGS_FILE = 'settings.json'  # in a run's folder; not config.json, by which 
 FUNCTION = 'function'  # the key of a saved function, as module:name
 PARTIAL = 'partial'  # the key of a saved functools.partial, with `args` and `keywords` beside it
 OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
+SHOWN = 200  # characters of a value in an error
+UNIONS = (types.UnionType, typing.Union)
 
 
 class FrozenDict(dict):
@@ -109,8 +115,8 @@ def value(cls: type[T]) -> type[T]:
 
 @functools.cache
 def annotations(cls: type) -> dict[str, Any]:
-    """Return the resolved annotation of each field of a class of values."""
-    return typing.get_type_hints(cls)
+    """Return the resolved annotation of each field of a class of values, its limits included."""
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 @functools.cache
@@ -120,9 +126,10 @@ def readers(cls: type) -> dict[str, Callable[[str], str]]:
     """
     return {
         name: read
-        for name, annotation in typing.get_type_hints(cls, include_extras=True).items()
+        for name, annotation in annotations(cls).items()
         for kind in (annotation, *typing.get_args(annotation))
         for read in getattr(kind, '__metadata__', ())
+        if not isinstance(read, Limit)
     }
 
 
@@ -175,8 +182,8 @@ def check_field(name: str, item: Any, annotation: Any, read: Callable[[str], str
     """
     if isinstance(item, pathlib.Path) and fits('', annotation):
         item = str(item)
-    if not fits(item, annotation):
-        raise ValueError(f'{name} is {item!r}; expected {type_name(annotation)}')
+    if wrong := misfit(name, item, annotation):
+        raise ValueError(wrong)
     if isinstance(item, float) and math.isnan(item):
         raise ValueError(f'{name} is nan; expected a number')
     if read and isinstance(item, str):
@@ -187,49 +194,116 @@ def check_field(name: str, item: Any, annotation: Any, read: Callable[[str], str
     return item
 
 
+def read_text(name: str, text: str, annotation: Any) -> Any:
+    """Read a setting from text: a number where its type takes one, else the text.
+
+    Args:
+        name: of the setting, for the error.
+        text: as it was typed.
+        annotation: the setting's type.
+
+    Raises:
+        ValueError: the text does not fit the type.
+    """
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            if read in bare_types(annotation) and fits(number := read(text), annotation):
+                return number
+    return check_field(name, text, annotation)
+
+
+def bare_types(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows, without their limits."""
+    kind, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if kind is Annotated:
+        return bare_types(inner[0])
+    return set().union(*map(bare_types, inner)) if kind in UNIONS else {annotation}
+
+
 def type_name(annotation: Any) -> str:
-    """Write an annotation as an error names it: `int or None`."""
-    unions = (types.UnionType, typing.Union)
-    kinds = typing.get_args(annotation) if typing.get_origin(annotation) in unions else [annotation]
-    named = [
-        str(kind).replace('collections.abc.', '')
-        if typing.get_args(kind)
-        else getattr(kind, '__name__', str(kind))
-        for kind in kinds
-    ]
-    return ' or '.join(named).replace('NoneType', 'None')
+    """Write an annotation as an error names it: `a whole number from 1 to 16 or None`."""
+    kind, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if kind is Annotated:
+        limits = [each.expected for each in inner[1:] if isinstance(each, Limit)]
+        return limits[0] if limits else type_name(inner[0])
+    if kind in UNIONS:
+        return ' or '.join(map(type_name, inner))
+    if annotation in (None, types.NoneType):
+        return 'None'
+    if annotation is Ellipsis:
+        return '...'
+    name = getattr(kind or annotation, '__name__', str(annotation))
+    return f'{name}[{", ".join(map(type_name, inner))}]' if inner and kind is not Callable else name
+
+
+def shown(item: Any) -> str:
+    """Write a value as an error names it, a long one cut."""
+    try:
+        text = repr(item)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists of lists without end
+        return f'a {type(item).__name__} too long to show'
+    return text if len(text) <= SHOWN else f'{text[:SHOWN]}... ({len(text):,} characters)'
 
 
 def fits(item: object, annotation: Any) -> bool:
-    """Return whether a value is of an annotated type. Protocols, and what else cannot be looked at, fit
-    anything.
+    """Return whether a value is of an annotated type, within its limits. Protocols, and what else cannot be
+    looked at, fit anything.
     """
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return any(fits(item, each) for each in typing.get_args(annotation))
+    return misfit('', item, annotation) is None
+
+
+def misfit(name: str, item: object, annotation: Any) -> str | None:
+    """Say what of a value does not fit a type, with what was expected; None where all does. See `fits`.
+
+    Args:
+        name: of the value, which the parts of a list or dictionary are named after.
+        item: the value.
+        annotation: the type.
+    """
     kind, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+
+    def wrong(hint: str = '') -> str:
+        return f'{name} is {shown(item)}; {hint}expected {type_name(annotation)}'
+
+    if kind is Annotated:
+        limits = [limit for limit in inner[1:] if isinstance(limit, Limit)]
+        if inside := misfit(name, item, inner[0]):
+            return wrong() if limits else inside
+        failed = [limit for limit in limits if not limit.holds(item)]
+        return wrong(closest(str(item), failed[0].known)) if failed else None
+    if kind in UNIONS:
+        found = [misfit(name, item, each) for each in inner]
+        if None in found:
+            return None
+        # Of one kind of list or dictionary, the part that is wrong; of several kinds, all that would do.
+        lists = [each for each in found if not each.startswith(f'{name} is')]
+        return lists[0] if len(lists) == 1 else wrong()
+    parts: Iterable[tuple[str, object, Any]] = ()
     if kind is float:
-        return isinstance(item, int | float) and not isinstance(item, bool)
-    if kind is int:
-        return isinstance(item, int) and not isinstance(item, bool)
-    if kind in (Sequence, tuple):
-        if not isinstance(item, list | tuple):
-            return False
-        if kind is tuple and inner and inner[-1] is not Ellipsis:
-            return len(item) == len(inner) and all(map(fits, item, inner))
-        return all(fits(each, inner[0]) for each in item) if inner else True
-    if kind in (Mapping, dict, FrozenDict):
-        if not isinstance(item, Mapping):
-            return False
-        return (
-            all(fits(name, inner[0]) and fits(each, inner[1]) for name, each in item.items())
-            if inner
-            else True
-        )
-    if kind is Callable:
-        return callable(item) and not isinstance(item, type)
-    if getattr(kind, '_is_protocol', False):
-        return not isinstance(item, type)
-    return isinstance(item, kind) if kind is not Any and isinstance(kind, type) else True
+        right = isinstance(item, int | float) and not isinstance(item, bool)
+    elif kind is int:
+        right = isinstance(item, int) and not isinstance(item, bool)
+    elif kind in (Sequence, tuple):
+        right = isinstance(item, list | tuple)
+        if right and inner:
+            one_kind = kind is Sequence or inner[-1] is Ellipsis
+            right = one_kind or len(item) == len(inner)
+            kinds = [inner[0]] * len(item) if one_kind else inner
+            parts = [(f'{name}[{place}]', *pair) for place, pair in enumerate(zip(item, kinds, strict=False))]
+    elif kind in (Mapping, dict, FrozenDict):
+        right = isinstance(item, Mapping)
+        if right and inner:
+            parts = [(f'a key of {name}', key, inner[0]) for key in item]
+            parts += [(f'{name}[{key!r}]', part, inner[1]) for key, part in item.items()]
+    elif kind is Callable:
+        right = callable(item) and not isinstance(item, type)
+    elif getattr(kind, '_is_protocol', False):
+        right = not isinstance(item, type)
+    else:
+        right = isinstance(item, kind) if kind is not Any and isinstance(kind, type) else True
+    if not right:
+        return wrong()
+    return next(filter(None, (misfit(*part) for part in parts)), None)
 
 
 def to_lines(item: Any, path: str = '') -> dict[str, str]:
@@ -328,7 +402,10 @@ def from_json(item: Any) -> Any:
     if TYPE not in item:
         return fields
     if ':' in str(item[TYPE]):
-        return find_function(item[TYPE])(**fields)
+        kind = find_function(item[TYPE])
+        if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):  # it is called
+            raise ValueError(f'the settings name {item[TYPE]!r}, which is no class of values')
+        return kind(**fields)
     if item[TYPE] not in TYPES:
         raise ValueError(
             f'unknown kind of settings {item[TYPE]!r}; {closest(str(item[TYPE]), TYPES)}was it saved by '
@@ -353,7 +430,8 @@ def find_function(name: str) -> Any:
 
 def save(item: Any, path: str | pathlib.Path) -> None:
     """Write a value as JSON."""
-    pathlib.Path(path).write_text(json.dumps(to_json(item), indent=1) + '\n', encoding='utf-8')
+    with whole_file(path) as file:
+        file.write(json.dumps(to_json(item), indent=1) + '\n')
 
 
 def load(path: str | pathlib.Path) -> Any:
@@ -363,9 +441,8 @@ def load(path: str | pathlib.Path) -> Any:
         ValueError: there is no such file, or it holds no value of this version.
     """
     try:
-        # Some editors begin a file with a byte-order mark.
-        return from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8-sig')))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return from_json(read_json(path))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(
             f'cannot read settings from {path}: {error}; expected a file that a run of this version saved'
         ) from error
@@ -396,7 +473,9 @@ def at_home(path: str | os.PathLike[str]) -> str:
     if not text:
         raise ValueError('the path is empty; expected that of a file or folder')
     if expanded.startswith('~'):
-        raise ValueError(f'there is no user for {text!r}; write ./{text} for a file or folder of that name')
+        raise ValueError(
+            f'there is no user for {text!r}; write {f"./{text}"!r} for a file or folder of that name'
+        )
     if '://' in text:
         raise ValueError(
             f'{text!r} is a URL; expected a path of this machine: mount the bucket, with gcsfuse for '

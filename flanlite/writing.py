@@ -1,44 +1,103 @@
-"""Files that are written whole, or not at all with the reason."""
+"""Files that are written beside their place and take it when all is there: nobody's file is lost to one that
+is cut off.
+"""
 
 import contextlib
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO[Any]]:
+    """Open a file to write, in UTF-8, that takes its place when all is written; until then, and after an
+    error, what stood there stays. What is no ordinary file, such as a pipe, is written as it goes.
+
+    Args:
+        path: of the file, whose folder is there.
+        mode: 'w' for text, 'wb' for bytes.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    target = pathlib.Path(path).resolve()
+    ordinary = target.is_file() or not target.exists()
+    unfinished = target.with_name(f'.{target.name[:100]}.{os.getpid()}') if ordinary else target
+    try:
+        with explained(path, unfinished):
+            with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as sink:
+                yield sink
+            if ordinary:
+                if target.exists():
+                    shutil.copymode(target, unfinished)
+                unfinished.replace(target)
+    finally:
+        if ordinary:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file atomically: a reader sees the old or the new content, even if the process is killed.
-
-    Raises:
-        OSError: it cannot be written; nothing of it is left.
-    """
-    path = pathlib.Path(path)
-    with replacing(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    """Write a file as `whole_file` does."""
+    with whole_file(path, 'wb') as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield the path of another file to write, which takes the place of `path` in the end, or is removed if
-    that fails.
+def explained(path: str | os.PathLike[str], unfinished: pathlib.Path | None = None) -> Iterator[None]:
+    """Name a file or folder and the remedy in what the system says of it, or of what is written in its place;
+    errors of other files stay as they are.
     """
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        with explained(path):
-            yield partial
-            os.replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-@contextlib.contextmanager
-def explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name a file and the remedy in what the system says of it."""
     try:
         yield
     except OSError as error:
+        own = tuple(str(each) for each in (path, unfinished) if each)
+        if error.errno is None or not str(error.filename or path).startswith(own):
+            raise
         raise OSError(
             f'cannot write {path}: {error.strerror or error}; free some space there, or name another folder; '
             'the same command goes on from what is kept'
         ) from error
+
+
+def check_new(path: str | os.PathLike[str]) -> None:
+    """Raise a `ValueError` where there is a file, or a folder that is not empty."""
+    target = pathlib.Path(path)
+    if target.is_dir():
+        if found := next(target.iterdir(), None):
+            raise ValueError(f'{path} has {found.name} in it; expected a new or empty folder: name another')
+    elif target.exists():
+        raise ValueError(f'{path} exists already; remove it, or name another output')
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Make a folder that has its files when all are written, and none after an error.
+
+    Args:
+        path: of the folder, which is not there, or empty.
+
+    Yields:
+        The folder to write in.
+
+    Raises:
+        ValueError: something is there.
+        OSError: it cannot be written; the error names `path`.
+    """
+    check_new(path)
+    target = pathlib.Path(path).resolve()
+    inside = target.is_dir()  # it may be a mount, which no other folder can take the place of
+    unfinished = (target if inside else target.parent) / f'.{target.name[:100]}.{os.getpid()}'
+    try:
+        with explained(path, unfinished):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            if inside:
+                for file in unfinished.iterdir():
+                    file.replace(target / file.name)
+            else:
+                unfinished.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.smoke
         ),
         (
             ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.TRAIN_STEPS=0'],
-            ['TRAIN_STEPS is 0, expected at least 1'],
+            ['TRAIN_STEPS is 0; expected a whole number from 1'],
         ),
         (
             ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.MODEL_DIR=/dev/null/run'],
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.smoke
         ),
         (
             ['infer', '--checkpoint=nowhere', f'--input={__file__}', '--max_length=0'],
-            ['max_length=0', 'expected at least 1'],
+            ["--max_length is '0'", 'expected a whole number from 1'],
         ),
         (['loco', '--onyl=nli'], ['--onyl', 'did you mean --only']),
         (
@@ -57,7 +57,7 @@ pytestmark = pytest.mark.smoke
         (['show', '--mixture=poket'], ['poket', 'did you mean pocket']),
         (['show', '--mixture=pocket_held_out_math'], ['math', 'sentiment']),
         (['show'], ['show needs a mixture', '--mixture=NAME']),
-        (['show', '--mixture=pocket', '--examples=-1'], ["'-1'", 'at least 0']),
+        (['show', '--mixture=pocket', '--examples=-1'], ["--examples is '-1'", 'from 0']),
         (['show', '--mixture=pocket', '--data_dir=/nowhere'], ["data_dir is '/nowhere'"]),
         (['show', '--mixture=mine'], ['--import=MODULE']),
         (['trian'], ['did you mean train']),
@@ -66,8 +66,8 @@ pytestmark = pytest.mark.smoke
             ['train', '--gin_file=gin/runs/pocket_train.gin', '--gin.adafactor.learning_rate=@linear'],
             ['expected @linear()'],
         ),
-        (['show', '--mixture=pocket', '--lineage=lax'], ['lax', 'strict, warn or off']),
-        (['show', '--mixture=pocket', '--shots=few'], ["shots='few'", "'multi'"]),
+        (['show', '--mixture=pocket', '--lineage=lax'], ["lineage is 'lax'", 'strict, warn, off']),
+        (['show', '--mixture=pocket', '--shots=few'], ["--shots is 'few'", "'multi'"]),
         (['datasets', '--format=html'], ['html', 'table or markdown']),
         (['audit', '--mixture=pocket'], ['holds nothing out', '--held_out']),
         (['eval', '--checkpoint=nowhere', '--mixture=pocket'], ['nowhere']),

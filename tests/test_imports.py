@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import flanlite
+from flanlite.data.specs import specs
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
 # The rooms in the order of the data's way, from the ground up; a room imports lower ones only.
@@ -19,7 +20,9 @@ ROOMS = [
     '', 'metrics', 'data.specs', 'data.tokens', 'data.rendering', 'data.mixing', 'data.seqio_bridge', 'data.cache', 'data.batches', 'data',
     'mesh', 'model.attention', 'model', 'training', 'report', 'eval', 'cli',
 ]  # fmt: skip
-GROUND = {'checksums', 'config', 'progress', 'version', 'writing'}  # modules beside the rooms that all may import
+GROUND = {  # modules beside the rooms that all may import
+    'checksums', 'config', 'limits', 'progress', 'reading', 'sandbox', 'version', 'writing',
+}  # fmt: skip
 TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may import all
 
 
@@ -151,7 +154,7 @@ def heavy_after(code: str) -> set[str]:
     )
 
 
-COLLECTIONS = ['flanlite.mixtures.flan2021', 'flanlite.mixtures.pocket', 'flanlite.mixtures.t0']
+COLLECTIONS = [f'flanlite.mixtures.{name}' for name in specs.builtin_names()]
 LIGHT = ['flanlite', 'flanlite', 'flanlite.data.mixing.mixtures', *COLLECTIONS]
 
 

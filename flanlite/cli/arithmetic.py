@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Mapping
 
 from flanlite.cli import command
-from flanlite.cli.command import MIXTURE, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import MIXTURE, VOCABULARY, Command, Flag
+from flanlite.config import read_text
+from flanlite.limits import Below1, Count, Number, PositiveShare, Seed
 
 
 def run(args: argparse.Namespace) -> None:
@@ -66,12 +68,7 @@ def read_vectors(flag: str, text: str, sign: float, runs: Mapping[str, str]) -> 
     name, scale = text, 1.0
     if ':' in text and text not in known and not locate(text).exists():
         name, _, number = text.rpartition(':')
-        try:
-            scale = float(number)
-        except ValueError:
-            raise ValueError(
-                f'--{flag}={text}: {number!r} is no number; expected CHECKPOINT or CHECKPOINT:SCALE'
-            ) from None
+        scale = read_text(f'the scale of --{flag}={text}', number, Number)
     if name == 'all' and runs:
         return [TaskVector(path, sign * scale) for path in runs.values()]
     if runs and name not in runs and not locate(name).exists():
@@ -79,14 +76,6 @@ def read_vectors(flag: str, text: str, sign: float, runs: Mapping[str, str]) -> 
             f'--{flag}={text}: the sweep has no run that held out {name!r}; it has {", ".join(runs)}'
         )
     return [TaskVector(runs.get(name, name), sign * scale)]
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Read numbers with commas between them."""
-    try:
-        return tuple(float(each) for each in text.split(','))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} are no numbers with commas between them') from None
 
 
 COMMAND = Command(
@@ -129,14 +118,14 @@ COMMAND = Command(
             'sum (the default), ties, dare, or dare_ties',
             complete=('sum', 'ties', 'dare', 'dare_ties'),
         ),
-        Flag('density', 'of ties: the part of each vector that is kept; by default 0.2', float),
-        Flag('drop', 'of dare: the part of each vector that is dropped; by default 0.9', float),
-        Flag('seed', 'of dare: which part that is; by default 0', at_least(0)),
-        Flag('scale', 'what the vectors together are multiplied by; by default 1', float),
+        Flag('density', 'of ties: the part of each vector that is kept; by default 0.2', PositiveShare),
+        Flag('drop', 'of dare: the part of each vector that is dropped; by default 0.9', Below1),
+        Flag('seed', 'of dare: which part that is; by default 0', Seed),
+        Flag('scale', 'what the vectors together are multiplied by; by default 1', Number),
         Flag(
             'scales',
             'with --mixture: the scales to choose from, with commas; by default 0 to 1 in steps of 0.05',
-            numbers,
+            tuple[Number, ...],
         ),
         MIXTURE,
         Flag(
@@ -149,7 +138,7 @@ COMMAND = Command(
             'of --mixture: train, validation or test; by default validation',
             complete=('train', 'validation', 'test'),
         ),
-        Flag('max_rows', 'at most so many rows of each data set of --mixture', at_least(1)),
+        Flag('max_rows', 'at most so many rows of each data set of --mixture', Count),
         VOCABULARY,
     ),
 )

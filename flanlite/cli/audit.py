@@ -2,11 +2,12 @@
 
 import argparse
 import json
-import pathlib
 
 from flanlite.cli import command
-from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag, at_least
+from flanlite.cli.command import LINEAGE, MIXTURE, Command, Flag
 from flanlite.config import at_home, check_file
+from flanlite.limits import Count
+from flanlite.writing import whole_file
 
 WORST = 30  # pairs of data sets that an audit prints
 SAMPLE = 60  # characters of the text that they share
@@ -48,8 +49,8 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(Text(f'not searched: {", ".join(names)}: {reason}', style='yellow'))
     if args.output:
         lines = [json.dumps(line) for line in found.to_drop()]
-        output = pathlib.Path(at_home(args.output))
-        output.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        with whole_file(at_home(args.output)) as file:
+            file.writelines(f'{line}\n' for line in lines)
         CONSOLE.print(f'wrote the {len(lines):,} training examples that share text to {args.output}')
 
 
@@ -61,8 +62,8 @@ COMMAND = Command(
     (
         MIXTURE,
         Flag('held_out', 'the cluster to hold out, or another hold-out such as intra_3'),
-        Flag('ngram', 'how many words in a row two texts share; 13 by default', at_least(1)),
-        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
+        Flag('ngram', 'how many words in a row two texts share; 13 by default', Count),
+        Flag('max_rows', 'at most so many rows of each data set', Count),
         Flag(
             'output',
             'a JSONL file for the training examples that share text',

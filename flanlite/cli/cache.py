@@ -5,6 +5,7 @@ import json
 
 from flanlite.cli import command
 from flanlite.cli.command import DROP, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.limits import Processes
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,7 +72,7 @@ COMMAND = Command(
         Flag(
             'processes',
             'how many processes build the cache; by default as many as there are CPUs to use',
-            int,
+            Processes,
         ),
         Flag(
             'runner',

@@ -8,8 +8,13 @@ import importlib
 import os
 import pathlib
 import sys
+import typing
 from collections.abc import Callable
 from typing import Any
+
+from flanlite.config import read_text
+from flanlite.data.rendering.fewshot import ShotsNumber
+from flanlite.limits import Count
 
 GROUPS = ('Look at data', 'Train', 'Evaluate', 'Shell')
 
@@ -21,7 +26,7 @@ class Flag:
     Args:
         name: without the dashes.
         help: one line.
-        kind: of its value; `bool` for a flag without one.
+        kind: the type of its value, as of a field of settings; `bool` for a flag without a value.
         metavar: what stands for the value in the help.
         binds: the gin macro or parameters that the flag is short for, where the command reads gin files.
         field: the field of a TrainConfig that it changes, where the settings come from a file of JSON.
@@ -31,7 +36,7 @@ class Flag:
 
     name: str
     help: str
-    kind: Callable[[str], Any] = str
+    kind: Any = str
     metavar: str | None = None
     binds: tuple[str, ...] = ()
     field: str | None = None
@@ -68,11 +73,6 @@ class Command:
             raise ValueError(
                 f'the command {self.name} is in the group {self.group!r}; expected one of {", ".join(GROUPS)}'
             )
-
-
-def whole_or_text(text: str) -> int | str:
-    """Read a number, or leave a text as it is."""
-    return int(text) if text.isdecimal() else text
 
 
 GIN_FILE = Flag(
@@ -142,7 +142,7 @@ LINEAGE = Flag(
 SHOTS = Flag(
     'shots',
     'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
-    whole_or_text,
+    ShotsNumber,
     binds=('Shots.number',),
     field='data.mixture.shots.number',
 )
@@ -181,20 +181,31 @@ BEGINS_WITH = dataclasses.replace(
 )
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers that are not below one."""
+def read_flag(flag: Flag, text: str) -> Any:
+    """Read a flag's value; of a tuple, the parts that commas stand between.
 
-    def number(text: str) -> int:
-        if not text.lstrip('-').isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} is no number of at least {least}')
-        return int(text)
-
-    return number
+    Raises:
+        ValueError: it is not of the flag's kind.
+    """
+    if not text:
+        raise ValueError(f'--{flag.name} is empty; expected {flag.help}')
+    if typing.get_origin(flag.kind) is not tuple:
+        return read_text(f'--{flag.name}', text, flag.kind)
+    parts = [part.strip() for part in text.split(',') if part.strip()]
+    return tuple(read_text(f'--{flag.name}', part, typing.get_args(flag.kind)[0]) for part in parts)
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Keep the flags that the user gave; the rest is the functions' to decide."""
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+
+
+SEEDS = Flag(
+    'seeds',
+    'how often each tuned system is tuned, each time with another seed; the report has the variance over '
+    'seeds and that over rows',
+    Count,
+)
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -255,8 +266,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
     Args:
         args: the command's: gin files, or the folder of a run that saved its settings.
-        build: `train` for a TrainConfig, `loco` for a SweepConfig, `conflict` for a ConflictConfig,
-            `transfer` for a TransferConfig.
+        build: the command whose settings they are; see `gin_config.COMMANDS`.
         begins: see `read_gin`.
     """
     from flanlite.cli import gin_config
@@ -286,19 +296,11 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
+    from flanlite.cli import gin_config
     from flanlite.config import at_home, load_as
-    from flanlite.eval.conflict import ConflictConfig
-    from flanlite.eval.sweep import SweepConfig
-    from flanlite.eval.transfer_config import TransferConfig
-    from flanlite.training.config import TrainConfig
 
-    kinds = {
-        'train': TrainConfig,
-        'loco': SweepConfig,
-        'conflict': ConflictConfig,
-        'transfer': TransferConfig,
-    }
-    config = load_as(kinds[build], args.settings)
+    gin_config.register()
+    config = load_as(gin_config.VALUES[f'flanlite.{gin_config.COMMANDS[build]}'], args.settings)
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }
@@ -315,7 +317,7 @@ def mixture_of(args: argparse.Namespace) -> Any:
     from flanlite.cli import gin_config
     from flanlite.data.mixing import mixtures
 
-    return mixtures.resolve(gin_config.build('MixtureConfig', name=mixture_name(args)))
+    return mixtures.resolve(gin_config.build('MixtureConfig', name=mixture_name(args)), args.data_dir)
 
 
 def mixture_name(args: argparse.Namespace) -> str:

@@ -2,7 +2,8 @@
 
 import argparse
 
-from flanlite.cli.command import Command, Flag, at_least, given
+from flanlite.cli.command import Command, Flag, given
+from flanlite.limits import Seed
 
 
 def run(args: argparse.Namespace) -> None:
@@ -16,6 +17,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError('compare needs two folders: flanlite compare FIRST SECOND')
     if args.output:
         check_folder(at_home(args.output), 'name another --output')
+        paired.check_own(pathlib.Path(at_home(args.output)), 'name another --output')
     compared = paired.compare(args.first, args.second, **given(args, 'system', 'seed'))
     tables.print_paired(compared)
     if args.output:
@@ -39,7 +41,7 @@ COMMAND = Command(
             'of sweeps: which system, such as tuned (the default) or untuned',
             complete=('tuned', 'untuned', 'untuned_plain', 'no_instructions'),
         ),
-        Flag('seed', 'of draws and permutations; by default 0', at_least(0)),
+        Flag('seed', 'of draws and permutations; by default 0', Seed),
         Flag('output', 'a folder for comparison.md and comparison.json', metavar='DIR', complete='file'),
     ),
     reads_gin=False,

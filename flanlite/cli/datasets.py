@@ -27,19 +27,20 @@ PAGE = (
     '- *templates*: how many, and how many of them turn the task around.',
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
 )
+LONG_NAME = 50  # characters of a name that stand in one line; where one is longer, names fold
 WIDE = 230  # columns of the table of data sets in a file or pipe
 
 
 def run(args: argparse.Namespace) -> None:
     """Print what is recorded of a mixture's data sets, or of every collection's."""
-    datasets(args.mixture, args.format or 'table')
+    datasets(args.mixture, args.format or 'table', args.data_dir)
 
 
-def datasets(mixture: str | None = None, format: str = 'table') -> None:
+def datasets(mixture: str | None = None, format: str = 'table', data_dir: str | None = None) -> None:
     """Print what is recorded of a mixture's data sets, or of every collection's."""
     if format not in ('table', 'markdown'):
         raise ValueError(f'unknown format {format!r}; expected table or markdown')
-    tables = dataset_tables(mixture)
+    tables = dataset_tables(mixture, data_dir)
     if format == 'markdown':
         print(markdown(tables), end='')
         return
@@ -47,23 +48,24 @@ def datasets(mixture: str | None = None, format: str = 'table') -> None:
         table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
         for heading in rows[0]:
             if heading not in MARKDOWN_ONLY:
-                table.add_column(heading, overflow='fold', no_wrap=heading == 'data set')
+                whole = heading == 'data set' and max(len(row[heading]) for row in rows) <= LONG_NAME
+                table.add_column(heading, overflow='fold', no_wrap=whole)
         for row in rows:
             table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
         (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
 
 
-def dataset_tables(mixture: str | None) -> dict[str, list[dict[str, str]]]:
+def dataset_tables(mixture: str | None, data_dir: str | None = None) -> dict[str, list[dict[str, str]]]:
     """Describe the data sets of a mixture, or of every built-in collection and then of each other what no
     table before it has.
     """
     if mixture:
-        return {mixture: list(dataset_rows(mixtures.resolve(mixture)))}
+        return {mixture: list(dataset_rows(mixtures.resolve(mixture, data_dir)))}
     tables: dict[str, list[dict[str, str]]] = {}
     for name in naming.import_collections():
         shown = (
             {row['data set'] for rows in tables.values() for row in rows}
-            if name not in naming.builtin_names()
+            if name not in specs.builtin_names()
             else ()
         )
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
@@ -100,19 +102,25 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
             'max_rate': number(entry.max_rate),
             'rate': number(rates.get(spec.name)),
             'templates': f'{len(shown)}, {inverted} inverted' if inverted else f'{len(shown)}',
+            **({'part': f'{entry.part.name}, {entry.part.share:.1%}'} if entry.part else {}),
             'licence': spec.licence,
             'lineage': ', '.join(spec.lineage),
         }
 
 
 def number(value: float | None) -> str:
-    """Write a number in a table's cell."""
-    return '' if value is None else f'{value:,.0f}'
+    """Write a number in a table's cell; one below 1, as of parts with shares, in four digits."""
+    if value is None:
+        return ''
+    return f'{value:,.0f}' if value >= 1 or value == 0 else f'{value:.4g}'
 
 
 def download(source: object) -> str:
     """Return how a source's data comes to the machine: by hand, from a function, from files, or by itself."""
-    kinds = ((sources.InMemory, 'made by a function'), (sources.JsonLines, 'files in the data folder'))
+    kinds = (
+        (sources.InMemory, 'made by a function'),
+        (sources.JsonLines | sources.InFolder, 'files in the data folder'),
+    )
     kind = next((said for kind, said in kinds if isinstance(source, kind)), 'automatic')
     return 'manual' if getattr(source, 'manual', False) else kind
 

@@ -3,7 +3,8 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.limits import Count
 
 
 def run(args: argparse.Namespace) -> None:
@@ -29,6 +30,8 @@ def run(args: argparse.Namespace) -> None:
     if args.prompt:
         flags['prompts'] = tuple(args.prompt.split(','))
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
+    if args.scores:
+        config = config.replace(**{'scoring.scores': tuple(args.scores.split(','))})
     from flanlite.eval import evaluate
 
     evaluate.evaluate(config)
@@ -54,9 +57,15 @@ COMMAND = Command(
         Flag(
             'style',
             'instructions, baseline (plain prompts) or fields (no words of a template)',
-            complete=('instructions', 'baseline', 'fields'),
+            complete=('instructions', 'baseline', 'fields', 'names'),
         ),
-        Flag('max_rows', 'at most so many rows of each data set', at_least(1)),
+        Flag('max_rows', 'at most so many rows of each data set', Count),
+        Flag(
+            'scores',
+            'other scores of ranked options, with commas: acc, acc_norm, acc_bytes, acc_tokens, '
+            'acc_mutual_info, brier_score, ece',
+            metavar='NAMES',
+        ),
         SHOTS,
         VOCABULARY,
     ),

@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import functools
 import inspect
+import io
 import logging
 import os
 import pathlib
@@ -21,20 +22,20 @@ from typing import Any
 
 import gin
 
-from flanlite.config import TYPES, annotations, at_home, check_kind, closest, fits, readers, type_name
+from flanlite.config import SHOWN, TYPES, annotations, at_home, check_kind, closest, misfit, readers
 
 REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
-# Some editors begin a file with a byte-order mark; gin has no public way to put a reader before its own.
-gin.config._FILE_READERS[0] = (functools.partial(open, encoding='utf-8-sig'), os.path.isfile)
 MISSING = 'No values supplied by Gin'
 # The class of what gin builds for a command, `<command>.config`.
 COMMANDS = {
     'train': 'TrainConfig',
     'loco': 'SweepConfig',
+    'ablate': 'AblationConfig',
     'conflict': 'ConflictConfig',
     'transfer': 'TransferConfig',
     'evaluate': 'EvalConfig',
 }
+OPEN: list[str] = []  # the gin files that are being read, each included by the one before
 VALUES: dict[str, type] = {}  # the classes of values, by what gin calls them
 # Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
 # to say of them.
@@ -48,6 +49,37 @@ RENAMED = {
     'few_shot.seed': 'Shots.seed',
     'Profiler.steps': 'RecordsConfig.profile_steps',
 }
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[io.StringIO]:
+    """Open a gin file for gin to read.
+
+    Raises:
+        ValueError: it is no text in UTF-8, or is being read already, since it includes itself.
+    """
+    if (real := os.path.realpath(path)) in OPEN:
+        again = ' includes '.join([*OPEN[OPEN.index(real) :], real])
+        raise ValueError(f'a gin file includes itself: {again}')
+    try:
+        # Some editors begin a file with a byte-order mark.
+        text = pathlib.Path(path).read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path} is no text in UTF-8: byte {error.start} is {error.object[error.start]:#x}'
+        ) from None
+    lines = io.StringIO(text)
+    lines.name = path  # which gin's errors name
+    OPEN.append(real)
+    try:
+        yield lines
+    except RecursionError:
+        raise ValueError(f'{path} has values that are nested too deep') from None
+    finally:
+        OPEN.pop()
+
+
+gin.config._FILE_READERS[0] = (opened, os.path.isfile)  # gin has no public way to put one before its own
 
 
 @functools.cache
@@ -64,6 +96,7 @@ def register_mixtures() -> None:
 def register() -> None:
     """Make every class of values known to gin, which imports all that runs them."""
     from flanlite.data.config import DataConfig
+    from flanlite.eval.ablation import AblationConfig
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
@@ -79,7 +112,7 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, ConflictConfig, TransferConfig, EvalConfig)
+    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, TransferConfig, EvalConfig)
     parts = (
         DataConfig,
         StepConfig,
@@ -179,6 +212,7 @@ def load(
         for binding in bindings:
             gin.parse_config(quote_binding(binding))
         check_macros(in_files | set(known_macros))
+        check_cycles()
         check_types()
         make_paths_absolute()
         gin.finalize()
@@ -313,6 +347,28 @@ def check_macros(known: set[str]) -> None:
         )
 
 
+def check_cycles() -> None:
+    """Refuse a macro or class of values whose settings lead back to itself: gin would follow them without
+    end.
+    """
+    whole: set[tuple[str, str]] = set()  # of what is all that it leads to known, and no cycle
+
+    def visit(key: tuple[str, str], above: tuple[tuple[str, str], ...]) -> None:
+        if key in above:
+            names = [
+                scope if selector == 'gin.macro' else selector.rpartition('.')[2]
+                for scope, selector in (*above[above.index(key) :], key)
+            ]
+            raise ValueError(f'{names[0]!r} is bound to itself: {" = ".join(names)}; expected a value')
+        if key not in whole:
+            for reference in gin.config.iterate_references(gin.config._CONFIG.get(key, {})):
+                visit(reference.config_key, (*above, key))
+            whole.add(key)
+
+    for key in list(gin.config._CONFIG):  # gin has no public list
+        visit(key, ())
+
+
 def check_types() -> None:
     """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where
     it came through one.
@@ -327,8 +383,23 @@ def check_types() -> None:
                 raise ValueError(
                     f'{named} is @{value.selector}, which is not called; expected @{value.selector}()'
                 )
-            if not is_reference(value) and not fits(value, annotation):
-                raise ValueError(f'{named} is {value!r}; expected {type_name(annotation)}')
+            if not references(value := without_macros(value)) and (wrong := misfit(named, value, annotation)):
+                raise ValueError(wrong)
+
+
+def references(value: Any) -> list[Any]:
+    """Return the references to macros and configurables in a bound value."""
+    return list(gin.config.iterate_references(value))
+
+
+def without_macros(value: Any) -> Any:
+    """Return a bound value with what macros hold in their place, in lists and dictionaries too."""
+    value = followed(value)[1]
+    if isinstance(value, list | tuple):
+        return type(value)(map(without_macros, value))
+    if isinstance(value, dict):
+        return {name: without_macros(each) for name, each in value.items()}
+    return value
 
 
 def annotations_of(selector: str) -> dict[str, Any]:
@@ -346,10 +417,6 @@ def followed(value: Any) -> tuple[list[str], Any]:
     through: list[str] = []
     while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
         through.append(value.scoped_selector.removesuffix('/gin.macro'))
-        if through[-1] in through[:-1]:
-            raise ValueError(
-                f'the macro {through[-1]!r} is bound to itself: {" = ".join(through)}; expected a value'
-            )
         value = gin.query_parameter(f'%{through[-1]}')
     return through, value
 
@@ -377,7 +444,7 @@ def quote_binding(binding: str) -> str:
     if not REFERENCE.match(value):
         try:
             ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # of what is nested deep
             value = repr(value)
     return f'{name.strip()} = {value}'
 
@@ -405,8 +472,10 @@ def explain(error: Exception) -> str:
     if isinstance(error, ImportError):
         message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
     if isinstance(error, SyntaxError) and error.text:
-        message += f': {error.text.strip()}; a text that begins as other values do stands in quotes'
+        message += f': {error.text.strip()[:SHOWN]}; a text that begins as other values do stands in quotes'
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
+    if isinstance(error, SyntaxError) and error.filename and str(error.filename) not in message:
+        where = f'in file "{error.filename}", line {error.lineno}'
     if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
         bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))
         hint = (

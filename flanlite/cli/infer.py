@@ -4,6 +4,7 @@ import argparse
 
 from flanlite.cli import command
 from flanlite.cli.command import BASE, CHECKPOINT, VOCABULARY, Command, Flag
+from flanlite.limits import Beams, Count, Length, NotNegative
 
 
 def run(args: argparse.Namespace) -> None:
@@ -33,9 +34,10 @@ COMMAND = Command(
             complete='file',
         ),
         Flag('output', 'the file to write; by default standard output', metavar='FILE', complete='file'),
-        Flag('max_length', 'the longest answer, in tokens', int),
-        Flag('beams', 'beam search with so many beams; 1 is greedy', int),
-        Flag('temperature', 'above 0, samples instead', float),
+        Flag('max_length', 'the longest answer, in tokens', Length),
+        Flag('max_input_length', 'the longest text of a line, in tokens; by default 16,384', Count),
+        Flag('beams', 'beam search with so many beams; 1 is greedy', Beams),
+        Flag('temperature', 'above 0, samples instead', NotNegative),
         VOCABULARY,
     ),
 )

@@ -29,7 +29,7 @@ def lint(mixture: str | None = None, data_dir: str | None = None) -> int:
     """
     faults, seen = 0, set()
     for name in [mixture] if mixture else naming.import_collections():
-        collection = mixtures.resolve(name).collection
+        collection = mixtures.resolve(name, data_dir).collection
         if collection is None:
             raise ValueError(
                 f'{name!r} is no collection; the collections are {", ".join(naming.collection_names())}'

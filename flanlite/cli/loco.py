@@ -9,6 +9,7 @@ from flanlite.cli.command import (
     LINEAGE,
     MIXTURE,
     MODEL_DIR,
+    SEEDS,
     SETTINGS,
     SHOTS,
     VOCABULARY,
@@ -22,7 +23,8 @@ def run(args: argparse.Namespace) -> None:
     config, gin = command.read_run(args, build='loco')
     from flanlite.eval import loco
 
-    loco.loco(config if args.only is None else config.replace(held_out=args.only), gin)
+    flags = {'held_out': args.only, 'seeds': args.seeds}
+    loco.loco(config.replace(**{name: value for name, value in flags.items() if value is not None}), gin)
 
 
 COMMAND = Command(
@@ -37,6 +39,7 @@ COMMAND = Command(
             'what to hold out: a cluster, several with commas, or all; or others such as intra_3, superglue '
             'and diversity_*',
         ),
+        SEEDS,
         MIXTURE,
         MODEL_DIR,
         BEGINS_WITH,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flanlite.cli import (
+    ablate,
     arithmetic,
     audit,
     cache,
@@ -22,7 +23,9 @@ from flanlite.cli import (
     convert,
     datasets,
     evaluate,
+    export,
     greeting,
+    harness,
     infer,
     lint,
     loco,
@@ -31,7 +34,7 @@ from flanlite.cli import (
     train,
     transfer,
 )
-from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare
+from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare, read_flag
 from flanlite.config import closest
 from flanlite.version import __version__
 
@@ -45,12 +48,15 @@ MODULES = (
     train,
     compile,
     convert,
+    export,
     arithmetic,
     loco,
+    ablate,
     conflict,
     transfer,
     evaluate,
     compare,
+    harness,
     infer,
     report,
     completion,
@@ -118,9 +124,7 @@ def add_flag(group: argparse._ArgumentGroup, flag: Flag) -> None:
         group.add_argument(f'--{flag.name}', action='store_true', default=None, help=flag.help)
         return
     repeats = {'action': 'append', 'default': []} if flag.repeats else {}
-    action = group.add_argument(
-        f'--{flag.name}', type=flag.kind, metavar=flag.metavar, help=flag.help, **repeats
-    )
+    action = group.add_argument(f'--{flag.name}', metavar=flag.metavar, help=flag.help, **repeats)
     complete(action, flag)
 
 
@@ -141,8 +145,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         argcomplete.autocomplete(made)
     args, rest = made.parse_known_args(argv)
     for flag in (*args.command.flags, *COMMON):
-        if '' in (found := getattr(args, flag.name), *(found if flag.repeats else ())):
-            raise ValueError(f'--{flag.name} is empty; expected {flag.help}')
+        found = getattr(args, flag.name)
+        if isinstance(found, str):
+            setattr(args, flag.name, read_flag(flag, found))
+        elif flag.repeats:
+            setattr(args, flag.name, [read_flag(flag, each) for each in found])
     args.bindings, args.beam_flags = [], []
     while rest:
         flag = rest.pop(0)
@@ -179,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return processes.ENDED
         if debug or not expected(error):
             raise
-        print(f'flanlite: error: {error}', file=sys.stderr)
+        print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print('flanlite: interrupted; the same command goes on from what is kept', file=sys.stderr)

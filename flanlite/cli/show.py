@@ -8,13 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from flanlite.cli import command, lint
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag, at_least
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
 from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.specs import specs
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Whole
 
 
 def run(args: argparse.Namespace) -> None:
@@ -124,7 +125,7 @@ COMMAND = Command(
             complete='file',
         ),
         VOCABULARY,
-        Flag('examples', 'how many rendered examples to print for each task', at_least(0)),
+        Flag('examples', 'how many rendered examples to print for each task', Whole),
         LINEAGE,
         SHOTS,
         DROP,

@@ -4,11 +4,7 @@ import argparse
 
 from flanlite.cli import command
 from flanlite.cli.command import BEGINS_WITH, MODEL_DIR, SETTINGS, VOCABULARY, Command, Flag
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
-    return tuple(name.strip() for name in text.split(',') if name.strip())
+from flanlite.limits import Name
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,8 +22,13 @@ COMMAND = Command(
     run,
     (
         SETTINGS,
-        Flag('sources', 'tasks and mixtures to take prompts from, with commas', listed, metavar='NAMES'),
-        Flag('targets', 'tasks to give them to, with commas', listed, metavar='NAMES'),
+        Flag(
+            'sources',
+            'tasks and mixtures to take prompts from, with commas',
+            tuple[Name, ...],
+            metavar='NAMES',
+        ),
+        Flag('targets', 'tasks to give them to, with commas', tuple[Name, ...], metavar='NAMES'),
         Flag(
             'only',
             'the sources and targets that this job works on, with commas; by default all',

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, PathOrUrl, value
+from flanlite.config import LocalPath, PathOrUrl, value
 from flanlite.data.batches import batches
 from flanlite.data.cache.view import BuildOptions
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
+from flanlite.limits import MOST, Count, Length, one_of, whole
 
 
 @value
@@ -33,13 +34,13 @@ class DataConfig:
     """
 
     mixture: MixtureConfig | str
-    feature_lengths: Mapping[str, int]
-    batch_size: int
+    feature_lengths: Mapping[str, Length]
+    batch_size: Count
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
-    style: str = 'instructions'
+    style: Annotated[str, one_of(*specs.STYLES)] = 'instructions'
     pack: bool = True
-    window: int = 4_096
-    prefetch: int = 8
+    window: Annotated[int, whole(1, 1_000_000)] = 4_096
+    prefetch: Annotated[int, whole(0, 1_000)] = 8
     fail_fast: bool = False
     data_dir: LocalPath | None = None
     cache_dir: PathOrUrl | None = None
@@ -47,16 +48,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
-        object.__setattr__(self, 'feature_lengths', FrozenDict(self.feature_lengths))
         batches.check_lengths(self.feature_lengths)
-        if self.batch_size < 1:
-            raise ValueError(f'BATCH_SIZE is {self.batch_size}, expected at least 1')
-        if self.style not in specs.STYLES:
-            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
-        if self.window < 1 or self.prefetch < 0:
+        row = sum(self.feature_lengths.values())
+        if self.batch_size * row > MOST:
             raise ValueError(
-                f'got window={self.window} and prefetch={self.prefetch}; expected at least 1 example, and 0 '
-                'batches or more'
+                f'BATCH_SIZE is {self.batch_size} and a row has {row:,} tokens; expected at most {MOST:,} '
+                'tokens in a batch'
             )
 
     def build_options(self) -> BuildOptions:

@@ -47,7 +47,7 @@ def examples(
     Raises:
         ValueError: a mixture or split that does not exist, or of which nothing can be read.
     """
-    mixed = mixtures.resolve(mixture)
+    mixed = mixtures.resolve(mixture, options.data_dir)
     loaded = vocabularies.load(vocabulary or mixed.vocabulary, data_dir=options.data_dir)
     named = [entry.task for entry in mixed.entries]
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]

@@ -19,6 +19,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval import evaluate
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.sweep import SweepConfig
+from flanlite.limits import Number, one_of
 from flanlite.mesh import partitioning
 from flanlite.model import kinds, models
 from flanlite.progress import CONSOLE
@@ -26,6 +27,7 @@ from flanlite.report.scores import summarize_group
 from flanlite.training import checkpoints, parameters, released, task_vectors
 from flanlite.training.task_vectors import Method, Opened, TaskVector
 from flanlite.version import __version__
+from flanlite.writing import whole_file
 
 GRID = tuple(round(0.05 * step, 2) for step in range(21))  # the paper's
 KEPT = 0.95  # of the base's score on what is to be kept, as in the paper's experiments on forgetting
@@ -62,24 +64,19 @@ class ArithmeticConfig:
     vectors: tuple[TaskVector, ...]
     output: LocalPath
     method: Method = Method()
-    scale: float = 1.0
-    scales: tuple[float, ...] = GRID
+    scale: Number = 1.0
+    scales: tuple[Number, ...] = GRID
     evaluation: EvalConfig | None = None
     keep: str | None = None
-    form: str = 'huggingface'
+    form: Annotated[str, one_of('huggingface', 'safetensors')] = 'huggingface'
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
     data_dir: LocalPath | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors:
             raise ValueError('got no task vectors; expected checkpoints to add or to subtract')
-        if self.form not in ('huggingface', 'safetensors'):
-            raise ValueError(f'unknown form {self.form!r}; expected huggingface or safetensors')
-        if not self.scales or any(map(math.isinf, (self.scale, *self.scales))):
-            raise ValueError(
-                f'got the scale {self.scale} and the scales {self.scales}; expected finite numbers, at least '
-                'one'
-            )
+        if not self.scales:
+            raise ValueError('got no scales; expected at least one to choose from')
         if self.keep and self.evaluation is None:
             raise ValueError(f'{self.keep!r} is to be kept, and nothing to be scored; name a mixture')
 
@@ -96,8 +93,6 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
             computed.
     """
     output = parameters.check_output(config.output, config.form)
-    if output.is_file() or (output / released.CONFIG_FILE).exists():
-        raise ValueError(f'{output} exists already; name another output')
     if config.form == 'huggingface':
         base = parameters.describe(config.base).config
         released.config_to_huggingface(base.replace(adapter=None))
@@ -128,7 +123,8 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
     arrays = opened.at(scale)
     parameters.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
     if output.is_dir():
-        (output / RECORD).write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+        with whole_file(output / RECORD) as file:
+            file.write(json.dumps(record, indent=1) + '\n')
     print(f'wrote {output}: {config.base} + {scale:g} x the {config.method.name} of {len(config.vectors)}')
     return output
 

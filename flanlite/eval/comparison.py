@@ -31,7 +31,9 @@ def begin(config: Any, kind: type, command: str) -> None:
             f'{SETTINGS_FILE} cannot hold {", ".join(lost)}, so results could not be told apart by it; '
             'expected values, or functions that a module holds by name'
         )
-    check_folder(config.train.model_dir, 'name another MODEL_DIR, with --model_dir')
+    remedy = 'name another MODEL_DIR, with --model_dir'
+    check_folder(config.train.model_dir, remedy)
+    results.check_own(pathlib.Path(config.train.model_dir), remedy)
     processes.join()
     processes.compare_settings(config)
     partitioning.keep_compiled(cache.cache_folder(config.train.data.cache_dir) / 'jax')

@@ -15,6 +15,7 @@ from flanlite.data.training_data import TrainingData
 from flanlite.eval import comparison, loco
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.sweep import Sweep, SweepConfig
+from flanlite.limits import Count
 from flanlite.mesh import partitioning
 from flanlite.progress import duration, progress_bar
 from flanlite.report import gradients, results
@@ -54,17 +55,15 @@ class ConflictConfig:
     train: TrainConfig
     clusters: str | tuple[str, ...] = 'all'
     only: str | tuple[str, ...] = 'all'
-    every_steps: int | None = None
-    batches: int = 4
+    every_steps: Count | None = None
+    batches: Count = 4
     pcgrad: bool = False
-    max_rows: int | None = None
+    max_rows: Count | None = None
     scoring: ScoringConfig = ScoringConfig()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.every_steps is not None and self.every_steps < 1:
-            raise ValueError(f'ConflictConfig.every_steps is {self.every_steps}, expected at least 1')
-        if self.batches < 2 or self.batches % task_gradients.HALVES:
+        if self.batches % task_gradients.HALVES:
             raise ValueError(
                 f'ConflictConfig.batches is {self.batches}, expected an even number, since a gradient is of '
                 'two halves'
@@ -172,9 +171,10 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
             measure_run(sweep, settings, config.batches)
     scored = [*shared, *['untuned'] * bool(joint)]
     plan = [
-        (cluster, system)
+        (cluster, system, seed)
         for cluster in clusters
         for system in ([*scored, 'tuned'] if cluster in mine else scored)
+        for seed in sweep.seeds(system)
     ]
     return loco.score_all(sweep, plan, f'{sweep.collection.name}: task conflict')
 

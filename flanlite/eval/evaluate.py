@@ -29,6 +29,7 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
+from flanlite.limits import Count, Length, Name, one_of
 from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
@@ -72,13 +73,13 @@ class EvalConfig:
     checkpoint: Annotated[str, parameters.checkpoint_path]
     mixture: MixtureConfig | str
     base: Annotated[str, parameters.checkpoint_path] | None = None
-    prompts: tuple[str, ...] = ()
-    split: str = 'test'
+    prompts: tuple[Name, ...] = ()
+    split: Annotated[str, one_of(*specs.SPLITS)] = 'test'
     output: LocalPath | None = None
     vocabulary: Annotated[str, vocabularies.absolute_name] | None = None
-    feature_lengths: Mapping[str, int] | None = None
-    style: str = 'instructions'
-    max_rows: int | None = None
+    feature_lengths: Mapping[str, Length] | None = None
+    style: Annotated[str, one_of(*specs.STYLES)] = 'instructions'
+    max_rows: Count | None = None
     model_changes: Mapping[str, Any] = FrozenDict()
     scoring: ScoringConfig = ScoringConfig()
     mesh: MeshConfig = MeshConfig()
@@ -89,12 +90,6 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if isinstance(self.mixture, str):
             object.__setattr__(self, 'mixture', MixtureConfig(self.mixture))
-        if self.split not in specs.SPLITS:
-            raise ValueError(f'unknown split {self.split!r}; expected one of {", ".join(specs.SPLITS)}')
-        if self.style not in specs.STYLES:
-            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
-        if self.max_rows is not None and self.max_rows < 1:
-            raise ValueError(f'EvalConfig.max_rows is {self.max_rows}, expected at least 1')
         if self.feature_lengths is not None:
             batches.check_lengths(self.feature_lengths)
 
@@ -114,7 +109,7 @@ def evaluate(config: EvalConfig) -> Result:
     processes.join()
     processes.compare_settings(config)
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
-    mixed = mixtures.resolve(config.mixture)
+    mixed = mixtures.resolve(config.mixture, config.data_dir)
     names, failed = scorable(mixed)
     checkpoint = config.checkpoint
     number = f'-{mixed.shots.number}shot' if mixed.shots else ''
@@ -124,6 +119,7 @@ def evaluate(config: EvalConfig) -> Result:
         else default_output(checkpoint, mixed.name, config.split + number)
     )
     check_folder(folder, 'name another folder with --output')
+    results.check_own(folder, 'name another folder with --output')
     results.check_settings(folder, to_text(config), FREE, '--output')
     run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
     evaluator, opened = open_evaluator(config, mixed, names, run.config, run.feature_lengths)
@@ -253,7 +249,9 @@ def evaluate_examples(
     else:
         method, predictions, option_scores = 'generate', evaluator.generated(*asked), []
     scores = score_task(name, method, made, predictions, vocabulary, templates=False, metric=counted)
-    scores = dataclasses.replace(scores, option_scores=tuple(option_scores))
+    if option_scores:
+        others = evaluator.variants_of(name, counted, made, option_scores, *asked[2:])
+        scores = dataclasses.replace(scores, option_scores=tuple(option_scores), variants=others)
     shown = [
         record | {'inputs': example['inputs']}
         for example, record in zip(examples, records(scores, made, vocabulary), strict=True)

@@ -5,8 +5,8 @@ kept.
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.specs import specs
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.eval import generate, rank, seqio_metrics
+from flanlite.eval import generate, rank, seqio_metrics, variants
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.eval.seqio_metrics import MetricError
+from flanlite.limits import whole
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
 from flanlite.metrics import metrics
@@ -28,7 +29,7 @@ from flanlite.model.attempt import Attempt
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report import predictions
-from flanlite.report.scores import OwnScores, TaskScores
+from flanlite.report.scores import OwnScores, TaskScores, Variant
 
 DEFAULT_TARGET_LENGTH = 64
 RULES = ('majority', 'chance')  # methods that ask no model
@@ -43,16 +44,16 @@ class ScoringConfig:
     Args:
         decoding: how answers are generated; by default greedily, as long as the targets in training.
         tokens_per_batch: padded tokens of a batch, about. More is faster on large devices, less on a CPU.
+        scores: names of other scores to report beside those of the metric, where options are ranked; see
+            `variants.NAMES`.
     """
 
     decoding: Decoding | None = None
-    tokens_per_batch: int = 4096
+    tokens_per_batch: Annotated[int, whole(1, 2**24)] = 4096
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.tokens_per_batch < 1:
-            raise ValueError(
-                f'ScoringConfig.tokens_per_batch is {self.tokens_per_batch}, expected at least 1'
-            )
+        variants.check_names(self.scores)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,44 @@ class Evaluator:
             return score_task(name, 'generate', examples, predictions, self.vocabulary)
         predictions, scores = self.ranked(name, examples, *model)
         found = score_task(name, 'rank', examples, predictions, self.vocabulary)
-        return dataclasses.replace(found, option_scores=tuple(scores))
+        return dataclasses.replace(
+            found,
+            option_scores=tuple(scores),
+            variants=self.variants_of(name, found.metric, examples, scores, *model),
+        )
+
+    def variants_of(
+        self,
+        name: str,
+        metric: Metric,
+        examples: Sequence[Example],
+        scores: Sequence[np.ndarray],
+        *model: Any,
+    ) -> tuple[Variant, ...]:
+        """Compute the other scores that are asked for of ranked examples."""
+        names = self.config.scores
+        bare = self.unconditional(name, examples, *model) if variants.MUTUAL_INFORMATION in names else ()
+        answers = [answers_of(example, self.vocabulary) for example in examples]
+        return variants.variants(names, metric, examples, answers, scores, bare)
+
+    def unconditional(self, name: str, examples: Sequence[Example], *model: Any) -> list[np.ndarray]:
+        """Compute the log-probabilities of the options of examples given the empty input, each option once:
+        float32[K] for each example.
+        """
+        options = {tokens.tobytes(): tokens for example in examples for tokens in example.option_tokens}
+        nothing = Example(self.vocabulary.as_inputs(self.vocabulary.encode_arrays([''])[0]), np.zeros(0))
+        questions = [
+            Question(inputs, [tokens])
+            for inputs in self.inputs(name, [nothing], model[0])
+            for tokens in options.values()
+        ]
+        told = f'an option of {name} without an input'
+        scored = rank.score(*model, questions, self.config.tokens_per_batch, name=lambda number: told)
+        means = np.mean(np.concatenate(scored).reshape(-1, len(options)), axis=0)
+        found = dict(zip(options, means, strict=True))
+        return [
+            np.array([found[tokens.tobytes()] for tokens in example.option_tokens]) for example in examples
+        ]
 
     def examples(self, name: str, template: int | None = None) -> list[Example]:
         """Read the examples that are asked of a task, as a model reads them.
@@ -280,7 +318,7 @@ class Evaluator:
                 )
             if seqio_metrics.get_seqio_task(name) is None:
                 notes += option_notes(name, list(split.examples()))
-        return notes
+        return [*notes, *extraction_notes(self.splits)]
 
 
 def namer(name: str, examples: Sequence[Example]) -> Callable[[int], str]:
@@ -327,6 +365,21 @@ def option_notes(name: str, examples: Sequence[Example]) -> list[str]:
     return notes
 
 
+def extraction_notes(names: Iterable[str]) -> list[str]:
+    """Return a note for each rule by which answers are taken from what the model writes."""
+    rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name in names:
+        spec = specs.find_spec(name)
+        if isinstance(spec, specs.DatasetSpec) and (spec.extract or spec.stop):
+            rules.setdefault((spec.extract, spec.stop), []).append(name)
+    notes = []
+    for (extract, stop), tasks in rules.items():
+        until = f' before {" or ".join(map(repr, stop))}' if stop else ''
+        what = f'the last match of {extract!r} in ' if extract else ''
+        notes.append(f'Scored is {what}what the model writes{until}: of {", ".join(tasks)}.')
+    return notes
+
+
 def has_same_tokens(example: Example) -> bool:
     """Return whether two options of an example are the same tokens."""
     return len({tuple(tokens.tolist()) for tokens in example.option_tokens}) < len(example.option_tokens)
@@ -367,8 +420,15 @@ def score_task(
     """Count what a metric, by default the task's own, counts in each prediction."""
     metric = metric or metric_of(name)
     answers = [answers_of(example, vocabulary) for example in examples]
-    counts = metric.counts(predictions, answers, groups_of(examples))
+    found = [read_answer(name, text) for text in predictions] if method == 'generate' else predictions
+    counts = metric.counts(found, answers, groups_of(examples))
     return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
+
+
+def read_answer(name: str, text: str) -> str:
+    """Return the answer in what a model wrote for a task: all, but where its data set says otherwise."""
+    spec = specs.find_spec(name)
+    return spec.read_answer(text) if isinstance(spec, specs.DatasetSpec) else text
 
 
 def places(examples: Sequence[Example], templates: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -403,7 +463,8 @@ def records(
 
     Yields:
         `task`, `row` and `template`; `inputs`, null of a rule that reads none; `answers`; `prediction`, null
-        where a rule averages over several. With options also `options` and, of a model, their
+        where a rule averages over several; `extracted`, what is scored of the prediction, where that is not
+        all. With options also `options` and, of a model, their
         log-probabilities `scores`; for a SeqIO metric that needs it the target's, `score`. `values` has the
         scores of this example alone, for metrics that are means over examples.
     """
@@ -423,6 +484,9 @@ def records(
             record['options'] = list(example.options)
         record['answers'] = list(answers_of(example, vocabulary))
         record['prediction'] = scored.predictions[place] if scored.predictions else None
+        if scored.method == 'generate' and record['prediction'] is not None:
+            found = read_answer(scored.task, record['prediction'])
+            record |= {'extracted': found} if found != record['prediction'] else {}
         if isinstance(scored, OwnScores) and len(scored.log_probs):
             record['score'] = round(float(scored.log_probs[place]), DIGITS)
         if isinstance(scored, TaskScores) and scored.option_scores:

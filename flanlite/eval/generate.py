@@ -12,6 +12,7 @@ import numpy as np
 
 from flanlite.config import value
 from flanlite.eval.rank import check_finite, length_bucket, place_rows
+from flanlite.limits import Beams, Length, NotNegative, Number, Seed, Share, Whole
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import attempt, decoding, models
@@ -33,24 +34,15 @@ class Decoding:
         seed: of sampling.
     """
 
-    max_length: int = 64
-    beams: int = 1
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 0.0
-    alpha: float = 0.6
-    seed: int = 0
+    max_length: Length = 64
+    beams: Beams = 1
+    temperature: NotNegative = 0.0
+    top_k: Whole = 0
+    top_p: Share = 0.0
+    alpha: Number = 0.6
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.max_length < 1 or self.beams < 1:
-            raise ValueError(
-                f'got max_length={self.max_length} and beams={self.beams}; expected at least 1 of each'
-            )
-        if self.temperature < 0 or self.top_k < 0 or not 0 <= self.top_p <= 1:
-            raise ValueError(
-                f'got temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}; expected '
-                'none below 0, and top_p at most 1'
-            )
         if self.beams > 1 and self.temperature > 0:
             raise ValueError(
                 f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, '

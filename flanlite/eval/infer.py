@@ -8,15 +8,20 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from flanlite.config import at_home, check_file
+from flanlite.config import at_home, check_field, check_file, shown
 from flanlite.data.cache import cache
 from flanlite.data.specs.sources import Surrogates
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
+from flanlite.limits import Count
 from flanlite.mesh import partitioning
+from flanlite.reading import parse_json
+from flanlite.writing import whole_file
+
+MAX_INPUT_LENGTH = 16_384  # tokens, of which a small model makes an answer on a CPU in a minute
 
 
 def infer(
@@ -33,6 +38,7 @@ def infer(
     cache_dir: str | None = None,
     base: str | None = None,
     prompt: str | None = None,
+    max_input_length: int = MAX_INPUT_LENGTH,
 ) -> int:
     """Answer every line of a file and return how many there were.
 
@@ -59,18 +65,20 @@ def infer(
             training.
         prompt: the soft prompt of lines that name none, where the model has several.
         lines_at_a_time: how many lines are read, answered and written together.
+        max_input_length: the longest text of a line, in tokens.
 
     Raises:
-        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts, the
-            message names the line; or a log-probability is not finite, the message shows the input.
+        ValueError: there is no such checkpoint or input, or a line is no JSON object with texts or has one
+            that is too long, the message names the line, and of a file all lines are looked at before the
+            first is answered; or a log-probability is not finite, the message shows the input.
     """
     input, output = at_home(input), at_home(output)
     if output != '-':
         check_file(output)
     if not checkpoint:
         raise ValueError('infer needs a model; give one with --checkpoint=PATH')
-    if lines_at_a_time < 1:
-        raise ValueError(f'got lines_at_a_time={lines_at_a_time}; expected at least 1')
+    check_field('lines_at_a_time', lines_at_a_time, Count)
+    check_field('max_input_length', max_input_length, Count)
     if input != '-' and not pathlib.Path(input).is_file():
         raise ValueError(
             f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input'
@@ -86,41 +94,40 @@ def infer(
     answered = 0
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(opened(input, 'r'))
-        sink = stack.enter_context(whole(output))
+        sink = stack.enter_context(opened(output, 'w') if output == '-' else whole_file(output))
         records = read(source, input)
-        chunk = list(itertools.islice(records, lines_at_a_time))
         path, adapter = (base, checkpoint) if base else (checkpoint, None)
         model = load(path, vocabulary, data_dir=data_dir, adapter=adapter, **(model_changes or {}))
         model.config.check_prompts([prompt] if prompt else [])
-        while chunk:
-            for record in answer(model, chunk, decoding | {'seed': answered}, prompt):
-                sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
-            sink.flush()
-            answered += len(chunk)
-            chunk = list(itertools.islice(records, lines_at_a_time))
-            if output != '-':
-                lines = 'line' if answered == 1 else 'lines'
-                print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
+        if input != '-':
+            check_lengths(model, read(stack.enter_context(opened(input, 'r')), input), max_input_length)
+        try:
+            while chunk := list(itertools.islice(records, lines_at_a_time)):
+                check_lengths(model, chunk, max_input_length)
+                asked = [record for _, record in chunk]
+                for record in answer(model, asked, decoding | {'seed': answered}, prompt):
+                    sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
+                sink.flush()
+                answered += len(chunk)
+                if output != '-':
+                    lines = 'line' if answered == 1 else 'lines'
+                    print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
+        except ValueError as error:
+            kept = 'are written' if output == '-' else f'are not kept, and {output} is as it was'
+            raise ValueError(f'{error}; the answers to {answered:,} lines before {kept}') from error
     return answered
 
 
-@contextlib.contextmanager
-def whole(path: str) -> Iterator[TextIO]:
-    """Open a file to write, which takes its place when all is written; until then, and after an error, what
-    stood there stays. Standard output, and what is no ordinary file, is written as it goes.
-    """
-    target = pathlib.Path(path).resolve()
-    if path == '-' or (target.exists() and not target.is_file()):
-        with opened(path, 'w') as sink:
-            yield sink
-        return
-    unfinished = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        with opened(str(unfinished), 'w') as sink:
-            yield sink
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def check_lengths(model: Model, records: Iterable[tuple[str, dict[str, Any]]], longest: int) -> None:
+    """Refuse a text of more tokens than `longest`: nobody would wait for the answer."""
+    for where, record in records:
+        for text in (record['inputs'], record.get('targets', ''), *record.get('options', ())):
+            # A token has a byte at least; of the other texts no one counts tokens.
+            if 4 * len(text) > longest and (count := len(model.encode([text])[0])) > longest:
+                raise ValueError(
+                    f'{where} has a text of {count:,} tokens; expected at most {longest:,}: cut it, or allow '
+                    'more with --max_input_length'
+                )
 
 
 def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:
@@ -134,17 +141,18 @@ def opened(path: str, mode: str) -> contextlib.AbstractContextManager[TextIO]:
     return contextlib.nullcontext(stream)
 
 
-def read(source: TextIO, name: str) -> Iterator[dict[str, Any]]:
-    """Read records from JSONL or from lines of text."""
+def read(source: TextIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read records from JSONL or from lines of text, each with where it stands."""
     as_json = pathlib.Path(name).suffix in ('.jsonl', '.json')
     surrogates, label = Surrogates(), 'standard input' if name == '-' else name
     for number, line in enumerate(checked(source, name), 1):
         if number == 1 and name == '-':
             as_json = line.lstrip().startswith('{')
+        where = f'line {number} of {label}'
         if not as_json:
-            yield {'inputs': line.rstrip('\r\n')}
+            yield where, {'inputs': line.rstrip('\r\n')}
         elif line.strip():
-            yield surrogates.replaced(parse(line, f'line {number} of {label}'), f'line {number}')
+            yield where, surrogates.replaced(parse(line, where), f'line {number}')
     surrogates.tell(label)
 
 
@@ -163,25 +171,21 @@ def checked(source: TextIO, name: str) -> Iterator[str]:
 def parse(line: str, where: str) -> dict[str, Any]:
     """Read a line of JSONL and check it."""
     try:
-        record = json.loads(line, parse_constant=refuse_constant)
+        record = parse_json(line, where, allow_nan=False)
     except ValueError as error:
         raise ValueError(
-            f'{where} is no JSON: {error}; text lines are read from a file that is not named .jsonl or '
-            '.json, and from standard input where the first does not begin with {'
+            f'{error}; text lines are read from a file that is not named .jsonl or .json, and from standard '
+            'input where the first does not begin with {'
         ) from None
     if not isinstance(record, dict) or not isinstance(record.get('inputs'), str):
         raise ValueError(f'{where} has no text "inputs"; expected an object such as {{"inputs": "a text"}}')
     options = record.get('options', [''])
     if not isinstance(options, list) or not options or not all(isinstance(option, str) for option in options):
-        raise ValueError(f'{where} has "options" {options!r}; expected a list of texts')
-    if not isinstance(record.get('targets', ''), str):
-        raise ValueError(f'{where} has "targets" {record["targets"]!r}; expected a text')
+        raise ValueError(f'{where} has "options" {shown(options)}; expected a list of texts')
+    for name in ('targets', 'prompt'):
+        if not isinstance(record.get(name, ''), str):
+            raise ValueError(f'{where} has "{name}" {shown(record[name])}; expected a text')
     return record
-
-
-def refuse_constant(name: str) -> None:
-    """Refuse NaN and Infinity, which Python's JSON reads and others' does not."""
-    raise ValueError(f'{name} is no JSON number')
 
 
 def answer(

@@ -5,7 +5,6 @@ baselines; report.
 import fnmatch
 import functools
 import pathlib
-import shutil
 import time
 from collections.abc import Sequence
 
@@ -33,6 +32,8 @@ COSTS = {
     'untuned_plain': 0.3,
     'tuned': 10.0,
     'no_instructions': 10.0,
+    'names': 10.0,
+    'names_asked': 1.0,
 }
 # What may differ between results that are merged: where things lie, what each job holds out and compares, and
 # what a run writes down.
@@ -40,6 +41,7 @@ FREE = (
     'train.model_dir',
     'held_out',
     'systems',
+    'seeds',
     'predictions',
     'train.data.data_dir',
     'train.data.cache_dir',
@@ -73,35 +75,37 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
         mixtures.resolve(sweep.mixture(held_out))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
     comparison.keep_settings(sweep.folder, config, gin)
-    plan = [(name, system) for name in chosen for system in sorted(config.systems, key=list(COSTS).index)]
+    systems = sorted(config.systems, key=list(COSTS).index)
+    plan = [(name, system, seed) for name in chosen for system in systems for seed in sweep.seeds(system)]
     return score_all(sweep, plan, f'{sweep.collection.name}: leave one cluster out')
 
 
-def score_all(sweep: Sweep, plan: Sequence[tuple[str, str]], heading: str) -> Report:
-    """Score what a plan of (held out, system) has no results of yet, and write the report, with its heading,
-    after each.
+def score_all(sweep: Sweep, plan: Sequence[tuple[str, str, int | None]], heading: str) -> Report:
+    """Score what a plan of (held out, system, seed) has no results of yet, and write the report, with its
+    heading, after each.
     """
-    waiting = [step for step in plan if not (sweep.folder / step[0] / step[1] / results.RESULT).is_file()]
-    names = ', '.join(dict.fromkeys(held_out for held_out, _ in plan))
+    waiting = [step for step in plan if not (sweep.result_folder(*step) / results.RESULT).is_file()]
+    names = ', '.join(dict.fromkeys(held_out for held_out, _, _ in plan))
     say(
         f'{sweep.collection.name}: holding out {names}; {len(plan)} results, {len(plan) - len(waiting)} '
         f'done; in {sweep.folder}'
     )
     clock = Clock(waiting)
     opened = functools.lru_cache(maxsize=1)(functools.partial(OpenedHoldOut.open, sweep))
-    for held_out, system in waiting:
+    for held_out, system, seed in waiting:
         doing = f'scored on {held_out}' if results.is_shared(system) else f'with {held_out} held out'
-        say(f'{clock.status()}  {label(system)}, {doing}')
-        result, outcome = score_system(opened(held_out), system)
+        tuned_with = f', seed {seed}' if seed is not None and sweep.config.seeds > 1 else ''
+        say(f'{clock.status()}  {label(system)}, {doing}{tuned_with}')
+        result, outcome = score_system(opened(held_out), system, seed)
         clock.done(system)
         if jax.process_index() == 0:
-            folder = sweep.folder / held_out / system
+            folder = sweep.result_folder(held_out, system, seed)
             keep_predictions(folder, sweep.config.predictions, outcome.scores, outcome.records)
             results.save(folder, result, outcome.scores)
             publish(sweep, heading)
         if jax.process_count() > 1:
             # No process reads the folder before the result is there.
-            multihost_utils.sync_global_devices(f'{held_out}/{system}')
+            multihost_utils.sync_global_devices(f'{held_out}/{system}/{seed}')
     built = collected.collect(sweep.folder, heading) if waiting else publish(sweep, heading)
     say(
         f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
@@ -129,6 +133,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     folders = [at_home(folder) for folder in folders]
     target = pathlib.Path(at_home(output) if output else folders[0])
     check_folder(target, 'name another folder with --output')
+    results.check_own(target, 'name another folder with --output')
     for folder in map(pathlib.Path, folders):
         if not results.result_paths(folder):
             raise ValueError(
@@ -148,18 +153,17 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     for goes, path in found.items():  # nothing is copied before all was looked at
         if goes.resolve() == path.resolve():
             continue
-        goes.parent.mkdir(parents=True, exist_ok=True)
         for name in (journal.METRICS, results.RESAMPLES):
             if (path.parent / name).is_file():
-                shutil.copy2(path.parent / name, goes.parent)
+                results.write_bytes(goes.parent / name, (path.parent / name).read_bytes())
         predictions.copy(path.parent, goes.parent)
-        shutil.copy2(path, goes)
+        results.write_bytes(goes, path.read_bytes())  # last: where it lies, all of it is there
     for folder in map(pathlib.Path, folders):
         for path in gradients.folder_files(folder):
             if not (goes := target / path.relative_to(folder)).is_file():
                 results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
-            shutil.copy2(folder / SETTINGS_FILE, target)
+            results.write_bytes(target / SETTINGS_FILE, (folder / SETTINGS_FILE).read_bytes())
     built = report.build(target, f'{target.name}: leave one cluster out' if first.held_out else '')
     if built.held_out():
         tables.print_headline(built)
@@ -196,7 +200,7 @@ def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -
     others = naming.other_hold_outs(collection)
     chosen = [found for name in names for found in fnmatch.filter(others, name) or [name]]
     for name in chosen:
-        get_hold_out(naming.templates_in_name(name)[0], collection.specs)
+        get_hold_out(naming.numbers_in_name(name).bare, collection.specs)
     return list(dict.fromkeys(chosen))
 
 
@@ -208,8 +212,8 @@ def cost_of(system: str) -> float:
 class Clock:
     """Guesses how long the waiting results take, from those that are done."""
 
-    def __init__(self, waiting: Sequence[tuple[str, str]]) -> None:
-        self.systems = [system for _, system in waiting]
+    def __init__(self, waiting: Sequence[tuple[str, str, int | None]]) -> None:
+        self.systems = [system for _, system, _ in waiting]
         self.spent: dict[str, list[float]] = {}
         self.start = self.last = time.monotonic()
         self.count = 0

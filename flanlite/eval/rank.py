@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flanlite.mesh import activations
@@ -64,8 +65,10 @@ def log_probs(
     option_lengths_P: jax.Array,
     *,
     config: ModelConfig,
+    greedy: bool = False,
 ) -> jax.Array:
-    """Return the log-probability of each option given its input: scores_P, float32.
+    """Return the log-probability of each option given its input: scores_P, float32; with `greedy`, beside
+    each a 1 where greedy decoding would write it, else a 0: float32[P, 2].
 
     Args:
         params: the model's parameters.
@@ -75,21 +78,28 @@ def log_probs(
         options_PT: token ids, padded.
         option_lengths_P: the number of tokens of each option.
         config: the model's.
+        greedy: see above.
     """
     logits_PTV = models.bind(config, params).option_logits(inputs_BS, input_lengths_B, source_P, options_PT)
     weights_PT = segments_within(option_lengths_P, options_PT.shape[1])
-    return losses.target_log_likelihoods(logits_PTV, options_PT, weights_PT)
+    scores_P = losses.target_log_likelihoods(logits_PTV, options_PT, weights_PT)
+    if not greedy:
+        return scores_P
+    same_PT = (jnp.argmax(logits_PTV, axis=-1) == options_PT) | (weights_PT == 0)
+    return jnp.stack([scores_P, jnp.all(same_PT, axis=1).astype(scores_P.dtype)], axis=1)
 
 
 @functools.lru_cache
-def jit_log_probs(config: ModelConfig, partitioner: Partitioner) -> Callable[..., jax.Array]:
+def jit_log_probs(
+    config: ModelConfig, partitioner: Partitioner, greedy: bool = False
+) -> Callable[..., jax.Array]:
     """Return `log_probs` jitted on the mesh; equal arguments return the same function, so that nothing is
     compiled twice.
     """
 
     def score(params: models.Params, *batch: jax.Array) -> jax.Array:
         with activations.activation_rules(partitioner):
-            return log_probs(params, *batch, config=config)
+            return log_probs(params, *batch, config=config, greedy=greedy)
 
     placed = models.shardings(config, partitioner)
     return jax.jit(
@@ -113,8 +123,10 @@ def score(
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda options: None,
     name: Callable[[int], str] = 'question {}'.format,
+    greedy: bool = False,
 ) -> list[np.ndarray]:
-    """Return the log-probabilities of every option: float32[number of options] for each question.
+    """Return the log-probabilities of every option: float32[number of options] for each question; with
+    `greedy`, as in `log_probs`, float32[number of options, 2].
 
     Args:
         config: the model's.
@@ -124,19 +136,21 @@ def score(
         tokens_per_batch: approximate number of tokens in a batch, padding included.
         advance: called after each batch with its number of options.
         name: what an error calls a question, given its index.
+        greedy: see above.
 
     Raises:
         ValueError: a score is not finite.
     """
-    compiled = jit_log_probs(config, partitioner)
-    scores = [np.zeros(len(question.options), np.float32) for question in questions]
+    compiled = jit_log_probs(config, partitioner, greedy)
+    shape = (2,) if greedy else ()
+    scores = [np.zeros((len(question.options), *shape), np.float32) for question in questions]
     waiting: list[tuple[Batch, jax.Array]] = []
 
     def collect(limit: int) -> None:
         while len(waiting) > limit:
             batch, scored_P = waiting.pop(0)
             for place, value in zip(batch.places, np.asarray(scored_P), strict=False):
-                check_finite(value, name(place[0]))
+                check_finite(value[0] if greedy else value, name(place[0]))
                 scores[place[0]][place[1]] = value
             advance(len(batch.places))
 

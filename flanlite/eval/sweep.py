@@ -4,24 +4,34 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from flanlite.config import closest, load_as, value
+from flanlite.config import load_as, value
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.mixing.mixtures import MixtureConfig
+from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import clusters, sources, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.splits import Opened
+from flanlite.limits import Count, Whole, one_of
 from flanlite.model import models
 from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS
 from flanlite.training import parameters
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
+
+# The systems that are tuned for a hold-out, and the style of their training examples, see `specs.STYLES`.
+STYLES = {
+    'tuned': 'instructions',
+    'no_instructions': 'fields',
+    'names': 'names',
+    'names_asked': 'names',
+}
+ABLATED = ('names', 'names_asked')  # that sweeps have only on request
 
 
 @value
@@ -34,11 +44,12 @@ class SweepConfig:
         held_out: what is held out: names of clusters, or 'all' for every one of the collection; several names
             may be separated by commas. Other hold-outs may stand there too, such as `intra_3`, or
             `diversity_*` for all that fit, also with a number of templates, `superglue_4templates`.
-        systems: which of `results.SYSTEMS` to compare.
+        systems: which of `results.SYSTEMS` to compare; by default all but `ABLATED`.
         max_rows: at most so many rows of each data set are scored; by default all.
         dev_rows: how many validation rows of each data set choose the plain prompt of the model before tuning
             (FLAN, section 3).
         seen: how many data sets that the model was tuned on are scored too, each from another cluster.
+        seeds: how often each tuned system is tuned: with `train.seed` and the whole numbers behind it.
         scoring: how a model is asked.
         predictions: whether to keep each question with its answer, in `predictions/` beside each result.
         notes: what a reader of the report should know of the model or the data, a sentence each.
@@ -49,27 +60,20 @@ class SweepConfig:
 
     train: TrainConfig
     held_out: str | tuple[str, ...] = 'all'
-    systems: tuple[str, ...] = tuple(SYSTEMS)
-    max_rows: int | None = None
-    dev_rows: int = 200
-    seen: int = 0
+    systems: tuple[Annotated[str, one_of(*SYSTEMS)], ...] = tuple(
+        system for system in SYSTEMS if system not in ABLATED
+    )
+    max_rows: Count | None = None
+    dev_rows: Count = 200
+    seen: Whole = 0
+    seeds: Count = 1
     scoring: ScoringConfig = ScoringConfig()
     predictions: bool = True
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [system for system in self.systems if system not in SYSTEMS]:
-            raise ValueError(
-                f'unknown system {unknown[0]!r}; {closest(unknown[0], SYSTEMS)}the compared systems are '
-                f'{", ".join(SYSTEMS)}'
-            )
         if not self.systems or len(set(self.systems)) < len(self.systems):
             raise ValueError(f'got systems={self.systems}; expected at least one, and each once')
-        if (self.max_rows is not None and self.max_rows < 1) or self.dev_rows < 1 or self.seen < 0:
-            raise ValueError(
-                f'got max_rows={self.max_rows}, dev_rows={self.dev_rows} and seen={self.seen}; expected at '
-                'least 1 row, and 0 data sets or more'
-            )
         if self.train.data.mixture.held_out:
             raise ValueError(
                 f'the mixture of a sweep holds out {self.train.data.mixture.held_out!r} already; expected '
@@ -116,6 +120,18 @@ class Sweep:
         """The folder of runs and results: `<folder>/<held_out>/<system>/`."""
         return pathlib.Path(self.config.train.model_dir)
 
+    def result_folder(self, held_out: str, system: str, seed: int | None) -> pathlib.Path:
+        """Return the folder of a result: `<folder>/<held_out>/<system>`, with `_seed_<seed>` behind it for
+        other seeds than the first.
+        """
+        other = '' if seed in (None, self.config.train.seed) else f'_seed_{seed}'
+        return self.folder / held_out / (system + other)
+
+    def seeds(self, system: str) -> tuple[int | None, ...]:
+        """Return the seeds that a system is tuned with; only None for what is not tuned for a hold-out."""
+        first = self.config.train.seed
+        return tuple(range(first, first + self.config.seeds)) if system in STYLES else (None,)
+
     @functools.cached_property
     def base_model(self) -> models.ModelConfig:
         """The model before tuning, which has an adapter only where the sweep begins with one."""
@@ -146,19 +162,21 @@ class Sweep:
 
     def tasks(self, held_out: str) -> tuple[str, ...]:
         """Return the names of the data sets that are held out: a cluster's, or another hold-out's."""
-        return clusters.get_hold_out(naming.templates_in_name(held_out)[0], self.collection.specs).test
+        return clusters.get_hold_out(naming.numbers_in_name(held_out).bare, self.collection.specs).test
 
     def mixture(self, held_out: str) -> MixtureConfig:
         """Return the mixture to tune on while a cluster, or another hold-out's data sets, are held out."""
         return self.config.train.data.mixture.replace(name=naming.name_without(self.collection, held_out))
 
-    def open_splits(self, tasks: Sequence[str], split: str = 'test', **changes: Any) -> Opened:
-        """Open evaluation splits with the vocabulary, cap on rows and exemplars of the sweep, but for
-        `changes` of the view.
+    def open_splits(
+        self, tasks: Sequence[str], split: str = 'test', mixture: Mixture | None = None, **changes: Any
+    ) -> Opened:
+        """Open evaluation splits with the vocabulary and cap on rows of the sweep and the exemplars of a
+        mixture, by default the sweep's own, but for `changes` of the view.
         """
         data = self.config.train.data
         view = view_of(
-            mixtures.resolve(data.mixture),
+            mixture or mixtures.resolve(data.mixture),
             split,
             self.vocabulary,
             data.feature_lengths,

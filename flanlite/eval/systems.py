@@ -20,7 +20,7 @@ from flanlite.data.specs import specs
 from flanlite.eval import baselines, splits
 from flanlite.eval.evaluator import Evaluator, left_out_notes, records, sample_places
 from flanlite.eval.splits import Opened
-from flanlite.eval.sweep import Sweep
+from flanlite.eval.sweep import STYLES, Sweep
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.model import models
 from flanlite.report import results
@@ -28,12 +28,6 @@ from flanlite.report.results import Result
 from flanlite.report.scores import TaskScores
 from flanlite.training import parameters
 from flanlite.training import run as training
-
-# Of the training examples, see `specs.STYLES`.
-STYLES = {
-    'tuned': 'instructions',
-    'no_instructions': 'fields',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +50,8 @@ class OpenedHoldOut:
     @classmethod
     def open(cls, sweep: Sweep, name: str) -> 'OpenedHoldOut':
         """Open the data of a hold-out; build what is not cached."""
-        return cls(sweep, name, mixtures.resolve(sweep.mixture(name)), sweep.open_splits(sweep.tasks(name)))
+        mixture = mixtures.resolve(sweep.mixture(name))
+        return cls(sweep, name, mixture, sweep.open_splits(sweep.tasks(name), mixture=mixture))
 
     def seen(self) -> Opened:
         """Open evaluation splits of data sets that are tuned on: as many as the sweep says, one from each of
@@ -66,7 +61,7 @@ class OpenedHoldOut:
         chosen = [first[cluster] for cluster in self.sweep.collection.clusters() if cluster in first][
             : self.sweep.config.seen
         ]
-        return self.sweep.open_splits(chosen) if chosen else Opened({}, {})
+        return self.sweep.open_splits(chosen, mixture=self.mixture) if chosen else Opened({}, {})
 
     def run(
         self,
@@ -111,17 +106,23 @@ class Outcome(NamedTuple):
     seconds: Mapping[str, float] = {}
 
 
-def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
+def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> tuple[Result, Outcome]:
     """Score one system on one hold-out; tune it first where it is a tuned one.
 
     Args:
         held: the hold-out.
         system: a key of `results.SYSTEMS`, or one of `Sweep.shared_run`, which is tuned already.
+        seed: what it is tuned with; one of `Sweep.seeds`.
     """
     start = time.monotonic()
     unreadable = Outcome({}, {}, [f'No data set that {held.name} holds out could be read.'])
     shared = results.is_shared(system)
-    score = functools.partial(score_shared, system=system) if shared else SCORERS[system]
+    if shared:
+        score = functools.partial(score_shared, system=system)
+    elif seed is not None:
+        score = functools.partial(score_tuned, system=system, seed=seed)
+    else:
+        score = SCORERS[system]
     outcome = score(held) if held.test.splits else unreadable
     spent = time.monotonic() - start - outcome.seconds.get('train', 0.0)
     tuned_on = outcome.trained if shared else by_cluster(held.mixture.entries)
@@ -136,10 +137,12 @@ def score_system(held: OpenedHoldOut, system: str) -> tuple[Result, Outcome]:
         held_out=held.name,
         removed=() if shared else held.mixture.removed,
         trained=outcome.trained,
+        templates=most_templates(held.mixture) if outcome.trained else 0,
         skipped=held.test.skipped | outcome.skipped,
         notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
+        seed=seed,
         settings=to_text(held.sweep.config),
         environment=splits.environment(),
     )
@@ -154,22 +157,35 @@ def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
     return found
 
 
-def score_tuned(held: OpenedHoldOut, system: str) -> Outcome:
+def most_templates(mixture: Mixture) -> int:
+    """Return the greatest number of templates that a data set of a mixture is tuned with."""
+    counts = [len(getattr(specs.find_spec(entry.task), 'templates', ())) for entry in mixture.entries]
+    return min(max(counts), mixture.templates_per_task or max(counts))
+
+
+def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     """Tune without what is held out, in the style that `STYLES` has for the system, and score with
     instructions.
     """
     sweep = held.sweep
     start = time.monotonic()
-    folder = sweep.folder / held.name / system
-    tuned = {'model_dir': str(folder), 'data.mixture': sweep.mixture(held.name), 'data.style': STYLES[system]}
-    training.train(sweep.config.train.replace(**tuned))
+    asked = system == 'names_asked'
+    folder = sweep.result_folder(held.name, 'names' if asked else system, seed)
+    changes = {
+        'model_dir': str(folder),
+        'data.mixture': sweep.mixture(held.name),
+        'data.style': STYLES[system],
+        'seed': seed,
+    }
+    training.train(sweep.config.train.replace(**changes))
     seconds = {'train': time.monotonic() - start}
     trained, untrained = tuned_tasks(folder, held.mixture)
-    seen = held.seen()
-    model = sweep.config.train.model
-    outcome = held.run(held.test.splits | seen.splits, model, parameters.load_params(folder, model))
+    test, model = held.test.merge(held.seen()), sweep.config.train.model
+    if asked:
+        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None)
+    outcome = held.run(test.splits, model, parameters.load_params(folder, model))
     notes = [*held.mixture.notes(), *outcome.notes]
-    return outcome._replace(skipped=seen.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
+    return outcome._replace(skipped=test.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
 
 
 def score_shared(held: OpenedHoldOut, system: str) -> Outcome:
@@ -283,11 +299,9 @@ def by_rule(held: OpenedHoldOut, scores: dict[str, TaskScores], skipped: dict[st
     return Outcome(scores, skipped, notes, written)
 
 
-SCORERS: dict[str, Callable[[OpenedHoldOut], Outcome]] = {
+SCORERS: dict[str, Callable[[OpenedHoldOut], Outcome]] = {  # of what is not tuned
     'majority': score_majority,
     'chance': score_chance,
     'untuned': score_untuned,
     'untuned_plain': score_untuned_plain,
-    'tuned': functools.partial(score_tuned, system='tuned'),
-    'no_instructions': functools.partial(score_tuned, system='no_instructions'),
 }

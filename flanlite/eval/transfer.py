@@ -11,13 +11,13 @@ A folder holds
 
 import json
 import pathlib
-import shutil
 import time
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
+from flanlite import reading
 from flanlite.config import SETTINGS_FILE, at_home, check_folder, to_text
 from flanlite.data.mixing import mixtures
 from flanlite.eval import comparison
@@ -136,6 +136,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> TransferReport:
     paths = [pathlib.Path(at_home(folder)) for folder in folders]
     target = pathlib.Path(at_home(output)) if output else paths[0]
     check_folder(target, 'name another folder with --output')
+    results.check_own(target, 'name another folder with --output')
     config = TransferConfig.load(paths[0])
     settings = kept_settings(paths[0])
     found: dict[pathlib.Path, pathlib.Path] = {}  # where each file goes, and whence
@@ -148,12 +149,12 @@ def merge(folders: Sequence[str], output: str | None = None) -> TransferReport:
                 raise ValueError(
                     f'{path} and {found[goes]} are not the same; merge only one of their folders'
                 )
-    for goes, path in found.items():  # nothing is copied before all was looked at
+    # Nothing is copied before all was looked at; results last: where one lies, all of it is there.
+    for goes, path in sorted(found.items(), key=lambda pair: pair[0].name == results.RESULT):
         if goes.resolve() != path.resolve():
-            goes.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, goes)
+            results.write_bytes(goes, path.read_bytes())
     if not (target / SETTINGS_FILE).is_file():
-        shutil.copy2(paths[0] / SETTINGS_FILE, target)
+        results.write_bytes(target / SETTINGS_FILE, (paths[0] / SETTINGS_FILE).read_bytes())
     mixed = {name: mixtures.resolve(mixture_of(config, name)) for name in config.names}
     built = transfer_page.build(target, collect(target, config, own_pairs(config, mixed)))
     transfer_page.print_strategies(built)
@@ -164,9 +165,8 @@ def merge(folders: Sequence[str], output: str | None = None) -> TransferReport:
 def is_transfer(folder: str) -> bool:
     """Return whether `transfer` wrote a folder."""
     path = pathlib.Path(at_home(folder)) / SETTINGS_FILE
-    return (
-        path.is_file() and json.loads(path.read_text(encoding='utf-8')).get('type') == TransferConfig.__name__
-    )
+    found = reading.read_json(path) if path.is_file() else None
+    return isinstance(found, dict) and found.get('type') == TransferConfig.__name__
 
 
 def collect(folder: pathlib.Path, config: TransferConfig, own: frozenset[tuple[str, str]]) -> TransferReport:

@@ -24,7 +24,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from flanlite.config import value
+from flanlite.limits import Count, whole
 
 Axes = tuple[str | None, ...]
 MeshAxes = str | tuple[str, ...] | None
@@ -332,20 +333,14 @@ class MeshConfig:
         additional_rules: see `standard_logical_axis_rules`.
     """
 
-    num_partitions: int = 1
-    mesh_shape: tuple[int, int] | None = None
-    num_slices: int | None = None
-    activation_partitioning_dims: int = 1
-    parameter_partitioning_dims: int = 1
+    num_partitions: Count = 1
+    mesh_shape: tuple[Count, Count] | None = None
+    num_slices: Count | None = None
+    activation_partitioning_dims: Annotated[int, whole(1, 2)] = 1
+    parameter_partitioning_dims: Annotated[int, whole(1, 2)] = 1
     additional_rules: tuple[tuple[Any, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        sizes = (self.num_partitions, *(self.mesh_shape or ()), self.num_slices or 1)
-        if min(sizes) < 1 or self.num_slices == 0:
-            raise ValueError(
-                f'MeshConfig got num_partitions={self.num_partitions}, mesh_shape={self.mesh_shape}, '
-                f'num_slices={self.num_slices}; expected at least 1 of each'
-            )
         if any(len(rule) != 2 for rule in self.additional_rules):
             raise ValueError(
                 f'MeshConfig.additional_rules is {self.additional_rules}; expected pairs of a logical axis '

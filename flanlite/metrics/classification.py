@@ -1,5 +1,7 @@
 """Metrics of answers that are one of a few classes: equal or not, and F1 over the classes."""
 
+import contextlib
+import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +14,23 @@ def count_equal(prediction: str, answers: Sequence[str]) -> tuple[float, float]:
     it.
     """
     return float(prediction.strip() in {answer.strip() for answer in answers}), 1.0
+
+
+def graded(option: str, score: float) -> str:
+    """Write an answer that is right in part, for `count_grade`: a text with what it is worth, from 0 to 1."""
+    return json.dumps([option, score])
+
+
+def count_grade(prediction: str, answers: Sequence[str]) -> tuple[float, float]:
+    """Return (what the prediction is worth, 1): that of its `graded` answer, or whether it equals one."""
+    if count_equal(prediction, answers)[0]:
+        return 1.0, 1.0
+    for answer in answers:
+        with contextlib.suppress(ValueError, TypeError):
+            option, score = json.loads(answer)
+            if option == prediction:
+                return float(score), 1.0
+    return 0.0, 1.0
 
 
 def count_classes(classes: Sequence[str]) -> Callable[[str, Sequence[str]], Sequence[float]]:

@@ -11,6 +11,7 @@ from flanlite.metrics.classification import (
     accuracy_and_f1,
     count_classes,
     count_equal,
+    count_grade,
     count_yes,
     f1_match_and_accuracy,
 )
@@ -28,6 +29,7 @@ from flanlite.metrics.text_overlap import (
     count_bleu,
     count_f1_and_match,
     count_match_and_f1,
+    count_natural_instructions,
     count_rouge,
     count_similarity,
     normalize_squad,
@@ -69,6 +71,10 @@ METRICS: dict[str, Metric] = {
             ('trivia_qa_exact_match', 'trivia_qa_f1'),
             count_match_and_f1(normalize_trivia_qa),
         ),
+        # Super-NaturalInstructions.
+        Metric('natural_instructions', ('rougeL', 'exact_match'), count_natural_instructions),
+        # BIG-bench: what the chosen option is worth.
+        Metric('multiple_choice_grade', ('multiple_choice_grade',), count_grade),
         Metric('t5_rouge', ROUGE_TYPES, count_rouge),
         Metric('sacrebleu_intl', ('sacrebleu_intl',), count_bleu, corpus_bleu),
         Metric('pearson', ('pearson',), count_numbers, pearson, together=moments_about_the_middle),

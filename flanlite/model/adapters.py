@@ -8,12 +8,13 @@ touches a network in three places: at linear maps (`linear_adapters`), where tok
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from flax import nnx, traverse_util
 
 from flanlite.config import value
+from flanlite.limits import one_of
 
 PART = 'adapter'  # of the names of an adapter's parameters
 FROZEN = (rf'(?!(.*/)?{PART}/).*',)  # pattern of all other parameters
@@ -28,13 +29,9 @@ class Adapter:
         base_dtype: in which the model's own parameters are kept: 'float32' or 'bfloat16'.
     """
 
-    base_dtype: str = dataclasses.field(default='float32', kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.base_dtype not in ('float32', 'bfloat16'):
-            raise ValueError(
-                f'{type(self).__name__}.base_dtype is {self.base_dtype!r}; expected float32 or bfloat16'
-            )
+    base_dtype: Annotated[str, one_of('float32', 'bfloat16')] = dataclasses.field(
+        default='float32', kw_only=True
+    )
 
     @property
     def frozen(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import LocalPath, value
+from flanlite.limits import Count, Name, Positive
 from flanlite.model.layers import Embedding
 from flanlite.model.soft_prompt import PromptRows, SoftPrompt, table_of
 
@@ -32,10 +33,10 @@ class Attempt(SoftPrompt):
     The other fields are those of `SoftPrompt`, for the tasks' own prompts.
     """
 
-    sources: tuple[str, ...] = ()
+    sources: tuple[Name, ...] = ()
     source_file: LocalPath | None = None
-    bottleneck: int = 100
-    temperature: float = 2000.0
+    bottleneck: Count = 100
+    temperature: Positive = 2000.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,11 +44,6 @@ class Attempt(SoftPrompt):
             raise ValueError(
                 f'Attempt.sources is {self.sources} and Attempt.source_file {self.source_file!r}; expected '
                 'different names of source prompts, and the run or folder that has them'
-            )
-        if self.bottleneck < 1 or not 0.0 < self.temperature < math.inf:
-            raise ValueError(
-                f'Attempt.bottleneck is {self.bottleneck} and Attempt.temperature {self.temperature}; '
-                'expected at least 1, and a number above 0'
             )
 
     @property

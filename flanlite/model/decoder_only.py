@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Count
 from flanlite.mesh.activations import GATHERED, RESIDUAL, constrain, reshard
 from flanlite.model.attention.attention import (
     DecodingCache,
@@ -60,7 +61,7 @@ class DecoderOnlyConfig(ModelConfig):
 
     converter: ClassVar[str] = 'prefix_lm'
 
-    num_layers: int = 12
+    num_layers: Count = 12
     prefix_lm: bool = True
     relpos_bias_per_layer: bool = False
 

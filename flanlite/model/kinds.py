@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flanlite.config import from_json, to_json, value
+from flanlite.limits import Below1
 from flanlite.model.adapters import Adapter
 from flanlite.model.attempt import Attempt
 from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
-from flanlite.model.models import ModelConfig
+from flanlite.model.models import Attention, DType, ModelConfig, RematPolicy
 from flanlite.model.rotary import RotaryConfig
 from flanlite.model.soft_prefix import HyperPrompt, SoftPrefix
 from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt
@@ -34,10 +35,10 @@ class FromCheckpoint:
         adapter: what trains beside the checkpoint's parameters; None for what the checkpoint says.
     """
 
-    dropout_rate: float | None = None
-    dtype: str = ModelConfig.dtype
-    remat_policy: str = ModelConfig.remat_policy
-    attention: str = ModelConfig.attention
+    dropout_rate: Below1 | None = None
+    dtype: DType = ModelConfig.dtype
+    remat_policy: RematPolicy = ModelConfig.remat_policy
+    attention: Attention = ModelConfig.attention
     adapter: Adapter | None = None
 
     def of(self, config: ModelConfig) -> ModelConfig:

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Below1, Count, Pattern, Positive
 from flanlite.model import patterns
 from flanlite.model.adapters import Adapter
 from flanlite.model.layers import Linear, Logits, adapter_key, cast, dropout
@@ -28,10 +29,9 @@ class LinearAdapter(Adapter):
     The other fields are those of every adapter; see `adapters.Adapter`.
     """
 
-    targets: tuple[str, ...] = ('.*/(query|value)',)
+    targets: tuple[Pattern, ...] = ('.*/(query|value)',)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.targets:
             raise ValueError(f'{type(self).__name__}.targets is empty; expected patterns of linear maps')
 
@@ -89,19 +89,10 @@ class LoRA(LinearAdapter):
         dropout: probability, in training, that an entry of what the two matrices multiply is dropped.
     """
 
-    rank: int = 8
-    alpha: float = 16.0
+    rank: Count = 8
+    alpha: Positive = 16.0
     rank_stabilized: bool = False
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank < 1:
-            raise ValueError(f'LoRA.rank is {self.rank}; expected at least 1')
-        if not 0.0 < self.alpha < math.inf:
-            raise ValueError(f'LoRA.alpha is {self.alpha}; expected a number above 0')
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f'LoRA.dropout is {self.dropout}; expected at least 0 and below 1')
+    dropout: Below1 = 0.0
 
     @property
     def scale(self) -> float:
@@ -175,8 +166,8 @@ class IA3(LinearAdapter):
         input_targets: patterns of the maps whose inputs are multiplied, not their outputs.
     """
 
-    targets: tuple[str, ...] = ('.*/(key|value)', '.*/mlp/wo')
-    input_targets: tuple[str, ...] = ('.*/mlp/wo',)
+    targets: tuple[Pattern, ...] = ('.*/(key|value)', '.*/mlp/wo')
+    input_targets: tuple[Pattern, ...] = ('.*/mlp/wo',)
 
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
         """See `LinearAdapter.change`."""

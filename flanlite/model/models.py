@@ -7,16 +7,16 @@ network that computes with them.
 Training and evaluation use models through this file only; `flanlite.model.kinds` lists the families.
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import jax
 import numpy as np
 from flax import nnx, traverse_util
 
 from flanlite.config import value
+from flanlite.limits import Below1, Count, Limit, one_of
 from flanlite.mesh.activations import Axes, current_rules
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
@@ -26,6 +26,12 @@ from flanlite.model.layers import ACTIVATIONS, MLP_PRODUCT, PRODUCT
 
 Params = dict[str, Any]
 Batch = Mapping[str, jax.Array]
+DTYPES = ('float32', 'bfloat16')
+Activation = Annotated[str, one_of(*ACTIVATIONS)]
+Attention = Annotated[str, one_of(*IMPLEMENTATIONS)]
+DType = Annotated[
+    str, Limit(f"{' or '.join(DTYPES)}, since T5's activations overflow in float16", DTYPES.__contains__)
+]
 
 # What is saved of a layer for its backward pass, which computes the rest again.
 REMAT_POLICIES = {
@@ -34,6 +40,7 @@ REMAT_POLICIES = {
     'save_dot_except_mlp': jax.checkpoint_policies.save_only_these_names(PRODUCT),
     'full': jax.checkpoint_policies.nothing_saveable,
 }
+RematPolicy = Annotated[str, one_of(*REMAT_POLICIES)]
 
 
 class Network(Protocol):
@@ -102,47 +109,25 @@ class ModelConfig:
 
     converter: ClassVar[str]  # the layout of batches, a name of `batches.CONVERTERS`
 
-    vocab_size: int = 32128
-    emb_dim: int = 768
-    num_heads: int = 12
-    head_dim: int = 64
-    mlp_dim: int = 2048
-    mlp_activations: tuple[str, ...] = ('gelu', 'linear')
-    dropout_rate: float = 0.1
+    vocab_size: Count = 32128
+    emb_dim: Count = 768
+    num_heads: Count = 12
+    head_dim: Count = 64
+    mlp_dim: Count = 2048
+    mlp_activations: tuple[Activation, ...] = ('gelu', 'linear')
+    dropout_rate: Below1 = 0.1
     logits_via_embedding: bool = False
-    dtype: str = 'bfloat16'
-    remat_policy: str = 'minimal'
-    attention: str = 'auto'
+    dtype: DType = 'bfloat16'
+    remat_policy: RematPolicy = 'minimal'
+    attention: Attention = 'auto'
     adapter: Adapter | None = None
 
     def __post_init__(self) -> None:
-        kind = type(self).__name__
         object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
-        if self.dtype not in ('float32', 'bfloat16'):
-            remedy = (
-                "T5's activations overflow in float16; use bfloat16"
-                if self.dtype == 'float16'
-                else 'use float32 or bfloat16'
-            )
-            raise ValueError(f'{kind}.dtype is {self.dtype!r}: {remedy}')
-        for size in (field.name for field in dataclasses.fields(self) if field.type is int):
-            if getattr(self, size) < 1:
-                raise ValueError(f'{kind}.{size} is {getattr(self, size)}; expected at least 1')
-        if not 0.0 <= self.dropout_rate < 1.0:
-            raise ValueError(f'{kind}.dropout_rate is {self.dropout_rate}; expected at least 0 and below 1')
-        unknown = [name for name in self.mlp_activations if name not in ACTIVATIONS]
-        if unknown or not self.mlp_activations:
+        if not self.mlp_activations:
             raise ValueError(
-                f'{kind}.mlp_activations is {self.mlp_activations}; expected names among '
-                f'{sorted(ACTIVATIONS)}'
-            )
-        if self.remat_policy not in REMAT_POLICIES:
-            raise ValueError(
-                f'{kind}.remat_policy is {self.remat_policy!r}; expected one of {sorted(REMAT_POLICIES)}'
-            )
-        if self.attention not in IMPLEMENTATIONS:
-            raise ValueError(
-                f'{kind}.attention is {self.attention!r}; expected one of {", ".join(IMPLEMENTATIONS)}'
+                f'{type(self).__name__}.mlp_activations is empty; expected names among '
+                f'{", ".join(ACTIVATIONS)}'
             )
 
     def check_vocabulary(self, name: str, size: int) -> None:

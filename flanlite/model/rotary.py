@@ -10,7 +10,7 @@ qwen3, gemma, gemma2, gemma3, olmo2, t5gemma and t5gemma2, and modeling_rope_uti
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Below1, Count, NotNegative, Number, Positive, Whole, one_of
 from flanlite.mesh.activations import GATHERED, RESIDUAL, reshard
 from flanlite.model.attention.blocks import FAR, Window, soft_capped
 from flanlite.model.blocks import Attention
@@ -31,7 +32,7 @@ from flanlite.model.layers import (
     dropout,
     dropout_masks,
 )
-from flanlite.model.models import ModelConfig
+from flanlite.model.models import Activation, ModelConfig
 
 NORMS = {'pre': ('pre',), 'pre_and_post': ('pre', 'post'), 'post': ('post',)}
 QK_NORMS = ('none', 'head', 'joined')
@@ -73,36 +74,31 @@ class RotaryConfig(ModelConfig):
     attention. The other fields are those of every model; see `models.ModelConfig`.
     """
 
-    dropout_rate: float = 0.0
-    mlp_activations: tuple[str, ...] = ('silu', 'linear')
+    dropout_rate: Below1 = 0.0
+    mlp_activations: tuple[Activation, ...] = ('silu', 'linear')
 
-    num_layers: int = 12
-    num_kv_heads: int = 12
-    norm_epsilon: float = 1e-6
-    norms: str = 'pre'
-    qk_norm: str = 'none'
+    num_layers: Count = 12
+    num_kv_heads: Count = 12
+    norm_epsilon: Positive = 1e-6
+    norms: Annotated[str, one_of(*NORMS)] = 'pre'
+    qk_norm: Annotated[str, one_of(*QK_NORMS)] = 'none'
     qkv_bias: bool = False
-    query_scale: float | None = None
-    attention_soft_cap: float = 0.0
-    logits_soft_cap: float = 0.0
-    windows: tuple[int, ...] = (0,)
-    rope_theta: float = 10000.0
-    local_rope_theta: float | None = None
-    rope_scaling: str = 'none'
-    rope_factor: float = 1.0
-    rope_low_freq_factor: float = 1.0
-    rope_high_freq_factor: float = 4.0
-    rope_original_length: int = 8192
+    query_scale: Positive | None = None
+    attention_soft_cap: NotNegative = 0.0
+    logits_soft_cap: NotNegative = 0.0
+    windows: tuple[Whole, ...] = (0,)
+    rope_theta: Positive = 10000.0
+    local_rope_theta: Positive | None = None
+    rope_scaling: Annotated[str, one_of(*ROPE_SCALINGS)] = 'none'
+    rope_factor: Positive = 1.0
+    rope_low_freq_factor: Number = 1.0
+    rope_high_freq_factor: Number = 4.0
+    rope_original_length: Count = 8192
     scale_embedding: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = type(self).__name__
-        for name, known in (('norms', NORMS), ('qk_norm', QK_NORMS), ('rope_scaling', ROPE_SCALINGS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f'{kind}.{name} is {getattr(self, name)!r}; expected one of {", ".join(known)}'
-                )
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
                 f'{kind}.num_heads is {self.num_heads} and num_kv_heads {self.num_kv_heads}; expected a '
@@ -110,23 +106,13 @@ class RotaryConfig(ModelConfig):
             )
         if self.head_dim % 2:
             raise ValueError(f'{kind}.head_dim is {self.head_dim}; expected an even number, for rotation')
-        if not self.windows or min(self.windows) < 0 or self.num_layers < len(self.windows):
-            raise ValueError(
-                f'{kind}.windows is {self.windows}; expected 1 to {self.num_layers} numbers, 0 or more'
-            )
-        for name in ('norm_epsilon', 'rope_theta', 'rope_factor', 'local_rope_theta', 'query_scale'):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ValueError(f'{kind}.{name} is {getattr(self, name)}; expected more than 0')
+        if not self.windows or self.num_layers < len(self.windows):
+            raise ValueError(f'{kind}.windows is {self.windows}; expected 1 to {self.num_layers} numbers')
         if self.rope_high_freq_factor <= self.rope_low_freq_factor:
             raise ValueError(
                 f'{kind}.rope_high_freq_factor is {self.rope_high_freq_factor}; expected more than '
                 f'rope_low_freq_factor, {self.rope_low_freq_factor}'
             )
-        for name in ('attention_soft_cap', 'logits_soft_cap'):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f'{kind}.{name} is {getattr(self, name)}; expected more than 0, or 0 for none'
-                )
         if self.attention_soft_cap and self.attention == 'cudnn':
             raise ValueError(
                 f"{kind}.attention is 'cudnn', which has no soft caps; use 'auto', 'xla' or 'blockwise'"

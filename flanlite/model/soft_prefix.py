@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Count, Length, Pattern
 from flanlite.model import patterns
 from flanlite.model.blocks import Attention
 from flanlite.model.layers import Embedding, given_at_keys
@@ -42,8 +43,8 @@ class SoftPrefix(SoftTokens):
     The other fields are those of `soft_prompt.SoftTokens`.
     """
 
-    length: int = 20
-    targets: tuple[str, ...] = ('.*',)
+    length: Length = 20
+    targets: tuple[Pattern, ...] = ('.*',)
 
     def attach(self, network: nnx.Module, rngs: nnx.Rngs) -> None:
         """See `Adapter.attach`."""
@@ -200,16 +201,8 @@ class HyperPrompt(SoftPrefix):
     N are the tasks.
     """
 
-    bottleneck: int = 16
-    task_dim: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bottleneck < 1 or self.task_dim < 1:
-            raise ValueError(
-                f'HyperPrompt.bottleneck is {self.bottleneck} and HyperPrompt.task_dim {self.task_dim}; '
-                'expected at least 1'
-            )
+    bottleneck: Count = 16
+    task_dim: Count = 32
 
     def tokens(self, table: Embedding, key: jax.Array) -> nnx.Module:
         """See `SoftTokens.tokens`."""

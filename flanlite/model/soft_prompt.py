@@ -8,7 +8,7 @@ hold many prompts. In the names of arrays P are the rows of a prompt, and N thos
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from flanlite.config import LocalPath, closest, value
+from flanlite.limits import Length, Name, one_of
 from flanlite.model.adapters import PART, Adapter, Start
 from flanlite.model.layers import Embedding
 
@@ -37,16 +38,13 @@ class SoftTokens(Adapter):
     The other fields are those of every adapter; see `adapters.Adapter`.
     """
 
-    length: int = 100
-    tasks: tuple[str, ...] = ()
+    length: Length = 100
+    tasks: tuple[Name, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         kind = type(self).__name__
-        if self.length < 1:
-            raise ValueError(f'{kind}.length is {self.length}; expected at least 1')
-        if len(set(self.tasks)) < len(self.tasks) or any('/' in task for task in self.tasks):
-            raise ValueError(f'{kind}.tasks is {self.tasks}; expected different names without a slash')
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f'{kind}.tasks is {self.tasks}; expected different names')
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,15 +106,13 @@ class SoftPrompt(SoftTokens):
     The other fields are those of `SoftTokens`.
     """
 
-    init: str = 'vocabulary'
+    init: Annotated[str, one_of(*INIT)] = 'vocabulary'
     text: str | None = None
     file: LocalPath | None = None
-    source: str | None = None
+    source: Name | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init not in INIT:
-            raise ValueError(f'SoftPrompt.init is {self.init!r}; expected one of {", ".join(INIT)}')
         for name, wanted in (('text', 'text'), ('file', 'file')):
             if (getattr(self, name) is not None) != (self.init == wanted):
                 raise ValueError(
@@ -188,16 +184,15 @@ class SchemaPrompt(SoftPrompt):
     The other fields are those of `SoftPrompt`, but `tasks` and the labels of `init` mean nothing here.
     """
 
-    length: int = 10
-    schemas: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    length: Length = 10
+    schemas: Mapping[Name, tuple[Name, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         fields = self.schemas.values()
-        if not fields or not all(fields) or any('/' in field for each in fields for field in each):
+        if not fields or not all(fields):
             raise ValueError(
-                f'SchemaPrompt.schemas is {dict(self.schemas)}; expected the fields of each data set, names '
-                'without a slash'
+                f'SchemaPrompt.schemas is {dict(self.schemas)}; expected the fields of each data set'
             )
         if self.tasks or self.init == 'labels':
             raise ValueError(

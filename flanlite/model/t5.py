@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Count
 from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, prepare_bias, segments_of, segments_within
 from flanlite.model.attention.blocks import spread_bias
@@ -47,8 +48,8 @@ class T5Config(ModelConfig):
 
     converter: ClassVar[str] = 'encoder_decoder'
 
-    num_encoder_layers: int = 12
-    num_decoder_layers: int = 12
+    num_encoder_layers: Count = 12
+    num_decoder_layers: Count = 12
     relpos_bias_per_layer: bool = False
 
     def build(self, rngs: nnx.Rngs) -> 'T5':

@@ -15,13 +15,14 @@ What transformers' modeling_t5gemma.py and modeling_t5gemma2.py say beyond the p
 import dataclasses
 import functools
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from flanlite.config import value
+from flanlite.limits import Whole, whole
 from flanlite.mesh.activations import GATHERED, RESIDUAL, broadcast_over_model, constrain, reshard
 from flanlite.model.attention.attention import DecodingCache, KeysValues, segments_of
 from flanlite.model.layers import Embedding, Logits, attended_tokens, dropout, dropout_masks
@@ -47,15 +48,13 @@ class T5GemmaConfig(RotaryConfig):
 
     converter: ClassVar[str] = 'encoder_decoder'
 
-    version: int = 2
+    version: Annotated[int, whole(1, 2)] = 2
     encoder: RotaryConfig | None = None
-    begin_id: int = 2
+    begin_id: Whole = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.version not in (1, 2):
-            raise ValueError(f'T5GemmaConfig.version is {self.version}; expected 1 or 2')
-        if not 0 <= self.begin_id < self.vocab_size:
+        if self.begin_id >= self.vocab_size:
             raise ValueError(
                 f'T5GemmaConfig.begin_id is {self.begin_id}; expected an id below vocab_size, '
                 f'{self.vocab_size}'

@@ -3,10 +3,10 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flanlite.report import predictions, results
+from flanlite.report import predictions, results, seeds
 from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS, Result
 from flanlite.report.scores import Resampled
 from flanlite.training.journal import read_metrics
@@ -20,11 +20,14 @@ class Report:
 
     Args:
         title: the heading.
-        results: in the order of the tables: by what was held out, then by system.
-        curves: {(held out, system): {metric: [(step, value)]}}; nothing held out is the empty text.
+        results: in the order of the tables: by what was held out, then by system; of a system that was tuned
+            with several seeds their mean (`seeds.mean_result`).
+        curves: {(held out, system): {metric: [(step, value)]}}, of the first seed; nothing held out is the
+            empty text.
         resamples: {(held out, system): {task: resampled scores}}, for comparisons.
         predictions: {(held out, system): {task: path}} of what was asked and answered, as seen from the
-            report.
+            report, of the first seed.
+        by_seed: {(held out, system): the result of each seed}, of those that have several.
     """
 
     title: str
@@ -32,6 +35,7 @@ class Report:
     curves: Mapping[tuple[str, str], Mapping[str, list[tuple[float, float]]]]
     resamples: Mapping[tuple[str, str], Mapping[str, Resampled]]
     predictions: Mapping[tuple[str, str], Mapping[str, str]]
+    by_seed: Mapping[tuple[str, str], Sequence[Result]] = dataclasses.field(default_factory=dict)
 
     def held_out(self) -> list[str]:
         """List what was held out: clusters' names, or other hold-outs', in the order of the results."""
@@ -52,7 +56,12 @@ class Report:
         """Return all scores as flat dictionaries with the same keys, as `pandas.DataFrame(report.rows())`
         takes them.
         """
-        return [row for result in self.results for row in result.rows()]
+        return [
+            row
+            for result in self.results
+            for each in self.by_seed.get((result.held_out or '', result.system), [result])
+            for row in each.rows()
+        ]
 
 
 def system_order(system: str) -> tuple[int, str]:
@@ -79,20 +88,26 @@ def collect(folder: pathlib.Path, title: str = '') -> Report:
     Raises:
         ValueError: the folder holds no results, an unreadable one, or some of an earlier version.
     """
-    found, curves, resamples, asked = [], {}, {}, {}
+    read: dict[tuple[str, str], list[tuple[Result, pathlib.Path]]] = {}
     for path in results.result_paths(folder):
         result = results.load(path)
-        found.append(result)
-        key = (result.held_out or '', result.system)
-        if read := read_curves(path.parent):
-            curves[key] = read
-        resamples[key] = results.load_resamples(path.parent)
-        if files := predictions.paths(path.parent):
-            asked[key] = {task: file.relative_to(folder).as_posix() for task, file in files.items()}
-    found.sort(key=lambda result: (natural(result.held_out or ''), system_order(result.system)))
-    if not found:
+        read.setdefault((result.held_out or '', result.system), []).append((result, path.parent))
+    if not read:
         raise ValueError(f'{folder} holds no results ({results.RESULT}) to report')
-    return Report(title or found[0].run, tuple(found), curves, resamples, asked)
+    found, curves, resamples, asked, by_seed = [], {}, {}, {}, {}
+    for key in sorted(read, key=lambda key: (natural(key[0]), system_order(key[1]))):
+        each = sorted(read[key], key=lambda one: one[0].seed or 0)
+        own, first = [result for result, _ in each], each[0][1]
+        drawn = [results.load_resamples(place) for _, place in each]
+        resamples[key] = seeds.mean_resampled(drawn) if len(each) > 1 else drawn[0]
+        found.append(seeds.mean_result(own, resamples[key]) if len(each) > 1 else own[0])
+        if len(each) > 1:
+            by_seed[key] = own
+        if points := read_curves(first):
+            curves[key] = points
+        if files := predictions.paths(first):
+            asked[key] = {task: file.relative_to(folder).as_posix() for task, file in files.items()}
+    return Report(title or found[0].run, tuple(found), curves, resamples, asked, by_seed)
 
 
 def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from flanlite.data.specs import clusters
+from flanlite.report import seeds
 from flanlite.report.collected import Report
 from flanlite.report.results import HELD_IN, HELD_OUT
 from flanlite.report.scores import Difference, difference
@@ -68,7 +69,8 @@ def verdict(report: Report, held_out: str) -> list[Comparison]:
 def compare(
     report: Report, held_out: str, system: str, rival: str, tuned_on: bool = False
 ) -> Difference | None:
-    """Compare two systems on the held-out data sets that both have scores of; None where there is none.
+    """Compare two systems on the held-out data sets that both have scores of; None where there is none. The
+    interval holds the variance of the seeds, too, of a system that has several.
 
     Args:
         report: has the results.
@@ -89,12 +91,16 @@ def compare(
     drawn = [report.resamples.get((held_out, name), {}) for name in (system, rival)]
     if not all(task in each for task in both for each in drawn):
         return Difference(mean, math.nan, math.nan, paired=False)
-    return difference(mean, *([each[task] for task in both] for each in drawn))
+    found = difference(mean, *([each[task] for task in both] for each in drawn))
+    by_seed = (report.by_seed.get((held_out, name), ()) for name in (system, rival))
+    reaches = [seeds.reach([seeds.mean_of(result, both) for result in each]) for each in by_seed]
+    low, high = seeds.widened(mean, found.low, found.high, math.hypot(*reaches))
+    return dataclasses.replace(found, low=low, high=high)
 
 
 def only_clusters(report: Report) -> bool:
     """Return whether nothing but clusters was held out."""
-    return set(report.held_out()) <= set(clusters.CLUSTERS)
+    return all(name in clusters.CLUSTERS or clusters.OWN.fullmatch(name) for name in report.held_out())
 
 
 def overall(report: Report) -> list[str]:

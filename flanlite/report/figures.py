@@ -55,11 +55,14 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One curve: a CSS colour class, its label, and (x, y) points."""
+    """One curve: a CSS colour class, its label, (x, y) points, and the ends of an interval at each of these,
+    where there are some.
+    """
 
     colour: str
     label: str
     points: Sequence[tuple[float, float]]
+    ends: Sequence[tuple[float, float]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,15 +271,16 @@ def marker(shape: int, x: float, y: float, colour: str) -> str:
     return f'<polygon points="{points}" {kind}/>'
 
 
-def curves(title: str, rows: Sequence[Curve], low: float, high: float) -> str:
-    """Draw curves over steps, which differ by colour, dashes and markers, with their names below; empty where
-    there are no points.
+def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: str = 'step') -> str:
+    """Draw curves, which differ by colour, dashes and markers, with their names below; empty where there are
+    no points.
 
     Args:
         title: for screen readers.
         rows: the curves.
         low: what the axis encloses at least, so that plots side by side have the same one.
         high: its other end.
+        x_label: what the horizontal axis counts.
     """
     drawn = [(shape, row, thin(row.points)) for shape, row in enumerate(rows)]
     drawn = [each for each in drawn if each[-1]]
@@ -294,15 +298,22 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float) -> str:
     for tick in y_ticks:
         y = place(0, tick)[1]
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
-    for tick in x_ticks:
+    for tick in (tick for tick in x_ticks if tick == int(tick)):  # of steps, clusters and such
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
-    parts.append(text(right, CURVE_HEIGHT - 4, 'step', 'tick', 'end'))
+    if left + len(drawn) * LEGEND_WIDTH + LETTER * len(x_label) <= right:  # else the heading says it alone
+        parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
     for number_drawn, (shape, row, points) in enumerate(drawn):
         looks = f'curve dash{shape % 4} {row.colour}'
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
         marked = np.unique(np.linspace(0, len(points) - 1, MARKERS).astype(int)).tolist()
-        label = f'{row.label}: {points[-1][1]:.3g} at step {points[-1][0]:,.0f}'
+        label = f'{row.label}: {points[-1][1]:.3g} at {x_label} {points[-1][0]:,.0f}'
+        whiskers = [
+            line(*place(x, max(bottom_end, y_ticks[0])), *place(x, min(top_end, y_ticks[-1])), 'whisker')
+            for (x, _), (bottom_end, top_end) in zip(row.points, row.ends, strict=False)
+            if math.isfinite(bottom_end) and top_end > bottom_end
+        ]
         shapes = [f'<polyline points="{path}" class="{looks}"/>'] if len(points) > 1 else []
+        shapes += whiskers
         shapes += [marker(shape, *place(*points[at]), row.colour) for at in marked]
         parts.append(hover(label, *shapes))
         x, y = left + number_drawn * LEGEND_WIDTH, CURVE_HEIGHT - 8

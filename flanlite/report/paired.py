@@ -4,6 +4,7 @@ bootstrap and a permutation test.
 Letters in the names of arrays are those of `scores`: S resamples, R rows, P templates, K counts.
 """
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from flanlite import reading
 from flanlite.config import at_home
 from flanlite.metrics.metrics import METRICS
 from flanlite.report import results
@@ -21,6 +23,7 @@ from flanlite.report.scores import CONFIDENCE, RESAMPLES, interval, nanmean
 PERMUTATIONS = 10_000
 AT_ONCE = 500  # permutations in memory
 ALL = 'all data sets'
+COMPARISONS = ('comparison.json', 'comparison.md')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,3 +285,15 @@ def lines(comparison: Comparison) -> list[str]:
         f'permutation test ({PERMUTATIONS:,} permutations), corrected for the number of data sets or '
         'clusters (Holm).',
     ]
+
+
+def check_own(folder: pathlib.Path, remedy: str) -> None:
+    """Raise a `ValueError` that ends with a remedy where a folder has comparisons that others wrote."""
+    ours = False
+    with contextlib.suppress(ValueError, OSError):
+        found = reading.read_json(folder / COMPARISONS[0])
+        ours = isinstance(found, dict) and found.keys() == {'rows', 'notes'}
+    if not ours and (others := [name for name in COMPARISONS if (folder / name).exists()]):
+        raise ValueError(
+            f'{folder} has {others[0]}, which flanlite did not write and would replace; {remedy}'
+        )

@@ -10,8 +10,7 @@ from typing import Any
 
 from flanlite.report import results
 
-FOLDER = 'predictions'
-ENDING = '.jsonl.gz'
+FOLDER, ENDING = results.PREDICTIONS, results.PREDICTIONS_ENDING
 
 
 def write(folder: pathlib.Path, tasks: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
@@ -44,8 +43,11 @@ def remove(folder: pathlib.Path) -> None:
 def copy(folder: pathlib.Path, target: pathlib.Path) -> None:
     """Copy the predictions beside a result, where there are some, to the folder of its copy."""
     if (folder / FOLDER).is_dir():
+        unfinished = target / f'.{FOLDER}'
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(folder / FOLDER, unfinished)
         remove(target)
-        shutil.copytree(folder / FOLDER, target / FOLDER)
+        unfinished.rename(target / FOLDER)
 
 
 def file_name(task: str) -> str:

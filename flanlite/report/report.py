@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from flanlite.report import collected, comparisons, conflict, figures, results, tables
+from flanlite.report import collected, comparisons, conflict, figures, results, series, tables
 from flanlite.report.collected import Report, label
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, TaskResult
 
@@ -99,13 +99,14 @@ def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
         'about': about(report),
         'overall': comparisons.overall(report),
         'only_clusters': comparisons.only_clusters(report),
-        'hold_outs': [hold_out_card(report, held_out) for held_out in report.held_out()],
+        'hold_outs': [hold_out_card(report, held_out) for held_out in series.standing_alone(report)],
         'score_plots': hold_out_bars(report) if report.held_out() else task_bars(report),
         'systems': {system: described for system, described in SYSTEMS.items() if system in present},
         'colours': {label(system): colour(system) for system in present},
         'headline': PageTable(
             'Scores on what was held out', tables.HEADLINE_HEADINGS, tables.headline_rows(report), 1
         ),
+        'series_plots': series_curves(report),
         'extra_tables': [PageTable(*table, 1) for table in tables.extra_tables(report)],
         'template_plots': template_boxes(report),
         'wordings': [
@@ -213,7 +214,7 @@ def hold_out_card(report: Report, held_out: str) -> dict[str, Any]:
 def hold_out_bars(report: Report) -> list[Plot]:
     """Draw a plot for each hold-out, with a bar for each system."""
     plots = []
-    for held_out in report.held_out():
+    for held_out in series.standing_alone(report):
         scored = {
             system: result for system, result in report.of(held_out).items() if HELD_OUT in result.groups
         }
@@ -229,6 +230,36 @@ def hold_out_bars(report: Report) -> list[Plot]:
         if bars:
             drawing = figures.bars(f'{held_out} held out: mean score of each system', bars, chance)
             plots.append(Plot(held_out, ', '.join(metrics), drawing))
+    return plots
+
+
+def series_curves(report: Report) -> list[Plot]:
+    """Draw the score on what is held out by how much was tuned on: a plot for each series, over all and over
+    each cluster, with the systems that were not tuned beside it.
+    """
+    plots = []
+    for found in series.find(report):
+        clusters = series.clusters_of(found)
+        for cluster in (None, *clusters) if len(clusters) > 1 else (None,):
+            points = list(series.summaries(report, found, cluster))
+            drawn = [
+                figures.Curve(
+                    colour('tuned'),
+                    label('tuned'),
+                    [(number, each.mean) for number, each in points],
+                    [(each.low, each.high) for _, each in points],
+                )
+            ]
+            ends = [points[0][0], points[-1][0]]
+            for system in ('untuned', 'majority'):
+                rival = report.of(found.held_out).get(system)
+                if rival and (level := series.summary(report, rival, cluster)):
+                    flat = [(end, level.mean) for end in ends]
+                    drawn.append(figures.Curve(colour(system), label(system), flat))
+            over = f'{found.held_out} held out' if cluster is None else cluster
+            title = f'{over}: score by {found.kind} tuned on'
+            kind = 'exemplars' if found.kind == 'exemplars' else f'{found.kind} tuned on'
+            plots.append(Plot(over, kind, figures.curves(title, drawn, 0.0, 100.0, kind)))
     return plots
 
 

@@ -2,8 +2,10 @@
 into rows.
 """
 
+import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import math
 import pathlib
@@ -12,11 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from flanlite import config, reading
+from flanlite.data.specs import specs
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
 from flanlite.writing import explained, write_whole
 
 RESULT = 'result.json'
+REPORT = ('results.json', 'report.md', 'report.html', 'conflict.json')  # what is made of results
+PREDICTIONS, PREDICTIONS_ENDING = 'predictions', '.jsonl.gz'  # the folder beside a result, and its files
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
 FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
@@ -30,6 +36,12 @@ SYSTEMS: dict[str, tuple[str, str]] = {
         'No instructions',
         'tuned on the same data without instructions (bare fields), asked with instructions',
     ),
+    'names': (
+        'Names',
+        'tuned on the same data with the names of cluster and data set in place of instructions, asked with '
+        'instructions',
+    ),
+    'names_asked': ('Names, asked so', 'the same model, asked with these names, too'),
     'untuned': ('Untuned', 'the model before tuning, asked with instructions'),
     'untuned_plain': (
         'Untuned, plain',
@@ -67,6 +79,8 @@ class TaskResult:
         templates: one entry a template, {'template': index, or None where no template is read, 'text': its
             wording, where it is known, 'n': number of examples, 'scores': {name: percent}}.
         summary: over the templates, of the first score.
+        category: the benchmark's own group that it belongs to; empty where there is none.
+        family: data sets of one family count as one in averages.
     """
 
     task: str
@@ -77,6 +91,8 @@ class TaskResult:
     num_rows: int
     templates: tuple[dict[str, Any], ...]
     summary: Summary
+    category: str = ''
+    family: str = ''
 
     @property
     def headline(self) -> str:
@@ -100,6 +116,7 @@ class Result:
             nothing.
         removed: the clusters that left training because they overlap with the held-out one.
         trained: the data sets that the system was tuned on, by cluster.
+        templates: the greatest number of templates that one of them was tuned with; 0 where none was.
         split: the split that was scored: train, validation or test.
         tasks: the scores of each task.
         groups: the summary over the tasks of each level of generalization, and over all that was held out
@@ -108,6 +125,7 @@ class Result:
         notes: what a reader should know, a sentence each.
         samples: a few questions with the system's answers.
         seconds: the time that training and scoring took.
+        seed: of a sweep's tuned system; None where nothing was tuned.
         settings: the configuration in force, as gin text.
         environment: versions and devices, by name.
     """
@@ -117,6 +135,7 @@ class Result:
     held_out: str | None = None
     removed: tuple[str, ...] = ()
     trained: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    templates: int = 0
     split: str = 'test'
     tasks: tuple[TaskResult, ...] = ()
     groups: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
@@ -124,6 +143,7 @@ class Result:
     notes: tuple[str, ...] = ()
     samples: tuple[dict[str, Any], ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
     settings: str = ''
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -136,6 +156,7 @@ class Result:
                 'run': self.run,
                 'system': self.system,
                 'held_out': self.held_out,
+                'seed': self.seed,
                 'level': task.level,
                 'task': task.task,
                 'template': template['template'],
@@ -163,9 +184,64 @@ def task_result(
         for index, named in scores.template_scores().items()
     )
     num_rows = len(set(scores.rows.tolist()))
+    spec = specs.find_spec(scores.task)
     return TaskResult(
-        scores.task, cluster, level, scores.metric_name, scores.method, num_rows, templates, summarize(scores)
+        scores.task,
+        cluster,
+        level,
+        scores.metric_name,
+        scores.method,
+        num_rows,
+        templates,
+        summarize(scores),
+        getattr(spec, 'category', ''),
+        getattr(spec, 'family', '') or scores.task,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Average:
+    """The averages of one score over a benchmark's group of data sets, or over all.
+
+    Args:
+        category: the group; empty for all.
+        metric: the name of the score.
+        data_sets: how many are averaged; those of one family count as one.
+        num_rows: the number of their rows.
+        macro: the mean over data sets, of the mean of each family; each mean is over templates.
+        micro: the mean over rows.
+    """
+
+    category: str
+    metric: str
+    data_sets: int
+    num_rows: int
+    macro: float
+    micro: float
+
+
+def averages(tasks: Sequence[TaskResult]) -> list[Average]:
+    """Average the headline scores of tasks that belong to a benchmark's groups: each group, then, of several,
+    all together.
+    """
+    grouped: dict[tuple[str, str], list[TaskResult]] = {}
+    for task in tasks:
+        if task.category:
+            grouped.setdefault((task.headline, task.category), []).append(task)
+    for metric in {metric: None for metric, _ in grouped}:
+        groups = [members for (name, _), members in grouped.items() if name == metric]
+        if len(groups) > 1:
+            grouped[metric, ''] = list(itertools.chain(*groups))
+    found = []
+    for (metric, category), members in grouped.items():
+        families: dict[str, list[float]] = {}
+        for task in members:
+            families.setdefault(task.family, []).append(task.summary.mean)
+        rows = [task.num_rows for task in members]
+        macro = float(np.mean([np.mean(means) for means in families.values()]))
+        micro = float(np.average([task.summary.mean for task in members], weights=rows))
+        found.append(Average(category, metric, len(families), sum(rows), macro, micro))
+    return found
 
 
 def make_result(
@@ -184,15 +260,21 @@ def make_result(
     """
     known = wordings or {}
     tasks = tuple(task_result(scores[name], *places[name], known.get(name, {})) for name in scores)
-    members: dict[str, list[str]] = {}
+    named = members(tasks)
+    summaries = {
+        names: summarize_group([scores[name] for name in names]) for names in map(tuple, named.values())
+    }
+    groups = {group: summaries[tuple(names)] for group, names in named.items()}
+    return Result(tasks=tasks, groups=groups, **fields)
+
+
+def members(tasks: Sequence[TaskResult]) -> dict[str, list[str]]:
+    """Return the names of the tasks of each level of generalization, and of all that was held out."""
+    found: dict[str, list[str]] = {}
     for task in tasks:
         for group in (task.level, HELD_OUT) if task.level not in ('', HELD_IN) else (task.level,):
-            members.setdefault(group, []).append(task.task)
-    summaries = {
-        names: summarize_group([scores[name] for name in names]) for names in map(tuple, members.values())
-    }
-    groups = {group: summaries[tuple(names)] for group, names in members.items()}
-    return Result(tasks=tasks, groups=groups, **fields)
+            found.setdefault(group, []).append(task.task)
+    return found
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -205,6 +287,25 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+
+
+def check_own(folder: pathlib.Path, remedy: str) -> None:
+    """Raise a `ValueError` that ends with a remedy where a folder of others has files that a report would
+    replace.
+    """
+    settings = folder / config.SETTINGS_FILE
+    ours = bool(result_paths(folder))
+    if settings.is_file() and not ours:
+        with contextlib.suppress(ValueError):
+            found = reading.read_json(settings)
+            ours = isinstance(found, dict) and found.get(config.TYPE) in config.TYPES
+    others = [] if ours else [name for name in (config.SETTINGS_FILE, *REPORT) if (folder / name).exists()]
+    kept = (folder / PREDICTIONS).glob('*')
+    others += [f'{PREDICTIONS}/{file.name}' for file in kept if not file.name.endswith(PREDICTIONS_ENDING)]
+    if others:
+        raise ValueError(
+            f'{folder} has {others[0]}, which flanlite did not write and would replace; {remedy}'
+        )
 
 
 def to_json(value: object) -> str:
@@ -311,13 +412,13 @@ def load(path: pathlib.Path) -> Result:
         ValueError: the file holds no result of this version.
     """
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
+        fields = reading.read_json(path)
         for task in fields['tasks']:
             task.update(templates=tuple(task['templates']), summary=read_summary(task['summary']))
         fields['tasks'] = tuple(TaskResult(**task) for task in fields['tasks'])
         fields['groups'] = {level: read_summary(summary) for level, summary in fields['groups'].items()}
         return Result(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} holds no readable result ({error}); remove it and run the same command again'
         ) from error

@@ -7,7 +7,7 @@ of the metric.
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,21 @@ from flanlite.metrics.metric import Metric, ratio
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959964  # of that confidence, two-sided
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Another score of the answers of a `TaskScores`.
+
+    Args:
+        name: of the score.
+        counts: float64[N, K], the K counts of each example.
+        score: a function from their sums to [..., 1], in percent.
+    """
+
+    name: str
+    counts: np.ndarray
+    score: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +47,7 @@ class TaskScores:
         predictions: the N answers as text; None where a rule averages over several.
         option_scores: the log-probabilities of the options of each of the N examples; empty where none were
             computed.
+        variants: other scores, reported beside those of the metric.
     """
 
     task: str
@@ -42,13 +58,18 @@ class TaskScores:
     counts: np.ndarray
     predictions: tuple[str | None, ...] = ()
     option_scores: tuple[np.ndarray, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
     def template_scores(self) -> dict[int, dict[str, float]]:
         """Return the scores of each template alone: {template: {name: percent}}."""
-        return {
-            int(t): self.metric.scores(self.counts[self.templates == t].sum(axis=0))
-            for t in np.unique(self.templates)
-        }
+        found = {}
+        for t in np.unique(self.templates):
+            own = self.templates == t
+            found[int(t)] = self.metric.scores(self.counts[own].sum(axis=0)) | {
+                variant.name: float(variant.score(variant.counts[own].sum(axis=0))[0])
+                for variant in self.variants
+            }
+        return found
 
     def sums(self) -> np.ndarray:
         """Return the counts by row and template, float64[R, P, K]; they are zero where a row lacks a
@@ -187,7 +208,7 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
 def over_templates(values: Sequence[float]) -> Summary:
     """Summarize the scores of a task's templates, without an interval."""
     array = np.array(values, np.float64)
-    sd = float(np.nanstd(array, ddof=1)) if len(array) > 1 else np.nan
+    sd = float(np.nanstd(array, ddof=1)) if np.isfinite(array).sum() > 1 else np.nan
     mean = float(nanmean(array, axis=0))
     return Summary(mean, sd, *percentiles(array, [50, 25, 75]), low=np.nan, high=np.nan)
 

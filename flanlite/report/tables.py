@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flanlite.data.specs import clusters
-from flanlite.report import comparisons, paired
+from flanlite.report import comparisons, paired, results, seeds
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, is_shared
+from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, averages, is_shared
 from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
@@ -34,6 +34,13 @@ METHOD = (
 COMPARED = (
     'Two systems are compared by the difference of their means, with the 95% interval of that difference: a '
     'paired bootstrap, which scores both on the same draws of rows.'
+)
+OVER_SEEDS = (
+    'A system that was tuned with several seeds has the mean over them, also of each template. The 95% '
+    'interval of such a mean, and of a difference, holds two sources of variance: other rows (the bootstrap '
+    "of the mean over the seeds) and other seeds (Student's t with a degree of freedom less than seeds); "
+    'what each reaches to a side is put together as the root of the sum of squares. Curves and predictions '
+    'are of the first seed.'
 )
 NO_INSTRUCTIONS = (
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
@@ -87,6 +94,27 @@ def level_rows(report: Report) -> list[list[str]]:
                     ]
                 )
     return rows if len({row[2] for row in rows} | {'held out cluster'}) > 1 else []
+
+
+AVERAGE_HEADINGS = ['group', 'metric', 'held out', 'system', 'data sets', 'rows', 'macro', 'micro']
+
+
+def average_rows(report: Report) -> list[list[str]]:
+    """Return a row for each average over a benchmark's groups of data sets; see `results.averages`."""
+    return [
+        [
+            average.category or 'all',
+            average.metric,
+            result.held_out or '',
+            label(result.system),
+            f'{average.data_sets}',
+            f'{average.num_rows:,}',
+            number(average.macro),
+            number(average.micro),
+        ]
+        for result in report.results
+        for average in averages(result.tasks)
+    ]
 
 
 SERIES_HEADINGS = [
@@ -159,6 +187,36 @@ def task_rows(systems: Mapping[str, Result]) -> list[list[str]]:
                 for system, task in found
                 if metric in task.templates[0]['scores']
             ]
+    return rows
+
+
+SEED_HEADINGS = [
+    'held out',
+    'system',
+    'mean of each seed',
+    'mean',
+    'sd over seeds',
+    'sd over rows',
+    '95% interval',
+]
+
+
+def seed_rows(report: Report) -> list[list[str]]:
+    """Return a row for each system that was tuned with several seeds: its scores, and both sources of their
+    variance.
+    """
+    rows = []
+    for result in report.results:
+        key = (result.held_out or '', result.system)
+        found = [each for each in report.by_seed.get(key, ()) if HELD_OUT in each.groups]
+        if len(found) > 1 and HELD_OUT in result.groups:
+            means = [each.groups[HELD_OUT].mean for each in found]
+            summary, tasks = result.groups[HELD_OUT], results.members(result.tasks)[HELD_OUT]
+            each = ', '.join(f'{number(mean)} ({one.seed})' for mean, one in zip(means, found, strict=True))
+            spreads = seeds.deviation(means), seeds.deviation_over_rows(report.resamples[key], tasks)
+            interval = f'{number(summary.low)} to {number(summary.high)}'
+            cells = [each, number(summary.mean), *map(number, spreads), interval]
+            rows.append([key[0], label(result.system), *cells])
     return rows
 
 
@@ -307,8 +365,10 @@ def markdown(report: Report) -> str:
 def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return (heading, column headings, rows) of each table that only some sweeps have."""
     tables = (
+        ('Averages', AVERAGE_HEADINGS, average_rows(report)),
         ('Levels of generalization', LEVEL_HEADINGS, level_rows(report)),
         ('The same data sets held out, tuned on more', SERIES_HEADINGS, series_rows(report)),
+        ('Seeds', SEED_HEADINGS, seed_rows(report)),
     )
     return [table for table in tables if table[2]]
 
@@ -317,6 +377,7 @@ def method(report: Report) -> list[str]:
     """Return how the numbers of these systems were made, and the notes of all results, each once."""
     systems = {result.system for result in report.results}
     compared = [COMPARED] if len(systems) > 1 else []
+    compared += [OVER_SEEDS] if report.by_seed else []
     fields_only = [NO_INSTRUCTIONS] if 'no_instructions' in systems else []
     notes = dict.fromkeys(note for result in report.results for note in result.notes)
     return [*METHOD, *compared, *fields_only, *notes]
@@ -409,6 +470,12 @@ def print_tasks(result: Result) -> None:
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)
     Console().print(table)
+    if found := averages(result.tasks):
+        means = Table('group', 'metric', 'data sets', 'rows', 'macro', 'micro', box=box.SIMPLE)
+        for each in found:
+            sizes = f'{each.data_sets}', f'{each.num_rows:,}'
+            means.add_row(each.category or 'all', each.metric, *sizes, number(each.macro), number(each.micro))
+        Console().print(means)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')
     for note in result.notes:

@@ -41,7 +41,7 @@ Tree = Any
 def choose_vocabulary(config: TrainConfig) -> Vocabulary:
     """Load the vocabulary of a run; see `vocabulary_for`."""
     data = config.data
-    mixture = mixtures.resolve(data.mixture)
+    mixture = mixtures.resolve(data.mixture, data.data_dir)
     return vocabulary_for(
         mixture, data.vocabulary, config.begins_from(), data.data_dir, config.other_vocabulary
     )

@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -24,6 +24,7 @@ from orbax.checkpoint.path import atomicity
 
 from flanlite import checksums
 from flanlite.config import TYPE, absolute, check_folder, closest, to_json, value
+from flanlite.limits import Count, Whole, one_of
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, models
 from flanlite.model.layers import ACTIVATIONS
@@ -61,21 +62,12 @@ class CheckpointConfig:
         fall_back: where the newest checkpoint is damaged, put it aside and go on from the newest whole one.
     """
 
-    every_steps: int = 500
-    keep_last: int = 2
-    keep_best: int = 0
+    every_steps: Count = 500
+    keep_last: Count = 2
+    keep_best: Whole = 0
     best_metric: str = 'eval_loss'
-    best_mode: str = 'min'
+    best_mode: Annotated[str, one_of('min', 'max')] = 'min'
     fall_back: bool = False
-
-    def __post_init__(self) -> None:
-        if self.every_steps < 1 or self.keep_last < 1 or self.keep_best < 0:
-            raise ValueError(
-                f'every_steps and keep_last are at least 1 and keep_best is not below 0; '
-                f'got {self.every_steps}, {self.keep_last} and {self.keep_best}'
-            )
-        if self.best_mode not in ('min', 'max'):
-            raise ValueError(f"best_mode is {self.best_mode!r}, expected 'min' or 'max'")
 
     def check_metric(self, evaluates: bool, averages: bool) -> None:
         """Raise a `ValueError` if checkpoints are ordered by a metric that the run does not have.

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.extend.core
@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flanlite.config import check_field
 from flanlite.data.batches import batches
 from flanlite.data.mixing import mixtures
+from flanlite.limits import whole
 from flanlite.mesh.partitioning import MeshConfig, Partitioner, make_partitioner
 from flanlite.model.flops import PEAKS, train_step_flops
 from flanlite.model.models import REMAT_POLICIES
@@ -31,6 +33,7 @@ from flanlite.training.explain import bytes_of
 from flanlite.training.step import abstract_state, jit_train_step
 
 GIB = 2.0**30
+MOST_CHIPS = 16_384  # twice the largest slice that there is
 # The compiler would ask the cloud where it is, and lock the TPU that it takes to be here.
 COMPILER_ENVIRONMENT = {
     'TPU_SKIP_MDS_QUERY': '1',
@@ -95,13 +98,18 @@ def topology_devices(topology: str) -> tuple[Chip, Sequence[jax.Device]]:
     """Find the devices of `v5e:16x16` (TPU), `2*v5e:16x16` (slices of it) or `h100:8` (GPUs, for which CPU
     devices stand in).
     """
-    match = re.fullmatch(r'(?:([1-9]\d*)\*)?([a-z]\w*):([1-9]\d*(?:x\d+)*)', topology)
+    match = re.fullmatch(r'(?:([1-9]\d{0,8})\*)?([a-z]\w*):([1-9]\d{0,8}(?:x\d{1,9})*)', topology)
     if not match or match[2] not in CHIPS:
         raise ValueError(
             f'topology {topology!r}; expected CHIP:SIZE such as v5e:16x16, 2*v5e:16x16 or h100:8, of '
             f'{", ".join(CHIPS)}'
         )
     slices, chip, size = int(match[1] or 1), CHIPS[match[2]], match[3]
+    check_field(
+        f'the number of chips of topology {topology!r}',
+        slices * math.prod(map(int, size.split('x'))),
+        Annotated[int, whole(1, MOST_CHIPS)],
+    )
     if not chip.peak.startswith('TPU'):
         if 'x' in size:
             raise ValueError(f'topology {topology!r}; expected a number of GPUs, such as {match[2]}:8')

@@ -1,12 +1,12 @@
 """A training run as a value: `TrainConfig` holds all that decides it."""
 
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated
 
 from flanlite.config import FrozenDict, LocalPath, load_as, value
 from flanlite.data.config import DataConfig
+from flanlite.limits import Between0And1, Count, Pattern, Positive, Seed
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
@@ -32,16 +32,11 @@ class RecordsConfig:
         wandb: where on Weights & Biases the records go, too.
     """
 
-    log_every_steps: int = 10
-    eval_every_steps: int | None = None
-    eval_batches: int = 8
-    profile_steps: str | int | None = None
+    log_every_steps: Count = 10
+    eval_every_steps: Count | None = None
+    eval_batches: Count = 8
+    profile_steps: str | Count | None = None
     wandb: WandbConfig = WandbConfig()
-
-    def __post_init__(self) -> None:
-        for name in ('log_every_steps', 'eval_every_steps', 'eval_batches'):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f'RecordsConfig.{name} is {getattr(self, name)}, expected at least 1')
 
 
 @value
@@ -79,15 +74,15 @@ class TrainConfig:
     model_dir: LocalPath
     data: DataConfig
     optimizer: OptimizerConfig | Optimizer
-    train_steps: int
+    train_steps: Count
     model: ModelConfig | FromCheckpoint = FromCheckpoint()
     initial_checkpoint_path: Annotated[str, checkpoint_path] | None = None
     other_vocabulary: bool = False
     restore_optimizer: bool = False
-    frozen: tuple[str, ...] = ()
-    learning_rate_factors: Mapping[str, float] = FrozenDict()
-    ema_decay: float | None = None
-    seed: int = 0
+    frozen: tuple[Pattern, ...] = ()
+    learning_rate_factors: Mapping[Pattern, Positive] = FrozenDict()
+    ema_decay: Between0And1 | None = None
+    seed: Seed = 0
     step: StepConfig = StepConfig()
     mesh: MeshConfig = MeshConfig()
     checkpoints: CheckpointConfig = CheckpointConfig()
@@ -112,23 +107,10 @@ class TrainConfig:
                 f'TrainConfig.model is a {type(self.model).__name__}; expected that of a family, such as '
                 'T5Config'
             )
-        if self.train_steps < 1:
-            raise ValueError(f'TRAIN_STEPS is {self.train_steps}, expected at least 1')
-        if self.seed < 0:
-            raise ValueError(f'SEED is {self.seed}, expected at least 0')
         if self.restore_optimizer and not self.initial_checkpoint_path:
             raise ValueError(
                 'TrainConfig.restore_optimizer needs a checkpoint to take it from: set '
                 'INITIAL_CHECKPOINT_PATH'
-            )
-        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
-            raise ValueError(
-                f'TrainConfig.ema_decay is {self.ema_decay}, expected a number between 0 and 1, such as 0.999'
-            )
-        if bad := {name: by for name, by in self.learning_rate_factors.items() if not 0 < by < math.inf}:
-            raise ValueError(
-                f'TrainConfig.learning_rate_factors has {bad}; expected numbers above 0 (`frozen` names '
-                'what is not to train)'
             )
         if self.data.batch_size % self.step.microbatches:
             raise ValueError(

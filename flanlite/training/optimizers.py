@@ -5,7 +5,6 @@ what the train step uses.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.config import FrozenDict, value
+from flanlite.config import FrozenDict, check_field, value
+from flanlite.limits import Below1, Between0And1, Count, NotNegative, Number, Pattern, Positive, Whole
 from flanlite.model import patterns
 from flanlite.training.schedules import Schedule
 
@@ -100,17 +100,12 @@ def scale_rates(
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
     """Return a learning rate as a function of the step."""
-    if not callable(learning_rate) and not 0 <= learning_rate < math.inf:
-        raise ValueError(f'the learning rate is {learning_rate}; expected a number of at least 0')
     return learning_rate if callable(learning_rate) else optax.constant_schedule(learning_rate)
 
 
 def average(optimizer: Optimizer, decay: float | None) -> Optimizer:
     """Keep a moving average of the parameters, of decay 0.999 for example; None keeps none."""
-    if decay is not None and not 0.0 < decay < 1.0:
-        raise ValueError(
-            f"the decay of the parameters' average is {decay}, expected one between 0 and 1, such as 0.999"
-        )
+    decay = check_field("the decay of the parameters' average", decay, Between0And1 | None)
     return optimizer._replace(ema_decay=decay)
 
 
@@ -227,21 +222,21 @@ class Adafactor:
             networks and only there; at sizes of 128 and more it makes no difference.
     """
 
-    learning_rate: float | Callable
+    learning_rate: NotNegative | Callable
     factored: bool = True
     multiply_by_parameter_scale: bool = True
-    beta1: float | None = None
-    decay_rate: float = 0.8
-    step_offset: int = 0
-    clipping_threshold: float | None = 1.0
-    weight_decay_rate: float | None = None
-    min_dim_size_to_factor: int = 128
-    epsilon1: float = 1e-30
-    epsilon2: float = 1e-3
-    weight_decay_rate_lr_exponent: float | None = None
-    global_norm_clip_threshold: float | None = None
-    max_parameter_scale: float | None = None
-    weight_decay_exclude: tuple[str, ...] = ()
+    beta1: Below1 | None = None
+    decay_rate: NotNegative = 0.8
+    step_offset: Whole = 0
+    clipping_threshold: Positive | None = 1.0
+    weight_decay_rate: NotNegative | None = None
+    min_dim_size_to_factor: Count = 128
+    epsilon1: NotNegative = 1e-30
+    epsilon2: NotNegative = 1e-3
+    weight_decay_rate_lr_exponent: Number | None = None
+    global_norm_clip_threshold: Positive | None = None
+    max_parameter_scale: Positive | None = None
+    weight_decay_exclude: tuple[Pattern, ...] = ()
     factor_small_layers: bool = False
 
     def build(self) -> Optimizer:
@@ -293,13 +288,13 @@ class AdamW:
         weight_decay_exclude: patterns of parameters that do not decay.
     """
 
-    learning_rate: float | Callable
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    global_norm_clip_threshold: float | None = None
-    weight_decay_exclude: tuple[str, ...] = NORM_SCALES
+    learning_rate: NotNegative | Callable
+    b1: Below1 = 0.9
+    b2: Below1 = 0.999
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    global_norm_clip_threshold: Positive | None = None
+    weight_decay_exclude: tuple[Pattern, ...] = NORM_SCALES
 
     def build(self) -> Optimizer:
         """Make the optimizer."""

@@ -16,21 +16,31 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from flanlite.config import absolute, check_file, check_folder, to_json
+from flanlite import reading
+from flanlite.config import absolute, check_field, check_file, check_folder, to_json
+from flanlite.data.batches import batches
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Length, Whole
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import SoftTokens, prompts_of
+from flanlite.reading import parse_json
 from flanlite.training import checkpoints, interop, lazy, merged, peft, released, soft_prompts
 from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
 from flanlite.training.state import TrainState, like
-from flanlite.writing import replacing
+from flanlite.writing import check_new
 
 SUFFIX = '.safetensors'
+METADATA = {  # of a parameter file
+    'config': Mapping[str, Any],
+    'vocabulary': str | None,
+    'feature_lengths': Mapping[str, Length],
+    'step': Whole | None,
+}
 FORMATS = ('huggingface', 'safetensors', 'peft', 'npy')
 FOREIGN = (peft, soft_prompts)  # forms of adapters that name no model of their own
 # FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths.
@@ -94,7 +104,8 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
     Raises:
         ValueError: there is no checkpoint, or it cannot be read; or a base is named of what is no adapter.
     """
-    known = _describe(locate(path), base)
+    with reading.foreign(path):
+        known = _describe(locate(path), base)
     if base and known.config.adapter is None:
         raise ValueError(f'{path} is no adapter, so it has no base; leave out {base}')
     return known
@@ -116,7 +127,7 @@ def _describe(path: pathlib.Path, base: str | None) -> Known:
     if path.suffix == SUFFIX:
         found = file_metadata(path)
         config = kinds.config_from_fields(found['config'])
-        return Known(config, found['vocabulary'], None, found['feature_lengths'], found.get('step', 0))
+        return Known(config, found['vocabulary'], None, found['feature_lengths'], found['step'] or 0)
     other = _find_released(path)
     return Known(other.config, other.vocabulary, None, FLAN_LENGTHS, other.step, other.inferred)
 
@@ -625,8 +636,7 @@ def save_arrays(
         )
     described = {'config': kinds.fields_of(config), **metadata}
     texts = {name: json.dumps(value) for name, value in described.items()}
-    with replacing(path) as partial:
-        released.write_tensors(partial, arrays, texts, dtype)
+    released.write_tensors(path, arrays, texts, dtype)
 
 
 def convert(
@@ -697,6 +707,7 @@ def check_output(output: str, form: str) -> pathlib.Path:
         raise ValueError(f'{output} would be a folder of {form}, but is {kind}; name another output')
     else:
         check_folder(output, 'name another output')
+    check_new(output)
     return output
 
 
@@ -768,7 +779,11 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
             f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it '
             'lies in, with config.json'
         )
-    return {name: json.loads(text) for name, text in found.items()}
+    told = {name: parse_json(text, f'{name} in the header of {path}') for name, text in found.items()}
+    for name, kind in METADATA.items():
+        told[name] = check_field(f'{name} in the header of {path}', told.get(name), kind)
+    batches.check_lengths(told['feature_lengths'])
+    return told
 
 
 def _find_run(path: pathlib.Path) -> checkpoints.FoundCheckpoint | None:

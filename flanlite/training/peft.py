@@ -25,6 +25,7 @@ from flanlite.model.soft_prompt import ONE, SoftPrompt, SoftTokens, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
 from flanlite.training import huggingface, interop, lazy, released, soft_prompts
 from flanlite.training.lazy import LazyArray
+from flanlite.writing import whole_folder
 
 CONFIG_FILE, TENSORS_FILE = 'adapter_config.json', 'adapter_model.safetensors'
 PREFIX = 'base_model.model.'  # of the tensors' names
@@ -268,10 +269,9 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
 
 
 def _save(path: pathlib.Path, described: Mapping[str, Any], tensors: Mapping[str, LazyArray]) -> None:
-    path.mkdir(parents=True, exist_ok=True)
-    released.write_tensors(path / TENSORS_FILE, tensors, {'format': 'pt'})
-    # Last: a folder with this file is complete.
-    (path / CONFIG_FILE).write_text(json.dumps(described, indent=1) + '\n')
+    with whole_folder(path) as folder:
+        released.write_tensors(folder / TENSORS_FILE, tensors, {'format': 'pt'})
+        (folder / CONFIG_FILE).write_text(json.dumps(described, indent=1) + '\n')
 
 
 def _from_huggingface(tensors: Mapping[str, LazyArray], config: ModelConfig) -> dict[str, LazyArray]:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -21,16 +22,20 @@ import tensorstore
 from flax import serialization
 from safetensors import safe_open
 
+from flanlite import limits, reading
+from flanlite.config import shown
 from flanlite.data.tokens import tokenizer_json, vocabularies
 from flanlite.data.tokens.tokenizer_json import read_json
 from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.progress import progress_bar
+from flanlite.reading import foreign
 from flanlite.training import huggingface, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import Index, LazyArray
+from flanlite.writing import check_new, whole_file, whole_folder
 
 CONFIG_FILE = 'config.json'
 INDEX_FILE = 'model.safetensors.index.json'
@@ -83,18 +88,20 @@ def open_released(path: pathlib.Path) -> Released | None:
         ValueError: there is a checkpoint, but it cannot be read or is not a T5's.
     """
     if (path / CONFIG_FILE).is_file():
-        return read_huggingface(path)
+        with foreign(path):
+            return read_huggingface(path)
     steps = [
-        int(child.name.removeprefix('checkpoint_'))
+        (int(child.name[11:]), child)
         for child in path.glob('checkpoint_*')
-        if child.name[11:].isdigit()
+        if re.fullmatch(r'[0-9]{1,18}', child.name[11:])
     ]
     if steps:
-        path = path / f'checkpoint_{max(steps)}'
-    if (path / T5X_FILE).is_file():
-        return read_t5x(path, functools.partial(legacy_arrays, path))
-    if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
-        return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
+        path = max(steps)[1]
+    with foreign(path):
+        if (path / T5X_FILE).is_file():
+            return read_t5x(path, functools.partial(legacy_arrays, path))
+        if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
+            return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
     return None
 
 
@@ -138,12 +145,18 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
 
     def walk(prefix: str, node: Any) -> Iterator[tuple[str, LazyArray]]:
         if isinstance(node, dict) and 'kvstore' in node:
-            folder = path / pathlib.PurePosixPath(node['kvstore']['path']).name
+            name = pathlib.PurePosixPath(node['kvstore']['path']).name
+            if name in ('', '..') or node.get('driver', 'zarr') != 'zarr':
+                raise ValueError(
+                    f'{path / T5X_FILE} has {shown(node)} for the parameter {prefix}; expected an array of '
+                    'zarr in a folder beside it'
+                )
+            folder = path / name
             yield (
                 prefix,
                 tensorstore_array(
                     {
-                        'driver': node.get('driver', 'zarr'),
+                        'driver': 'zarr',
                         'kvstore': {'driver': 'file', 'path': str(folder)},
                     },
                     prefix,
@@ -156,7 +169,7 @@ def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArra
             yield prefix, lazy.from_numpy(node)
 
     for name in part.split('/'):
-        tree = tree.get(name, {})
+        tree = tree.get(name, {}) if isinstance(tree, dict) else {}
     return walk('', tree)
 
 
@@ -251,6 +264,10 @@ def read_huggingface(path: pathlib.Path) -> Released:
                 f'{path / INDEX_FILE} has no weight_map from tensors to files; expected it as '
                 'save_pretrained of transformers writes it'
             )
+        if outside := [name for name in parts.values() if not limits.is_name(name)]:
+            raise ValueError(
+                f'{path / INDEX_FILE} names the file {shown(outside[0])}; expected files of its own folder'
+            )
         files = sorted({path / name for name in parts.values()})
     else:
         files = sorted(path.glob('*.safetensors'))
@@ -301,11 +318,16 @@ def read_slice(path: pathlib.Path, name: str, index: Index) -> np.ndarray:
         index: a slice for each axis.
     """
     with open_safetensors(path) as file:
-        return check_weights(file.get_slice(name)[index], name, path)
+        try:
+            found = file.get_slice(name)[index]
+        except Exception as error:  # of types of its own, or of numpy's that there are not
+            raise ValueError(f'{path} has a tensor {name} that cannot be read: {error}') from error
+    return check_weights(found, name, path)
 
 
 def open_safetensors(path: pathlib.Path) -> Any:
     """Open a safetensors file; raise a `ValueError` if it is not one."""
+    reading.check_ordinary(path)
     try:
         return safe_open(path, framework='numpy')
     except Exception as error:  # safetensors raises an error type of its own, or OSError if there is no file
@@ -335,7 +357,8 @@ def write_tensors(
         header[name] = {'dtype': code, 'shape': [*tensors[name].shape], 'data_offsets': [begin, end]}
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)  # so that the numbers are aligned
-    with path.open('wb') as file, progress_bar(f'writing {path.name}', len(tensors), 'arrays') as advance:
+    bar = progress_bar(f'writing {path.name}', len(tensors), 'arrays')
+    with whole_file(path, 'wb') as file, bar as advance:
         file.write(len(text).to_bytes(8, 'little') + text)
         for name in tensors:
             file.write(np.ascontiguousarray(tensors[name].to_numpy(), item).view(np.uint8).data)
@@ -354,24 +377,43 @@ def write_huggingface(
     One tensor is in memory at a time.
 
     Args:
-        path: the folder; it is created, and must not hold a model yet.
+        path: the folder, which is new or empty.
         config: the model's.
         params: arrays by our names.
         vocabulary: for the tokenizer's files; None writes none.
         shard_bytes: the most bytes of tensors in a file.
 
     Raises:
-        ValueError: the folder holds a model, or transformers has no such model.
+        ValueError: the folder has something in it, or transformers has no such model.
     """
-    path = pathlib.Path(path)
-    if (path / CONFIG_FILE).exists():
-        raise ValueError(f'{path} holds a model already; name another folder')
+    check_new(path)
     described = config_to_huggingface(config)
     if isinstance(config, RotaryConfig):
         tensors = huggingface.params_to_huggingface(params, config)
     else:
         tensors = interop.to_huggingface(params)
-    path.mkdir(parents=True, exist_ok=True)
+    with whole_folder(path) as folder:
+        write_files(folder, config, described, tensors, vocabulary, shard_bytes)
+
+
+def write_files(
+    path: pathlib.Path,
+    config: ModelConfig,
+    described: Mapping[str, Any],
+    tensors: Mapping[str, LazyArray],
+    vocabulary: Vocabulary | None,
+    shard_bytes: int,
+) -> None:
+    """Write the files of a Hugging Face folder; see `write_huggingface`.
+
+    Args:
+        path: the folder.
+        config: the model's.
+        described: what its config.json says of it.
+        tensors: by transformers' names.
+        vocabulary: for the tokenizer's files; None writes none.
+        shard_bytes: the most bytes of tensors in a file.
+    """
     shards: list[list[str]] = [[]]
     filled = 0
     for name in tensors:
@@ -403,7 +445,6 @@ def write_huggingface(
     if vocabulary is not None and vocabulary.bos_id is not None:
         ids['bos_token_id'] = vocabulary.bos_id
     (path / GENERATION_FILE).write_text(json.dumps(ids))
-    # Last: a folder with this file is complete.
     (path / CONFIG_FILE).write_text(json.dumps(described | ids, indent=1))
 
 

@@ -2,42 +2,23 @@
 will do in their place.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from flanlite.config import value
+from flanlite.limits import Count, NotNegative, Number, Whole
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
-
-
-def check(schedule: object, rates: Sequence[str], counts: Sequence[str] = ()) -> None:
-    """Refuse rates below 0 or without end, and counts of steps below 1.
-
-    Args:
-        schedule: a learning rate.
-        rates: its fields that are at least 0 and finite.
-        counts: its fields that are at least 1.
-    """
-    for name in (*rates, *counts):
-        number, least = getattr(schedule, name), int(name in counts)
-        if not least <= number < math.inf:
-            raise ValueError(
-                f'{type(schedule).__name__}.{name} is {number}; expected a number of at least {least}'
-            )
 
 
 @value
 class ConstantSchedule:
     """One learning rate: 1e-3 for T5's fine-tuning with Adafactor."""
 
-    learning_rate: float
-
-    def __post_init__(self) -> None:
-        check(self, ('learning_rate',))
+    learning_rate: NotNegative
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         return optax.constant_schedule(self.learning_rate)(step)
@@ -53,12 +34,9 @@ class RsqrtSchedule:
         ramp: rise linearly from 0 during the warm-up instead.
     """
 
-    base: float = 1.0
-    warmup_steps: int = 10_000
+    base: NotNegative = 1.0
+    warmup_steps: Count = 10_000
     ramp: bool = False
-
-    def __post_init__(self) -> None:
-        check(self, ('base',), ('warmup_steps',))
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.Array:
         rate = self.base / jnp.sqrt(jnp.maximum(step, self.warmup_steps))
@@ -69,13 +47,10 @@ class RsqrtSchedule:
 class LinearSchedule:
     """A linear rise to `peak` over `warmup_steps`, then a linear fall to `final` at `steps`."""
 
-    peak: float
-    steps: int
-    warmup_steps: int = 0
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        check(self, ('peak', 'final', 'steps', 'warmup_steps'))
+    peak: NotNegative
+    steps: Whole
+    warmup_steps: Whole = 0
+    final: NotNegative = 0.0
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         warmup = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
@@ -87,19 +62,15 @@ class LinearSchedule:
 class CosineSchedule:
     """A linear rise to `peak` over `warmup_steps`, then a fall along a half cosine to `final` at `steps`."""
 
-    peak: float
-    steps: int
-    warmup_steps: int = 0
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        check(self, ('peak', 'final', 'steps', 'warmup_steps'))
+    peak: NotNegative
+    steps: Whole
+    warmup_steps: Whole = 0
+    final: NotNegative = 0.0
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         start = 0.0 if self.warmup_steps else self.peak
-        return optax.warmup_cosine_decay_schedule(
-            start, self.peak, self.warmup_steps, self.steps, self.final
-        )(step)
+        end = max(self.steps, self.warmup_steps + 1)  # a short trial may end within the rise
+        return optax.warmup_cosine_decay_schedule(start, self.peak, self.warmup_steps, end, self.final)(step)
 
 
 @value
@@ -131,20 +102,15 @@ class FactorSchedule:
     """
 
     factors: str = 'constant * linear_warmup * rsqrt_decay'
-    base_learning_rate: float = 0.5
-    warmup_steps: int = 1000
-    decay_factor: float = 0.5
-    steps_per_decay: int = 20_000
-    steps_per_cycle: int = 100_000
-    step_offset: int = 0
-    min_learning_rate: float = 1e-8
+    base_learning_rate: NotNegative = 0.5
+    warmup_steps: Count = 1000
+    decay_factor: Number = 0.5
+    steps_per_decay: Count = 20_000
+    steps_per_cycle: Count = 100_000
+    step_offset: Whole = 0
+    min_learning_rate: NotNegative = 1e-8
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            ('base_learning_rate', 'min_learning_rate'),
-            ('warmup_steps', 'steps_per_decay', 'steps_per_cycle'),
-        )
         known = self._known()
         for name in self._names():
             if name not in known:

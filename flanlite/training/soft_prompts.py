@@ -4,6 +4,7 @@ A checkpoint of a prompt is a file `NAME.npy`, a folder of such files, or a fold
 wrote (`numpy_checkpoints/checkpoint_N/encoder.prompt.prompt.prompt`, of which the last is taken).
 """
 
+import contextlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from flanlite.config import check_file, check_folder
 from flanlite.model import adapters, models
 from flanlite.model.adapters import PART
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import ONE, SoftPrompt
+from flanlite.reading import check_ordinary
 from flanlite.training import checkpoints, lazy, released
 from flanlite.training.lazy import LazyArray
+from flanlite.writing import whole_file, whole_folder
 
 SUFFIX = '.npy'
 T5X_FILE = 'encoder.prompt.prompt.prompt'
@@ -36,7 +38,7 @@ def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
         return {ONE: max(saved, key=lambda child: int(child.name.rsplit('_')[-1])) / T5X_FILE}
     if any((path / name).exists() for name in OTHERS):
         return {}
-    return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}'))}
+    return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}')) if file.is_file()}
 
 
 def holds(path: pathlib.Path) -> bool:
@@ -65,10 +67,13 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
     """
     found = {}
     for name, file in files_of(path).items():
+        check_ordinary(file)
         try:
             rows_PD = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f'{file} is no array of numpy: {error}') from None
+        except Exception as error:  # of many types, such as zipfile's and tokenize's
+            raise ValueError(f'{file} is no array of numpy: {" ".join(str(error).split())}') from None
+        if not isinstance(rows_PD, np.ndarray):
+            raise ValueError(f'{file} holds several arrays; expected one of numpy, *.npy')
         if (
             rows_PD.ndim != 2
             or not np.issubdtype(rows_PD.dtype, np.floating)
@@ -126,16 +131,13 @@ def write(path: pathlib.Path, prompts: Mapping[str, Any]) -> None:
     """
     if not prompts:
         raise ValueError('the checkpoint has no soft prompt; expected that of a SoftPrompt')
-    if path.suffix != SUFFIX:
-        check_folder(path, 'name another output')
-        path.mkdir(parents=True, exist_ok=True)
-    elif len(prompts) > 1:
+    if path.suffix == SUFFIX and len(prompts) > 1:
         raise ValueError(
             f'{path} is a file, and there are {len(prompts)} prompts, {", ".join(prompts)}; name a folder'
         )
-    else:
-        check_file(path)
-    for name, rows_PD in prompts.items():
-        file = path if path.suffix == SUFFIX else path / f'{name}{SUFFIX}'
-        with open(file, 'wb') as sink:
-            np.save(sink, np.asarray(rows_PD, np.float32))
+    with contextlib.ExitStack() as stack:
+        folder = None if path.suffix == SUFFIX else stack.enter_context(whole_folder(path))
+        for name, rows_PD in prompts.items():
+            file = path if folder is None else folder / f'{name}{SUFFIX}'
+            with whole_file(file, 'wb') as sink:
+                np.save(sink, np.asarray(rows_PD, np.float32))

@@ -3,9 +3,8 @@ mesh.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import optax
 
 from flanlite.config import value
 from flanlite.data.mixing.mixtures import GROUPS
+from flanlite.limits import Below1, Count, NotNegative, Positive, Whole, one_of
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
@@ -49,38 +49,14 @@ class StepConfig:
             groups at once, over the devices as the parameters are between steps.
     """
 
-    z_loss: float = 1e-4
-    label_smoothing: float = 0.0
-    loss_normalizing_factor: float | str = 'NUM_REAL_TARGET_TOKENS'
-    microbatches: int = 1
-    norms_depth: int = 0
-    pcgrad: str | None = None
-
-    def __post_init__(self) -> None:
-        factor = self.loss_normalizing_factor
-        if factor not in losses.NORMALIZING_FACTORS and not (isinstance(factor, int | float) and factor > 0):
-            known = ', '.join(map(repr, losses.NORMALIZING_FACTORS))
-            raise ValueError(
-                f'loss_normalizing_factor is {factor!r}, expected a positive number or one of {known}'
-            )
-        if not 0.0 <= self.label_smoothing < 1.0 or not 0.0 <= self.z_loss < math.inf or factor == math.inf:
-            raise ValueError(
-                f'StepConfig got label_smoothing={self.label_smoothing}, z_loss={self.z_loss}, '
-                f'loss_normalizing_factor={factor}; expected a smoothing from 0 to below 1, and '
-                'finite numbers'
-            )
-        if self.microbatches < 1:
-            raise ValueError(f'MICROBATCHES is {self.microbatches}, expected at least 1')
-        if self.norms_depth < 0:
-            raise ValueError(
-                f'StepConfig.norms_depth is {self.norms_depth}, expected 0, or how many parts of a name make '
-                'a module'
-            )
-        if self.pcgrad not in (None, *GROUPS):
-            raise ValueError(
-                f'StepConfig.pcgrad is {self.pcgrad!r}, expected None, or between what gradients are '
-                f'projected: {" or ".join(map(repr, GROUPS))}'
-            )
+    z_loss: NotNegative = 1e-4
+    label_smoothing: Below1 = 0.0
+    loss_normalizing_factor: Positive | Annotated[str, one_of(*losses.NORMALIZING_FACTORS)] = (
+        'NUM_REAL_TARGET_TOKENS'
+    )
+    microbatches: Count = 1
+    norms_depth: Whole = 0
+    pcgrad: Annotated[str, one_of(*GROUPS)] | None = None
 
 
 def train_step(

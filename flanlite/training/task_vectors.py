@@ -17,6 +17,7 @@ import numpy as np
 from flanlite.config import value
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Below1, Number, PositiveShare, Seed, one_of
 from flanlite.model.adapters import Adapter
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
@@ -45,11 +46,7 @@ class TaskVector:
     """
 
     checkpoint: Annotated[str, parameters.checkpoint_path]
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if math.isinf(self.scale):
-            raise ValueError(f'TaskVector.scale is {self.scale}; expected a finite number')
+    scale: Number = 1.0
 
 
 @value
@@ -70,14 +67,12 @@ class Method:
         ValueError: an unknown method, a number out of range, or one that the method does not read.
     """
 
-    name: str = 'sum'
-    density: float | None = None
-    drop: float | None = None
-    seed: int | None = None
+    name: Annotated[str, one_of(*METHODS)] = 'sum'
+    density: PositiveShare | None = None
+    drop: Below1 | None = None
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in METHODS:
-            raise ValueError(f'unknown method {self.name!r}; expected one of {", ".join(METHODS)}')
         used = METHODS[self.name]
         for field in ('density', 'drop', 'seed'):
             if getattr(self, field) is None:
@@ -85,12 +80,6 @@ class Method:
             elif field not in used:
                 fitting = ', '.join(name for name, fields in METHODS.items() if field in fields)
                 raise ValueError(f'the method {self.name} has no {field}; leave it out, or take {fitting}')
-        if self.density is not None and not 0 < self.density <= 1:
-            raise ValueError(f'the density is {self.density}; expected more than 0 and at most 1')
-        if self.drop is not None and not 0 <= self.drop < 1:
-            raise ValueError(f'the rate to drop is {self.drop}; expected at least 0 and less than 1')
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f'the seed is {self.seed}; expected at least 0')
 
 
 @dataclasses.dataclass(frozen=True)

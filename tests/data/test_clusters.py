@@ -3,6 +3,7 @@ tests/mixtures/test_flan2021_splits.py.
 """
 
 import dataclasses
+import re
 
 import pytest
 
@@ -65,6 +66,37 @@ def test_held_out_cluster():
         'claims',
         'twins',
     )
+
+
+@pytest.mark.parametrize(
+    ('name', 'train', 'removed'),
+    [
+        ('math+sentiment', ('text', 'round_1', 'round_2', 'claims', 'twins'), ()),
+        ('nli+math', ('text', 'stars', 'moods'), ('paraphrase',)),
+        ('nli+paraphrase', ('text', 'sums', 'stars', 'moods'), ()),
+        ('nli_first_1', ('text', 'sums'), ('paraphrase',)),
+        ('nli_each_1', ('text', 'sums', 'stars'), ('paraphrase',)),
+        ('math_first_2_each_1', ('text', 'stars', 'round_1'), ()),
+        ('math_each_2', ('text', 'stars', 'moods', 'round_1', 'round_2', 'twins'), ()),
+    ],
+)
+def test_several_clusters_and_some_of_the_others(name, train, removed):
+    found = clusters.get_hold_out(name, TOY)
+    assert (found.name, found.train, found.removed) == (name, train, removed)
+    held = name.split('_')[0].split('+')
+    assert found.test == tuple(member.name for member in TOY if member.cluster in held)
+
+
+@pytest.mark.parametrize('name', ['nli_first_0', 'nli_first_3', 'nli_each_0', 'nli+math_first_2'])
+def test_numbers_of_clusters_that_are_not_there(name):
+    with pytest.raises(ValueError, match=f'{re.escape(name)}.*expected _first_1 to _first_[12], .*_each_1'):
+        clusters.get_hold_out(name, TOY)
+
+
+@pytest.mark.parametrize('name', ['nli+', '+nli', 'nli+maths', 'nli_first_', 'nli_first_x', 'text_first_1'])
+def test_hold_outs_of_unknown_clusters(name):
+    with pytest.raises(ValueError, match='unknown cluster'):
+        clusters.get_hold_out(name, TOY)
 
 
 def test_intra_cluster_hold_outs_keep_families_together():

@@ -213,11 +213,11 @@ def test_a_mixture_is_asked_for_with_shots_and_few_templates(collection, tmp_pat
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (lambda: {'shots': -1}, r'shots=-1; expected a number from 0, such as .* or .multi'),
-        (lambda: {'shots': 'many'}, r"shots='many'"),
-        (lambda: {'shots': Shots(2, budget=0)}, r'Shots.budget=0'),
-        (lambda: {'shots': Shots(2, form='chat')}, r"unknown Shots.form 'chat'; expected one of plain, flan"),
-        (lambda: {'templates_per_task': 0}, r'templates_per_task=0; expected a number from 1'),
+        (lambda: {'shots': -1}, r"shots is -1; expected .* from 0 to 4,950 or 'multi'"),
+        (lambda: {'shots': 'many'}, r"shots is 'many'"),
+        (lambda: {'shots': Shots(2, budget=0)}, r'Shots.budget is 0'),
+        (lambda: {'shots': Shots(2, form='chat')}, r"Shots.form is 'chat'; expected one of plain, flan"),
+        (lambda: {'templates_per_task': 0}, r'templates_per_task is 0; expected a whole number from 1'),
     ],
 )
 def test_bad_settings(settings, message):

@@ -81,7 +81,7 @@ def test_other_processes_write_the_same_bytes(tmp_path, monkeypatch):
     )
     assert (
         contents(tmp_path / 'alone') == contents(tmp_path / 'beside')
-        and len(contents(tmp_path / 'alone')) == 12
+        and len(contents(tmp_path / 'alone')) == 16
     )
 
 

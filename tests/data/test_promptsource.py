@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 
-import jinja2
 import pytest
 import t0_rows
 
+from flanlite import sandbox
 from flanlite.data.rendering import promptsource, rendering
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import sources, specs
@@ -207,7 +207,7 @@ def test_prompts_that_fail_are_named():
         ValueError, match="the prompt 'share' of harbours fails on row 1 of harbours: ZeroDivisionError"
     ):
         rows('{{ (6 / whole) }}|||b', 3, 0)
-    with pytest.raises(ValueError, match="the prompt 'share' of harbours is no template of Jinja: Expected"):
+    with pytest.raises(ValueError, match=r"the prompt 'share' of harbours is no template of Jinja: .*Expected"):
         rows('{% if %}|||b', 3)
 
 
@@ -215,7 +215,7 @@ def test_the_sandbox_holds(folder):
     prompt = promptsource.Prompt(
         'harbours', None, 'bad', '{{ name.__class__.__mro__[1].__subclasses__() }} ||| x'
     )
-    with pytest.raises(jinja2.exceptions.SecurityError):
+    with pytest.raises(sandbox.TemplateFault, match='SecurityError'):
         prompt.render(ROWS[0])
 
 

@@ -30,7 +30,7 @@ def test_a_remote_cache_is_sent_and_copied(url, tmp_path, monkeypatch):
     local = cache.cache_folder(url)
     built = contents(local)
     files = fsspec.filesystem(url.partition(':')[0]).find(fsspec.core.url_to_fs(url)[1])
-    assert len(files) == len(built) == 6
+    assert len(files) == len(built) == 8
     shutil.rmtree(local)  # another machine
     monkeypatch.setattr(building, 'write', None)
     copied = build(url, colours(), choices())

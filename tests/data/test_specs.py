@@ -77,9 +77,9 @@ def test_styles():
     ({'options': 'yes'}, "got options='yes'; expected a tuple of "
                          "texts"), ({'options': ('a', ' ')}, 'got options=.*not empty'),
     ({'lineage': 'BNC'}, "got lineage='BNC'; expected a tuple of texts"),
-    ({'max_examples': 0}, 'got max_examples=0; expected a number from '
-                          '1'), ({'max_rate': -1}, 'got max_rate=-1; expected a number from 1'),
-    ({'train_examples': -5}, 'got train_examples=-5; expected a number from 0'),
+    ({'max_examples': 0}, 'max_examples is 0; expected a whole number from '
+                          '1'), ({'max_rate': -1}, 'max_rate is -1; expected a whole number from 1'),
+    ({'train_examples': -5}, 'train_examples is -5; expected a whole number from 0'),
     ({'templates': ()}, 'it has no templates; expected at least one'),
     ({'templates': Template('{question}')}, r'got templates=Template.*; expected a tuple of Template\(...\)'),
     ({'baselines': ('{question}',)}, r'got baselines=.*; expected a tuple of Template\(...\)'),
@@ -94,12 +94,9 @@ def test_settings_of_a_data_set_that_cannot_be(change, said):
 @pytest.mark.parametrize('change, said', [
     ({'name': 'a+b'}, 'got the name'), ({'objective': 'mlm'}, "unknown objective 'mlm'; expected "
                                                               "span_corruption or prefix_lm"),
-    ({'length': 1}, 'got length=1; expected a number from '
-                    '2'), ({'corruptions': 0}, 'got corruptions=0; expected a number from 1'),
-    ({'density': 1.0}, 'got density=1.0; expected a '
-                       'share'), ({'mean_span': 0.0}, 'got mean_span=0.0; expected a number of tokens above '
-                                                      '0'),
-    ({'longest_target': 0}, 'got longest_target=0'), ({'max_rate': 0}, 'got max_rate=0'), ({'lineage': 'web'}, "got lineage='web'"),
+    ({'length': 1}, 'length is 1; expected a whole number from 2'), ({'corruptions': 0}, 'corruptions is 0; expected a whole number from 1'),
+    ({'density': 1.0}, 'density is 1.0; expected a number above 0 and below 1'), ({'mean_span': 0.0}, 'mean_span is 0.0; expected a number above 0'),
+    ({'longest_target': 0}, 'longest_target is 0'), ({'max_rate': 0}, 'max_rate is 0'), ({'lineage': 'web'}, "got lineage='web'"),
 ])  # fmt: skip
 def test_settings_of_a_text_that_cannot_be(change, said):
     with pytest.raises(ValueError, match=f'^text .*: {said}'):
@@ -121,8 +118,8 @@ def test_splits_that_can_be():
 
 
 @pytest.mark.parametrize('change, said', [
-    ({'name': 'a b'}, 'got the name'), ({'max_examples': 0}, 'got max_examples=0'),
-    ({'max_rates': {'toy_colours': 0}}, 'got toy_colours=0'),
+    ({'name': 'a b'}, 'got the name'), ({'max_examples': 0}, 'max_examples is 0'),
+    ({'max_rates': {'toy_colours': 0}}, 'toy_colours is 0'),
     ({'max_rates': {'toy_colour': 5}}, "max_rates has 'toy_colour'; did you mean toy_colours.*its data sets "
                                        "are toy_colours"),
     ({'prompted': {'other': specs.Prompted(1, 1)}}, "prompted has 'other'; its data sets are toy_colours"),
@@ -139,7 +136,7 @@ def test_registry():
     assert specs.find_spec('toy_prose') is first.specs[1]
     assert specs.find_spec('toy') is None
     assert first.clusters() == ('nli',)
-    with pytest.raises(ValueError, match='registered already'):
+    with pytest.raises(ValueError, match='is there already'):
         specs.register(Collection('first', ()))
     with pytest.raises(ValueError, match="in the collection 'first' already"):
         specs.register(Collection('second', (colours(),)))

@@ -23,13 +23,13 @@ def mixture(monkeypatch):
 
 
 @pytest.mark.parametrize('setting, value, said', [
-    ('split', 'dev', "unknown split 'dev'"),
-    ('style', 'plain', "unknown style 'plain'; expected one of instructions"),
-    ('renderings', 0, "renderings=0; expected a number from 1, or 'all'"),
-    ('renderings', 'some', "renderings='some'; expected a number from 1, or 'all'"),
-    ('templates', 0, 'templates=0; expected a number from 1'),
-    ('max_examples', 0, 'max_examples=0; expected numbers from 1'),
-    ('max_examples', {'toy_colours': 0}, "max_examples={'toy_colours': 0}; expected numbers from 1"),
+    ('split', 'dev', "split is 'dev'; expected one of train, validation, test"),
+    ('style', 'plain', "style is 'plain'; expected one of instructions"),
+    ('renderings', 0, "renderings is 0; expected a whole number from 1 to .* or 'all'"),
+    ('renderings', 'some', "renderings is 'some'; expected .* or 'all'"),
+    ('templates', 0, 'templates is 0; expected a whole number from 1'),
+    ('max_examples', 0, 'max_examples is 0; expected a whole number from 1'),
+    ('max_examples', {'toy_colours': 0}, r"max_examples\['toy_colours'\] is 0; expected a whole number from 1"),
 ])  # fmt: skip
 def test_a_view_checks_itself(setting, value, said):
     with pytest.raises(ValueError, match=said):
@@ -37,7 +37,7 @@ def test_a_view_checks_itself(setting, value, said):
 
 
 def test_build_options_check_themselves():
-    with pytest.raises(ValueError, match='processes=0; expected a number from 1'):
+    with pytest.raises(ValueError, match='processes is 0; expected a whole number from 1'):
         BuildOptions(processes=0)
 
 

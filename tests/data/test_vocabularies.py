@@ -99,7 +99,7 @@ def test_the_number_of_sentinels_travels_in_the_name(model_file):
     bare = vocabularies.load('bytes:extra_ids=3:no_input_eos')
     assert (bare.extra_ids, bare.input_eos, bare.name) == (3, False, 'bytes:extra_ids=3:no_input_eos')
     assert vocabularies.load('bytes', extra_ids=125).name == 'bytes'
-    with pytest.raises(ValueError, match='expected a number'):
+    with pytest.raises(ValueError, match='expected a whole number'):
         vocabularies.load('bytes:extra_ids=x')
 
 

@@ -1,6 +1,7 @@
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from flanlite.data.config import DataConfig
 from flanlite.eval import loco
 from flanlite.eval.sweep import SweepConfig
 from flanlite.mixtures import flan2021
-from flanlite.report import predictions, results
+from flanlite.report import comparisons, predictions, results, tables
 from flanlite.training.checkpoints import CheckpointConfig
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import Adafactor
@@ -28,7 +29,7 @@ def settings(folder, only, **changes):
         toy.CONFIG,
         checkpoints=CheckpointConfig(every_steps=100),
     )
-    own = {name: changes.pop(name) for name in ('systems', 'seen') if name in changes}
+    own = {name: changes.pop(name) for name in ('systems', 'seen', 'seeds') if name in changes}
     return SweepConfig(train.replace(**changes), only, **own)
 
 
@@ -45,7 +46,7 @@ def done(tmp_path_factory):
 def test_every_system_is_scored_on_the_held_out_cluster(done):
     folder, report = done
     systems = report.of('math')
-    assert list(systems) == list(results.SYSTEMS)
+    assert list(systems) == list(SweepConfig.systems)
     assert {task.task for task in systems['tuned'].tasks} == {
         'toyeval_parity',
         'toyeval_pick',
@@ -67,10 +68,10 @@ def test_every_system_is_scored_on_the_held_out_cluster(done):
     ]
     assert parity.num_rows == 12
     rows = json.loads((folder / 'results.json').read_text())
-    assert {row['system'] for row in rows} == set(results.SYSTEMS)
+    assert {row['system'] for row in rows} == set(SweepConfig.systems)
     page = (folder / 'report.html').read_text()
     assert (folder / 'report.md').is_file()
-    for system in results.SYSTEMS:
+    for system in SweepConfig.systems:
         scored = {task.task for task in systems[system].tasks}
         assert set(predictions.paths(folder / 'math' / system)) == scored
         assert all(f'math/{system}/predictions/{task}.jsonl.gz' in page for task in scored)
@@ -120,13 +121,51 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     scored = []
     score_system = loco.score_system
     monkeypatch.setattr(
-        loco, 'score_system', lambda held, system: scored.append(system) or score_system(held, system)
+        loco, 'score_system', lambda held, *step: scored.append(step[0]) or score_system(held, *step)
     )
     report = sweep(folder, 'math', seen=1)
     assert scored == ['chance']
-    assert list(report.of('math')) == list(results.SYSTEMS)
+    assert list(report.of('math')) == list(SweepConfig.systems)
     after = {path: path.stat().st_mtime_ns for path in folder.glob(f'*/*/{results.RESULT}')}
     assert {path.parent.name for path in after if after[path] != before[path]} == {'chance'}
+
+
+def test_several_seeds_are_one_system_with_both_variances(done, tmp_path):
+    shutil.copytree(done[0] / 'math', tmp_path / 'math')
+    report = sweep(tmp_path, 'math', seen=1, seeds=2)
+    each = report.by_seed['math', 'tuned']
+    assert [result.seed for result in each] == [0, 1]
+    assert (tmp_path / 'math' / 'tuned_seed_1' / results.RESULT).is_file(), 'the first was there before'
+    assert list(report.of('math')) == list(SweepConfig.systems), 'the seeds are one system'
+    assert report.of('math')['untuned'].seed is None
+
+    group = report.of('math')['tuned'].groups['held_out']
+    means = [result.groups['held_out'].mean for result in each]
+    assert means[0] != means[1]
+    assert group.mean == pytest.approx(np.mean(means))
+    drawn = [results.load_resamples(tmp_path / 'math' / name) for name in ('tuned', 'tuned_seed_1')]
+    tasks = ('toyeval_parity', 'toyeval_pick')
+    over_rows = np.mean([each[task].means for each in drawn for task in tasks], axis=0)
+    low, high = np.percentile(over_rows, [2.5, 97.5])
+    seeds = 12.7062047364 * np.std(means, ddof=1) / np.sqrt(2)  # Student's t with one degree of freedom
+    assert (group.low, group.high) == pytest.approx(
+        (group.mean - np.hypot(group.mean - low, seeds), group.mean + np.hypot(high - group.mean, seeds))
+    )
+    rival = report.of('math')['majority'].groups['held_out'].mean
+    found = comparisons.compare(report, 'math', 'tuned', 'majority')
+    assert found.mean == pytest.approx(group.mean - rival)
+    assert found.high - found.low > 2 * seeds
+
+    row = next(row for row in tables.seed_rows(report) if row[1] == 'Tuned')
+    assert row[2] == f'{means[0]:.1f} (0), {means[1]:.1f} (1)'
+    assert row[4:6] == [f'{np.std(means, ddof=1):.1f}', f'{np.std(over_rows, ddof=1):.1f}']
+    rows = json.loads((tmp_path / 'results.json').read_text())
+    assert {(row['system'], row['seed']) for row in rows if row['system'] in ('tuned', 'untuned')} == {
+        ('tuned', 0),
+        ('tuned', 1),
+        ('untuned', None),
+    }
+    assert 'sd over seeds' in (tmp_path / 'report.html').read_text()
 
 
 def test_results_of_an_earlier_version_are_refused(tmp_path):
@@ -160,7 +199,7 @@ def test_clusters_merge_and_overlaps_are_removed(done):
         ('mathh', {}, 'unknown cluster .*did you mean math'),
         ('sentiment', {}, 'unknown cluster .* nli, translation, math'),
         ('', {}, 'no cluster to hold out'),
-        ('nli', {'systems': ('tund',)}, 'unknown system .*tuned'),
+        ('nli', {'systems': ('tund',)}, r"systems\[0\] is 'tund'; did you mean tuned"),
         ('nli', {'initial_checkpoint_path': '/nowhere'}, 'no checkpoint at /nowhere'),
     ],
 )
@@ -178,7 +217,7 @@ def test_all_and_several_clusters():
 def test_clock_guesses_from_what_is_done(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(loco.time, 'monotonic', lambda: now[0])
-    clock = loco.Clock([('a', 'untuned'), ('a', 'tuned'), ('b', 'untuned'), ('b', 'tuned')])
+    clock = loco.Clock([(name, system, None) for name in 'ab' for system in ('untuned', 'tuned')])
     assert clock.seconds_left() is None
     for system, seconds in (('untuned', 5), ('tuned', 60)):
         now[0] += seconds

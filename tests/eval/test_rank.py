@@ -137,5 +137,5 @@ def test_answers_end_at_their_first_eos_and_keep_padding_inside(monkeypatch, dec
 def test_decoding_refuses_what_cannot_be():
     with pytest.raises(ValueError, match='beams=1 for sampling'):
         Decoding(beams=2, temperature=1.0)
-    with pytest.raises(ValueError, match='at least 1'):
+    with pytest.raises(ValueError, match='a whole number from 1'):
         Decoding(max_length=0)

@@ -199,7 +199,7 @@ def test_a_source_that_has_the_target_is_not_retrieved(base, tmp_path):
         ({'targets': (SOURCES[0],), 'top_k': 3}, "3 sources are to be retrieved for 'toyeval_order'"),
         ({'embedding_steps': 3}, 'embedding_steps is 3; expected a multiple of every_steps'),
         ({'similarity': 'cosine'}, "similarity is 'cosine'; .*average_cosine"),
-        ({'strategies': ('bets',)}, "strategies has 'bets'; did you mean best"),
+        ({'strategies': ('bets',)}, r"strategies\[0\] is 'bets'; did you mean best"),
         ({'only': 'toyeval_x'}, "only has 'toyeval_x'"),
         ({'train.model.adapter': SoftPrompt(tasks=('a',))}, 'expected a SoftPrompt without tasks'),
         ({'train.data.mixture.exclude': ('toyeval_copy',)}, 'expected none of them'),

@@ -191,8 +191,8 @@ def test_a_config_is_read_back_from_its_fields(config):
     ('fields', 'message'),
     [
         ({'num_kv_heads': 3}, 'num_heads is 4 and num_kv_heads 3; expected a multiple of it'),
-        ({'windows': (3, -1)}, r'windows is \(3, -1\); expected 1 to 3 numbers, 0 or more'),
-        ({'norms': 'both'}, "norms is 'both'; expected one of pre, pre_and_post, post"),
+        ({'windows': (3, -1)}, r'windows\[1\] is -1; expected a whole number from 0'),
+        ({'norms': 'both'}, "norms is 'both'; did you mean post[?] expected one of pre, pre_and_post, post"),
         ({'head_dim': 7}, 'head_dim is 7; expected an even number, for rotation'),
         ({'attention_soft_cap': 1.0, 'attention': 'cudnn'}, "attention is 'cudnn', which has no soft caps"),
         ({'encoder': ENCODER}, 'emb_dim is 24 and emb_dim 16; expected one width in version 2'),

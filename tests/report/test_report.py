@@ -101,7 +101,7 @@ def test_rows_are_flat(sweep):
     rows = json.loads((sweep / 'results.json').read_text())
     assert len(rows) == 3 * (3 * 5 + 3)  # three tasks; three systems of five templates, three without
     assert all(
-        set(row) == {'run', 'system', 'held_out', 'level', 'task', 'template', 'metric', 'value', 'n'}
+        set(row) == {'run', 'system', 'held_out', 'seed', 'level', 'task', 'template', 'metric', 'value', 'n'}
         for row in rows
     )
     row = next(
@@ -119,7 +119,7 @@ def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
         {'a': task_scores('a', 0.5, 3, 0)}, {'a': ('nli', 'held_in')}, run='r', system='mine'
     )
     types = {
-        'run': str, 'system': str, 'held_out': str | None, 'level': str, 'task': str, 'template': int | None, 'metric': str, 'value': float,
+        'run': str, 'system': str, 'held_out': str | None, 'seed': int | None, 'level': str, 'task': str, 'template': int | None, 'metric': str, 'value': float,
         'n': int,
     }  # fmt: skip
     for row in (*rows, *made.rows()):

@@ -111,7 +111,7 @@ def test_slices_are_found_and_joined_by_the_first_axis():
             ValueError, match=f'num_slices is {refused}, expected one that fits the 8 devices'
         ):
             partitioning.make_partitioner(partitioning.MeshConfig(num_slices=refused), devices)
-    with pytest.raises(ValueError, match='num_slices=0; expected at least 1 of each'):
+    with pytest.raises(ValueError, match='num_slices is 0; expected a whole number from 1'):
         partitioning.MeshConfig(num_slices=0)
     with pytest.raises(ValueError, match='divides the 4 devices of each slice: 1, 2, 4'):
         partitioning.make_partitioner(partitioning.MeshConfig(num_partitions=8), shuffled)

@@ -359,7 +359,7 @@ def test_what_hugging_face_has_no_model_for_is_not_written(tmp_path):
 
 def test_no_model_is_written_over_another(tmp_path):
     folder = written(tmp_path / 'hf', SMALL)
-    with pytest.raises(ValueError, match='holds a model already'):
+    with pytest.raises(ValueError, match='expected a new or empty folder'):
         written(folder, SMALL)
 
 

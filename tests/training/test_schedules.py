@@ -23,6 +23,9 @@ t5x = schedules.FactorSchedule
         (schedules.LinearSchedule(1.0, 100), {0: 1.0, 50: 0.5, 100: 0.0}),
         (schedules.CosineSchedule(1.0, 110, 10), {0: 0.0, 5: 0.5, 10: 1.0, 60: 0.5, 110: 0.0, 200: 0.0}),
         (schedules.CosineSchedule(1.0, 100, final=0.2), {0: 1.0, 50: 0.6, 100: 0.2}),
+        # Trials that end within the rise.
+        (schedules.LinearSchedule(1.0, 2, 10), {0: 0.0, 2: 0.2}),
+        (schedules.CosineSchedule(1.0, 2, 10), {0: 0.0, 2: 0.2}),
     ],
 )
 def test_schedules(schedule, expected):

@@ -82,8 +82,8 @@ def test_records_that_cannot_be_kept_end_the_run(tmp_path):
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / 'kept').write_text('before')
     with pytest.raises(OSError, match=f'cannot write {tmp_path}/kept: No space'):
-        with writing.replacing(tmp_path / 'kept') as partial:
-            partial.write_text('half')
+        with writing.whole_file(tmp_path / 'kept') as file:
+            file.write('half')
             full(None)
     with pytest.raises(OSError, match=r'cannot write .*/nowhere/x: No such file or directory; '):
         writing.write_whole(tmp_path / 'nowhere' / 'x', '')

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.batches import packing, prefix_lm, shuffling
-from flanlite.data.cache.cached_split import MAX_LENGTH, CachedSplit, groups
+from flanlite.data.cache.cached_split import CachedSplit, groups
 from flanlite.data.tokens.example import Tokens
+from flanlite.limits import MAX_LENGTH
 
 # How examples become rows, as in SeqIO's feature converters. Each is a module with `best_fit`, `room`, `pack`
 # and `pad`.

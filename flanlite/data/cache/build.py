@@ -23,6 +23,7 @@ from flanlite.data.cache.view import BuildOptions
 from flanlite.data.rendering import rendering, seqio_tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.tokens.example import Example
+from flanlite.limits import MAX_LENGTH
 from flanlite.progress import CONSOLE
 
 SHARD_EXAMPLES = 100_000
@@ -92,7 +93,7 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
     width = 2 if view.vocabulary.size <= 1 << 16 else 4
     shards, lengths = write_shards(folder, examples(request, tally), width, told)
     array = io.BytesIO()
-    np.save(array, np.minimum(lengths, cached_split.MAX_LENGTH).astype(np.uint16))
+    np.save(array, np.minimum(lengths, MAX_LENGTH).astype(np.uint16))
     (folder / cached_split.LENGTHS).write_bytes(array.getvalue())
     if not len(lengths):
         read = specs.source_split(spec, view.split) if spec else view.split
@@ -103,7 +104,9 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
         'num_examples': len(lengths),
         'shards': shards,
         'shots': view.shots
-        and dataclasses.asdict(view.shots) | {'kept': dict(sorted(tally.exemplars.items()))},
+        and dataclasses.asdict(view.shots)
+        | {'kept': dict(sorted(tally.exemplars.items()))}
+        | ({'fixed': True} if spec.few_shot else {}),
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split))
         if tally.truncated and spec

@@ -26,10 +26,10 @@ from flanlite import checksums
 from flanlite.data.cache.faults import DamagedCacheError, reason
 from flanlite.data.tokens import example
 from flanlite.data.tokens.example import Example
+from flanlite.limits import MAX_LENGTH
 
 MANIFEST = 'manifest.json'
 LENGTHS = 'lengths.npy'
-MAX_LENGTH = 65_535
 SOME = 256  # examples that a fingerprint is made of
 
 

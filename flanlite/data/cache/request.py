@@ -49,6 +49,7 @@ class Request:
         spec, view, vocabulary = self.spec, self.view, self.view.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
         more = (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots else ()
+        more += (spec.few_shot,) if view.shots and spec.few_shot else ()
         # The first part of more rows may be others.
         more += (sorted(self.dropped), view.max_examples) if self.dropped else ()
         return {

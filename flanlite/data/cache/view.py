@@ -5,15 +5,18 @@ decides bytes.
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
+from flanlite.config import value
 from flanlite.data.mixing import drop_list
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Count, Processes, one_of
 
 
-@dataclasses.dataclass(frozen=True)
+@value
 class View:
     """What the examples of a split look like: with the task's name, all that decides the bytes of its cached
     split.
@@ -21,7 +24,8 @@ class View:
     Args:
         split: train, validation or test.
         vocabulary: the vocabulary, or what `vocabularies.load` takes.
-        style: `instructions`, `baseline` (plain prompts) or `fields` (no words of a template).
+        style: `instructions`, `baseline` (plain prompts), `fields` (no words of a template) or `names` (names
+            of cluster and data set before these).
         renderings: how many templates each row gets; `all` for every one that is not inverted, as evaluation
             needs.
         shots: the few-shot exemplars before each example; None for none. Plain text has none in any case.
@@ -35,28 +39,14 @@ class View:
         ValueError: a split or style that does not exist, or a number below 1.
     """
 
-    split: str
+    split: Annotated[str, one_of(*specs.SPLITS)]
     vocabulary: str | Vocabulary
-    style: str = 'instructions'
-    renderings: int | str = 1
+    style: Annotated[str, one_of(*specs.STYLES)] = 'instructions'
+    renderings: Count | Annotated[str, one_of('all')] = 1
     shots: Shots | None = None
-    templates: int | None = None
-    max_examples: int | Mapping[str, int | None] | None = None
+    templates: Count | None = None
+    max_examples: Count | Mapping[str, Count | None] | None = None
     drop: str | os.PathLike | None = None
-
-    def __post_init__(self) -> None:
-        specs.Splits().get(self.split)
-        if self.style not in specs.STYLES:
-            raise ValueError(f'unknown style {self.style!r}; expected one of {", ".join(specs.STYLES)}')
-        if self.renderings != 'all' and (not isinstance(self.renderings, int) or self.renderings < 1):
-            raise ValueError(f"got renderings={self.renderings!r}; expected a number from 1, or 'all'")
-        if self.templates is not None and self.templates < 1:
-            raise ValueError(f'got templates={self.templates!r}; expected a number from 1, or None for all')
-        limits = self.max_examples.values() if isinstance(self.max_examples, Mapping) else [self.max_examples]
-        if any(limit is not None and limit < 1 for limit in limits):
-            raise ValueError(
-                f'got max_examples={self.max_examples!r}; expected numbers from 1, or None for all'
-            )
 
     def of_task(self, name: str, spec: specs.Spec | None) -> 'View':
         """Return the view of one task: its own cap on rows, and no exemplars where it has no templates."""
@@ -81,7 +71,7 @@ class View:
         return drop_list.read_drop_list(self.drop) if self.drop and self.split == 'train' else {}
 
 
-@dataclasses.dataclass(frozen=True)
+@value
 class BuildOptions:
     """How cached splits are built and where they lie; decides no byte of them.
 
@@ -102,14 +92,10 @@ class BuildOptions:
 
     cache_dir: str | os.PathLike | None = None
     data_dir: str | os.PathLike | None = None
-    processes: int | None = None
+    processes: Processes | None = None
     beam_flags: Sequence[str] = ()
     fail_fast: bool = False
     rebuild: bool = False
-
-    def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise ValueError(f'got processes={self.processes}; expected a number from 1')
 
 
 def view_of(

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
-import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -16,12 +16,15 @@ from flanlite.config import LocalPath, closest, value
 from flanlite.data.mixing import naming
 from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import clusters, files, sources, specs
+from flanlite.data.rendering.fewshot import Shots, ShotsNumber
+from flanlite.data.specs import checks, clusters, files, sources, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.limits import Count, Positive, one_of, real, whole
 
 SCHEMES = ('proportional', 'equal', 'unimax')
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
+LISTED = 5  # names in a sentence
+NAMED = 20  # data sets that share text with held-out ones, in a note
 OWN = 'own'  # stands for the collection's own cap
 
 
@@ -37,6 +40,7 @@ class Entry:
         rate: returns the rate that a SeqIO mixture gives it, called when it is needed; None for a rate by the
             number of its examples.
         prompted: its numbers in T0's mixing rule, if its rate follows that rule.
+        part: the part of the collection that it belongs to, where this has a share to itself.
     """
 
     task: str
@@ -45,6 +49,10 @@ class Entry:
     max_rate: int | None = None
     rate: Callable[[], float] | None = None
     prompted: specs.Prompted | None = None
+    part: specs.Part | None = None
+
+    def __post_init__(self) -> None:
+        checks.check_name(self.task)  # SeqIO's may be any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +108,10 @@ class Mixture:
         verb = 'Left out of training' if self.lineage == 'strict' else 'Trained on'
         named = [
             f'{name} ({"; ".join(f"{corpus}, as in {listed(held)}" for corpus, held in corpora.items())})'
-            for name, corpora in self.shared.items()
+            for name, corpora in list(self.shared.items())[:NAMED]
         ]
+        if len(self.shared) > NAMED:
+            named.append(f'and {len(self.shared) - NAMED} more')
         return (
             [f'{verb}, with text of the same origin as what is held out: {", ".join(named)}.']
             if named
@@ -118,7 +128,7 @@ class MixtureConfig:
             `clusters.hold_outs`); one of the last two with `_eval` at the end, for the data sets that are
             held out; a data set; a registered SeqIO task or mixture, with `seqio:` before it where one of the
             others has its name; the path of a file or folder (see `files.Files`). A name that ends with
-            `_4templates` also sets `templates_per_task`.
+            `_4templates`, `_2shots` or both also sets `templates_per_task` and the number of `shots`.
         held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
             another hold-out.
         scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
@@ -138,7 +148,7 @@ class MixtureConfig:
         templates_per_task: the number of templates that each data set is trained with, the first ones; by
             default all.
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
-            own training data: their number, or `Shots`.
+            own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
 
     Raises:
@@ -147,49 +157,27 @@ class MixtureConfig:
 
     name: Annotated[str, files.from_here]
     held_out: str | None = None
-    scheme: str = 'proportional'
-    max_examples: int | str | None = OWN
-    max_rate: int | str | None = OWN
-    temperature: float = 1.0
+    scheme: Annotated[str, one_of(*SCHEMES)] = 'proportional'
+    max_examples: Count | Annotated[str, one_of(OWN)] | None = OWN
+    max_rate: Count | Annotated[str, one_of(OWN)] | None = OWN
+    temperature: Annotated[float, real('a number from 0.1', lambda x: x >= 0.1)] = 1.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    lineage: str = 'warn'
-    budget: int | None = None
-    epochs: float = 1.0
+    lineage: Annotated[str, one_of(*clusters.LINEAGE)] = 'warn'
+    budget: Annotated[int, whole(1, 2**62)] | None = None
+    epochs: Positive = 1.0
     prompts: bool = True
-    templates_per_task: int | None = None
-    shots: Shots | int | str = 0
+    templates_per_task: Count | None = None
+    shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
-        for kind, given, valid in (
-            ('scheme', self.scheme, SCHEMES),
-            ('lineage', self.lineage, clusters.LINEAGE),
-        ):
-            if given not in valid:
-                raise ValueError(f'unknown {kind} {given!r}; expected {", ".join(valid[:-1])} or {valid[-1]}')
-        if self.scheme == 'unimax' and not (self.budget and self.budget > 0 and self.epochs > 0):
+        if self.scheme == 'unimax' and self.budget is None:
             raise ValueError(
-                f'got budget={self.budget!r}, epochs={self.epochs!r} for unimax; expected numbers above 0: '
-                'the examples that the run '
-                'reads, and how often it may read each (MixtureConfig.budget, MixtureConfig.epochs)'
-            )
-        for cap, given in (('max_examples', self.max_examples), ('max_rate', self.max_rate)):
-            if given not in (OWN, None) and (isinstance(given, str) or given <= 0):
-                raise ValueError(
-                    f'got {cap}={given!r}; expected a number above 0, None for no cap, or {OWN!r} for the '
-                    "collection's own"
-                )
-        if not 0 < self.epochs < math.inf or (self.budget is not None and self.budget < 1):
-            raise ValueError(f'got epochs={self.epochs}, budget={self.budget}; expected numbers above 0')
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f'got temperature={self.temperature!r}; expected a number above 0')
-        if self.templates_per_task is not None and self.templates_per_task < 1:
-            raise ValueError(
-                f'got templates_per_task={self.templates_per_task!r}; expected a number from 1, or None for '
-                'all'
+                'MixtureConfig.budget is None; unimax needs the number of examples that the run reads: steps '
+                'times BATCH_SIZE'
             )
 
 
@@ -208,11 +196,12 @@ def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:
     return {task: spec.schema() for task, spec in found.items()}
 
 
-def resolve(config: MixtureConfig | str) -> Mixture:
+def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = None) -> Mixture:
     """Find the tasks of a mixture by its settings.
 
     Args:
         config: the settings, or only a name.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: a name or cluster does not exist, or no task is left.
@@ -220,9 +209,14 @@ def resolve(config: MixtureConfig | str) -> Mixture:
     if isinstance(config, str):
         config = MixtureConfig(config)
     name = config.name
-    bare_name, templates_in_name = naming.templates_in_name(name)
-    templates_per_task, shots = templates_in_name or config.templates_per_task, config.shots
-    found = naming.resolve_name(bare_name)
+    named = naming.numbers_in_name(name)
+    templates_per_task = named.templates or config.templates_per_task
+    found = naming.resolve_name(named.bare, data_dir)
+    shots = config.shots
+    if named.shots is not None:
+        shots = dataclasses.replace(shots, number=named.shots)
+    elif shots.number is None:
+        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
     name = found.name if found.is_file else name
     if not found.collection and (shots.changes_inputs() or templates_per_task):
         asked = f'shots={shots.number!r}, {templates_per_task=}'
@@ -305,7 +299,9 @@ def hold_out(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as an enumeration in a sentence: "a, b and c"."""
+    """Return names as an enumeration in a sentence: "a, b and c"; of many the first, and how many more."""
+    if len(names) > LISTED:
+        names = [*names[:LISTED], f'{len(names) - LISTED} more']
     return f'{", ".join(names[:-1])} and {names[-1]}' if len(names) > 1 else ''.join(names)
 
 
@@ -315,12 +311,13 @@ def entry_of(
     """Make a data set's entry.
 
     For each cap the first of these counts that is set: for the rate, the collection's cap for this data set
-    alone; the data set's own cap; the cap that is asked for; the collection's cap.
+    alone; the data set's own cap; the cap that is asked for; that of its part; the collection's cap.
     """
+    part = collection.part_of(spec.name)
     if max_examples == OWN:
-        max_examples = collection.max_examples
+        max_examples = (part and part.max_examples) or collection.max_examples
     if max_rate == OWN:
-        max_rate = collection.max_rate
+        max_rate = (part and part.max_rate) or collection.max_rate
     max_rate = collection.max_rates.get(spec.name) or spec.max_rate or max_rate
     return Entry(
         spec.name,
@@ -328,6 +325,7 @@ def entry_of(
         spec.max_examples or max_examples,
         max_rate,
         prompted=collection.prompted.get(spec.name),
+        part=part,
     )
 
 
@@ -372,7 +370,8 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
 
     Returns:
         Rates by task, in the mixture's order. As in SeqIO they are min(examples, max_examples,
-        max_rate)^(1/temperature), and do not sum to 1.
+        max_rate)^(1/temperature), and do not sum to 1. Those of a part with a share sum to that share, as
+        those of a SeqIO mixture of mixtures do.
 
     Raises:
         ValueError: the rates of a SeqIO mixture cannot be computed.
@@ -387,7 +386,17 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
         }
         return unimax(sizes, mixture.budget, mixture.epochs)
     with sizes_known(mixture, num_examples):
-        return {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+        found = {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
+    sums: dict[str, float] = {}
+    for entry in entries:
+        if entry.part:
+            sums[entry.part.name] = sums.get(entry.part.name, 0.0) + found[entry.task]
+    return {
+        entry.task: found[entry.task] * entry.part.share / sums[entry.part.name]
+        if entry.part and sums[entry.part.name]
+        else found[entry.task]
+        for entry in entries
+    }
 
 
 @contextlib.contextmanager

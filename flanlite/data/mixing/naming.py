@@ -2,8 +2,7 @@
 mixtures.
 """
 
-import importlib
-import pkgutil
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,9 +14,8 @@ from flanlite.data.specs import clusters, files, specs
 
 HELD_OUT = '_held_out_'
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
-# At the end of any name: the number of templates to train with.
-TEMPLATES = re.compile(r'(.+)_(\d+)templates')
-BUILTIN = 'flanlite.mixtures'
+# At the end of any name: the number of templates to train with, and that of exemplars before each example.
+ENDINGS = re.compile(r'(.+?)(?:_(\d+)templates)?(?:_(\d+)shots)?')
 
 
 class Found(NamedTuple):
@@ -61,14 +59,18 @@ class Found(NamedTuple):
         return held_out
 
 
-def resolve_name(name: str) -> Found:
+def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     """Return the meaning of a mixture's name.
 
-    Names are looked up in the registered collections first, then in the built-in ones, which are imported
-    only as far as needed: first the collection with which the name begins, then all. With `seqio:` before it,
+    Built-in collections are imported only as far as needed: first the one with which the name begins, then
+    all. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
     A path means the data set that lies there; see `files.find`.
+
+    Args:
+        name: the name or path.
+        data_dir: the data folder, in which benchmarks are looked for; by default that of FLANLITE_DATA_DIR.
 
     Raises:
         ValueError: the name is unknown, and the message has the closest valid names; or both flanlite and the
@@ -76,14 +78,12 @@ def resolve_name(name: str) -> Found:
     """
     if collection := files.find(name):
         return Found(collection.name, collection, collection.specs)
-    bare = TEMPLATES.sub(r'\1', name)
-    for load in (
-        lambda: None,
-        lambda: load_builtin(name),
-        lambda: [load_builtin(builtin) for builtin in builtin_names()],
-    ):
+    bare = ENDINGS.fullmatch(name)[1] if name else name
+    for load in (lambda: load_builtin(name, data_dir), import_collections):
         load()
         if found := find_in_collection(bare) or find_data_set(bare):
+            if len(found.data_sets) == 1 and specs.builtin_of(found.collection.name) is None:
+                import_collections()  # refuses a data set that has the name of one of ours
             if seqio_tasks.is_users(name):
                 raise ValueError(
                     f'{name!r} is a name of the collection {found.collection.name!r}, and of your SeqIO task '
@@ -142,60 +142,68 @@ def find_data_set(name: str) -> Found | None:
     return None
 
 
-def templates_in_name(name: str) -> tuple[str, int | None]:
-    """Split a name into the bare name and the number of templates at its end, or None. A name that the user
-    registered in SeqIO is not split.
+class Numbers(NamedTuple):
+    """A name without the numbers at its end, and these; None for those that it has not."""
+
+    bare: str
+    templates: int | None = None
+    shots: int | None = None
+
+
+def numbers_in_name(name: str) -> Numbers:
+    """Split a name into the bare name, and the numbers of templates and of exemplars at its end. A name that
+    the user registered in SeqIO is not split.
     """
-    found = TEMPLATES.fullmatch(name)
+    found = ENDINGS.fullmatch(name)
     if not found or seqio_tasks.is_users(name.removeprefix(seqio_tasks.PREFIX)):
-        return name, None
-    return found[1], int(found[2])
+        return Numbers(name)
+    return Numbers(found[1], *(number and int(number) for number in found.groups()[1:]))
 
 
 def name_without(collection: specs.Collection, held_out: str) -> str:
     """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another
     hold-out.
     """
-    return f'{collection.name}{HELD_OUT if held_out in clusters.CLUSTERS else "_"}{held_out}'
+    joins = '_' if numbers_in_name(held_out).bare in other_hold_outs(collection) else HELD_OUT
+    return f'{collection.name}{joins}{held_out}'
 
 
 def other_hold_outs(collection: specs.Collection) -> list[str]:
     """Return the names of a collection's hold-outs that are not clusters."""
-    return [name for name in clusters.hold_outs(collection.specs) if name not in clusters.CLUSTERS]
+    own = collection.clusters()
+    return [name for name in clusters.hold_outs(collection.specs) if name not in own]
 
 
-def builtin_names() -> list[str]:
-    """Return the names of the collections that come with flanlite, without importing them."""
-    return sorted(
-        module.name
-        for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__)
-        if module.ispkg
-    )
+def load_builtin(name: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Import the built-in collection with whose name that of a mixture begins, if any. A benchmark, whose
+    data sets are what its folder has, is listed anew.
 
+    Args:
+        name: of a mixture or data set.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
 
-def load_builtin(name: str) -> None:
-    """Import the built-in collection with whose name a mixture's name begins; of several, the one with the
-    longest name.
+    Raises:
+        MissingDataError: it is a benchmark, and not in the data folder.
     """
-    fitting = [builtin for builtin in builtin_names() if name == builtin or name.startswith(f'{builtin}_')]
-    if fitting:
-        importlib.import_module(f'{BUILTIN}.{max(fitting, key=len)}')
+    module = specs.load_builtin(name)
+    if module and specs.is_benchmark(module):
+        module.find(data_dir)
 
 
 def collection_names() -> list[str]:
     """Return the names of all collections: the built-in ones, and those that a user's module registered."""
-    return sorted({*builtin_names(), *specs.COLLECTIONS})
+    return sorted({*specs.builtin_names(), *specs.COLLECTIONS})
 
 
 def import_collections() -> list[str]:
-    """Import the built-in collections; return the names of their packages, then those of the other
-    collections.
+    """Import the built-in collections but for benchmarks, which are asked for by name; return the names of
+    their packages, then those of the other collections.
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
-    for name in (builtin := builtin_names()):
-        load_builtin(name)
-    return [*builtin, *(name for name in collection_names() if name not in builtin)]
+    modules = {name: specs.load_builtin(name) for name in specs.builtin_names()}
+    builtin = [name for name, module in modules.items() if not specs.is_benchmark(module)]
+    return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
 
 
 def seqio_names() -> list[str]:

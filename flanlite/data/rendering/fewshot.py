@@ -6,14 +6,16 @@ import dataclasses
 import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from flanlite.config import value
 from flanlite.data.specs import templates
+from flanlite.data.specs.specs import FewShot
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.limits import Count, Seed, one_of, whole
 
 MULTI = 'multi'  # as many exemplars as fit, up to MOST
 MOST = 16
@@ -21,6 +23,7 @@ BUDGET = 960  # FLAN's: rows of 1,024 less 64
 READ = 30_000  # exemplars are drawn from this many training rows: FLAN's cap
 POOL = 5_000  # of these, this many random rows are kept in memory
 SPARE = 50  # rows drawn in addition, since some may be the example itself, or equal to it
+ShotsNumber = Annotated[int, whole(0, POOL - SPARE)] | Annotated[str, one_of(MULTI)]
 
 
 class Form(NamedTuple):
@@ -43,7 +46,8 @@ class Shots:
     """Settings of few-shot inputs: the number of exemplars before an example, and their form.
 
     Args:
-        number: the number of exemplars: in FLAN 0, 1, 2, 3, 5, 10, or `multi` for as many as fit, up to 16.
+        number: the number of exemplars: in FLAN 0, 1, 2, 3, 5, 10, or `multi` for as many as fit, up to 16;
+            by default none, or as many as a benchmark asks with.
         budget: the greatest number of tokens of exemplars and example together. By default it is the length
             of the inputs, which it never exceeds; where that is not known either, FLAN's 960.
         seed: decides which exemplars are drawn, together with the example.
@@ -53,28 +57,15 @@ class Shots:
         ValueError: a number, budget or form cannot be.
     """
 
-    number: int | str = 0
-    budget: int | None = None
-    seed: int = 0
-    form: str = 'plain'
-
-    def __post_init__(self) -> None:
-        if self.number != MULTI and (not isinstance(self.number, int) or self.number < 0):
-            raise ValueError(
-                f'got shots={self.number!r}; expected a number from 0, such as 0, 1, 2, 3, 5 or 10, or '
-                f'{MULTI!r}'
-            )
-        if self.budget is not None and self.budget < 1:
-            raise ValueError(
-                f'got Shots.budget={self.budget!r}; expected tokens from 1, or None for the length of inputs'
-            )
-        if self.form not in FORMS:
-            raise ValueError(f'unknown Shots.form {self.form!r}; expected one of {", ".join(FORMS)}')
+    number: ShotsNumber | None = None
+    budget: Count | None = None
+    seed: Seed = 0
+    form: Annotated[str, one_of(*FORMS)] = 'plain'
 
     @property
     def most(self) -> int:
         """Return the greatest number of exemplars."""
-        return MOST if self.number == MULTI else self.number
+        return MOST if self.number == MULTI else self.number or 0
 
     def changes_inputs(self) -> bool:
         """Return whether inputs differ from those that a template alone gives."""
@@ -85,7 +76,8 @@ class Shots:
 
         Longer inputs would be cut at their end, which is where the example is.
         """
-        return dataclasses.replace(self, budget=min(filter(None, (self.budget, length)), default=BUDGET))
+        budget = min(filter(None, (self.budget, length)), default=BUDGET)
+        return dataclasses.replace(self, number=self.number or 0, budget=budget)
 
 
 def sample_pool(rows: Iterable[tuple[int, Any]], seed: int) -> list[tuple[int, Any]]:
@@ -102,10 +94,12 @@ class Exemplars:
 
     Args:
         shots: the number of exemplars, and their budget in tokens.
-        pool: the training rows to draw from: (row number, text fields).
+        pool: the rows to draw from: (row number, text fields).
         shown: the templates; exemplars are rendered with the template of their example.
         vocabulary: counts tokens.
-        train: whether the split is the training split; an example is then never its own exemplar.
+        own: whether the examples are of the split that the pool is of; an example is then never its own
+            exemplar.
+        fixed: how a benchmark sets them, in place of the form of `shots`.
     """
 
     def __init__(
@@ -114,10 +108,14 @@ class Exemplars:
         pool: Sequence[tuple[int, Mapping[str, str]]],
         shown: Sequence[Template],
         vocabulary: Vocabulary,
-        train: bool,
+        own: bool,
+        fixed: FewShot | None = None,
     ) -> None:
-        self.shots, self.pool, self.shown, self.vocabulary, self.train = shots, pool, shown, vocabulary, train
-        self.form = FORMS[shots.form]
+        self.shots, self.pool, self.shown, self.vocabulary, self.own = shots, pool, shown, vocabulary, own
+        self.fixed = fixed
+        self.form = FORMS[shots.form] if fixed is None else Form(fixed.exemplar, '{inputs}', '{inputs}')
+        # What stands before the first exemplar.
+        self.header = pool[0][1][fixed.header] if fixed and pool else ''
         # An exemplar's number of tokens, by its place in the pool and its template.
         self.lengths: dict[tuple[int, int], int] = {}
 
@@ -127,7 +125,7 @@ class Exemplars:
         Drawn exemplars are added in order until one does not fit into the budget, together with the example
         itself.
         """
-        drawn = [self.draw(item) for item in chunk]
+        drawn = [self.choose(item) for item in chunk]
         texts = {
             (place, item.template): text
             for item, found in zip(chunk, drawn, strict=True)
@@ -146,12 +144,32 @@ class Exemplars:
                     break
                 kept.append(text)
             inputs = (
-                ''.join([*kept, question])
+                ''.join([self.header, *kept, question.removeprefix(self.header)])
                 if kept
                 else templates.fill(self.form.alone, {'inputs': item.inputs})
             )
             prompted.append(item._replace(inputs=inputs, shots=len(kept)))
         return prompted
+
+    def choose(self, item: Any) -> list[tuple[int, str]]:
+        """Choose exemplars for an example: a list of (place in the pool, text)."""
+        if self.fixed is None or self.fixed.drawn:
+            return self.draw(item)
+        template = self.shown[item.template]
+        return [
+            (place, self.written(template, self.pool[place][1], place + 1))
+            for place in range(min(len(self.pool), self.shots.most))
+        ]
+
+    def written(self, template: Template, fields: Mapping[str, str], number: int) -> str:
+        """Write an exemplar, the header left out."""
+        fields = dict(fields) | ({self.fixed.header: ''} if self.fixed else {})
+        rendered = {
+            'inputs': templates.fill(template.inputs, fields),
+            'targets': templates.fill(template.targets, fields),
+            'number': str(number),
+        }
+        return templates.fill(self.form.exemplar, fields | rendered)
 
     def draw(self, item: Any) -> list[tuple[int, str]]:
         """Draw exemplars for an example: a list of (place in the pool, text).
@@ -159,7 +177,7 @@ class Exemplars:
         The draw depends on the seed and the row, not on the template. The example itself is never drawn, nor
         one that reads the same.
         """
-        draw = random.Random(f'{self.shots.seed}/{self.train}/{item.row}')
+        draw = random.Random(f'{self.shots.seed}/{self.own}/{item.row}')
         template, found = self.shown[item.template], []
         for place in draw.sample(range(len(self.pool)), min(len(self.pool), self.shots.most + SPARE)):
             if len(found) == self.shots.most:
@@ -170,10 +188,8 @@ class Exemplars:
             # The inputs of an inverted template may be just the answer, which many rows share; then the
             # targets must be equal too.
             same = inputs == item.inputs and (not template.inverted or targets == item.targets)
-            if not same and not (self.train and row == item.row):
-                found.append(
-                    (place, templates.fill(self.form.exemplar, {'inputs': inputs, 'targets': targets}))
-                )
+            if not same and not (self.own and row == item.row):
+                found.append((place, self.written(template, fields, len(found) + 1)))
         return found
 
     def count(self, texts: Sequence[str]) -> list[int]:
@@ -182,21 +198,33 @@ class Exemplars:
 
 
 def kept_note(manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence for the report: the number of exemplars asked for, and how many fit in tasks where
-    not all did.
+    """Return sentences for the report: the number of exemplars asked for, whose they are, and how many fit in
+    tasks where not all did.
 
     Args:
-        manifests: the entry `shots` in the manifest of each task's cached split. Without tasks the sentence
-            is empty.
+        manifests: the entry `shots` in the manifest of each task's cached split. Without tasks there is no
+            sentence.
     """
+    fixed = {name: shots for name, shots in manifests.items() if shots.get('fixed')}
+    others = {name: shots for name, shots in manifests.items() if name not in fixed}
+    sentences = (
+        kept_sentence('Exemplars of its own training data', others),
+        kept_sentence('Exemplars that the benchmark sets', fixed),
+    )
+    return ' '.join(filter(None, sentences))
+
+
+def kept_sentence(whose: str, manifests: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one of the sentences of `kept_note`."""
     if not manifests:
         return ''
     means = {
         name: np.average([int(n) for n in shots['kept']], weights=list(shots['kept'].values()))
         for name, shots in manifests.items()
     }
-    asked = Shots(**{key: value for key, value in next(iter(manifests.values())).items() if key != 'kept'})
+    settings = next(iter(manifests.values()))
+    asked = Shots(**{field.name: settings[field.name] for field in dataclasses.fields(Shots)})
     fewer = [f'{name} {mean:.1f}' for name, mean in means.items() if mean < asked.most - 0.05]
     number = f'up to {MOST}' if asked.number == MULTI else asked.number
     fit = f'; {asked.budget} tokens hold fewer, on average, of {", ".join(fewer)}' if fewer else ''
-    return f'Exemplars of its own training data before each example: {number}{fit}.'
+    return f'{whose} before each example: {number}{fit}.'

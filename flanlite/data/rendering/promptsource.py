@@ -17,9 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
-import jinja2.meta
-import jinja2.sandbox
 
+from flanlite import sandbox
 from flanlite.config import at_home
 from flanlite.data.specs import fingerprints, sources
 from flanlite.data.specs.specs import DatasetSpec, Row
@@ -99,8 +98,8 @@ class Prompt:
         variables = {name.replace('-', '_'): protect(value) for name, value in row.items()} | {
             POSITION: f'{position}/{self.name}'
         }
-        options = pieces(compiled(self.choices).render(variables)) if self.choices else []
-        parts = pieces(compiled(truncated(self.jinja)).render(variables | {CHOICES: options or None}))
+        options = pieces(filled(self.choices, variables)) if self.choices else []
+        parts = pieces(filled(truncated(self.jinja), variables | {CHOICES: options or None}))
         if len(parts) != 2 or not parts[0]:
             return None
         inputs, targets = parts[0], parts[1] or NO_LABEL
@@ -138,10 +137,10 @@ class PromptSource:
                 self.check(row)
             try:
                 rendered = self.prompt.render(row, position)
-            except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            except sandbox.TemplateFault as error:
                 raise ValueError(
                     f'the prompt {self.prompt.name!r} of {self.prompt.data_set} fails on row {position} of '
-                    f'{self.source.name}: {type(error).__name__}: {error}'
+                    f'{self.source.name}: {error}'
                 ) from error
             yield rendered or {'inputs': '', 'targets': '', 'options': []}
 
@@ -151,7 +150,7 @@ class PromptSource:
         """
         try:
             read = self.prompt.columns()
-        except jinja2.TemplateSyntaxError as error:
+        except sandbox.TemplateFault as error:
             raise ValueError(
                 f'the prompt {self.prompt.name!r} of {self.prompt.data_set} is no template of Jinja: {error}'
             ) from error
@@ -342,9 +341,9 @@ def environment() -> Any:
         texts = list(texts)
         return texts[zlib.crc32(str(context.get(POSITION)).encode()) % len(texts)]
 
-    made = jinja2.sandbox.SandboxedEnvironment()
+    made = sandbox.Limited()
     made.globals['zip'] = zip
-    made.filters |= {'choice': choice, 'most_frequent': most_frequent, 'highlight': str}
+    made.add_filters({'choice': choice, 'most_frequent': most_frequent, 'highlight': str})
     return made
 
 
@@ -368,16 +367,18 @@ def truncated(jinja: str) -> str:
 @functools.cache
 def compiled(jinja: str) -> Any:
     """Compile a template once per process."""
-    return environment().from_string(jinja)
+    return environment().compiled(jinja)
+
+
+def filled(jinja: str, variables: Mapping[str, Any]) -> str:
+    """Fill a template; a `TemplateFault` where it cannot be."""
+    return environment().filled(compiled(jinja), variables)
 
 
 @functools.cache
 def read_columns(jinja: str) -> set[str]:
     """Return the names of the variables that a template reads from the row."""
-    return jinja2.meta.find_undeclared_variables(environment().parse(jinja)) - {
-        CHOICES,
-        *environment().globals,
-    }
+    return environment().columns(jinja) - {CHOICES}
 
 
 def protect(value: Any) -> Any:

@@ -93,13 +93,46 @@ def examples(
     rendered = render(
         spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally
     )
-    exemplars = open_exemplars(spec, split, style, vocabulary, shots, dropped) if shots else None
-    prompt = exemplars.prompt if exemplars else lambda chunk: chunk
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
     for chunk in in_threads(
         lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS
     ):
         tally.exemplars.update(example.shots for example in chunk)
         yield from chunk
+
+
+def prompter(
+    spec: DatasetSpec,
+    split: str,
+    style: str,
+    vocabulary: Vocabulary,
+    shots: Shots | None,
+    dropped: Collection[int] = (),
+) -> Callable[[Sequence[Rendered]], Sequence[Rendered]]:
+    """Return what puts exemplars before rendered examples, or leaves them as they are without `shots`."""
+    if not shots:
+        return lambda chunk: chunk
+    return open_exemplars(spec, split, style, vocabulary, shots, dropped).prompt
+
+
+def texts(
+    spec: DatasetSpec,
+    split: str,
+    vocabulary: Vocabulary,
+    *,
+    style: str = 'instructions',
+    renderings: int | str = 1,
+    limit: int | None = None,
+    shots: Shots | None = None,
+    dropped: Collection[int] = (),
+) -> Iterator[Rendered]:
+    """Make the same examples as `examples` in the same order, as texts; the vocabulary only counts the tokens
+    of exemplars.
+    """
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped)
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
+    for chunk in in_chunks(rendered, CHUNK):
+        yield from prompt(chunk)
 
 
 def open_exemplars(
@@ -110,11 +143,19 @@ def open_exemplars(
     shots: Shots,
     dropped: Collection[int] = (),
 ) -> Exemplars:
-    """Read the training rows that a split's exemplars are drawn from.
+    """Read the rows that a split's exemplars are drawn from: the training rows, or what a benchmark says.
 
     Raises:
-        ValueError: the data set has no training split.
+        ValueError: the data set has no training split, and no exemplars of its own.
     """
+    shown = spec.style_templates(style)
+    if fixed := spec.few_shot:
+        pool = []
+        for row, raw in enumerate(spec.source.rows(fixed.split)):
+            with located(spec, fixed.split, row, raw):
+                pool.append((row, spec.example(raw)['texts']))
+        own = fixed.split == spec.splits.get(split)
+        return Exemplars(shots, pool, shown, vocabulary, own, fixed)
     if not spec.splits.train:
         raise ValueError(
             f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without '
@@ -125,7 +166,7 @@ def open_exemplars(
     for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
             pool.append((row, spec.example(raw)['texts']))
-    return Exemplars(shots, pool, spec.style_templates(style), vocabulary, split == 'train')
+    return Exemplars(shots, pool, shown, vocabulary, split == 'train')
 
 
 def kept_rows(

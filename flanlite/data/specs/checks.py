@@ -3,9 +3,13 @@ row is read.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from flanlite.config import check_field, shown
+from flanlite.limits import NAMED, is_name, whole
 
 # What SeqIO's registry accepts; other characters would also break patterns of names.
 NAME = re.compile(r'[\w.:#]+')
@@ -23,12 +27,12 @@ def prefix_errors(kind: str, name: str) -> Iterator[None]:
 
 def check_name(name: str) -> None:
     """Raise a `ValueError` where a name is empty, or has characters that the name of a task or mixture cannot
-    have.
+    have, or no folder can be named after it.
     """
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name) or not is_name(name):
         raise ValueError(
-            f'got the name {name!r}; expected letters, digits and any of _ . : # since tasks and mixtures '
-            'are named after it'
+            f'got the name {shown(name)}; expected letters, digits and any of _ . : # since tasks and '
+            f'mixtures are named after it, {NAMED}'
         )
 
 
@@ -59,8 +63,26 @@ def check_texts(kind: str, values: Any) -> None:
         )
 
 
-def check_numbers(least: int, **values: int | None) -> None:
-    """Raise a `ValueError` where a number is below the least that makes sense; None is accepted."""
+def check_pattern(kind: str, pattern: str) -> None:
+    """Raise a `ValueError` where a text is no regular expression with one group; an empty one is accepted."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f'got {kind}={pattern!r}, which is no regular expression: {error}') from error
+    if pattern and groups != 1:
+        raise ValueError(
+            f'got {kind}={pattern!r} with {groups} groups; expected one, around the answer: (...), and '
+            '(?:...) for others'
+        )
+
+
+@functools.cache
+def number_from(least: int) -> Any:
+    """Return the type of whole numbers from a least one, or None."""
+    return Annotated[int, whole(least)] | None
+
+
+def check_numbers(least: int, **values: Any) -> None:
+    """Raise a `ValueError` where a whole number is below the least that makes sense; None is accepted."""
     for kind, value in values.items():
-        if value is not None and value < least:
-            raise ValueError(f'got {kind}={value!r}; expected a number from {least}, or None')
+        check_field(kind, value, number_from(least))

@@ -4,6 +4,7 @@ against the paper.
 
 import dataclasses
 import random
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -83,25 +84,17 @@ DIVERSITY_TRAIN = (  # the first 1, 2, ... of these train
 DIVERSITY_LIMIT = 15  # data sets at most, where their number is held constant
 DIVERSITY_EACH = (1, 2, 3, 4)  # data sets of each cluster, where the number of clusters is
 
+OWN = re.compile(r'\w+:\w+')  # a cluster that is none of `CLUSTERS`
+
+# Several clusters, and how many of the others, and of the data sets of each, train.
+SEVERAL = re.compile(r'(?P<clusters>.+?)(?:_first_(?P<first>\d+))?(?:_each_(?P<each>\d+))?')
+
 # What to do with training data that descends from the same corpus as held-out data: drop it, name it, or
 # ignore it.
 LINEAGE = ('strict', 'warn', 'off')
 
 # How far an evaluated data set is from the training mixture (OPT-IML, section 2.3), the farthest first.
 LEVELS = ('held_out_cluster', 'held_out_task', 'held_in')
-
-
-def check_cluster(cluster: str) -> None:
-    """Check that a name is a cluster's.
-
-    Raises:
-        ValueError: it is not; the message names the closest valid ones.
-    """
-    if cluster not in CLUSTERS:
-        raise ValueError(
-            f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are '
-            f'{", ".join(CLUSTERS)}'
-        )
 
 
 class Member(Protocol):
@@ -113,6 +106,28 @@ class Member(Protocol):
     cluster: str | None
     lineage: tuple[str, ...]
     splits: Any
+
+
+def check_cluster(cluster: str) -> None:
+    """Check that a name is a cluster's: one of `CLUSTERS`, or somebody's own, which has a colon.
+
+    Raises:
+        ValueError: it is not; the message names the closest valid ones.
+    """
+    if cluster not in CLUSTERS and not OWN.fullmatch(cluster):
+        raise ValueError(
+            f'unknown cluster {cluster!r}; {config.closest(cluster, CLUSTERS)}the clusters are '
+            f'{", ".join(CLUSTERS)}, and those of your own with a colon, such as source:cluster'
+        )
+
+
+def ordered(members: Sequence[Member]) -> tuple[str, ...]:
+    """Return the clusters that have a data set among these, in the order of `CLUSTERS`, and others behind
+    them in that of the data sets.
+    """
+    present = dict.fromkeys(member.cluster for member in members if member.cluster)
+    known = [cluster for cluster in CLUSTERS if cluster in present]
+    return (*known, *(cluster for cluster in present if cluster not in CLUSTERS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,13 +159,16 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
     """Return the hold-out of a name.
 
     Args:
-        name: a cluster, or such as `intra_3`, `superglue` or `diversity_4`.
+        name: a cluster, or such as `intra_3`, `superglue` or `diversity_4`; or several clusters, such as
+            `nli+sentiment`, see `several_clusters`.
         members: the data sets of a collection.
 
     Raises:
         ValueError: the data sets allow no such hold-out; the message names the closest valid ones.
     """
     found = hold_outs(members)
+    if name not in found and (several := several_clusters(name, members)):
+        return several
     if name not in found:
         present = {member.cluster for member in members}
         hint = config.closest(name, found)
@@ -158,7 +176,7 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
         more = f'; other hold-outs are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(
             f'unknown cluster {name!r}; {hint}the clusters are '
-            f'{", ".join(c for c in CLUSTERS if c in present)}{more}'
+            f'{", ".join(ordered(members))}{more}'
         )
     return found[name]
 
@@ -180,11 +198,47 @@ def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:
 def held_out_clusters(members: Sequence[Member]) -> Iterator[HoldOut]:
     """Yield a hold-out for each cluster; the clusters that overlap with it do not train either."""
     present = {member.cluster for member in members}
-    for cluster in CLUSTERS:
+    for cluster in ordered(members):
         removed = tuple(other for other in OVERLAPS.get(cluster, ()) if other in present)
         gone = [member.name for member in members if member.cluster in (cluster, *removed)]
         test = tuple(member.name for member in members if member.cluster == cluster)
         yield HoldOut(cluster, without(gone, members), test, removed)
+
+
+def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
+    """Hold out clusters, and train on some of the others: the hold-outs of `flanlite ablate`.
+
+    Args:
+        name: clusters, with a plus sign between two; behind them `_first_3`, to train on the first three of
+            the other clusters in the collection's order, `_each_2`, to train on the first two data sets of
+            each, or both.
+        members: the data sets of a collection.
+
+    Returns:
+        None where the name has no such form, or has a cluster that the collection has not.
+
+    Raises:
+        ValueError: a number is 0, or greater than that of the clusters that are left to train on.
+    """
+    form = SEVERAL.fullmatch(name)
+    each = {found.name: found for found in held_out_clusters(members) if found.test}
+    held = form['clusters'].split('+') if form else []
+    if not held or not set(held) <= set(each):
+        return None
+    test = tuple(member.name for member in members if member.cluster in held)
+    trained = by_cluster([m for m in members if all(m.name in each[cluster].train for cluster in held)])
+    first = len(trained) if form['first'] is None else int(form['first'])
+    most = max(map(len, trained.values()), default=0)
+    limit = most if form['each'] is None else int(form['each'])
+    if not 1 <= first <= len(trained) or limit < 1:
+        raise ValueError(
+            f'got {name!r}; expected _first_1 to _first_{len(trained)}, as many clusters as are left, and '
+            '_each_1 or more'
+        )
+    kept = [task for names in list(trained.values())[:first] for task in names[:limit]]
+    train = without(test, [m for m in members if m.cluster is None or m.name in kept])
+    removed = {other: None for cluster in held for other in each[cluster].removed if other not in held}
+    return HoldOut(name, train, test, tuple(removed))
 
 
 def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:

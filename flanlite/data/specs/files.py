@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import json
 import os
 import pathlib
 import re
@@ -18,12 +17,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from flanlite.config import absolute, at_home
+from flanlite import reading
+from flanlite.config import absolute, at_home, check_field
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
 from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
+from flanlite.limits import Name
 
 SKIP = ':skip'  # behind a path: bad rows are left out
 BAD_ROWS = ('raise', 'skip')
@@ -37,6 +38,7 @@ ABOUT = (
     'features.json',
     'info.json',
     'manifest.json',
+    'checksums.json',
     'state.json',
 )
 csv.field_size_limit(sys.maxsize)
@@ -90,11 +92,19 @@ class Files:
         if (saved := saved_to_disk(path)) is not None:
             return saved
         found: dict[str, list[pathlib.Path]] = {}
+        twins: dict[pathlib.Path, pathlib.Path] = {}
         for file in sorted(path.rglob('*')):
             inside = file.relative_to(path).parts
             if any(part.startswith('.') for part in inside) or file.name in ABOUT:
                 continue
-            if file.is_file() and suffix_of(file):
+            if suffix_of(file) and not file.is_dir():
+                reading.check_ordinary(file)
+                beside = twins.setdefault(file.with_name(file.name.removesuffix('.gz')), file)
+                if beside != file:
+                    raise ValueError(
+                        f'{file.parent} has {beside.name} and {file.name}; remove one of them, or rename it '
+                        'if it holds other rows'
+                    )
                 named = next(filter(None, map(IN_NAME.match, reversed(inside))), None)
                 found.setdefault(SPLIT_OF[named[1]] if named else 'train', []).append(file)
         if not found:
@@ -168,7 +178,7 @@ def from_here(name: str) -> str:
     """
     bare = name.removesuffix(SKIP)
     if not ('/' in bare or os.sep in bare or suffix_of(pathlib.Path(bare))):
-        return name
+        return check_field('the name of the mixture', name, Name)
     return absolute(bare) + name[len(bare) :]
 
 
@@ -226,10 +236,7 @@ def read_json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
 
 def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     """Read a file that is one list of JSON objects."""
-    try:
-        rows = json.loads(file.read_text(encoding='utf-8-sig'))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{file} is no JSON in UTF-8: {error}') from error
+    rows = reading.read_json(file)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{file} is {shortened(rows)}; expected a list of objects, or JSON lines in *.jsonl')
     surrogates = sources.Surrogates()
@@ -244,6 +251,9 @@ def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     try:
         with file.open(encoding='utf-8-sig', newline='') as lines:
             read = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            names = read.fieldnames or ()
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f'{file} has the heading {twice!r} twice; expected different ones')
             for row in read:
                 where = f'{file}, line {read.line_num}'
                 if None in row:
@@ -327,7 +337,7 @@ def saved_to_disk(folder: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
 
     def listed(file: pathlib.Path, read: Callable[[Any], list[str]]) -> list[str]:
         try:
-            return read(json.loads(file.read_text()))
+            return read(reading.read_json(file))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingDataError(f'{file} is not as save_to_disk writes it: {error!r}') from error
 

@@ -65,8 +65,9 @@ def form_of(row: Row, file: pathlib.Path) -> Form:
                 functools.partial(pair_examples, inputs, below, target),
             )
     pairs = ', '.join(f'{inputs} and {target}' for inputs, target in PAIRS)
+    columns = ' '.join(', '.join(map(str, row)).split())[:200]
     raise ValueError(
-        f'{file} has the columns {", ".join(map(str, row))}; expected {" or ".join(TURNS)}, or one of these '
+        f'{file} has the columns {columns}; expected {" or ".join(TURNS)}, or one of these '
         f'pairs: {pairs}; rename them, or write a DatasetSpec'
     )
 

@@ -11,7 +11,6 @@ import functools
 import gzip
 import hashlib
 import itertools
-import json
 import logging
 import os
 import pathlib
@@ -25,6 +24,7 @@ from typing import Any
 
 from flanlite.config import absolute, at_home
 from flanlite.data.specs import fingerprints
+from flanlite.reading import check_ordinary, parse_json
 
 Row = dict[str, Any]
 SUFFIXES = ('.jsonl', '.jsonl.gz')
@@ -91,7 +91,8 @@ class JsonLines:
                     raise ValueError(
                         f'{file.parent} has {found[split].name} and {file.name}; remove one of them'
                     )
-                if file.is_file():
+                if not file.is_dir():
+                    check_ordinary(file)
                     found[split] = file
         return found
 
@@ -354,6 +355,57 @@ class InMemory:
             ) from error
 
 
+@dataclasses.dataclass(frozen=True)
+class InFolder:
+    """Rows that a function reads from files in the form in which their publisher gives them.
+
+    Args:
+        folder: that of the files, absolute.
+        function: takes the folder and the name of a split, and returns its rows in a fixed order.
+        files: those that the function reads, below the folder; a cache is stale when one of them changes.
+    """
+
+    folder: str
+    function: Callable[[pathlib.Path, str], Iterable[Row]]
+    files: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the source's name for the manifest."""
+        return f'{pathlib.Path(self.folder).name}/{self.files[0]}'
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Read a split's rows; `split` may be a slice, or several joined with `+`."""
+        return sliced(self.read, split)
+
+    def read(self, split: str) -> Iterator[Row]:
+        """Read all rows of one split.
+
+        Raises:
+            MissingDataError: a file is missing.
+            ValueError: a file is not as its publisher writes it; the message names it.
+        """
+        surrogates = Surrogates()
+        try:
+            for number, row in enumerate(self.function(pathlib.Path(self.folder), split)):
+                yield surrogates.replaced(row, f'row {number}')
+        except FileNotFoundError as error:
+            if isinstance(error, MissingDataError):
+                raise
+            raise MissingDataError(f'no file {error.filename!r}, of which {split} is read') from error
+        finally:
+            surrogates.tell(self.name)
+
+    def version(self) -> str:
+        """Identify the files by their content, and the code that reads them."""
+        paths = [pathlib.Path(self.folder) / file for file in self.files]
+        found = [
+            file_identity(path, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
+            for path in paths
+        ]
+        return f'{self.name} {fingerprints.of(self.function, self.files, found)}'
+
+
 def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -> Any:
     """Return the JSON lines that replace a source in the data folder, or the source itself where the folder
     has none.
@@ -432,6 +484,27 @@ def data_folder(data_dir: str | os.PathLike | None, name: str) -> pathlib.Path |
     return pathlib.Path(absolute(root)) / name if root else None
 
 
+def benchmark_folder(data_dir: str | os.PathLike | None, name: str, expected: str) -> pathlib.Path:
+    """Return a benchmark's folder in the data folder.
+
+    Args:
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
+        name: of the benchmark's folder, or of a link to it.
+        expected: what is looked for in it, for the error.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    found = data_folder(data_dir, name)
+    if found is None or not found.is_dir():
+        where = f'no folder {str(found)!r}' if found else 'no data folder is named'
+        raise MissingDataError(
+            f'{name} is read from files: {where}; expected a folder {name!r}, or a link, with {expected}, '
+            'and --data_dir or FLANLITE_DATA_DIR names the folder that it lies in'
+        )
+    return found
+
+
 def check_data_folder(data_dir: str | os.PathLike | None) -> None:
     """Raise a `ValueError` where a data folder is named and is none; the default may be missing."""
     if data_dir is not None and not os.path.isdir(at_home(data_dir)):
@@ -479,7 +552,7 @@ def count_rows(source: Any, split: str) -> int | None:
         import tensorflow_datasets as tfds
 
         return tfds.builder(source.name).info.splits[split].num_examples
-    return sum(1 for _ in source.rows(split)) if isinstance(source, JsonLines | InMemory) else None
+    return sum(1 for _ in source.rows(split)) if isinstance(source, JsonLines | InMemory | InFolder) else None
 
 
 def check_reachable(urls: Iterable[str]) -> None:
@@ -575,6 +648,7 @@ def json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     Raises:
         ValueError: the file is damaged, or a line is not a JSON object in UTF-8.
     """
+    check_ordinary(file)
     opened, surrogates = gzip.open if file.suffix == '.gz' else open, Surrogates()
     try:
         # What is not UTF-8 is let through, so that the line can be named.
@@ -606,10 +680,7 @@ def parse_row(line: str, where: str) -> Row:
     Raises:
         ValueError: the line is not a JSON object; the message has its place, `where`.
     """
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{where} is no JSON: {error}') from error
+    row = parse_json(line, where)
     if not isinstance(row, dict):
         raise ValueError(f'{where}: expected a JSON object with a field a name, got {type(row).__name__}')
     return row

@@ -1,20 +1,26 @@
 """DatasetSpec: everything about one data set in one place, and the registry of collections."""
 
 import dataclasses
+import functools
+import importlib
 import numbers
+import pkgutil
+import re
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite import config
 from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
 from flanlite.data.specs.templates import Template
+from flanlite.limits import Between0And1, Positive, Seed
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
 TELLING = 8  # an answer of this many characters or more is not among a template's words by accident
-STYLES = ('instructions', 'baseline', 'fields')
+STYLES = ('instructions', 'baseline', 'fields', 'names')
 CONSTANT = 'files are read when the module is imported, into a constant whose name is in capitals'
 
 
@@ -63,6 +69,26 @@ class Splits:
 
 
 @dataclasses.dataclass(frozen=True)
+class FewShot:
+    """How a benchmark sets exemplars before an example, where it says so itself.
+
+    Args:
+        split: the source's split that they are from.
+        exemplar: the text of one: `{inputs}` and `{targets}` as its template renders them, `{number}` from 1,
+            and its fields.
+        header: the field with which inputs begin and which stands once, before the first exemplar; all rows
+            have the same one.
+        drawn: whether they are drawn at random for each example, which is never among them; else they are the
+            first ones, in order.
+    """
+
+    split: str
+    exemplar: str = '{inputs} {targets}\n\n'
+    header: str = 'header'
+    drawn: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class DatasetSpec:
     """One data set: its source, the fields of its templates, its answers, its metric and its cluster.
 
@@ -72,7 +98,8 @@ class DatasetSpec:
 
     Args:
         name: unique among all collections; also the name of the SeqIO task.
-        cluster: one of `clusters.CLUSTERS`; None for a data set of no cluster, which is never held out.
+        cluster: one of `clusters.CLUSTERS`, or one of its own with a colon, `source:cluster`; None for a data
+            set of no cluster, which is never held out.
         source: where the rows come from.
         fields: a function from a row to the fields of the templates. `answer` is a text, or an index into the
             options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
@@ -96,6 +123,12 @@ class DatasetSpec:
             is not known.
         validation_examples: the same of the validation split, as `splits` cuts it, before `keep`.
         test_examples: the same of the test split.
+        few_shot: how exemplars stand before an example, where a benchmark fixes that; by default `Shots`
+            says it, and they are from the training data.
+        stop: texts that end a generated answer; what stands behind the first of them is not read.
+        extract: a regular expression that finds the answer in what a model writes, such as a chain of
+            thought: the first group of its last match is scored. Where it finds nothing, the whole text is.
+        category: a benchmark's own group of data sets, over which its averages are taken.
 
     Raises:
         ValueError: a setting cannot be; the message names the data set, the value and what was expected.
@@ -121,10 +154,16 @@ class DatasetSpec:
     train_examples: int | None = None
     validation_examples: int | None = None
     test_examples: int | None = None
+    few_shot: FewShot | None = None
+    stop: tuple[str, ...] = ()
+    extract: str = ''
+    category: str = ''
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('data set', self.name):
             checks.check_name(self.name)
+            for field in ('cluster', 'family', 'licence', 'link'):
+                config.check_field(field, getattr(self, field), str | None if field == 'cluster' else str)
             if self.cluster is not None:
                 clusters.check_cluster(self.cluster)
             metric = metrics.get_metric(self.metric)
@@ -141,6 +180,7 @@ class DatasetSpec:
                     raise ValueError(f'got {kind}={given!r}; expected a tuple of Template(...)')
             if not self.templates:
                 raise ValueError('it has no templates; expected at least one')
+            checks.check_pattern('extract', self.extract)
 
     def example(self, row: Row) -> dict[str, Any] | None:
         """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None
@@ -203,12 +243,19 @@ class DatasetSpec:
             )
         return str(value)
 
+    def read_answer(self, text: str) -> str:
+        """Return the answer in a generated text; see `stop` and `extract`."""
+        for stop in self.stop:
+            text = text.partition(stop)[0]
+        found = re.findall(self.extract, text) if self.extract else []
+        return found[-1] if found else text
+
     def style_templates(self, style: str) -> tuple[Template, ...]:
         """Return the templates of a style.
 
         Args:
             style: `instructions` for the templates, `baseline` for the plain prompts, `fields` for the fields
-                without any words.
+                without any words, `names` for the fields behind the names of cluster and data set.
 
         Raises:
             ValueError: there is no such style.
@@ -219,6 +266,8 @@ class DatasetSpec:
             return self.baselines
         if style == 'fields':
             return (self.bare_template(),)
+        if style == 'names':
+            return (self.named_template(),)
         raise ValueError(f'unknown style {style!r}; expected one of {", ".join(STYLES)}')
 
     def bare_template(self) -> Template:
@@ -226,6 +275,13 @@ class DatasetSpec:
         instructions show, one per line.
         """
         return Template('\n'.join(f'{{{field}}}' for field in self.schema()))
+
+    def named_template(self) -> Template:
+        """Make the template of FLAN's ablation with names in place of instructions (section 4.3): the fields
+        behind `[cluster: data set]`.
+        """
+        names = ': '.join(name for name in (self.cluster, self.name) if name)
+        return Template(f'[{names}]\n{self.bare_template().inputs}')
 
     def schema(self) -> tuple[str, ...]:
         """Return the names of the fields that the instructions show, in their order."""
@@ -311,10 +367,9 @@ class TextSpec:
                 raise ValueError(
                     f'unknown objective {self.objective!r}; expected {" or ".join(denoising.OBJECTIVES)}'
                 )
-            if not 0 < self.density < 1:
-                raise ValueError(f'got density={self.density!r}; expected a share between 0 and 1')
-            if not self.mean_span > 0:
-                raise ValueError(f'got mean_span={self.mean_span!r}; expected a number of tokens above 0')
+            config.check_field('density', self.density, Between0And1)
+            config.check_field('mean_span', self.mean_span, Positive)
+            config.check_field('seed', self.seed, Seed)
             checks.check_numbers(2, length=self.length)
             checks.check_numbers(1, corruptions=self.corruptions, longest_target=self.longest_target)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
@@ -375,6 +430,32 @@ class Prompted(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a collection that has a share of the mixture to itself, whatever the sizes of its data sets.
+
+    Args:
+        name: of the part.
+        share: its weight beside the other parts.
+        tasks: the names of its data sets.
+        max_rate: clips each of their rates, in place of the collection's cap.
+        max_examples: truncates the training data of each, in the same way.
+
+    Raises:
+        ValueError: a share of 0 or less, or a cap that cannot be.
+    """
+
+    name: str
+    share: float
+    tasks: tuple[str, ...]
+    max_rate: int | None = None
+    max_examples: int | None = None
+
+    def __post_init__(self) -> None:
+        config.check_field('Part.share', self.share, Positive)
+        checks.check_numbers(1, max_rate=self.max_rate, max_examples=self.max_examples)
+
+
+@dataclasses.dataclass(frozen=True)
 class Collection:
     """Data sets that belong together, with FLAN's two caps and the vocabulary they are meant for.
 
@@ -387,10 +468,12 @@ class Collection:
         max_rates: clips the rates of single data sets, by name; it overrides the data set's own `max_rate`.
         prompted: numbers for T0's mixing rule, by task; the rates of these tasks follow that rule.
         templates: the smallest number of templates that each of its data sets should have.
+        shots: how many few-shot exemplars stand before each example, where nothing else is asked for.
+        parts: its parts, where these have shares of the mixture; together they have each data set once.
 
     Raises:
-        ValueError: the name or a cap cannot be, or `max_rates` or `prompted` has a name that is not a data
-            set of the collection.
+        ValueError: the name or a cap cannot be, `max_rates` or `prompted` has a name that is not a data set
+            of the collection, or the parts have other data sets.
     """
 
     name: str
@@ -401,9 +484,17 @@ class Collection:
     max_rates: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
     prompted: Mapping[str, Prompted] = dataclasses.field(default_factory=dict, hash=False)
     templates: int = 10
+    shots: int = 0
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('collection', self.name):
+            in_parts = [task for part in self.parts for task in part.tasks]
+            if self.parts and sorted(in_parts) != sorted(spec.name for spec in self.specs):
+                raise ValueError(
+                    f'its parts have {len(in_parts)} data sets, it has {len(self.specs)}; expected each in '
+                    'one part'
+                )
             checks.check_name(self.name)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate, **self.max_rates)
             names = [spec.name for spec in self.specs]
@@ -416,45 +507,91 @@ class Collection:
                         )
 
     def clusters(self) -> tuple[str, ...]:
-        """Return the names of the clusters that have a data set here, in the order of `clusters.CLUSTERS`."""
-        present = {spec.cluster for spec in self.specs if spec.cluster}
-        return tuple(cluster for cluster in clusters.CLUSTERS if cluster in present)
+        """Return the names of the clusters that have a data set here; see `clusters.ordered`."""
+        return clusters.ordered(self.specs)
+
+    def part_of(self, task: str) -> Part | None:
+        """Return the part that has a data set; None where there are no parts."""
+        return self._parts_by_task.get(task)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Spec]:
+        """Its data sets and texts by their names."""
+        return {spec.name: spec for spec in self.specs}
+
+    @functools.cached_property
+    def _parts_by_task(self) -> dict[str, Part]:
+        return {task: part for part in self.parts for task in part.tasks}
 
 
 COLLECTIONS: dict[str, Collection] = {}
+BUILTIN = 'flanlite.mixtures'
 
 
-def register(collection: Collection) -> None:
+def builtin_names() -> list[str]:
+    """Return the names of the collections that come with flanlite, without importing them."""
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module(BUILTIN).__path__)
+        if module.ispkg
+    )
+
+
+def builtin_of(name: str) -> str | None:
+    """Return the built-in collection with whose name another begins, the longest of several, or None."""
+    fitting = [builtin for builtin in builtin_names() if re.match(rf'{builtin}($|[_:])', name)]
+    return max(fitting, key=len, default=None)
+
+
+def load_builtin(name: str) -> types.ModuleType | None:
+    """Import the built-in collection with whose name that of a mixture begins, if any."""
+    builtin = builtin_of(name)
+    return builtin and importlib.import_module(f'{BUILTIN}.{builtin}')
+
+
+def is_benchmark(module: types.ModuleType) -> bool:
+    """Return whether a built-in package lists the files of a folder, in place of a table of data sets."""
+    return hasattr(module, 'find')
+
+
+def register(collection: Collection, replace: bool = False) -> None:
     """Make a collection known by its name. Registering the same one again changes nothing.
 
+    Args:
+        collection: the collection.
+        replace: whether it takes the place of another one with its name, such as that of another folder.
+
     Raises:
-        ValueError: another collection has the name, or another data set has the name of one of its data sets.
+        ValueError: another collection has the name, one that comes with flanlite too, or another data set has
+            the name of one of its data sets.
     """
-    if COLLECTIONS.get(collection.name, collection) is not collection:
-        raise ValueError(f'a collection named {collection.name!r} is registered already')
+    module = None if replace else load_builtin(collection.name)
+    benchmark = module and is_benchmark(module) and builtin_of(collection.name) == collection.name
+    if benchmark or (not replace and COLLECTIONS.get(collection.name, collection) is not collection):
+        raise ValueError(f'a collection named {collection.name!r} is there already; give yours another name')
     taken = {
         spec.name: (other.name, spec)
         for other in COLLECTIONS.values()
-        if other is not collection
+        if other.name != collection.name
         for spec in other.specs
     }
+    names: set[str] = set()
     for spec in collection.specs:
-        if sum(spec.name == other.name for other in collection.specs) > 1:
+        if spec.name in names:
             raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
+        names.add(spec.name)
         # Collections may share a data set, but not its name.
         if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
                 f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} '
-                'already'
+                'already; give yours another name'
             )
     COLLECTIONS[collection.name] = collection
 
 
 def find_spec(name: str) -> Spec | None:
     """Return the registered data set or text of a name, or None."""
-    return next(
-        (spec for collection in COLLECTIONS.values() for spec in collection.specs if spec.name == name), None
-    )
+    return next((each.by_name[name] for each in COLLECTIONS.values() if name in each.by_name), None)
 
 
 def lint(
@@ -519,6 +656,7 @@ def example_faults(
     """
     texts, options = example['texts'], example['options']
     shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
+    shown -= {spec.few_shot.header} if spec.few_shot else set()  # which some tasks do not have
     for name in sorted(shown & set(texts)):
         if not texts[name].strip():
             yield f'the field {name!r} is empty'

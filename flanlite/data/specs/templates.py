@@ -66,7 +66,7 @@ def parse(text: str) -> tuple[tuple[str, str | None], ...]:
     for _, field, format_spec, conversion in pieces:
         if field is not None and (not field.isidentifier() or format_spec or conversion):
             raise ValueError(
-                f'template {text!r} has the place {{{field}}}; expected a plain field name such as '
+                f'template {text!r} has the place {field!r} in braces; expected a plain field name such as '
                 '{premise}'
             )
     return tuple((literal, field) for literal, field, _, _ in pieces)

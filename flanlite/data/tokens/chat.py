@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
-from jinja2 import sandbox
+
+from flanlite import sandbox
+from flanlite.reading import read_text
 
 FILE = 'chat_template.jinja'
 FIELD = 'chat_template'  # in tokenizer_config.json, where there is no such file
@@ -46,10 +48,12 @@ def read_turns(
         ValueError: there is no template, or it cannot be filled.
     """
     template = read_template(folder, named)
-    environment = sandbox.ImmutableSandboxedEnvironment(
+    environment = sandbox.LimitedImmutable(
         trim_blocks=True, lstrip_blocks=True, extensions=['jinja2.ext.loopcontrols']
     )
-    environment.filters['tojson'] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.add_filters(
+        {'tojson': lambda value, **options: json.dumps(value, ensure_ascii=False, **options)}
+    )
     environment.globals['raise_exception'] = refuse
     tokens = {name: token for name, token in named.items() if name.endswith('_token') and token}
     tokens = {name: token['content'] if isinstance(token, dict) else token for name, token in tokens.items()}
@@ -58,10 +62,10 @@ def read_turns(
         for count in (1, 2)
     )
     try:
-        compiled = environment.from_string(template)
-        prompt = compiled.render(messages=asked, add_generation_prompt=True, **tokens)
-        whole = compiled.render(messages=answered, add_generation_prompt=False, **tokens)
-    except jinja2.TemplateError as error:
+        compiled = environment.compiled(template)
+        prompt = environment.filled(compiled, tokens | {'messages': asked, 'add_generation_prompt': True})
+        whole = environment.filled(compiled, tokens | {'messages': answered, 'add_generation_prompt': False})
+    except sandbox.TemplateFault as error:
         raise ValueError(f'the chat template of {folder} cannot be filled: {error}') from error
     if prompt.count(ASKED) != 1 or whole.count(ANSWERED) != 1:
         raise ValueError(
@@ -83,11 +87,12 @@ def read_turns(
 def read_template(folder: pathlib.Path, named: Mapping[str, Any]) -> str:
     """Return a folder's chat template; of several in tokenizer_config.json the default one."""
     if (folder / FILE).is_file():
-        return (folder / FILE).read_text(encoding='utf-8')
+        return read_text(folder / FILE)
     found = named.get(FIELD)
     if isinstance(found, list):
-        found = {each['name']: each['template'] for each in found}.get('default')
-    if not found:
+        named_each = [each for each in found if isinstance(each, dict)]
+        found = {str(each.get('name')): each.get('template') for each in named_each}.get('default')
+    if not found or not isinstance(found, str):
         raise ValueError(
             f'{folder} has no chat template; expected {FILE}, or {FIELD} in tokenizer_config.json, or the '
             'folder without :chat behind it'

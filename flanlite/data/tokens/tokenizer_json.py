@@ -15,9 +15,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from flanlite import reading
+from flanlite.config import shown
 from flanlite.data.tokens import chat
 from flanlite.data.tokens.chat import Turns
 
+MOST_IDS = 1 << 24
 FILE = 'tokenizer.json'
 SENTINEL = '<extra_id_{}>'
 # Where transformers keeps the names of special tokens.
@@ -87,8 +90,14 @@ def load(folder: str, in_chat: bool = False) -> Loaded:
         raise ValueError(
             f'cannot load the vocabulary {path / FILE} ({error}); expected one that transformers saved'
         ) from error
+    if (last := max(ids.values(), default=0)) >= MOST_IDS:
+        raise ValueError(f'{path / FILE} has the id {last:,}; expected ids below {MOST_IDS:,}')
     own_eos = ids.get(content(named.get('eos_token')))
     eos_id = find_eos(path, own_eos)
+    if eos_id not in ids.values():
+        raise ValueError(
+            f'{path} says that {shown(eos_id)} ends an answer; expected an id of its {FILE}, at most {last}'
+        )
     if 'add_bos_token' in named or 'add_eos_token' in named:
         bos_id = ids.get(content(named.get('bos_token'))) if named.get('add_bos_token') else None
         input_eos = bool(named.get('add_eos_token'))
@@ -185,7 +194,7 @@ def find_eos(path: pathlib.Path, own: int | None) -> int:
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Read a JSON object; raise a `ValueError` if the file holds none."""
-    try:
-        return dict(json.loads(path.read_text(encoding='utf-8-sig')))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path} is no JSON object: {error}') from error
+    found = reading.read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f'{path} is {shown(found)}; expected a JSON object')
+    return found

@@ -12,13 +12,15 @@ import pathlib
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import sentencepiece
 
-from flanlite.config import absolute, at_home
+from flanlite import reading
+from flanlite.config import absolute, at_home, check_field, read_text
 from flanlite.data.tokens import ties, tokenizer_json
+from flanlite.limits import whole
 
 PAD_ID = 0
 EOS_ID = 1
@@ -32,6 +34,7 @@ EXTRA_IDS = {
     'bytes': 125,
 }
 USUAL_EXTRA_IDS = 100  # of other models
+ExtraIds = Annotated[int, whole(0, 10_000)]
 SPIECE_FILE = 'spiece.model'
 CONFIG_FILES = ('tokenizer_config.json', 'config.json')
 BYTES_SIZE = 384  # vocab_size of ByT5, the only released T5 without SentencePiece
@@ -364,37 +367,43 @@ def load(
     if isinstance(name, Vocabulary):
         return name
     kind, in_name, in_chat, input_eos = parts_of(name)
-    if in_name and not in_name.isdecimal():
-        raise ValueError(f'got the vocabulary {name!r}; expected a number behind {SENTINELS!r}')
+    if in_name is not None:
+        extra_ids = read_text(f'{SENTINELS} in the vocabulary {name!r}', in_name, ExtraIds)
     if kind not in NAMES and (folder := pathlib.Path(kind)).is_dir():
         if in_name:
             raise ValueError(
                 f'got the vocabulary {name!r}; expected no {SENTINELS!r}: a folder says it itself'
             )
-        own = name_in_folder(folder)
-        if own is None:
-            raise ValueError(
-                f'the folder {kind} has neither {SPIECE_FILE} nor {tokenizer_json.FILE}; expected a folder '
-                "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
-            )
-        if own != str(folder):
-            return load(own + (CHAT if in_chat else '') + ('' if input_eos else NO_INPUT_EOS), data_dir)
-        found = tokenizer_json.load(own, in_chat)
-        bare = found.input_eos and not input_eos
-        full = own + (CHAT if in_chat else '') + (NO_INPUT_EOS if bare else '')
-        return TokenizerVocabulary(
-            full, found.sentinels, found.input_eos and not bare, folder=own, chat=in_chat
-        )
+        with reading.foreign(folder):
+            return load_folder(folder, in_chat, input_eos, data_dir)
     if in_chat:
         raise ValueError(
             f'got the vocabulary {name!r}; expected a folder with {tokenizer_json.FILE} before {CHAT!r}'
         )
     usual = EXTRA_IDS.get(kind, USUAL_EXTRA_IDS)
-    count = int(in_name) if in_name else usual if extra_ids is None else extra_ids
+    count = usual if extra_ids is None else check_field('extra_ids', extra_ids, ExtraIds)
     name = full_name(kind, count, input_eos)
     if kind == 'bytes':
         return ByteVocabulary(name, count, input_eos)
     return SentencePieceVocabulary(name, count, input_eos, path=find_model(kind, data_dir))
+
+
+def load_folder(
+    folder: pathlib.Path, in_chat: bool, input_eos: bool, data_dir: str | os.PathLike | None
+) -> Vocabulary:
+    """Load the vocabulary of a Hugging Face folder; see `load`."""
+    own = name_in_folder(folder)
+    if own is None:
+        raise ValueError(
+            f'the folder {folder} has neither {SPIECE_FILE} nor {tokenizer_json.FILE}; expected a folder '
+            "that save_pretrained of transformers wrote, with the tokenizer's, or another vocabulary"
+        )
+    if own != str(folder):
+        return load(own + (CHAT if in_chat else '') + ('' if input_eos else NO_INPUT_EOS), data_dir)
+    found = tokenizer_json.load(own, in_chat)
+    bare = found.input_eos and not input_eos
+    full = own + (CHAT if in_chat else '') + (NO_INPUT_EOS if bare else '')
+    return TokenizerVocabulary(full, found.sentinels, found.input_eos and not bare, folder=own, chat=in_chat)
 
 
 def parts_of(name: str) -> tuple[str, str | None, bool, bool]:

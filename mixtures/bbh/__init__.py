@@ -1,0 +1,102 @@
+"""BIG-bench Hard (Suzgun et al. 2022): the tasks that a folder `bbh` of the data folder has. Evaluation only.
+
+The folder is the publisher's (suzgunmirac/BIG-Bench-Hard): `bbh/<task>.json` and `cot-prompts/<task>.txt`, whose three questions with their
+chains of thought, and the line above them that describes the task, are all that is set before a question. `bbh` shows the answers alone,
+`bbh_cot` the chains too and takes the answer from what the model writes. Both write their answers, and match them letter for letter.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.sources import InFolder, MissingDataError
+from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
+from flanlite.data.specs.templates import Template
+
+FOLDER = 'bbh'
+EXPECTED = 'bbh/<task>.json and cot-prompts/<task>.txt'
+PROMPTS = 'prompts'  # the split of the questions in cot-prompts
+THINK = "A: Let's think step by step."
+# What stands behind the last "answer is", without a full stop at the line's end.
+ANSWER = r'.*answer is:?[ \t]*(.+?)\.?[ \t]*(?:\n|\Z)'
+# Of 27 files, those that are one of the paper's 23 tasks in three sizes.
+SIZES = re.compile(r'(logical_deduction|tracking_shuffled_objects)_(?:three|five|seven)_objects')
+
+
+def find(data_dir: str | os.PathLike | None = None) -> None:
+    """Register the tasks of the data folder."""
+    folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
+    found = tuple(sorted(file.stem for file in folder.glob('bbh/*.json')))
+    if not found:
+        raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
+    for collection in collections(str(folder), found):
+        specs.register(collection, replace=True)
+
+
+@functools.cache
+def collections(folder: str, tasks: tuple[str, ...]) -> tuple[Collection, ...]:
+    """Make the collections of some tasks."""
+    direct, chained = Template('{header}Q: {question}\nA:'), Template('{header}Q: {question}\n' + THINK)
+    asked = {
+        'bbh': (direct, FewShot(PROMPTS), ''),
+        'bbh_cot': (chained, FewShot(PROMPTS, exemplar='{inputs}\n{chain}\n\n'), ANSWER),
+    }
+    return tuple(
+        Collection(name, tuple(task_spec(folder, name, task, *how) for task in tasks), templates=1, shots=3)
+        for name, how in asked.items()
+    )
+
+
+def task_spec(folder: str, name: str, task: str, template: Template, few_shot: FewShot, extract: str) -> DatasetSpec:
+    """Make the data set of a task."""
+    files = (f'bbh/{task}.json', f'cot-prompts/{task}.txt')
+    return DatasetSpec(
+        name=f'{name}:{task}',
+        cluster=None,
+        source=InFolder(folder, functools.partial(read, task), files),
+        fields=dict,
+        templates=(template,),
+        splits=Splits(None, None, 'test'),
+        family=SIZES.sub(r'\1', f'{name}:{task}'),
+        few_shot=few_shot,
+        stop=('\n\n',),
+        extract=extract,
+        category='all tasks',
+        lineage=('BIG-bench',),
+        licence='MIT',
+        link='https://github.com/suzgunmirac/BIG-Bench-Hard',
+    )
+
+
+def read(task: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
+    """Read a task's questions, or those of its prompt."""
+    prompt = folder / 'cot-prompts' / f'{task}.txt'
+    if split == PROMPTS:
+        yield from read_prompt(prompt)
+        return
+    # Without prompts, questions can still be asked alone.
+    header = next(read_prompt(prompt))['header'] if prompt.is_file() else ''
+    path = folder / 'bbh' / f'{task}.json'
+    try:
+        for row in json.loads(path.read_text(encoding='utf-8-sig'))['examples']:
+            yield {'header': header, 'question': row['input'], 'chain': '', 'answer': row['target']}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is not as BIG-bench Hard writes it: {type(error).__name__}: {error}') from error
+
+
+def read_prompt(path: pathlib.Path) -> Iterator[Row]:
+    """Read the questions of a prompt, each with its chain of thought and the answer at its end."""
+    text = path.read_text(encoding='utf-8-sig').partition('-----\n')
+    described, *questions = re.split(r'(?:\A|\n\n)Q: ', '\n\n' + (text[2] or text[0]).strip())
+    for question in questions:
+        asked, found, chain = question.partition(f'\n{THINK}')
+        answers = re.findall(ANSWER, chain)
+        if not found or not answers:
+            raise ValueError(f'{path}: {question[:80]!r} has no {THINK!r} with "the answer is" behind it')
+        yield {'header': f'{described.strip()}\n\n', 'question': asked, 'chain': chain.strip(), 'answer': answers[-1]}
+    if not questions:
+        raise ValueError(f'{path} has no question; expected lines that begin with "Q: "')

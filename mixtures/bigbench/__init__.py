@@ -1,0 +1,125 @@
+"""BIG-bench (Srivastava et al. 2022): all JSON tasks that a folder `bigbench` of the data folder has. Evaluation only: its authors ask that
+none of it is trained on.
+
+The folder is a checkout of google/BIG-bench, its `benchmark_tasks`, or any folder of task folders with a `task.json`, those of subtasks below it.
+What stands there instead in JSON lines, `<task>/test.jsonl[.gz]`, has rows of `inputs`, `targets`, `multiple_choice_targets` and
+`multiple_choice_scores`. Tasks are written, asked and scored as BIG-bench's `json_task.py` does it: see `task_json.py`.
+"""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from flanlite.data.specs import sources, specs
+from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
+from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Splits
+from flanlite.data.specs.templates import Template
+from flanlite.mixtures.bigbench import task_json
+
+FOLDER = 'bigbench'
+EXPECTED = 'task folders with task.json, or with test.jsonl[.gz]'
+ABOVE = 'benchmark_tasks'  # in a checkout
+# BIG-bench's scores, and ours.
+METRICS = {
+    'multiple_choice_grade': 'multiple_choice_grade',
+    'exact_str_match': 'accuracy',
+    'bleu': 'sacrebleu_intl',
+    'rouge1': 't5_rouge',
+    'rouge2': 't5_rouge',
+    'rougeL': 't5_rouge',
+    'rougeLsum': 't5_rouge',
+    'sequence_f1': 'squad_f1',
+}
+
+
+def find(data_dir: str | os.PathLike | None = None) -> None:
+    """Register the tasks of the data folder."""
+    folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
+    paths = [*folder.rglob('task.json'), *itertools.chain(*(folder.rglob(f'test{suffix}') for suffix in sources.SUFFIXES))]
+    # A file that changed may be scored otherwise.
+    found = tuple(sorted((str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+    if not found:
+        raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
+    specs.register(collection(str(folder), found), replace=True)
+
+
+@functools.cache
+def collection(folder: str, files: tuple[tuple[str, int, int], ...]) -> Collection:
+    """Make the collection of some files."""
+    made: dict[str, DatasetSpec] = {}
+    for file, *_ in files:
+        for spec in task_specs(pathlib.Path(folder), file):
+            made.setdefault(spec.name, spec)
+    return Collection(FOLDER, tuple(made.values()), templates=1)
+
+
+def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
+    """Make the data set of a file; none where it is no task, or nothing here scores it, which is said."""
+    path, parts = folder / file, list(pathlib.PurePath(file).parts[:-1])
+    parts = parts[parts.index(ABOVE) + 1 :] if ABOVE in parts else parts
+    name = ':'.join([FOLDER, *(re.sub(r'[^0-9A-Za-z_.]', '_', part) for part in parts or [folder.name])])
+    if path.name == task_json.NAME:
+        try:
+            about = task_json.read_about(path)
+        except (ValueError, OSError) as error:
+            sources.warn_once(f'{name} is left out: {error}')
+            return
+        metric = metric_of(about)
+        if metric is None:
+            scores = ', '.join(filter(None, [about.get('preferred_score'), *about.get('metrics', ())]))
+            sources.warn_once(f'{name} is left out: nothing here scores {scores or "it"}; expected {", ".join(METRICS)}')
+            return
+        yield task_spec(folder, file, name, parts, metric, task_json.read, about)
+    else:
+        row = next(JsonLines(str(path.parent)).rows('test'), {})
+        metric = 'multiple_choice_grade' if row.get('multiple_choice_targets') else 'accuracy'
+        yield task_spec(folder, file, name, parts, metric, read_lines, {})
+
+
+def metric_of(about: Mapping[str, Any]) -> str | None:
+    """Return the metric of a task: its preferred score, or the first of its others that is known here."""
+    named = [about.get('preferred_score') or '', *about.get('metrics', ())]
+    return next((METRICS[each] for each in named if each in METRICS), None)
+
+
+def task_spec(
+    folder: pathlib.Path, file: str, name: str, parts: list[str], metric: str, read: Callable[..., Any], about: Mapping[str, Any]
+) -> DatasetSpec:
+    """Make the data set of a task."""
+    chosen = metric == 'multiple_choice_grade'
+    return DatasetSpec(
+        name=name,
+        cluster=None,
+        source=InFolder(str(folder), functools.partial(read, file, chosen), (file,)),
+        fields=dict,
+        templates=(Template('{header}{input}'),),
+        metric=metric,
+        splits=Splits(None, None, 'test'),
+        family=':'.join(name.split(':')[:2]),
+        few_shot=FewShot('test', exemplar='{inputs}{targets}{separator}', drawn=True),
+        stop=() if chosen else task_json.stops(about),
+        extract='' if chosen else task_json.extraction(about),
+        category='all tasks',
+        lineage=('BIG-bench',),
+        licence='Apache-2.0',
+        link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{"/".join(parts)}',
+    )
+
+
+def read_lines(file: str, chosen: bool, folder: pathlib.Path, split: str) -> Iterator[sources.Row]:
+    """Read rows of JSON lines as examples of a task.json without settings of its own."""
+    del split
+    rows = JsonLines(str((folder / file).parent)).rows('test')
+    for number, row in enumerate(rows):
+        try:
+            example: dict[str, Any] = {'input': row['inputs'], 'target': row['targets']}
+            if chosen:
+                example['target_scores'] = dict(zip(row['multiple_choice_targets'], row['multiple_choice_scores'], strict=True))
+            yield task_json.row_of({'task_prefix': row.get('task_prefix') or ''}, example, number, chosen)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'{folder / file}, row {number}: {type(error).__name__}: {error}; it is {json.dumps(row)[:200]}') from error
