@@ -53,8 +53,13 @@ def collection(folder: str, files: tuple[tuple[str, int, int], ...]) -> Collecti
     """Make the collection of some files."""
     made: dict[str, DatasetSpec] = {}
     for file, *_ in files:
-        for spec in task_specs(pathlib.Path(folder), file):
-            made.setdefault(spec.name, spec)
+        try:
+            for spec in task_specs(pathlib.Path(folder), file):
+                made.setdefault(spec.name, spec)
+        except (ValueError, TypeError, AttributeError, OSError, re.error) as error:  # the other tasks stay
+            sources.warn_once(f'{file} is left out: {error}')
+    if not made:
+        raise MissingDataError(f'{folder} has no task that can be read; the reasons stand above')
     return Collection(FOLDER, tuple(made.values()), templates=1)
 
 
@@ -64,11 +69,7 @@ def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
     parts = parts[parts.index(ABOVE) + 1 :] if ABOVE in parts else parts
     name = ':'.join([FOLDER, *(re.sub(r'[^0-9A-Za-z_.]', '_', part) for part in parts or [folder.name])])
     if path.name == task_json.NAME:
-        try:
-            about = task_json.read_about(path)
-        except (ValueError, OSError) as error:
-            sources.warn_once(f'{name} is left out: {error}')
-            return
+        about = task_json.read_about(path)
         metric = metric_of(about)
         if metric is None:
             scores = ', '.join(filter(None, [about.get('preferred_score'), *about.get('metrics', ())]))

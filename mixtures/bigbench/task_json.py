@@ -80,7 +80,7 @@ def row_of(task: Mapping[str, Any], example: Mapping[str, Any], number: int, cho
         shown = ''.join(task.get('choice_prefix', '\n  choice: ') + choice for choice in order)
     asked = task.get('example_input_prefix', '\nQ: ') + example['input'] + shown + task.get('example_output_prefix', '\nA: ')
     row = {
-        'header': task.get('task_prefix', ''),
+        'header': task.get('task_prefix') or '',
         'input': asked,
         'separator': task.get('few_shot_example_separator', '\n'),
     }

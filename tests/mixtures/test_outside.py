@@ -91,8 +91,10 @@ def test_bigbench_written_answers(tmp_path, caplog):
         {'examples': rows, 'preferred_score': 'bleurt', 'metrics': ['bleurt']},
     )
     write(tmp_path / 'bigbench/broken/task.json', '{"examples": [')
+    write(tmp_path / 'bigbench/pattern/task.json', about | {'examples': rows, 'output_regex': '('})
     found = asked(tmp_path, 'bigbench')
     assert sorted(found) == ['bigbench:sentences', 'bigbench:stops', 'bigbench:sums']
+    assert 'pattern/task.json is left out: ' in caplog.text
     assert (
         'bigbench:odd is left out: nothing here scores bleurt' in caplog.text
         and 'broken/task.json is no JSON' in caplog.text
