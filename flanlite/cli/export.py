@@ -71,9 +71,7 @@ COMMAND = Command(
         SETTINGS,
         MIXTURE,
         Flag('output', 'the folder to write', metavar='DIR', complete='file'),
-        Flag(
-            'examples', 'so many, drawn by rates and seed as in training; by default each once', Count
-        ),
+        Flag('examples', 'so many, drawn by rates and seed as in training; by default each once', Count),
         Flag('seed', "of the draw; by default the run's, or 0", Seed),
         Flag('permissive', 'leave out data sets whose licence does not let anyone pass them on', bool),
         Flag('split', 'of lm-eval: train, validation or test', complete=('train', 'validation', 'test')),

@@ -70,12 +70,12 @@ class AblationConfig:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in names_of(self.studies):
+        for name in comparison.names_of(self.studies):
             if name not in STUDIES:
                 raise ValueError(
                     f'unknown study {name!r}; {closest(name, STUDIES)}expected some of {", ".join(STUDIES)}'
                 )
-        if not names_of(self.studies) or not names_of(self.held_out):
+        if not comparison.names_of(self.studies) or not comparison.names_of(self.held_out):
             raise ValueError(
                 f'got studies={self.studies!r} and held_out={self.held_out!r}; expected at least one of each'
             )
@@ -85,7 +85,7 @@ class AblationConfig:
         """Return the settings that all studies share: those of a sweep."""
         return SweepConfig(
             self.train,
-            '+'.join(names_of(self.held_out)),
+            '+'.join(comparison.names_of(self.held_out)),
             ('tuned', *self.rivals),
             self.max_rows,
             self.dev_rows,
@@ -101,7 +101,7 @@ class AblationConfig:
         Raises:
             ValueError: an unknown hold-out, or a number of clusters that are not there.
         """
-        whole = '+'.join(names_of(self.held_out))
+        whole = '+'.join(comparison.names_of(self.held_out))
         found = clusters.get_hold_out(whole, collection.specs)
         members = [spec for spec in collection.specs if spec.name in found.train]
         trained = clusters.by_cluster(members)
@@ -110,7 +110,7 @@ class AblationConfig:
             'templates': max((len(getattr(spec, 'templates', ())) for spec in members), default=0),
         }
         steps = [(whole, system) for system in ('tuned', *self.rivals)]
-        for study in names_of(self.studies):
+        for study in comparison.names_of(self.studies):
             if study == 'instructions':
                 steps += [(whole, system) for system in ('names', 'names_asked', 'no_instructions')]
             elif study == 'clusters':
@@ -129,12 +129,6 @@ class AblationConfig:
         for held_out in dict.fromkeys(name for name, _ in steps):
             loco.choose_held_out([held_out], collection)
         return list(dict.fromkeys(steps))
-
-
-def names_of(wanted: str | tuple[str, ...]) -> list[str]:
-    """Take names as a list, whether commas separate them or not."""
-    names = wanted.split(',') if isinstance(wanted, str) else wanted
-    return [name.strip() for name in names if name.strip()]
 
 
 def ablate(config: AblationConfig, gin: str | None = None) -> Report:

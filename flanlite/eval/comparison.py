@@ -1,7 +1,8 @@
-"""How `loco`, `conflict` and `transfer` begin: checks that cost nothing, and their settings on disk."""
+"""How comparisons of many runs begin: checks that cost nothing, and their settings on disk."""
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -45,3 +46,9 @@ def keep_settings(folder: pathlib.Path, config: Any, gin: str | None) -> None:
         results.write_text(folder / SETTINGS_FILE, json.dumps(to_json(config), indent=1) + '\n')
         if gin:
             results.write_text(folder / GIN_FILE, gin)
+
+
+def names_of(wanted: str | Sequence[str]) -> list[str]:
+    """Take names as a list, whether they are separated by commas or apart."""
+    names = wanted.split(',') if isinstance(wanted, str) else wanted
+    return [name.strip() for name in names if name.strip()]

@@ -87,7 +87,7 @@ class ConflictConfig:
         """
         mixture = mixtures.resolve(self.train.data.mixture)
         present = list(dict.fromkeys(entry.cluster for entry in mixture.entries if entry.cluster))
-        wanted = names_of(self.clusters)
+        wanted = comparison.names_of(self.clusters)
         found = present if 'all' in wanted else [name for name in present if name in wanted]
         check_names(wanted, present, 'cluster')
         if len(found) < 2:
@@ -112,12 +112,6 @@ class ConflictConfig:
             predictions=False,
             notes=self.notes,
         )
-
-
-def names_of(wanted: str | Sequence[str]) -> list[str]:
-    """Take names as a list, whether they are separated by commas or apart."""
-    names = wanted.split(',') if isinstance(wanted, str) else wanted
-    return [name.strip() for name in names if name.strip()]
 
 
 def check_names(wanted: Sequence[str], known: Sequence[str], kind: str) -> None:
@@ -149,7 +143,7 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
     comparison.begin(config, ConflictConfig, 'conflict')
     sweep = Sweep.open(config.sweep())
     clusters = config.chosen()
-    mine = names_of(config.only)
+    mine = comparison.names_of(config.only)
     check_names(mine, [JOINT, *clusters], 'part of the work')
     mine = [JOINT, *clusters] if 'all' in mine else mine
     results.check_settings(sweep.folder, to_text(sweep.config), loco.FREE, 'MODEL_DIR')

@@ -188,8 +188,7 @@ def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -
     """Return the names of the clusters, or other hold-outs, that are wanted, in the order given; an unknown
     one is a `ValueError`.
     """
-    names = [name.strip() for name in wanted.split(',')] if isinstance(wanted, str) else list(wanted)
-    names = [name for name in names if name]
+    names = comparison.names_of(wanted)
     if not names:
         raise ValueError(
             f'no cluster to hold out; the clusters of {collection.name} are '

@@ -175,8 +175,7 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
         others = [other for other in found if other not in present]
         more = f'; other hold-outs are {others[0]} to {others[-1]}' if others else ''
         raise ValueError(
-            f'unknown cluster {name!r}; {hint}the clusters are '
-            f'{", ".join(ordered(members))}{more}'
+            f'unknown cluster {name!r}; {hint}the clusters are {", ".join(ordered(members))}{more}'
         )
     return found[name]
 
