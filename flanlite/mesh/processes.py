@@ -31,6 +31,7 @@ from flanlite.config import to_lines
 VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 SAYS_AFTER = 30.0  # seconds until it is said who is waited for, and between such lines
 STARTS_WITHIN = 600.0  # seconds that the processes of a run are waited for
+CONNECTS_WITHIN = 60.0  # seconds that they are waited for once more, after all were there
 BEAT = 2.0  # seconds between counts
 PATIENCE = 30.0  # seconds without a count after which a process is taken to be gone
 ENDED = 1  # exit status of a process whose peer ended; 2 is bad input, which no launcher tries again
@@ -59,11 +60,11 @@ def join() -> None:
         host, port, numbers = check_variables(coordinator, count, index)
         if numbers[0] > 1:
             gather(host, port, *numbers)
-        connect(coordinator, *numbers, cluster_detection_method='deactivate')
+        connect(CONNECTS_WITHIN, coordinator, *numbers, cluster_detection_method='deactivate')
     else:
         try:
             with warnings.catch_warnings(action='ignore'):
-                connect()
+                connect(STARTS_WITHIN)
         except ValueError as error:
             if 'coordinator_address' not in str(error):
                 raise
@@ -95,8 +96,14 @@ def check_variables(
     return address[1].strip('[]'), int(address[2]), (int(count), int(index))
 
 
-def connect(*args: Any, **settings: Any) -> None:
-    """Start JAX's part. What it finds wrong later ends this process in one line, and not by an abort."""
+def connect(within: float, *args: Any, **settings: Any) -> None:
+    """Start JAX's part. What it finds wrong later ends this process in one line, and not by an abort.
+
+    Args:
+        within: how long the others are waited for, in seconds.
+        *args: for `jax.distributed.initialize`.
+        **settings: likewise.
+    """
     made = distributed._jax.get_distributed_runtime_client
     distributed._jax.get_distributed_runtime_client = functools.partial(
         made,
@@ -108,7 +115,7 @@ def connect(*args: Any, **settings: Any) -> None:
     said.daemon = True
     said.start()
     try:
-        jax.distributed.initialize(*args, initialization_timeout=int(STARTS_WITHIN), **settings)
+        jax.distributed.initialize(*args, initialization_timeout=int(within), **settings)
     except RuntimeError as error:
         if 'must be called before' in str(error):
             raise
