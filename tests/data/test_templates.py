@@ -51,7 +51,10 @@ FAULTS = {
         Template('{a}'),
         Template('What is it all about?\n\n{a}'),
     ),
-    'inverted templates, expected at most 3': (Template('{answer}', '{a}', inverted=True),) * 4,
+    'inverted templates, expected at most 3': (
+        *(Template('{answer}', '{a}', inverted=True),) * 4,
+        Template('{a}'),
+    ),
 }
 
 
@@ -65,3 +68,5 @@ def test_lint_passes_good_templates():
         Template('{answer}?', '{a}', inverted=True)
     ]
     assert list(templates.lint(good, ['a', 'answer'])) == []
+    turned = [Template(f'{number} things to say of {{answer}}', '{a}', inverted=True) for number in range(4)]
+    assert not [fault for fault in templates.lint(turned, ['a', 'answer'], count=4) if 'inverted' in fault]
