@@ -47,7 +47,7 @@ def test_errors_name_the_path_that_was_asked_for(tmp_path):
     missing = tmp_path / 'none' / 'a.npy'
     with pytest.raises(OSError) as raised:
         soft_prompts.write(missing, {'one': np.zeros((1, 2))})
-    assert raised.value.filename == str(missing)
+    assert str(raised.value).startswith(f'cannot write {missing}: No such file')
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,7 +38,7 @@ SUFFIX = '.safetensors'
 METADATA = {  # of a parameter file
     'config': Mapping[str, Any],
     'vocabulary': str | None,
-    'feature_lengths': Mapping[str, Length],
+    'feature_lengths': Mapping[str, Length] | None,
     'step': Whole | None,
 }
 FORMATS = ('huggingface', 'safetensors', 'peft', 'npy')
@@ -782,6 +782,7 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
     told = {name: parse_json(text, f'{name} in the header of {path}') for name, text in found.items()}
     for name, kind in METADATA.items():
         told[name] = check_field(f'{name} in the header of {path}', told.get(name), kind)
+    told['feature_lengths'] = told['feature_lengths'] or FLAN_LENGTHS
     batches.check_lengths(told['feature_lengths'])
     return told
 

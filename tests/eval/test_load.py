@@ -140,7 +140,7 @@ def test_infer_with_a_model_that_is_not_finite_writes_nothing(tmp_path):
     parameters.save_params(path, toy.not_finite(), toy.CONFIG, dtype='float32', metadata=metadata)
     source.write_text('{"inputs": "which?", "options": ["rises", "falls"]}')
     sink.write_text('of before')
-    with pytest.raises(ValueError, match='parameters or activations are not finite'):
+    with pytest.raises(ValueError, match=r'decoder_norm/scale in .* has 1 of 16 numbers that are not finite'):
         infer(str(path), str(source), str(sink))
     assert sink.read_text() == 'of before'
 

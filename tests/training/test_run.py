@@ -434,7 +434,7 @@ def test_gin_python_and_saved_settings_give_the_same_run(whole, tmp_path):
     ('settings', 'words'),
     [
         ({'model': dataclasses.replace(toy.CONFIG, vocab_size=128)}, ['vocab_size is 128', '384 ids']),
-        ({'batch_size': 0}, ['BATCH_SIZE is 0']),
+        ({'batch_size': 0}, ['DataConfig.batch_size is 0', 'from 1']),
         ({'mixture': 'tyo'}, ["'tyo'", 'toy']),
         ({'feature_lengths': {'inputs': 8}}, ['inputs', 'targets']),
         ({'held_out': 'nil'}, ['nil', 'nli']),
