@@ -33,8 +33,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     found = tuple(sorted(file.stem for file in folder.glob('bbh/*.json')))
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    for collection in collections(str(folder), found):
-        specs.register(collection, replace=True)
+    specs.register(*collections(str(folder), found), replace=True)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def task_spec(folder: pathlib.Path, task: str) -> DatasetSpec:
     """Make the data set of a task."""
     file = f'tasks/{task}.json'
     kind, corpus = recorded().get(task) or (category(folder / file), task)
-    own = 'natural_instructions:' + re.sub(r'\W+', '_', kind.lower()).strip('_')
+    own = 'natural_instructions:' + (re.sub(r'\W+', '_', kind.lower()).strip('_') or 'no_category')
     return DatasetSpec(
         name='natural_instructions:' + re.sub(r'[^\w.]', '_', task),
         cluster=CLUSTERS.get(kind, own),

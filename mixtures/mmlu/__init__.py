@@ -36,8 +36,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
         found = sorted({row['subject'] for row in lines.rows('test')})
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    for collection in collections(str(folder), tuple(found), in_lines):
-        specs.register(collection, replace=True)
+    specs.register(*collections(str(folder), tuple(found), in_lines), replace=True)
 
 
 @functools.cache
