@@ -586,17 +586,16 @@ def check_collection(collection: Collection, known: Mapping[str, Collection], re
     benchmark = module and is_benchmark(module) and builtin_of(collection.name) == collection.name
     if benchmark or (not replace and COLLECTIONS.get(collection.name, collection) is not collection):
         raise ValueError(f'a collection named {collection.name!r} is there already; give yours another name')
+    names = collections.Counter(spec.name for spec in collection.specs)
+    if names and (most := max(names, key=names.get)) and names[most] > 1:
+        raise ValueError(f'the collection {collection.name!r} has two data sets named {most!r}')
     taken = {
         spec.name: (other.name, spec)
         for other in known.values()
         if other.name != collection.name
         for spec in other.specs
     }
-    names: set[str] = set()
     for spec in collection.specs:
-        if spec.name in names:
-            raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
-        names.add(spec.name)
         # Collections may share a data set, but not its name.
         if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
