@@ -99,10 +99,19 @@ class AblationConfig:
         """Return each (hold-out, system) to score, the cheapest studies first.
 
         Raises:
-            ValueError: an unknown hold-out, or a number of clusters that are not there.
+            ValueError: an unknown hold-out, a number of clusters that are not there, or a study of clusters
+                or of data sets where no clusters are held out.
         """
         whole = '+'.join(comparison.names_of(self.held_out))
         found = clusters.get_hold_out(whole, collection.specs)
+        no_clusters = [name for name in whole.split('+') if name not in collection.clusters()]
+        counted = [study for study in names_of(self.studies) if study in ('clusters', 'data_sets')]
+        if no_clusters and counted:
+            raise ValueError(
+                f'got held_out={no_clusters[0]!r}, which is no cluster, with the studies '
+                f'{", ".join(counted)}; expected some of {", ".join(collection.clusters())}, or studies '
+                'without these'
+            )
         members = [spec for spec in collection.specs if spec.name in found.train]
         trained = clusters.by_cluster(members)
         most = {

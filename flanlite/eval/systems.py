@@ -138,6 +138,7 @@ def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> t
         removed=() if shared else held.mixture.removed,
         trained=outcome.trained,
         templates=most_templates(held.mixture) if outcome.trained else 0,
+        shots=held.mixture.shots.most if outcome.trained and held.mixture.shots else 0,
         skipped=held.test.skipped | outcome.skipped,
         notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),

@@ -286,7 +286,8 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
     drawn = [each for each in drawn if each[-1]]
     if not drawn:
         return ''
-    x_ticks, y_ticks = ticks(0, max(x for *_, points in drawn for x, _ in points)), ticks(low, high)
+    across_all, up_all = zip(*(point for *_, points in drawn for point in points), strict=True)
+    x_ticks, y_ticks = ticks(0, max(across_all)), ticks(min(low, *up_all), max(high, *up_all))
     left, right, top, bottom = 36, WIDTH - 10, 8, CURVE_HEIGHT - 34
 
     def place(x: float, y: float) -> tuple[float, float]:

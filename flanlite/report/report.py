@@ -207,7 +207,8 @@ def hold_out_card(report: Report, held_out: str) -> dict[str, Any]:
         'score': score,
         'verdict': comparisons.verdict(report, held_out),
         'removed': result.removed,
-        'trained': result.trained,
+        'tasks': len(result.trained_tasks),
+        'trained': {cluster: result.trained[cluster] for cluster in result.trained_clusters},
     }
 
 

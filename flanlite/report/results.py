@@ -116,6 +116,7 @@ class Result:
         removed: the clusters that left training because they overlap with the held-out one.
         trained: the data sets that the system was tuned on, by cluster.
         templates: the greatest number of templates that one of them was tuned with; 0 where none was.
+        shots: the greatest number of exemplars before each example that it was tuned with.
         split: the split that was scored: train, validation or test.
         tasks: the scores of each task.
         groups: the summary over the tasks of each level of generalization, and over all that was held out
@@ -135,6 +136,7 @@ class Result:
     removed: tuple[str, ...] = ()
     trained: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     templates: int = 0
+    shots: int = 0
     split: str = 'test'
     tasks: tuple[TaskResult, ...] = ()
     groups: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
@@ -145,6 +147,16 @@ class Result:
     seed: int | None = None
     settings: str = ''
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def trained_clusters(self) -> list[str]:
+        """Return the clusters that the system was tuned on; plain text has none."""
+        return [cluster for cluster in self.trained if cluster]
+
+    @property
+    def trained_tasks(self) -> list[str]:
+        """Return the data sets and texts that the system was tuned on."""
+        return list(itertools.chain(*self.trained.values()))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat dictionary for each task, template and metric; all have the same keys, and plain

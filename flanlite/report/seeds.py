@@ -10,7 +10,7 @@ from scipy import special
 
 from flanlite.report import results
 from flanlite.report.results import Result, TaskResult
-from flanlite.report.scores import CONFIDENCE, Resampled, Summary, bounds, nanmean
+from flanlite.report.scores import CONFIDENCE, Resampled, Summary, bounds
 
 
 def mean_result(each: Sequence[Result], drawn: Mapping[str, Resampled]) -> Result:
@@ -59,7 +59,7 @@ def mean_task(members: Sequence[TaskResult], drawn: Mapping[str, Resampled]) -> 
 
 def mean_score(values: Sequence[float | None]) -> float:
     """Average what JSON holds of a score, None for nan."""
-    return float(nanmean(np.array(values, np.float64), axis=0))
+    return float(np.mean(np.array(values, np.float64)))
 
 
 def mean_summary(

@@ -12,7 +12,7 @@ import numpy as np
 from flanlite.report import seeds
 from flanlite.report.collected import Report
 from flanlite.report.results import HELD_IN, HELD_OUT, Result
-from flanlite.report.scores import Summary, nanmean
+from flanlite.report.scores import Summary
 
 
 class Kind(NamedTuple):
@@ -20,30 +20,30 @@ class Kind(NamedTuple):
 
     Args:
         name: what is counted.
-        ending: what names of hold-outs have in common without: a pattern with the number as its group.
-        whole: the number of the result whose name has no such ending.
+        ending: the number in names of hold-outs, without which those of a series are the same.
+        count: how many a system was tuned with, which are fewer than its name says where data is missing.
     """
 
     name: str
     ending: re.Pattern[str]
-    whole: Callable[[Result], int]
+    count: Callable[[Result], int]
 
 
 def data_sets_of_a_cluster(result: Result) -> int:
     """Return the greatest number of data sets of a cluster that a system was tuned on."""
-    return max(map(len, result.trained.values()), default=0)
+    return max((len(result.trained[cluster]) for cluster in result.trained_clusters), default=0)
 
 
 KINDS = (
-    Kind('clusters', re.compile(r'_first_(\d+)|(?<=^diversity)_(\d+)'), lambda result: len(result.trained)),
-    Kind('data sets of each cluster', re.compile(r'_each_(\d+)'), data_sets_of_a_cluster),
     Kind(
-        'data sets',
-        re.compile(r'(?<=^superglue)_(\d+)$'),
-        lambda result: sum(map(len, result.trained.values())),
+        'clusters',
+        re.compile(r'_first_\d+|(?<=^diversity)_\d+'),
+        lambda result: len(result.trained_clusters),
     ),
-    Kind('templates', re.compile(r'_(\d+)templates'), lambda result: result.templates),
-    Kind('exemplars', re.compile(r'_(\d+)shots'), lambda result: 0),
+    Kind('data sets of each cluster', re.compile(r'_each_\d+'), data_sets_of_a_cluster),
+    Kind('data sets', re.compile(r'(?<=^superglue)_\d+$'), lambda result: len(result.trained_tasks)),
+    Kind('templates', re.compile(r'_\d+templates'), lambda result: result.templates),
+    Kind('exemplars', re.compile(r'_\d+shots'), lambda result: result.shots),
 )
 
 
@@ -52,7 +52,7 @@ class Series:
     """Results of one system that differ in one number.
 
     Args:
-        held_out: the hold-out without the number, which is the last point where that was tuned, too.
+        held_out: the hold-out without the number, which is a point too where it was tuned.
         kind: what is counted.
         points: (number, result), in order.
     """
@@ -63,35 +63,32 @@ class Series:
 
 
 def find(report: Report, system: str = 'tuned') -> list[Series]:
-    """Return every series of at least two results of a system."""
+    """Return every series of a system: results of at least two numbers."""
     results = [
         each for each in report.results if each.system == system and each.held_out and HELD_OUT in each.groups
     ]
     found = []
     for kind in KINDS:
-        members: dict[str, dict[int, Result]] = {}
+        members: dict[str, list[tuple[int, Result]]] = {}
         for result in results:
-            ending = kind.ending.search(result.held_out)
-            number = int(next(filter(None, ending.groups()))) if ending else kind.whole(result)
-            members.setdefault(kind.ending.sub('', result.held_out), {}).setdefault(number, result)
+            base = kind.ending.sub('', result.held_out)
+            members.setdefault(base, []).append((kind.count(result), result))
         found += [
-            Series(base, kind.name, tuple(sorted(points.items())))
+            Series(base, kind.name, tuple(sorted(points, key=lambda point: point[0])))
             for base, points in members.items()
-            if len(points) > 1 and any(kind.ending.search(each.held_out) for each in points.values())
+            if len({number for number, _ in points}) > 1
         ]
     return found
 
 
 def standing_alone(report: Report) -> list[str]:
-    """Return what was held out without the points of series that are drawn as curves, but for the last of
-    each.
+    """Return what was held out without the points of series that are drawn as curves, but for the one of each
+    whose name has no number; where that is missing, for the last one.
     """
-    points = {
-        result.held_out
-        for each in find(report)
-        for _, result in each.points
-        if result.held_out != each.held_out
-    }
+    points: set[str | None] = set()
+    for each in find(report):
+        names = [result.held_out for _, result in each.points]
+        points |= {*names} - {each.held_out if each.held_out in names else names[-1]}
     return [held_out for held_out in report.held_out() if held_out not in points]
 
 
@@ -123,4 +120,4 @@ def summary(report: Report, result: Result, cluster: str | None = None) -> Summa
 def mean_over(result: Result, names: Sequence[str]) -> Summary:
     """Average the summaries of some tasks."""
     own = [dataclasses.astuple(task.summary) for task in result.tasks if task.task in names]
-    return Summary(*nanmean(np.array(own), axis=0).tolist())
+    return Summary(*np.mean(own, axis=0).tolist())

@@ -146,7 +146,7 @@ def series_rows(report: Report) -> list[list[str]]:
             by_cluster = ', '.join(
                 f'{cluster} {number(sum(values) / len(values))}' for cluster, values in means.items()
             )
-            counts = (str(len(result.trained)), str(sum(map(len, result.trained.values()))))
+            counts = (str(len(result.trained_clusters)), str(len(result.trained_tasks)))
             rows.append(
                 [
                     result.held_out or '',
@@ -311,10 +311,10 @@ def removal(systems: Mapping[str, Result]) -> str:
         if result.removed
         else 'nothing else had to be removed'
     )
-    data_sets = sum(len(names) for names in result.trained.values())
+    of = result.trained_clusters
     stayed = (
-        f'; tuned on {data_sets} data sets of {len(result.trained)} clusters ({", ".join(result.trained)})'
-        if data_sets
+        f'; tuned on {len(result.trained_tasks)} data sets of {len(of)} clusters ({", ".join(of)})'
+        if result.trained
         else ''
     )
     return gone + stayed

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator
 
 from flanlite.data.specs import sources, specs
+from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
+from flanlite.reading import foreign, read_text
 
 FOLDER = 'bbh'
 EXPECTED = 'bbh/<task>.json and cot-prompts/<task>.txt'
@@ -30,11 +32,10 @@ SIZES = re.compile(r'(logical_deduction|tracking_shuffled_objects)_(?:three|five
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the tasks of the data folder."""
     folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
-    found = tuple(sorted(file.stem for file in folder.glob('bbh/*.json')))
+    found = tuple(sorted(file.stem for file in folder.glob('bbh/*.json') if file.is_file()))
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    for collection in collections(str(folder), found):
-        specs.register(collection, replace=True)
+    specs.register(*collections(str(folder), found), replace=True)
 
 
 @functools.cache
@@ -55,13 +56,13 @@ def task_spec(folder: str, name: str, task: str, template: Template, few_shot: F
     """Make the data set of a task."""
     files = (f'bbh/{task}.json', f'cot-prompts/{task}.txt')
     return DatasetSpec(
-        name=f'{name}:{task}',
+        name=f'{name}:{as_name(task)}',
         cluster=None,
         source=InFolder(folder, functools.partial(read, task), files),
         fields=dict,
         templates=(template,),
         splits=Splits(None, None, 'test'),
-        family=SIZES.sub(r'\1', f'{name}:{task}'),
+        family=SIZES.sub(r'\1', f'{name}:{as_name(task)}'),
         few_shot=few_shot,
         stop=('\n\n',),
         extract=extract,
@@ -81,16 +82,14 @@ def read(task: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
     # Without prompts, questions can still be asked alone.
     header = next(read_prompt(prompt))['header'] if prompt.is_file() else ''
     path = folder / 'bbh' / f'{task}.json'
-    try:
-        for row in json.loads(path.read_text(encoding='utf-8-sig'))['examples']:
+    with foreign(path):
+        for row in json.loads(read_text(path))['examples']:
             yield {'header': header, 'question': row['input'], 'chain': '', 'answer': row['target']}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} is not as BIG-bench Hard writes it: {type(error).__name__}: {error}') from error
 
 
 def read_prompt(path: pathlib.Path) -> Iterator[Row]:
     """Read the questions of a prompt, each with its chain of thought and the answer at its end."""
-    text = path.read_text(encoding='utf-8-sig').partition('-----\n')
+    text = read_text(path).partition('-----\n')
     described, *questions = re.split(r'(?:\A|\n\n)Q: ', '\n\n' + (text[2] or text[0]).strip())
     for question in questions:
         asked, found, chain = question.partition(f'\n{THINK}')

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flanlite.data.specs import sources, specs
+from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Splits
 from flanlite.data.specs.templates import Template
@@ -67,7 +68,7 @@ def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
     """Make the data set of a file; none where it is no task, or nothing here scores it, which is said."""
     path, parts = folder / file, list(pathlib.PurePath(file).parts[:-1])
     parts = parts[parts.index(ABOVE) + 1 :] if ABOVE in parts else parts
-    name = ':'.join([FOLDER, *(re.sub(r'[^0-9A-Za-z_.]', '_', part) for part in parts or [folder.name])])
+    name = ':'.join([FOLDER, *map(as_name, parts or [folder.name])])
     if path.name == task_json.NAME:
         about = task_json.read_about(path)
         metric = metric_of(about)

@@ -67,7 +67,6 @@ FIXED = dataclasses.replace(COLLECTION, name='flan2021_fixed', max_rates={'mnli_
 
 COLLECTIONS = (COLLECTION, FAITHFUL, FIXED)
 
-for collection in COLLECTIONS:
-    specs.register(collection)
+specs.register(*COLLECTIONS)
 
 register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

@@ -43,8 +43,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     root = absolute(root) if root else ''
     folder = pathlib.Path(root) / FOLDER
     listed = tuple(natural_instructions.listed(folder)) if root and (folder / 'tasks').is_dir() else ()
-    for collection in collections(root, listed):
-        specs.register(collection, replace=True)
+    specs.register(*collections(root, listed), replace=True)
 
 
 @functools.cache

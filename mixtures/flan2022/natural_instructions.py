@@ -11,10 +11,12 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import DatasetSpec, Row, Splits
 from flanlite.data.specs.templates import Template
-from flanlite.mixtures.super_natural_instructions import FOLDER, category
+from flanlite.mixtures.super_natural_instructions import FOLDER, answers_of, category, definition_of
+from flanlite.reading import foreign, read_text
 
 RECORD = pathlib.Path(__file__).parent / 'assets/natural_instructions.tsv'
 TEST_ROWS = 100
@@ -57,7 +59,7 @@ def recorded() -> dict[str, tuple[str, str]]:
 
 def listed(folder: pathlib.Path) -> list[str]:
     """Return the names of a folder's tasks."""
-    return sorted(path.stem for path in (folder / 'tasks').glob('task*.json'))
+    return sorted(path.stem for path in (folder / 'tasks').glob('task*.json') if path.is_file())
 
 
 def tasks(folder: pathlib.Path, names: Iterable[str]) -> tuple[DatasetSpec, ...]:
@@ -69,9 +71,9 @@ def task_spec(folder: pathlib.Path, task: str) -> DatasetSpec:
     """Make the data set of a task."""
     file = f'tasks/{task}.json'
     kind, corpus = recorded().get(task) or (category(folder / file), task)
-    own = 'natural_instructions:' + re.sub(r'\W+', '_', kind.lower()).strip('_')
+    own = 'natural_instructions:' + (re.sub(r'\W+', '_', kind.lower()).strip('_') or 'no_category')
     return DatasetSpec(
-        name='natural_instructions:' + re.sub(r'[^\w.]', '_', task),
+        name=f'natural_instructions:{as_name(task)}',
         cluster=CLUSTERS.get(kind, own),
         source=InFolder(str(folder), functools.partial(read, file), (file,)),
         fields=dict,
@@ -99,12 +101,9 @@ def read(file: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
             f'no folder {FOLDER!r} in the data folder; expected a copy of allenai/natural-instructions, or a link to one, with tasks/<task>.json; '
             '--data_dir or FLANLITE_DATA_DIR names the data folder'
         )
-    try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-        given = content['Definition']
-        definition = (given if isinstance(given, str) else given[0]).strip()
-        for row in content['Instances']:
-            answers = [row['output']] if isinstance(row['output'], str) else row['output']
+    with foreign(path):
+        task = json.loads(read_text(path))
+        definition = definition_of(task).strip()
+        for row in task['Instances']:
+            answers = answers_of(row)
             yield {'definition': definition, 'input': row['input'].strip(), 'answer': answers[0], 'answers': answers}
-    except (KeyError, TypeError, IndexError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f'{path} is not as Super-NaturalInstructions writes it: {type(error).__name__}: {error}') from error

@@ -11,11 +11,11 @@ import csv
 import functools
 import os
 import pathlib
-import re
 import string
 from collections.abc import Iterator
 
 from flanlite.data.specs import sources, specs
+from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
@@ -29,15 +29,14 @@ EXPECTED = 'test/<subject>_test.csv, or test.jsonl[.gz]'
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the subjects of the data folder."""
     folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
-    found = sorted(file.name.removesuffix('_test.csv') for file in folder.glob('test/*_test.csv'))
+    found = sorted(file.name.removesuffix('_test.csv') for file in folder.glob('test/*_test.csv') if file.is_file())
     lines = JsonLines(str(folder))
     in_lines = not found and 'test' in lines.files()
     if in_lines:
         found = sorted({row['subject'] for row in lines.rows('test')})
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    for collection in collections(str(folder), tuple(found), in_lines):
-        specs.register(collection, replace=True)
+    specs.register(*collections(str(folder), tuple(found), in_lines), replace=True)
 
 
 @functools.cache
@@ -60,7 +59,7 @@ def subject_spec(folder: str, name: str, subject: str, in_lines: bool, template:
     else:
         files = tuple(f'{split}/{subject}_{split}.csv' for split in SPLITS)
     return DatasetSpec(
-        name=f'{name}:{re.sub(r"[^0-9A-Za-z_.]", "_", subject)}',
+        name=f'{name}:{as_name(subject)}',
         cluster=None,
         source=InFolder(folder, functools.partial(read_lines if in_lines else read_table, subject, by_letter), files),
         fields=dict,

@@ -44,7 +44,6 @@ COLLECTION = specs.Collection(
 # The text on which the shipped base was pretrained; it is not part of the instruction mixture.
 TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
 
-specs.register(COLLECTION)
-specs.register(TEXT)
+specs.register(COLLECTION, TEXT)
 
 register = functools.partial(registration.register, COLLECTION)  # in SeqIO's registry

@@ -12,12 +12,15 @@ import os
 import pathlib
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flanlite.data.specs import sources, specs
+from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
+from flanlite.reading import foreign, read_text
 
 FOLDER = 'super_natural_instructions'
 TEST = 'splits/default/test_tasks.txt'
@@ -32,7 +35,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
     if not (folder / TEST).is_file():
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    listed = tuple((folder / TEST).read_text(encoding='utf-8').split())
+    listed = tuple(dict.fromkeys(read_text(folder / TEST).split()))
     missing = [task for task in listed if not (folder / 'tasks' / f'{task}.json').is_file()]
     if missing:
         sources.warn_once(f'{folder}/tasks lacks {len(missing)} of the {len(listed)} tasks of {TEST}, the first {missing[0]}')
@@ -52,7 +55,7 @@ def task_spec(folder: str, task: str) -> DatasetSpec:
     """Make the data set of a task."""
     file = f'tasks/{task}.json'
     return DatasetSpec(
-        name=f'{FOLDER}:{task}',
+        name=f'{FOLDER}:{as_name(task)}',
         cluster=None,
         source=InFolder(folder, functools.partial(read, file), (file,)),
         fields=dict,
@@ -78,17 +81,27 @@ def category(path: pathlib.Path) -> str:
 def read(file: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Read a task's instances, or its positive examples."""
     path = folder / file
-    try:
-        task = json.loads(path.read_text(encoding='utf-8-sig'))
-        definition = task['Definition'] if isinstance(task['Definition'], str) else task['Definition'][0]
-        header = f'Definition: {ended(definition)}\n\n'
+    with foreign(path):
+        task = json.loads(read_text(path))
+        header = f'Definition: {ended(definition_of(task))}\n\n'
         rows = task['Positive Examples'] if split == POSITIVE else task['Instances'][:INSTANCES]
         for row in rows:
-            answers = [row['output']] if isinstance(row['output'], str) else row['output']
+            answers = answers_of(row)
             shown = ended(answers[0])
             yield {'header': header, 'input': ended(row['input']), 'shown': shown, 'answer': answers[0], 'answers': answers}
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        raise ValueError(f'{path} is not as Super-NaturalInstructions writes it: {type(error).__name__}: {error}') from error
+
+
+def definition_of(task: Mapping[str, Any]) -> str:
+    """Return a task's definition, the first of several."""
+    return task['Definition'] if isinstance(task['Definition'], str) else task['Definition'][0]
+
+
+def answers_of(row: Mapping[str, Any]) -> list[str]:
+    """Return the right answers of an instance, or of a positive example, which has one."""
+    answers = [row['output']] if isinstance(row['output'], str) else row['output']
+    if not answers:
+        raise ValueError(f'an instance has no output: {json.dumps(row)[:200]}')
+    return answers
 
 
 def ended(text: str) -> str:

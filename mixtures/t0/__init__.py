@@ -102,7 +102,6 @@ COLLECTIONS = (
 )
 COLLECTION = COLLECTIONS[0]
 
-for collection in COLLECTIONS:
-    specs.register(collection)
+specs.register(*COLLECTIONS)
 
 register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

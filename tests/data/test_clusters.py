@@ -93,6 +93,13 @@ def test_numbers_of_clusters_that_are_not_there(name):
         clusters.get_hold_out(name, TOY)
 
 
+def test_several_clusters_are_each_named_once_and_leave_some():
+    with pytest.raises(ValueError, match=r"'nli\+math\+nli'; expected each cluster once"):
+        clusters.get_hold_out('nli+math+nli', TOY)
+    with pytest.raises(ValueError, match='leaves no cluster to train on; hold out fewer'):
+        clusters.get_hold_out('nli+math+sentiment_first_1', TOY)
+
+
 @pytest.mark.parametrize('name', ['nli+', '+nli', 'nli+maths', 'nli_first_', 'nli_first_x', 'text_first_1'])
 def test_hold_outs_of_unknown_clusters(name):
     with pytest.raises(ValueError, match='unknown cluster'):

@@ -225,6 +225,7 @@ def test_include_and_exclude():
         ({'name': 'toy', 'lineage': 'loose'}, "lineage is 'loose'; expected one of strict, warn, off"),
         ({'name': 'toy_intra_10'}, 'did you mean toy_intra_1'),
         ({'name': 'toy', 'max_rate': 0}, 'max_rate is 0'),
+        ({'name': 'toy_0templates'}, 'templates_per_task is 0'),
         ({'name': 'toy', 'temperature': 0}, 'temperature is 0'),
         ({'name': 'toy', 'exclude': ['toy_nle']}, "no task 'toy_nle'; did you mean toy_nli"),
         ({'name': 'toy_held_out_nli', 'include': ['toy_nli']}, 'no task of the mixture .* is left'),

@@ -95,6 +95,8 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
         ({'studies': ()}, ['at least one of each']),
         ({'templates': (0,)}, ['AblationConfig.templates[0] is 0', 'from 1']),
         ({'held_out': 'maths'}, ['unknown cluster', 'math']),
+        ({'held_out': 'math,math'}, ['each cluster once']),
+        ({'held_out': 'intra_3'}, ['intra_3', 'no cluster', 'clusters, data_sets', 'nli, translation, math']),
         ({'clusters': (5,)}, ['math_first_5', '_first_1 to _first_2']),
         ({'more': ('intra_99',)}, ['intra_99']),
         ({'rivals': ('random',)}, ['AblationConfig.rivals', 'random', 'untuned']),

@@ -126,6 +126,18 @@ def test_a_folder_of_tasks_is_a_data_set_each(data_dir, tmp_path):
     assert 200 < int(answer) <= 300 and other == 'more', 'the last hundred'
 
 
+def test_another_folder_takes_the_place_of_the_first(data_dir, tmp_path):
+    mixtures.resolve('flan2022')
+    other = tmp_path / 'other'
+    (other / 'super_natural_instructions' / 'tasks').mkdir(parents=True)
+    (other / 'super_natural_instructions' / 'tasks' / 'task9999_odd.json').write_text('{"Categories": ["?!"]')
+    for folder, count in ((other, 1), (data_dir, 3), (other, 1)):
+        for name in ('flan2022', 'flan2022_natural_instructions'):
+            found = [entry for entry in mixtures.resolve(name, folder).entries if ':task' in entry.task]
+            assert len(found) == count
+    assert {entry.cluster for entry in found} == {'natural_instructions:no_category'}
+
+
 def test_hold_outs_reach_into_every_part(data_dir):
     held = mixtures.resolve('flan2022_held_out_nli')
     tasks = {entry.task for entry in held.entries}
@@ -168,8 +180,15 @@ def test_chains_of_thought_in_each_form(data_dir, tmp_path):
 
 def test_parts_of_a_collection():
     spec = flan2022.others.LAMBADA
-    with pytest.raises(ValueError, match='expected each in one part'):
-        specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada', 'lambada')),))
+    for tasks, told in {
+        ('lambada', 'lambada'): "'lambada' is in a; expected each",
+        ('lambda', 'lambada'): "'lambda' is in a; .* no others",
+        (): "'lambada' is in no part",
+    }.items():
+        with pytest.raises(ValueError, match=told):
+            specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, tasks),))
+    with pytest.raises(ValueError, match="expected different texts, but 'a' is there 2 times"):
+        specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada',)), specs.Part('a', 2.0, ())))
     with pytest.raises(ValueError, match=r'Part.share is 0.*above 0'):
         specs.Part('a', 0.0, ('lambada',))
     with pytest.raises(ValueError, match=r"unknown cluster 'stones'.*with a colon"):

@@ -176,6 +176,11 @@ def test_bbh(tmp_path):
 
 
 def test_bbh_sizes_of_a_task_count_once_in_the_average(tmp_path):
+    write(tmp_path / 'bbh/bbh/one-more.json', '[')
+    assert 'bbh:one_more' in {entry.task for entry in mixtures.resolve('bbh', tmp_path).entries}
+    with pytest.raises(ValueError, match=r'one-more\.json'):
+        list(specs.find_spec('bbh:one_more').source.rows('test'))
+    (tmp_path / 'bbh/bbh/one-more.json').unlink()
     for size in ('three', 'five', 'seven'):
         write(
             tmp_path / f'bbh/bbh/logical_deduction_{size}_objects.json',
@@ -267,6 +272,36 @@ def test_super_natural_instructions(tmp_path):
     assert metric.scores(metric.counts(['white!', 'colds days'], [['Cold', 'White'], ['cold day']]).sum(axis=0)) == {
         'rougeL': 100.0, 'exact_match': 50.0,
     }  # fmt: skip
+
+
+def test_a_file_that_is_odd_costs_its_own_task(tmp_path):
+    folder = tmp_path / 'super_natural_instructions'
+    task = {'Categories': ['A'], 'Definition': 'd', 'Positive Examples': [], 'Instances': [{'input': 'q', 'output': 'a'}]}
+    write(folder / 'tasks/task1-fine_(2).json', task)
+    contents = {
+        'cut': '{"Definition": ["d',
+        'list': [1],
+        'deep': '[' * 100_000,
+        'null': task | {'Instances': None},
+        'no_output': task | {'Instances': [{'input': 'q', 'output': []}]},
+    }
+    for name, content in contents.items():
+        write(folder / f'tasks/{name}.json', content)
+    (folder / 'tasks/latin.json').write_bytes('{"Definition": "é"}'.encode('latin-1'))
+    (folder / 'tasks/folder.json').mkdir()
+    listed = ['task1-fine_(2)', *contents, 'latin', 'folder', 'cut']
+    write(folder / 'splits/default/test_tasks.txt', '\n'.join(listed))
+    found = {spec.name.partition(':')[2]: spec for spec in mixtures.resolve('super_natural_instructions', tmp_path).collection.specs}
+    assert list(found) == ['task1_fine__2_', *contents, 'latin']
+    assert [row['answers'] for row in found['task1_fine__2_'].source.rows('test')] == [['a']]
+    for name in (*contents, 'latin'):
+        with pytest.raises(ValueError, match=rf'tasks/{name}\.json'):
+            list(found[name].source.rows('test'))
+    with pytest.raises(ValueError, match=r'has no output: .*"q"'):
+        list(found['no_output'].source.rows('test'))
+    (folder / 'splits/default/test_tasks.txt').write_bytes(b'\xff')
+    with pytest.raises(ValueError, match=r'test_tasks.txt is not in UTF-8'):
+        mixtures.resolve('super_natural_instructions', tmp_path)
 
 
 def test_exemplars_that_do_not_fit_are_left_out_the_last_first(tmp_path):

@@ -3,13 +3,14 @@ import html.parser
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from flanlite.eval import loco
 from flanlite.metrics import metrics
-from flanlite.report import collected, comparisons, figures, predictions, report, results, tables
+from flanlite.report import collected, comparisons, figures, predictions, report, results, series, tables
 from flanlite.report.scores import OwnScores, TaskScores
 
 VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
@@ -400,6 +401,37 @@ def test_hold_outs_stand_in_the_order_of_their_numbers(tmp_path):
             results.make_result(scores, places, run='r', system='tuned', held_out=name),
         )
     assert collected.collect(tmp_path).held_out() == names
+
+
+def test_series_count_what_was_tuned_on(tmp_path):
+    """The third cluster of five has no data, and plain text is no cluster."""
+    tuned_on = {
+        'nli_first_1': ('math',),
+        'nli_first_2': ('math', 'sentiment'),
+        'nli_first_3': ('math', 'sentiment'),
+        'nli_first_4': ('math', 'sentiment', 'coreference'),
+        'nli': ('math', 'sentiment', 'coreference', 'translation'),
+    }
+    for place, (name, trained) in enumerate(tuned_on.items()):
+        result = results.make_result(
+            {'a': task_scores('a', 0.5, 1, place)}, {'a': ('nli', 'held_out_cluster')}, run='r', system='tuned', held_out=name,
+            trained={cluster: ['m'] for cluster in trained} | {'': ['text']}, shots=2,
+        )  # fmt: skip
+        results.save(tmp_path / name / 'tuned', result)
+
+    def points():
+        found = series.find(collected.collect(tmp_path))
+        return {each.kind: [(count, result.held_out) for count, result in each.points] for each in found}
+
+    counts = [(1, 'nli_first_1'), (2, 'nli_first_2'), (2, 'nli_first_3'), (3, 'nli_first_4')]
+    assert points() == {'clusters': [*counts, (4, 'nli')]}
+    assert series.standing_alone(collected.collect(tmp_path)) == ['nli']
+    report.build(tmp_path)
+    assert 'Tuned on 5 data sets of 4 clusters' in (tmp_path / 'report.html').read_text()
+    assert 'tuned on 5 data sets of 4 clusters (math,' in (tmp_path / 'report.md').read_text()
+    shutil.rmtree(tmp_path / 'nli')
+    assert points() == {'clusters': counts}
+    assert series.standing_alone(collected.collect(tmp_path)) == ['nli_first_4'], 'the last that is there'
 
 
 def test_report_of_one_system(tmp_path):

@@ -210,7 +210,9 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         config = MixtureConfig(config)
     name = config.name
     named = naming.numbers_in_name(name)
-    templates_per_task = named.templates or config.templates_per_task
+    if named.templates is not None:
+        config = config.replace(templates_per_task=named.templates)
+    templates_per_task = config.templates_per_task
     found = naming.resolve_name(named.bare, data_dir)
     shots = config.shots
     if named.shots is not None:

@@ -36,6 +36,13 @@ def check_name(name: str) -> None:
         )
 
 
+def as_name(text: str) -> str:
+    """Return a text of others, such as the name of a file, as a part of a name: what a name cannot have
+    becomes `_`.
+    """
+    return re.sub(r'[^0-9A-Za-z_.]', '_', text)
+
+
 def check_split(split: str, value: Any) -> None:
     """Raise a `ValueError` where a source's split does not parse; None, for no split, is accepted."""
     if value is not None and (

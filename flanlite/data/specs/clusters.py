@@ -217,17 +217,22 @@ def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
         None where the name has no such form, or has a cluster that the collection has not.
 
     Raises:
-        ValueError: a number is 0, or greater than that of the clusters that are left to train on.
+        ValueError: a number is 0, or greater than that of the clusters that are left to train on; none is
+            left; or a cluster is there twice.
     """
     form = SEVERAL.fullmatch(name)
     each = {found.name: found for found in held_out_clusters(members) if found.test}
     held = form['clusters'].split('+') if form else []
     if not held or not set(held) <= set(each):
         return None
+    if len(set(held)) < len(held):
+        raise ValueError(f'got {name!r}; expected each cluster once')
     test = tuple(member.name for member in members if member.cluster in held)
     trained = by_cluster([m for m in members if all(m.name in each[cluster].train for cluster in held)])
+    if not trained:
+        raise ValueError(f'got {name!r}, which leaves no cluster to train on; hold out fewer')
     first = len(trained) if form['first'] is None else int(form['first'])
-    most = max(map(len, trained.values()), default=0)
+    most = max(map(len, trained.values()))
     limit = most if form['each'] is None else int(form['each'])
     if not 1 <= first <= len(trained) or limit < 1:
         raise ValueError(

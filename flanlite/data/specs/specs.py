@@ -1,5 +1,6 @@
 """DatasetSpec: everything about one data set in one place, and the registry of collections."""
 
+import collections
 import dataclasses
 import functools
 import importlib
@@ -489,12 +490,8 @@ class Collection:
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('collection', self.name):
-            in_parts = [task for part in self.parts for task in part.tasks]
-            if self.parts and sorted(in_parts) != sorted(spec.name for spec in self.specs):
-                raise ValueError(
-                    f'its parts have {len(in_parts)} data sets, it has {len(self.specs)}; expected each in '
-                    'one part'
-                )
+            if self.parts:
+                self._check_parts()
             checks.check_name(self.name)
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate, **self.max_rates)
             names = [spec.name for spec in self.specs]
@@ -505,6 +502,18 @@ class Collection:
                         raise ValueError(
                             f'{setting} has {name!r}; {close}its data sets are {", ".join(names)}'
                         )
+
+    def _check_parts(self) -> None:
+        names = [part.name for part in self.parts]
+        checks.check_texts('names of parts', tuple(names))
+        own = collections.Counter(spec.name for spec in self.specs)
+        in_parts = collections.Counter(task for part in self.parts for task in part.tasks)
+        for task in (own - in_parts) + (in_parts - own):
+            parts = [part.name for part in self.parts if task in part.tasks]
+            raise ValueError(
+                f'{task!r} is in {" and ".join(parts) or "no part"}; expected each of its data sets in one '
+                'part, and no others'
+            )
 
     def clusters(self) -> tuple[str, ...]:
         """Return the names of the clusters that have a data set here; see `clusters.ordered`."""
@@ -554,39 +563,45 @@ def is_benchmark(module: types.ModuleType) -> bool:
     return hasattr(module, 'find')
 
 
-def register(collection: Collection, replace: bool = False) -> None:
-    """Make a collection known by its name. Registering the same one again changes nothing.
+def register(*given: Collection, replace: bool = False) -> None:
+    """Make collections known by their names. Registering the same ones again changes nothing.
 
     Args:
-        collection: the collection.
-        replace: whether it takes the place of another one with its name, such as that of another folder.
+        *given: the collections; all of them are registered, or none.
+        replace: whether they take the place of others with their names, such as those of another folder.
 
     Raises:
-        ValueError: another collection has the name, one that comes with flanlite too, or another data set has
-            the name of one of its data sets.
+        ValueError: another collection has the name of one, one that comes with flanlite too, or another data
+            set has the name of one of their data sets.
     """
+    named = {collection.name: collection for collection in given}
+    for collection in given:
+        check_collection(collection, COLLECTIONS | named, replace)
+    COLLECTIONS.update(named)
+
+
+def check_collection(collection: Collection, known: Mapping[str, Collection], replace: bool) -> None:
+    """Raise a `ValueError` where a collection cannot be registered beside those that are known then."""
     module = None if replace else load_builtin(collection.name)
     benchmark = module and is_benchmark(module) and builtin_of(collection.name) == collection.name
     if benchmark or (not replace and COLLECTIONS.get(collection.name, collection) is not collection):
         raise ValueError(f'a collection named {collection.name!r} is there already; give yours another name')
+    names = collections.Counter(spec.name for spec in collection.specs)
+    if names and (most := max(names, key=names.get)) and names[most] > 1:
+        raise ValueError(f'the collection {collection.name!r} has two data sets named {most!r}')
     taken = {
         spec.name: (other.name, spec)
-        for other in COLLECTIONS.values()
+        for other in known.values()
         if other.name != collection.name
         for spec in other.specs
     }
-    names: set[str] = set()
     for spec in collection.specs:
-        if spec.name in names:
-            raise ValueError(f'the collection {collection.name!r} has two data sets named {spec.name!r}')
-        names.add(spec.name)
         # Collections may share a data set, but not its name.
         if spec.name in taken and taken[spec.name][1] is not spec:
             raise ValueError(
                 f'data set {spec.name!r} of {collection.name!r} is in the collection {taken[spec.name][0]!r} '
                 'already; give yours another name'
             )
-    COLLECTIONS[collection.name] = collection
 
 
 def find_spec(name: str) -> Spec | None:
