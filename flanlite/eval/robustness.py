@@ -28,6 +28,7 @@ from flanlite.report.results import RESULT
 from flanlite.report.robustness import AS_IS, JSON, KINDS, MARKDOWN, TEMPLATES, Asked, Robustness
 from flanlite.training import parameters
 
+REMEDY = 'name another folder with --output'
 # What may differ from the settings that a folder was begun with: more is then asked, or things lie elsewhere.
 FREE = ('kinds', 'seeds', *(f'evaluation.{name}' for name in evaluate.FREE))
 
@@ -90,16 +91,22 @@ def robustness(config: RobustnessConfig) -> Robustness | None:
         raise ValueError(f'no data set of {mixed.name!r} can be asked in another way: {" ".join(notes)}')
     if asked.get(ANSWER_WORDS):
         check_words(config.words, evaluate.vocabulary_of(evaluation))
+    every = [name for name in names if any(name in members for members in asked.values())]
+    ways = {folder / AS_IS: (None, every)}
+    ways |= {
+        folder / each.name: (each, asked[kind])
+        for kind in config.kinds
+        if asked[kind]
+        for each in config.variations(kind)
+    }
+    for where in ways:
+        results.check_own(where, REMEDY)
     run = parameters.load_run(evaluation.checkpoint, base=evaluation.base, **evaluation.model_changes)
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         save(config, folder / SETTINGS_FILE)
     system = evaluate.system_name(evaluation.checkpoint, run.step)
-    every = [name for name in names if any(name in members for members in asked.values())]
-    ways = [(None, every)]
-    ways += [(each, asked[kind]) for kind in config.kinds if asked[kind] for each in config.variations(kind)]
-    for variation, members in ways:
-        where = folder / (variation.name if variation else AS_IS)
+    for where, (variation, members) in ways.items():
         if not is_done(where, system, members):
             evaluate.score(evaluation, mixed, members, failed, run, where, variation)
     if jax.process_index() != 0:
@@ -113,12 +120,11 @@ def robustness(config: RobustnessConfig) -> Robustness | None:
 
 def check(folder: pathlib.Path, config: RobustnessConfig) -> None:
     """Refuse a folder that cannot be written, or has what others or other settings made."""
-    remedy = 'name another folder with --output'
-    check_folder(folder, remedy)
-    check_own(folder, (SETTINGS_FILE, JSON, MARKDOWN), remedy)
+    check_folder(folder, REMEDY)
+    check_own(folder, (SETTINGS_FILE, JSON, MARKDOWN), REMEDY)
     if (folder / SETTINGS_FILE).is_file():
         before = to_text(load_as(RobustnessConfig, folder))
-        results.check_same(folder, before, to_text(config), FREE, remedy)
+        results.check_same(folder, before, to_text(config), FREE, REMEDY)
 
 
 def against(kind: str, config: RobustnessConfig, names: Sequence[str]) -> dict[str, str]:
