@@ -31,6 +31,7 @@ Evaluate:
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
     transfer(TransferConfig(...))        prompts of some tasks, reused for others
     compare(first, second)               two models on the same examples
+    robustness(RobustnessConfig(...))    other orders of options, other words, unseen templates
     load('runs/pocket_train')            a model to rank, score and generate with
     Metric(name, names, count)           a metric of your own
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from flanlite.eval.generate import Decoding
     from flanlite.eval.load import Model, load
     from flanlite.eval.loco import loco
+    from flanlite.eval.robustness import RobustnessConfig, robustness
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer import transfer
     from flanlite.eval.transfer_config import TransferConfig
@@ -116,6 +118,7 @@ HOMES = {
         'eval.generate': ('Decoding',),
         'eval.load': ('Model', 'load'),
         'eval.loco': ('loco',),
+        'eval.robustness': ('RobustnessConfig', 'robustness'),
         'eval.sweep': ('SweepConfig',),
         'eval.transfer': ('transfer',),
         'eval.transfer_config': ('TransferConfig',),

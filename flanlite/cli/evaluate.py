@@ -1,6 +1,7 @@
 """`flanlite eval`."""
 
 import argparse
+from typing import Any
 
 from flanlite.cli import command
 from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
@@ -9,11 +10,19 @@ from flanlite.limits import Count
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint."""
+    config = settings(args)
+    from flanlite.eval import evaluate
+
+    evaluate.evaluate(config)
+
+
+def settings(args: argparse.Namespace) -> Any:
+    """Make the settings of an evaluation."""
     from flanlite.cli import gin_config
 
     command.read_gin(args)
     if not args.checkpoint and 'checkpoint' not in gin_config.set_fields('EvalConfig'):
-        raise ValueError('eval needs a model; give one with --checkpoint=PATH')
+        raise ValueError(f'{args.command.name} needs a model; give one with --checkpoint=PATH')
     mixture = gin_config.build('MixtureConfig', name=command.mixture_name(args))
     names = (
         'checkpoint',
@@ -32,9 +41,7 @@ def run(args: argparse.Namespace) -> None:
     config = gin_config.build('EvalConfig', mixture=mixture, model_changes=gin_config.model_fields(), **flags)
     if args.scores:
         config = config.replace(**{'scoring.scores': tuple(args.scores.split(','))})
-    from flanlite.eval import evaluate
-
-    evaluate.evaluate(config)
+    return config
 
 
 COMMAND = Command(

@@ -16,8 +16,10 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
+from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import seqio_metrics, splits
 from flanlite.eval.evaluator import (
     Evaluator,
@@ -111,18 +113,45 @@ def evaluate(config: EvalConfig) -> Result:
     partitioning.keep_compiled(cache.cache_folder(config.cache_dir) / 'jax')
     mixed = mixtures.resolve(config.mixture, config.data_dir)
     names, failed = scorable(mixed)
-    checkpoint = config.checkpoint
-    number = f'-{mixed.shots.number}shot' if mixed.shots else ''
-    folder = (
-        pathlib.Path(config.output)
-        if config.output
-        else default_output(checkpoint, mixed.name, config.split + number)
-    )
+    folder = output_folder(config, mixed)
     check_folder(folder, 'name another folder with --output')
     results.check_own(folder, 'name another folder with --output')
     results.check_settings(folder, to_text(config), FREE, '--output')
-    run = parameters.load_run(checkpoint, base=config.base, **config.model_changes)
-    evaluator, opened = open_evaluator(config, mixed, names, run.config, run.feature_lengths)
+    run = parameters.load_run(config.checkpoint, base=config.base, **config.model_changes)
+    result = score(config, mixed, names, failed, run, folder)
+    if jax.process_index() == 0:
+        report.build(folder, f'{mixed.name}: {result.system}')
+        tables.print_tasks(result)
+        kept = ', predictions/' if config.predictions else ''
+        print(f'wrote {folder}/report.html, report.md{kept} and results.json')
+    return result
+
+
+def score(
+    config: EvalConfig,
+    mixed: Mixture,
+    names: Sequence[str],
+    failed: Mapping[str, str],
+    run: parameters.Run,
+    folder: pathlib.Path,
+    variation: Variation | None = None,
+) -> Result:
+    """Score a model on tasks, and write the result and, where they are to be kept, the predictions.
+
+    Args:
+        config: the evaluation's.
+        mixed: its mixture.
+        names: the tasks to score, see `scorable`.
+        failed: why each of the others cannot be.
+        run: the model.
+        folder: for the results.
+        variation: how the examples are changed; None for not at all.
+
+    Raises:
+        ValueError: no task can be read or scored.
+    """
+    checkpoint, failed = config.checkpoint, dict(failed)
+    evaluator, opened = open_evaluator(config, mixed, names, run.config, run.feature_lengths, variation)
     start = time.monotonic()
     scores = evaluator.run(
         run.config, run.params, partitioning.make_partitioner(config.mesh), skip=failed.__setitem__
@@ -138,7 +167,7 @@ def evaluate(config: EvalConfig) -> Result:
         },
         {name: splits.wordings(name, split) for name, split in opened.splits.items()},
         run=pathlib.Path(checkpoint).name,
-        system=f'{pathlib.Path(checkpoint).name} at step {run.step}',
+        system=system_name(checkpoint, run.step),
         trained=seen,
         split=config.split,
         skipped=opened.skipped | failed,
@@ -158,11 +187,12 @@ def evaluate(config: EvalConfig) -> Result:
     if jax.process_index() == 0:
         keep_predictions(folder, config.predictions, scores, evaluator.records)
         results.save(folder, result, scores)
-        report.build(folder, f'{mixed.name}: {result.system}')
-        tables.print_tasks(result)
-        kept = ', predictions/' if config.predictions else ''
-        print(f'wrote {folder}/report.html, report.md{kept} and results.json')
     return result
+
+
+def system_name(checkpoint: str, step: int) -> str:
+    """Return what results call a checkpoint."""
+    return f'{pathlib.Path(checkpoint).name} at step {step}'
 
 
 def open_evaluator(
@@ -171,6 +201,7 @@ def open_evaluator(
     names: Sequence[str],
     model: ModelConfig,
     feature_lengths: Mapping[str, int],
+    variation: Variation | None = None,
 ) -> tuple[Evaluator, splits.Opened]:
     """Open the data of an evaluation; build what is not cached.
 
@@ -180,27 +211,35 @@ def open_evaluator(
         names: the tasks to score, see `scorable`.
         model: the config of the model to score.
         feature_lengths: in its training.
+        variation: how the examples are changed; None for not at all.
 
     Raises:
         ValueError: the model comes without a vocabulary, or with fewer embeddings than it has; or no task can
             be read.
     """
     model.check_prompts(config.prompts)
-    vocabulary = parameters.load_vocabulary(
-        config.checkpoint, config.vocabulary, config.data_dir, base=config.base
-    )
-    if vocabulary is None:
-        raise ValueError(parameters.NO_VOCABULARY.format(config.checkpoint))
+    vocabulary = vocabulary_of(config)
     model.check_vocabulary(vocabulary.name, vocabulary.size)
     lengths = config.feature_lengths or feature_lengths
     soft = max(len(model.prompt(prompt)) for name in names for prompt in config.prompts or (name,))
     view = view_of(mixed, config.split, vocabulary, lengths, config.style, config.max_rows, soft_tokens=soft)
+    view = dataclasses.replace(view, variation=variation)
     opened = splits.open_splits(names, view, config.build_options())
     if not opened.splits:
         raise ValueError(
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
     return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts), opened
+
+
+def vocabulary_of(config: EvalConfig) -> Vocabulary:
+    """Load the vocabulary of an evaluation; a `ValueError` where the model comes without one."""
+    found = parameters.load_vocabulary(
+        config.checkpoint, config.vocabulary, config.data_dir, base=config.base
+    )
+    if found is None:
+        raise ValueError(parameters.NO_VOCABULARY.format(config.checkpoint))
+    return found
 
 
 def evaluate_examples(
@@ -304,32 +343,37 @@ def scorable(mixture: Mixture) -> tuple[list[str], dict[str, str]]:
     return names, failed
 
 
-def default_output(checkpoint: str, mixture: str, split: str) -> pathlib.Path:
-    """Name the folder of an evaluation's results: in the run's folder, or beside a file."""
-    path = pathlib.Path(checkpoint)
+def output_folder(config: EvalConfig, mixed: Mixture, kind: str = 'eval') -> pathlib.Path:
+    """Name the folder of results: the one that is asked for, else `<kind>/<mixture>-<split>` in the run's
+    folder, or beside a file.
+    """
+    if config.output:
+        return pathlib.Path(config.output)
+    number = f'-{mixed.shots.number}shot' if mixed.shots else ''
+    path, name = pathlib.Path(config.checkpoint), f'{mixed.name}-{config.split}{number}'
     if path.is_file():
-        return path.with_suffix('') / 'eval' / f'{mixture}-{split}'
+        return path.with_suffix('') / kind / name
     model_dir = next(
         (folder for folder in (path, *path.parents) if (folder / checkpoints.FOLDER).is_dir()), path
     )
     average = '-ema' if path.name == checkpoints.EMA and path != model_dir else ''
-    return model_dir / 'eval' / f'{mixture}-{split}{average}'
+    return model_dir / kind / f'{name}{average}'
+
+
+def manifest_of(checkpoint: str) -> dict[str, Any] | None:
+    """Read the manifest of a run; None where there is none."""
+    path = pathlib.Path(checkpoint)
+    files = [folder / 'manifest.json' for folder in (path, *path.parents[:3])]
+    found = next((file for file in files if file.is_file()), None)
+    return found and json.loads(found.read_text(encoding='utf-8'))
 
 
 def trained_on(checkpoint: str) -> dict[str, list[str]]:
     """Read from a run's manifest which tasks it trained on, by cluster; nothing where there is no
     manifest.
     """
-    path = pathlib.Path(checkpoint)
-    manifest = next(
-        (
-            folder / 'manifest.json'
-            for folder in (path, *path.parents[:3])
-            if (folder / 'manifest.json').is_file()
-        ),
-        None,
-    )
+    manifest = manifest_of(checkpoint)
     found: dict[str, list[str]] = {}
-    for name in json.loads(manifest.read_text(encoding='utf-8'))['tasks'] if manifest else ():
+    for name in manifest['tasks'] if manifest else ():
         found.setdefault(getattr(specs.find_spec(name), 'cluster', None) or '', []).append(name)
     return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from flanlite import reading
 from flanlite.config import at_home
+from flanlite.metrics.metric import Metric
 from flanlite.metrics.metrics import METRICS
 from flanlite.report import results
 from flanlite.report.results import HELD_IN, Sums, TaskResult
@@ -202,14 +203,29 @@ class Task:
             notes.append(f'{name}: asked with different templates, so it is compared by the mean over them')
             first_RPK, second_RPK = (x.mean(axis=1, keepdims=True) for x in (first_RPK, second_RPK))
 
+        return cls.of_sums(name, cluster, metric, first_RPK, second_RPK, seed)
+
+    @classmethod
+    def of_sums(
+        cls,
+        name: str,
+        cluster: str,
+        metric: Metric,
+        first_RPK: np.ndarray,
+        second_RPK: np.ndarray,
+        seed: int = 0,
+    ) -> 'Task':
+        """Compare what a metric counted of two models in the same rows with the same templates."""
+
         def score(sums_SPK: np.ndarray) -> np.ndarray:
             return nanmean(metric.score(sums_SPK)[..., 0], axis=-1)
 
         random = np.random.default_rng([seed, zlib.crc32(name.encode())])
         first, second = (float(score(x.sum(axis=0))) for x in (first_RPK, second_RPK))
         pair = first_RPK, second_RPK
-        permuted_S = nothing if metric.together else permuted(*pair, score, random)
-        return cls(name, cluster, first, second, len(both), drawn(*pair, score, random), permuted_S)
+        drawn_S = drawn(*pair, score, random)
+        permuted_S = np.zeros(0) if metric.together else permuted(*pair, score, random)
+        return cls(name, cluster, first, second, len(first_RPK), drawn_S, permuted_S)
 
 
 def drawn(

@@ -424,15 +424,16 @@ PAIRED_HEADINGS = ['data set or cluster', 'rows', 'A', 'B', 'A - B', '95% interv
 
 def paired_rows(compared: paired.Comparison) -> list[list[str]]:
     """Return the cells of a comparison of two models."""
-    found = []
-    for row in compared.table:
-        name = row.name if row.kind != 'cluster' else f'{row.name} (cluster)'
-        signed = ['–' if math.isnan(x) else f'{x:+.1f}' for x in (row.difference, row.low, row.high)]
-        chances = ['–' if math.isnan(x) else f'{x:.4f}' for x in (row.p, row.adjusted)]
-        between = '–' if signed[1] == '–' else f'{signed[1]} to {signed[2]}'
-        scores = number(row.first), number(row.second)
-        found.append([name, str(row.rows), *scores, signed[0], between, chances[0], chances[1]])
-    return found
+    return [paired_cells(row) for row in compared.table]
+
+
+def paired_cells(row: paired.Row) -> list[str]:
+    """Return the cells of a line of a comparison."""
+    name = row.name if row.kind != 'cluster' else f'{row.name} (cluster)'
+    signed = ['–' if math.isnan(x) else f'{x:+.1f}' for x in (row.difference, row.low, row.high)]
+    chances = ['–' if math.isnan(x) else f'{x:.4f}' for x in (row.p, row.adjusted)]
+    between = '–' if signed[1] == '–' else f'{signed[1]} to {signed[2]}'
+    return [name, str(row.rows), number(row.first), number(row.second), signed[0], between, *chances]
 
 
 def print_paired(compared: paired.Comparison) -> None:

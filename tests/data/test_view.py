@@ -67,8 +67,8 @@ def test_one_task_of_a_view(mixture):
         None,
     )
     assert view.of_task('a SeqIO task', None).max_examples is None
-    assert view.with_templates(colours()).templates == colours().templates[:2]
-    assert view.with_templates(None) is None and view.with_templates(prose()).name == 'toy_prose'
+    assert view.applied_to(colours()).templates == colours().templates[:2]
+    assert view.applied_to(None) is None and view.applied_to(prose()).name == 'toy_prose'
 
 
 def test_rows_are_dropped_from_training_only(tmp_path):

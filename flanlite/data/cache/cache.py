@@ -115,13 +115,11 @@ def say_skipped(name: str, why: str) -> None:
 
 
 def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
-    """Find a spec, its source resolved and its templates cut to those of the view; None for a foreign SeqIO
-    task.
-    """
+    """Find a spec, its source resolved and seen as the view says; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
     if spec is not None:
         spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
-    return view.with_templates(spec)
+    return view.applied_to(spec)
 
 
 def build_all(

@@ -26,8 +26,8 @@ class Request:
 
     Args:
         name: the task.
-        spec: its data set or plain text, its source resolved and its templates cut to those of the view; None
-            for a foreign SeqIO task.
+        spec: its data set or plain text, its source resolved and seen as the view says; None for a foreign
+            SeqIO task.
         view: what its examples look like, narrowed to the task, with a loaded vocabulary.
         root: the local folder of all caches.
         store: the URL of the remote folder that `root` is a copy of, where there is one.
@@ -81,11 +81,13 @@ class Request:
         """Return the folder of the whole split; one cut to `max_examples` has `-max<number>` behind it."""
         view = self.view
         few_shot = (f'{view.shots.number}shot',) if view.shots else ()
+        varied = (view.variation.name,) if view.variation else ()
         words = (
             view.split,
             view.style,
             str(view.renderings),
             *few_shot,
+            *varied,
             pathlib.Path(view.vocabulary.name).stem,
         )
         return self.root / file_name(self.name) / f'{file_name("-".join(words))}-{self.described["spec"]}'

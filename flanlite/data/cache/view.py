@@ -12,6 +12,7 @@ from flanlite.data.mixing import drop_list
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
+from flanlite.data.specs.variations import Variation, VariedSpec
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Count, Processes, one_of
 
@@ -34,6 +35,7 @@ class View:
             other splits; None for all.
         drop: a file that lists training rows to leave out, as an audit writes it; None for none. Of other
             splits no row is left out.
+        variation: how the examples of data sets are changed; None for not at all.
 
     Raises:
         ValueError: a split or style that does not exist, or a number below 1.
@@ -47,6 +49,7 @@ class View:
     templates: Count | None = None
     max_examples: Count | Mapping[str, Count | None] | None = None
     drop: str | os.PathLike | None = None
+    variation: Variation | None = None
 
     def of_task(self, name: str, spec: specs.Spec | None) -> 'View':
         """Return the view of one task: its own cap on rows, and no exemplars where it has no templates."""
@@ -54,13 +57,15 @@ class View:
         shots = self.shots.within(None) if self.shots and isinstance(spec, specs.DatasetSpec) else None
         return dataclasses.replace(self, max_examples=limit, shots=shots)
 
-    def with_templates(self, spec: specs.Spec | None) -> specs.Spec | None:
-        """Return a data set with the templates that the view uses; what has no templates is returned as it
-        is.
+    def applied_to(self, spec: specs.Spec | None) -> specs.Spec | None:
+        """Return a data set with the templates that the view uses, and changed as it says; what has no
+        templates is returned as it is.
         """
-        if self.templates and isinstance(spec, specs.DatasetSpec):
-            return dataclasses.replace(spec, templates=spec.templates[: self.templates])
-        return spec
+        if not isinstance(spec, specs.DatasetSpec):
+            return spec
+        if self.templates:
+            spec = dataclasses.replace(spec, templates=spec.templates[: self.templates])
+        return VariedSpec.of(spec, self.variation) if self.variation else spec
 
     def dropped_rows(self) -> dict[str, frozenset[int]]:
         """Read the rows to leave out, by task.

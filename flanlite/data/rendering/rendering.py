@@ -21,6 +21,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 SAMPLE_SEED = 0  # of the random order in which evaluation splits are stored
 CHUNK = 500  # examples that are tokenised together
 LISTED = 'listed to be dropped'  # the reason that is counted for rows on a drop list
+EVALUATED = ('options', 'shown', 'answers', 'group')  # what only evaluation needs of an example
 THREADS = 2  # tokenise; more are not faster, since one thread reads and renders
 
 
@@ -32,6 +33,7 @@ class Rendered(NamedTuple):
     row: int
     template: int
     options: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()  # the options as the model reads them
     answers: tuple[str, ...] = ()
     group: str = ''
     shots: int = 0
@@ -236,13 +238,13 @@ def template_indices(
     spec: DatasetSpec, style: str, renderings: int | str
 ) -> tuple[Sequence[templates.Template], list[int]]:
     """Return a style's templates, and the indices of those to use: all, or with `renderings='all'` those that
-    are not inverted.
+    evaluation asks with.
 
     Raises:
         ValueError: there is no template to use.
     """
     shown = spec.style_templates(style)
-    indices = [index for index, template in enumerate(shown) if renderings != 'all' or not template.inverted]
+    indices = [index for index, template in enumerate(shown) if renderings != 'all' or spec.asks(template)]
     if not indices:
         raise ValueError(f'data set {spec.name!r} has no templates of the style {style!r} to read')
     return shown, indices
@@ -295,7 +297,7 @@ def render(
             example = spec.example(raw)
         tally.used += 1
         texts = example['texts']
-        extra = () if split == 'train' else (example['options'], example['answers'], example['group'])
+        extra = () if split == 'train' else tuple(example[key] for key in EVALUATED)
         first = 0 if renderings == 'all' else place
         for number in range(count):
             index = indices[(first + number) % len(indices)]
@@ -382,7 +384,7 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
     """Turn rendered examples into tokens, with BOS and EOS as the vocabulary says; equal texts are tokenised
     once.
     """
-    texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.options)))
+    texts = list(dict.fromkeys(text for item in chunk for text in (item.inputs, item.targets, *item.shown)))
     tokens = dict(zip(texts, vocabulary.encode_arrays(texts), strict=True))
     return [
         Example(
@@ -391,10 +393,10 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
             row,
             template,
             options,
-            tuple([tokens[option] for option in options]),
+            tuple([tokens[option] for option in shown]),
             *more,
         )
-        for inputs, targets, row, template, options, *more in chunk
+        for inputs, targets, row, template, options, shown, *more in chunk
     ]
 
 

@@ -184,8 +184,8 @@ class DatasetSpec:
             checks.check_pattern('extract', self.extract)
 
     def example(self, row: Row) -> dict[str, Any] | None:
-        """Turn a row into `texts` (fields by name), `options`, `answers` (tuples) and `group` (a hash); None
-        where `keep` drops the row.
+        """Turn a row into `texts` (fields by name), `options`, `shown` (the options as the model reads them),
+        `answers` (tuples) and `group` (a hash); None where `keep` drops the row.
 
         Raises:
             ValueError: the fields have no answer, an answer that is not an option, or values that are not
@@ -216,7 +216,11 @@ class DatasetSpec:
         if options:
             texts[templates.OPTIONS_FIELD] = templates.options_block(options)
         group = fingerprints.of(self.group(row)) if self.group else ''
-        return {'texts': texts, 'options': options, 'answers': answers, 'group': group}
+        return {'texts': texts, 'options': options, 'shown': options, 'answers': answers, 'group': group}
+
+    def asks(self, template: Template) -> bool:
+        """Return whether evaluation asks with a template: with all that are not inverted."""
+        return not template.inverted
 
     def several_texts(self, name: str, values: Any) -> tuple[str, ...]:
         """Return a list of texts as a tuple.

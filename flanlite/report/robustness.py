@@ -1,0 +1,239 @@
+"""How far a model's answers hold where only the form of a question changes: the scores as is and changed,
+their paired difference, and how many answers changed.
+
+Letters in the names of arrays are those of `scores`: R rows, P templates, K counts.
+"""
+
+import dataclasses
+import gzip
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+
+from flanlite.data.specs.variations import ANSWER_WORDS, OPTION_ORDER
+from flanlite.metrics.metric import Metric
+from flanlite.report import paired, predictions, results, tables
+from flanlite.report.figures import number
+from flanlite.report.scores import CONFIDENCE, nanmean
+
+TEMPLATES = 'templates'
+AS_IS = 'as_is'  # the folder of what is not changed
+# What is changed: (heading, what is compared with what, names of the two scores).
+KINDS: dict[str, tuple[str, str, tuple[str, str]]] = {
+    OPTION_ORDER: (
+        'Option order',
+        'The options of each example are shown in another order, with the templates that show them.',
+        ('as is', 'reordered'),
+    ),
+    ANSWER_WORDS: (
+        'Answer words',
+        'The options are replaced by other words, with the templates that show the options and do not name '
+        'them. Answers are counted as those that the words stand for.',
+        ('as is', 'renamed'),
+    ),
+    TEMPLATES: (
+        'Unseen templates',
+        'The templates that the model was never trained on against those that it was, on the same rows; each '
+        'pair of one and the other is an answer that may change.',
+        ('trained on', 'unseen'),
+    ),
+}
+JSON, MARKDOWN = 'robustness.json', 'robustness.md'
+PRINTED = (0, 2, 3, 5, 6, 8)  # the columns that fit side by side in a terminal
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a model answered on a data set.
+
+    Args:
+        rows: int[R], the rows of the data set, in order.
+        templates: int[P].
+        sums_RPK: what the metric counted of each answer.
+        answers_RP: the answers, as texts.
+    """
+
+    rows: np.ndarray
+    templates: np.ndarray
+    sums_RPK: np.ndarray
+    answers_RP: np.ndarray
+
+    def of(self, templates: Sequence[int]) -> 'Asked':
+        """Return what was answered with some of the templates, which may repeat."""
+        places = np.searchsorted(self.templates, templates)
+        columns = self.sums_RPK[:, places], self.answers_RP[:, places]
+        return Asked(self.rows, self.templates[places], *columns)
+
+    def score(self, metric: Metric) -> float:
+        """Return the mean over the templates of the first score."""
+        return float(nanmean(metric.score(self.sums_RPK.sum(axis=0))[..., 0], axis=-1))
+
+
+def joined(parts: Sequence[Asked]) -> Asked:
+    """Put what was answered to the same rows side by side."""
+    columns = ('templates', 0), ('sums_RPK', 1), ('answers_RP', 1)
+    return Asked(
+        parts[0].rows,
+        *(np.concatenate([getattr(part, name) for part in parts], axis) for name, axis in columns),
+    )
+
+
+def read(folder: pathlib.Path) -> dict[str, Asked]:
+    """Read what was answered on each data set from the folder of an evaluation."""
+    found, files = {}, predictions.paths(folder)
+    for task, sums in results.load_sums(folder).items():
+        answers_RP = np.full(sums.sums_RPK.shape[:2], None, object)
+        with gzip.open(files[task], 'rt', encoding='utf-8') as lines:
+            for record in map(json.loads, lines):
+                place = (
+                    np.searchsorted(sums.rows, record['row']),
+                    np.searchsorted(sums.templates, record['template']),
+                )
+                answers_RP[place] = record['extracted' if 'extracted' in record else 'prediction']
+        found[task] = Asked(sums.rows, sums.templates, sums.sums_RPK, answers_RP)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What a change does to a data set, or to the mean of several.
+
+    Args:
+        kind: of the change, one of `KINDS`.
+        row: the changed score (first), that as is (second), and their difference.
+        seeds: the changed score with each seed, percent; none of templates, which have no seeds.
+        answers: percent of the answers that changed.
+    """
+
+    kind: str
+    row: paired.Row
+    seeds: tuple[float, ...]
+    answers: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """How far a model's answers hold.
+
+    Args:
+        system: the model.
+        table: for each kind of change a line for each data set, each cluster of several, and all.
+        words: the word for each option, by data set, for each seed.
+        notes: what a reader should know.
+    """
+
+    system: str
+    table: tuple[Change, ...]
+    words: tuple[Mapping[str, Mapping[str, str]], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table as flat dictionaries."""
+        names = {'kind': 'of', 'name': 'name', 'first': 'changed', 'second': 'as_is'}
+        return [
+            {'kind': change.kind}
+            | {names.get(key, key): item for key, item in dataclasses.asdict(change.row).items()}
+            | {
+                'difference': change.row.difference,
+                'seeds': list(change.seeds),
+                'answers_changed': change.answers,
+            }
+            for change in self.table
+        ]
+
+
+def compare(
+    kind: str, asked: Mapping[str, tuple[str, Metric, Asked, Asked, Sequence[Asked]]]
+) -> list[Change]:
+    """Compare what was answered as is and changed.
+
+    Args:
+        kind: of the change.
+        asked: by data set (cluster, metric, as is, changed, changed with each seed); the columns of the two
+            belong together.
+    """
+    tasks, answers, seeds = [], {}, {}
+    for name, (cluster, metric, as_is, changed, by_seed) in asked.items():
+        tasks.append(paired.Task.of_sums(name, cluster, metric, changed.sums_RPK, as_is.sums_RPK))
+        answers[name] = 100 * float(np.mean(changed.answers_RP != as_is.answers_RP))
+        seeds[name] = [each.score(metric) for each in by_seed]
+    found = []
+    for row in paired.table(tasks):
+        members = [
+            task.name
+            for task in tasks
+            if row.kind == 'all' or row.name == (task.name if row.kind == 'data set' else task.cluster)
+        ]
+        means = np.mean([seeds[name] for name in members], axis=0).tolist()
+        found.append(Change(kind, row, tuple(means), float(np.mean([answers[name] for name in members]))))
+    return found
+
+
+def cells(change: Change) -> list[str]:
+    """Return the cells of a line of a table."""
+    name, rows, changed, as_is, difference, between, _, p = tables.paired_cells(change.row)
+    over_seeds = f'{number(min(change.seeds))} to {number(max(change.seeds))}' if change.seeds else '–'
+    return [name, rows, as_is, changed, over_seeds, difference, between, p, f'{change.answers:.1f}%']
+
+
+def headings(kind: str) -> list[str]:
+    """Return the headings of the table of a kind of change."""
+    as_is, changed = KINDS[kind][2]
+    names = ['data set or cluster', 'rows', as_is, changed, 'over seeds', 'difference', '95% interval']
+    return [*names, 'p, corrected', 'answers\nchanged']
+
+
+def lines(found: Robustness) -> list[str]:
+    """Say in words what the columns are, and what a reader should know."""
+    return [
+        'Scores are percent, means over templates and seeds. The difference, the second minus the first, has '
+        f'its {CONFIDENCE:.0%} interval by a paired bootstrap over rows, and p by a paired permutation test, '
+        'corrected for the number of data sets or clusters (Holm).',
+        *found.notes,
+    ]
+
+
+def show(found: Robustness) -> None:
+    """Print the tables, without what does not fit side by side."""
+    for kind, (title, what, _) in KINDS.items():
+        if changes := [change for change in found.table if change.kind == kind]:
+            first, *others = [headings(kind)[place] for place in PRINTED]
+            print(f'\n{title}. {what}')
+            table = Table(Column(first, overflow='fold'), *others, box=box.SIMPLE, pad_edge=False)
+            for change in changes:
+                table.add_row(*[cells(change)[place] for place in PRINTED])
+            Console().print(table)
+    for line in lines(found):
+        print(line)
+
+
+def markdown(found: Robustness) -> str:
+    """Write the tables as Markdown."""
+    parts = [f'# Robustness of {found.system}', '']
+    for kind, (title, what, _) in KINDS.items():
+        if changes := [change for change in found.table if change.kind == kind]:
+            head = [heading.replace('\n', ' ') for heading in headings(kind)]
+            rows = [cells(change) for change in changes]
+            parts += [f'## {title}', '', what, '', *tables.markdown_table(head, rows), '']
+    parts += [f'- {line}' for line in lines(found)]
+    if found.words:
+        named = [
+            [task, str(seed), ', '.join(f'{option} → {word}' for option, word in mapping.items())]
+            for seed, by_task in enumerate(found.words)
+            for task, mapping in by_task.items()
+        ]
+        parts += ['', '## Words', '', *tables.markdown_table(['data set', 'seed', 'words'], named)]
+    return '\n'.join([*parts, ''])
+
+
+def write(folder: pathlib.Path, found: Robustness) -> None:
+    """Write robustness.md and robustness.json."""
+    kept = {'system': found.system, 'rows': found.rows(), 'words': found.words, 'notes': found.notes}
+    results.write_text(folder / MARKDOWN, markdown(found))
+    results.write_text(folder / JSON, results.to_json(kept))
