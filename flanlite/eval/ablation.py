@@ -105,7 +105,7 @@ class AblationConfig:
         whole = '+'.join(comparison.names_of(self.held_out))
         found = clusters.get_hold_out(whole, collection.specs)
         no_clusters = [name for name in whole.split('+') if name not in collection.clusters()]
-        counted = [study for study in names_of(self.studies) if study in ('clusters', 'data_sets')]
+        counted = [study for study in comparison.names_of(self.studies) if study in ('clusters', 'data_sets')]
         if no_clusters and counted:
             raise ValueError(
                 f'got held_out={no_clusters[0]!r}, which is no cluster, with the studies '
