@@ -51,7 +51,7 @@ FAULTS = {
         Template('{a}'),
         Template('What is it all about?\n\n{a}'),
     ),
-    'inverted templates, expected at most 3': (Template('{answer}', '{a}', inverted=True),) * 4,
+    'inverted templates, expected at most 3': (Template('{answer}', '{a}', inverted=True),) * 4 + (Template('{a}?'),),
 }
 
 
