@@ -230,8 +230,8 @@ def build(name: str, /, **fields: Any) -> Any:
         f'flanlite.{name}', resolve_references=False, inherit_scopes=False
     ):
         raise ValueError(
-            f'the gin files say nothing of {name}.config; expected those of a run, such as '
-            'gin/runs/pocket_train.gin'
+            f'the gin files say nothing of {name}.config; expected one that includes gin/{name}.gin, as '
+            'files in gin/runs do'
         )
     try:
         built = gin.get_configurable(f'flanlite.{name}')(**fields)

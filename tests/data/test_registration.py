@@ -17,7 +17,7 @@ from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.seqio_bridge import registration, tasks
 from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, Prompted, Splits
+from flanlite.data.specs.specs import Collection, Part, Prompted, Splits
 from flanlite.data.tokens import seqio_vocabulary, vocabularies
 
 
@@ -107,6 +107,16 @@ def test_rates_are_recorded_or_counted():
     like_t0 = toy('prompted', prompted={'b': Prompted(100, 8)}, data_sets=(colours('a'), choices('b')))
     registration.register(like_t0)
     assert rates('prompted') == {'a': 20, 'b': 800}, '20 of 23 rows are kept'
+
+
+def test_parts_have_their_shares_and_caps():
+    sized = {'a': 500, 'b': 60, 'd': 30}
+    members = [colours(name, cluster='math' if name == 'b' else 'nli', train_examples=size) for name, size in sized.items()]
+    parts = (Part('one', 0.6, ('a', 'b'), max_rate=120), Part('two', 0.3, ('toy_choices',), max_examples=9), Part('three', 0.1, ('d',)))
+    registration.register(toy(data_sets=(*members, choices()), max_examples=None, max_rate=None, parts=parts))
+    assert rates('toy') == pytest.approx({'a': 0.4, 'b': 0.2, 'toy_choices': 0.3, 'd': 0.1})
+    assert rates('toy_held_out_math') == pytest.approx({'a': 0.6, 'toy_choices': 0.3, 'd': 0.1})
+    assert seqio.TaskRegistry.get('toy_choices').num_input_examples('train') == 9
 
 
 def counted(spec, split):

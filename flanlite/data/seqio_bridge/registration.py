@@ -5,6 +5,7 @@ SeqIO and TensorFlow are imported when something is registered, not before.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,8 +14,10 @@ from flanlite.data.mixing import mixtures, naming
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import clusters, sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs.specs import Collection, DatasetSpec, Part
 from flanlite.data.tokens import vocabularies
+
+Rate = float | Callable[[Any], float]  # a function of SeqIO's task
 
 
 def register(
@@ -101,7 +104,7 @@ def add_task(
     name = task_name(spec, collection)
     loaded = vocabularies.load(vocabulary or collection.vocabulary, data_dir)
     if name not in seqio.TaskRegistry.names():
-        max_examples = spec.max_examples or collection.max_examples
+        max_examples = entry_of(spec, collection).max_examples
         tasks.register(
             spec.name, seqio_name=name, vocabulary=loaded, max_examples=max_examples, data_dir=data_dir
         )
@@ -125,7 +128,7 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     """
 
     def settings(other: Collection) -> tuple[str, int | None]:
-        return other.vocabulary, spec.max_examples or other.max_examples
+        return other.vocabulary, entry_of(spec, other).max_examples
 
     sharing = [other for other in specs.COLLECTIONS.values() if any(member is spec for member in other.specs)]
     first = next(other for other in sharing if settings(other) == settings(collection))
@@ -134,15 +137,48 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
 
 def task_rate(
     spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None
-) -> float | Callable[[Any], float]:
+) -> Rate:
     """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO
     asks for the rate.
     """
-    entry = mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
+    entry = entry_of(spec, collection)
     if entry.prompted or spec.train_examples:
         return mixtures.weigh(entry, spec.train_examples or 0, 1.0)
     resolved = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
     return lambda task: mixtures.weigh(entry, tasks.count_rows(resolved, spec.splits.train), 1.0)
+
+
+def entry_of(spec: DatasetSpec, collection: Collection) -> mixtures.Entry:
+    """Return a data set's entry with the collection's caps."""
+    return mixtures.entry_of(spec, collection, mixtures.OWN, mixtures.OWN)
+
+
+def with_shares(collection: Collection, rates: Mapping[str, Rate]) -> dict[str, Rate]:
+    """Weigh data sets so that those of each part of a collection have its share; see `mixtures.rates`.
+
+    Args:
+        collection: the collection.
+        rates: of data sets by themselves.
+    """
+
+    @functools.cache
+    def own(name: str) -> float:
+        rate = rates[name]
+        return rate(None) if callable(rate) else rate
+
+    @functools.cache
+    def total(part: Part) -> float:
+        return sum(own(name) for name in part.tasks if name in rates)
+
+    def shared(task: Any, name: str, part: Part) -> float:
+        del task  # SeqIO's
+        return own(name) * part.share / total(part) if total(part) else 0.0
+
+    parts = {name: collection.part_of(name) for name in rates}
+    return {
+        name: functools.partial(shared, name=name, part=part) if part else rates[name]
+        for name, part in parts.items()
+    }
 
 
 def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mapping[str, Any]) -> list[str]:
@@ -162,7 +198,8 @@ def add_mixtures(collection: Collection, names: Mapping[str, str], rates: Mappin
     import seqio
 
     def trained(members: Iterable[str]) -> dict[str, Any]:
-        return {names[name]: rates[names[name]] for name in members if names.get(name) in rates}
+        own = {name: rates[names[name]] for name in members if names.get(name) in rates}
+        return {names[name]: rate for name, rate in with_shares(collection, own).items()}
 
     def evaluated(members: Iterable[str]) -> dict[str, Any]:
         return {names[name]: 1.0 for name in members if name in names}
