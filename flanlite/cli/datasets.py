@@ -90,7 +90,7 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
         inverted = sum(template.inverted for template in shown)
         yield {
             'data set': spec.name,
-            'cluster': spec.cluster or 'plain text',
+            'cluster': spec.cluster or ('none' if isinstance(spec, specs.DatasetSpec) else 'plain text'),
             'source': name,
             'version': version or getattr(source, 'revision', None) or '',
             'download': download(source),

@@ -58,7 +58,10 @@ def spec_faults(
     encode: Callable[[str], Any] | None = None,
 ) -> list[str]:
     """List the faults of a data set's templates; where its rows are at hand, some are rendered."""
-    split, rows = first_rows(spec, data_dir)
+    try:
+        split, rows = first_rows(spec, data_dir)
+    except ValueError as error:  # a file that cannot be read
+        return [str(error)]
     if rows:
         return list(specs.lint(spec, rows, count, encode, split))
     fields = sorted({field for template in spec.templates for field in template.fields()})

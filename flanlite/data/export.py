@@ -27,6 +27,7 @@ from flanlite.data.batches.batches import Order
 from flanlite.data.cache.cache import spec_at_hand
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.config import DataConfig
+from flanlite.data.mixing.mixtures import listed
 from flanlite.data.rendering import rendering
 from flanlite.data.rendering.rendering import Rendered
 from flanlite.data.specs.specs import DatasetSpec
@@ -235,8 +236,11 @@ def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]]) -> None
 
 
 def said(reasons: Mapping[str, str]) -> str:
-    """Name tasks with reasons in a sentence."""
-    return '; '.join(f'{name}: {reason}' for name, reason in reasons.items())
+    """Name tasks with reasons in a sentence, those of one reason together."""
+    tasks: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        tasks.setdefault(reason, []).append(name)
+    return '; '.join(f'{listed(names)}: {reason}' for reason, names in tasks.items())
 
 
 def tell(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
@@ -246,5 +250,5 @@ def tell(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
     if manifest['left_out']:
         print(f'left out: {said(manifest["left_out"])}')
     if forbidding := {name: each for name, each in manifest['forbidding'].items() if name in exported}:
-        named = ', '.join(f'{name} ({licence or "none recorded"})' for name, licence in forbidding.items())
-        print(f'not known to be free to pass on for any use: {named}; --permissive leaves them out')
+        named = said({name: licence or 'none recorded' for name, licence in forbidding.items()})
+        print(f'not known to be free to pass on for any use (--permissive leaves them out): {named}')

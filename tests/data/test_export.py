@@ -80,7 +80,9 @@ def test_examples_are_drawn_as_a_run_draws_them(tmp_path):
 
 def test_licences_that_forbid_passing_on_are_named_or_left_out(tmp_path, capsys):
     export.export(data(), str(tmp_path / 'all'))
-    assert 'export_bound (CC BY-NC 4.0); --permissive leaves them out' in capsys.readouterr().out
+    assert '(--permissive leaves them out): export_bound: CC BY-NC 4.0\n' in capsys.readouterr().out
+    many = {f't{number}': 'unknown' for number in range(900)} | {'other': 'not free'}
+    assert export.said(many) == 't0, t1, t2, t3, t4 and 895 more: unknown; other: not free'
     folder = export.export(data(), str(tmp_path / 'open'), permissive=True)
     assert {row['task'] for row in rows(folder)} == {'export_free'}
     with pytest.raises(ValueError, match=r"nothing of 'export_bound' can be exported: export_bound: its licence is 'CC BY-NC 4.0'"):

@@ -274,7 +274,7 @@ def test_super_natural_instructions(tmp_path):
     }  # fmt: skip
 
 
-def test_a_file_that_is_odd_costs_its_own_task(tmp_path):
+def test_a_file_that_is_odd_costs_its_own_task(tmp_path, capsys):
     folder = tmp_path / 'super_natural_instructions'
     task = {'Categories': ['A'], 'Definition': 'd', 'Positive Examples': [], 'Instances': [{'input': 'q', 'output': 'a'}]}
     write(folder / 'tasks/task1-fine_(2).json', task)
@@ -299,6 +299,11 @@ def test_a_file_that_is_odd_costs_its_own_task(tmp_path):
             list(found[name].source.rows('test'))
     with pytest.raises(ValueError, match=r'has no output: .*"q"'):
         list(found['no_output'].source.rows('test'))
+    capsys.readouterr()
+    assert main.main(['lint', '--mixture=super_natural_instructions', f'--data_dir={tmp_path}']) == 2
+    linted = capsys.readouterr()
+    assert all(f'super_natural_instructions:{name}: ' in linted.out for name in (*contents, 'latin'))
+    assert '7 data sets, 7 templates checked' in linted.out
     (folder / 'splits/default/test_tasks.txt').write_bytes(b'\xff')
     with pytest.raises(ValueError, match=r'test_tasks.txt is not in UTF-8'):
         mixtures.resolve('super_natural_instructions', tmp_path)
