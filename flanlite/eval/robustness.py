@@ -106,9 +106,10 @@ def robustness(config: RobustnessConfig) -> Robustness | None:
         folder.mkdir(parents=True, exist_ok=True)
         save(config, folder / SETTINGS_FILE)
     system = evaluate.system_name(evaluation.checkpoint, run.step)
-    for where, (variation, members) in ways.items():
-        if not is_done(where, system, members):
-            evaluate.score(evaluation, mixed, members, failed, run, where, variation)
+    todo = {where: way for where, way in ways.items() if not is_done(where, system, way[1])}
+    processes.compare('results', {where.name: 'missing' if where in todo else 'done' for where in ways})
+    for where, (variation, members) in todo.items():
+        evaluate.score(evaluation, mixed, members, failed, run, where, variation)
     if jax.process_index() != 0:
         return None
     found = collect(folder, config, mixed, asked, notes)
@@ -153,10 +154,7 @@ def unseen_reason(spec: object, number: int | None) -> str:
     """Say why a data set has no templates to compare; nothing where it has."""
     if number is None or not isinstance(spec, specs.DatasetSpec):
         return 'not trained on with a part of its templates (MixtureConfig.templates_per_task)'
-    seen, unseen = (
-        any(not template.inverted for template in part)
-        for part in (spec.templates[:number], spec.templates[number:])
-    )
+    seen, unseen = (any(map(spec.asks, part)) for part in (spec.templates[:number], spec.templates[number:]))
     return '' if seen and unseen else f'the first {number} of its templates leave none to compare'
 
 

@@ -135,7 +135,7 @@ class Robustness:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table as flat dictionaries."""
-        names = {'kind': 'of', 'name': 'name', 'first': 'changed', 'second': 'as_is'}
+        names = {'kind': 'of', 'first': 'changed', 'second': 'as_is'}
         return [
             {'kind': change.kind}
             | {names.get(key, key): item for key, item in dataclasses.asdict(change.row).items()}

@@ -68,7 +68,7 @@ class Variation:
                 return 'no options that all rows have'
             if (free := len(set(self.words) - set(spec.options))) < len(spec.options):
                 return f'more options than the {free} words'
-        asked = [template for template in spec.style_templates(style) if not template.inverted]
+        asked = filter(spec.asks, spec.style_templates(style))
         if not any(self.shows(spec, template) for template in asked):
             unnamed = ' without naming them' if self.kind == ANSWER_WORDS else ''
             return f'no template shows the options as a block{unnamed}'
