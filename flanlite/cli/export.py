@@ -16,7 +16,8 @@ def run(args: argparse.Namespace) -> None:
     """Write a mixture for others."""
     formats = (HARNESS, *TRAINING)
     if args.format not in formats:
-        raise ValueError(f'got --format={args.format}; expected {", ".join(formats[:-1])} or {formats[-1]}')
+        got = f'got --format={args.format}' if args.format else 'export needs --format'
+        raise ValueError(f'{got}; expected {", ".join(formats[:-1])} or {formats[-1]}')
     if not args.output:
         raise ValueError('export needs --output=DIR, a new folder')
     for form, flags in OF_ONE.items():
