@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import jax
 from jax.experimental import multihost_utils
 
-from flanlite.config import SETTINGS_FILE, at_home, check_folder, to_text
+from flanlite import reading
+from flanlite.config import SETTINGS_FILE, TYPE, at_home, check_folder, to_text
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
@@ -164,11 +165,18 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
                 results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():
             results.write_bytes(target / SETTINGS_FILE, (folder / SETTINGS_FILE).read_bytes())
-    built = report.build(target, f'{target.name}: leave one cluster out' if first.held_out else '')
+    kind = 'ablations' if is_ablation(target) else 'leave one cluster out'
+    built = report.build(target, f'{target.name}: {kind}' if first.held_out else '')
     if built.held_out():
         tables.print_headline(built)
     print(f'wrote {target}/report.html, report.md and results.json')
     return built
+
+
+def is_ablation(folder: pathlib.Path) -> bool:
+    """Return whether a sweep's folder is one of `flanlite ablate`, by the settings in it."""
+    kept = folder / SETTINGS_FILE
+    return kept.is_file() and reading.read_json(kept).get(TYPE) == 'AblationConfig'
 
 
 def publish(sweep: Sweep, heading: str) -> Report:

@@ -47,6 +47,13 @@ def test_studies_share_the_run_on_all_and_one_folder(done):
     assert report.of('math')['tuned'].trained == {'nli': ['toyeval_order'], 'translation': ['toyeval_copy']}
 
 
+def test_a_report_made_again_is_of_ablations(done, tmp_path):
+    folder, _, _ = done
+    merged = loco.merge([str(folder)], str(tmp_path / 'merged'))
+    assert merged.title == 'merged: ablations'
+    assert [each.kind for each in series.find(merged)] == [each.kind for each in series.find(done[2])]
+
+
 def test_each_study_is_a_curve(done):
     folder, _, report = done
     found = {each.kind: each for each in series.find(report)}
