@@ -490,12 +490,9 @@ class Checkpoints:
 
 def saved_step(model_dir: str | os.PathLike[str]) -> int:
     """Return the step of the last complete checkpoint in a run's folder, 0 where there is none; nothing is
-    made or removed.
+    made or removed, and no other process is waited for, as Orbax does where it opens a folder.
     """
-    if not (pathlib.Path(model_dir) / FOLDER).is_dir():
-        return 0
-    with contextlib.closing(Checkpoints(model_dir)) as checkpoints:
-        return checkpoints.latest_step() or 0
+    return max(steps(pathlib.Path(model_dir) / FOLDER), default=0)
 
 
 def steps(folder: pathlib.Path) -> list[int]:

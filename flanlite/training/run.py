@@ -83,7 +83,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 for moved in put_aside_damaged(model_dir):
                     print(f'{config.data.mixture.name}: {moved}')
         processes.compare_settings(config)
-        if (done := saved_step(model_dir)) >= train_steps:
+        done = saved_step(model_dir)
+        processes.compare('saved steps', {'the saved step': f'{done:,}'})
+        if done >= train_steps:
             with contextlib.closing(Checkpoints(model_dir)) as saved:
                 saved.check(done)
             if first:
