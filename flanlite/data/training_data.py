@@ -89,7 +89,7 @@ class TrainingData:
         tasks = [entry.task for entry in self.mixture.entries]
         cached = cache.ensure(tasks, self.view('train'), self.config.build_options())
         if not cached.splits:
-            reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
+            reasons = some_reasons(cached.skipped)
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
         rates = mixtures.rates(
             self.mixture, {task: split.num_examples for task, split in cached.splits.items()}
@@ -175,7 +175,7 @@ class TrainingData:
         view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
         cached = cache.ensure(list(self.rates), view, self.config.build_options())
         if not any(self.rates[task] > 0 for task in cached.splits):
-            reasons = '; '.join(f'{task}: {reason}' for task, reason in cached.skipped.items())
+            reasons = some_reasons(cached.skipped)
             raise ValueError(
                 f'nothing to evaluate on: no task that {self.mixture.name!r} trains on has a validation '
                 f'split ({reasons}); leave out RecordsConfig.eval_every_steps, or add a task that has one'
@@ -251,3 +251,11 @@ class TrainingData:
             'tasks': tasks,
             'skipped': cached['skipped'],
         }
+
+
+def some_reasons(skipped: Mapping[str, str]) -> str:
+    """Write why tasks were skipped, the first few; a line for each was printed as it was skipped."""
+    named = list(skipped.items())[: mixtures.LISTED]
+    reasons = '; '.join(f'{task}: {reason}' for task, reason in named)
+    more = len(skipped) - len(named)
+    return f'{reasons}; {more:,} more stand above' if more else reasons

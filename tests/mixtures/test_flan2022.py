@@ -7,9 +7,11 @@ import pytest
 
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
+from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.specs import clusters, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.data.training_data import TrainingData
 from flanlite.mixtures import flan2022
 
 TASKS = {  # (category, instances)
@@ -188,9 +190,26 @@ def test_parts_of_a_collection():
         with pytest.raises(ValueError, match=told):
             specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, tasks),))
     with pytest.raises(ValueError, match="expected different texts, but 'a' is there 2 times"):
-        specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada',)), specs.Part('a', 2.0, ())))
+        specs.Collection(
+            'mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada',)), specs.Part('a', 2.0, ()))
+        )
     with pytest.raises(ValueError, match=r'Part.share is 0.*above 0'):
         specs.Part('a', 0.0, ('lambada',))
     with pytest.raises(ValueError, match=r"unknown cluster 'stones'.*with a colon"):
         clusters.check_cluster('stones')
     clusters.check_cluster('mine:stones')
+
+
+def test_an_error_does_not_grow_with_the_mixture(data_dir, tmp_path):
+    for file in (data_dir / 'super_natural_instructions' / 'tasks').glob('*.json'):
+        file.write_text('{}')
+    for number in range(20):
+        (data_dir / 'super_natural_instructions' / 'tasks' / f'task20{number:02}_more.json').write_text('{}')
+    config = DataConfig(
+        'flan2022_natural_instructions', {'inputs': 32, 'targets': 8}, 4, cache_dir=str(tmp_path / 'cache')
+    )
+    with pytest.raises(
+        ValueError, match=r'no task of the mixture .* could be cached: .*; 18 more stand above$'
+    ) as raised:
+        TrainingData.resolve(config, 0, 'encdec', vocabularies.load('bytes')).build()
+    assert str(raised.value).count('natural_instructions:task') == 5
