@@ -33,6 +33,7 @@ COMMANDS = {
     'ablate': 'AblationConfig',
     'conflict': 'ConflictConfig',
     'transfer': 'TransferConfig',
+    'fewshot': 'FewShotConfig',
     'evaluate': 'EvalConfig',
 }
 OPEN: list[str] = []  # the gin files that are being read, each included by the one before
@@ -100,6 +101,7 @@ def register() -> None:
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.few_shot import FewShotConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
@@ -112,7 +114,15 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, TransferConfig, EvalConfig)
+    runs = (
+        TrainConfig,
+        SweepConfig,
+        AblationConfig,
+        ConflictConfig,
+        TransferConfig,
+        FewShotConfig,
+        EvalConfig,
+    )
     parts = (
         DataConfig,
         StepConfig,
