@@ -47,7 +47,9 @@ class FewShotReport:
     def metrics(self) -> dict[str, str]:
         """The main score of each task."""
         return {
-            task.task: next(iter(task.templates[0]['scores'])) for _, result in self.found for task in result.tasks
+            task.task: next(iter(task.templates[0]['scores']))
+            for _, result in self.found
+            for task in result.tasks
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -110,8 +112,8 @@ class FewShotReport:
         notes = dict.fromkeys(note for _, result in self.found for note in result.notes)
         lines = [
             f'# {folder.name}: few-shot tuning\n',
-            'Percent: the mean over templates, then over draws of the examples, ± the standard deviation over '
-            'draws. That of the mean is the root of the sum of the variances, as in CLUES.\n',
+            'Percent: the mean over templates, then over draws of the examples, ± the standard deviation '
+            'over draws. That of the mean is the root of the sum of the variances, as in CLUES.\n',
             *(f'| {" | ".join(line)} |' for line in (heading, ['---'] * len(heading), *rows)),
             *(f'\n{note}' for note in notes),
         ]

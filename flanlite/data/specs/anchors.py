@@ -88,7 +88,7 @@ def anchor_task(
 class Anchors:
     """A source of questions for anchors; see `anchor_task`."""
 
-    articles: Source
+    source: Source
     title: Callable[[Row], str]
     text: Callable[[Row], str]
     words: int = 100
@@ -109,10 +109,10 @@ class Anchors:
         """Make all questions of one split: of each passage, in the order of its links, then those without."""
         defined = {
             canonical(self.title(row)): ' '.join(plain(self.text(row)).split()[: self.definition_words])
-            for row in self.articles.rows(split)
+            for row in self.source.rows(split)
         }
         titles = list(defined)
-        for number, row in enumerate(self.articles.rows(split)):
+        for number, row in enumerate(self.source.rows(split)):
             own = canonical(self.title(row))
             random = denoising.generator(self.seed, split, number)
             for passage in passages(self.text(row), self.words):
@@ -132,7 +132,7 @@ class Anchors:
     def version(self) -> str:
         """Identify the articles and how questions are made of them."""
         settings = (self.title, self.text, self.words, self.definition_words, self.negatives, self.seed)
-        return f'{self.articles.version()} {fingerprints.of(*settings)}'
+        return f'{self.source.version()} {fingerprints.of(*settings)}'
 
 
 def canonical(title: str) -> str:

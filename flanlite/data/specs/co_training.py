@@ -46,7 +46,7 @@ def co_training(
     parts = tuple(
         dataclasses.replace(
             part,
-            share=part.share / whole,
+            share=part.share / whole / (1 + ratio),
             max_rate=part.max_rate or supervised.max_rate,
             max_examples=part.max_examples or supervised.max_examples,
         )
@@ -60,7 +60,7 @@ def co_training(
         max_rate=None,
         max_examples=None,  # text has the caps of its own specs only
         parts=(
-            *(parts or (Part(SUPERVISED, 1.0, tasks, max_rate, supervised.max_examples),)),
-            Part(TEXT, float(ratio), tuple(text.name for text in texts)),
+            *(parts or (Part(SUPERVISED, 1 / (1 + ratio), tasks, max_rate, supervised.max_examples),)),
+            Part(TEXT, ratio / (1 + ratio), tuple(text.name for text in texts)),
         ),
     )
