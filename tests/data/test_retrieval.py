@@ -1,6 +1,7 @@
 """Passages found by BM25, against its formula in numpy."""
 
 import dataclasses
+import importlib.util
 import re
 import sys
 
@@ -12,13 +13,13 @@ from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import retrieval, text
 from flanlite.data.specs.few_examples import few_of
 from flanlite.data.specs.retrieval import Retrieved
-from flanlite.data.specs.sources import InMemory, MissingDataError
+from flanlite.data.specs.sources import InMemory, JsonLines, MissingDataError, prefer_data_folder
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
 needs_bm25s = pytest.mark.skipif(
-    not __import__('importlib.util').util.find_spec('bm25s'),
+    not importlib.util.find_spec('bm25s'),
     reason='needs bm25s, of the extra retrieval',
 )
 PASSAGES = (
@@ -111,9 +112,17 @@ def test_what_cannot_be_retrieved():
         source(number=0)
 
 
+def test_rows_and_passages_may_lie_in_the_data_folder(tmp_path):
+    for name in ('quiz', 'wiki'):
+        (tmp_path / name).mkdir()
+    made = source(source=JsonLines('quiz'), corpus=JsonLines('wiki'))
+    found = prefer_data_folder(made, tmp_path)
+    assert (found.source, found.corpus) == (JsonLines(f'{tmp_path}/quiz'), JsonLines(f'{tmp_path}/wiki'))
+
+
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'bm25s', None)
     retrieval.open_index.cache_clear()
-    with pytest.raises(ImportError, match=r'install flanlite\[retrieval\]'):
+    with pytest.raises(MissingDataError, match=r'install flanlite\[retrieval\]'):
         next(source().rows('test'))
     assert source().version() == source().version() != source(number=1).version(), 'a cache needs no library'

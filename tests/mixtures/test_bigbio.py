@@ -80,7 +80,7 @@ def test_the_other_schemas():
 
 
 def test_what_is_not_in_a_schema():
-    with pytest.raises(ValueError, match="schema 'kg' .*expected one of kb, qa, te, pairs, t2t, text"):
+    with pytest.raises(ValueError, match=r"schema 'kg' .*expected one of kb, qa, te, pairs, t2t, text"):
         data_sets('x', 'kg', InMemory(lambda split: []))
     with pytest.raises(ValueError, match=r"tasks=\('ner',\); .*some of its tasks pairs, sts"):
         data_sets('x', 'pairs', InMemory(lambda split: []), tasks=('ner',))

@@ -57,8 +57,7 @@ class Retrieved:
         """Read a split's rows with their passages; see `specs.Source`.
 
         Raises:
-            ImportError: bm25s is not installed.
-            MissingDataError: the corpus is empty.
+            MissingDataError: bm25s is not installed, or the corpus is empty.
             ValueError: a row has a field `passages` already.
         """
         index = open_index(self.corpus, self.split, self.text)
@@ -112,8 +111,7 @@ def open_index(corpus: Source, split: str, text: Callable[[Row], str]) -> Index:
     """Index a corpus, once in a process.
 
     Raises:
-        ImportError: bm25s is not installed.
-        MissingDataError: the corpus is empty, or has no word.
+        MissingDataError: bm25s is not installed, or the corpus has no text.
     """
     import_bm25s()
     passages = [text(row) for row in corpus.rows(split)]
@@ -125,11 +123,11 @@ def open_index(corpus: Source, split: str, text: Callable[[Row], str]) -> Index:
 
 
 def import_bm25s() -> Any:
-    """Import bm25s; an `ImportError` that says how to install it where it is not there."""
+    """Import bm25s; a `MissingDataError` that says how to install it where it is not there."""
     try:
         import bm25s
     except ImportError as error:
-        raise ImportError(
+        raise sources.MissingDataError(
             'passages are retrieved by bm25s, which is not installed; install flanlite[retrieval]'
         ) from error
     return bm25s
