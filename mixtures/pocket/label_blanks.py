@@ -16,10 +16,10 @@ LABELS = {  # of the data sets that are asked for afterwards, by cluster
 }
 
 COLLECTION = Collection(
-    'pocket_blanks',
+    'pocket_label_blanks',
     tuple(
         blank_task(
-            f'pocket_blanks_{cluster}',
+            f'pocket_label_blanks_{cluster}',
             InMemory(text.documents, 'the text of the pocket world'),
             lambda row: row['text'],
             labels,

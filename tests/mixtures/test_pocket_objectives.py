@@ -12,8 +12,8 @@ from flanlite.data.tokens import vocabularies
 from flanlite.metrics.span_sets import read_spans
 from flanlite.mixtures.pocket import facts, retrieval, schemas
 
-NAMES = ('bigbio', 'blanks', 'anchors', 'match')
-LENGTHS = {'bigbio': 96, 'blanks': 128, 'anchors': 128, 'match': 96, 'retrieval': 144}
+NAMES = ('bigbio', 'label_blanks', 'anchors', 'match')
+LENGTHS = {'bigbio': 96, 'label_blanks': 128, 'anchors': 128, 'match': 96, 'retrieval': 144}
 
 
 def rows_of(spec, split='train', count=300):
@@ -70,7 +70,7 @@ def test_documents_are_annotated_where_they_say():
 
 
 def test_answers_are_as_many_of_each():
-    for name in ('blanks', 'match'):
+    for name in ('label_blanks', 'match'):
         for spec in mixtures.resolve(f'pocket_{name}').collection.specs:
             counts = collections.Counter(spec.example(row)['texts']['answer'] for row in rows_of(spec, count=1_000))
             assert len(counts) >= 2 and min(counts.values()) > 0.02 * sum(counts.values()), (spec.name, counts)
