@@ -23,7 +23,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, float]:
     and a line a task.
 
     Raises:
-        ValueError: there is none, it is no such file, has a task twice, or a rate that is no finite number from 0.
+        ValueError: there is none, it is another file, has a task twice, or a rate that is no finite number
+            from 0.
         OSError: it cannot be read.
     """
     if not pathlib.Path(path).exists():

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
-from flanlite.config import LocalPath, closest, value
+from flanlite.config import FrozenDict, LocalPath, closest, value
 from flanlite.data.mixing import given_rates, naming, seqio_mixtures
 from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
@@ -17,7 +17,7 @@ from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
 from flanlite.data.specs import checks, clusters, files, sources, specs
 from flanlite.data.tokens import vocabularies
-from flanlite.limits import Count, one_of, whole
+from flanlite.limits import Count, NotNegative, one_of, whole
 
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence
@@ -158,6 +158,7 @@ class MixtureConfig:
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
             own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
+        shares: the shares of parts of the collection by name, in place of their own; 0 leaves a part out.
         stages: a curriculum: how the tasks are mixed from which steps on, in the order of these. Until the
             first, they are mixed by the settings above.
 
@@ -181,6 +182,7 @@ class MixtureConfig:
     templates_per_task: Count | None = None
     shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
+    shares: Mapping[str, NotNegative] = FrozenDict()
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
@@ -249,7 +251,9 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     held_out = found.holding_out(config.held_out)
     every = [
         entry if config.prompts else count_once(entry)
-        for entry in entries_of(found, config.max_examples, config.max_rate)
+        for entry in with_shares(
+            entries_of(found, config.max_examples, config.max_rate), found.collection, config.shares
+        )
     ]
     entries, removed, shared = hold_out(
         select(every, name, config.include, config.exclude), found.collection, held_out, config.lineage
@@ -346,6 +350,30 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
         return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
     caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
     return [Entry(task, None, *caps, rate) for task, rate in seqio_mixtures.seqio_rates(found.name).items()]
+
+
+def with_shares(
+    entries: Sequence[Entry], collection: specs.Collection | None, shares: Mapping[str, float]
+) -> list[Entry]:
+    """Give parts of a collection other shares, and leave those out that have none.
+
+    Raises:
+        ValueError: the collection has no such part.
+    """
+    parts = [part.name for part in collection.parts] if collection else []
+    for name in shares:
+        if name not in parts:
+            raise ValueError(
+                f'MixtureConfig.shares has {name!r}; {closest(name, parts)}expected some of '
+                f'{", ".join(parts) or "the parts of a collection, and this mixture has none"}'
+            )
+    found = [
+        dataclasses.replace(entry, part=dataclasses.replace(entry.part, share=shares[entry.part.name]))
+        if entry.part and entry.part.name in shares
+        else entry
+        for entry in entries
+    ]
+    return [entry for entry in found if entry.part is None or entry.part.share > 0]
 
 
 def hold_out(
