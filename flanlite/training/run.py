@@ -125,7 +125,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position, groups)))
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
         bandit = begin_bandit(data, config, partitioner, position)
-        if bandit and not (position and bandit.looks):
+        if bandit and 'bandit' not in (position or {}):
             stream.shift(bandit.rates())
 
         # What is written beside the checkpoints.

@@ -40,7 +40,7 @@ def test_drawn_mixtures_lie_around_the_prior():
     wide = drawn(500, most=2.0)
     assert (wide <= 2 * PRIOR).all() and len(wide) == 500 and wide.std(axis=0).max() > 0.1
     np.testing.assert_array_equal(wide, drawn(500, most=2.0))
-    with pytest.raises(ValueError, match='expected a greater MixConfig.most'):
+    with pytest.raises(ValueError, match=r'expected a greater MixConfig\.most'):
         drawn(100, strengths=(0.01, 0.02), most=1.01)
 
 

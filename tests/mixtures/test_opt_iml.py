@@ -44,6 +44,18 @@ def test_shares_and_caps_are_the_papers():
     assert set(flan2021.COLLECTION.clusters()) < {entry.cluster for entry in mixture.entries}
 
 
+def test_another_folder_is_listed_anew(tmp_path):
+    assert len(mixtures.resolve('opt_iml').entries) > 1_600
+    folder = tmp_path / 'super_natural_instructions' / 'tasks'
+    folder.mkdir(parents=True)
+    (folder / 'task9001_mine.json').write_text('{"Categories": ["Mathematics"]}')
+    for name in ('flan2022', 'opt_iml', 'flan2022_dialog', 'opt_iml'):
+        found = mixtures.resolve(name, str(tmp_path))
+        own = [entry.task for entry in found.entries if entry.part.name == 'natural_instructions']
+        assert own == ['natural_instructions:task9001_mine'] * (name != 'flan2022_dialog')
+    assert len(mixtures.resolve('opt_iml').entries) > 1_600
+
+
 def test_shares_of_parts_are_a_setting():
     changed = MixtureConfig('opt_iml', shares={'dialogue': 0.005, 'reasoning': 0.04, 'promptsource': 0})
     found = {entry.part.name: entry.part.share for entry in mixtures.resolve(changed).entries}

@@ -69,7 +69,7 @@ def position(folder):
 
 
 def test_a_run_with_a_bandit_resumes_to_the_bit(whole, tmp_path):
-    for steps in (3, 4, STEPS):  # between looks, at one, to the end
+    for steps in (1, 3, 4, STEPS):  # before any look, between two, at one, to the end
         train(tmp_path, steps)
     mine, theirs = (
         [each for each in read_metrics(folder) if 'learning_rate' not in each] for folder in (tmp_path, whole)
