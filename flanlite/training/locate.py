@@ -5,14 +5,15 @@ import importlib.resources
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from flanlite.config import absolute, check_field
 from flanlite.data.batches import batches
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Length, Whole
 from flanlite.reading import parse_json
-from flanlite.training import checkpoints, peft, released, soft_prompts
+from flanlite.training import peft, released, soft_prompts
+from flanlite.training.checkpoints import EMA, FOLDER, Checkpoints
 
 SUFFIX = '.safetensors'
 METADATA = {  # of a parameter file
@@ -113,18 +114,51 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
     return told
 
 
-def find_run(path: pathlib.Path) -> checkpoints.FoundCheckpoint | None:
-    return None if path.suffix == SUFFIX else checkpoints.find_checkpoint(path)
+class FoundCheckpoint(NamedTuple):
+    """A checkpoint of a run, and the item of it that a path means: `params` or `ema`."""
+
+    checkpoints: Checkpoints
+    step: int
+    item: str
+
+
+def find_checkpoint(path: pathlib.Path) -> FoundCheckpoint | None:
+    """Find the checkpoint of a run that a path means.
+
+    Args:
+        path: a run's folder or its `checkpoints/`, which mean the last checkpoint, or `checkpoints/STEP`.
+            With `/ema` at its end, a path means the moving average of the parameters.
+
+    Returns:
+        The checkpoint, or None if there is none.
+    """
+    item = EMA if path.name == EMA and not (path / FOLDER).is_dir() else 'params'
+    path = path.parent if item == EMA else path
+    step = int(path.name) if path.name.isdigit() and path.parent.name == FOLDER else None
+    model_dir = path.parents[1] if step is not None else path.parent if path.name == FOLDER else path
+    if (model_dir / FOLDER).is_dir():
+        saved = Checkpoints(model_dir)
+        step = step if step is not None else saved.latest_step()
+        if step is not None and (saved.path / str(step)).is_dir():
+            return FoundCheckpoint(saved, step, item)
+    return None
+
+
+def find_run(path: pathlib.Path) -> FoundCheckpoint | None:
+    """Return the run's checkpoint that a path means; None if it is another kind, or there is none."""
+    return None if path.suffix == SUFFIX else find_checkpoint(path)
 
 
 def find_foreign(path: pathlib.Path) -> Any:
+    """Return the module that reads an adapter in another's form, one of `FOREIGN`; None if it is no such."""
     return next((form for form in FOREIGN if form.holds(path)), None)
 
 
 def find_released(path: pathlib.Path) -> released.Released:
+    """Open a checkpoint of T5X or Hugging Face; a `ValueError` says what was expected."""
     found = released.open_released(path)
     if found is None:
-        ours = f'a run folder with {checkpoints.FOLDER}/STEP, one of these steps, a {SUFFIX} file'
+        ours = f'a run folder with {FOLDER}/STEP, one of these steps, a {SUFFIX} file'
         hint = ''
         if path.name.endswith(vocabularies.CHAT):
             hint = f'; {vocabularies.CHAT} belongs to the vocabulary, --vocabulary={path}'

@@ -21,7 +21,8 @@ from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import SoftTokens
 from flanlite.training import checkpoints, interop, lazy, merged, released
 from flanlite.training.base import check_base, find_base
-from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
+from flanlite.training.checkpoints import Tree
+from flanlite.training.fit import abstract_params, check_shapes
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
 from flanlite.training.locate import (

@@ -21,7 +21,7 @@ from flanlite.limits import Below1, Number, PositiveShare, Seed, one_of
 from flanlite.model.adapters import Adapter
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
-from flanlite.training import checkpoints, lazy, locate, merged, parameters
+from flanlite.training import fit, lazy, locate, merged, parameters
 from flanlite.training.base import fingerprint
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
@@ -330,10 +330,10 @@ def check_model(base: str, known: Known, path: str, other: Known) -> ModelConfig
         raise ValueError(f'{path} is a {kinds[0]}, and the base {base} a {kinds[1]}; {one}')
     for field in dataclasses.fields(ours):
         name = field.name
-        if name in (*checkpoints.CHOSEN, 'adapter', *known.inferred, *other.inferred):
+        if name in (*fit.CHOSEN, 'adapter', *known.inferred, *other.inferred):
             continue
         here, there = getattr(ours, name), getattr(theirs, name)
-        if not checkpoints.same(name, there, here):
+        if not fit.same(name, there, here):
             raise ValueError(f'{name} is {there!r} in {path}, and {here!r} in the base {base}; {one}')
     told = [name for name in known.inferred if name not in other.inferred and hasattr(ours, name)]
     return ours.replace(**{name: getattr(theirs, name) for name in told})
