@@ -16,7 +16,7 @@ import pathlib
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -37,13 +37,24 @@ from flanlite.report.mix import MixReport
 from flanlite.training import parameters, run
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
-from flanlite.training.step import jit_eval_step
+from flanlite.training.step import abstract_state, jit_eval_step
 
 LOSSES, RATES, MARKDOWN, JSON = 'losses.json', 'rates.json', 'mix.md', 'mix.json'
 BEST = 'best'
 DRAWS = 0x4D6978  # sets the draws of mixtures apart from all else that the seed decides
 WEAK = 0.05  # the p from which on a fit orders mixtures no better than chance may
-FREE = ('train.model_dir', 'only', 'law', 'samples', 'average', *loco.FREE[5:])  # may differ in a folder
+FREE = (  # what may differ between jobs of one folder: where things lie, what each does, how is chosen
+    'train.model_dir',
+    'only',
+    'law',
+    'samples',
+    'average',
+    'train.data.data_dir',
+    'train.data.cache_dir',
+    'train.data.fail_fast',
+    'train.records.',
+    'train.checkpoints.fall_back',
+)
 
 
 @value
@@ -107,6 +118,8 @@ class MixConfig:
                 'TrainConfig.restore_optimizer is True, but each run is trained from its first step; leave '
                 'it out'
             )
+        if not comparison.names_of(self.targets):
+            raise ValueError('MixConfig.targets is empty; expected all, or names of clusters or tasks')
         self.numbers()
 
     def numbers(self) -> list[int]:
@@ -155,7 +168,7 @@ class Mix:
         data = TrainingData.resolve(
             train.data, train.seed, train.model.converter, vocabulary, train.model.prompt
         )
-        every = resolve(train.data.mixture.replace(name=base_name(data), held_out=None)).entries
+        every = resolve(train.data.mixture.replace(name=base_name(data), held_out=None, rates=None)).entries
         known = groups_of(every, config.groups)
         wanted = comparison.names_of(config.targets)
         check_names(wanted, list(known), 'target')
@@ -165,12 +178,17 @@ class Mix:
         groups = groups_of(trained, config.groups)
         check_groups(groups)
         chosen = list(groups) if 'all' in wanted else [name for name in known if name in wanted]
-        return cls(config, data, groups, {name: known[name] for name in chosen})
+        # Of a cluster that trains in part, what is held out stays unseen.
+        return cls(config, data, groups, {name: groups.get(name, known[name]) for name in chosen})
 
     @property
     def folder(self) -> pathlib.Path:
         """The folder of all."""
         return pathlib.Path(self.config.train.model_dir)
+
+    def losses_of(self, number: int) -> pathlib.Path:
+        """The file of a run's losses, which is there when they are measured."""
+        return self.folder / str(number) / LOSSES
 
     def prior(self) -> np.ndarray:
         """Return the weights of the groups in the mixture as it is set: float64[K]."""
@@ -241,13 +259,13 @@ def mix(config: MixConfig, gin: str | None = None) -> MixReport | None:
     check_own(pathlib.Path(config.train.model_dir), (RATES, MARKDOWN, JSON), remedy)
     sweep = Mix.open(config)
     weights_NK = sweep.weights()
-    for path in map(sweep_path(sweep), range(config.runs)):
+    paths = list(map(sweep.losses_of, range(config.runs)))
+    for path in paths:
         if path.is_file():
             saved = reading.read_json(path)
             results.check_same(path.parent, saved['settings'], to_text(config), FREE, remedy)
     comparison.keep_settings(sweep.folder, config, gin)
     train_all(sweep, weights_NK)
-    paths = list(map(sweep_path(sweep), range(config.runs)))
     if missing := sum(not path.is_file() for path in paths):
         loco.say(f'{missing} of {config.runs} runs are still to do; the last job fits')
         return None
@@ -260,14 +278,9 @@ def mix(config: MixConfig, gin: str | None = None) -> MixReport | None:
     return report
 
 
-def sweep_path(sweep: Mix) -> Any:
-    """Return a function from the number of a run to the file of its losses."""
-    return lambda number: sweep.folder / str(number) / LOSSES
-
-
 def train_all(sweep: Mix, weights_NK: np.ndarray) -> None:
     """Train and measure what this job is to do and nobody has done."""
-    waiting = [number for number in sweep.config.numbers() if not sweep_path(sweep)(number).is_file()]
+    waiting = [number for number in sweep.config.numbers() if not sweep.losses_of(number).is_file()]
     if not waiting:
         return
     measured = open_validation(sweep)
@@ -282,7 +295,7 @@ def train_all(sweep: Mix, weights_NK: np.ndarray) -> None:
         if jax.process_index() == 0:
             weights = dict(zip(sweep.groups, weights_NK[number].tolist(), strict=True))
             found = {'weights': weights, 'losses': losses, 'settings': to_text(sweep.config)}
-            results.write_text(sweep_path(sweep)(number), json.dumps(found, indent=1) + '\n')
+            results.write_text(sweep.losses_of(number), json.dumps(found, indent=1) + '\n')
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f'mixture {number}')
 
@@ -311,7 +324,9 @@ def measure(
     """Return the loss of a run on each target: the mean over its tasks of their losses a target token."""
     partitioner = partitioning.make_partitioner(settings.mesh)
     eval_step = jit_eval_step(settings.model, settings.step, partitioner)
-    params = parameters.load_params(settings.model_dir, settings.model)
+    abstract = abstract_state(settings.model, settings.make_optimizer(), partitioner)
+    placed = jax.tree.map(lambda leaf: leaf.sharding, abstract.whole())
+    params = parameters.load_params(settings.model_dir, settings.model, placed)
     by_task = {}
     for task, read in batches.items():
         sums = [jax.device_get(eval_step(params, partitioner.place(batch))) for batch in read]

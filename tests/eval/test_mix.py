@@ -177,6 +177,7 @@ def test_a_target_may_be_held_out(tmp_path):
         ({'strengths': (5.0, 1.0)}, 'the least strength before the most'),
         ({'average': 501}, 'expected at most samples, 500'),
         ({'law': 'linar'}, "law is 'linar'; did you mean linear"),
+        ({'targets': ' '}, 'targets is empty'),
         ({'targets': 'maths'}, "unknown target 'maths'; did you mean math"),
         ({'mixture': 'toyeval_order'}, 'expected at least two'),
         ({'mixture': 'toyeval_nope'}, 'unknown mixture'),
