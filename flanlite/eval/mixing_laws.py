@@ -15,6 +15,7 @@ FOLDS = 8
 RIDGES = np.logspace(-6, 2, 17)  # tried weights of the penalty
 LEAST = 1e-6  # of what an example of another group counts
 BEGINS = ((0.1, 0.5), (0.5, 0.5), (1.0, 1.0))  # of the exponents, from where the fit is tried
+TRIES = 100  # evaluations of a fit
 BOUNDS = ([0.0, LEAST, 0.0, 0.01, 0.0], [np.inf, 1e3, 2.0, 4.0, np.inf])  # of C, k, alpha, beta, E
 
 
@@ -90,6 +91,7 @@ def fit_effective_data(weights_N: np.ndarray, losses_N: np.ndarray) -> np.ndarra
             [scale, k, 1.0, beta, floor],
             bounds=BOUNDS,
             loss='huber',
+            max_nfev=TRIES,
         )
         for beta, k in BEGINS
     ]
