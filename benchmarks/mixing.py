@@ -45,6 +45,7 @@ def main():
     )
     parser.add_argument('--model_dir', default='runs/mixing')
     parser.add_argument('--held_out', default='coreference,sentiment')
+    parser.add_argument('--only', default='equal,unimax,mix,bandit', help='ways of mixing to compare')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=80)
     parser.add_argument('--runs', type=int, default=12, help='mixtures that the rates are chosen by')
@@ -53,7 +54,7 @@ def main():
     options = parser.parse_args()
     flanlite.register(SKEWED)
     folder, scores = pathlib.Path(options.model_dir), {}
-    for name in (BASELINE, 'equal', 'unimax', 'mix', 'bandit'):
+    for name in dict.fromkeys((BASELINE, *options.only.split(','))):
         for held_out in options.held_out.split(','):
             report = flanlite.loco(sweep(folder, name, held_out, options))
             tuned = report.of(held_out)['tuned']
