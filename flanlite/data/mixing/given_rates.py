@@ -63,8 +63,12 @@ def from_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def from_csv(text: str, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Return the tasks and rates of a table; a `ValueError` where it has other columns."""
-    lines = [line for line in csv.reader(io.StringIO(text)) if line]
+    """Return the tasks and rates of a table; a `ValueError` where it is none, or has other
+    columns."""
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline='')) if line]
+    except csv.Error as error:
+        raise ValueError(f'{path} is no table: {error}') from None
     if not lines or [cell.strip() for cell in lines[0]] != COLUMNS:
         raise ValueError(
             f'{path} begins with {lines[0] if lines else "nothing"}; expected the header task,rate'

@@ -260,7 +260,8 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     )
     if not entries:
         left_out = (
-            f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}'
+            f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}, '
+            f'shares={dict(config.shares)}'
         )
         raise ValueError(f'no task of the mixture {name!r} is left with {left_out}; leave out less')
     mixture = Mixture(
