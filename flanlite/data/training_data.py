@@ -54,11 +54,12 @@ class TrainingData:
         """Find the mixture, and where it is not given the vocabulary; reads no data.
 
         Raises:
-            ValueError: there is no such mixture or vocabulary, or a task has no soft prompt, or one that
-                leaves its inputs no room.
+            ValueError: there is no such mixture or vocabulary; a task has no rate where rates are given, or no
+                soft prompt, or one that leaves its inputs no room.
         """
         sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture, config.data_dir)
+        mixtures.check_rates(mixture)
         found = [specs.find_spec(entry.task) for entry in mixture.entries]
         if all(spec is not None and not spec.splits.train for spec in found):
             raise ValueError(

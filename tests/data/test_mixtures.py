@@ -343,7 +343,7 @@ def test_include_and_exclude():
 )
 def test_mistakes_are_told_with_the_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
-        mixtures.resolve(MixtureConfig(**arguments))
+        mixtures.rates(mixtures.resolve(MixtureConfig(**arguments)), COUNTS)
 
 
 def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path):

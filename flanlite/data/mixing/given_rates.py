@@ -16,6 +16,7 @@ from flanlite.writing import write_whole
 
 COLUMNS = ['task', 'rate']
 NAMED = 5  # names in an error
+EXPECTED = 'expected a rate for each task that trains, 0 for none'
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, float]:
@@ -84,8 +85,10 @@ def write(path: str | os.PathLike[str], rates: Mapping[str, float]) -> None:
     write_whole(pathlib.Path(path), json.dumps(dict(rates), indent=1) + '\n')
 
 
-def check(where: str, rates: Mapping[str, float], known: Collection[str], needed: Sequence[str]) -> None:
-    """Check that rates are of the tasks of a mixture.
+def check_known(
+    where: str, rates: Mapping[str, float], known: Collection[str], needed: Sequence[str]
+) -> None:
+    """Check that rates are of tasks of a mixture.
 
     Args:
         where: the setting, for the error.
@@ -94,19 +97,21 @@ def check(where: str, rates: Mapping[str, float], known: Collection[str], needed
         needed: the tasks that train.
 
     Raises:
-        ValueError: a task is unknown, one that trains has no rate, or all rates of these are 0.
+        ValueError: a task is unknown; says which of those that train have no rate, too.
     """
-    unknown = [task for task in rates if task not in known]
-    missing = [task for task in needed if task not in rates]
-    faults = []
-    if unknown:
-        faults.append(f'unknown tasks, {shortened(unknown)}; {closest(unknown[0], known)}'.rstrip('; '))
-    if missing:
-        faults.append(f'no rate for {shortened(missing)}')
-    if faults:
+    if unknown := [task for task in rates if task not in known]:
+        hint = closest(unknown[0], known).removesuffix(' ')
+        missing = [task for task in needed if task not in rates]
         raise ValueError(
-            f'{where} has {" and ".join(faults)}; expected a rate for each task that trains, 0 for none'
+            f'{where} has unknown tasks, {shortened(unknown)}{"; " * bool(hint)}{hint}'
+            f'{f" and no rate for {shortened(missing)}" if missing else ""}; {EXPECTED}'
         )
+
+
+def check_whole(where: str, rates: Mapping[str, float], needed: Sequence[str]) -> None:
+    """Raise a `ValueError` where a task that trains has no rate, or where all their rates are 0."""
+    if missing := [task for task in needed if task not in rates]:
+        raise ValueError(f'{where} has no rate for {shortened(missing)}; {EXPECTED}')
     if not any(rates[task] for task in needed):
         raise ValueError(f'{where} is 0 for all tasks that train; expected a rate above 0')
 

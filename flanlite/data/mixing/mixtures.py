@@ -291,7 +291,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
 
 
 def check_given(mixture: Mixture, every: Sequence[Entry], where: str) -> None:
-    """Check the rates and epochs that were given by name.
+    """Check the names of the rates and epochs that were given.
 
     Args:
         mixture: has them.
@@ -299,12 +299,23 @@ def check_given(mixture: Mixture, every: Sequence[Entry], where: str) -> None:
         where: the class of the settings, for the error.
 
     Raises:
-        ValueError: a name is unknown, or a task that trains has no rate.
+        ValueError: a name is unknown.
     """
     known = [entry.task for entry in every]
     given_rates.check_epochs(f'{where}.epochs', mixture.epochs, known)
     if mixture.rates is not None:
-        given_rates.check(f'{where}.rates', mixture.rates, known, [entry.task for entry in mixture.entries])
+        trained = [entry.task for entry in mixture.entries]
+        given_rates.check_known(f'{where}.rates', mixture.rates, known, trained)
+
+
+def check_rates(mixture: Mixture) -> None:
+    """Raise a `ValueError` where rates were given, and not for each task that trains. A sweep resolves what
+    it holds out of, too, so that this is no matter of resolving.
+    """
+    stages = [(f'Stage (from step {step:,}).rates', later) for step, later in mixture.stages]
+    for where, each in [('MixtureConfig.rates', mixture), *stages]:
+        if each.rates is not None:
+            given_rates.check_whole(where, each.rates, [entry.task for entry in each.entries])
 
 
 def in_stage(mixture: Mixture, every: Sequence[Entry], stage: Stage) -> Mixture:
@@ -474,8 +485,9 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
         those of a SeqIO mixture of mixtures do.
 
     Raises:
-        ValueError: the rates of a SeqIO mixture cannot be computed.
+        ValueError: the rates of a SeqIO mixture cannot be computed, or given ones lack a task.
     """
+    check_rates(mixture)
     entries = [entry for entry in mixture.entries if entry.task in num_examples]
     if mixture.rates is not None:
         return {entry.task: float(mixture.rates[entry.task]) for entry in entries}
