@@ -54,7 +54,7 @@ class TrainingData:
         """Find the mixture, and where it is not given the vocabulary; reads no data.
 
         Raises:
-            ValueError: there is no such mixture or vocabulary; a task has no rate where rates are given, or no
+            ValueError: there is no such mixture or vocabulary; a task has no rate where some are given, or no
                 soft prompt, or one that leaves its inputs no room.
         """
         sources.check_data_folder(config.data_dir)
