@@ -5,6 +5,7 @@
 writes them anew, for a folder that was changed on purpose, or that an earlier version wrote.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 FILE = 'checksums.json'
 BLOCK = 1 << 22  # bytes that are read together
+SMALL = 1 << 24  # bytes of a folder that one thread reads sooner than several would have started
 
 
 def write(folder: str | os.PathLike[str]) -> None:
@@ -53,6 +55,7 @@ def fault(folder: str | os.PathLike[str], parts: Iterable[str] | None = None) ->
     wanted = [name for name in files if parts is None or '/' not in name or name.split('/')[0] in parts]
     if parts and (absent := parts - {name.split('/')[0] for name in wanted}):
         return f'it has no {min(absent)}'
+    total = 0
     for name in wanted:  # first: this costs nothing
         try:
             size = (folder / name).stat().st_size
@@ -60,8 +63,10 @@ def fault(folder: str | os.PathLike[str], parts: Iterable[str] | None = None) ->
             return f'{name} is missing'
         if size != files[name][0]:
             return f'{name} has {size:,} bytes, not the {files[name][0]:,} that were written'
-    with threads() as pool:
-        for name, found in zip(wanted, pool.map(of_file, (folder / name for name in wanted)), strict=True):
+        total += size
+    with threads() if total > SMALL else contextlib.nullcontext() as pool:
+        checked = (pool.map if pool else map)(of_file, (folder / name for name in wanted))
+        for name, found in zip(wanted, checked, strict=True):
             if found != files[name]:
                 return f'{name} does not have the checksum that was written with it'
     return None
