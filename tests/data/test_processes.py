@@ -14,6 +14,7 @@ import types
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose, separate
 
+from flanlite import workers
 from flanlite.data.cache import cache, processes
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
@@ -109,7 +110,7 @@ def test_long_work_is_shared(tmp_path, monkeypatch):
 
 
 def test_little_work_starts_no_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, 'Worker', None)
+    monkeypatch.setattr(workers, 'Worker', None)
     assert len(build(tmp_path, colours(), choices(), prose(), processes=8).splits) == 3
 
 
