@@ -8,17 +8,21 @@ parent that is killed. Here each worker has a pipe of its own, whose end tells e
 gone.
 """
 
+import collections
 import contextlib
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cloudpickle
 
+QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
 STOP_SECONDS = 10.0  # for a process to remove what it has not finished
 SERVE = (
     'import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); '
@@ -104,6 +108,77 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):  # reading the answer shows how it ended
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
+
+
+def each(
+    function: Callable[..., Any],
+    calls: Sequence[tuple[Any, ...]],
+    count: int,
+    told: Callable[[int], None],
+) -> Iterator[tuple[int, Any]]:
+    """Call a function in this process and, once `QUICK_SECONDS` are over, in others; yield (number of the
+    call, what it returned) as they are done.
+
+    Args:
+        function: it is called with the arguments and a function like `told` behind them.
+        calls: the arguments of each call.
+        count: how many processes, with this one.
+        told: is told of progress, from any thread.
+
+    Raises:
+        Exception: what the function raises.
+        EndedError: a process was killed.
+    """
+    waiting = collections.deque(enumerate(calls))
+    own: collections.deque = collections.deque()  # calls that cannot travel
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+    started: list[Worker] = []
+    over, left = threading.Event(), len(calls)
+
+    def work() -> None:
+        over.wait(QUICK_SECONDS)
+        worker = None
+        while not over.is_set() and (taken := popped(waiting)):
+            worker = worker or Worker()
+            started.append(worker)
+            try:
+                answers.put((taken[0], worker.call(function, *taken[1], told=told), None))
+            except CannotTravelError:
+                answers.put((taken[0], None, taken))
+            except Exception as error:
+                answers.put((taken[0], error, error))
+                return
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(count, left) - 1)]
+    for thread in threads:
+        thread.start()
+    try:
+        while left:
+            if taken := popped(own) or popped(waiting):
+                yield taken[0], function(*taken[1], told)
+                left -= 1
+            while left and (not answers.empty() or not (own or waiting)):
+                number, found, other = answers.get()
+                if isinstance(other, Exception):
+                    raise other
+                if other:
+                    own.append(other)
+                    break
+                yield number, found
+                left -= 1
+    finally:
+        over.set()
+        for worker in started:
+            worker.stop()
+        for thread in threads:
+            thread.join()
+
+
+def popped(calls: collections.deque) -> Any:
+    """Take the next call; None where there is none."""
+    with contextlib.suppress(IndexError):
+        return calls.popleft()
+    return None
 
 
 def serve() -> None:

@@ -12,8 +12,6 @@ from flanlite.data.cache.request import Request
 from flanlite.data.cache.view import BuildOptions
 from flanlite.progress import BuildProgress
 
-QUICK_SECONDS = 3.0  # work that takes less is done before other processes would have started
-
 
 def build_all(
     requests: Sequence[Request],
@@ -51,7 +49,7 @@ def pop(queue: collections.deque) -> Request | None:
 
 
 class Helpers:
-    """Threads that each hand requests to a process of their own, once `QUICK_SECONDS` are over."""
+    """Threads that each hand requests to a process of their own, once `workers.QUICK_SECONDS` are over."""
 
     def __init__(
         self,
@@ -106,7 +104,7 @@ class Helpers:
         self.check()
 
     def _run(self) -> None:
-        self._taken.wait(QUICK_SECONDS)
+        self._taken.wait(workers.QUICK_SECONDS)
         worker = None
         try:
             while request := pop(self.queue):
@@ -124,9 +122,7 @@ class Helpers:
             self.queue.clear()
 
 
-def build_in(
-    worker: workers.Worker, request: Request, options: BuildOptions, told: build.Told
-) -> str | None:
+def build_in(worker: workers.Worker, request: Request, options: BuildOptions, told: build.Told) -> str | None:
     """Have a process build a split; return why that cannot be done, as `build.attempt` does. A process that
     dies is a reason too.
     """
