@@ -5,13 +5,12 @@
 writes them anew, for a folder that was changed on purpose, or that an earlier version wrote.
 """
 
-import contextlib
 import json
 import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 FILE = 'checksums.json'
@@ -27,8 +26,7 @@ def write(folder: str | os.PathLike[str]) -> None:
         for path in folder.rglob('*')
         if path.is_file() and path != folder / FILE
     )
-    with threads() as pool:
-        files = dict(zip(names, pool.map(of_file, (folder / name for name in names)), strict=True))
+    files = dict(zip(names, of_files([folder / name for name in names]), strict=True))
     content = {'checksum': of_text(files), 'files': files}
     # Without spaces: each byte counts.
     (folder / FILE).write_text(json.dumps(content, separators=(',', ':')), encoding='utf-8')
@@ -55,7 +53,6 @@ def fault(folder: str | os.PathLike[str], parts: Iterable[str] | None = None) ->
     wanted = [name for name in files if parts is None or '/' not in name or name.split('/')[0] in parts]
     if parts and (absent := parts - {name.split('/')[0] for name in wanted}):
         return f'it has no {min(absent)}'
-    total = 0
     for name in wanted:  # first: this costs nothing
         try:
             size = (folder / name).stat().st_size
@@ -63,18 +60,21 @@ def fault(folder: str | os.PathLike[str], parts: Iterable[str] | None = None) ->
             return f'{name} is missing'
         if size != files[name][0]:
             return f'{name} has {size:,} bytes, not the {files[name][0]:,} that were written'
-        total += size
-    with threads() if total > SMALL else contextlib.nullcontext() as pool:
-        checked = (pool.map if pool else map)(of_file, (folder / name for name in wanted))
-        for name, found in zip(wanted, checked, strict=True):
-            if found != files[name]:
-                return f'{name} does not have the checksum that was written with it'
+    for name, found in zip(wanted, of_files([folder / name for name in wanted]), strict=True):
+        if found != files[name]:
+            return f'{name} does not have the checksum that was written with it'
     return None
 
 
-def threads() -> ThreadPoolExecutor:
-    """Return threads to read files in; CRC-32 is computed outside Python's lock."""
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix='checksums')
+def of_files(paths: Sequence[pathlib.Path]) -> Iterator[list[int]]:
+    """Yield the length and CRC-32 of each file; larger ones are read in threads, since CRC-32 is computed
+    outside Python's lock.
+    """
+    if sum(path.stat().st_size for path in paths) < SMALL:
+        yield from map(of_file, paths)
+        return
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix='checksums') as pool:
+        yield from pool.map(of_file, paths)
 
 
 def of_file(path: pathlib.Path) -> list[int]:
