@@ -117,7 +117,7 @@ def each(
     told: Callable[[int], None],
 ) -> Iterator[tuple[int, Any]]:
     """Call a function in this process and, once `QUICK_SECONDS` are over, in others; yield (number of the
-    call, what it returned) as they are done.
+    call, what it returned) as they are done. What a process was doing when it was killed is done here.
 
     Args:
         function: it is called with the arguments and a function like `told` behind them.
@@ -127,10 +127,9 @@ def each(
 
     Raises:
         Exception: what the function raises.
-        EndedError: a process was killed.
     """
     waiting = collections.deque(enumerate(calls))
-    own: collections.deque = collections.deque()  # calls that cannot travel
+    own: collections.deque = collections.deque()  # calls that no other process can make
     answers: queue.SimpleQueue = queue.SimpleQueue()
     started: list[Worker] = []
     over, left = threading.Event(), len(calls)
@@ -139,14 +138,15 @@ def each(
         over.wait(QUICK_SECONDS)
         worker = None
         while not over.is_set() and (taken := popped(waiting)):
-            worker = worker or Worker()
-            started.append(worker)
+            if worker is None or worker.ended():
+                worker = Worker()
+                started.append(worker)
             try:
                 answers.put((taken[0], worker.call(function, *taken[1], told=told), None))
-            except CannotTravelError:
+            except (CannotTravelError, EndedError):
                 answers.put((taken[0], None, taken))
             except Exception as error:
-                answers.put((taken[0], error, error))
+                answers.put((taken[0], None, error))
                 return
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(count, left) - 1)]

@@ -15,7 +15,7 @@ from flanlite.data.mixing.overlap import Batch, Hashed, Index
 from flanlite.data.rendering import rendering
 from flanlite.data.specs import sources, specs
 
-INDEX_RUNS = 1 << 24  # runs of words that an index holds
+INDEX_RUNS = 1 << 23  # runs of words that an index holds; making it takes about 0.5 GB
 TOLD_ROWS = 1_000  # between steps of the progress bar
 HOW = ('field', 'ngram')
 # Why a data set is not searched.
