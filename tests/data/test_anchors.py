@@ -11,7 +11,7 @@ ARTICLES = [
     {
         'title': 'mouse',
         'text': 'A tiny animal &amp; food of the <a href="red_fox#Diet">fox</a>. <b>The</b> <a class="x" href="Red%20fox">red\nfox</a> '
-        'hunts it. See <a href="Nowhere">nowhere</a>, or <a href="mouse">itself</a>.',
+        'hunts <a href="U.S.">the U.S. Army</a>. See <a href="Nowhere">nowhere</a>, or <a href="mouse">itself</a>.',
     },
     {'title': 'Sea', 'text': 'Water. ' + 'No links here. ' * 3},
 ]
@@ -26,9 +26,9 @@ def task(**changes):
 def test_a_link_to_a_definition_is_an_answer():
     spec, rows = task(negatives=0)
     assert rows == [
-        {'passage': 'A small animal. It eats mice.', 'definition': 'A tiny animal & food of the fox. The red fox hunts it. See nowhere, or itself.',
+        {'passage': 'A small animal. It eats mice.', 'definition': 'A tiny animal & food of the fox. The red fox hunts the U.S. Army. See nowhere, or itself.',
          'answer': 'mice'},
-        {'passage': 'A tiny animal & food of the fox. The red fox hunts it. See nowhere, or itself.', 'definition': 'A small animal. It eats mice.',
+        {'passage': 'A tiny animal & food of the fox. The red fox hunts the U.S. Army. See nowhere, or itself.', 'definition': 'A small animal. It eats mice.',
          'answer': 'fox; red fox'},
     ]  # fmt: skip
     assert read_spans(spec.example(rows[1])['answers'][0]) == {'fox', 'red fox'}
@@ -36,7 +36,7 @@ def test_a_link_to_a_definition_is_an_answer():
     assert [(row['passage'], row['definition'], row['answer']) for row in rows] == [
         ('A small animal. It eats mice.', 'A tiny animal', 'mice'),
         ('A tiny animal & food of the fox.', 'A small animal.', 'fox'),
-        ('The red fox hunts it.', 'A small animal.', 'red fox'),
+        ('The red fox hunts the U.S. Army.', 'A small animal.', 'red fox'),
     ]
 
 

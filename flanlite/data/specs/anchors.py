@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 TWO_SPLITS = Splits(test=None)
 LINK = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 TAG = re.compile(r'<[^>]+>')
-SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?!</a>)')
+SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?![^<]*</a>)')  # never inside a link
 
 TEMPLATES = (
     Template('{passage}\n\nWhich words of this text mean what is described here? {definition}'),
