@@ -36,7 +36,7 @@ def test_each_task_is_tuned_on_each_draw(tmp_path, capsys):
     for draw in (1, 2):
         manifest = json.loads((tmp_path / f'runs/toyeval_order/3-{draw}/manifest.json').read_text())
         (task,) = manifest['tasks']
-        assert task == f'toyeval_order_3examples_seed{draw}' and manifest['tasks'][task]['examples'] == 3
+        assert task == f'toyeval_order_3examples_seed{draw}' and manifest['tasks'][task]['num_examples'] == 3
         result = results.load(tmp_path / f'toyeval_order/3-{draw}' / results.RESULT)
         assert result.tasks[0].num_rows == 4 and (tmp_path / f'toyeval_order/3-{draw}/predictions').is_dir()
         tables[draw] = result.tasks[0].summary.mean
