@@ -87,8 +87,9 @@ def register_mixtures() -> None:
     """Make known to gin what a mixture is made of; imports neither JAX nor TensorFlow."""
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.prompt_mix import PromptMix
 
-    for kind in (MixtureConfig, Shots, schemas):
+    for kind in (MixtureConfig, Shots, PromptMix, schemas):
         configurable(kind, kind.__name__)
 
 

@@ -2,7 +2,8 @@
 examples in the same order, as texts.
 
     train.jsonl or train.parquet    `prompt` and `completion`, and where an example comes from: `task`, `row`,
-                                    `template`, `shots`, `source`, `licence`
+                                    `template`, `shots`, `source`, `licence`; of a prompt mix also
+                                    `setting`, `form`, and `options`, of which the completion is one
     manifest.json                   settings, and of each task version, rate, counts and licence; what was
                                     left out, and why
 
@@ -94,7 +95,8 @@ def export(
     try:
         counts: collections.Counter[str] = collections.Counter()
         rows = each_once(data) if examples is None else drawn(data, examples, seed)
-        write(unfinished / f'train.{form}', form, counted(rows, told, counts))
+        mixed = any(each['prompt_mix'] for each in told.values())
+        write(unfinished / f'train.{form}', form, counted(rows, told, counts), mixed)
         manifest = {
             'flanlite': __version__,
             'examples': examples or 'each once',
@@ -148,6 +150,7 @@ def about(data: TrainingData, name: str, split: CachedSplit) -> dict[str, Any]:
         'link': spec.link,
         'lineage': list(spec.lineage),
         'shots': split.manifest['shots'],
+        'prompt_mix': split.manifest.get('prompt_mix'),
     }
 
 
@@ -161,6 +164,7 @@ def texts_of(data: TrainingData, name: str) -> Iterator[Rendered]:
         'renderings': own.renderings,
         'limit': own.max_examples,
         'shots': own.shots,
+        'mix': own.prompt_mix,
     }
     dropped = own.dropped_rows().get(name, frozenset())
     found = rendering.texts(spec, 'train', data.vocabulary, dropped=dropped, **settings)
@@ -213,11 +217,18 @@ def counted(
             'shots': example.shots,
             'source': told[name]['source'],
             'licence': told[name]['licence'],
+            **(asked(example) if told[name]['prompt_mix'] else {}),
         }
 
 
-def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]]) -> None:
-    """Write rows as JSON lines, or as Parquet in groups of rows."""
+def asked(example: Rendered) -> dict[str, Any]:
+    """Describe how a prompt mix asks an example, with the options where the completion is one of them."""
+    options = list(example.shown) if example.targets in example.shown else []
+    return {'setting': example.setting, 'form': example.form, 'options': options}
+
+
+def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]], mixed: bool) -> None:
+    """Write rows as JSON lines, or as Parquet in groups of rows, with a prompt mix's columns or without."""
     if form == 'jsonl':
         with path.open('w', encoding='utf-8') as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
@@ -225,11 +236,12 @@ def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]]) -> None
     import pyarrow
     import pyarrow.parquet
 
-    texts = ('prompt', 'completion', 'task', 'source', 'licence')
-    names = ('prompt', 'completion', 'task', 'row', 'template', 'shots', 'source', 'licence')
-    schema = pyarrow.schema(
-        [(name, pyarrow.string() if name in texts else pyarrow.int64()) for name in names]
-    )
+    text, number = pyarrow.string(), pyarrow.int64()
+    columns = {'prompt': text, 'completion': text, 'task': text, 'row': number, 'template': number}
+    columns |= {'shots': number, 'source': text, 'licence': text}
+    if mixed:
+        columns |= {'setting': text, 'form': text, 'options': pyarrow.list_(text)}
+    schema = pyarrow.schema(list(columns.items()))
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for chunk in rendering.in_chunks(rows, GROUP):
             writer.write_table(pyarrow.Table.from_pylist(chunk, schema))

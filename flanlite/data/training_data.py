@@ -172,7 +172,8 @@ class TrainingData:
             'max_examples': self.config.batch_size * count,
             'templates': self.mixture.templates_per_task,
         }
-        view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
+        asked = self.view('train').prompt_mix
+        view = dataclasses.replace(self.view('validation'), renderings=1, prompt_mix=asked, **limits)
         cached = cache.ensure(list(self.rates), view, self.config.build_options())
         if not any(self.rates[task] > 0 for task in cached.splits):
             reasons = some_reasons(cached.skipped)

@@ -13,6 +13,7 @@ import pathlib
 
 from flanlite.config import absolute
 from flanlite.data.specs import specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import Collection, Part
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.flan2022 import chain_of_thought, dialog, natural_instructions, others
@@ -28,6 +29,16 @@ CAPS = {  # of each data set of a part
     'natural_instructions': 5_000,
     'chain_of_thought': 100_000,
     'dialog': 200_000,
+}
+# The prompt settings of the release's submixtures. Those of chains of thought, dialogues and Super-NaturalInstructions always show options; the last
+# has one exemplar or two.
+HALF = {'zs_opt': 1.0, 'fs_opt': 1.0}
+PROMPT_MIXES = {
+    'flan2021': PromptMix(),
+    't0': PromptMix(),
+    'natural_instructions': PromptMix(shares=HALF, shots=(1, 2)),
+    'chain_of_thought': PromptMix(shares=HALF),
+    'dialog': PromptMix(shares=HALF),
 }
 # The data sets of T0, T0+ and T0++ that the release takes from T0: those that FLAN 2021 has in no form.
 T0 = (
@@ -66,8 +77,9 @@ def collections(root: str, listed: tuple[str, ...]) -> tuple[Collection, ...]:
     }
 
     def part(name: str, share: float, truncates: bool) -> Part:
-        cap = CAPS[name.removesuffix('_inverted')]
-        return Part(name, share, tuple(spec.name for spec in members[name]), cap, cap if truncates else None)
+        kind = name.removesuffix('_inverted')
+        cap = CAPS[kind]
+        return Part(name, share, tuple(spec.name for spec in members[name]), cap, cap if truncates else None, PROMPT_MIXES[kind])
 
     def collection(name: str, shares: dict[str, float], truncates: bool = False) -> Collection:
         inside = tuple(spec for each in shares for spec in members[each])

@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 from array_record.python import array_record_module
 
-from flanlite import checksums
+from flanlite import checksums, config
 from flanlite.data.cache import cached_split, faults, remote
 from flanlite.data.cache.request import Request, open_cached
 from flanlite.data.cache.view import BuildOptions
@@ -103,10 +103,12 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
     manifest = request.described | {
         'num_examples': len(lengths),
         'shards': shards,
-        'shots': view.shots
+        'shots': None
+        if view.prompt_mix
+        else view.shots
         and dataclasses.asdict(view.shots)
         | {'kept': dict(sorted(tally.exemplars.items()))}
-        | ({'fixed': True} if spec.few_shot else {}),
+        | ({'fixed': True} if spec and spec.few_shot else {}),
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split))
         if tally.truncated and spec
@@ -116,6 +118,11 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
         'max_examples': view.max_examples,
         'lengths': {name: histogram(lengths[:, place]) for place, name in enumerate(('inputs', 'targets'))},
     }
+    if view.prompt_mix:
+        manifest['prompt_mix'] = config.to_json(view.prompt_mix) | {
+            'examples': dict(sorted(tally.settings.items())),
+            'kept': dict(sorted(tally.exemplars.items())),
+        }
     (folder / cached_split.MANIFEST).write_text(json.dumps(manifest, indent=1), encoding='utf-8')
     checksums.write(folder)
     return manifest
@@ -140,6 +147,7 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
         renderings=view.renderings,
         limit=view.max_examples,
         shots=view.shots,
+        mix=view.prompt_mix,
         dropped=request.dropped,
         tally=tally,
     )

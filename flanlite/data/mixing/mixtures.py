@@ -18,6 +18,7 @@ from flanlite.data.mixing.naming import Found
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
 from flanlite.data.specs import checks, clusters, files, sources, specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, Positive, one_of, real, whole
 
@@ -25,7 +26,7 @@ SCHEMES = ('proportional', 'equal', 'unimax')
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence
 NAMED = 20  # data sets that share text with held-out ones, in a note
-OWN = 'own'  # stands for the collection's own cap
+OWN = 'own'  # stands for the collection's own cap, or prompt mix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Mixture:
             for all.
         shots: the few-shot exemplars before each example; None for none.
         drop: a drop list, which has the training rows to leave out; None for none.
+        prompt_mix: the prompt mix of all tasks; 'own' for those of the parts that they belong to, in training
+            alone; None for none.
     """
 
     name: str
@@ -92,6 +95,16 @@ class Mixture:
     templates_per_task: int | None = None
     shots: Shots | None = None
     drop: str | None = None
+    prompt_mix: PromptMix | str | None = None
+
+    def prompt_mixes(self) -> dict[str, PromptMix]:
+        """Return the prompt mix that each task is trained with, where it has one."""
+        own = self.prompt_mix == OWN
+        mixes = {
+            entry.task: entry.part and entry.part.prompt_mix if own else self.prompt_mix
+            for entry in self.entries
+        }
+        return {task: mix for task, mix in mixes.items() if mix}
 
     @property
     def vocabulary(self) -> str:
@@ -150,6 +163,9 @@ class MixtureConfig:
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
             own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
+        prompt_mix: how rows are asked, drawn for each: a `PromptMix`, or the shares of settings as
+            `PromptMix.of` reads them. 'own' is that of the collection's parts, which FLAN 2022's have, for
+            training alone and where no `shots` are asked for; None asks with the templates as they are.
 
     Raises:
         ValueError: a scheme, cap or number cannot be.
@@ -170,8 +186,11 @@ class MixtureConfig:
     templates_per_task: Count | None = None
     shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
+    prompt_mix: PromptMix | str | None = OWN
 
     def __post_init__(self) -> None:
+        if isinstance(self.prompt_mix, str) and self.prompt_mix != OWN:
+            object.__setattr__(self, 'prompt_mix', PromptMix.of(self.prompt_mix))
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
         if self.scheme == 'unimax' and self.budget is None:
@@ -220,9 +239,18 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     elif shots.number is None:
         shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
     name = found.name if found.is_file else name
-    if not found.collection and (shots.changes_inputs() or templates_per_task):
-        asked = f'shots={shots.number!r}, {templates_per_task=}'
-        raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
+    prompt_mix = config.prompt_mix
+    if isinstance(prompt_mix, PromptMix) and shots.changes_inputs():
+        raise ValueError(
+            f'got shots={shots.number!r} and a prompt mix, which draws the number of exemplars; expected one '
+            'of them'
+        )
+    if prompt_mix == OWN and (config.shots.number is not None or named.shots is not None):
+        prompt_mix = None
+    if not found.collection and templates_per_task:
+        raise ValueError(
+            f"{name!r} is SeqIO's: got {templates_per_task=}; only flanlite's own data sets have templates"
+        )
     held_out = found.holding_out(config.held_out)
     entries = [
         entry if config.prompts else count_once(entry)
@@ -251,6 +279,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         templates_per_task,
         shots if shots.changes_inputs() else None,
         config.drop,
+        prompt_mix,
     )
     for note in mixture.notes():
         sources.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
