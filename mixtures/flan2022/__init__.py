@@ -10,8 +10,10 @@ data, as the paper counts examples, and its shares leave out the dialogues, whic
 import functools
 import os
 import pathlib
+from typing import Any
 
 from flanlite.config import absolute
+from flanlite.data.seqio_bridge import registration
 from flanlite.data.specs import specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import Collection, Part
@@ -50,11 +52,22 @@ T0 = (
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the collections, with the tasks of Super-NaturalInstructions that the data folder has, or else those of the release."""
+    specs.register(*found(data_dir), replace=True)
+
+
+def found(data_dir: str | os.PathLike | None = None) -> tuple[Collection, ...]:
+    """Return the collections, as `find` registers them."""
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
     root = absolute(root) if root else ''
     folder = pathlib.Path(root) / FOLDER
     listed = tuple(natural_instructions.listed(folder)) if root and (folder / 'tasks').is_dir() else ()
-    specs.register(*collections(root, listed), replace=True)
+    return collections(root, listed)
+
+
+def register(data_dir: str | os.PathLike | None = None, **settings: Any) -> list[str]:
+    """Add the collections to SeqIO's registry, where their tasks ask with the templates alone; see `registration.register`."""
+    find(data_dir)
+    return registration.register(*found(data_dir), data_dir=data_dir, **settings)
 
 
 @functools.cache

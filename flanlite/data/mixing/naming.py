@@ -2,6 +2,7 @@
 mixtures.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -63,7 +64,7 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     """Return the meaning of a mixture's name.
 
     Built-in collections are imported only as far as needed: first the one with which the name begins, then
-    all. With `seqio:` before it,
+    all, and benchmarks, FLAN 2022 among them, only for a name that nothing else has. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
     A path means the data set that lies there; see `files.find`.
@@ -93,6 +94,9 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
             return found
     if name.removeprefix(seqio_tasks.PREFIX) in seqio_names():
         return Found(name, None)
+    find_benchmarks(data_dir)
+    if found := find_data_set(bare):
+        return found
     known = [
         *collection_names(),
         *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs),
@@ -204,6 +208,17 @@ def import_collections() -> list[str]:
     modules = {name: specs.load_builtin(name) for name in specs.builtin_names()}
     builtin = [name for name, module in modules.items() if not specs.is_benchmark(module)]
     return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
+
+
+def find_benchmarks(data_dir: str | os.PathLike | None = None) -> None:
+    """Register the data sets of those benchmarks and collections that are listed only when they are asked for;
+    those that are not in the data folder are left out.
+    """
+    for name in specs.builtin_names():
+        module = specs.load_builtin(name)
+        if specs.is_benchmark(module):
+            with contextlib.suppress(ValueError):
+                module.find(data_dir)
 
 
 def seqio_names() -> list[str]:
