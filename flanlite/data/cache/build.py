@@ -156,13 +156,24 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
 def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
     """Run a SeqIO task; of other splits than `train`, a limit takes a random sample."""
     view = request.view
-    made = seqio_tasks.seqio_examples(request.name, view.split, view.vocabulary)
+    prompted = bool(view.shots or view.prompt_mix)
+    made = seqio_tasks.seqio_examples(request.name, view.split, view.vocabulary, texts=prompted)
     if view.split != 'train':
         made = list(made)
         made = iter([made[place] for place in rendering.sample_order(len(made))])
+    prompt = seqio_tasks.prompter(request.name, view.split, view.vocabulary, view.shots, view.prompt_mix)
+    for chunk in rendering.in_chunks(counted(made, view.max_examples, tally), rendering.CHUNK):
+        for example in prompt(chunk):
+            tally.exemplars[example.shots] += 1
+            tally.settings[example.setting] += 1
+            yield example
+
+
+def counted(made: Iterator[Example], limit: int | None, tally: rendering.Tally) -> Iterator[Example]:
+    """Yield examples, at most `limit`, and count them."""
     for example in made:
         tally.read += 1
-        if tally.used == view.max_examples:
+        if tally.used == limit:
             tally.truncated = True
             return
         tally.used += 1

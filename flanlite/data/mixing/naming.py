@@ -211,7 +211,7 @@ def import_collections() -> list[str]:
 
 
 def find_benchmarks(data_dir: str | os.PathLike | None = None) -> None:
-    """Register the data sets of those benchmarks and collections that are listed only when they are asked for;
+    """Register the data sets of benchmarks and collections that are listed only when they are asked for;
     those that are not in the data folder are left out.
     """
     for name in specs.builtin_names():
