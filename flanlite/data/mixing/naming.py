@@ -14,6 +14,7 @@ from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import clusters, files, specs
 
 HELD_OUT = '_held_out_'
+MANY = 500  # data sets of a collection, whose hold-outs are not suggested for any other name
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
 # At the end of any name: the number of templates to train with, and that of exemplars before each example.
 ENDINGS = re.compile(r'(.+?)(?:_(\d+)templates)?(?:_(\d+)shots)?')
@@ -102,11 +103,9 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
         *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs),
         *seqio_names(),
     ]
-    known += [
-        name_without(collection, name)
-        for collection in specs.COLLECTIONS.values()
-        for name in clusters.hold_outs(collection.specs)
-    ]
+    for collection in specs.COLLECTIONS.values():
+        if len(collection.specs) <= MANY or name.startswith(collection.name):
+            known += names_without(collection)
     raise ValueError(
         f'unknown mixture or task {name!r} (import your module first, --import=MODULE, if it is yours); '
         f'{config.closest(name, known)}{valid_names()}'
@@ -170,6 +169,15 @@ def name_without(collection: specs.Collection, held_out: str) -> str:
     """
     joins = '_' if numbers_in_name(held_out).bare in other_hold_outs(collection) else HELD_OUT
     return f'{collection.name}{joins}{held_out}'
+
+
+def names_without(collection: specs.Collection) -> list[str]:
+    """Return the names of the mixtures of a collection that hold something out."""
+    own = collection.clusters()
+    return [
+        f'{collection.name}{HELD_OUT if name in own else "_"}{name}'
+        for name in clusters.hold_outs(collection.specs)
+    ]
 
 
 def other_hold_outs(collection: specs.Collection) -> list[str]:
