@@ -50,9 +50,11 @@ class Request:
         """
         spec, view, vocabulary = self.spec, self.view, self.view.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
-        more = (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots else ()
+        more = (
+            (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots and not view.prompt_mix else ()
+        )
         more += (spec.few_shot,) if view.shots and spec and spec.few_shot else ()
-        more += (view.prompt_mix, PromptMix, Asking, rendering.in_turn) if view.prompt_mix else ()
+        more += (of_mix(view.prompt_mix),) if view.prompt_mix else ()
         # The first part of more rows may be others.
         more += (sorted(self.dropped), view.max_examples) if self.dropped else ()
         return {
@@ -110,6 +112,13 @@ class Request:
         }
         wanted = self.view.max_examples
         return [name for name, limit in limits.items() if not limit or (wanted and int(limit) >= wanted)]
+
+
+@functools.cache
+def of_mix(mix: PromptMix) -> str:
+    """Hash a prompt mix, and the code that asks so."""
+    exemplars = (fewshot.Exemplars, fewshot.sample_pool, fewshot.drawn_form) if mix.most else ()
+    return fingerprints.of(mix, PromptMix, Asking, rendering.in_turn, *exemplars)
 
 
 def open_cached(request: Request) -> CachedSplit | None:

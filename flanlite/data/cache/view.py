@@ -3,6 +3,7 @@ decides bytes.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -61,11 +62,7 @@ class View:
         mix = self.prompt_mix.get(name) if isinstance(self.prompt_mix, Mapping) else self.prompt_mix
         if isinstance(spec, specs.TextSpec):
             return dataclasses.replace(self, max_examples=limit, shots=None, prompt_mix=None)
-        shots = self.shots
-        if mix:
-            mix = mix.within(None)
-            shots = Shots(mix.most, mix.budget, mix.seed) if mix.most else None
-        shots = shots and shots.within(None)
+        shots = shots_of(mix) if mix else self.shots and self.shots.within(None)
         return dataclasses.replace(self, max_examples=limit, shots=shots, prompt_mix=mix)
 
     def applied_to(self, spec: specs.Spec | None) -> specs.Spec | None:
@@ -85,6 +82,12 @@ class View:
             ValueError: the file cannot be read, or is no list of rows.
         """
         return drop_list.read_drop_list(self.drop) if self.drop and self.split == 'train' else {}
+
+
+@functools.cache
+def shots_of(mix: PromptMix) -> Shots | None:
+    """Return the exemplars that a prompt mix draws from; None where it has no few-shot setting."""
+    return Shots(mix.most, mix.budget, mix.seed).within(None) if mix.most else None
 
 
 @value
@@ -158,6 +161,8 @@ def view_of(
             prompt_mix=mix and mix.within(room),
         )
     caps = max_rows or {entry.task: entry.max_examples for entry in mixture.entries}
+    mixes = mixture.prompt_mixes()
+    narrowed = {each: each.within(room) for each in set(mixes.values())}
     return View(
         split,
         vocabulary,
@@ -166,5 +171,5 @@ def view_of(
         templates=mixture.templates_per_task,
         max_examples=caps,
         drop=mixture.drop,
-        prompt_mix={name: mix.within(room) for name, mix in mixture.prompt_mixes().items()} or None,
+        prompt_mix={name: narrowed[each] for name, each in mixes.items()} or None,
     )

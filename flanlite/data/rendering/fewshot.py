@@ -157,12 +157,16 @@ class Exemplars:
             self.lengths.clear()  # few are written twice in the same form
         missing = [key for key in texts if key not in self.lengths]
         self.lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
-        asked = [templates.fill(self.form_of(item).example, {'inputs': self.bare(item)}) for item in chunk]
+        asked = [
+            templates.fill(self.form_of(item).example, {'inputs': self.bare(item)}) if found else ''
+            for item, found in zip(chunk, drawn, strict=True)
+        ]
         prompted = []
         for item, found, question, length in zip(chunk, drawn, asked, self.count(asked), strict=True):
-            header = item.asked.header if item.asked and item.asked.header else self.header
+            own = item.asked.header if item.asked else ''
+            header = own or self.header
             left = self.shots.budget - length - sum(map(len, self.vocabulary.around))
-            left -= self.count([header])[0] if header and item.asked else 0
+            left -= self.count([own])[0] if own else 0
             kept = []
             for place, text in found:
                 left -= self.lengths[self.length_key(item, place, text)]
