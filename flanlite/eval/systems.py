@@ -291,8 +291,9 @@ def by_rule(held: OpenedHoldOut, scores: dict[str, TaskScores], skipped: dict[st
     """Return what a rule without a model scored, with a note on the rows that it too leaves out."""
 
     def written(scored: TaskScores) -> Iterator[dict[str, Any]]:
-        examples = baselines.asked(held.test.splits[scored.task])
-        return records(scored, examples, held.sweep.vocabulary)
+        split = held.test.splits[scored.task]
+        for record in records(scored, baselines.asked(split), held.sweep.vocabulary):
+            yield record | {'source': split.manifest['source']}
 
     notes = [
         note for task in scores for note in left_out_notes(task, list(held.test.splits[task].examples()))

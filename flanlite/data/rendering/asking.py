@@ -77,7 +77,7 @@ class Asking:
 
     def fill(
         self, template: Template, example: Mapping[str, Any], asked: Asked
-    ) -> tuple[str, str, tuple[str, ...], str]:
+    ) -> tuple[str, str, tuple[str, ...], bool]:
         """Fill a template with a row, or with an exemplar.
 
         Args:
@@ -86,21 +86,22 @@ class Asking:
             asked: how the row is asked, or that which the exemplar stands before.
 
         Returns:
-            inputs without the header, targets, the options as the answer names them, and the name of their
-            form, which is empty where they are not shown.
+            inputs without the header, targets, the options as the answer names them, and whether they are
+            shown.
         """
-        texts, shown = dict(example['texts']), example['shown']
+        texts, shown = example['texts'], example['shown']
         if not (asked.way.shows_options and shown):
             template = templates.without_options(template)
         place = templates.OPTIONS_FIELD in template.fields() and bool(shown)
-        if place:
-            if asked.way.draws_form:
-                texts[templates.OPTIONS_FIELD] = asked.form.block(shown)
-            names = dict(zip(reversed(shown), reversed(asked.form.answers(shown)), strict=True))
-            texts['answer'] = names.get(texts['answer'], texts['answer'])
-            shown = asked.form.answers(shown)
+        if place and asked.way.draws_form:
+            answers = asked.form.answers(shown)
+            texts = texts | {
+                templates.OPTIONS_FIELD: asked.form.block(shown),
+                'answer': answers[shown.index(texts['answer'])],
+            }
+            shown = answers
         inputs, targets = (templates.fill(text, texts) for text in (template.inputs, template.targets))
-        return inputs, targets, shown, asked.form.name if place else ''
+        return inputs, targets, shown, place
 
     def header(self, template: Template, example: Mapping[str, Any]) -> str:
         """Return what stands once before exemplars and inputs."""

@@ -3,6 +3,7 @@
 """
 
 import dataclasses
+import functools
 import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,7 @@ FORMS = {
 }
 
 
+@functools.lru_cache(2_048)  # an example's is needed again and again
 def drawn_form(key: str) -> Form:
     """Draw the texts that join exemplars and example; a key decides which."""
     draw = random.Random(key)
@@ -215,10 +217,16 @@ class Exemplars:
             return self.asks.fill(template, example, item.asked)[:2]
         return templates.fill(template.inputs, texts), templates.fill(template.targets, texts)
 
-    def written(self, item: Any, example: Mapping[str, Any], number: int) -> str:
-        """Write an exemplar, the header left out."""
-        fields = dict(example['texts']) | ({self.fixed.header: ''} if self.fixed else {})
-        inputs, targets = self.filled(item, {**example, 'texts': fields})
+    def written(
+        self, item: Any, example: Mapping[str, Any], number: int, filled: tuple[str, str] | None = None
+    ) -> str:
+        """Write an exemplar, the header left out; `filled` has its inputs and targets, where known."""
+        fields = example['texts']
+        if self.fixed:
+            fields = fields | {self.fixed.header: ''}
+            inputs, targets = self.filled(item, {**example, 'texts': fields})
+        else:
+            inputs, targets = filled or self.filled(item, example)
         rendered = {'inputs': inputs, 'targets': targets, 'number': str(number)}
         return templates.fill(self.form_of(item).exemplar, fields | rendered)
 
@@ -237,12 +245,12 @@ class Exemplars:
             if len(found) == most:
                 break
             row, example = self.pool[place]
-            inputs, targets = self.filled(item, example)
+            inputs, targets = filled = self.filled(item, example)
             # The inputs of an inverted template may be just the answer, which many rows share; then the
             # targets must be equal too.
             same = inputs == own and (not template.inverted or targets == item.targets)
             if not same and not (self.own and row == item.row):
-                found.append((place, self.written(item, example, len(found) + 1)))
+                found.append((place, self.written(item, example, len(found) + 1, filled)))
         return found
 
     def count(self, texts: Sequence[str]) -> list[int]:

@@ -348,7 +348,8 @@ def in_turn(asks: Asking, row: int, example: Mapping[str, Any], turns: Iterable[
     for turn in turns:
         index = indices[turn % len(indices)]
         template = asks.shown[index]
-        inputs, targets, shown, form = asks.fill(template, example, asked)
+        inputs, targets, shown, listed = asks.fill(template, example, asked)
+        form = asked.form.name if listed else ''
         header = asks.header(template, example)
         options = example['options']
         evaluated = (shown, example['answers'], example['group'])
