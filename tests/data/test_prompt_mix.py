@@ -137,6 +137,11 @@ def test_exemplars_are_written_in_the_form_of_their_example():
         assert answer in re.split(r'thing \d+', example.inputs)[1].replace(block, '')
         assert not example.inputs.endswith(' ')
     assert len(joins) > 20, 'separators are drawn'
+    many, mix = things(rows=2_600), only('fs_opt', shots=(1, 3))
+    view = View('train', BYTES, prompt_mix=mix).of_task('toy_things', many)
+    built = rendering.examples(many, 'train', BYTES, shots=view.shots, mix=view.prompt_mix)  # threads of 500 each
+    expected = made(many, mix, length=960)
+    assert [BYTES.decode(example.inputs) for example in built] == [example.inputs for example in expected]
 
 
 @pytest.mark.parametrize('setting', ['zs_opt', 'fs_opt', 'fs_noopt'])

@@ -140,8 +140,8 @@ class Exemplars:
         self.form = FORMS[shots.form] if fixed is None else Form(fixed.exemplar, '{inputs}', '{inputs}')
         # What stands before the first exemplar.
         self.header = pool[0][1]['texts'][fixed.header] if fixed and pool else ''
-        # An exemplar's number of tokens, by its place in the pool and its template; in a mix by its text.
-        self.lengths: dict[Any, int] = {}
+        # An exemplar's number of tokens, by its place in the pool and its template.
+        self.lengths: dict[tuple[int, int], int] = {}
 
     def prompt(self, chunk: Sequence[Any]) -> list[Any]:
         """Put exemplars before rendered examples, and store their number in `shots`.
@@ -155,10 +155,10 @@ class Exemplars:
             for item, found in zip(chunk, drawn, strict=True)
             for place, text in found
         }
-        if self.asks:
-            self.lengths.clear()  # few are written twice in the same form
-        missing = [key for key in texts if key not in self.lengths]
-        self.lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
+        # In a prompt mix few are written twice; threads share those of `lengths`.
+        lengths = {} if self.asks else self.lengths
+        missing = [key for key in texts if key not in lengths]
+        lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
         asked = [
             templates.fill(self.form_of(item).example, {'inputs': self.bare(item)}) if found else ''
             for item, found in zip(chunk, drawn, strict=True)
@@ -171,7 +171,7 @@ class Exemplars:
             left -= self.count([own])[0] if own else 0
             kept = []
             for place, text in found:
-                left -= self.lengths[self.length_key(item, place, text)]
+                left -= lengths[self.length_key(item, place, text)]
                 if left < 0:
                     break
                 kept.append(text)
@@ -184,7 +184,7 @@ class Exemplars:
         return prompted
 
     def length_key(self, item: Any, place: int, text: str) -> Any:
-        """Return what an exemplar's number of tokens is kept by."""
+        """Return what an exemplar's number of tokens is kept by: in a prompt mix its text."""
         return text if self.asks else (place, item.template)
 
     def form_of(self, item: Any) -> Form:
