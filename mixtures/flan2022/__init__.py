@@ -12,7 +12,7 @@ import os
 import pathlib
 from typing import Any
 
-from flanlite.config import absolute
+from flanlite.config import absolute, closest
 from flanlite.data.seqio_bridge import registration
 from flanlite.data.specs import specs
 from flanlite.data.specs.prompt_mix import PromptMix
@@ -64,10 +64,23 @@ def found(data_dir: str | os.PathLike | None = None) -> tuple[Collection, ...]:
     return collections(root, listed)
 
 
-def register(data_dir: str | os.PathLike | None = None, **settings: Any) -> list[str]:
-    """Add the collections to SeqIO's registry, where their tasks ask with the templates alone; see `registration.register`."""
+def register(*names: str, data_dir: str | os.PathLike | None = None, **settings: Any) -> list[str]:
+    """Add collections to SeqIO's registry, where their tasks ask with the templates alone; see `registration.register`.
+
+    Args:
+        *names: of the collections, such as `flan2022_chain_of_thought`; by default all, which takes SeqIO minutes.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
+        **settings: of `registration.register`.
+
+    Raises:
+        ValueError: no collection has a name.
+    """
     find(data_dir)
-    return registration.register(*found(data_dir), data_dir=data_dir, **settings)
+    known = {collection.name: collection for collection in found(data_dir)}
+    for name in names:
+        if name not in known:
+            raise ValueError(f'unknown collection {name!r}; {closest(name, known)}expected one of {", ".join(known)}')
+    return registration.register(*(known[name] for name in names or known), data_dir=data_dir, **settings)
 
 
 @functools.cache
