@@ -183,7 +183,7 @@ def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     trained, untrained = tuned_tasks(folder, held.mixture)
     test, model = held.test.merge(held.seen()), sweep.config.train.model
     if asked:
-        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None)
+        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None, prompt_mix=None)
     outcome = held.run(test.splits, model, parameters.load_params(folder, model))
     notes = [*held.mixture.notes(), *outcome.notes]
     return outcome._replace(skipped=test.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
@@ -278,7 +278,7 @@ def score_chance(held: OpenedHoldOut) -> Outcome:
         for task, split in held.test.splits.items()
         if not any(example.options for example in split.examples())
     ]
-    bare = held.sweep.open_splits(open_ended, style='fields', shots=None)
+    bare = held.sweep.open_splits(open_ended, style='fields', shots=None, prompt_mix=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)
         for task, split in held.test.splits.items()

@@ -1,6 +1,7 @@
 """Prompt settings that are drawn for each row: their shares, the forms of options, exemplars in the same form, and hostile rows."""
 
 import collections
+import dataclasses
 import json
 import re
 
@@ -205,7 +206,7 @@ def collection(monkeypatch):
     return kept
 
 
-def test_a_part_has_its_mix_in_training_and_what_is_asked_for_everywhere(collection):
+def test_a_part_has_its_mix_in_training_and_what_is_asked_for_everywhere(collection, monkeypatch):
     own, lengths = collection.parts[0].prompt_mix, {'inputs': 400, 'targets': 10}
     view = view_of(mixtures.resolve('toy'), 'train', BYTES, lengths)
     assert view.prompt_mix == {'toy_colours': own.within(400), 'toy_prose': own.within(400)}
@@ -220,6 +221,9 @@ def test_a_part_has_its_mix_in_training_and_what_is_asked_for_everywhere(collect
     expected = PromptMix(shares={'zs_noopt': 1.0, 'fs_opt': 3.0})
     assert view_of(asked, 'test', BYTES).prompt_mix == expected
     assert set(view_of(asked, 'train', BYTES).prompt_mix.values()) == {expected}
+    monkeypatch.setitem(specs.COLLECTIONS, 'toy', dataclasses.replace(collection, shots=5))  # as benchmarks ask
+    assert mixtures.resolve('toy').shots == Shots(5)
+    assert mixtures.resolve(MixtureConfig('toy', prompt_mix='zs_opt')).shots is None
     with pytest.raises(ValueError, match='got shots=3 and a prompt mix'):
         mixtures.resolve(MixtureConfig('toy', shots=3, prompt_mix='zs_opt'))
 

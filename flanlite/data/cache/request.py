@@ -55,6 +55,7 @@ class Request:
         )
         more += (spec.few_shot,) if view.shots and spec and spec.few_shot else ()
         more += (of_mix(view.prompt_mix),) if view.prompt_mix else ()
+        more += (seqio_tasks.as_rows,) if view.shots and not spec else ()
         # The first part of more rows may be others.
         more += (sorted(self.dropped), view.max_examples) if self.dropped else ()
         return {

@@ -236,17 +236,18 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     shots = config.shots
     if named.shots is not None:
         shots = dataclasses.replace(shots, number=named.shots)
-    elif shots.number is None:
-        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
-    name = found.name if found.is_file else name
     prompt_mix = config.prompt_mix
     if isinstance(prompt_mix, PromptMix) and shots.changes_inputs():
         raise ValueError(
             f'got shots={shots.number!r} and a prompt mix, which draws the number of exemplars; expected one '
             'of them'
         )
-    if prompt_mix == OWN and (config.shots.number is not None or named.shots is not None):
+    if prompt_mix == OWN and shots.number is not None:
         prompt_mix = None
+    if shots.number is None:
+        own = found.collection.shots if found.collection and not isinstance(prompt_mix, PromptMix) else 0
+        shots = dataclasses.replace(shots, number=own)
+    name = found.name if found.is_file else name
     if not found.collection and templates_per_task:
         raise ValueError(
             f"{name!r} is SeqIO's: got {templates_per_task=}; only flanlite's own data sets have templates"
