@@ -25,6 +25,7 @@ from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import MixedTemplate, Template
 from flanlite.data.training_data import TrainingData
 from flanlite.eval import evaluator
+from flanlite.eval import export as harness_export
 
 WIDE = 100_000
 
@@ -280,6 +281,14 @@ def test_scores_are_those_of_what_is_asked(collection, tmp_path):
     record = next(asked.records(scored))
     assert (record['setting'], record['shots'], record['source']) == ('zs_opt', 0, 'InMemory in memory')
     assert record['form'] == examples[0].form and record['options'] == list(COLOURS)
+
+    config = MixtureConfig('toy', prompt_mix='zs_opt', include=('toy_things',))
+    folder = harness_export.export(config, str(tmp_path / 'harness'), max_rows=9, vocabulary='bytes')
+    (file, *_), (task, *_) = (sorted(folder.glob(pattern)) for pattern in ('data/*_t0.jsonl', '*_t0.yaml'))
+    assert '"doc_to_choice": "choices"' in task.read_text()
+    for line in map(json.loads, file.open(encoding='utf-8')):
+        (gold,) = line['gold']
+        assert line['options'][gold] == COLOURS[line['row'] % 3] and line['choices'][gold] in line['inputs']
 
 
 @pytest.mark.parametrize(
