@@ -67,7 +67,8 @@ def test_settings_have_their_shares_and_the_releases_numbers_of_exemplars():
     assert set(shots['zs_opt']) == {0} and min(shots['fs_opt'] + shots['fs_noopt']) == 1
     assert sum(shots['fs_noopt']) / len(shots['fs_noopt']) == pytest.approx(mean, abs=0.06)
     assert sum(shots['fs_opt']) / len(shots['fs_opt']) == pytest.approx((5 + mean) / 2, abs=0.1)
-    assert ways == [mix.draw('any', row) for row in range(20_000)]
+    turned = PromptMix(shares={'fs_noopt': 4.0, 'fs_opt': 1, 'zs_opt': 3}, seed=5)
+    assert turned == mix and ways == [turned.draw('any', row) for row in range(20_000)]
     others = ([mix.draw('other', row).setting for row in range(500)], [mix.replace(seed=6).draw('any', row).setting for row in range(500)])
     assert all(other != [way.setting for way in ways[:500]] for other in others)
 

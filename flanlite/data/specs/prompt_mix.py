@@ -90,6 +90,11 @@ class PromptMix:
         for field in ('shares', 'shots', 'noopt_shots', 'chains'):
             if not getattr(self, field):
                 raise ValueError(f'PromptMix.{field} is empty; expected at least one')
+        # In one order, so that equal mixes draw the same.
+        for field, names in (('shares', SETTINGS), ('chains', CHAINS)):
+            given = getattr(self, field)
+            ordered = {name: float(given[name]) for name in names if name in given}
+            object.__setattr__(self, field, FrozenDict(ordered))
 
     @classmethod
     def of(cls, text: str) -> 'PromptMix':
