@@ -52,7 +52,10 @@ T0 = (
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the collections, with the tasks of Super-NaturalInstructions that the data folder has, or else those of the release."""
-    specs.register(*found(data_dir), replace=True)
+    made = found(data_dir)
+    if specs.COLLECTIONS.get('flan2022') is not made[0]:
+        specs.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
+    specs.register(*made, replace=True)
 
 
 def found(data_dir: str | os.PathLike | None = None) -> tuple[Collection, ...]:
