@@ -229,7 +229,10 @@ def ensure(name, tmp_path, split='train', vocabulary=BYTES, **view):
 
 def test_a_users_seqio_task_has_exemplars_of_its_training_data(tmp_path):
     add_task('shot_task', lambda split, key, index: f'{split} {key} {index}')
-    alone = {split: ensure('shot_task', tmp_path, split=split).splits['shot_task'] for split in ('train', 'validation')}
+    alone = {
+        split: ensure('shot_task', tmp_path, split=split).splits['shot_task']
+        for split in ('train', 'validation')
+    }
     for split, plain in alone.items():
         asked = ensure('shot_task', tmp_path, split=split, shots=Shots(3, 500)).splits['shot_task']
         assert asked.path != plain.path and asked.manifest['shots']['kept'] == {'3': 12}
@@ -237,7 +240,9 @@ def test_a_users_seqio_task_has_exemplars_of_its_training_data(tmp_path):
             pairs = re.findall(r'Question: (.*)\nAnswer:(?: (.*)\n\n)?', BYTES.decode(example.inputs))
             *before, (question, _) = pairs
             assert (question, example.row, example.shots) == (f'{split} inputs {own.row}', own.row, 3)
-            assert [inputs.replace('inputs', 'targets') for inputs, _ in before] == [targets for _, targets in before]
+            assert [inputs.replace('inputs', 'targets') for inputs, _ in before] == [
+                targets for _, targets in before
+            ]
             assert all(inputs.startswith('train') and inputs != question for inputs, _ in before)
             assert example.targets.tolist() == own.targets.tolist() and example.answers == own.answers
             assert example.fields == own.fields
@@ -247,7 +252,10 @@ def test_a_users_seqio_task_has_exemplars_of_its_training_data(tmp_path):
     mix = PromptMix(shares={'zs_opt': 1, 'fs_noopt': 2}, noopt_shots=(2,))
     mixed = ensure('shot_task', tmp_path, prompt_mix=mix).splits['shot_task']
     for own, example in zip(alone['train'].examples(), mixed.examples(), strict=True):
-        assert (example.setting, example.shots) == (mix.draw('shot_task', own.row).setting, 2 * (example.setting == 'fs_noopt'))
+        assert (example.setting, example.shots) == (
+            mix.draw('shot_task', own.row).setting,
+            2 * (example.setting == 'fs_noopt'),
+        )
         assert BYTES.decode(example.inputs).count('train inputs') == example.shots + 1
         assert example.shots or example.inputs.tolist() == own.inputs.tolist()
 
@@ -256,7 +264,9 @@ def test_a_users_seqio_task_has_exemplars_of_its_training_data(tmp_path):
 
     add_task('turned_task', lambda split, key, index: f'{key} {index}', also=(reverse,))
     turned = ensure('turned_task', tmp_path, shots=Shots(1)).splits['turned_task']
-    assert BYTES.decode(turned.read(7).inputs).endswith('Question: 7 stupni\nAnswer:'), 'the ids, not the text before'
+    assert BYTES.decode(turned.read(7).inputs).endswith('Question: 7 stupni\nAnswer:'), (
+        'the ids, not the text before'
+    )
     assert mixtures.resolve(MixtureConfig('shot_task', shots=2)).shots == Shots(2)
     with pytest.raises(ValueError, match="'shot_task' is SeqIO's: got templates_per_task=2"):
         mixtures.resolve(MixtureConfig('shot_task', templates_per_task=2))

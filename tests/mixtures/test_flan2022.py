@@ -136,7 +136,10 @@ def test_ways_of_asking_of_the_release(data_dir, tmp_path):
         entry.part.name.removesuffix('_inverted'): entry.part.prompt_mix.shares
         for entry in mixtures.resolve('flan2022').entries
     }
-    four, two = dict.fromkeys(('zs_opt', 'zs_noopt', 'fs_opt', 'fs_noopt'), 1), dict.fromkeys(('zs_opt', 'fs_opt'), 1)
+    four, two = (
+        dict.fromkeys(('zs_opt', 'zs_noopt', 'fs_opt', 'fs_noopt'), 1),
+        dict.fromkeys(('zs_opt', 'fs_opt'), 1),
+    )
     assert shares == {
         'flan2021': four,
         't0': four,
@@ -146,7 +149,9 @@ def test_ways_of_asking_of_the_release(data_dir, tmp_path):
     }
     mixture = mixtures.resolve('flan2022_natural_instructions')
     view = view_of(mixture, 'train', 'bytes', {'inputs': 2_000, 'targets': 99})
-    built = cache.ensure([entry.task for entry in mixture.entries], view, BuildOptions(tmp_path / 'cache', data_dir))
+    built = cache.ensure(
+        [entry.task for entry in mixture.entries], view, BuildOptions(tmp_path / 'cache', data_dir)
+    )
     examples = [example for split in built.splits.values() for example in split.examples()]
     shots = collections.Counter(example.shots for example in examples)
     assert set(shots) == {0, 1, 2} and shots[0] / len(examples) == pytest.approx(0.5, abs=0.12)
@@ -158,7 +163,10 @@ def test_ways_of_asking_of_the_release(data_dir, tmp_path):
     mixtures.resolve('cot_aqua')
     spec = specs.find_spec('cot_aqua')
     mix = PromptMix(shares={'zs_opt': 1}, chains={'last': 1, 'first': 1, 'none': 1})
-    found = [(example.template, example.targets) for example in rendering.texts(spec, 'train', vocabularies.load('bytes'), mix=mix)]
+    found = [
+        (example.template, example.targets)
+        for example in rendering.texts(spec, 'train', vocabularies.load('bytes'), mix=mix)
+    ]
     assert {targets: max(1, template // 5) for template, targets in found} == {
         'Two is more.\nSo.\nSo the answer is (B).': 1,
         'Answer: (B)\nReasons: Two is more.\nSo.': 2,
@@ -168,7 +176,10 @@ def test_ways_of_asking_of_the_release(data_dir, tmp_path):
 
 
 def test_a_data_set_is_found_by_its_own_name(data_dir):
-    for name, collection in (('cot_gsm8k', 'flan2022'), ('natural_instructions:task9998_stones_and_towers', 'flan2022')):
+    for name, collection in (
+        ('cot_gsm8k', 'flan2022'),
+        ('natural_instructions:task9998_stones_and_towers', 'flan2022'),
+    ):
         specs.COLLECTIONS.clear()
         found = mixtures.resolve(name)
         assert [entry.task for entry in found.entries] == [name] and found.collection.name == collection
