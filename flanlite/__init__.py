@@ -13,6 +13,7 @@ Train:
 
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
+    PromptMix                            how rows are asked, drawn for each
     Stage, BanditConfig                  rates that change by step, or by what the model learns
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from flanlite.data.rendering.fewshot import Shots
     from flanlite.data.specs.few_examples import few_examples
     from flanlite.data.specs.files import Files
+    from flanlite.data.specs.prompt_mix import PromptMix
     from flanlite.data.specs.proxies import proxy_tasks
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
     from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
@@ -114,6 +116,7 @@ HOMES = {
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
         'data.specs.few_examples': ('few_examples',),
         'data.specs.files': ('Files',),
+        'data.specs.prompt_mix': ('PromptMix',),
         'data.specs.proxies': ('proxy_tasks',),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
         'data.specs.templates': ('Template',),

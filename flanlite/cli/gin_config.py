@@ -89,8 +89,9 @@ def register_mixtures() -> None:
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.mixing.stages import Stage
     from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.prompt_mix import PromptMix
 
-    for kind in (MixtureConfig, Stage, Shots, schemas):
+    for kind in (MixtureConfig, Stage, Shots, PromptMix, schemas):
         configurable(kind, kind.__name__)
 
 

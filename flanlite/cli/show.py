@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flanlite.cli import command, lint
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
 from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
-from flanlite.data.specs import specs
+from flanlite.data.specs import prompt_mix, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
 
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(
             fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()})
         )
+    if told := prompt_mix.note({name: cached.manifest for name, cached in report.splits.items()}):
+        CONSOLE.print(told)
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
     print_examples(report, vocabulary, 1 if args.examples is None else args.examples)
@@ -99,8 +101,12 @@ def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> N
         exemplars = (
             f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
         )
+        if example['setting']:
+            exemplars = f', {example["setting"]}, exemplars: {example["shots"]}'
+        if example['form']:
+            exemplars += f', options: {example["form"]!r}'
         CONSOLE.rule(
-            f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}',
+            Text(f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}'),
             align='left',
         )
         for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
@@ -128,6 +134,7 @@ COMMAND = Command(
         Flag('examples', 'how many rendered examples to print for each task', Whole),
         LINEAGE,
         SHOTS,
+        PROMPT_MIX,
         DROP,
     ),
 )

@@ -16,6 +16,7 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
@@ -350,6 +351,7 @@ def output_folder(config: EvalConfig, mixed: Mixture, kind: str = 'eval') -> pat
     if config.output:
         return pathlib.Path(config.output)
     number = f'-{mixed.shots.number}shot' if mixed.shots else ''
+    number = '-mix' if isinstance(mixed.prompt_mix, PromptMix) else number
     path, name = pathlib.Path(config.checkpoint), f'{mixed.name}-{config.split}{number}'
     if path.is_file():
         return path.with_suffix('') / kind / name

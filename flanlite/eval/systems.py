@@ -183,7 +183,7 @@ def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     trained, untrained = tuned_tasks(folder, held.mixture)
     test, model = held.test.merge(held.seen()), sweep.config.train.model
     if asked:
-        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None)
+        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None, prompt_mix=None)
     outcome = held.run(test.splits, model, parameters.load_params(folder, model))
     notes = [*held.mixture.notes(), *outcome.notes]
     return outcome._replace(skipped=test.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
@@ -278,7 +278,7 @@ def score_chance(held: OpenedHoldOut) -> Outcome:
         for task, split in held.test.splits.items()
         if not any(example.options for example in split.examples())
     ]
-    bare = held.sweep.open_splits(open_ended, style='fields', shots=None)
+    bare = held.sweep.open_splits(open_ended, style='fields', shots=None, prompt_mix=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)
         for task, split in held.test.splits.items()
@@ -291,8 +291,9 @@ def by_rule(held: OpenedHoldOut, scores: dict[str, TaskScores], skipped: dict[st
     """Return what a rule without a model scored, with a note on the rows that it too leaves out."""
 
     def written(scored: TaskScores) -> Iterator[dict[str, Any]]:
-        examples = baselines.asked(held.test.splits[scored.task])
-        return records(scored, examples, held.sweep.vocabulary)
+        split = held.test.splits[scored.task]
+        for record in records(scored, baselines.asked(split), held.sweep.vocabulary):
+            yield record | {'source': split.manifest['source']}
 
     notes = [
         note for task in scores for note in left_out_notes(task, list(held.test.splits[task].examples()))
