@@ -33,6 +33,7 @@ from flanlite.eval.transfer_work import (
     own_pairs,
     similarity_of,
 )
+from flanlite.mesh import processes
 from flanlite.progress import duration
 from flanlite.report import results, transfer_page
 from flanlite.report.transfer import TransferReport, Trial
@@ -80,6 +81,7 @@ def transfer(config: TransferConfig, gin: str | None = None) -> TransferReport:
     began = time.monotonic()
     seeds = range(config.seeds)
     waiting = [(name, seed) for seed in seeds for name in chosen if not work.embedded(name, seed)]
+    processes.compare('prompts', {f'{name}-{seed}': 'missing' for name, seed in waiting})
     for number, (name, seed) in enumerate(waiting, 1):
         say(f'[prompt {number} of {len(waiting)}, {duration(time.monotonic() - began)}]  {name}')
         work.embed(name, seed)
@@ -100,6 +102,7 @@ def transfer(config: TransferConfig, gin: str | None = None) -> TransferReport:
     plan = [
         each for each in plan if not (work.folder / each[0] / named(*each[1:]) / results.RESULT).is_file()
     ]
+    processes.compare('results', {f'{target}/{named(*each)}': 'missing' for target, *each in plan})
     for number, (target, system, source, seed) in enumerate(plan, 1):
         say(
             f'[score {number} of {len(plan)}, {duration(time.monotonic() - began)}]  {target}: {system} '

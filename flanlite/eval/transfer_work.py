@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import traverse_util
-from jax.experimental import multihost_utils
 
 from flanlite.config import to_text
 from flanlite.data.cache.view import view_of
@@ -24,7 +23,7 @@ from flanlite.eval.evaluator import Evaluator
 from flanlite.eval.similarity import SIMILARITIES, TaskEmbedding, weighted_prompt
 from flanlite.eval.splits import Opened
 from flanlite.eval.transfer_config import TransferConfig, mixture_of
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.model import adapters, models
 from flanlite.model.soft_prompt import ONE, prompts_of
 from flanlite.report import results
@@ -312,7 +311,7 @@ class Transfer:
             folder = self.folder / target / result.system
             results.write_text(folder / CURVE, json.dumps(points))
             results.save(folder, result, {target: scores})
-        wait_for_all(f'{target}/{result.system}')
+        processes.wait_for_all(f'{target}/{result.system}')
 
 
 def check_projector(config: TransferConfig) -> None:
@@ -401,7 +400,7 @@ def keep(path: pathlib.Path, content: bytes) -> pathlib.Path:
     """Write a file, in the first process, before any process goes on."""
     if jax.process_index() == 0:
         results.write_bytes(path, content)
-    wait_for_all(str(path))
+    processes.wait_for_all(str(path))
     return path
 
 
@@ -410,9 +409,3 @@ def keep_array(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:
     content = io.BytesIO()
     np.save(content, array)
     return keep(path, content.getvalue())
-
-
-def wait_for_all(name: str) -> None:
-    """Wait for all processes."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
