@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from flanlite import checksums
 from flanlite.config import at_home, check_field, check_file, shown, to_json
 from flanlite.data.cache import cache
 from flanlite.data.specs.sources import Surrogates
@@ -21,7 +22,7 @@ from flanlite.eval import answers
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.limits import Count
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.reading import parse_json
 from flanlite.training import parameters
 
@@ -87,7 +88,8 @@ def infer(
         raise ValueError(
             f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input'
         )
-    if input != '-' and output != '-' and os.path.exists(output) and os.path.samefile(input, output):
+    written = () if output == '-' else (output, answers.unfinished(output))
+    if input != '-' and any(os.path.exists(each) and os.path.samefile(input, each) for each in written):
         raise ValueError(f'{input!r} is both the input and the output; name another output')
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
@@ -114,6 +116,8 @@ def infer(
         if input != '-':
             check_lengths(model, read(stack.enter_context(opened(input, 'r')), input), max_input_length)
         made_by |= {'model': parameters.fingerprint(model.params), 'tokens': model.vocabulary.fingerprint()}
+        asked_of = {} if input == '-' else {'input': str(checksums.of_file(pathlib.Path(input)))}
+        processes.compare('settings', {name: str(each) for name, each in made_by.items()} | asked_of)
         first = jax.process_index() == 0
         sink = stack.enter_context(
             answers.kept(output, made_by) if first and kept else streamed(output if first else os.devnull)

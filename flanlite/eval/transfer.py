@@ -9,7 +9,6 @@ A folder holds
     <target>/<system>-<seed>/            a score, with curve.json, that of validation rows over the steps
 """
 
-import json
 import pathlib
 import time
 from collections.abc import Sequence
@@ -180,9 +179,10 @@ def collect(folder: pathlib.Path, config: TransferConfig, own: frozenset[tuple[s
         (task,) = result.tasks
         system, _, seed = result.system.rpartition('-')
         system, _, source = system.partition('.')
-        points = json.loads((path.parent / CURVE).read_text(encoding='utf-8'))
         resampled = results.load_resamples(path.parent)[task.task]
-        curve = tuple((step, float('nan') if score is None else score) for step, score in points)
+        with reading.foreign(path.parent / CURVE):
+            points = reading.read_json(path.parent / CURVE)
+            curve = tuple((step, float('nan') if score is None else score) for step, score in points)
         trials.append(Trial(task.task, system, source, int(seed), result, resampled, curve))
     similarities: dict[str, dict[tuple[str, str, int], float]] = {name: {} for name in SIMILARITIES}
     retrieved = {}
@@ -224,7 +224,7 @@ def kept_settings(folder: pathlib.Path) -> str:
 
 def settings_of(path: pathlib.Path) -> str:
     """Return the settings that a prompt was made with."""
-    with np.load(path) as kept:
+    with reading.foreign(path), np.load(path) as kept:
         return str(kept['settings'])
 
 

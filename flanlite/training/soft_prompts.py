@@ -79,22 +79,12 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
     """
     found = {name: read_file(file) for name, file in files_of(path).items()}
     if not found:
-        found = {ONE: in_t5x(path).to_numpy()}
-    for name, rows_PD in found.items():
-        if (
-            rows_PD.ndim != 2
-            or not np.issubdtype(rows_PD.dtype, np.floating)
-            or not np.isfinite(rows_PD).all()
-        ):
-            file = files_of(path).get(name, path)
-            raise ValueError(
-                f'{file} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
-            )
+        found = {ONE: check_rows(in_t5x(path).to_numpy(), path)}
     return as_adapter(found, config, path)
 
 
 def read_file(file: pathlib.Path) -> np.ndarray:
-    """Read a file of numpy; a `ValueError` names it where it is none."""
+    """Read the prompt of a file of numpy, [P, D]; a `ValueError` names the file where it holds none."""
     check_ordinary(file)
     try:
         found = np.load(file, allow_pickle=False)
@@ -102,7 +92,16 @@ def read_file(file: pathlib.Path) -> np.ndarray:
         raise ValueError(f'{file} is no array of numpy: {" ".join(str(error).split())}') from None
     if not isinstance(found, np.ndarray):
         raise ValueError(f'{file} holds several arrays; expected one of numpy, *.npy')
-    return found
+    return check_rows(found, file)
+
+
+def check_rows(rows_PD: np.ndarray, path: pathlib.Path) -> np.ndarray:
+    """Return a prompt's rows; a `ValueError` names where they lie if they are none."""
+    if rows_PD.ndim != 2 or not np.issubdtype(rows_PD.dtype, np.floating) or not np.isfinite(rows_PD).all():
+        raise ValueError(
+            f'{path} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
+        )
+    return rows_PD
 
 
 def as_adapter(
