@@ -24,7 +24,7 @@ from flanlite.eval.load import Model, load
 from flanlite.limits import Count
 from flanlite.mesh import partitioning, processes
 from flanlite.reading import parse_json
-from flanlite.training import parameters
+from flanlite.training.base import fingerprint
 
 MAX_INPUT_LENGTH = 16_384  # tokens, of which a small model makes an answer on a CPU in a minute
 
@@ -115,7 +115,7 @@ def infer(
         model.config.check_prompts([prompt] if prompt else [])
         if input != '-':
             check_lengths(model, read(stack.enter_context(opened(input, 'r')), input), max_input_length)
-        made_by |= {'model': parameters.fingerprint(model.params), 'tokens': model.vocabulary.fingerprint()}
+        made_by |= {'model': fingerprint(model.params), 'tokens': model.vocabulary.fingerprint()}
         asked_of = {} if input == '-' else {'input': str(checksums.of_file(pathlib.Path(input)))}
         processes.compare('settings', {name: str(each) for name, each in made_by.items()} | asked_of)
         first = jax.process_index() == 0

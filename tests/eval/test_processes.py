@@ -16,7 +16,7 @@ from flanlite.eval import arithmetic, infer
 from flanlite.eval.arithmetic import ArithmeticConfig
 from flanlite.eval.evaluate import EvalConfig, evaluate
 from flanlite.report import predictions
-from flanlite.training import parameters
+from flanlite.training import locate, parameters
 from flanlite.training.task_vectors import TaskVector
 
 
@@ -79,7 +79,7 @@ def test_two_processes_do_what_one_does_and_one_writes(tmp_path):
     assert len(answers[0]) == 4 and answers[0] == answers[1]
     sums = [parameters.load_run(folder / 'sum.safetensors').params for folder in folders]
     jax.tree.map(np.testing.assert_array_equal, *sums)
-    tried = [parameters.file_metadata(folder / 'sum.safetensors')['arithmetic'] for folder in folders]
+    tried = [locate.file_metadata(folder / 'sum.safetensors')['arithmetic'] for folder in folders]
     assert tried[0]['scales'] == tried[1]['scales'] and len(tried[0]['scales']) == 2
     assert not [path for path in folders[1].rglob('.*')]
 
