@@ -1,7 +1,6 @@
 """One evaluation: a checkpoint on a mixture, per template, with a report."""
 
 import dataclasses
-import json
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 from flanlite.model.models import ModelConfig
+from flanlite.reading import read_json
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
 from flanlite.training import checkpoints, locate, parameters
@@ -363,11 +363,12 @@ def output_folder(config: EvalConfig, mixed: Mixture, kind: str = 'eval') -> pat
 
 
 def manifest_of(checkpoint: str) -> dict[str, Any] | None:
-    """Read the manifest of a run; None where there is none."""
+    """Read the manifest of a run; None where there is none, or another program's file of that name."""
     path = pathlib.Path(checkpoint)
     files = [folder / 'manifest.json' for folder in (path, *path.parents[:3])]
     found = next((file for file in files if file.is_file()), None)
-    return found and json.loads(found.read_text(encoding='utf-8'))
+    manifest = found and read_json(found)
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get('tasks'), dict) else None
 
 
 def trained_on(checkpoint: str) -> dict[str, list[str]]:

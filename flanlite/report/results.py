@@ -351,7 +351,7 @@ def load_resamples(folder: pathlib.Path) -> dict[str, Resampled]:
     """Read the resampled scores of the tasks of a result; nothing where none were kept."""
     if not (folder / RESAMPLES).is_file():
         return {}
-    with np.load(folder / RESAMPLES) as kept:
+    with reading.foreign(folder / RESAMPLES), np.load(folder / RESAMPLES) as kept:
         tasks = [name.removeprefix('rows/') for name in kept if name.startswith('rows/')]
         names = [field.name for field in dataclasses.fields(Resampled)]
         found = {task: {name: kept[f'{name}/{task}'] for name in names} for task in tasks}
@@ -384,7 +384,7 @@ def load_sums(folder: pathlib.Path) -> dict[str, Sums]:
     """Read what was counted of the tasks of a result; nothing where none was kept."""
     if not (folder / RESAMPLES).is_file():
         return {}
-    with np.load(folder / RESAMPLES) as kept:
+    with reading.foreign(folder / RESAMPLES), np.load(folder / RESAMPLES) as kept:
         tasks = [name.removeprefix('sums/') for name in kept if name.startswith('sums/')]
         return {
             task: Sums(*(kept[f'{name}/{task}'] for name in ('rows', 'templates', 'sums'))) for task in tasks
