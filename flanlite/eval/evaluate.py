@@ -31,6 +31,7 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
+from flanlite.eval.score_cache import ScoreCache
 from flanlite.limits import Count, Length, Name, one_of
 from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
@@ -229,7 +230,8 @@ def open_evaluator(
         raise ValueError(
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
-    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts), opened
+    kept = ScoreCache.inside(cache.cache_folder(config.cache_dir))
+    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts, kept), opened
 
 
 def vocabulary_of(config: EvalConfig) -> Vocabulary:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flanlite.eval.score_cache import NOT_KEPT, ScoredBatches, batch_key
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
@@ -124,6 +125,7 @@ def score(
     advance: Callable[[int], Any] = lambda options: None,
     name: Callable[[int], str] = 'question {}'.format,
     greedy: bool = False,
+    kept: ScoredBatches = NOT_KEPT,
 ) -> list[np.ndarray]:
     """Return the log-probabilities of every option: float32[number of options] for each question; with
     `greedy`, as in `log_probs`, float32[number of options, 2].
@@ -137,6 +139,7 @@ def score(
         advance: called after each batch with its number of options.
         name: what an error calls a question, given its index.
         greedy: see above.
+        kept: batches that were scored before.
 
     Raises:
         ValueError: a score is not finite.
@@ -144,20 +147,30 @@ def score(
     compiled = jit_log_probs(config, partitioner, greedy)
     shape = (2,) if greedy else ()
     scores = [np.zeros((len(question.options), *shape), np.float32) for question in questions]
-    waiting: list[tuple[Batch, jax.Array]] = []
+    waiting: list[tuple[Batch, str, jax.Array]] = []
+
+    def take(batch: Batch, scored_P: np.ndarray) -> None:
+        for place, value in zip(batch.places, scored_P, strict=True):
+            scores[place[0]][place[1]] = value
+        advance(len(batch.places))
 
     def collect(limit: int) -> None:
         while len(waiting) > limit:
-            batch, scored_P = waiting.pop(0)
-            for place, value in zip(batch.places, np.asarray(scored_P), strict=False):
+            batch, key, scored = waiting.pop(0)
+            scored_P = np.asarray(scored)[: len(batch.places)]
+            for place, value in zip(batch.places, scored_P, strict=True):
                 check_finite(value[0] if greedy else value, name(place[0]))
-                scores[place[0]][place[1]] = value
-            advance(len(batch.places))
+            kept.keep(key, scored_P.tolist())
+            take(batch, scored_P)
 
     for batch in batches(questions, tokens_per_batch, partitioner.data_size):
+        key = batch_key('rank', greedy, *batch[:-1])
+        if (found := kept.find(key)) is not None:
+            take(batch, np.array(found, np.float32))
+            continue
         arrays = place_rows(partitioner, *batch[:-1])
         # Returns at once: the next batch is made while this one is computed.
-        waiting.append((batch, compiled(params, *arrays)))
+        waiting.append((batch, key, compiled(params, *arrays)))
         collect(1)
     collect(0)
     return scores

@@ -280,9 +280,16 @@ def test_two_processes_score_alike_and_one_writes(tmp_path):
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
     code = """
-import sys, toyeval
+import jax, pathlib, sys, toyeval
 from flanlite.eval.evaluate import EvalConfig, evaluate
-print(sorted(str(row) for row in evaluate(EvalConfig(sys.argv[1], 'toyeval', max_rows=2, output=sys.argv[2])).rows()))
+cache = pathlib.Path(sys.argv[3])
+config = EvalConfig(sys.argv[1], 'toyeval', max_rows=2, output=sys.argv[2], cache_dir=str(cache / sys.argv[4]))
+evaluate(config.replace(predictions=False))
+# What the first process has counts for all: of some tasks all scores, of others none.
+for number, path in enumerate(sorted((cache / '0').glob('scores/*/*/*.jsonl'))):
+    if jax.process_index() == 0 and number % 2:
+        path.unlink()
+print(sorted(str(row) for row in evaluate(config).rows()))
 """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -292,7 +299,15 @@ print(sorted(str(row) for row in evaluate(EvalConfig(sys.argv[1], 'toyeval', max
     several = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': '2'}
     started = [
         subprocess.Popen(
-            [sys.executable, '-c', code, str(path), str(tmp_path / 'out')],
+            [
+                sys.executable,
+                '-c',
+                code,
+                str(path),
+                str(tmp_path / 'out'),
+                str(tmp_path / 'cache'),
+                str(index),
+            ],
             env=environment | several | {'FLANLITE_PROCESS_ID': str(index)},
             stdout=subprocess.PIPE,
             text=True,
@@ -301,6 +316,9 @@ print(sorted(str(row) for row in evaluate(EvalConfig(sys.argv[1], 'toyeval', max
     ]
     said = [process.communicate()[0].strip().splitlines() for process in started]
     assert [process.returncode for process in started] == [0, 0]
+    assert (tmp_path / 'cache' / '0' / 'scores').is_dir() and not (
+        tmp_path / 'cache' / '1' / 'scores'
+    ).exists()
     alone = evaluate.evaluate(EvalConfig(str(path), 'toyeval', max_rows=2, output=str(tmp_path / 'alone')))
     assert said[0][-1] == said[1][-1] == str(sorted(str(row) for row in alone.rows()))
     assert [any(line.startswith('wrote ') for line in lines) for lines in said] == [True, False]
