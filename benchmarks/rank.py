@@ -39,14 +39,20 @@ def main():
     parser.add_argument('--questions', type=int, default=64, help='of each number of options')
     parser.add_argument('--turns', type=int, default=3, help='how often each system is started')
     parser.add_argument('--torch_python', default=sys.executable, help='a Python with torch and transformers')
+    parser.add_argument(
+        '--systems', default='pairs,transformers,harness', help='what flanlite is compared with'
+    )
     parser.add_argument('--child', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         system, folder = options.child.split(',', 1)
         CHILDREN[system](pathlib.Path(folder))
         return
-    systems = {'flanlite': sys.executable, 'pairs': sys.executable}
+    asked = options.systems.split(',')
+    systems = {'flanlite': sys.executable} | ({'pairs': sys.executable} if 'pairs' in asked else {})
     for system, modules in {'transformers': 'torch, transformers', 'harness': 'torch, lm_eval'}.items():
+        if system not in asked:
+            continue
         if subprocess.run([options.torch_python, '-c', f'import {modules}'], capture_output=True).returncode:
             print(f'without {system}: {options.torch_python} has no {modules} (--torch_python)')
         else:

@@ -149,7 +149,9 @@ def row_texts(
         if made is None:
             yield row, as_text(value), ''
         else:
-            fields = {key: each for key, each in made['texts'].items() if key != 'answer'}
+            fields = {
+                name: text for name, text in made['texts'].items() if name not in ('answer', 'options_')
+            }
             own = {} if spec.options or not made['options'] else {'options': made['options']}
             yield row, as_text(fields | own), as_text(made['answers'])
 

@@ -119,13 +119,14 @@ def histogram(lengths: np.ndarray, side: str, cut: int) -> Histogram:
     """Count a task's examples by their lengths on one side.
 
     Args:
-        lengths: int[N, 2], of inputs and of targets, in tokens.
+        lengths: int[N, 2], of inputs and of targets, in tokens; N is at least 1.
         side: inputs or targets.
         cut: the length at which a run cuts.
     """
     found = np.asarray(lengths[:, SIDES.index(side)], np.int64)
     # A few very long examples do not press the others into one bin.
-    last = max(1, int(np.quantile(found, 0.99) * 1.1), min(cut, int(found.max(initial=0))))
+    common = int(np.quantile(found, 0.99, method='lower') * 1.1)
+    last = max(1, common, min(cut, int(found.max())))
     width = -(-(last + 1) // BINS)
     bins = np.bincount(np.minimum(found // width, BINS - 1), minlength=BINS)
     return Histogram(
@@ -133,7 +134,7 @@ def histogram(lengths: np.ndarray, side: str, cut: int) -> Histogram:
         (bins / bins.max()).tolist(),
         bins.tolist(),
         width,
-        int(found.max(initial=0)),
+        int(found.max()),
         float(np.median(found)),
         cut,
         int((found > cut).sum()),

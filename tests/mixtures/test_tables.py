@@ -20,7 +20,7 @@ def asked(folder, mixture, shots=None):
     """Render the test rows of a benchmark, by data set, in the order of the rows."""
     config = MixtureConfig(mixture) if shots is None else MixtureConfig(mixture, shots=shots)
     made = examples(
-        config, 'test', 20, vocabulary='bytes', feature_lengths=LONG, options=BuildOptions(data_dir=folder)
+        config, 'test', 200, vocabulary='bytes', feature_lengths=LONG, options=BuildOptions(data_dir=folder)
     )
     found = {}
     for row in sorted(made, key=lambda row: row['row']):

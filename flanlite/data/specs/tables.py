@@ -25,6 +25,7 @@ SPLITS = ('auxiliary_train', 'train', 'validation', 'valid', 'val', 'dev', 'test
 IN_FILE = re.compile(rf'(?:^|[-_])({"|".join(SPLITS)})(?=-\d|\.)')
 # Folders that name no configuration: splits, versions and hashes.
 NO_NAME = re.compile(rf'data|{"|".join(SPLITS)}|\d+\.\d+\.\d+|[0-9a-f]{{32,}}')
+ENDINGS = ('.parquet', '.arrow', '.jsonl', '.jsonl.gz', '.csv')
 TFDS = ('dataset_info.json', 'features.json')
 
 
@@ -62,9 +63,9 @@ def find(folder: pathlib.Path) -> list[Table]:
             found += tfds_tables(folder, info.parent)
     for path in sorted(folder.rglob('*')):
         inside = path.relative_to(folder).parts
-        if path.name in files.ABOUT or any(part.startswith('.') for part in inside):
+        if any(part.startswith('.') for part in inside) or not prepared.isdisjoint(path.parents):
             continue
-        if files.suffix_of(path) and path.is_file() and prepared.isdisjoint(path.parents):
+        if files.suffix_of(path) in ENDINGS and path.is_file():
             in_name = IN_FILE.findall(path.name)
             folders = [part for part in inside[:-1] if part in SPLITS]
             split = in_name[-1] if in_name else folders[-1] if folders else ''
