@@ -66,7 +66,8 @@ class EvalConfig:
         scoring: how the model is asked.
         mesh: the devices.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
-        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR.
+        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR. Scores are
+            kept there too, or, of a URL, in the user's cache folder.
         predictions: whether to keep each question with its answer, in `predictions/` beside the results.
 
     Raises:

@@ -29,6 +29,7 @@ from flanlite.training import losses
 
 SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)  # how many rows of options a batch has for each input
 MIN_LENGTHS = (16, 4)  # the shortest padded lengths of inputs and options
+FEW = 4  # batches of one shape that are cut to the rows they need
 PACKED = 128  # tokens of a row up to which options are put into one
 
 
@@ -297,12 +298,14 @@ def pack(question: Question, capacity: int) -> list[list[int]]:
 
 
 def rows_of(count: int, most: int, multiple: int) -> int:
-    """Return how many rows the batches of `count` rows have: some eighths of the most, so that few rows are
-    padding and few shapes compiled.
+    """Return how many rows the batches of `count` rows have: the most, so that few shapes are compiled; where
+    there are few batches, only as many eighths of it as they need.
     """
-    each = -(-count // -(-count // most))
+    batches = -(-count // most)
+    if batches > FEW:
+        return most
     eighths = (-(-most * number // 8 // multiple) * multiple for number in range(1, 9))
-    return min(rows for rows in eighths if rows >= each)
+    return min(rows for rows in eighths if rows * batches >= count)
 
 
 def _fill(
