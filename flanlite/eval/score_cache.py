@@ -32,7 +32,7 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import models
 from flanlite.model.models import ModelConfig
 from flanlite.progress import CONSOLE
-from flanlite.training import parameters
+from flanlite.training import base
 from flanlite.writing import write_whole
 
 FOLDER = 'scores'
@@ -143,7 +143,7 @@ class ScoreCache:
         if self.folder is None:
             return self
         about = {
-            'parameters': parameters.fingerprint(params, exact=True),
+            'parameters': base.fingerprint(params, exact=True),
             'config': f'{type(config).__name__}\n{to_text(config)}',
             'devices': f'{partitioner.mesh.shape} of {jax.devices()[0].device_kind}',
             'rules': repr(partitioner.rules),

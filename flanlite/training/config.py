@@ -13,8 +13,8 @@ from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler
 from flanlite.training.checkpoints import FOLDER, CheckpointConfig, newest_whole, saved_step
+from flanlite.training.locate import checkpoint_path
 from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig, make_optimizer
-from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
 from flanlite.training.weights_biases import WandbConfig
 

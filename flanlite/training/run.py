@@ -19,13 +19,13 @@ from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.training import lock, pcgrad, watch
+from flanlite.training.base import base_record
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, put_aside_damaged, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics
 from flanlite.training.meter import Meter
-from flanlite.training.parameters import base_record
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
 from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step

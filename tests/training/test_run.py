@@ -23,7 +23,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval.evaluate import EvalConfig, evaluate
 from flanlite.eval.infer import infer
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.training import journal, parameters, run
+from flanlite.training import convert, journal, parameters, run
 from flanlite.training.config import TrainConfig
 from flanlite.training.meter import NonFiniteLoss
 from flanlite.training.optimizers import AdamW
@@ -150,7 +150,9 @@ def test_a_run_falls_back_to_its_newest_whole_checkpoint(whole, tmp_path, capsys
     shutil.rmtree(newest / 'optimizer')
     before = sorted(tmp_path.rglob('*'))
     for steps in (6, STEPS):  # it is not done either
-        with pytest.raises(ValueError, match=rf'{newest} is damaged: optimizer/.*checkpoints/4: .*--fall_back'):
+        with pytest.raises(
+            ValueError, match=rf'{newest} is damaged: optimizer/.*checkpoints/4: .*--fall_back'
+        ):
             toy.train(tmp_path, steps)
     assert sorted(tmp_path.rglob('*')) == before
     toy.train(tmp_path, STEPS, fall_back=True)
@@ -316,7 +318,7 @@ def test_folders_may_have_any_name(monkeypatch, tmp_path, names):
     evaluate(EvalConfig('~/run', 'toy', output='~/results', **settings))
     assert pathlib.Path(os.path.expanduser('~/results/results.json')).is_file()
     for form, output in (('huggingface', '~/hf'), ('safetensors', '~/one.safetensors')):
-        parameters.convert('~/run', output, form)
+        convert.convert('~/run', output, form)
         jax.tree.map(np.testing.assert_array_equal, parameters.load_run(output).params, trained.params)
     lines = tmp_path.joinpath(*names, 'lines.txt')
     lines.write_text('parity of first: 3 and 4?\n', encoding='utf-8')
