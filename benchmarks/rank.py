@@ -78,7 +78,7 @@ def show(options, measured):
     rows = [
         (
             'system',
-            *(f'{count} options: questions/s' for count in OPTIONS),
+            *(f'{count} options: questions/s' for count in options.options),
             'flanlite is faster',
             'scores apart',
         )
@@ -89,11 +89,11 @@ def show(options, measured):
         return statistics.median(options.questions / turn[str(count)]['seconds'] for turn in turns)
 
     for system, turns in measured.items():
-        rates = [rate(turns, count) for count in OPTIONS]
-        ratios = [rate(ours, count) / each for count, each in zip(OPTIONS, rates, strict=True)]
+        rates = [rate(turns, count) for count in options.options]
+        ratios = [rate(ours, count) / each for count, each in zip(options.options, rates, strict=True)]
         apart = max(
             abs(a - b)
-            for count in OPTIONS
+            for count in options.options
             for one, other in zip(turns[0][str(count)]['scores'], ours[0][str(count)]['scores'], strict=True)
             for a, b in zip(one, other, strict=True)
         )
@@ -136,7 +136,7 @@ def write_work(folder, options):
             {'inputs': text(40, 250), 'options': [text(1, 12) for _ in range(count)]}
             for _ in range(options.questions)
         ]
-        for count in OPTIONS
+        for count in options.options
     }
     (folder / 'work.json').write_text(json.dumps(work))
 
