@@ -39,6 +39,7 @@ def main():
     parser.add_argument('--questions', type=int, default=64, help='of each number of options')
     parser.add_argument('--turns', type=int, default=3, help='how often each system is started')
     parser.add_argument('--torch_python', default=sys.executable, help='a Python with torch and transformers')
+    parser.add_argument('--options', type=int, nargs='+', default=OPTIONS, help='numbers of options')
     parser.add_argument(
         '--systems', default='pairs,transformers,harness', help='what flanlite is compared with'
     )
