@@ -31,6 +31,7 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
+from flanlite.eval.score_cache import ScoreCache
 from flanlite.limits import Count, Length, Name, one_of
 from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
@@ -66,7 +67,8 @@ class EvalConfig:
         scoring: how the model is asked.
         mesh: the devices.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
-        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR.
+        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR. Scores are
+            kept there too, or, of a URL, in the user's cache folder.
         predictions: whether to keep each question with its answer, in `predictions/` beside the results.
 
     Raises:
@@ -230,7 +232,8 @@ def open_evaluator(
         raise ValueError(
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
-    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts), opened
+    kept = ScoreCache.inside(cache.cache_folder(config.cache_dir))
+    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts, kept), opened
 
 
 def vocabulary_of(config: EvalConfig) -> Vocabulary:

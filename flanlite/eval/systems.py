@@ -19,6 +19,7 @@ from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import specs
 from flanlite.eval import baselines, splits
 from flanlite.eval.evaluator import Evaluator, left_out_notes, records, sample_places
+from flanlite.eval.score_cache import ScoreCache
 from flanlite.eval.splits import Opened
 from flanlite.eval.sweep import STYLES, Sweep
 from flanlite.mesh.partitioning import make_partitioner
@@ -80,7 +81,11 @@ class OpenedHoldOut:
         """
         config = self.sweep.config
         evaluator = Evaluator(
-            scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring
+            scored,
+            self.sweep.vocabulary,
+            config.train.data.feature_lengths,
+            config.scoring,
+            cache=ScoreCache.inside(cache.cache_folder(config.train.data.cache_dir)),
         )
         scores = evaluator.run(model, params, make_partitioner(config.train.mesh), template=template)
         shown = [

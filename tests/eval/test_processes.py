@@ -23,7 +23,15 @@ from flanlite.training.task_vectors import TaskVector
 def work(folder):
     """Evaluate, answer lines and try scales of a task vector, in a folder with models and lines."""
     base = str(folder / 'base.safetensors')
-    evaluate(EvalConfig(base, 'toyeval', max_rows=2, output=str(folder / 'scores')))
+    cache = folder / 'cache' / str(jax.process_index())
+    config = EvalConfig(
+        base, 'toyeval', max_rows=2, output=str(folder / 'scores'), cache_dir=str(cache), predictions=False
+    )
+    evaluate(config)
+    # What the first process has kept counts for all: of some tasks all scores, of others none.
+    for path in sorted(cache.glob('scores/*/*/*.jsonl'))[1::2]:
+        path.unlink()
+    evaluate(config.replace(predictions=True))
     infer.infer(base, str(folder / 'in.txt'), str(folder / 'out.jsonl'), 4, lines_at_a_time=2)
     arithmetic.arithmetic(
         ArithmeticConfig(
@@ -69,7 +77,8 @@ def test_two_processes_do_what_one_does_and_one_writes(tmp_path):
     ]
     said = [process.communicate()[0].splitlines() for process in started]
     assert [process.returncode for process in started] == [0, 0], said
-    assert [sum('wrote ' in line for line in lines) for lines in said] == [2, 0]
+    assert [sum('wrote ' in line for line in lines) for lines in said] == [3, 0]
+    assert [(folders[1] / 'cache' / str(index) / 'scores').is_dir() for index in range(2)] == [True, False]
 
     rows = [json.loads((folder / 'scores/results.json').read_text()) for folder in folders]
     assert without_times(rows[0]) == without_times(rows[1])

@@ -231,12 +231,12 @@ def test_bad_settings_are_refused_before_anything_is_trained(base, tmp_path, cha
 
 
 def test_a_projector_carries_prompts_of_another_model(whole, base, tmp_path):
+    """By what it learnt on other tasks; the target's own prompt of this model is not looked at."""
     shutil.copytree(whole[0] / 'prompts', tmp_path / 'bad' / 'prompts')
     np.save(tmp_path / f'bad/prompts/{SOURCES[2]}-0.npy', np.full((3, 16), np.nan, np.float32))
     with pytest.raises(ValueError, match=rf'{SOURCES[2]}-0.npy holds float32.*expected finite numbers'):
         transfer.transfer(settings(base, tmp_path / 'none', projector=str(tmp_path / 'bad')))
     assert not (tmp_path / 'none').exists()
-    """By what it learnt on other tasks; the target's own prompt of this model is not looked at."""
     rng = np.random.default_rng(0)
     ours, other = tmp_path / 'ours', tmp_path / 'other'
     shutil.copytree(whole[0] / 'prompts', ours / 'prompts')
