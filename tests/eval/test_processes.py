@@ -23,7 +23,7 @@ from flanlite.training.task_vectors import TaskVector
 def work(folder):
     """Evaluate, answer lines and try scales of a task vector, in a folder with models and lines."""
     base = str(folder / 'base.safetensors')
-    cache = folder / 'cache' / str(jax.process_index())
+    cache = folder / 'cache' / os.environ.get('FLANLITE_PROCESS_ID', '0')
     config = EvalConfig(
         base, 'toyeval', max_rows=2, output=str(folder / 'scores'), cache_dir=str(cache), predictions=False
     )
