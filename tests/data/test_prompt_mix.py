@@ -142,6 +142,8 @@ def test_without_options_their_place_and_words_about_them_go():
     }
     assert [example.inputs for example in found[:3]] == ['thing 0?\n\nSay.', 'thing 1:', 'One is blue.']
     assert found[0].shown == COLOURS and found[0].targets == 'red', 'what is ranked, though it is not shown'
+    bare = made(things(options=(), templates=spec.templates[:3]), only('zs_opt'))
+    assert {example.template for example in bare} == {1, 2} and bare[0].form == '', 'a row without options'
     every = made(spec, only('zs_noopt'), 'test', renderings='all', limit=1)
     assert [(each.template, each.inputs) for each in every][:3] == [
         (0, f'Choose one.\nthing {every[0].row}'), (1, f'thing {every[0].row}?\n\nSay.'), (2, f'thing {every[0].row}:'),

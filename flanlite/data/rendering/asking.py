@@ -52,9 +52,9 @@ class Asking:
         way = self.mix.draw(self.name, row)
         return Asked(way, way.form(example['shown']))
 
-    def turns(self, way: Way) -> tuple[int, ...]:
-        """Return the indices of the templates that take turns."""
-        key = (way.shots > 0, way.chain, way.inverted, way.shows_options)
+    def turns(self, way: Way, has_options: bool) -> tuple[int, ...]:
+        """Return the indices of the templates that take turns for a row that is asked so."""
+        key = (way.shots > 0, way.chain, way.inverted, way.shows_options and has_options)
         if key not in self._turns:
             self._turns[key] = self._find_turns(*key)
         return self._turns[key]

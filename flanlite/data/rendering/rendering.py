@@ -344,7 +344,7 @@ def in_turn(asks: Asking, row: int, example: Mapping[str, Any], turns: Iterable[
         turns: numbers, modulo that of the templates that the mix asks such rows with.
     """
     asked = asks.draw(row, example)
-    indices = asks.turns(asked.way)
+    indices = asks.turns(asked.way, bool(example['shown']))
     for turn in turns:
         index = indices[turn % len(indices)]
         template = asks.shown[index]
