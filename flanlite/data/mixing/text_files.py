@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from flanlite import reading
 from flanlite.config import at_home
 from flanlite.data.mixing import overlap
 from flanlite.data.specs import files
@@ -53,7 +54,12 @@ def read(file: pathlib.Path, ngram: int) -> Iterator[tuple[int, Any]]:
     Raises:
         ValueError: it is damaged or, where it is plain text, binary.
     """
-    if (suffix := files.suffix_of(file)) in files.READERS:
+    suffix = files.suffix_of(file)
+    if suffix == '.json':  # of any shape
+        content = reading.read_json(file)
+        yield from enumerate(content if isinstance(content, list) else [content])
+        return
+    if suffix in files.READERS:
         for number, (_, row) in enumerate(files.READERS[suffix](file)):
             yield number, row
         return
