@@ -182,7 +182,9 @@ def test_any_folder_of_texts_is_searched_for(tmp_path, capsys):
     assert found['held_out'][f'{folder}/essay.txt'] == {'rows': 2, 'short': 1, 'shared': 1, 'mostly': 0}
     reasons = {name.rpartition('/')[2]: why for name, why in found['not_searched'].items()}
     assert reasons.pop('picture.png') == 'it is binary' and 'after 1 rows' in reasons.pop('broken.jsonl')
-    assert 'no whole Parquet file' in reasons.pop('bad.parquet') and set(reasons) == {'absent'}
+    assert 'no whole Parquet file' in reasons.pop('bad.parquet')
+    assert reasons.pop('empty.md') == reasons.pop('blank.txt') == 'it has no text'
+    assert set(reasons) == {'absent'}
 
 
 @pytest.mark.parametrize('name, said', [

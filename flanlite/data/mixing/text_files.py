@@ -52,7 +52,7 @@ def read(file: pathlib.Path, ngram: int) -> Iterator[tuple[int, Any]]:
         ngram: the words of a run; a long paragraph comes in pieces that have more than these in common.
 
     Raises:
-        ValueError: it is damaged or, where it is plain text, binary.
+        ValueError: it is damaged or, where it is plain text, empty or binary.
     """
     suffix = files.suffix_of(file)
     if suffix == '.json':  # of any shape
@@ -70,10 +70,13 @@ def read(file: pathlib.Path, ngram: int) -> Iterator[tuple[int, Any]]:
     with file.open(encoding='utf-8-sig', errors='replace') as content:
         while block := content.read(overlap.PIECE):
             *whole, rest = BLANK.split(rest + block)
-            for paragraph in whole:
+            for paragraph in filter(str.strip, whole):
                 yield number, paragraph
                 number += 1
             if len(rest) > overlap.PIECE:
                 yield number, rest
                 rest = rest[-overlapping:]
-    yield number, rest
+    if rest.strip():
+        yield number, rest
+    elif not number:
+        raise ValueError('it has no text')
