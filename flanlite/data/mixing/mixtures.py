@@ -4,13 +4,12 @@ A mixture is a collection, with or without something held out, a single task, or
 """
 
 import dataclasses
-import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, closest, value
-from flanlite.data.mixing import given_rates, naming, seqio_mixtures
+from flanlite.config import FrozenDict, LocalPath, value
+from flanlite.data.mixing import given_rates, naming, selection, seqio_mixtures
 from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
 from flanlite.data.rendering import seqio_tasks
@@ -280,12 +279,15 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     held_out = found.holding_out(config.held_out)
     every = [
         entry if config.prompts else count_once(entry)
-        for entry in with_shares(
+        for entry in selection.with_shares(
             entries_of(found, config.max_examples, config.max_rate), found.collection, config.shares
         )
     ]
-    entries, removed, shared = hold_out(
-        select(every, name, config.include, config.exclude), found.collection, held_out, config.lineage
+    entries, removed, shared = selection.hold_out(
+        selection.select(every, name, config.include, config.exclude),
+        found.collection,
+        held_out,
+        config.lineage,
     )
     if not entries:
         left_out = (
@@ -359,7 +361,7 @@ def in_stage(mixture: Mixture, every: Sequence[Entry], stage: Stage) -> Mixture:
     Raises:
         ValueError: it names a task that there is not, or leaves none.
     """
-    chosen = {entry.task for entry in select(every, mixture.name, stage.include, stage.exclude)}
+    chosen = {entry.task for entry in selection.select(every, mixture.name, stage.include, stage.exclude)}
     kept = tuple(entry for entry in mixture.entries if entry.task in chosen)
     where = f'the stage from step {stage.first_step:,}'
     if not kept:
@@ -392,51 +394,6 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
         return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
     caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
     return [Entry(task, None, *caps, rate) for task, rate in seqio_mixtures.seqio_rates(found.name).items()]
-
-
-def with_shares(
-    entries: Sequence[Entry], collection: specs.Collection | None, shares: Mapping[str, float]
-) -> list[Entry]:
-    """Give parts of a collection other shares, and leave those out that have none.
-
-    Raises:
-        ValueError: the collection has no such part.
-    """
-    parts = [part.name for part in collection.parts] if collection else []
-    for name in shares:
-        if name not in parts:
-            raise ValueError(
-                f'MixtureConfig.shares has {name!r}; {closest(name, parts)}expected some of '
-                f'{", ".join(parts) or "the parts of a collection, and this mixture has none"}'
-            )
-    found = [
-        dataclasses.replace(entry, part=dataclasses.replace(entry.part, share=shares[entry.part.name]))
-        if entry.part and entry.part.name in shares
-        else entry
-        for entry in entries
-    ]
-    return [entry for entry in found if entry.part is None or entry.part.share > 0]
-
-
-def hold_out(
-    entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
-) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
-    """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the
-    corpora that are shared.
-
-    The last is {data set: {corpus: held-out data sets}}; with `strict` lineage, these data sets are not among
-    the entries.
-    """
-    if not held_out:
-        return list(entries), (), {}
-    found = clusters.get_hold_out(held_out, collection.specs)
-    kept = [entry for entry in entries if entry.task in found.train]
-    shared = (
-        {}
-        if lineage == 'off'
-        else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
-    )
-    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], found.removed, shared
 
 
 def listed(names: Sequence[str]) -> str:
@@ -473,33 +430,6 @@ def entry_of(
 def count_once(entry: Entry) -> Entry:
     """Return an entry whose data set T0's rule counts once, instead of once for each prompt."""
     return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
-
-
-def select(
-    entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]
-) -> list[Entry]:
-    """Return the entries whose task matches a pattern of `include` (or all, if it is empty) and none of
-    `exclude`.
-
-    Raises:
-        ValueError: a pattern matches no task.
-    """
-    tasks = [entry.task for entry in entries]
-    for pattern in (*include, *exclude):
-        if not fnmatch.filter(tasks, pattern):
-            close = closest(pattern, tasks)
-            raise ValueError(
-                f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}'
-            )
-
-    def matches(task: str, patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)
-
-    return [
-        entry
-        for entry in entries
-        if (not include or matches(entry.task, include)) and not matches(entry.task, exclude)
-    ]
 
 
 def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]:
