@@ -18,7 +18,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank, seqio_metrics, variants
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
-from flanlite.eval.score_cache import NOWHERE, ScoreCache, ScoredBatches
+from flanlite.eval.score_cache import NOWHERE, ScoreCache
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.limits import whole
 from flanlite.mesh import partitioning
@@ -238,7 +238,9 @@ class Evaluator:
         label = f'ranking {name}'
         number = sum(len(question.options) for question in questions)
         with progress_bar(label, number, 'options') as advance, self.cache.open(name) as kept:
-            scores = self.scores_of(model, questions, advance, namer(name, examples), kept)
+            scores = rank.score(
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples), kept=kept
+            )
         best = list(map(rank.best, questions, scores))
         means = [np.mean(scores[number :: len(examples)], axis=0) for number in range(len(examples))]
         predictions = [
@@ -294,19 +296,10 @@ class Evaluator:
         questions = list(map(Question, inputs, targets))
         label = f'scoring {name}'
         with progress_bar(label, len(questions), 'targets') as advance, self.cache.open(name) as kept:
-            scores = self.scores_of(model, questions, advance, namer(name, examples), kept)
+            scores = rank.score(
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples), kept=kept
+            )
         return np.mean(np.concatenate(scores).reshape(-1, len(examples)), axis=0)
-
-    def scores_of(
-        self,
-        model: Sequence[Any],
-        questions: Sequence[Question],
-        advance: Callable[[int], Any],
-        name: Callable[[int], str],
-        kept: ScoredBatches,
-    ) -> list[np.ndarray]:
-        """Compute the log-probabilities of the options of questions; see `rank.score`."""
-        return rank.score(*model, questions, self.config.tokens_per_batch, advance, name, kept=kept)
 
     def attention_notes(self, config: ModelConfig, params: models.Params) -> list[str]:
         """Return a note for each task that says which prompts an `Attempt` mixed for it, on the mean of its

@@ -88,9 +88,11 @@ def test_the_page_shows_templates_packing_lengths_and_duplicates(tmp_path, capsy
         'rows 0, 3, 4; answers: good / bad',
     ):
         assert shown in page.text.replace('bad / good', 'good / bad'), shown
-    # 97 bytes and the end: of the longest, 34 are cut.
-    assert 'of which a run cuts the last 34' in page.text and '1 of 6 (16.7%) are cut at 64' in page.text
-    assert page.text.count('a run cuts the last') == text.count('class="lost">of which')
+    # Of the rows with long texts, which are the inputs of one task and the targets of the other.
+    assert '2 of 6 (33.3%) are cut at 64' in page.text and '2 of 6 (33.3%) are cut at 8' in page.text
+    ((tokens, lost),) = re.findall(r'targets (\d+) tokens, of which a run cuts the last (\d+)', page.text)
+    assert int(tokens) - int(lost) == 8
+    assert text.count('class="token gone"') == int(lost)
     assert cli.main([*asked, f'--html={tmp_path}']) == 2
     assert 'expected a file in a folder that is there' in capsys.readouterr().err
 
