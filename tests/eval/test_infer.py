@@ -77,7 +77,7 @@ def test_nothing_to_answer_or_nowhere_to_write_is_said(asked, tmp_path, capsys):
     assert ask(tmp_path / 'out.jsonl', 'empty.jsonl') == 0
     assert 'answered 0 lines: there are none in empty.jsonl' in capsys.readouterr().err
     (tmp_path / 'in.jsonl.gz').write_bytes(gzip.compress(b'{"inputs": "a"}\n'))
-    with pytest.raises(ValueError, match='in.jsonl.gz is compressed; unpack it first'):
+    with pytest.raises(ValueError, match=r'in\.jsonl\.gz is compressed; unpack it first'):
         ask(tmp_path / 'other.jsonl', 'in.jsonl.gz')
     with pytest.raises(OSError, match='cannot write /dev/full: No space left on device; free some space'):
         ask('/dev/full')
