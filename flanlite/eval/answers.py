@@ -87,6 +87,8 @@ def kept(output: str | os.PathLike[str], made_by: Mapping[str, Any]) -> Iterator
     with explained(output, path), path.open('ab+') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(file.fileno()).st_nlink:  # it has just been done with, and removed
+                raise BlockingIOError
         except BlockingIOError:
             raise ValueError(
                 f'another process writes the answers for {output}; wait for it, or name another output'

@@ -25,6 +25,7 @@ from flanlite.limits import Count
 from flanlite.mesh import partitioning, processes
 from flanlite.reading import parse_json
 from flanlite.training.base import fingerprint
+from flanlite.writing import explained
 
 MAX_INPUT_LENGTH = 16_384  # tokens, of which a small model makes an answer on a CPU in a minute
 
@@ -142,13 +143,15 @@ def infer(
                 raise
             there = f'in {answers.unfinished(output)}: the same command goes on there' if kept else 'written'
             raise ValueError(f'{error}; the answers to {answered:,} lines before are {there}') from error
+    if not answered:
+        tell(f'answered 0 lines: there are none in {"standard input" if input == "-" else input}')
     return answered
 
 
 @contextlib.contextmanager
 def streamed(output: str) -> Iterator[answers.Stream]:
     """Open standard output or a pipe."""
-    with opened(output, 'w') as file:
+    with contextlib.nullcontext() if output == '-' else explained(output), opened(output, 'w') as file:
         yield answers.Stream(file)
 
 
@@ -202,6 +205,8 @@ def checked(source: TextIO, name: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         start, end = error.object.rfind(b'\n', 0, error.start) + 1, error.object.find(b'\n', error.start)
         line = error.object[max(start, error.start - 40) : None if end < 0 else min(end, error.start + 40)]
+        if error.object.startswith(b'\x1f\x8b'):
+            raise ValueError(f'{name} is compressed; unpack it first: gzip -d') from None
         raise ValueError(
             f'{name} is not in UTF-8, at {line!r}; convert it, for example with iconv -f latin1 -t utf-8'
         ) from None

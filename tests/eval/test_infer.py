@@ -1,6 +1,7 @@
 """`flanlite infer` goes on with the answers that it has, and with no others."""
 
 import fcntl
+import gzip
 import io
 import json
 import sys
@@ -69,6 +70,20 @@ def test_answers_go_on(asked, tmp_path, monkeypatch, capsys):
     asked.clear()
     assert ask(output, '-') == 5
     assert len(asked) == 2 and output.read_bytes() == whole
+
+
+def test_nothing_to_answer_or_nowhere_to_write_is_said(asked, tmp_path, capsys):
+    (tmp_path / 'empty.jsonl').write_text('\n')
+    assert ask(tmp_path / 'out.jsonl', 'empty.jsonl') == 0
+    assert 'answered 0 lines: there are none in empty.jsonl' in capsys.readouterr().err
+    (tmp_path / 'in.jsonl.gz').write_bytes(gzip.compress(b'{"inputs": "a"}\n'))
+    with pytest.raises(ValueError, match=r'in\.jsonl\.gz is compressed; unpack it first'):
+        ask(tmp_path / 'other.jsonl', 'in.jsonl.gz')
+    with pytest.raises(OSError, match='cannot write /dev/full: No space left on device; free some space'):
+        ask('/dev/full')
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'empty.jsonl', 'in.jsonl', 'in.jsonl.gz', 'out.jsonl',
+    ]  # fmt: skip
 
 
 def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
