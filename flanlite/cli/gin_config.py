@@ -34,6 +34,7 @@ COMMANDS = {
     'conflict': 'ConflictConfig',
     'mix': 'MixConfig',
     'transfer': 'TransferConfig',
+    'fewshot': 'FewShotConfig',
     'evaluate': 'EvalConfig',
 }
 OPEN: list[str] = []  # the gin files that are being read, each included by the one before
@@ -103,6 +104,7 @@ def register() -> None:
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.few_shot import FewShotConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.mix import MixConfig
     from flanlite.eval.sweep import SweepConfig
@@ -117,7 +119,8 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, EvalConfig)
+    comparisons = (SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, FewShotConfig)
+    runs = (TrainConfig, *comparisons, EvalConfig)
     parts = (
         BanditConfig,
         DataConfig,
