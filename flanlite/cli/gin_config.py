@@ -101,6 +101,7 @@ def register() -> None:
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
+    from flanlite.eval.robustness import RobustnessConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
@@ -114,6 +115,7 @@ def register() -> None:
 
     runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, TransferConfig, EvalConfig)
     parts = (
+        RobustnessConfig,
         DataConfig,
         StepConfig,
         MeshConfig,

@@ -8,6 +8,7 @@ there is room.
 import dataclasses
 import html
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,12 @@ CELL_HEIGHT = 24
 LETTER = 7.0  # the width of a letter, about
 SLANT = math.radians(40)  # of headings
 LEGEND_WIDTH = 112  # of a curve's name below the plot
+LEGEND_ROW = 16
+LEGEND_COLUMNS = 3
+# Control characters, which HTML has no place for, and those that turn the direction of what follows.
+UNSEEN = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff\ud800-\udfff]'
+)
 PERCENT = ((0, 25, 50, 75, 100), (-100, -50, 0, 50, 100))  # ticks; the latter where a correlation is negative
 
 
@@ -63,6 +70,17 @@ class Curve:
     label: str
     points: Sequence[tuple[float, float]]
     ends: Sequence[tuple[float, float]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """The answers of a system by the probability that it gave them: a CSS colour class, its label, and for
+    each bin the sum of these probabilities, how many answers are right, and how many there are.
+    """
+
+    colour: str
+    label: str
+    bins: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +129,21 @@ def tick_label(value: float) -> str:
     return f'{value / 1000:g}k' if abs(value) >= 1000 else f'{value:g}'
 
 
+def visible(text: str) -> str:
+    """Show the characters of a text that a page cannot have, or that would change how the rest of it reads:
+    U+202E becomes ⟨U+202E⟩.
+    """
+    return UNSEEN.sub(lambda found: f'⟨U+{ord(found[0]):04X}⟩', text)
+
+
+def escape(text: str) -> str:
+    """Write a text as HTML has it."""
+    return html.escape(visible(text))
+
+
 def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
     """Return the SVG of a plot with its parts; the title is for screen readers."""
-    name = html.escape(title)
+    name = escape(title)
     body = '\n'.join(parts)
     head = f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">'
     return f'{head}\n{body}\n</svg>'
@@ -121,7 +151,7 @@ def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -
 
 def text(x: float, y: float, label: str, kind: str = '', anchor: str = 'start') -> str:
     """Return a text at a place, escaped."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{html.escape(label)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(label)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -131,7 +161,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def hover(label: str, *parts: str) -> str:
     """Return shapes grouped under one tooltip."""
-    return f'<g class="mark"><title>{html.escape(label)}</title>{"".join(parts)}</g>'
+    return f'<g class="mark"><title>{escape(label)}</title>{"".join(parts)}</g>'
 
 
 class ScoreAxis:
@@ -301,6 +331,8 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
     for tick in (tick for tick in x_ticks if tick == int(tick)):  # of steps, clusters and such
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
+    rows_below = -(-len(drawn) // LEGEND_COLUMNS)
+    height = CURVE_HEIGHT + LEGEND_ROW * (rows_below - 1)
     if left + len(drawn) * LEGEND_WIDTH + LETTER * len(x_label) <= right:  # else the heading says it alone
         parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
     for number_drawn, (shape, row, points) in enumerate(drawn):
@@ -317,10 +349,49 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         shapes += whiskers
         shapes += [marker(shape, *place(*points[at]), row.colour) for at in marked]
         parts.append(hover(label, *shapes))
-        x, y = left + number_drawn * LEGEND_WIDTH, CURVE_HEIGHT - 8
-        parts += [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, row.colour)]
-        parts.append(text(x + 28, y + 4, row.label, 'label'))
-    return svg(CURVE_HEIGHT, title, parts)
+        parts += key(number_drawn, shape, row.label, looks, row.colour)
+    return svg(height, title, parts)
+
+
+def key(place: int, shape: int, label: str, looks: str, colour: str) -> list[str]:
+    """Draw what a curve looks like, with its name, at its place below a plot."""
+    x = 36 + place % LEGEND_COLUMNS * LEGEND_WIDTH
+    y = CURVE_HEIGHT - 8 + place // LEGEND_COLUMNS * LEGEND_ROW
+    drawn = [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, colour)]
+    return [*drawn, text(x + 28, y + 4, label, 'label')]
+
+
+def reliability(title: str, rows: Sequence[Reliability]) -> str:
+    """Draw how often answers of each probability are right, beside the diagonal of how often they should be;
+    the greater a mark, the more answers.
+    """
+    left, right, top, bottom = 44, WIDTH - 12, 20, CURVE_HEIGHT - 34
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + x * (right - left), bottom - y * (bottom - top)
+
+    parts = [text(0, 10, '% right, by the probability of the answer', 'tick')]
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        (x, y), named = place(tick, tick), tick_label(100 * tick)
+        parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, named, 'tick', 'end')]
+        parts.append(text(x, bottom + 15, named, 'tick', 'middle'))
+    parts.append(line(*place(0, 0), *place(1, 1), 'reference'))
+    for shape, row in enumerate(rows):
+        looks = f'curve dash{shape % 4} {row.colour}'
+        sums, rights, counts = row.bins.T
+        points = [place(*point) for point in zip(sums / counts, rights / counts, strict=True)]
+        path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
+        parts.append(f'<polyline points="{path}" class="{looks} thin"/>')
+        for (x, y), told, well, count in zip(points, sums, rights, counts, strict=True):
+            radius = 2 + 5 * math.sqrt(count / counts.sum())
+            said = (
+                f'{row.label}: {well:,.0f} of {count:,.0f} right at a mean probability of {told / count:.1%}'
+            )
+            circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="dot {row.colour}"/>'
+            parts.append(hover(said, circle))
+        parts += key(shape, 0, row.label, looks, row.colour)
+    height = CURVE_HEIGHT + LEGEND_ROW * (-(-len(rows) // LEGEND_COLUMNS) - 1)
+    return svg(height, title, parts)
 
 
 def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]]) -> str:
@@ -342,7 +413,7 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Seq
     for place, heading in enumerate(columns):
         x, y = left + across * (place + 0.5), head - 6
         slanted = f'transform="rotate({-math.degrees(SLANT):g} {x:.1f} {y:.1f})"'
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{html.escape(heading)}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{escape(heading)}</text>')
     for row, (name, drawn) in enumerate(zip(rows, cells, strict=True)):
         top = head + CELL_HEIGHT * row
         parts.append(text(left - 8, top + CELL_HEIGHT / 2 + 4, name, 'label', 'end'))

@@ -39,8 +39,8 @@ OVER_SEEDS = (
     'A system that was tuned with several seeds has the mean over them, also of each template. The 95% '
     'interval of such a mean, and of a difference, holds two sources of variance: other rows (the bootstrap '
     "of the mean over the seeds) and other seeds (Student's t with a degree of freedom less than seeds); "
-    'what each reaches to a side is put together as the root of the sum of squares. Curves and predictions '
-    'are of the first seed.'
+    'what each reaches to a side is put together as the root of the sum of squares, and ends where scores '
+    'do, at 0 and 100. Curves and predictions are of the first seed.'
 )
 NO_INSTRUCTIONS = (
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
@@ -267,18 +267,82 @@ def prediction_rows(report: Report) -> list[tuple[str, str, Mapping[str, str]]]:
     ]
 
 
-def skipped_rows(report: Report) -> list[list[str]]:
-    """Return a row for each hold-out, task without scores, and reason, with the systems that it holds for."""
-    reasons: dict[tuple[str, str, str], list[str]] = {}
-    for result in report.results:
-        for task, reason in result.skipped.items():
-            reasons.setdefault((result.held_out or '', task, reason), []).append(label(result.system))
-    return [
-        [held_out, task, ', '.join(systems), reason] for (held_out, task, reason), systems in reasons.items()
+LEFT_OUT_HEADINGS = ['hold-out', 'what', 'what became of it', 'systems', 'reason']
+
+
+def left_out_rows(report: Report) -> list[list[str]]:
+    """Return a row for each cluster that was held out or removed, and for each data set that was skipped,
+    with the reason.
+    """
+    rows = []
+    for held_out in report.sections():
+        systems, own = report.of(held_out), []
+        if held_out:
+            result = trained_result(systems)
+            tasks = dict.fromkeys(
+                task.task for each in systems.values() for task in each.tasks if task.level != HELD_IN
+            )
+            gone = (
+                f'all are scored, and none was tuned on: {", ".join(tasks)}'
+                if tasks
+                else 'nothing of it was scored'
+            )
+            own.append([held_out, held_out, 'held out', '', gone])
+            own += [
+                [
+                    held_out,
+                    name,
+                    'removed from tuning',
+                    '',
+                    f'it overlaps with {held_out} (FLAN, section 2.2)',
+                ]
+                for name in result.removed
+            ]
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for result in systems.values():
+            for task, reason in result.skipped.items():
+                reasons.setdefault((task, reason), []).append(label(result.system))
+        rows += own
+        rows += [
+            [held_out or '', task, 'skipped', ', '.join(names), reason]
+            for (task, reason), names in reasons.items()
+        ]
+    return rows
+
+
+COST_HEADINGS = ['held out', 'system', 'tuning', 'steps', 'tokens', 'FLOPs', 'scoring', 'questions', 'tokens read and written', 'FLOPs of scoring']  # fmt: skip
+
+
+def cost_rows(report: Report) -> list[list[str]]:
+    """Return a row for each result: the time that tuning and scoring took, and what they computed, of all
+    seeds together; then all results together.
+    """
+    names = ('train_steps', 'train_tokens', 'train_flops', 'questions', 'score_tokens', 'score_flops')
+
+    def cells(seconds: Sequence[Mapping[str, float]], costs: Sequence[Mapping[str, float]]) -> list[str]:
+        tuning, scoring = (sum(each.get(what, 0.0) for each in seconds) for what in ('train', 'score'))
+        counts = [sum(each.get(name, 0.0) for each in costs) for name in names]
+        shown = [amount(count) if count else '–' for count in counts]
+        return [seconds_text(tuning), *shown[:3], seconds_text(scoring), *shown[3:]]
+
+    rows = [
+        [result.held_out or '', label(result.system), *cells([result.seconds], [result.costs])]
+        for result in report.results
     ]
+    if len(rows) > 1:
+        every = [each.seconds for each in report.results], [each.costs for each in report.results]
+        rows.append(['all', 'together', *cells(*every)])
+    return rows
 
 
-SKIPPED_HEADINGS = ['held out', 'data set', 'systems', 'reason']
+def seconds_text(seconds: float) -> str:
+    """Write a time in seconds, which sorts as a number; a dash where there was none."""
+    return f'{seconds:,.1f} s' if seconds else '–'
+
+
+def amount(count: float) -> str:
+    """Write a count: 12,300 as it is, greater ones as 1.23e+15."""
+    return f'{count:,.0f}' if count < 1e9 else f'{count:.3g}'
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -347,9 +411,10 @@ def markdown(report: Report) -> str:
             [*row[:-1], ', '.join(f'[{task}]({path})' for task, path in row[-1].items())] for row in rows
         ]
         lines += ['', f'## {PREDICTIONS}', '', *markdown_table(PREDICTION_HEADINGS, links)]
-    lines += ['', '## Skipped', '']
-    skipped = skipped_rows(report)
-    lines += markdown_table(SKIPPED_HEADINGS, skipped) if skipped else ['Nothing was skipped.']
+    lines += ['', '## Held out, removed, skipped', '']
+    left_out = left_out_rows(report)
+    lines += markdown_table(LEFT_OUT_HEADINGS, left_out) if left_out else ['Nothing was left out.']
+    lines += ['', '## Costs', '', *markdown_table(COST_HEADINGS, cost_rows(report))]
     lines += [
         '',
         '## How the numbers were made',

@@ -150,7 +150,9 @@ def test_a_run_falls_back_to_its_newest_whole_checkpoint(whole, tmp_path, capsys
     shutil.rmtree(newest / 'optimizer')
     before = sorted(tmp_path.rglob('*'))
     for steps in (6, STEPS):  # it is not done either
-        with pytest.raises(ValueError, match=rf'{newest} is damaged: optimizer/.*checkpoints/4: .*--fall_back'):
+        with pytest.raises(
+            ValueError, match=rf'{newest} is damaged: optimizer/.*checkpoints/4: .*--fall_back'
+        ):
             toy.train(tmp_path, steps)
     assert sorted(tmp_path.rglob('*')) == before
     toy.train(tmp_path, STEPS, fall_back=True)
