@@ -6,10 +6,11 @@ there is room.
 """
 
 import dataclasses
+import functools
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,9 +27,7 @@ FEW = 8
 CELL_HEIGHT = 24
 LETTER = 7.0  # the width of a letter, about
 SLANT = math.radians(40)  # of headings
-LEGEND_WIDTH = 112  # of a curve's name below the plot
-LEGEND_ROW = 16
-LEGEND_COLUMNS = 3
+LEGEND_ROW = 16  # the height of a line of curves' names below a plot
 # Control characters, which HTML has no place for, and those that turn the direction of what follows.
 UNSEEN = re.compile(
     '[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff\ud800-\udfff]'
@@ -193,7 +192,13 @@ class ScoreAxis:
         return drawn
 
 
-def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: bool = True) -> str:
+def bars(
+    title: str,
+    rows: Sequence[Bar],
+    reference: float = math.nan,
+    percent: bool = True,
+    told: Callable[[float], str] | None = None,
+) -> str:
     """Draw horizontal bars with their intervals.
 
     Args:
@@ -201,14 +206,16 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: 
         rows: the bars from top to bottom.
         reference: the score where a dashed line stands; nan for none.
         percent: whether the scores are percent; else they are in units of their own.
+        told: writes a value; by default `number`.
     """
+    told = told or functools.partial(number, percent=percent)
     values = [reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))]
     axis = ScoreAxis(values, len(rows), percent)
     parts = axis.parts()
     for index, bar in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
         parts.append(text(axis.left - 8, middle + 4, bar.label, 'label', 'end'))
-        parts.append(text(WIDTH, middle + 4, number(bar.value, percent), 'value', 'end'))
+        parts.append(text(WIDTH, middle + 4, told(bar.value), 'value', 'end'))
         if not math.isfinite(bar.value):
             continue
         start, end = sorted((axis.x(0), axis.x(bar.value)))
@@ -217,13 +224,13 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: 
             f'<rect x="{start:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="fill '
             f'{bar.colour}"/>'
         ]
-        label = f'{bar.label}: {number(bar.value, percent)}'
+        label = f'{bar.label}: {told(bar.value)}'
         if math.isfinite(bar.low) and bar.high > bar.low:
             low, high = axis.x(bar.low), axis.x(bar.high)
             strokes = [(low, middle, high, middle)]
             strokes += [(end, middle - 4, end, middle + 4) for end in (low, high)]
             shapes += [line(*stroke, kind) for kind in ('halo', 'whisker') for stroke in strokes]
-            label += f' (95% interval {number(bar.low, percent)} to {number(bar.high, percent)})'
+            label += f' (95% interval {told(bar.low)} to {told(bar.high)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):
         parts.append(
@@ -317,7 +324,7 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
     if not drawn:
         return ''
     across_all, up_all = zip(*(point for *_, points in drawn for point in points), strict=True)
-    x_ticks, y_ticks = ticks(0, max(across_all)), ticks(min(low, *up_all), max(high, *up_all))
+    x_ticks, y_ticks = ticks(0, max(across_all), 5), ticks(min(low, *up_all), max(high, *up_all))
     left, right, top, bottom = 36, WIDTH - 10, 8, CURVE_HEIGHT - 34
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -331,11 +338,9 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
     for tick in (tick for tick in x_ticks if tick == int(tick)):  # of steps, clusters and such
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
-    rows_below = -(-len(drawn) // LEGEND_COLUMNS)
-    height = CURVE_HEIGHT + LEGEND_ROW * (rows_below - 1)
-    if left + len(drawn) * LEGEND_WIDTH + LETTER * len(x_label) <= right:  # else the heading says it alone
-        parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
-    for number_drawn, (shape, row, points) in enumerate(drawn):
+    keys, height = legend([(shape, row.label, row.colour) for shape, row, _ in drawn], x_label)
+    parts += keys
+    for shape, row, points in drawn:
         looks = f'curve dash{shape % 4} {row.colour}'
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
         marked = np.unique(np.linspace(0, len(points) - 1, MARKERS).astype(int)).tolist()
@@ -349,16 +354,28 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         shapes += whiskers
         shapes += [marker(shape, *place(*points[at]), row.colour) for at in marked]
         parts.append(hover(label, *shapes))
-        parts += key(number_drawn, shape, row.label, looks, row.colour)
     return svg(height, title, parts)
 
 
-def key(place: int, shape: int, label: str, looks: str, colour: str) -> list[str]:
-    """Draw what a curve looks like, with its name, at its place below a plot."""
-    x = 36 + place % LEGEND_COLUMNS * LEGEND_WIDTH
-    y = CURVE_HEIGHT - 8 + place // LEGEND_COLUMNS * LEGEND_ROW
-    drawn = [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, colour)]
-    return [*drawn, text(x + 28, y + 4, label, 'label')]
+def legend(curves: Sequence[tuple[int, str, str]], x_label: str = '') -> tuple[list[str], float]:
+    """Draw what curves look like, each a shape, a name and a colour, with their names below a plot;
+    return the height of the plot with them, too.
+
+    Args:
+        curves: what is drawn.
+        x_label: what the horizontal axis counts, which stands at the right where there is room.
+    """
+    parts, x, y = [], 36.0, CURVE_HEIGHT - 8.0
+    for shape, label, colour in curves:
+        width = 42 + LETTER * len(label)
+        if x > 36 and x + width > WIDTH:
+            x, y = 36.0, y + LEGEND_ROW
+        parts.append(line(x, y, x + 22, y, f'curve dash{shape % 4} {colour}'))
+        parts += [marker(shape, x + 11, y, colour), text(x + 28, y + 4, label, 'label')]
+        x += width
+    if x_label and x + LETTER * len(x_label) <= WIDTH - 10:  # else the heading says it alone
+        parts.append(text(WIDTH - 10, y + 4, x_label, 'tick', 'end'))
+    return parts, y + 8
 
 
 def reliability(title: str, rows: Sequence[Reliability]) -> str:
@@ -387,11 +404,11 @@ def reliability(title: str, rows: Sequence[Reliability]) -> str:
             said = (
                 f'{row.label}: {well:,.0f} of {count:,.0f} right at a mean probability of {told / count:.1%}'
             )
-            circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="dot {row.colour}"/>'
-            parts.append(hover(said, circle))
-        parts += key(shape, 0, row.label, looks, row.colour)
-    height = CURVE_HEIGHT + LEGEND_ROW * (-(-len(rows) // LEGEND_COLUMNS) - 1)
-    return svg(height, title, parts)
+            mark = marker(shape, 0, 0, row.colour)
+            scaled = f'<g transform="translate({x:.1f} {y:.1f}) scale({radius / 3.2:.2f})">{mark}</g>'
+            parts.append(hover(said, scaled))
+    keys, height = legend([(shape, row.label, row.colour) for shape, row in enumerate(rows)])
+    return svg(height, title, parts + keys)
 
 
 def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]]) -> str:

@@ -11,7 +11,7 @@ COLUMNS = ('run', 'system', 'held_out', 'seed', 'level', 'task', 'template', 'me
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write the rows of a report; what is None or nan is an empty cell. Without rows it is the heading alone."""
+    """Write the rows of a report; what is None or nan is an empty cell."""
     text = io.StringIO(newline='')
     written = csv.DictWriter(text, COLUMNS, lineterminator='\n')
     written.writeheader()

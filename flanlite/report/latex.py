@@ -14,7 +14,8 @@ from flanlite.report.page import FOLDER, named
 SPECIAL = {
     '\\': r'\textbackslash{}', '{': r'\{', '}': r'\}', '$': r'\$', '&': r'\&', '#': r'\#', '%': r'\%',
     '_': r'\_\allowbreak{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '–': '--', '±': r'$\pm$',
-    '×': r'$\times$', '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}', '"': r'\textquotedbl{}',
+    '×': r'$\times$', '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}',
+    '"': r'\textquotedbl{}',
     '→': r'$\rightarrow$', '⟨': r'$\langle$', '⟩': r'$\rangle$', '…': r'\dots{}',
 }  # fmt: skip
 NUMBER = re.compile(r'[+-]?[\d,]+(\.\d+)?(e[+-]?\d+)?%?( ± .*| to .*| × .*| s)?|–|')
@@ -44,7 +45,7 @@ def latex(report: Report) -> str:
 
 
 def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> LatexTable:
-    """Make a table of cells; columns in which all are empty are left out, and those of numbers stand right."""
+    """Make a table of cells; columns in which all are empty are left out, and numbers stand right."""
     kept = [place for place, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
     columns = [[row[place] for row in rows] for place in kept]
     sides = ''.join('r' if all(map(NUMBER.fullmatch, column)) else 'l' for column in columns)

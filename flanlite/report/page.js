@@ -85,10 +85,8 @@ function tools(table) {
   const status = make('span', { role: 'status', class: 'status' });
   const rows = [...table.tBodies].flatMap(rowsOf).length;
   if (rows > 1) sortable(table, status);
-  const bar = make('div', { class: 'tools' });
-  if (rows > FEW) bar.append(filterable(table, status));
-  bar.append(status);
-  table.closest('.wide').before(bar);
+  if (rows > FEW) table.closest('.wide').before(make('div', { class: 'tools' }, filterable(table, status)));
+  table.caption.append(' ', status);
 }
 
 // ---- Questions

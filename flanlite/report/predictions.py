@@ -73,6 +73,6 @@ def read(path: pathlib.Path) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
     except (EOFError, OSError, ValueError, zlib.error) as error:
         raise ValueError(
-            f'{path} holds no readable predictions ({error}); remove the folder {path.parent}, and the report '
-            'is made without them'
+            f'{path} holds no readable predictions ({error}); remove the folder {path.parent}, and the '
+            'report is made without them'
         ) from error

@@ -296,7 +296,7 @@ def find(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def section(found: Robustness, where: str) -> dict[str, Any]:
-    """Return the values that a page shows: for each kind of change its plot and its table.
+    """Return the values that a page shows: for each kind of change its plots and its table.
 
     Args:
         found: what was measured.
@@ -310,7 +310,7 @@ def section(found: Robustness, where: str) -> dict[str, Any]:
                 {
                     'title': title,
                     'what': what,
-                    'plots': plots(title, kind, changes),
+                    'plots': plots(title, changes),
                     'table': PageTable(
                         f'{title}: {found.system}', heads, [cells(change) for change in changes]
                     ),
@@ -330,29 +330,25 @@ def section(found: Robustness, where: str) -> dict[str, Any]:
     }
 
 
-def plots(title: str, kind: str, changes: Sequence[Change]) -> list[Plot]:
-    """Draw the score as is and changed: of each cluster of several data sets and of all, or of each data set
-    where there are no clusters.
+def plots(title: str, changes: Sequence[Change]) -> list[Plot]:
+    """Draw the difference and the share of answers that change: of each cluster of several data sets and of
+    all, or of each data set where there are no clusters.
     """
-    groups = [change for change in changes if change.row.kind != 'data set'] or changes
-    as_is, changed = KINDS[kind][2]
+    shown = [change for change in changes if change.row.kind != 'data set'] or changes
+    names = [page.shorten(change.row.name) for change in shown]
+    moved = [
+        figures.Bar('m-untuned', name, each.row.difference, each.row.low, each.row.high)
+        for name, each in zip(names, shown, strict=True)
+    ]
+    changed = [
+        figures.Bar('m-tuned', name, each.answers, math.nan, math.nan)
+        for name, each in zip(names, shown, strict=True)
+    ]
     return [
         Plot(
-            change.row.name,
-            f'{change.answers:.1f}% of answers change',
-            figures.bars(
-                f'{title}, {change.row.name}',
-                [
-                    figures.Bar('m-tuned', as_is, change.row.second, math.nan, math.nan),
-                    figures.Bar('m-untuned', changed, change.row.first, *bounds(change)),
-                ],
-            ),
-        )
-        for change in groups
+            'Score, changed less as is',
+            'points, 95% interval',
+            figures.bars(title, moved, percent=False, told='{:+.1f}'.format),
+        ),
+        Plot('Answers that change', 'percent', figures.bars(f'{title}: answers that change', changed)),
     ]
-
-
-def bounds(change: Change) -> tuple[float, float]:
-    """Return where the changed score lies by the interval of the difference from that as is."""
-    row = change.row
-    return row.second + row.low, row.second + row.high

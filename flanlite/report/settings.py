@@ -37,9 +37,8 @@ def defaults(lines: dict[str, str]) -> dict[str, str]:
         name = value.strip('"')
         if field.rpartition('.')[2] == TYPE and name in TYPES and found.get(field) != value:
             path = field.removesuffix(TYPE)
-            found = {
-                known: default for known, default in found.items() if not path or not known.startswith(path)
-            } | {known: default for known, default in found.items() if known == field}
+            kept = [known for known in found if known == field or not known.startswith(path)]
+            found = {known: found[known] for known in kept}
             for each in dataclasses.fields(TYPES[name]):
                 default = (
                     each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
