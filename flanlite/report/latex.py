@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from flanlite.report import tables
+from flanlite.report import costs, tables
 from flanlite.report.collected import Report
 from flanlite.report.figures import visible
 from flanlite.report.page import FOLDER, named
@@ -38,7 +38,7 @@ def latex(report: Report) -> str:
     for held_out in report.sections():
         rows = tables.task_rows(report.of(held_out))
         found.append((named('Data sets', held_out), tables.TASK_HEADINGS, rows))
-    found.append(('Costs', tables.COST_HEADINGS, tables.cost_rows(report)))
+    found.append(('Costs', costs.COST_HEADINGS, costs.cost_rows(report)))
     found.append(('Held out, removed, skipped', tables.LEFT_OUT_HEADINGS, tables.left_out_rows(report)))
     made = [table(*each) for each in found if each[2]]
     return environment().get_template('report.tex').render(title=report.title, tables=made)

@@ -10,10 +10,12 @@ from flanlite.report import (
     collected,
     comparisons,
     conflict,
+    costs,
     data_sets,
     figures,
     flat,
     latex,
+    markdown,
     page,
     results,
     robustness,
@@ -41,7 +43,7 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
     report = collected.collect(folder, title)
     results.write_text(folder / 'results.json', results.to_json(report.rows()))
     results.write_text(folder / 'report.csv', flat.csv_text(report.rows()))
-    results.write_text(folder / 'report.md', tables.markdown(report))
+    results.write_text(folder / 'report.md', markdown.text(report))
     results.write_text(folder / 'report.tex', latex.latex(report))
     found = conflict.collect(folder, report)
     if found is not None:
@@ -86,7 +88,7 @@ def values(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
         'predictions': PageTable(
             tables.PREDICTIONS, tables.PREDICTION_HEADINGS, tables.prediction_rows(report), 1
         ),
-        'costs': PageTable('Costs', tables.COST_HEADINGS, tables.cost_rows(report), 1),
+        'costs': PageTable('Costs', costs.COST_HEADINGS, costs.cost_rows(report), 1),
         'left_out': PageTable(
             'Held out, removed, skipped', tables.LEFT_OUT_HEADINGS, tables.left_out_rows(report), 1
         ),

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flanlite.data.specs import clusters
-from flanlite.report import comparisons, paired, results, seeds
+from flanlite.report import paired, results, seeds
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, averages, is_shared
+from flanlite.report.results import HELD_IN, HELD_OUT, Result, TaskResult, averages, is_shared
 from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
@@ -310,44 +310,6 @@ def left_out_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-COST_HEADINGS = [
-    'held out', 'system', 'tuning', 'steps', 'tokens', 'FLOPs', 'scoring', 'questions',
-    'tokens of scoring', 'FLOPs of scoring',
-]  # fmt: skip
-
-
-def cost_rows(report: Report) -> list[list[str]]:
-    """Return a row for each result: the time that tuning and scoring took, and what they computed, of all
-    seeds together; then all results together.
-    """
-    names = ('train_steps', 'train_tokens', 'train_flops', 'questions', 'score_tokens', 'score_flops')
-
-    def cells(seconds: Sequence[Mapping[str, float]], costs: Sequence[Mapping[str, float]]) -> list[str]:
-        tuning, scoring = (sum(each.get(what, 0.0) for each in seconds) for what in ('train', 'score'))
-        counts = [sum(each.get(name, 0.0) for each in costs) for name in names]
-        shown = [amount(count) if count else '–' for count in counts]
-        return [seconds_text(tuning), *shown[:3], seconds_text(scoring), *shown[3:]]
-
-    rows = [
-        [result.held_out or '', label(result.system), *cells([result.seconds], [result.costs])]
-        for result in report.results
-    ]
-    if len(rows) > 1:
-        every = [each.seconds for each in report.results], [each.costs for each in report.results]
-        rows.append(['all', 'together', *cells(*every)])
-    return rows
-
-
-def seconds_text(seconds: float) -> str:
-    """Write a time in seconds, which sorts as a number; a dash where there was none."""
-    return f'{seconds:,.1f} s' if seconds else '–'
-
-
-def amount(count: float) -> str:
-    """Write a count: 12,300 as it is, greater ones as 1.23e+15."""
-    return f'{count:,.0f}' if count < 1e9 else f'{count:.3g}'
-
-
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table, without the columns in which all cells are empty; bars in cells are
     escaped, and line ends become spaces.
@@ -368,66 +330,6 @@ def trained_result(systems: Mapping[str, Result]) -> Result:
     """
     own = [result for system, result in systems.items() if not is_shared(system)] or list(systems.values())
     return next((result for result in own if result.trained), own[0])
-
-
-def removal(systems: Mapping[str, Result]) -> str:
-    """Write which clusters left training with what was held out, and which stayed."""
-    result = trained_result(systems)
-    gone = (
-        f'also removed because they overlap with it: {", ".join(result.removed)}'
-        if result.removed
-        else 'nothing else had to be removed'
-    )
-    of = result.trained_clusters
-    stayed = (
-        f'; tuned on {len(result.trained_tasks)} data sets of {len(of)} clusters ({", ".join(of)})'
-        if result.trained
-        else ''
-    )
-    return gone + stayed
-
-
-def markdown(report: Report) -> str:
-    """Return the report as Markdown."""
-    lines = [
-        f'# {report.title}',
-        '',
-        *([' '.join(sentences), ''] if (sentences := comparisons.overall(report)) else []),
-    ]
-    for held_out in report.held_out():
-        systems = report.of(held_out)
-        lines.append(f'- **Held out: {held_out}**; {removal(systems)}.')
-        for comparison in comparisons.verdict(report, held_out):
-            lines.append(f'  - tuned is {comparison.sentence()} (95% interval: {comparison.interval()})')
-    if rows := headline_rows(report):
-        lines += ['', '## What was held out', '', *markdown_table(HEADLINE_HEADINGS, rows)]
-    for heading, headings, rows in extra_tables(report):
-        lines += ['', f'## {heading}', '', *markdown_table(headings, rows)]
-    lines += (
-        ['', *(f'- {name}: {meaning}' for name, meaning in SYSTEMS.values())] if report.held_out() else []
-    )
-    for held_out in report.sections():
-        heading = f'Data sets with {held_out} held out' if held_out else 'Data sets'
-        lines += ['', f'## {heading}', '', *markdown_table(TASK_HEADINGS, task_rows(report.of(held_out)))]
-    if rows := prediction_rows(report):
-        links = [
-            [*row[:-1], ', '.join(f'[{task}]({path})' for task, path in row[-1].items())] for row in rows
-        ]
-        lines += ['', f'## {PREDICTIONS}', '', *markdown_table(PREDICTION_HEADINGS, links)]
-    lines += ['', '## Held out, removed, skipped', '']
-    left_out = left_out_rows(report)
-    lines += markdown_table(LEFT_OUT_HEADINGS, left_out) if left_out else ['Nothing was left out.']
-    lines += ['', '## Costs', '', *markdown_table(COST_HEADINGS, cost_rows(report))]
-    lines += [
-        '',
-        '## How the numbers were made',
-        '',
-        *(f'- {sentence}' for sentence in method(report)),
-    ]
-    first = report.results[0]
-    lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
-    lines += ['', '## Configuration', '', '```', first.settings.strip(), '```', '']
-    return '\n'.join(lines)
 
 
 def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -516,12 +418,15 @@ def print_paired(compared: paired.Comparison) -> None:
         print(line)
 
 
-def paired_markdown(compared: paired.Comparison) -> str:
-    """Write a comparison of two models as Markdown."""
-    notes = [f'- {line}' for line in (*paired.lines(compared), *compared.notes)]
-    return '\n'.join(
-        ['# Two models compared', '', *markdown_table(PAIRED_HEADINGS, paired_rows(compared)), '', *notes, '']
-    )
+def paired_markdown(compared: Sequence[paired.Comparison]) -> str:
+    """Write comparisons of two models each as Markdown."""
+    parts = ['# Two models compared' if len(compared) == 1 else f'# {len(compared) + 1} models compared', '']
+    for each in compared:
+        if len(compared) > 1:
+            parts += [f'## {each.names[0]} and {each.names[1]}', '']
+        notes = [f'- {line}' for line in (*paired.lines(each), *each.notes)]
+        parts += [*markdown_table(PAIRED_HEADINGS, paired_rows(each)), '', *notes, '']
+    return '\n'.join(parts)
 
 
 def print_tasks(result: Result) -> None:
