@@ -2,12 +2,12 @@
 probabilities can be trusted, and some of the questions with their answers.
 """
 
+import html
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import markupsafe
 import numpy as np
 
 from flanlite.report import answers, figures, series, tables
@@ -238,7 +238,7 @@ def questions(
             'wrong': ' '.join(places[system] for system in said if not right[system]),
         }
         texts = [inputs, *shown['answers'], *(each['text'] for each in options)]
-        size = sum(len(str(markupsafe.escape(text)).encode(errors='replace')) for text in texts)
+        size = sum(len(html.escape(text).encode(errors='replace')) for text in texts)
         shown['bytes'] = size + QUESTION_BYTES + OPTION_BYTES * len(options) * (1 + len(said))
         found.append(shown)
     return found

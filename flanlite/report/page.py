@@ -75,7 +75,7 @@ def environment() -> jinja2.Environment:
     )
     script = (FOLDER / SCRIPT).read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(f'\n{script}'.encode()).digest()).decode()
-    found.filters |= {'label': label, 'colour': colour}
+    found.filters |= {'label': label, 'colour': colour, 'visible': visible}
     found.globals |= {'script_hash': f'sha256-{digest}', 'colours': {}}
     return found
 

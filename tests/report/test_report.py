@@ -10,10 +10,22 @@ import pytest
 
 from flanlite.eval import loco
 from flanlite.metrics import metrics
-from flanlite.report import collected, comparisons, figures, predictions, report, results, series, tables
+from flanlite.report import (
+    answers,
+    collected,
+    comparisons,
+    figures,
+    page,
+    predictions,
+    report,
+    results,
+    series,
+    settings,
+    tables,
+)
 from flanlite.report.scores import OwnScores, TaskScores
 
-VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
+VOID = {'meta', 'br', 'hr', 'img', 'input', 'link', 'wbr'}
 CHANCES = {
     'tuned': 0.8,
     'no_instructions': 0.55,
@@ -37,6 +49,21 @@ def task_scores(task, chance, templates, seed):
     )
 
 
+HOSTILE = '</script><script>document.title = "taken"</script><img src=x onerror=alert(1)> \u202etxet \x00\x1b 🫠 שלום'
+
+
+def answered(scored, reads):
+    """What a system was asked: yes or no, where the right answer turns with the row."""
+    for row, template, (right, _) in zip(scored.rows, scored.templates, scored.counts, strict=True):
+        true, other = ('yes', 'no') if row % 2 else ('no', 'yes')
+        said = true if right else other
+        shown = {'options': ['yes', 'no'], 'answers': [true], 'prediction': said, 'values': {'accuracy': 100 * right}}
+        logits = {'scores': [-0.25, -1.5] if said == 'yes' else [-1.5, -0.25]} if reads else {}
+        inputs = f'ü? row {row}, template {template} {HOSTILE if row == 3 else ""}' if reads else None
+        index = int(template) if reads else None
+        yield {'task': scored.task, 'row': int(row), 'template': index, 'inputs': inputs} | shown | logits
+
+
 def write_sweep(folder):
     for cluster, tasks in {'nli': ('a', 'b'), 'sentiment': ('c',)}.items():
         for system, chance in CHANCES.items():
@@ -53,8 +80,8 @@ def write_sweep(folder):
                 skipped=skipped, samples=(sample,) if system == 'tuned' else (),
                 settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
             )  # fmt: skip
-            records = [{'row': 3, 'inputs': 'ü?', 'scores': [-1.5, math.nan]}]
-            predictions.write(folder / cluster / system, dict.fromkeys(tasks, records))
+            records = {task: list(answered(scored, templates > 1)) for task, scored in scores.items()}
+            predictions.write(folder / cluster / system, records)
             results.save(folder / cluster / system, result, scores)
         lines = [json.dumps({'step': step, 'loss': 3 / step, 'accuracy': step / 20}) for step in range(1, 20)]
         (folder / cluster / 'tuned' / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 20, "lo']))
@@ -132,9 +159,10 @@ def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
 
 
 def test_plots_of_percent_have_the_same_axis_and_others_enclose_their_values(sweep):
-    page = (sweep / 'report.html').read_text()
-    drawings = re.findall('<svg.*?</svg>', page, re.DOTALL)
-    for drawing in [each for each in drawings if 'over training steps' not in each]:
+    text = (sweep / 'report.html').read_text()
+    drawings = re.findall('<svg.*?</svg>', text, re.DOTALL)
+    others = ('over training steps', 'right answers in rows', 'answers of each probability')
+    for drawing in [each for each in drawings if not any(name in each for name in others)]:
         found = re.findall(r'class="tick">([^<]*)<', drawing)
         assert found == ['0', '25', '50', '75', '100'], drawing[:200]
     # Curves of a metric stand beside each other too.
@@ -147,19 +175,19 @@ def test_plots_of_percent_have_the_same_axis_and_others_enclose_their_values(swe
 
 
 def test_wordings_stand_at_their_dots_and_in_a_table(sweep):
-    page = (sweep / 'report.html').read_text()
-    assert re.search(r'<title>Tuned, template 3: [\d.]+\nWording 3 of\n\{text\}</title>', page)
+    text = (sweep / 'report.html').read_text()
+    assert re.search(r'<title>Tuned, template 3: [\d.]+\nWording 3 of\n\{text\}</title>', text)
     headings, rows = tables.template_rows(collected.collect(sweep), 'nli')
     assert headings == ['data set', 'template', 'wording', 'Tuned', 'No instructions', 'Untuned']
     row = next(row for row in rows if row[:2] == ['a', '3'])
     expected = task_scores('a', 0.8, 5, 0).template_scores()[3]['accuracy']
     assert row[2:4] == ['Wording 3 of\n{text}', f'{expected:.1f}']
-    assert 'Wording 3 of\n{text}' in parse(page).text
+    assert 'Wording 3 of\n{text}' in parse(text).text
 
 
 def test_tables_have_captions_and_scopes(sweep):
-    page = (sweep / 'report.html').read_text()
-    found = re.findall('<table>.*?</table>', page, re.DOTALL)
+    text = (sweep / 'report.html').read_text()
+    found = re.findall('<table>.*?</table>', text, re.DOTALL)
     assert len(found) >= 8
     for table in found:
         assert re.match(r'<table>\s*<caption>\w', table)
@@ -167,17 +195,16 @@ def test_tables_have_captions_and_scopes(sweep):
 
 
 def test_predictions_are_linked_and_are_json(sweep):
-    links = [
+    links = {
         attributes['href']
         for tag, attributes in parse((sweep / 'report.html').read_text()).seen
-        if tag == 'a'
-    ]
+        if tag == 'a' and not attributes['href'].startswith('#')
+    }
     assert len(links) == 3 * len(CHANCES)
     for link in links:
         assert f']({link})' in (sweep / 'report.md').read_text()
-        with gzip.open(sweep / link, 'rt', encoding='utf-8') as file:
-            (line,) = file
-        assert json.loads(line) == {'row': 3, 'inputs': 'ü?', 'scores': [-1.5, None]}
+        lines = gzip.decompress((sweep / link).read_bytes()).decode().splitlines()
+        assert len(lines) in (80, 400) and all(json.loads(line)['answers'] for line in lines)
 
 
 def test_predictions_are_all_there_or_as_before(tmp_path):
@@ -205,7 +232,7 @@ def luminance(colour):
 @pytest.mark.parametrize('theme', [0, 1])
 def test_colours_contrast_with_the_page(theme):
     """3 to 1 for graphics and 4.5 to 1 for text, as WCAG 2.1 asks."""
-    roots = re.findall(r':root \{(.*?)\}', (report.FOLDER / 'report.css').read_text(), re.DOTALL)
+    roots = re.findall(r':root \{(.*?)\}', (page.FOLDER / 'report.css').read_text(), re.DOTALL)
     colours = dict(re.findall(r'--(\w+): (#\w{6})\b', roots[theme]))
     for name in (*results.SYSTEMS, 'ink', 'soft'):
         for ground in ('card', 'page'):
@@ -288,18 +315,16 @@ def test_results_without_resamples_have_no_interval_of_the_difference(tmp_path):
 
 
 def test_page_is_whole_and_self_contained(sweep):
-    page = (sweep / 'report.html').read_text()
-    parser = parse(page)
+    text = (sweep / 'report.html').read_text()
+    parser = parse(text)
     tags = [tag for tag, _ in parser.seen]
-    # Bars for each cluster, boxes for each task, loss and accuracy for each tuned run.
-    assert tags.count('svg') == 2 + 3 + 4
+    # Bars for each cluster, boxes for each task, loss and accuracy for each tuned run; of each task a matrix
+    # for each system that reads questions, and the reliability of their probabilities.
+    assert tags.count('svg') == 2 + 3 + 4 + 3 * 3 + 3
     assert not [
-        attributes
-        for tag, attributes in parser.seen
-        if tag in ('link', 'script', 'img') or 'src' in attributes
+        attributes for tag, attributes in parser.seen if tag in ('link', 'img') or 'src' in attributes
     ]
-    assert 'http' not in page
-    assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text and 'yes ✓' in parser.text
+    assert tags.count('script') == 1 and '://' not in text
     for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'difference +'):
         assert said in parser.text
     # What was held out comes first.
