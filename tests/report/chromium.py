@@ -70,8 +70,10 @@ class Page:
 
     def open(self, path: pathlib.Path, anchor: str = '', width: int = 1200, height: int = 900) -> None:
         """Open a file, as wide as that, and wait until it has loaded."""
-        self.events.clear()
         self.resize(width, height)
+        self.call('Page.navigate', url='about:blank')  # else an anchor alone would load nothing
+        self.run('new Promise((done) => setTimeout(done, 0))')
+        self.events.clear()
         self.call('Page.navigate', url=f'{path.absolute().as_uri()}{anchor}')
         while not any(event.get('method') == 'Page.loadEventFired' for event in self.events):
             self.events.append(self._next())
