@@ -31,15 +31,13 @@ def cost_cells(seconds: Sequence[Mapping[str, float]], costs: Sequence[Mapping[s
     """Return the cells of what results took and computed together, as `COST_HEADINGS` names them."""
     tuning, scoring = (sum(each.get(what, 0.0) for each in seconds) for what in ('train', 'score'))
     counts = [sum(each.get(name, 0.0) for each in costs) for name in COUNTS]
-    shown = [amount(count) if count else '–' for count in counts]
+    shown = [
+        (f'{count:.2e}' if name.endswith('flops') else f'{count:,.0f}') if count else '–'
+        for name, count in zip(COUNTS, counts, strict=True)
+    ]
     return [seconds_text(tuning), *shown[:3], seconds_text(scoring), *shown[3:]]
 
 
 def seconds_text(seconds: float) -> str:
     """Write a time in seconds, which sorts as a number; a dash where there was none."""
     return f'{seconds:,.1f} s' if seconds else '–'
-
-
-def amount(count: float) -> str:
-    """Write a count: 12,300 as it is, greater ones as 1.23e+15."""
-    return f'{count:,.0f}' if count < 1e9 else f'{count:.3g}'

@@ -14,7 +14,7 @@ from flanlite.report import answers, figures, series, tables
 from flanlite.report.answers import Answers, Key
 from flanlite.report.collected import Report, label
 from flanlite.report.figures import number
-from flanlite.report.page import PageTable, Plot, colour, shorten
+from flanlite.report.page import PageTable, colour, shorten
 from flanlite.report.results import Result, TaskResult
 
 PAGE_BYTES = 2_500_000  # of questions on a page, about
@@ -128,29 +128,19 @@ def templates(report: Report, held_out: str | None, name: str) -> PageTable:
     return PageTable(f'Templates of {name}', headings[1:], own)
 
 
-def confusions(found: Mapping[str, Answers]) -> Iterator[Plot]:
-    """Draw which answers each system gives for which; rules have no questions, and none of these."""
+def confusions(found: Mapping[str, Answers]) -> Iterator[dict[str, Any]]:
+    """Return which answers each system gives for which: for each right answer the counts of those given, each
+    with its share of the row in percent. Rules have no questions, and none of these.
+    """
     for system, each in found.items():
         if each.questions and len(each.classes) > 1:
-            totals = each.confusion.sum(axis=1, keepdims=True)
-            rows = [place for place, total in enumerate(totals[:, 0]) if total]
-            names = [shorten(figures.visible(name), CLASS_LENGTH) for name in each.classes]
-            cells = [
-                [
-                    figures.Cell(
-                        f'{count:,}' if count else '',
-                        (1 if place == other else -1) * count / total,
-                        f'right answer {each.classes[place]}: {count:,} of {total:,} answers are '
-                        f'{each.classes[other]}',
-                    )
-                    for other, count in enumerate(each.confusion[place].tolist())
-                    for total in [int(totals[place, 0])]
-                ]
-                for place in rows
+            names = [shorten(name, CLASS_LENGTH) for name in each.classes]
+            rows = [
+                (names[place], place, [(count, round(100 * count / sum(counts))) for count in counts])
+                for place, counts in enumerate(each.confusion.tolist())
+                if sum(counts)
             ]
-            title = f'{label(system)}: right answers in rows, answers given in columns'
-            drawing = figures.heat_map(title, [names[place] for place in rows], names, cells)
-            yield Plot(label(system), 'right answers in rows, answers given in columns', drawing)
+            yield {'system': label(system), 'classes': names, 'rows': rows}
 
 
 def calibration(found: Mapping[str, Answers]) -> list[list[str]]:

@@ -77,6 +77,7 @@ def values(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
             'Scores on what was held out', tables.HEADLINE_HEADINGS, tables.headline_rows(report), 1
         ),
         'series_plots': series_curves(report),
+        'seed_caption': tables.SEEDS,
         'seed_plots': seed_boxes(report),
         'extra_tables': [PageTable(*table, 1) for table in tables.extra_tables(report)],
         'template_plots': template_boxes(report),

@@ -281,9 +281,14 @@ def finite(value: float | None) -> float:
 
 def paths(folder: pathlib.Path) -> list[pathlib.Path]:
     """List what was measured of the models of a sweep, or of the model of an evaluation in a run's folder."""
-    below = folder.glob(f'*/*/{FOLDER}/*/{JSON}')
-    beside = folder.parents[1].glob(f'{FOLDER}/*/{JSON}') if folder.absolute().parent.name == 'eval' else ()
-    return sorted([*below, *beside])
+    folder = folder.absolute()
+    beside = folder.parents[1].glob(f'{FOLDER}/*/{JSON}') if folder.parent.name == 'eval' else ()
+    return sorted([*below(folder), *beside])
+
+
+def below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List what was measured of the models of a sweep."""
+    return sorted(folder.glob(f'*/*/{FOLDER}/*/{JSON}'))
 
 
 def find(folder: pathlib.Path) -> list[dict[str, Any]]:

@@ -190,6 +190,7 @@ def task_rows(systems: Mapping[str, Result]) -> list[list[str]]:
     return rows
 
 
+SEEDS = 'Seeds'
 SEED_HEADINGS = [
     'held out',
     'system',
@@ -338,7 +339,7 @@ def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]
         ('Averages', AVERAGE_HEADINGS, average_rows(report)),
         ('Levels of generalization', LEVEL_HEADINGS, level_rows(report)),
         ('The same data sets held out, tuned on more', SERIES_HEADINGS, series_rows(report)),
-        ('Seeds', SEED_HEADINGS, seed_rows(report)),
+        (SEEDS, SEED_HEADINGS, seed_rows(report)),
     )
     return [table for table in tables if table[2]]
 
