@@ -120,7 +120,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
     ):
         path.write_bytes(content)
         if content:
-            with pytest.raises(ValueError, match='a.jsonl.gz'):
+            with pytest.raises(ValueError, match=r'a\.jsonl\.gz'):
                 answers.read(path)
     path.write_bytes(whole)
     assert answers.read(path).asked == 50 and len(list(predictions.read(path))) == 50

@@ -1,24 +1,32 @@
+import csv
+import dataclasses
 import gzip
 import html.parser
 import json
 import math
 import re
 import shutil
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from toysweep import CHANCES, task_scores, write_sweep
 
+from flanlite import config
 from flanlite.eval import loco
 from flanlite.metrics import metrics
 from flanlite.report import (
     collected,
     comparisons,
+    data_sets,
     figures,
+    latex,
     page,
+    paired,
     predictions,
     report,
     results,
+    robustness,
     series,
     tables,
 )
@@ -436,3 +444,137 @@ def test_nan_is_left_out_of_plots():
         't', [figures.Box('m-tuned', 'x', [('a', math.nan, ''), ('b', 3.0, '')])]
     )
     assert figures.curves('t', [figures.Curve('m-tuned', 'x', [])], 0, 1) == ''
+
+
+def test_settings_that_differ_from_the_defaults():
+    """A part of another class than the default has its own defaults; of one without a default nothing is
+    said but its values.
+    """
+
+    @config.value
+    class Inner:
+        size: int = 3
+        rate: float = 0.5
+
+    @config.value
+    class Other:
+        size: int = 3
+        depth: int = 1
+
+    @config.value
+    class Outer:
+        path: str
+        given: Inner
+        part: Inner | Other = Inner(size=4)
+        names: tuple[str, ...] = ('a',)
+        extra: Mapping[str, int] = config.FrozenDict()
+
+    same = Outer('x', Inner())
+    assert settings.changed(config.to_text(same)) == [('path', '"x"', 'none')]
+    other = Outer('x', Inner(rate=1.0), Other(depth=2), ('a', 'b = c'), {'k': 1})
+    assert settings.changed(config.to_text(other)) == [
+        ('path', '"x"', 'none'),
+        ('given.rate', '1.0', '0.5'),
+        ('part.type', '"Other"', '"Inner"'),
+        ('part.depth', '2', '1'),
+        ('names', '["a", "b = c"]', '["a"]'),
+        ('extra.k', '1', 'none'),
+    ]
+    texts = {name: config.to_text(each) for name, each in (('A', same), ('B', other))}
+    assert ['given.rate', '0.5', '1.0'] in settings.differing(texts)
+    assert ['part.depth', '–', '2'] in settings.differing(texts) and len(settings.differing(texts)) == 6
+    assert settings.changed('TRAIN_STEPS = 5\nno line') == [('TRAIN_STEPS', '5', 'none')]
+    for name in ('Inner', 'Other', 'Outer'):
+        config.TYPES.pop(name)
+
+
+def test_csv_and_latex_lie_beside_the_page(sweep):
+    with (sweep / 'report.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    kept = json.loads((sweep / 'results.json').read_text())
+    assert rows == [{name: '' if cell is None else str(cell) for name, cell in row.items()} for row in kept]
+    text = (sweep / 'report.tex').read_text()
+    found = re.findall(r'\\begin\{longtable\}\{([lr]+)\}\n(.*?)\\end\{longtable\}', text, re.DOTALL)
+    assert len(found) >= 4 and text.count(r'\toprule') == text.count(r'\bottomrule') == len(found)
+    for columns, body in found:
+        for line in body.splitlines():
+            if line.endswith(r' \\'):
+                assert len(re.findall(r'(?<!\\)&', line)) == len(columns) - 1, line
+    assert 'template 3 \\textbar{} names no field' in text and found[0][0] == 'llrrrr'
+    assert latex.tex('50% of_x & {a}\\b ~^#$ \u202e<') == (
+        r'50\% of\_\allowbreak{}x \& \{a\}\textbackslash{}b \textasciitilde{}\textasciicircum{}\#\$ '
+        r'$\langle$U+202E$\rangle$\textless{}'
+    )
+
+
+def test_what_was_left_out_has_its_reasons(sweep):
+    rows = tables.left_out_rows(collected.collect(sweep))
+    assert ['nli', 'nli', 'held out', '', 'all are scored, and none was tuned on: a, b'] in rows
+    assert [
+        'nli',
+        'paraphrase',
+        'removed from tuning',
+        '',
+        'it overlaps with nli (FLAN, section 2.2)',
+    ] in rows
+    skipped = [row for row in rows if row[2] == 'skipped']
+    everyone = 'Tuned, No instructions, Untuned, Untuned, plain, Majority, Chance or copy'
+    assert skipped == [['nli', 'broken', 'skipped', everyone, 'template 3 | names no field']]
+
+
+def test_questions_and_size_are_capped(tmp_path):
+    """25 data sets of long texts, which letters of other scripts and of markup make longer yet."""
+    text = '<&"\'> 森林 ' * 400
+    records = [
+        {'row': row, 'template': template, 'inputs': f'{row} {text}', 'options': [text + str(n) for n in range(20)], 'answers': [text + '1'],
+         'prediction': text + '2', 'scores': [-0.5 * n for n in range(20)], 'values': {'accuracy': 0.0}}
+        for row in range(6) for template in range(10)
+    ]  # fmt: skip
+    tasks = {f'd{number}': task_scores('d', 0.5, 10, number) for number in range(25)}
+    tasks = {name: dataclasses.replace(scored, task=name) for name, scored in tasks.items()}
+    for system in ('tuned', 'untuned'):
+        places = dict.fromkeys(tasks, ('nli', 'held_out_cluster'))
+        made = results.make_result(tasks, places, run='r', system=system, held_out='nli')
+        predictions.write(tmp_path / 'nli' / system, dict.fromkeys(tasks, records))
+        results.save(tmp_path / 'nli' / system, made, tasks)
+    report.build(tmp_path)
+    assert (tmp_path / 'report.html').stat().st_size < 5e6
+    shown = parse((tmp_path / 'report.html').read_text())
+    counts = [attributes for tag, attributes in shown.seen if attributes.get('class') == 'question']
+    assert len(counts) == 25 * data_sets.FEWEST
+    assert f'{data_sets.FEWEST} questions, taken evenly over rows and templates' in shown.text
+    assert 'more characters)' in shown.text and 'and 8 more options' in shown.text
+
+
+def test_robustness_stands_in_the_report(sweep):
+    """Of a model of the sweep, and of a run beside whose evaluation it lies."""
+    row = paired.Row('data set', 'a', 40.0, 62.5, -30.0, -15.0, 0.01, 0.02, 80)
+    changes = (
+        robustness.Change('option_order', row, (39.0, 41.0), 37.5),
+        robustness.Change('templates', dataclasses.replace(row, p=math.nan), (), 12.0),
+    )
+    found = robustness.Robustness(
+        'tuned at step 5', changes, ({'a': {'yes': 'lemon'}},), ('One is left out.',)
+    )
+    for folder in (sweep / 'nli/tuned', sweep / 'run'):
+        robustness.write(folder / 'robustness/toy-test', found)
+    again = robustness.load(sweep / 'run/robustness/toy-test/robustness.json')
+    assert str(again) == str(found)  # nan is not equal to itself
+    shutil.copytree(sweep / 'nli/untuned', sweep / 'run/eval/toy-test')
+    for place in (sweep, sweep / 'run/eval/toy-test'):
+        report.build(place)
+        text = parse((place / 'report.html').read_text()).text
+        for said in (
+            'tuned at step 5',
+            '-30.0 to -15.0',
+            '37.5%',
+            'yes → lemon',
+            'One is left out.',
+            '39.0 to 41.0',
+        ):
+            assert said in text
+    (sweep / 'nli/tuned/robustness/toy-test/robustness.json').write_text('{"rows": [{}]}')
+    with pytest.raises(ValueError, match=r'robustness\.json holds no readable robustness'):
+        report.build(sweep)
+    for folder in (sweep / 'nli/tuned/robustness', sweep / 'run'):
+        shutil.rmtree(folder)
