@@ -28,6 +28,7 @@ from flanlite.report import (
     results,
     robustness,
     series,
+    settings,
     tables,
 )
 from flanlite.report.scores import OwnScores, TaskScores
