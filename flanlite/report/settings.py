@@ -1,6 +1,7 @@
 """The settings of a run beside the defaults of their classes: what somebody chose."""
 
 import dataclasses
+import re
 
 from flanlite.config import TYPE, TYPES, to_lines
 
@@ -34,7 +35,7 @@ def defaults(lines: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     # Outer classes come first, so that a part which is of its default class has the outer one's default.
     for field, value in sorted(lines.items(), key=lambda line: line[0].count('.')):
-        name = value.strip('"')
+        name = re.split('[:.]', value.strip('"'))[-1]  # of a user's own class, module:name
         if field.rpartition('.')[2] == TYPE and name in TYPES and found.get(field) != value:
             path = field.removesuffix(TYPE)
             kept = [known for known in found if known == field or not known.startswith(path)]

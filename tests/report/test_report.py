@@ -473,10 +473,12 @@ def test_settings_that_differ_from_the_defaults():
     same = Outer('x', Inner())
     assert settings.changed(config.to_text(same)) == [('path', '"x"', 'none')]
     other = Outer('x', Inner(rate=1.0), Other(depth=2), ('a', 'b = c'), {'k': 1})
-    assert settings.changed(config.to_text(other)) == [
+    found = settings.changed(config.to_text(other))
+    place = [field for field, _, _ in found].index('part.type')
+    assert [text.rpartition('.')[2] for text in found.pop(place)[1:]] == ['Other"', 'Inner"']
+    assert found == [
         ('path', '"x"', 'none'),
         ('given.rate', '1.0', '0.5'),
-        ('part.type', '"Other"', '"Inner"'),
         ('part.depth', '2', '1'),
         ('names', '["a", "b = c"]', '["a"]'),
         ('extra.k', '1', 'none'),
