@@ -5,7 +5,7 @@ import re
 
 from flanlite.config import TYPE, TYPES, to_lines
 
-NO_DEFAULT = 'none'  # of a field that a run has to set
+NO_DEFAULT = 'no default'  # of a field that a run has to set
 
 
 def changed(text: str) -> list[tuple[str, str, str]]:

@@ -471,22 +471,22 @@ def test_settings_that_differ_from_the_defaults():
         extra: Mapping[str, int] = config.FrozenDict()
 
     same = Outer('x', Inner())
-    assert settings.changed(config.to_text(same)) == [('path', '"x"', 'none')]
+    assert settings.changed(config.to_text(same)) == [('path', '"x"', 'no default')]
     other = Outer('x', Inner(rate=1.0), Other(depth=2), ('a', 'b = c'), {'k': 1})
     found = settings.changed(config.to_text(other))
     place = [field for field, _, _ in found].index('part.type')
     assert [text.rpartition('.')[2] for text in found.pop(place)[1:]] == ['Other"', 'Inner"']
     assert found == [
-        ('path', '"x"', 'none'),
+        ('path', '"x"', 'no default'),
         ('given.rate', '1.0', '0.5'),
         ('part.depth', '2', '1'),
         ('names', '["a", "b = c"]', '["a"]'),
-        ('extra.k', '1', 'none'),
+        ('extra.k', '1', 'no default'),
     ]
     texts = {name: config.to_text(each) for name, each in (('A', same), ('B', other))}
     assert ['given.rate', '0.5', '1.0'] in settings.differing(texts)
-    assert ['part.depth', '–', '2'] in settings.differing(texts) and len(settings.differing(texts)) == 6
-    assert settings.changed('TRAIN_STEPS = 5\nno line') == [('TRAIN_STEPS', '5', 'none')]
+    assert ['part.depth', '–', '2'] in settings.differing(texts) and len(settings.differing(texts)) == 7
+    assert settings.changed('TRAIN_STEPS = 5\nno line') == [('TRAIN_STEPS', '5', 'no default')]
     for name in ('Inner', 'Other', 'Outer'):
         config.TYPES.pop(name)
 
