@@ -18,6 +18,7 @@ SPECIAL = {
     '"': r'\textquotedbl{}',
     '→': r'$\rightarrow$', '⟨': r'$\langle$', '⟩': r'$\rangle$', '…': r'\dots{}',
 }  # fmt: skip
+LONG = 40  # characters that stay on one line
 NUMBER = re.compile(r'[+-]?[\d,]+(\.\d+)?(e[+-]?\d+)?%?( ± .*| to .*| × .*| s)?|–|')
 
 
@@ -48,11 +49,18 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
     """Make a table of cells; columns in which all are empty are left out, and numbers stand right."""
     kept = [place for place, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
     columns = [[row[place] for row in rows] for place in kept]
-    sides = ''.join('r' if all(map(NUMBER.fullmatch, column)) else 'l' for column in columns)
+    sides = ''.join(map(alignment, columns))
     name = re.sub(r'\W+', '-', caption.lower()).strip('-')
     return LatexTable(
         caption, name, [headings[place] for place in kept], sides, list(zip(*columns, strict=True))
     )
+
+
+def alignment(column: Sequence[str]) -> str:
+    """Say how a column stands: numbers at the right, long texts in lines of a third of the page."""
+    if all(map(NUMBER.fullmatch, column)):
+        return 'r'
+    return r'p{.33\linewidth}' if max(map(len, column)) > LONG else 'l'
 
 
 def environment() -> jinja2.Environment:
