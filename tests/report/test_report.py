@@ -497,7 +497,7 @@ def test_csv_and_latex_lie_beside_the_page(sweep):
     kept = json.loads((sweep / 'results.json').read_text())
     assert rows == [{name: '' if cell is None else str(cell) for name, cell in row.items()} for row in kept]
     text = (sweep / 'report.tex').read_text()
-    found = re.findall(r'\\begin\{longtable\}\{(.+)\}\n(.*?)\\end\{longtable\}', text, re.DOTALL)
+    found = re.findall(r'\\begin\{longtable\}\{([^\n]+)\}\n(.*?)\\end\{longtable\}', text, re.DOTALL)
     assert len(found) >= 4 and text.count(r'\toprule') == text.count(r'\bottomrule') == len(found)
     for columns, body in found:
         for line in body.splitlines():
