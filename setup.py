@@ -70,6 +70,7 @@ setuptools.setup(
         'wandb': ['wandb>=0.31,<0.32'],
         # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7.
         'beam': ['apache-beam>=2.70,<3', 'sentencepiece<0.2.3'],
+        'dask': ['apache-beam>=2.70,<3', 'distributed>=2026.1,<2027', 'sentencepiece<0.2.3'],
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [

@@ -13,6 +13,7 @@ Train:
 
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
+    Stage, BanditConfig                  rates that change by step, or by what the model learns
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
     LoRA, IA3, SoftPrompt, SoftPrefix,
@@ -29,6 +30,7 @@ Evaluate:
     loco(SweepConfig(...))               leave one cluster out: tune, score, compare, report
     ablate(AblationConfig(...))          the same held out, tuned on more and more
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
+    mix(MixConfig(...))                  mixing rates, chosen by small runs
     transfer(TransferConfig(...))        prompts of some tasks, reused for others
     compare(first, second)               two models on the same examples
     robustness(RobustnessConfig(...))    other orders of options, other words, unseen templates
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from flanlite.api import evaluate, from_gin
     from flanlite.data.config import DataConfig
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
+    from flanlite.data.mixing.stages import Stage
     from flanlite.data.preview import batches, examples, texts
     from flanlite.data.rendering.fewshot import Shots
     from flanlite.data.specs.few_examples import few_examples
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from flanlite.eval.generate import Decoding
     from flanlite.eval.load import Model, load
     from flanlite.eval.loco import loco
+    from flanlite.eval.mix import MixConfig, mix
     from flanlite.eval.robustness import RobustnessConfig, robustness
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer import transfer
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from flanlite.model.t5 import T5Config
     from flanlite.model.t5gemma import T5GemmaConfig
     from flanlite.report.paired import compare
+    from flanlite.training.bandit import BanditConfig
     from flanlite.training.checkpoints import CheckpointConfig
     from flanlite.training.config import RecordsConfig, TrainConfig
     from flanlite.training.optimizers import Adafactor, AdamW, Optimizer
@@ -103,6 +108,7 @@ HOMES = {
         'api': ('evaluate', 'from_gin'),
         'data.config': ('DataConfig',),
         'data.mixing.mixtures': ('MixtureConfig', 'schemas'),
+        'data.mixing.stages': ('Stage',),
         'data.preview': ('batches', 'examples', 'texts'),
         'data.rendering.fewshot': ('Shots',),
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
@@ -118,6 +124,7 @@ HOMES = {
         'eval.generate': ('Decoding',),
         'eval.load': ('Model', 'load'),
         'eval.loco': ('loco',),
+        'eval.mix': ('MixConfig', 'mix'),
         'eval.robustness': ('RobustnessConfig', 'robustness'),
         'eval.sweep': ('SweepConfig',),
         'eval.transfer': ('transfer',),
@@ -135,6 +142,7 @@ HOMES = {
         'model.t5': ('T5Config',),
         'model.t5gemma': ('T5GemmaConfig',),
         'report.paired': ('compare',),
+        'training.bandit': ('BanditConfig',),
         'training.checkpoints': ('CheckpointConfig',),
         'training.config': ('RecordsConfig', 'TrainConfig'),
         'training.optimizers': ('AdamW', 'Adafactor', 'Optimizer'),

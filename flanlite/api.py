@@ -73,8 +73,8 @@ def from_gin(*gin_files: str, what: str = 'train', **bindings: Any) -> Any:
     Args:
         *gin_files: paths, or names of flanlite's own; later ones override earlier ones.
         what: `train` for a TrainConfig, `loco` for a SweepConfig, `ablate` for an AblationConfig, `conflict`
-            for a ConflictConfig, `transfer` for a TransferConfig, or the name of a macro or class of
-            settings.
+            for a ConflictConfig, `mix` for a MixConfig, `transfer` for a TransferConfig, or the name of a
+            macro or class of settings.
         **bindings: macros by name; parameters in a dictionary: `**{'StepConfig.microbatches': 2}`.
 
     Raises:

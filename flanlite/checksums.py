@@ -10,11 +10,12 @@ import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 FILE = 'checksums.json'
 BLOCK = 1 << 22  # bytes that are read together
+SMALL = 1 << 24  # bytes of a folder that one thread reads sooner than several would have started
 
 
 def write(folder: str | os.PathLike[str]) -> None:
@@ -25,8 +26,7 @@ def write(folder: str | os.PathLike[str]) -> None:
         for path in folder.rglob('*')
         if path.is_file() and path != folder / FILE
     )
-    with threads() as pool:
-        files = dict(zip(names, pool.map(of_file, (folder / name for name in names)), strict=True))
+    files = dict(zip(names, of_files([folder / name for name in names]), strict=True))
     content = {'checksum': of_text(files), 'files': files}
     # Without spaces: each byte counts.
     (folder / FILE).write_text(json.dumps(content, separators=(',', ':')), encoding='utf-8')
@@ -60,16 +60,21 @@ def fault(folder: str | os.PathLike[str], parts: Iterable[str] | None = None) ->
             return f'{name} is missing'
         if size != files[name][0]:
             return f'{name} has {size:,} bytes, not the {files[name][0]:,} that were written'
-    with threads() as pool:
-        for name, found in zip(wanted, pool.map(of_file, (folder / name for name in wanted)), strict=True):
-            if found != files[name]:
-                return f'{name} does not have the checksum that was written with it'
+    for name, found in zip(wanted, of_files([folder / name for name in wanted]), strict=True):
+        if found != files[name]:
+            return f'{name} does not have the checksum that was written with it'
     return None
 
 
-def threads() -> ThreadPoolExecutor:
-    """Return threads to read files in; CRC-32 is computed outside Python's lock."""
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix='checksums')
+def of_files(paths: Sequence[pathlib.Path]) -> Iterator[list[int]]:
+    """Yield the length and CRC-32 of each file; larger ones are read in threads, since CRC-32 is computed
+    outside Python's lock.
+    """
+    if sum(path.stat().st_size for path in paths) < SMALL:
+        yield from map(of_file, paths)
+        return
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix='checksums') as pool:
+        yield from pool.map(of_file, paths)
 
 
 def of_file(path: pathlib.Path) -> list[int]:

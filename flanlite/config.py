@@ -272,6 +272,8 @@ def misfit(name: str, item: object, annotation: Any) -> str | None:
         failed = [limit for limit in limits if not limit.holds(item)]
         return wrong(closest(str(item), failed[0].known)) if failed else None
     if kind in UNIONS:
+        if type(item) in inner:
+            return None
         found = [misfit(name, item, each) for each in inner]
         if None in found:
             return None

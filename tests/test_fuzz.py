@@ -25,7 +25,7 @@ from flanlite.data.specs.sources import InMemory
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
-from flanlite.training import parameters
+from flanlite.training import locate, parameters
 
 TRIED = int(os.environ.get('FLANLITE_FUZZ', '0'))
 fuzzed = settings(
@@ -230,7 +230,7 @@ def test_folders_of_vocabularies(files):
                 vocabularies.load(folder + ending)
 
 
-POCKET = parameters.locate('mixtures/pocket/assets/base.safetensors').read_bytes()
+POCKET = locate.locate('mixtures/pocket/assets/base.safetensors').read_bytes()
 HEADER = json.loads(POCKET[8 : 8 + struct.unpack('<Q', POCKET[:8])[0]])
 
 

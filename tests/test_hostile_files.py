@@ -18,7 +18,7 @@ from flanlite.data.mixing import drop_list
 from flanlite.data.specs.files import Files
 from flanlite.data.specs.sources import JsonLines
 from flanlite.data.tokens import vocabularies
-from flanlite.training import parameters
+from flanlite.training import locate, parameters
 from flanlite.training.config import TrainConfig
 
 BASE = 'mixtures/pocket/assets/base.safetensors'
@@ -60,7 +60,7 @@ def tensors(**shapes):
 
 def pocket(**metadata):
     """Make the pocket base with other metadata."""
-    path = parameters.locate(BASE)
+    path = locate.locate(BASE)
     content = path.read_bytes()
     end = 8 + struct.unpack('<Q', content[:8])[0]
     header = json.loads(content[8:end])
@@ -71,7 +71,7 @@ def pocket(**metadata):
 
 
 def pocket_config(**fields):
-    return pocket(config=parameters.file_metadata(parameters.locate(BASE))['config'] | fields)
+    return pocket(config=locate.file_metadata(locate.locate(BASE))['config'] | fields)
 
 
 def npy(replaced=b'', by=b''):

@@ -61,7 +61,7 @@ def read_vectors(flag: str, text: str, sign: float, runs: Mapping[str, str]) -> 
         sign: 1 or -1.
         runs: the sweep's, by what they held out.
     """
-    from flanlite.training.parameters import locate
+    from flanlite.training.locate import locate
     from flanlite.training.task_vectors import TaskVector
 
     known = {*runs, 'all'} if runs else set()

@@ -19,11 +19,9 @@ def run(args: argparse.Namespace) -> None:
             'got --gin flags and no gin file; convert takes the model of a gin file: --gin_file=FILE'
         )
     config = gin_config.macro('MODEL') if args.gin_file else None
-    from flanlite.training import parameters
+    from flanlite.training import convert
 
-    parameters.convert(
-        config=config, **command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir')
-    )
+    convert.convert(config=config, **command.given(args, *(flag.name for flag in COMMAND.flags), 'data_dir'))
 
 
 COMMAND = Command(

@@ -32,6 +32,7 @@ COMMANDS = {
     'loco': 'SweepConfig',
     'ablate': 'AblationConfig',
     'conflict': 'ConflictConfig',
+    'mix': 'MixConfig',
     'transfer': 'TransferConfig',
     'evaluate': 'EvalConfig',
 }
@@ -86,9 +87,10 @@ gin.config._FILE_READERS[0] = (opened, os.path.isfile)  # gin has no public way 
 def register_mixtures() -> None:
     """Make known to gin what a mixture is made of; imports neither JAX nor TensorFlow."""
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
+    from flanlite.data.mixing.stages import Stage
     from flanlite.data.rendering.fewshot import Shots
 
-    for kind in (MixtureConfig, Shots, schemas):
+    for kind in (MixtureConfig, Stage, Shots, schemas):
         configurable(kind, kind.__name__)
 
 
@@ -101,6 +103,7 @@ def register() -> None:
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
     from flanlite.eval.generate import Decoding
+    from flanlite.eval.mix import MixConfig
     from flanlite.eval.robustness import RobustnessConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
@@ -108,14 +111,16 @@ def register() -> None:
     from flanlite.model import kinds
     from flanlite.model.rotary import RotaryConfig
     from flanlite.training import optimizers, schedules
+    from flanlite.training.bandit import BanditConfig
     from flanlite.training.checkpoints import CheckpointConfig
     from flanlite.training.config import RecordsConfig, TrainConfig
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, TransferConfig, EvalConfig)
+    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, EvalConfig)
     parts = (
         RobustnessConfig,
+        BanditConfig,
         DataConfig,
         StepConfig,
         MeshConfig,

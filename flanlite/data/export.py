@@ -80,6 +80,11 @@ def export(
         raise ValueError(f'unknown form {form!r}; expected {" or ".join(FORMATS)}')
     if examples is not None and examples < 1:
         raise ValueError(f'got examples={examples}; expected at least 1, or None for each once')
+    if examples is not None and config.mixture.stages:
+        raise ValueError(
+            f'got examples={examples} of a mixture with stages, whose rates change at training steps, and a '
+            'file has none; expected each example once, or a mixture without stages'
+        )
     if folder.exists():
         raise ValueError(f'{output} is there already; expected a new folder, so that no old file stays in it')
     data = TrainingData.resolve(config, seed, 'encoder_decoder')

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.batches import batches
-from flanlite.data.batches.batches import TrainBatches
+from flanlite.data.batches.batches import Stages, TrainBatches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View, view_of
 from flanlite.data.config import DataConfig
@@ -17,6 +17,7 @@ from flanlite.data.tokens import vocabularies
 
 Prompt = Callable[[str], np.ndarray]  # of a task's name: the ids of the soft tokens before its inputs
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
+SAMPLES = 2**32  # sets the seeds of `TrainingData.sample` apart from those of training
 
 
 def no_prompt(task: str) -> np.ndarray:
@@ -28,7 +29,7 @@ def no_prompt(task: str) -> np.ndarray:
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
     """What a run trains on: its mixture and vocabulary and, once `build` was called, its tasks' cached splits
-    and rates.
+    and rates, also those of later stages from their first steps on.
     """
 
     config: DataConfig
@@ -39,6 +40,7 @@ class TrainingData:
     prompt: Prompt = no_prompt
     cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    stages: tuple[tuple[int, Mapping[str, float]], ...] = ()
 
     @classmethod
     def resolve(
@@ -52,11 +54,12 @@ class TrainingData:
         """Find the mixture, and where it is not given the vocabulary; reads no data.
 
         Raises:
-            ValueError: there is no such mixture or vocabulary, or a task has no soft prompt, or one that
-                leaves its inputs no room.
+            ValueError: there is no such mixture or vocabulary; a task has no rate where some are given, or no
+                soft prompt, or one that leaves its inputs no room.
         """
         sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture, config.data_dir)
+        mixtures.check_rates(mixture)
         found = [specs.find_spec(entry.task) for entry in mixture.entries]
         if all(spec is not None and not spec.splits.train for spec in found):
             raise ValueError(
@@ -91,10 +94,13 @@ class TrainingData:
         if not cached.splits:
             reasons = some_reasons(cached.skipped)
             raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
-        rates = mixtures.rates(
-            self.mixture, {task: split.num_examples for task, split in cached.splits.items()}
+        sizes = {task: split.num_examples for task, split in cached.splits.items()}
+        rates = mixtures.rates(self.mixture, sizes)
+        stages = tuple(
+            (step, dict.fromkeys(rates, 0.0) | mixtures.rates(mixture, sizes))
+            for step, mixture in self.mixture.stages
         )
-        return dataclasses.replace(self, cached=self._with_prompts(cached), rates=rates)
+        return dataclasses.replace(self, cached=self._with_prompts(cached), rates=rates, stages=stages)
 
     def _with_prompts(self, cached: cache.CacheReport) -> cache.CacheReport:
         splits = {task: split.with_prompt(self.prompt(task)) for task, split in cached.splits.items()}
@@ -141,7 +147,8 @@ class TrainingData:
             position: where to begin, as `get_state` of the batches returned it; by default at the beginning.
             groups: see `batches.train_iterator`.
         """
-        stream = self._batches(self.cached, host_rows, self.seed, self.config.prefetch, groups)
+        stages = [(step - 1, [rates[task] for task in self.cached.splits]) for step, rates in self.stages]
+        stream = self._batches(self.cached, host_rows, self.seed, self.config.prefetch, groups, stages)
         if position:
             stream.set_state(position)
         return stream
@@ -160,6 +167,28 @@ class TrainingData:
         stream = self._batches(alone, host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
 
+    def sample(
+        self, tasks: Sequence[str], number: int, rows: int, host_rows: Sequence[int]
+    ) -> dict[str, np.ndarray]:
+        """Draw a batch of some tasks' training examples by their rates, an example a row, as a function of
+        the seed and the batch's number; in another order than that of training.
+
+        Args:
+            tasks: some of `cached.splits` with rates above 0.
+            number: of the batch, from 0.
+            rows: how many it has.
+            host_rows: those that this process reads.
+        """
+        # A window of n examples of K tasks has more than n - K.
+        order = batches.Order(
+            [self.cached.splits[task] for task in tasks],
+            [self.rates[task] for task in tasks],
+            self.seed + SAMPLES,
+            rows + len(tasks),
+        )
+        examples = order.read(*(drawn[host_rows] for drawn in order.draw(number)))
+        return batches.CONVERTERS[self.converter].pad(examples, self.lengths)
+
     def validation_batches(
         self, count: int, host_rows: Sequence[int] | None = None
     ) -> list[dict[str, np.ndarray]]:
@@ -168,12 +197,7 @@ class TrainingData:
         Raises:
             ValueError: no task that is trained on has a validation split.
         """
-        limits = {
-            'max_examples': self.config.batch_size * count,
-            'templates': self.mixture.templates_per_task,
-        }
-        view = dataclasses.replace(self.view('validation'), renderings=1, **limits)
-        cached = cache.ensure(list(self.rates), view, self.config.build_options())
+        cached = cache.ensure(list(self.rates), self._validation_view(count), self.config.build_options())
         if not any(self.rates[task] > 0 for task in cached.splits):
             reasons = some_reasons(cached.skipped)
             raise ValueError(
@@ -183,6 +207,33 @@ class TrainingData:
         stream = self._batches(self._with_prompts(cached), host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
 
+    def validation_by_task(
+        self, tasks: Sequence[str], count: int, host_rows: Sequence[int] | None = None
+    ) -> dict[str, list[dict[str, np.ndarray]]]:
+        """Read batches of each task's validation split, the same ones each time; those of tasks that have
+        none are missing.
+
+        Args:
+            tasks: data sets of the mixture's collection, also such that do not train.
+            count: how many batches of each.
+            host_rows: the rows of each batch that this process reads; by default all.
+        """
+        cached = cache.ensure(tasks, self._validation_view(count), self.config.build_options())
+        found = {}
+        for task, split in self._with_prompts(cached).splits.items():
+            alone = dataclasses.replace(self, rates={task: 1.0})
+            report = dataclasses.replace(cached, splits={task: split})
+            stream = alone._batches(report, host_rows, seed=0, prefetch=0)
+            found[task] = [next(stream) for _ in range(count)]
+        return found
+
+    def _validation_view(self, count: int) -> View:
+        limits = {
+            'max_examples': self.config.batch_size * count,
+            'templates': self.mixture.templates_per_task,
+        }
+        return dataclasses.replace(self.view('validation'), renderings=1, **limits)
+
     def _batches(
         self,
         cached: cache.CacheReport,
@@ -190,6 +241,7 @@ class TrainingData:
         seed: int,
         prefetch: int,
         groups: Mapping[str, int] | None = None,
+        stages: Stages = (),
     ) -> TrainBatches:
         config = self.config
         return batches.train_iterator(
@@ -204,6 +256,7 @@ class TrainingData:
             host_rows=host_rows,
             prefetch=prefetch,
             groups=groups,
+            stages=stages,
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -249,6 +302,7 @@ class TrainingData:
             'batch_size': self.config.batch_size,
             'seed': self.seed,
             'tasks': tasks,
+            'stages': [{'first_step': step, 'rates': dict(rates)} for step, rates in self.stages],
             'skipped': cached['skipped'],
         }
 

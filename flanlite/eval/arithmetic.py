@@ -24,7 +24,7 @@ from flanlite.mesh import partitioning
 from flanlite.model import kinds, models
 from flanlite.progress import CONSOLE
 from flanlite.report.scores import summarize_group
-from flanlite.training import checkpoints, parameters, released, task_vectors
+from flanlite.training import checkpoints, convert, locate, parameters, released, task_vectors
 from flanlite.training.task_vectors import Method, Opened, TaskVector
 from flanlite.version import __version__
 from flanlite.writing import whole_file
@@ -51,7 +51,7 @@ class ArithmeticConfig:
             split; its checkpoint and vocabulary are not read.
         keep: the name of a mixture that is not to be forgotten. With it the scale is the one with the lowest
             score of `evaluation`, of those that leave at least 95% of the base's score on this mixture.
-        form: `huggingface` or `safetensors`, as for `parameters.convert`.
+        form: `huggingface` or `safetensors`, as for `convert.convert`.
         vocabulary: a name or path for `vocabularies.load`; by default what the checkpoints say.
         data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
             FLANLITE_DATA_DIR.
@@ -60,7 +60,7 @@ class ArithmeticConfig:
         ValueError: no vectors, or settings that contradict each other.
     """
 
-    base: Annotated[str, parameters.checkpoint_path]
+    base: Annotated[str, locate.checkpoint_path]
     vectors: tuple[TaskVector, ...]
     output: LocalPath
     method: Method = Method()
@@ -92,7 +92,7 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
         ValueError: what cannot be read or put together, or an output that exists; before anything is
             computed.
     """
-    output = parameters.check_output(config.output, config.form)
+    output = convert.check_output(config.output, config.form)
     if config.form == 'huggingface':
         base = parameters.describe(config.base).config
         released.config_to_huggingface(base.replace(adapter=None))
@@ -121,7 +121,7 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
         'keep': config.keep,
     }
     arrays = opened.at(scale)
-    parameters.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
+    convert.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
     if output.is_dir():
         with whole_file(output / RECORD) as file:
             file.write(json.dumps(record, indent=1) + '\n')

@@ -39,7 +39,7 @@ from flanlite.metrics.metric import Metric
 from flanlite.model.models import ModelConfig
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
-from flanlite.training import checkpoints, parameters
+from flanlite.training import checkpoints, locate, parameters
 
 # What may differ between an evaluation and the one whose results it replaces: where things lie.
 FREE = ('output', 'base', 'data_dir', 'cache_dir', 'predictions')
@@ -72,9 +72,9 @@ class EvalConfig:
         ValueError: a split or style that does not exist, or a number that cannot be.
     """
 
-    checkpoint: Annotated[str, parameters.checkpoint_path]
+    checkpoint: Annotated[str, locate.checkpoint_path]
     mixture: MixtureConfig | str
-    base: Annotated[str, parameters.checkpoint_path] | None = None
+    base: Annotated[str, locate.checkpoint_path] | None = None
     prompts: tuple[Name, ...] = ()
     split: Annotated[str, one_of(*specs.SPLITS)] = 'test'
     output: LocalPath | None = None

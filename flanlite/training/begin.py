@@ -20,16 +20,15 @@ from flanlite.model import adapters, models
 from flanlite.model.soft_prompt import SoftPrompt, prompts_of
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
+from flanlite.training.locate import base_path, locate
 from flanlite.training.optimizers import Optimizer
 from flanlite.training.parameters import (
     NO_VOCABULARY,
-    base_path,
     describe,
     load_adapter,
     load_params,
     load_state,
     load_vocabulary,
-    locate,
     restore,
 )
 from flanlite.training.state import TrainState

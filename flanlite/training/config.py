@@ -12,9 +12,10 @@ from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
 from flanlite.training import parameters, profiler
+from flanlite.training.bandit import BanditConfig
 from flanlite.training.checkpoints import FOLDER, CheckpointConfig, newest_whole, saved_step
+from flanlite.training.locate import checkpoint_path
 from flanlite.training.optimizers import Adafactor, AdamW, Optimizer, OptimizerConfig, make_optimizer
-from flanlite.training.parameters import checkpoint_path
 from flanlite.training.step import StepConfig
 from flanlite.training.weights_biases import WandbConfig
 
@@ -66,6 +67,7 @@ class TrainConfig:
         mesh: the devices.
         checkpoints: when the run saves, and what it keeps.
         records: what it writes down.
+        bandit: how the mixing rates change during the run by what the model learns; None leaves them.
 
     Raises:
         ValueError: settings that contradict each other.
@@ -87,6 +89,7 @@ class TrainConfig:
     mesh: MeshConfig = MeshConfig()
     checkpoints: CheckpointConfig = CheckpointConfig()
     records: RecordsConfig = RecordsConfig()
+    bandit: BanditConfig | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer) and not callable(getattr(self.optimizer, 'build', None)):
@@ -115,6 +118,16 @@ class TrainConfig:
         if self.data.batch_size % self.step.microbatches:
             raise ValueError(
                 f'BATCH_SIZE is {self.data.batch_size}, expected a multiple of MICROBATCHES, which is '
+                f'{self.step.microbatches}'
+            )
+        if self.bandit and self.data.mixture.stages:
+            raise ValueError(
+                'both MixtureConfig.stages and TrainConfig.bandit are set, and both decide the rates; '
+                'expected one of them'
+            )
+        if self.bandit and (self.bandit.rows or 0) % self.step.microbatches:
+            raise ValueError(
+                f'BanditConfig.rows is {self.bandit.rows}, expected a multiple of MICROBATCHES, which is '
                 f'{self.step.microbatches}'
             )
         if self.model.adapter is not None and self.frozen:

@@ -1,10 +1,5 @@
-"""Load parameters from a run, a parameter file, or a checkpoint of T5X or Hugging Face; save and convert
-them.
-"""
+"""Load parameters from a run, a parameter file, or a checkpoint of T5X or Hugging Face, and save them."""
 
-import dataclasses
-import hashlib
-import importlib.resources
 import json
 import os
 import pathlib
@@ -17,45 +12,37 @@ import numpy as np
 from flax import traverse_util
 
 from flanlite import reading
-from flanlite.config import absolute, check_field, check_file, check_folder, to_json
-from flanlite.data.batches import batches
+from flanlite.config import to_json
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.limits import Length, Whole
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
-from flanlite.model.soft_prompt import SoftTokens, prompts_of
-from flanlite.reading import parse_json
-from flanlite.training import checkpoints, interop, lazy, merged, peft, released, soft_prompts
-from flanlite.training.checkpoints import Tree, abstract_params, check_shapes
+from flanlite.model.soft_prompt import SoftTokens
+from flanlite.training import checkpoints, interop, lazy, merged, released
+from flanlite.training.base import check_base, find_base
+from flanlite.training.checkpoints import Tree
+from flanlite.training.fit import abstract_params, check_shapes
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
+from flanlite.training.locate import (
+    FLAN_LENGTHS,
+    SUFFIX,
+    file_metadata,
+    find_foreign,
+    find_released,
+    find_run,
+    locate,
+    recorded_base,
+    said,
+)
 from flanlite.training.state import TrainState, like
-from flanlite.writing import check_new
 
-SUFFIX = '.safetensors'
-METADATA = {  # of a parameter file
-    'config': Mapping[str, Any],
-    'vocabulary': str | None,
-    'feature_lengths': Mapping[str, Length] | None,
-    'step': Whole | None,
-}
-FORMATS = ('huggingface', 'safetensors', 'peft', 'npy')
-FOREIGN = (peft, soft_prompts)  # forms of adapters that name no model of their own
-# FLAN's (Wei et al. 2021, section 2.4), for checkpoints that do not record lengths.
-FLAN_LENGTHS = {
-    'inputs': 1024,
-    'targets': 256,
-}
 T5_VOCAB = 32128
 NO_VOCABULARY = (
     '{} does not come with its vocabulary; name it: --vocabulary (VOCABULARY, vocabulary=...), a name, or '
     'the path of a SentencePiece model or of a Hugging Face folder'
 )
-
-
-WHERE = 'say where it is: --base=PATH, or load(PATH, adapter=...)'
 
 
 class Known(NamedTuple):
@@ -112,14 +99,14 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
 
 
 def _describe(path: pathlib.Path, base: str | None) -> Known:
-    if foreign := _find_foreign(path):
+    if foreign := find_foreign(path):
         known = describe(find_base(foreign.base_of(path), base))
         config = known.config.replace(adapter=foreign.read(path, known.config)[0])
         lengths = dict(known.feature_lengths)
         if isinstance(config.adapter, SoftTokens):  # it was trained beside inputs of the model's length
             lengths['inputs'] += config.adapter.length
         return known._replace(config=config, feature_lengths=lengths)
-    if ours := _find_run(path):
+    if ours := find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
         vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']
         config = kinds.config_from_fields(manifest['model'])
@@ -128,7 +115,7 @@ def _describe(path: pathlib.Path, base: str | None) -> Known:
         found = file_metadata(path)
         config = kinds.config_from_fields(found['config'])
         return Known(config, found['vocabulary'], None, found['feature_lengths'], found['step'] or 0)
-    other = _find_released(path)
+    other = find_released(path)
     return Known(other.config, other.vocabulary, None, FLAN_LENGTHS, other.step, other.inferred)
 
 
@@ -235,12 +222,12 @@ def load_params(
     if config.adapter is not None:
         own, record = load_adapter(path, config, shardings)
         return adapters.put_together(load_base(record, config, shardings, base), own)
-    if ours := _find_run(path):
+    if ours := find_run(path):
         return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item, dtype)
     if path.suffix == SUFFIX:
         tensors, saved = dict(released.safetensors_arrays(path)), file_metadata(path)['config']
         return place_params(tensors, config, shardings, saved, path, dtype)
-    other = _find_released(path)
+    other = find_released(path)
     return place_params(other.params, config, shardings, said(other), path, dtype)
 
 
@@ -255,17 +242,17 @@ def open_arrays(path: str | os.PathLike[str], config: ModelConfig) -> LazyArrays
         ValueError: there is no checkpoint, or it does not fit the config.
     """
     path = locate(path)
-    if foreign := _find_foreign(path):
+    if foreign := find_foreign(path):
         adapter, arrays = foreign.read(path, config.replace(adapter=None))
         saved = {'adapter': to_json(adapter)}
-    elif ours := _find_run(path):
+    elif ours := find_run(path):
         folder = ours.checkpoints.item_folder(ours.step, ours.item)
         arrays = lazy.one_at_a_time(dict(released.orbax_arrays(folder, '')))
         saved = ours.checkpoints.manifest(ours.step)['model']
     elif path.suffix == SUFFIX:
         arrays, saved = dict(released.safetensors_arrays(path)), file_metadata(path)['config']
     else:
-        other = _find_released(path)
+        other = find_released(path)
         arrays, saved = dict(other.params), said(other)
         if other.state:  # T5X's, through tensorstore
             arrays = lazy.one_at_a_time(arrays)
@@ -304,10 +291,10 @@ def load_adapter(
     path, record = locate(path), recorded_base(path)
     if not record:
         raise ValueError(f'{path} is no adapter; expected one that fits {config.adapter}')
-    if foreign := _find_foreign(path):
+    if foreign := find_foreign(path):
         adapter, tensors = foreign.read(path, config.replace(adapter=None))
         return place_params(tensors, config, shardings, {'adapter': to_json(adapter)}, path), record
-    ours = _find_run(path)
+    ours = find_run(path)
     return ours.checkpoints.restore_params(ours.step, config, shardings, ours.item), record
 
 
@@ -327,7 +314,7 @@ def adapt(path: str | os.PathLike[str], config: ModelConfig, params: Tree) -> tu
         ValueError: there is no adapter, or it belongs to another model.
     """
     path, bare = locate(path), config.replace(adapter=None)
-    if foreign := _find_foreign(path):
+    if foreign := find_foreign(path):
         adapter = foreign.read(path, bare)[0]
     elif (adapter := describe(path).config.adapter) is None:
         raise ValueError(f'{path} is no adapter; expected one of a {type(config).__name__}')
@@ -387,111 +374,6 @@ def load_base(
     return found
 
 
-def check_base(record: Mapping[str, str], params: Tree, path: str) -> None:
-    """Raise a `ValueError` if parameters are not those of the model that an adapter belongs to.
-
-    Args:
-        record: the adapter's, as for `load_base`.
-        params: a model's own.
-        path: names the model, for the error.
-    """
-    if record['fingerprint'] not in (None, fingerprint(params)):
-        raise ValueError(
-            f'the adapter belongs to the model that was {record["path"]}, and {path} is another, with other '
-            f'parameters; {WHERE}'
-        )
-
-
-def find_base(path: str, moved: str | None = None) -> str:
-    """Return where the model that an adapter belongs to lies; a `ValueError` if there is nothing.
-
-    Args:
-        path: where it was.
-        moved: where it lies now; by default where it was.
-    """
-    if not locate(moved or path).exists():
-        raise ValueError(f'the adapter belongs to the model {moved or path}, which is not there; {WHERE}')
-    return moved or path
-
-
-def recorded_base(path: str | os.PathLike[str]) -> dict[str, str | None] | None:
-    """Return what an adapter's checkpoint says of the model that it belongs to, `path` and `fingerprint`,
-    which is None where it is not known; None for any other checkpoint.
-    """
-    if foreign := _find_foreign(locate(path)):
-        return {'path': foreign.base_of(locate(path)), 'fingerprint': None}
-    ours = _find_run(locate(path))
-    return ours.checkpoints.manifest(ours.step).get('base') if ours else None
-
-
-def base_path(path: str) -> str:
-    """Return the model that an adapter's checkpoint belongs to; any other checkpoint's path as it is."""
-    record = recorded_base(path)
-    return record['path'] if record else path
-
-
-def begun_with(path: str | os.PathLike[str]) -> list[str | None]:
-    """Return what a run's checkpoint began with, what that one began with, and so on, as far as they say it;
-    None at the end stands for random weights.
-    """
-    found: list[str | None] = []
-    while ours := _find_run(locate(path)):
-        path = ours.checkpoints.manifest(ours.step)['initial_checkpoint_path']
-        if path in found:
-            break
-        found.append(path)
-        if path is None:
-            break
-    return found
-
-
-def place(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the folder of the checkpoints of the run that a path means; any other checkpoint's own path."""
-    ours = _find_run(locate(path))
-    return ours.checkpoints.path if ours else locate(path)
-
-
-def base_record(path: str, params: Tree) -> dict[str, str]:
-    """Return what an adapter's checkpoint says of the model that it belongs to.
-
-    Args:
-        path: what the run began with: the model, or another adapter of it.
-        params: the model's own.
-    """
-    return {'path': base_path(path), 'fingerprint': fingerprint(params)}
-
-
-def fingerprint(params: Tree) -> str:
-    """Return 16 hexadecimal digits that tell a model's parameters from another's, whatever mesh they lie on.
-
-    They are read as bfloat16, so that a copy in that dtype counts as the same.
-
-    Args:
-        params: a nested dict; or lazy arrays by our names, which are read one after the other.
-    """
-    params = traverse_util.unflatten_dict(traverse_util.flatten_dict(params, sep='/'), sep='/')
-    sums = jax.tree.map(
-        lambda leaf: _checksum(leaf.to_numpy() if isinstance(leaf, LazyArray) else leaf), params
-    )
-    text = '\n'.join(
-        f'{parameter_name(path)} {tuple(leaf.shape)} {int(found)}'
-        for (path, found), leaf in zip(jax.tree.leaves_with_path(sums), jax.tree.leaves(params), strict=True)
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@jax.jit
-def _checksum(x: jax.Array) -> jax.Array:
-    """Add up the bits of an array, each number times a weight of its place, modulo 2^32, so that the order
-    does not count.
-    """
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16).astype(jnp.uint32)
-    place = jnp.zeros(x.shape, jnp.uint32)
-    for axis, size in enumerate(x.shape):
-        place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)
-    return jnp.sum(bits * (place * jnp.uint32(2654435761) | 1), dtype=jnp.uint32)
-
-
 def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: TrainState) -> TrainState:
     """Load the train state of a run of flanlite, or of T5X with Adafactor, to continue it.
 
@@ -506,9 +388,9 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
         ValueError: there is no optimizer state, or it is another optimizer's.
     """
     path = locate(path)
-    if ours := _find_run(path):
+    if ours := find_run(path):
         return restore(ours.checkpoints, ours.step, abstract, config).state
-    other = _find_released(path) if path.suffix != SUFFIX else None
+    other = find_released(path) if path.suffix != SUFFIX else None
     if other is None or other.state is None:
         raise ValueError(
             f'{path} holds no optimizer state; expected a run of flanlite or T5X, or '
@@ -637,170 +519,3 @@ def save_arrays(
     described = {'config': kinds.fields_of(config), **metadata}
     texts = {name: json.dumps(value) for name, value in described.items()}
     released.write_tensors(path, arrays, texts, dtype)
-
-
-def convert(
-    checkpoint: str,
-    output: str,
-    form: str = 'huggingface',
-    *,
-    vocabulary: str | None = None,
-    config: ModelConfig | None = None,
-    data_dir: str | None = None,
-    base: str | None = None,
-) -> None:
-    """Write a checkpoint of any kind as a Hugging Face folder, or as one parameter file of flanlite, in
-    float32; or an adapter as a folder of PEFT.
-
-    Args:
-        checkpoint: as for `load_params`.
-        output: the folder or file to write.
-        form: `huggingface`, `safetensors`; for an adapter alone `peft`, and for soft prompts `npy`, a file
-            or, of several, a folder.
-        vocabulary: a name or path for `vocabularies.load`; by default the checkpoint's own, if it has one.
-        config: as for `load_run`.
-        data_dir: the folder of local data, where T5's vocabulary may lie; by default that of
-            FLANLITE_DATA_DIR.
-        base: as for `load_params`; what is written is the base, changed as its adapter does.
-
-    Raises:
-        ValueError: an unknown form, no checkpoint, or one that does not fit the config or the form.
-    """
-    if form not in FORMATS:
-        raise ValueError(f'unknown format {form!r}; expected one of {", ".join(FORMATS)}')
-    path, output = locate(checkpoint), check_output(output, form)
-    known = describe(path, base)
-    config = config or known.config
-    if form in ('peft', 'npy'):
-        own = load_adapter(path, config)[0] if config.adapter is not None else {}
-        if form == 'npy':
-            soft_prompts.write(output, prompts_of(own))
-        else:
-            peft.write(output, config, own, base or base_path(str(path)))
-        print(f'wrote {output}')
-        return
-    arrays = open_model(path, config, base)
-    loaded = load_vocabulary(path, vocabulary, data_dir, base=base)
-    write_model(output, form, known._replace(config=config.replace(adapter=None)), arrays, loaded)
-    print(
-        f'wrote {output}'
-        + ('' if loaded else f', without a tokenizer: {path} comes with none; --vocabulary names one')
-    )
-
-
-def check_output(output: str, form: str) -> pathlib.Path:
-    """Return the absolute path of what is to be written; raise a `ValueError` or `OSError` if it cannot be.
-
-    Args:
-        output: the folder or file.
-        form: one of `FORMATS`.
-    """
-    output = pathlib.Path(absolute(output))
-    if form == 'safetensors' and output.suffix != SUFFIX:
-        raise ValueError(f'{output} would be a file of {form}; expected a name *{SUFFIX}')
-    if form == 'safetensors' or (form == 'npy' and output.suffix == soft_prompts.SUFFIX):
-        check_file(output)
-    elif output.suffix == SUFFIX or (output / checkpoints.FOLDER).is_dir():
-        kind = (
-            f'a file *{SUFFIX}, which is --form=safetensors' if output.suffix == SUFFIX else "a run's folder"
-        )
-        raise ValueError(f'{output} would be a folder of {form}, but is {kind}; name another output')
-    else:
-        check_folder(output, 'name another output')
-    check_new(output)
-    return output
-
-
-def write_model(
-    output: pathlib.Path,
-    form: str,
-    known: Known,
-    arrays: Mapping[str, LazyArray],
-    vocabulary: Vocabulary | None,
-    **metadata: Any,
-) -> None:
-    """Write a model in float32, as a Hugging Face folder or as one parameter file.
-
-    Args:
-        output: the folder or file.
-        form: `huggingface` or `safetensors`.
-        known: of the model.
-        arrays: its parameters by our names; one is in memory at a time.
-        vocabulary: its vocabulary, if it comes with one.
-        **metadata: more for the header of a parameter file, as JSON holds it.
-    """
-    if form == 'huggingface':
-        released.write_huggingface(output, known.config, arrays, vocabulary)
-        return
-    metadata |= {
-        'vocabulary': vocabulary.name if vocabulary else None,
-        'feature_lengths': known.feature_lengths,
-        'step': known.step,
-    }
-    save_arrays(output, arrays, known.config, 'float32', metadata)
-
-
-def said(other: released.Released) -> dict[str, Any]:
-    """Return the fields of a released checkpoint's config that it says itself."""
-    fields = dataclasses.asdict(other.config)
-    return {name: field for name, field in fields.items() if name not in other.inferred}
-
-
-def locate(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the absolute path of a checkpoint, which may be the name of one that comes with flanlite."""
-    found = pathlib.Path(absolute(path))
-    return found if found.exists() else shipped(path) or found
-
-
-def shipped(name: str | os.PathLike[str]) -> pathlib.Path | None:
-    """Find a file that is installed with flanlite, by a name such as
-    `mixtures/pocket/assets/base.safetensors`; None if there is none.
-    """
-    first, *rest = pathlib.PurePath(name).parts or ('',)
-    if first != 'mixtures':
-        return None
-    found = pathlib.Path(str(importlib.resources.files('flanlite.mixtures').joinpath(*rest)))
-    return found if found.is_file() else None
-
-
-def checkpoint_path(path: str) -> str:
-    """Return a checkpoint's absolute path, as settings keep it; the name of one that comes with flanlite
-    stays as it is.
-    """
-    return path if shipped(path) else absolute(path)
-
-
-def file_metadata(path: pathlib.Path) -> dict[str, Any]:
-    """Read the metadata that `save_params` wrote; raise a `ValueError` if there is no config among it."""
-    with released.open_safetensors(path) as file:
-        found = dict(file.metadata() or {})
-    if 'config' not in found:
-        raise ValueError(
-            f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it '
-            'lies in, with config.json'
-        )
-    told = {name: parse_json(text, f'{name} in the header of {path}') for name, text in found.items()}
-    for name, kind in METADATA.items():
-        told[name] = check_field(f'{name} in the header of {path}', told.get(name), kind)
-    told['feature_lengths'] = told['feature_lengths'] or FLAN_LENGTHS
-    batches.check_lengths(told['feature_lengths'])
-    return told
-
-
-def _find_run(path: pathlib.Path) -> checkpoints.FoundCheckpoint | None:
-    return None if path.suffix == SUFFIX else checkpoints.find_checkpoint(path)
-
-
-def _find_foreign(path: pathlib.Path) -> Any:
-    return next((form for form in FOREIGN if form.holds(path)), None)
-
-
-def _find_released(path: pathlib.Path) -> released.Released:
-    found = released.open_released(path)
-    if found is None:
-        ours = f'a run folder with {checkpoints.FOLDER}/STEP, one of these steps, a {SUFFIX} file'
-        hint = ''
-        if path.name.endswith(vocabularies.CHAT):
-            hint = f'; {vocabularies.CHAT} belongs to the vocabulary, --vocabulary={path}'
-        raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}{hint}')
-    return found

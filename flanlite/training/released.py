@@ -31,7 +31,7 @@ from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.progress import progress_bar
 from flanlite.reading import foreign
-from flanlite.training import huggingface, interop, lazy
+from flanlite.training import huggingface, huggingface_config, interop, lazy
 from flanlite.training.checkpoints import check_backslash
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import Index, LazyArray
@@ -252,9 +252,9 @@ def read_huggingface(path: pathlib.Path) -> Released:
     """
     described = read_json(path / CONFIG_FILE)
     kind = described.get('model_type')
-    if kind not in (known := (*interop.MODEL_TYPES, *huggingface.MODEL_TYPES)):
+    if kind not in (known := (*interop.MODEL_TYPES, *huggingface_config.MODEL_TYPES)):
         raise ValueError(f'{path / CONFIG_FILE} says model_type {kind!r}; expected one of {", ".join(known)}')
-    ours = kind in huggingface.MODEL_TYPES
+    ours = kind in huggingface_config.MODEL_TYPES
     if not ours:
         interop.check_huggingface(described)
     if (path / INDEX_FILE).is_file():
@@ -282,7 +282,7 @@ def read_huggingface(path: pathlib.Path) -> Released:
         )
     tensors = {name: value for file in files for name, value in safetensors_arrays(file)}
     if ours:
-        config = huggingface.config_from_huggingface(described)
+        config = huggingface_config.config_from_huggingface(described)
         params = huggingface.params_from_huggingface(tensors, config)
         return Released(config, params, vocabularies.name_in_folder(path), 0)
     config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
@@ -452,7 +452,7 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
     """Convert a config to the content of a config.json; a `ValueError` where transformers has no such
     model.
     """
-    family = huggingface if isinstance(config, RotaryConfig) else interop
+    family = huggingface_config if isinstance(config, RotaryConfig) else interop
     return family.config_to_huggingface(config)
 
 

@@ -19,13 +19,14 @@ from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.training import lock, pcgrad, watch
+from flanlite.training.bandit import Bandit, check_arms, jit_look_ahead
+from flanlite.training.base import base_record
 from flanlite.training.begin import begin, choose_vocabulary, run_seed
 from flanlite.training.checkpoints import Checkpoints, put_aside_damaged, saved_step
 from flanlite.training.config import TrainConfig
 from flanlite.training.interrupts import Interrupts
 from flanlite.training.journal import Journal, read_metrics
 from flanlite.training.meter import Meter
-from flanlite.training.parameters import base_record
 from flanlite.training.profiler import Profiler
 from flanlite.training.state import TrainState
 from flanlite.training.step import abstract_state, jit_eval_step, jit_train_step
@@ -100,6 +101,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         data = TrainingData.resolve(config.data, config.seed, model.converter, vocabulary, model.prompt)
         model.check_vocabulary(vocabulary.name, vocabulary.size)
         groups = pcgrad.number_groups(data.mixture.entries, config.step.pcgrad)
+        if config.bandit:
+            check_arms(data.mixture.entries, config.bandit.arms)
+            partitioner.check_batch(config.bandit.rows or config.data.batch_size, config.step.microbatches)
 
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
         # what does not fit shows.
@@ -120,6 +124,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         host_rows = partitioner.host_rows(config.data.batch_size)
         stream = stack.enter_context(contextlib.closing(data.batches(host_rows, position, groups)))
         evaluate = evaluator(data, config, partitioner) if records.eval_every_steps else None
+        bandit = begin_bandit(data, config, partitioner, position)
+        if bandit and 'bandit' not in (position or {}):
+            stream.shift(bandit.rates())
 
         # What is written beside the checkpoints.
         settings = to_json(config)
@@ -195,22 +202,26 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 evaluate and not stopped and (step % records.eval_every_steps == 0 or step == train_steps)
             )
             saves = stopped or step % config.checkpoints.every_steps == 0 or step == train_steps
-            if evaluates or saves:
+            learns = bandit and step % config.bandit.every_steps == 0  # also where the run stops
+            if evaluates or saves or learns:
                 journal.write(*meter.finish())  # so that nothing is saved whose loss was not looked at
             if evaluates:
                 journal.write({'step': step, **evaluate(state)})
+            if learns:
+                journal.write({'step': step, **bandit.learn(state)})
+                stream.shift(bandit.rates())
             if saves:
                 checkpoints.save(
                     state,
                     step=step,
-                    position=stream.get_state(),
+                    position=stream.get_state() | ({'bandit': bandit.get_state()} if bandit else {}),
                     unlogged=meter.get_unlogged(),
                     config=settings,
                     manifest=manifest,
                     metrics=journal.measured_at(step),
                     adapter=model.adapter is not None,
                 )
-            if evaluates or saves:
+            if evaluates or saves or learns:
                 meter.restart_clock()
             if stopped:
                 break
@@ -228,6 +239,29 @@ def last_record(model_dir: pathlib.Path) -> dict[str, Any]:
     for record in read_metrics(model_dir):
         merged |= record
     return merged
+
+
+def begin_bandit(
+    data: TrainingData, config: TrainConfig, partitioner: Partitioner, position: dict[str, Any] | None
+) -> Bandit | None:
+    """Make the bandit of a run that has one, as it was at the position that the run goes on from.
+
+    Raises:
+        ValueError: the run goes on without the bandit that it began with, or with another.
+    """
+    saved = (position or {}).get('bandit')
+    if config.bandit is None:
+        if saved:
+            raise ValueError(
+                f'the checkpoint in {config.model_dir} has the state of a bandit; set TrainConfig.bandit as '
+                'the run began with, or begin a new run from the checkpoint'
+            )
+        return None
+    look = jit_look_ahead(config.model, config.make_optimizer(), config.step, partitioner)
+    bandit = Bandit(config.bandit, data, look, partitioner)
+    if saved:
+        bandit.set_state(saved)
+    return bandit
 
 
 def evaluator(

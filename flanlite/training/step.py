@@ -279,7 +279,8 @@ def abstract_state(config: ModelConfig, optimizer: Optimizer, partitioner: Parti
     )
 
 
-def _shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+def state_shardings(config: ModelConfig, optimizer: Optimizer, partitioner: Partitioner) -> TrainState:
+    """Return where each array of a run's state lies; the arguments are those of `abstract_state`."""
     return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, optimizer, partitioner))
 
 
@@ -297,7 +298,9 @@ def jit_init(
 
     # It runs once: compiling takes longer.
     quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
-    return jax.jit(init, out_shardings=_shardings(config, optimizer, partitioner), compiler_options=quick)
+    return jax.jit(
+        init, out_shardings=state_shardings(config, optimizer, partitioner), compiler_options=quick
+    )
 
 
 @functools.lru_cache(COMPILED)
@@ -307,7 +310,7 @@ def jit_create(
     """Return the jitted `params -> state`, for parameters from a checkpoint; the arguments are those of
     `abstract_state`.
     """
-    placed = _shardings(config, optimizer, partitioner)
+    placed = state_shardings(config, optimizer, partitioner)
     create = functools.partial(state.create, optimizer=optimizer)
     return jax.jit(create, in_shardings=(placed.whole(),), out_shardings=placed)
 
@@ -333,7 +336,7 @@ def jit_train_step(
     Returns:
         (state, batch, seed) -> (state, sums), with the seed replicated and the sums on every device.
     """
-    placed = _shardings(config, optimizer, partitioner)
+    placed = state_shardings(config, optimizer, partitioner)
 
     def step(train_state: TrainState, batch: Batch, seed: jax.Array) -> tuple[TrainState, Sums]:
         with activations.activation_rules(partitioner):
@@ -382,7 +385,7 @@ def jit_gradient(
     """Return `gradient` without dropout, jitted for the mesh: (params, batch) -> the gradient, which lies as
     the parameters do between steps; the arguments are those of `jit_train_step`.
     """
-    placed = _shardings(config, optimizer, partitioner)
+    placed = state_shardings(config, optimizer, partitioner)
 
     def compute(params: Any, batch: Batch) -> Any:
         with activations.activation_rules(partitioner):

@@ -21,7 +21,8 @@ from flanlite.limits import Below1, Number, PositiveShare, Seed, one_of
 from flanlite.model.adapters import Adapter
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
-from flanlite.training import checkpoints, lazy, merged, parameters
+from flanlite.training import fit, lazy, locate, merged, parameters
+from flanlite.training.base import fingerprint
 from flanlite.training.interop import LazyArrays
 from flanlite.training.lazy import LazyArray
 from flanlite.training.parameters import Known
@@ -45,7 +46,7 @@ class TaskVector:
         scale: below 0 the vector is taken away.
     """
 
-    checkpoint: Annotated[str, parameters.checkpoint_path]
+    checkpoint: Annotated[str, locate.checkpoint_path]
     scale: Number = 1.0
 
 
@@ -126,7 +127,7 @@ class Opened:
         tuned: where the vectors come from.
         method: how they are put together.
         vocabulary: of all of them; None where none comes with one.
-        fingerprints: of the base and of each checkpoint, see `parameters.fingerprint`.
+        fingerprints: of the base and of each checkpoint, see `fingerprint`.
     """
 
     known: Known
@@ -297,7 +298,7 @@ def open_vectors(
     paths = (base, *(each.checkpoint for each in vectors))
     loaded = same_vocabulary(dict(zip(paths, (known, *others), strict=True)), vocabulary, data_dir)
     with progress_bar('reading fingerprints', 1 + len(vectors), 'checkpoints') as advance:
-        prints = [parameters.fingerprint(arrays)]
+        prints = [fingerprint(arrays)]
         advance(1)
         # Where the scales of a sum cancel, so does the base: what comes out is the base plus what others
         # differ by.
@@ -306,7 +307,7 @@ def open_vectors(
             if each.adapter is not None or not cancels:
                 check_base(each.vector.checkpoint, base, prints[0])
         for each in tuned:
-            prints.append(parameters.fingerprint(each.arrays))
+            prints.append(fingerprint(each.arrays))
             advance(1)
     known = known._replace(config=config, feature_lengths=others[0].feature_lengths, step=0)
     return Opened(known, arrays, tuple(tuned), method, loaded, tuple(prints))
@@ -329,10 +330,10 @@ def check_model(base: str, known: Known, path: str, other: Known) -> ModelConfig
         raise ValueError(f'{path} is a {kinds[0]}, and the base {base} a {kinds[1]}; {one}')
     for field in dataclasses.fields(ours):
         name = field.name
-        if name in (*checkpoints.CHOSEN, 'adapter', *known.inferred, *other.inferred):
+        if name in (*fit.CHOSEN, 'adapter', *known.inferred, *other.inferred):
             continue
         here, there = getattr(ours, name), getattr(theirs, name)
-        if not checkpoints.same(name, there, here):
+        if not fit.same(name, there, here):
             raise ValueError(f'{name} is {there!r} in {path}, and {here!r} in the base {base}; {one}')
     told = [name for name in known.inferred if name not in other.inferred and hasattr(ours, name)]
     return ours.replace(**{name: getattr(theirs, name) for name in told})
@@ -365,34 +366,31 @@ def same_vocabulary(known: Mapping[str, Known], named: str | None, data_dir: str
     return loaded
 
 
-def check_base(path: str, base: str, fingerprint: str) -> None:
+def check_base(path: str, base: str, expected: str) -> None:
     """Raise a `ValueError` if a checkpoint says that it came from another model than the base.
 
     Args:
         path: of the checkpoint: a run says what it began with, an adapter what it belongs to.
         base: the base's path.
-        fingerprint: of the base.
+        expected: the fingerprint of the base.
     """
-    if record := parameters.recorded_base(path):
-        if record['fingerprint'] not in (None, fingerprint):
+    if record := locate.recorded_base(path):
+        if record['fingerprint'] not in (None, expected):
             raise ValueError(
                 f'the adapter {path} belongs to the model that was {record["path"]}, and the base {base} is '
                 'another, with other parameters'
             )
         return
-    begun = parameters.begun_with(path)
-    places = [parameters.place(each) for each in (path, *begun) if each]
-    if not begun or parameters.place(base) in places:
+    begun = locate.begun_with(path)
+    places = [locate.place(each) for each in (path, *begun) if each]
+    if not begun or locate.place(base) in places:
         return
     for each in begun:
         if each is None:
             break
-        if not parameters.locate(each).exists():
+        if not locate.locate(each).exists():
             return  # it cannot be known
-        if (
-            parameters.fingerprint(parameters.open_model(each, parameters.describe(each).config))
-            == fingerprint
-        ):
+        if fingerprint(parameters.open_model(each, parameters.describe(each).config)) == expected:
             return
     raise ValueError(
         f'{path} began with {begun[0] or "random weights"}, and the base {base} is another model, with other '

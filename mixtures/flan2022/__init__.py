@@ -43,7 +43,10 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     root = absolute(root) if root else ''
     folder = pathlib.Path(root) / FOLDER
     listed = tuple(natural_instructions.listed(folder)) if root and (folder / 'tasks').is_dir() else ()
-    specs.register(*collections(root, listed), replace=True)
+    made = collections(root, listed)
+    if specs.COLLECTIONS.get('flan2022') is not made[0]:
+        specs.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
+    specs.register(*made, replace=True)
 
 
 @functools.cache

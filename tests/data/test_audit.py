@@ -6,13 +6,16 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
+import re
 
 import pytest
 
+from flanlite import workers
 from flanlite.cli import main as cli
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
-from flanlite.data.mixing import audit, mixtures
+from flanlite.data.mixing import audit, held_out_text, mixtures, overlap
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.templates import Template
@@ -78,11 +81,8 @@ def test_planted_overlaps_are_found_and_nothing_else():
         'nested': ({'field': {0}, 'ngram': set()}, {0}),
     }
     assert found.pairs['run', 'unseen'].sample == ' '.join(WORDS[1:14])
-    assert (found.searched['unseen'], found.searched['capped'], found.searched.get('kept_out')) == (
-        4,
-        1,
-        None,
-    )
+    assert (found.searched['capped'], found.searched.get('kept_out')) == (1, None)
+    assert found.held_out == {'unseen': audit.HeldOut(rows=4, short=3, shared=2, mostly=0)}
     assert 'downloads nothing' in found.skipped.pop('absent') and not found.skipped
 
 
@@ -142,6 +142,110 @@ def test_what_is_listed_trains_no_more(tmp_path):
     )
 
 
+def texts(folder):
+    """Write a folder of texts as people have them, three of which training shares."""
+    (folder / 'deep').mkdir(parents=True)
+    (folder / 'essay.txt').write_text(f'First.\n\nSecond, {" ".join(WORDS[:9])}\n{" ".join(WORDS[9:])}.\n')
+    (folder / 'deep' / 'rows.jsonl').write_text(f'{{"a": ""}}\n{{"q": {{"text": [7, "{LONG.upper()}"]}}}}\n')
+    # One line of five megabytes; what is shared lies where the first piece ends.
+    line = ' '.join(f'w{number}' for number in range(140_000))
+    (folder / 'line').write_text(f'{line[:1_048_500]} {" ".join(WORDS)} {line} {line}' + 'x' * 3_000_000)
+    (folder / 'empty.md').write_text('')
+    (folder / 'blank.txt').write_text(' \n\n \n')
+    (folder / 'picture.png').write_bytes(b'\x89PNG\0' + bytes(range(256)) * 40)
+    (folder / 'latin1.txt').write_bytes('Voilà, une idée'.encode('latin-1'))
+    (folder / 'broken.jsonl').write_text('{"text": "fine"}\n{"text": ')
+    (folder / '.hidden').write_text(LONG)
+    (folder / 'bad.parquet').write_bytes(b'PAR1')
+    return folder
+
+
+def test_any_folder_of_texts_is_searched_for(tmp_path, capsys):
+    folder, report = texts(tmp_path / 'texts'), tmp_path / 'report.json'
+    flags = ['audit', '--mixture=toy_held_out_nli', f'--against={folder}', f'--report={report}']
+    assert cli.main([*flags, '--max_shared=1']) == 0
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*flags, '--max_shared=0.5'])
+    assert ended.value.code == 1 and '100.0% of a held-out' in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    named = {pair['held_out'].removeprefix(f'{folder}/'): pair['trained'] for pair in found['pairs']}
+    assert set(named) == {'essay.txt', 'line', 'deep/rows.jsonl', 'unseen'}
+    assert named['essay.txt'] == named['line'] == 'run'
+    rows = {pair['trained']: pair for pair in found['pairs'] if pair['held_out'].endswith('rows.jsonl')}
+    assert set(rows) == {'field', 'nested'}
+    assert rows['field']['such_as'] == {
+        'text': ' '.join(LONG.lower().split()),
+        'held_out_rows': [1],
+        'examples': [1],
+    }
+    assert found['held_out'][f'{folder}/essay.txt'] == {'rows': 2, 'short': 1, 'shared': 1, 'mostly': 0}
+    reasons = {name.rpartition('/')[2]: why for name, why in found['not_searched'].items()}
+    assert reasons.pop('picture.png') == 'it is binary' and 'after 1 rows' in reasons.pop('broken.jsonl')
+    assert 'no whole Parquet file' in reasons.pop('bad.parquet') and set(reasons) == {'absent'}
+
+
+@pytest.mark.parametrize('name, said', [
+    ('nowhere/texts', 'there is no file or folder nowhere/texts'),
+    ('nowhere', 'nowhere'),
+    ('unseen', None),
+])  # fmt: skip
+def test_what_is_searched_for_is_named(name, said):
+    if said:
+        with pytest.raises(ValueError, match=said):
+            audit.search('toy', against=[name])
+    else:
+        others = MixtureConfig('toy', exclude=('unseen',))
+        assert audit.search(others, against=[name]).pairs == audit.search(HELD_OUT_NLI).pairs
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match='has no files'):
+        audit.search('toy', against=[str(tmp_path)])
+
+
+def test_parts_and_processes_find_the_same(tmp_path, monkeypatch):
+    """An index of a few runs holds a row or two, so that the training rows are read again and again."""
+    folder = str(texts(tmp_path / 'texts'))
+    whole = audit.search(HELD_OUT_NLI, ngram=5, against=[folder])
+    monkeypatch.setattr(held_out_text, 'INDEX_RUNS', 5)
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0.0)
+    parts = audit.search(HELD_OUT_NLI, ngram=5, against=[folder], processes=3)
+    assert whole.pairs and parts.pairs == whole.pairs and parts.searched == whole.searched
+    assert parts.skipped == whole.skipped and parts.held_out == whole.held_out
+
+
+def test_hashes_find_what_sets_of_words_find(monkeypatch):
+    """Against the runs of words themselves, in texts of several scripts."""
+    rng, alphabet = random.Random(0), ['a', 'B', 'ß', 'Ж', 'ñ', '七', '_', '9', 'İ']
+    texts = [
+        [''.join(rng.choices([*alphabet, ' ', ' ', '-', '\n'], k=rng.randrange(60))) for _ in range(200)]
+        for _ in range(2)
+    ]
+    monkeypatch.setattr(overlap, 'PIECE', 500)  # several batches
+
+    def runs(text):
+        words = re.findall(r'\w+', text.lower())
+        return {tuple(words[start : start + 3]) for start in range(len(words) - 2)}
+
+    trained, unseen = (
+        data_set(name, cluster, [{'text': text} for text in each])
+        for name, cluster, each in zip(('trained', 'unseen'), ('math', 'nli'), texts, strict=True)
+    )
+    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': specs.Collection('toy', (trained, unseen))})
+    pair = audit.search(HELD_OUT_NLI, ngram=3).pairs['trained', 'unseen']
+    known = [set().union(*map(runs, each)) for each in texts]
+    assert pair.rows['ngram'] == {row for row, text in enumerate(texts[1]) if runs(text) & known[0]}
+    shared = {row for row, text in enumerate(texts[0]) if runs(text) & known[1]}
+    assert 20 < len(shared) < 180 and shared <= pair.examples
+
+
+def test_what_is_dropped_is_not_found_again(tmp_path):
+    drop = tmp_path / 'drop.jsonl'
+    assert cli.main(['audit', '--mixture=toy', '--held_out=nli', f'--output={drop}']) == 0
+    again = audit.search(MixtureConfig('toy', held_out='nli', drop=str(drop)))
+    assert not again.pairs and again.most_shared() == 0
+
+
 @pytest.mark.parametrize('line, said', [
     ('{"task": "clean", "row": 1}', "line 1 is {'task': 'clean', 'row': 1}; expected such as"),
     ('clean 1', 'line 1 is no JSON'),
@@ -162,7 +266,7 @@ def test_wnli_holds_the_winograd_schemas(monkeypatch):
     monkeypatch.undo()
     found = audit.search(MixtureConfig('flan2021', held_out='coreference'), max_rows=700, data_dir=DATA)
     worst = found.worst()[0]
-    assert (worst.trained, worst.held_out, worst.affected(), found.searched['wsc273']) == (
+    assert (worst.trained, worst.held_out, worst.affected(), found.held_out['wsc273'].rows) == (
         'wnli',
         'wsc273',
         267,

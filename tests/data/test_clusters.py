@@ -106,6 +106,16 @@ def test_hold_outs_of_unknown_clusters(name):
         clusters.get_hold_out(name, TOY)
 
 
+def test_clusters_and_single_data_sets_are_held_out_together():
+    intra = clusters.get_hold_out('intra_0', TOY)
+    found = clusters.get_hold_out('math+intra_0', TOY)
+    assert set(found.test) == {*intra.test, *clusters.get_hold_out('math', TOY).test}
+    assert set(found.train) == {m.name for m in TOY if m.splits.train} - set(found.test)
+    assert clusters.get_hold_out('nli+intra_0', TOY).removed == clusters.get_hold_out('nli', TOY).removed
+    with pytest.raises(ValueError, match='unknown cluster'):
+        clusters.get_hold_out('math+intra_0+maths', TOY)
+
+
 def test_intra_cluster_hold_outs_keep_families_together():
     hold_outs = [clusters.get_hold_out(f'intra_{index}', TOY) for index in range(clusters.INTRA_HOLD_OUTS)]
     for found in hold_outs:

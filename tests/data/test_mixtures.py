@@ -1,12 +1,14 @@
 """Mixtures: names, held-out clusters, caps and rates, by hand."""
 
 import dataclasses
+import json
 import sys
 
 import pytest
 
-from flanlite.data.mixing import mixtures, naming
+from flanlite.data.mixing import given_rates, mixtures, naming
 from flanlite.data.mixing.mixtures import MixtureConfig
+from flanlite.data.mixing.stages import Stage
 from flanlite.data.specs import specs
 from flanlite.data.specs.templates import Template
 
@@ -118,6 +120,96 @@ def test_unimax_is_as_even_as_the_epochs_allow():
     }
 
 
+def test_epochs_of_tasks():
+    rates = mixtures.rates(
+        mixtures.resolve(MixtureConfig('toy', scheme='epochs', epochs={'toy_nli2': 0.5, 'toy_nli*': 2})),
+        COUNTS,
+    )
+    assert rates == {
+        'toy_nli': 2 * 30_000,
+        'toy_nli2': 0.5 * 20_000,
+        'toy_paraphrase': 2_000,
+        'toy_sentiment': 100,
+        'toy_summary': 10,
+    }
+    capped = MixtureConfig('toy', scheme='unimax', budget=1_000, epochs={'toy_s*': 3, 'toy_para*': 0.01})
+    rates = mixtures.rates(mixtures.resolve(capped), COUNTS)
+    assert rates == {  # 1,000 less 20, 30 and what is left for three of them
+        'toy_paraphrase': 20,
+        'toy_summary': 30,
+        'toy_sentiment': 300,
+        'toy_nli2': 325,
+        'toy_nli': 325,
+    }
+
+
+GIVEN = {'toy_nli': 1, 'toy_nli2': 0.5, 'toy_paraphrase': 0, 'toy_sentiment': 2e3, 'toy_summary': 4}
+
+
+def test_rates_from_a_file_are_part_of_the_value(tmp_path):
+    files = {
+        'rates.json': '\ufeff' + json.dumps(GIVEN),
+        'rates.csv': 'task, rate\n' + ''.join(f'{task},{rate}\n\n' for task, rate in GIVEN.items()),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        config = MixtureConfig('toy', rates=str(tmp_path / name))
+        (tmp_path / name).unlink()
+        assert config == MixtureConfig('toy', rates=GIVEN)
+        assert mixtures.rates(mixtures.resolve(config), COUNTS) == GIVEN
+        # What does not train may have a rate: one file serves all hold-outs.
+        held = mixtures.resolve(config.replace(held_out='sentiment', exclude=['toy_nli']))
+        assert set(mixtures.rates(held, COUNTS)) == {'toy_nli2', 'toy_paraphrase', 'toy_summary'}
+    given_rates.write(tmp_path / 'again.json', GIVEN)
+    assert given_rates.read(tmp_path / 'again.json') == GIVEN
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('r.json', '[1]', 'is a list; expected an object'),
+        ('r.json', '{"a": 1, "a": 2}', "has the key 'a' twice"),
+        ('r.json', '{"a": true}', "rate of 'a' is True; expected a finite number from 0"),
+        ('r.json', '{"a": NaN}', "rate of 'a' is nan"),
+        ('r.json', '{"a": {}}', "rate of 'a' is {}"),
+        ('r.json', '{"a": 1' + '0' * 400 + '}', 'expected a finite number from 0'),
+        ('r.json', '{}', 'has no rates'),
+        ('r.json', '{"a"', 'is no JSON'),
+        ('r.csv', 'a,1\n', "begins with .'a', '1'.; expected the header task,rate"),
+        ('r.csv', '', 'begins with nothing'),
+        ('r.csv', 'task,rate\na,1\na,2\n', "has the task 'a' twice"),
+        ('r.csv', 'task,rate\na,-1\n', "rate of 'a' is '-1'"),
+        ('r.csv', 'task,rate\na,1,2\n', "row 2 is .'a', '1', '2'.; expected a task and its rate"),
+        ('r.txt', '', "ends with '.txt'; expected .json or .csv"),
+    ],
+)
+def test_a_bad_file_of_rates_is_one_error_with_its_name(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        MixtureConfig('toy', rates=str(tmp_path / name))
+    assert str(tmp_path / name) in str(raised.value)
+
+
+def test_stages_of_a_curriculum():
+    late = {task: rate for task, rate in GIVEN.items() if task != 'toy_summary'}
+    config = MixtureConfig(
+        'toy',
+        temperature=2.0,
+        stages=(
+            Stage(11, include=['toy_nli*'], scheme='equal'),
+            Stage(21, exclude=['toy_summary'], rates=late, temperature=1.0),
+            Stage(31),
+        ),
+    )
+    for mixture, gone in ((config, ()), (config.replace(held_out='sentiment'), ('toy_sentiment',))):
+        found = mixtures.resolve(mixture)
+        (first, equal), (second, given), (third, same) = found.stages
+        assert (first, second, third) == (11, 21, 31)
+        assert mixtures.rates(equal, COUNTS) == {'toy_nli': 1, 'toy_nli2': 1}
+        assert mixtures.rates(given, COUNTS) == {task: late[task] for task in late if task not in gone}
+        assert mixtures.rates(same, COUNTS) == mixtures.rates(found, COUNTS)
+
+
 def test_rates_from_recorded_sizes():
     sized = specs.Collection(
         'sized',
@@ -222,6 +314,24 @@ def test_include_and_exclude():
         ({'name': 'toy_nli', 'held_out': 'nli'}, 'is no collection'),
         ({'name': 'toy', 'scheme': 'even'}, "scheme is 'even'; expected one of proportional, equal, unimax"),
         ({'name': 'toy', 'scheme': 'unimax'}, 'budget is None'),
+        (
+            {'name': 'toy', 'rates': {'toy_nle': 1, 'toy_nli': 1}},
+            "has unknown tasks, 'toy_nle'; did you mean toy_nli.* and no rate for 'toy_nli2', 'toy_para",
+        ),
+        ({'name': 'toy', 'rates': dict.fromkeys(GIVEN, 0)}, 'is 0 for all tasks that train'),
+        ({'name': 'toy', 'rates': {'toy_nli': -1}}, "rates.'toy_nli'. is -1; expected a number from 0"),
+        ({'name': 'toy', 'rates': GIVEN, 'scheme': 'equal'}, 'expected rates alone'),
+        ({'name': 'toy', 'rates': '/no/such.json'}, 'there is no file /no/such.json'),
+        ({'name': 'toy', 'scheme': 'epochs', 'epochs': {'toy_nle*': 1}}, "'toy_nle.', which matches no task"),
+        ({'name': 'toy', 'epochs': {'toy_nli': 0}}, "epochs.'toy_nli'. is 0"),
+        ({'name': 'toy', 'stages': [Stage(5), Stage(5)]}, r'begin at the steps .5, 5.; expected each later'),
+        ({'name': 'toy', 'stages': [Stage(5, include=['toy_x'])]}, "has no task 'toy_x'"),
+        (
+            {'name': 'toy_held_out_nli', 'stages': [Stage(5, include=['toy_nli'])]},
+            'the stage from step 5 leaves no task',
+        ),
+        ({'name': 'toy', 'stages': [Stage(5, scheme='unimax')]}, 'budget is None'),
+        ({'name': 'toy', 'stages': [Stage(5, rates={'toy_nli': 1})]}, 'from step 5.*no rate for'),
         ({'name': 'toy', 'lineage': 'loose'}, "lineage is 'loose'; expected one of strict, warn, off"),
         ({'name': 'toy_intra_10'}, 'did you mean toy_intra_1'),
         ({'name': 'toy', 'max_rate': 0}, 'max_rate is 0'),
@@ -233,7 +343,7 @@ def test_include_and_exclude():
 )
 def test_mistakes_are_told_with_the_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
-        mixtures.resolve(MixtureConfig(**arguments))
+        mixtures.rates(mixtures.resolve(MixtureConfig(**arguments)), COUNTS)
 
 
 def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path):

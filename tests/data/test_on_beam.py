@@ -1,11 +1,13 @@
 import dataclasses
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 import pytest
 from test_processes import build, contents
-from toy_specs import BYTES, choices, colours, prose
+from toy_specs import BYTES, choices, colours, make_rows, prose
 
 from flanlite.data.cache import cache, on_beam
 from flanlite.data.cache.request import Request
@@ -13,6 +15,7 @@ from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
 
 FLAGS = ['--runner=DirectRunner']
+DASK = '--runner=apache_beam.runners.dask.dask_runner.DaskRunner'
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +39,36 @@ def test_beam_writes_the_same_bytes_and_skips_what_fails(tmp_path, capsys):
     assert contents(tmp_path / 'native') == contents(tmp_path / 'beam')
     with pytest.raises(ValueError, match="task 'toy_broken' cannot be cached"):
         build(tmp_path / 'beam', *data_sets, beam_flags=FLAGS, fail_fast=True)
+
+
+def test_a_dask_cluster_writes_the_same_bytes_and_survives_the_death_of_a_worker(tmp_path):
+    """One worker of two is killed while it builds; another one builds that split again."""
+    pytest.importorskip('apache_beam', reason='needs the extra beam')
+    distributed = pytest.importorskip('distributed', reason='needs the extra dask')
+    died = tmp_path / 'died'
+
+    def deadly(split):
+        if not died.exists():
+            died.touch()
+            yield from make_rows(split)[:5]
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from make_rows(split)
+
+    def rows(split):
+        raise ConnectionError('no network today')
+
+    good = [colours(), choices(), prose(), colours('toy_deadly', source=sources.InMemory(deadly))]
+    data_sets = [*good, colours('toy_broken', source=sources.InMemory(rows))]
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster:
+        flags = [DASK, f'--dask_client_address={cluster.scheduler_address}']
+        report = build(tmp_path / 'dask', *data_sets, beam_flags=flags)
+        distributed.default_client().close()
+    assert died.exists() and report.skipped == {'toy_broken': 'ConnectionError: no network today'}
+    assert set(report.splits) == {spec.name for spec in good}
+    assert not list((tmp_path / 'dask').rglob('*.tmp-*'))
+    build(tmp_path / 'native', *data_sets)
+    assert contents(tmp_path / 'native') == contents(tmp_path / 'dask')
 
 
 def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):

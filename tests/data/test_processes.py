@@ -14,6 +14,7 @@ import types
 import pytest
 from toy_specs import BYTES, choices, colours, make_rows, prose, separate
 
+from flanlite import workers
 from flanlite.data.cache import cache, processes
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.specs import sources, specs
@@ -109,7 +110,7 @@ def test_long_work_is_shared(tmp_path, monkeypatch):
 
 
 def test_little_work_starts_no_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, 'Worker', None)
+    monkeypatch.setattr(workers, 'Worker', None)
     assert len(build(tmp_path, colours(), choices(), prose(), processes=8).splits) == 3
 
 
@@ -228,7 +229,8 @@ ENDLESS = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs would ignore
     sys.path.insert(0, {tests!r})
     from toy_specs import BYTES, colours, make_rows
-    from flanlite.data.cache import cache, processes
+    from flanlite import workers
+    from flanlite.data.cache import cache
     from flanlite.data.cache.view import BuildOptions, View
     from flanlite.data.specs import sources, specs
 
@@ -238,7 +240,7 @@ ENDLESS = """
             time.sleep(60)
             yield row
 
-    processes.QUICK_SECONDS = 0
+    workers.QUICK_SECONDS = 0
     names = ['toy_one', 'toy_two']
     specs.register(specs.Collection('toy', tuple(colours(name, source=sources.InMemory(rows)) for name in names)))
     cache.ensure(names, View('train', BYTES), BuildOptions({folder!r} + '/cache', processes=2))

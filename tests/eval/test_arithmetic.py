@@ -8,7 +8,7 @@ from flax import traverse_util
 from flanlite.cli import main as cli
 from flanlite.eval import arithmetic, evaluate
 from flanlite.eval.evaluate import EvalConfig
-from flanlite.training import lazy, parameters
+from flanlite.training import lazy, locate, parameters
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +32,7 @@ def test_the_scale_with_the_best_validation_score_is_taken(paths, tmp_path, caps
     scales = ['--scales=-1,0,0.5,1,2', '--max_rows=6']
     assert cli.main([*argv, '--mixture=toyeval_parity', *scales, '--output=best.safetensors']) == 0
     printed = capsys.readouterr().out
-    record = parameters.file_metadata(tmp_path / 'best.safetensors')['arithmetic']
+    record = locate.file_metadata(tmp_path / 'best.safetensors')['arithmetic']
     tried = {row['scale']: row['score'] for row in record['scales']}
     assert [*tried] == [-1, 0, 0.5, 1, 2] and len(set(tried.values())) > 1
     assert tried[record['scale']] == max(tried.values()) and 'chosen' in printed
@@ -45,7 +45,7 @@ def test_the_scale_with_the_best_validation_score_is_taken(paths, tmp_path, caps
 
     kept = ['--keep=toyeval_order', '--mixture=toyeval_parity', *scales[:1], '--output=kept.safetensors']
     assert cli.main([*argv, *kept]) == 0
-    record = parameters.file_metadata(tmp_path / 'kept.safetensors')['arithmetic']
+    record = locate.file_metadata(tmp_path / 'kept.safetensors')['arithmetic']
     assert record['keep'] == 'toyeval_order' and all(
         row.keys() == {'scale', 'score', 'keep'} for row in record['scales']
     )

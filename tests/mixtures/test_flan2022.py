@@ -193,8 +193,8 @@ def test_parts_of_a_collection():
         specs.Collection(
             'mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada',)), specs.Part('a', 2.0, ()))
         )
-    with pytest.raises(ValueError, match=r'Part.share is 0.*above 0'):
-        specs.Part('a', 0.0, ('lambada',))
+    with pytest.raises(ValueError, match=r'Part.share is -1.*from 0'):
+        specs.Part('a', -1.0, ('lambada',))
     with pytest.raises(ValueError, match=r"unknown cluster 'stones'.*with a colon"):
         clusters.check_cluster('stones')
     clusters.check_cluster('mine:stones')

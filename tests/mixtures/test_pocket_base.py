@@ -23,7 +23,7 @@ def test_run_files_parse(run):
 
 
 def test_base_fits_the_model():
-    from flanlite.training import parameters
+    from flanlite.training import locate, parameters
 
     assert base.PATH.stat().st_size < 4_000_000
     run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
@@ -32,7 +32,7 @@ def test_base_fits_the_model():
     )
     assert run.vocabulary == 'pocket'
     # No folder of who made it.
-    assert not any('path' in task for task in parameters.file_metadata(base.PATH)['tasks'].values())
+    assert not any('path' in task for task in locate.file_metadata(base.PATH)['tasks'].values())
 
 
 def test_text_is_no_part_of_the_collection():

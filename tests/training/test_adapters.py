@@ -15,7 +15,7 @@ from flanlite.cli import main as cli
 from flanlite.model import adapters, layers, models
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
-from flanlite.training import journal, lazy, merged, parameters
+from flanlite.training import journal, lazy, locate, merged, parameters
 
 LLAMA = LlamaConfig(
     vocab_size=384, emb_dim=16, num_heads=4, num_kv_heads=2, num_layers=2, head_dim=4, mlp_dim=32, dtype='float32', qkv_bias=True
@@ -148,7 +148,7 @@ def test_an_adapter_trains_alone_and_goes_on_bit_by_bit(base, whole, tmp_path):
     assert saved < sum(leaf.nbytes for leaf in jax.tree.leaves(before)) / 2, 'the base is not saved again'
     toy.train(tmp_path / 'next', 8, **adapted(whole) | {'ema_decay': 0.5}, restore_optimizer=True)
     assert journal.read_metrics(tmp_path / 'next')[0]['step'] == 8
-    assert parameters.base_path(str(tmp_path / 'next')) == str(base), 'one that goes on from another'
+    assert locate.base_path(str(tmp_path / 'next')) == str(base), 'one that goes on from another'
 
 
 def test_evaluated_answered_and_converted_like_any_model(base, whole, tmp_path):

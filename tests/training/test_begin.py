@@ -21,7 +21,7 @@ from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.model import models
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.t5 import T5Config
-from flanlite.training import lazy, parameters, released
+from flanlite.training import convert, lazy, parameters, released
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
 from flanlite.training.optimizers import AdamW
@@ -143,7 +143,7 @@ def test_finetune_gin_needs_a_checkpoint_only(tmp_path, capsys):
     assert train(f'{tmp_path}/gone', 'fourth') == cli.USAGE_ERROR
     assert 'no checkpoint at' in capsys.readouterr().err
     exported = str(tmp_path / 'exported')
-    parameters.convert(f'{tmp_path}/third', exported)
+    convert.convert(f'{tmp_path}/third', exported)
     back = flanlite.load(exported)
     assert back.vocabulary.folder == exported
     assert back.vocabulary.fingerprint() == vocabularies.load(path).fingerprint()
@@ -162,9 +162,7 @@ def test_what_contradicts_a_checkpoint_names_both(pocket, tmp_path):
         choose_vocabulary(settings(tmp_path, pocket, **asks_bytes))
     for refused in (
         lambda: flanlite.load(pocket, vocabulary='bytes'),
-        lambda: parameters.convert(
-            pocket, str(tmp_path / 'x.safetensors'), 'safetensors', vocabulary='bytes'
-        ),
+        lambda: convert.convert(pocket, str(tmp_path / 'x.safetensors'), 'safetensors', vocabulary='bytes'),
         lambda: Sweep.open(SweepConfig(settings(tmp_path, pocket, **asks_bytes))),
         lambda: flanlite.evaluate(flanlite.EvalConfig(pocket, 'toy', vocabulary='bytes')),
     ):

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from flanlite.model import models, rotary
 from flanlite.model.llama import LlamaConfig
-from flanlite.training import huggingface, lazy, parameters, released
+from flanlite.training import huggingface, huggingface_config, lazy, parameters, released
 
 
 def batch_of(config):
@@ -176,8 +176,8 @@ def test_configs_as_transformers_4_wrote_them():
             **{name: value for name, value in huggingface_models.LLAMA_3.items() if name != 'rope_theta'}
         },
     )
-    new = huggingface.config_from_huggingface(described('llama tied, llama3'))
-    assert huggingface.config_from_huggingface(llama) == new
+    new = huggingface_config.config_from_huggingface(described('llama tied, llama3'))
+    assert huggingface_config.config_from_huggingface(llama) == new
     gemma = described(
         'gemma3',
         rope_parameters='none',
@@ -187,27 +187,32 @@ def test_configs_as_transformers_4_wrote_them():
         rope_scaling={'rope_type': 'linear', 'factor': 8.0},
         sliding_window_pattern=6,
     )
-    assert huggingface.config_from_huggingface(gemma) == huggingface.config_from_huggingface(
+    assert huggingface_config.config_from_huggingface(gemma) == huggingface_config.config_from_huggingface(
         described('gemma3')
     )
     nested = {'model_type': 'gemma3', 'text_config': gemma, 'vision_config': {}, 'image_token_index': 5}
-    assert huggingface.config_from_huggingface(nested) == huggingface.config_from_huggingface(gemma)
+    assert huggingface_config.config_from_huggingface(nested) == huggingface_config.config_from_huggingface(
+        gemma
+    )
     qwen = described('qwen2', layer_types='none', use_sliding_window=False, sliding_window=32768)
-    assert huggingface.config_from_huggingface(qwen).windows == (0,)
+    assert huggingface_config.config_from_huggingface(qwen).windows == (0,)
 
 
 def test_what_config_json_does_not_say_is_as_transformers_takes_it():
     """Null says something: no window, or no soft cap."""
     gone = {'attn_logit_softcapping': 'none', 'final_logit_softcapping': 'none', 'sliding_window': 'none'}
-    gemma = huggingface.config_from_huggingface(described('gemma2', **gone))
+    gemma = huggingface_config.config_from_huggingface(described('gemma2', **gone))
     assert (gemma.attention_soft_cap, gemma.logits_soft_cap, gemma.windows) == (50.0, 30.0, (4096, 0))
-    null = huggingface.config_from_huggingface(described('gemma2', **dict.fromkeys(list(gone)[:2])))
+    null = huggingface_config.config_from_huggingface(described('gemma2', **dict.fromkeys(list(gone)[:2])))
     assert (null.attention_soft_cap, null.logits_soft_cap) == (0.0, 0.0)
     mistral = described('mistral', sliding_window='none', layer_types=['full_attention'] * 3)  # not read
-    assert huggingface.config_from_huggingface(mistral).windows == (4096,)
+    assert huggingface_config.config_from_huggingface(mistral).windows == (4096,)
     qwen = described('qwen2', layer_types='none', max_window_layers='none')
-    assert huggingface.config_from_huggingface(qwen).windows == (0,)  # windows from layer 28 on
-    assert huggingface.config_from_huggingface(described('olmo2', rms_norm_eps='none')).norm_epsilon == 1e-5
+    assert huggingface_config.config_from_huggingface(qwen).windows == (0,)  # windows from layer 28 on
+    assert (
+        huggingface_config.config_from_huggingface(described('olmo2', rms_norm_eps='none')).norm_epsilon
+        == 1e-5
+    )
 
 
 def test_folders_that_are_not_whole_are_refused(tmp_path):
@@ -285,7 +290,7 @@ def test_folders_that_are_not_whole_are_refused(tmp_path):
 )
 def test_fields_that_would_change_numbers_are_refused_by_name(case, changes, message):
     with pytest.raises(ValueError, match=message):
-        huggingface.config_from_huggingface(described(case) | changes)
+        huggingface_config.config_from_huggingface(described(case) | changes)
 
 
 @pytest.mark.parametrize(

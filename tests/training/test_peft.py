@@ -16,7 +16,7 @@ from flanlite.model.soft_prefix import SoftPrefix
 from flanlite.model.soft_prompt import SoftPrompt, SoftTokens, prompts_of
 from flanlite.model.t5 import T5Config
 from flanlite.model.t5gemma import T5GemmaConfig
-from flanlite.training import lazy, parameters, peft, released
+from flanlite.training import convert, lazy, parameters, peft, released
 
 SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
 CONFIGS = {
@@ -221,7 +221,7 @@ def test_prompts_of_several_tasks_are_read(bases, tmp_path):
             rows_PD, shared * np.outer(columns[int(task), :, 0], rows[int(task), 0]), rtol=1e-5
         )
     with pytest.raises(ValueError, match='2 soft prompts, and a folder of PEFT holds one; --form=npy'):
-        parameters.convert(str(tmp_path), str(tmp_path / 'again'), 'peft')
+        convert.convert(str(tmp_path), str(tmp_path / 'again'), 'peft')
     file.write_text(json.dumps(described | {'num_transformer_submodules': 2}))
     with pytest.raises(ValueError, match='num_transformer_submodules 2, which would change the numbers'):
         flanlite.load(str(tmp_path))

@@ -19,7 +19,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.mesh import partitioning
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
-from flanlite.training import interop, lazy, optimizers, parameters, released, step
+from flanlite.training import convert, interop, lazy, optimizers, parameters, released, step
 
 SMALL = T5Config(
     vocab_size=32, emb_dim=8, num_heads=2, num_encoder_layers=3, num_decoder_layers=2, head_dim=4, mlp_dim=16, dropout_rate=0.0,
@@ -456,21 +456,21 @@ def test_a_model_without_a_vocabulary_has_logits_but_no_texts(tmp_path, capsys):
     assert model.logits(batch).shape == (1, 2, 32)
     with pytest.raises(ValueError, match='does not come with its vocabulary; name it: --vocabulary'):
         model.score('a', 'b')
-    parameters.convert(str(folder), str(tmp_path / 'again'))
+    convert.convert(str(folder), str(tmp_path / 'again'))
     assert 'without a tokenizer' in capsys.readouterr().out
     assert not (tmp_path / 'again' / 'tokenizer_config.json').exists()
-    parameters.convert(str(folder), str(tmp_path / 'again.safetensors'), 'safetensors')
+    convert.convert(str(folder), str(tmp_path / 'again.safetensors'), 'safetensors')
     assert parameters.load_run(tmp_path / 'again.safetensors').vocabulary is None
 
 
 def test_convert_there_and_back(tmp_path, capsys):
     run = parameters.load_run('mixtures/pocket/assets/base.safetensors')
-    parameters.convert('mixtures/pocket/assets/base.safetensors', str(tmp_path / 'hf'))
+    convert.convert('mixtures/pocket/assets/base.safetensors', str(tmp_path / 'hf'))
     assert (tmp_path / 'hf' / released.TOKENIZER_FILE).read_bytes() == pathlib.Path(
         vocabularies.load('pocket').path
     ).read_bytes()
     assert json.loads((tmp_path / 'hf' / 'config.json').read_text())['tie_word_embeddings'] is True
-    parameters.convert(
+    convert.convert(
         str(tmp_path / 'hf'), str(tmp_path / 'back.safetensors'), 'safetensors', vocabulary='pocket'
     )
     back = parameters.load_run(tmp_path / 'back.safetensors')
@@ -480,4 +480,4 @@ def test_convert_there_and_back(tmp_path, capsys):
     with pytest.raises(
         ValueError, match="unknown format 'torch'; expected one of huggingface, safetensors, peft"
     ):
-        parameters.convert(str(tmp_path / 'hf'), str(tmp_path / 'x'), 'torch')
+        convert.convert(str(tmp_path / 'hf'), str(tmp_path / 'x'), 'torch')

@@ -23,7 +23,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval.evaluate import EvalConfig, evaluate
 from flanlite.eval.infer import infer
 from flanlite.mesh.partitioning import Partitioner
-from flanlite.training import journal, parameters, run
+from flanlite.training import convert, journal, parameters, run
 from flanlite.training.config import TrainConfig
 from flanlite.training.meter import NonFiniteLoss
 from flanlite.training.optimizers import AdamW
@@ -318,7 +318,7 @@ def test_folders_may_have_any_name(monkeypatch, tmp_path, names):
     evaluate(EvalConfig('~/run', 'toy', output='~/results', **settings))
     assert pathlib.Path(os.path.expanduser('~/results/results.json')).is_file()
     for form, output in (('huggingface', '~/hf'), ('safetensors', '~/one.safetensors')):
-        parameters.convert('~/run', output, form)
+        convert.convert('~/run', output, form)
         jax.tree.map(np.testing.assert_array_equal, parameters.load_run(output).params, trained.params)
     lines = tmp_path.joinpath(*names, 'lines.txt')
     lines.write_text('parity of first: 3 and 4?\n', encoding='utf-8')

@@ -18,7 +18,7 @@ from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.soft_prefix import HyperPrompt, SoftPrefix
 from flanlite.model.t5gemma import T5GemmaConfig
-from flanlite.training import journal, parameters
+from flanlite.training import convert, journal, parameters
 
 SIZES = {'vocab_size': 384, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
 ROTARY = {'num_kv_heads': 2, 'num_layers': 2, 'windows': (5, 0), 'local_rope_theta': 50.0}
@@ -143,7 +143,7 @@ def test_it_trains_alone_and_goes_on_bit_by_bit(base, tmp_path):
     curve = [record['loss'] for record in journal.read_metrics(tmp_path / 'whole')]
     assert curve[-1] < curve[0] - 0.3
     with pytest.raises(ValueError, match='HyperPrompt changes no parameter of a model'):
-        parameters.convert(str(tmp_path / 'whole'), str(tmp_path / 'hf'))
+        convert.convert(str(tmp_path / 'whole'), str(tmp_path / 'hf'))
 
 
 @pytest.mark.parametrize(

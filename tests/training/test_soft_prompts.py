@@ -27,7 +27,7 @@ from flanlite.model.decoder_only import DecoderOnlyConfig
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.soft_prompt import SchemaPrompt, SoftPrompt, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
-from flanlite.training import begin, parameters, soft_prompts
+from flanlite.training import begin, convert, parameters, soft_prompts
 
 SIZES = {'vocab_size': 90, 'emb_dim': 16, 'num_heads': 4, 'head_dim': 4, 'mlp_dim': 32, 'dtype': 'float32'}
 ROTARY = {'num_kv_heads': 2, 'num_layers': 2, 'windows': (5, 0), 'local_rope_theta': 50.0}
@@ -409,9 +409,9 @@ def test_prompts_of_another_model_are_refused(base, runs, tmp_path):
         source = {'init': 'file', 'file': str(runs['each']), 'source': 'toy_ordr'}
         toy.train(tmp_path / 'run', 2, **prompted(base, **source))
     with pytest.raises(ValueError, match='SoftPrompt changes no parameter of a model'):
-        parameters.convert(str(runs['one']), str(tmp_path / 'hf'))
+        convert.convert(str(runs['one']), str(tmp_path / 'hf'))
     with pytest.raises(ValueError, match=r'one.npy is a file, and there are 2 prompts, toy_order'):
-        parameters.convert(str(runs['each']), str(tmp_path / 'one.npy'), 'npy')
+        convert.convert(str(runs['each']), str(tmp_path / 'one.npy'), 'npy')
     for ask in (
         lambda: flanlite.load(str(runs['one']), vocabulary='bytes').rank('a', ['b'], prompt='toy_order'),
         lambda: flanlite.evaluate(str(base), 'toy', prompts=('toy_order',), split='validation', max_rows=1),

@@ -18,7 +18,8 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval.sweep import SweepConfig
 from flanlite.model import adapters, models
 from flanlite.model.linear_adapters import IA3, LoRA
-from flanlite.training import lazy, parameters, peft, released, task_vectors
+from flanlite.training import lazy, locate, parameters, peft, released, task_vectors
+from flanlite.training.base import fingerprint
 from flanlite.training.lazy import LazyArray
 from flanlite.training.parameters import Known
 from flanlite.training.task_vectors import Method, Opened, TaskVector, Tuned
@@ -213,9 +214,9 @@ def test_runs_say_what_they_began_with(made, tmp_path, capsys):
             a, b = (own[f'{linear}/adapter/lora_{each}'] for each in 'ab')
             expected = expected + 2 * lora.adapter.scale * a @ b
         np.testing.assert_allclose(array, expected, atol=1e-5, err_msg=name)
-    record = parameters.file_metadata(out)['arithmetic']
+    record = locate.file_metadata(out)['arithmetic']
     assert [each['scale'] for each in record['vectors']] == [2.0, -1.0]
-    assert record['base']['fingerprint'] == parameters.fingerprint(as_lazy(arrays['base']))
+    assert record['base']['fingerprint'] == fingerprint(as_lazy(arrays['base']))
     out.unlink()
     assert cli.main([*common, f'--sweep={tmp_path}/sweep', '--add=all:0.5']) == 0
     for name, array in safetensors.numpy.load_file(out).items():

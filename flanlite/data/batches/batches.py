@@ -9,7 +9,7 @@ import resource
 import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,22 @@ from flanlite.limits import MAX_LENGTH
 # and `pad`.
 CONVERTERS = {'encoder_decoder': packing, 'prefix_lm': prefix_lm}
 
+Stages = Sequence[tuple[int, Sequence[float]]]
+
+
+class Mix(NamedTuple):
+    """The shares in force from a window on.
+
+    Args:
+        start: the window.
+        drawn: float64[K], of each task the exact number of examples, in proportion, that come before it.
+        shares: float64[K], the tasks' shares, which sum to 1.
+    """
+
+    start: int
+    drawn: np.ndarray
+    shares: np.ndarray
+
 
 class Order:
     """The endless order of a mixture's examples, cut into windows; a pure function of the seed, the rates and
@@ -29,39 +45,52 @@ class Order:
 
     Every window holds examples of each task in proportion to the task's rate. Up to the end of any window,
     the number of a task's examples differs by less than one from the exact proportion. Each epoch of a task
-    reads every example once, in a new shuffled order.
+    reads every example once, in a new shuffled order; both hold across changes of the rates, too.
 
     Args:
         splits: the tasks' cached splits.
         rates: a mixing rate for each split; they need not sum to 1.
         seed: decides the order.
         window: the number of examples in a window, up to rounding.
+        stages: the later stages of a curriculum: the number of the first batch of each, from 0, and its rate
+            for each split.
 
     Raises:
         ValueError: the rates are not finite numbers from 0, one for each split, or nothing is left to train
             on.
     """
 
-    def __init__(self, splits: Sequence[CachedSplit], rates: Sequence[float], seed: int, window: int) -> None:
-        if len(splits) != len(rates):
-            raise ValueError(
-                f'got {len(splits)} splits and {len(rates)} rates; expected one rate for each split'
-            )
-        if any(not (math.isfinite(rate) and rate >= 0) for rate in rates):
-            raise ValueError(f'got the rates {list(rates)}; expected finite numbers, none below 0')
+    def __init__(
+        self,
+        splits: Sequence[CachedSplit],
+        rates: Sequence[float],
+        seed: int,
+        window: int,
+        stages: Stages = (),
+    ) -> None:
+        every = [rates, *(later for _, later in stages)]
+        for each in every:
+            if len(splits) != len(each):
+                raise ValueError(
+                    f'got {len(splits)} splits and {len(each)} rates; expected one rate for each split'
+                )
+            if any(not (math.isfinite(rate) and rate >= 0) for rate in each):
+                raise ValueError(f'got the rates {list(each)}; expected finite numbers, none below 0')
+            if not any(rate > 0 and split.num_examples for split, rate in zip(splits, each, strict=True)):
+                raise ValueError(
+                    f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate '
+                    'above 0'
+                )
         mixed = [
-            (split, rate)
-            for split, rate in zip(splits, rates, strict=True)
-            if rate > 0 and split.num_examples
+            place
+            for place, split in enumerate(splits)
+            if split.num_examples and any(each[place] > 0 for each in every)
         ]
-        if not mixed:
-            raise ValueError(
-                f'nothing to train on: of {len(splits)} cached splits none has both examples and a rate '
-                'above 0'
-            )
-        self.splits = [split for split, _ in mixed]
+        self.splits = [splits[place] for place in mixed]
         self.seed, self.window = seed, window
-        self._shares = np.array([rate for _, rate in mixed]) / math.fsum(rate for _, rate in mixed)
+        first, *later = ([each[place] for place in mixed] for each in every)
+        self.stages = [(batch, self.shares_of(each)) for (batch, _), each in zip(stages, later, strict=True)]
+        self.first = Mix(0, np.zeros(len(mixed)), self.shares_of(first))
         hashes = [zlib.crc32(f'{seed}/{split.name}'.encode()) for split in self.splits]
         self._phases, self._seeds = np.array(hashes) / 2**32, np.array(hashes, np.uint64) << np.uint64(32)
         self._sizes = np.array([split.num_examples for split in self.splits])
@@ -72,19 +101,33 @@ class Order:
         """
         tasks = [
             (split.name, split.num_examples, float(share).hex())
-            for split, share in zip(self.splits, self._shares, strict=True)
+            for split, share in zip(self.splits, self.first.shares, strict=True)
         ]
-        return json.dumps([self.seed, self.window, tasks])
+        stages = [(batch, [float(share).hex() for share in shares]) for batch, shares in self.stages]
+        return json.dumps([self.seed, self.window, tasks, *([stages] if stages else [])])
 
-    def draw(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+    @staticmethod
+    def shares_of(rates: Sequence[float]) -> np.ndarray:
+        """Return rates of the tasks in `splits` as shares: float64[K], which sum to 1."""
+        return np.array(rates) / math.fsum(rates)
+
+    def drawn(self, window: int, mix: Mix) -> np.ndarray:
+        """Return the exact numbers of examples, in proportion, before a window: float64[K]."""
+        return (window - mix.start) * self.window * mix.shares + mix.drawn
+
+    def draw(self, window: int, mix: Mix | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return a window's examples in shuffled order: the number of each one's split, and its index in the
         split; int64[N] both.
+
+        Args:
+            window: its number, from 0.
+            mix: the shares in force; by default the first.
         """
-        # Up to the start of a window, floor(examples before it * share + phase) examples of a task were
-        # drawn. The phase, from 0 to 1, is a hash of seed and name. Without it, tasks of equal shares would
-        # all gain an example in the same window.
+        # Up to the start of a window, floor(exact number before it + phase) examples of a task were drawn.
+        # The phase, from 0 to 1, is a hash of seed and name. Without it, tasks of equal shares would all gain
+        # an example in the same window.
         first, last = (
-            np.floor(number * self.window * self._shares + self._phases).astype(np.int64)
+            np.floor(self.drawn(number, mix or self.first) + self._phases).astype(np.int64)
             for number in (window, window + 1)
         )
         counts = last - first
@@ -102,10 +145,19 @@ class Order:
             found[places] = self.splits[number].lengths[index[places]]
         return found
 
+    def read(self, task: np.ndarray, index: np.ndarray) -> list[Tokens]:
+        """Read drawn examples, in the order given."""
+        found: dict[int, Tokens] = {}
+        for number, places in groups(task):
+            found |= zip(places.tolist(), self.splits[number].read_tokens(index[places]), strict=True)
+        return [found[place] for place in range(len(task))]
+
 
 class RowReader:
     """An iterator over global batches that returns this host's rows of each; its state is the number of a
-    window and of a row in it.
+    window and of a row in it, and where the stages of a curriculum began.
+
+    Where the rates change, the rest of a window is left unread, and the next one has the new rates.
 
     Every host plans the rows of all hosts, from the lengths alone, and reads the records of its own rows
     only. So the state is the same on all hosts, and a run may continue on another number of hosts.
@@ -139,13 +191,20 @@ class RowReader:
         self._batch_size = batch_size
         self._mine = frozenset(host_rows)
         self._identity = f'{zlib.crc32(f"{order.identity()}/{capacity}/{pack}/{converter}".encode()):08x}'
-        self._window, self._row = 0, 0
+        self._window, self._row, self._batch = 0, 0, 0
+        self._begun: list[int] = []  # the first window of each later stage that has begun
+        self._mix, self._shifted = order.first, False
         self._planned: list[tuple[list[Tokens], np.ndarray] | None] | None = None
 
     def __iter__(self) -> 'RowReader':
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
+        later = self._order.stages[len(self._begun) :]
+        if later and self._batch == later[0][0]:
+            self._window, self._row, self._planned = self._window + (self._row > 0), 0, None
+            self._begin_stage(self._window)
+        self._batch += 1
         rows = []
         for place in range(self._batch_size):
             if self._planned is None:
@@ -171,7 +230,30 @@ class RowReader:
 
     def get_state(self) -> dict[str, Any]:
         """Return the position at which the next batch starts."""
-        return {'window': self._window, 'row': self._row, 'order': self._identity}
+        state: dict[str, Any] = {'window': self._window, 'row': self._row, 'order': self._identity}
+        if self._order.stages:
+            state |= {'batch': self._batch, 'stages': list(self._begun)}
+        if self._shifted:
+            state['mix'] = mix_to_json(self._mix)
+        return state
+
+    def shift(self, state: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, Any]:
+        """Return the state from which on other rates count.
+
+        Args:
+            state: a state of this order.
+            rates: by task; those that the order does not have do not count.
+
+        Raises:
+            ValueError: none of the order's tasks has a rate above 0.
+        """
+        found = [rates.get(split.name, 0.0) for split in self._order.splits]
+        if not sum(found) > 0:
+            raise ValueError(f'got the rates {dict(rates)}; expected one above 0')
+        before = mix_from_json(state['mix']) if 'mix' in state else self._order.first
+        window = state['window'] + (state['row'] > 0)
+        mix = Mix(window, self._order.drawn(window, before), self._order.shares_of(found))
+        return {**state, 'window': window, 'row': 0, 'mix': mix_to_json(mix)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from the position of a state.
@@ -188,6 +270,18 @@ class RowReader:
                 'from the checkpoint'
             )
         self._window, self._row, self._planned = state['window'], state['row'], None
+        self._batch, self._begun = state.get('batch', 0), []
+        self._mix, self._shifted = self._order.first, 'mix' in state
+        for window in state.get('stages', ()):
+            self._begin_stage(window)
+        if self._shifted:
+            self._mix = mix_from_json(state['mix'])
+
+    def _begin_stage(self, window: int) -> None:
+        """Take the shares of the next stage from a window on."""
+        shares = self._order.stages[len(self._begun)][1]
+        self._mix = Mix(window, self._order.drawn(window, self._mix), shares)
+        self._begun.append(window)
 
     def _read_window(self, place: int) -> list[tuple[list[Tokens], np.ndarray] | None]:
         """Plan the current window, and read this host's rows of it from the current row on.
@@ -199,7 +293,7 @@ class RowReader:
             The window's rows, each a list of examples, with the number of each one's split; None for rows
             that are past or of other hosts.
         """
-        task, index = self._order.draw(self._window)
+        task, index = self._order.draw(self._window, self._mix)
         best_fit = self._converter.best_fit if self._pack else None
         rows = plan(
             self._order.lengths(task, index), self._capacity, best_fit, (self._order.seed, self._window, 1)
@@ -210,15 +304,22 @@ class RowReader:
             if (place + number - self._row) % self._batch_size in self._mine
         ]
         examples = np.array([example for number in wanted for example in rows[number]], np.int64)
-        tokens: dict[int, Tokens] = {}
-        for number, places in groups(task[examples]):
-            chosen = examples[places]
-            read = self._order.splits[number].read_tokens(index[chosen])
-            tokens |= zip(chosen.tolist(), read, strict=True)
+        read = self._order.read(task[examples], index[examples])
+        tokens = dict(zip(examples.tolist(), read, strict=True))
         planned: list[tuple[list[Tokens], np.ndarray] | None] = [None] * len(rows)
         for number in wanted:
             planned[number] = [tokens[example] for example in rows[number]], task[rows[number]]
         return planned
+
+
+def mix_to_json(mix: Mix) -> dict[str, Any]:
+    """Write shares in force as JSON holds them, exactly."""
+    return {'start': mix.start, 'drawn': mix.drawn.tolist(), 'shares': mix.shares.tolist()}
+
+
+def mix_from_json(found: Mapping[str, Any]) -> Mix:
+    """Read what `mix_to_json` wrote."""
+    return Mix(found['start'], np.array(found['drawn']), np.array(found['shares']))
 
 
 def plan(
@@ -250,6 +351,7 @@ class TrainBatches:
     def __init__(self, reader: RowReader, prefetch: int) -> None:
         from grain.experimental import ThreadPrefetchDatasetIterator  # imports JAX
 
+        self._reader = reader
         self._source = [ThreadPrefetchDatasetIterator(reader, prefetch)]
         # The thread must end before the interpreter clears its modules, or it prints an error then. A
         # finalizer runs in time, also at exit.
@@ -269,6 +371,14 @@ class TrainBatches:
         """Continue from the position of a state; see `RowReader.set_state`."""
         self._source[0].set_state(state)
 
+    def shift(self, rates: Mapping[str, float]) -> None:
+        """Mix by other rates from the next batch on; what was read ahead is read anew.
+
+        Args:
+            rates: by task.
+        """
+        self.set_state(self._reader.shift(self.get_state(), rates))
+
     def close(self) -> None:
         """Stop reading ahead."""
         self._source[0].close()
@@ -287,6 +397,7 @@ def train_iterator(
     window: int = 4_096,
     prefetch: int = 8,
     groups: Mapping[str, int] | None = None,
+    stages: Stages = (),
 ) -> TrainBatches:
     """Read batches without end: mixed by the rates, packed, this host's rows of each.
 
@@ -306,6 +417,7 @@ def train_iterator(
             nothing but the speed.
         groups: the number of each task's group; each batch then says of every target token, under
             `decoder_group_ids`, which group it is of.
+        stages: see `Order`.
 
     Returns:
         An iterator over this host's rows by SeqIO's keys: int32[rows, length], `decoder_loss_weights`
@@ -326,7 +438,7 @@ def train_iterator(
             f'got window={window} and prefetch={prefetch}; expected at least 1 example, and 0 batches or more'
         )
     allow_open_files(sum(len(split.manifest['shards']) for split in splits))
-    order = Order(splits, rates, seed, window)
+    order = Order(splits, rates, seed, window, stages)
     reader = RowReader(order, capacity, batch_size, pack, host_rows, converter, groups)
     return TrainBatches(reader, prefetch)
 

@@ -117,8 +117,8 @@ def say_skipped(name: str, why: str) -> None:
 def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
     """Find a spec, its source resolved and seen as the view says; None for a foreign SeqIO task."""
     spec = specs.find_spec(name)
-    if spec is not None:
-        spec = dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
+    if spec is not None and (source := sources.prefer_data_folder(spec.source, data_dir)) is not spec.source:
+        spec = dataclasses.replace(spec, source=source)
     return view.applied_to(spec)
 
 

@@ -5,7 +5,8 @@ TensorFlow or JAX.
                     in the examples' order
     lengths.npy     uint16[num_examples, 2]: how many tokens the inputs and the targets have (65535 for that
                     many or more)
-    the shards      ArrayRecord files of group size 1, a record an example, as `encode_example` makes it
+    the shards      uncompressed ArrayRecord files of group size 1, a record an example, as `encode_example`
+                    makes it
     checksums.json  of all other files, which are read whole against it when a split is opened
 The lengths let every host plan the same packing without reading a record, and then read only the records of
 its own rows.
@@ -20,9 +21,9 @@ from typing import Any
 
 import msgpack
 import numpy as np
-from array_record.python import array_record_module
 
 from flanlite import checksums
+from flanlite.data.cache.array_record import ArrayRecordFile
 from flanlite.data.cache.faults import DamagedCacheError, reason
 from flanlite.data.tokens import example
 from flanlite.data.tokens.example import Example
@@ -133,7 +134,7 @@ class CachedSplit:
         self.num_examples: int = self.manifest['num_examples']
         self._files = [self.path / shard['file'] for shard in self.manifest['shards']]
         self._starts = np.cumsum([0, *(shard['num_examples'] for shard in self.manifest['shards'])])
-        self._readers: dict[int, Any] = {}
+        self._readers: dict[int, ArrayRecordFile] = {}
         self._prompt = np.zeros(0, np.int32)
         if self.lengths.shape != (self.num_examples, 2) or self._starts[-1] != self.num_examples:
             raise ValueError(
@@ -216,14 +217,12 @@ class CachedSplit:
         expected = int(self._starts[shard + 1] - self._starts[shard])
         try:
             if shard not in self._readers:
-                reader = array_record_module.ArrayRecordReader(
-                    str(file), options='readahead_buffer_size:0', file_reader_buffer_size=32_768
-                )
-                if reader.num_records() != expected:
-                    raise ValueError(f'it holds {reader.num_records()} records, the manifest says {expected}')
+                reader = ArrayRecordFile(file)
+                if len(reader) != expected:
+                    raise ValueError(f'it holds {len(reader)} records, the manifest says {expected}')
                 self._readers[shard] = reader
             return self._readers[shard].read(positions)
-        except (RuntimeError, ValueError, IndexError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise ValueError(
                 f'the shard {file} is damaged: {error}; remove {self.path} and build the cache again'
             ) from error

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import types
 from collections.abc import Callable, Sequence
 
 import cloudpickle
@@ -46,8 +47,8 @@ def build_all(
     packed = pack(requests, options)
     for request in requests:
         remote.take_text(reason_file(request))  # of an earlier job that was ended
-    with beam.Pipeline(options=PipelineOptions(list(options.beam_flags))) as pipeline:
-        _ = pipeline | 'Splits' >> beam.Create(packed) | beam.Reshuffle() | 'Build' >> beam.Map(build_one)
+    with beam.Pipeline(options=PipelineOptions(with_unit(options.beam_flags))) as pipeline:
+        _ = pipeline | 'Splits' >> beam.Create(packed) | 'Build' >> beam.Map(build_one)
     for request in requests:
         why = remote.take_text(reason_file(request))
         found = None if why else open_cached(request)
@@ -60,6 +61,15 @@ def build_all(
             skip(request.name, why)
 
 
+def with_unit(flags: Sequence[str]) -> list[str]:
+    """Return flags for Beam by which Dask, too, hands out one split at a time; it would hand out 128."""
+    if any('DaskRunner' in flag for flag in flags) and not any(
+        flag.startswith(('--dask_npartitions', '--dask_partition_size')) for flag in flags
+    ):
+        return [*flags, '--dask_partition_size=1']
+    return list(flags)
+
+
 def pack(requests: Sequence[Request], options: BuildOptions) -> list[bytes]:
     """Pickle requests with the code of modules that are installed nowhere, such as those that `--import`
     loads.
@@ -67,7 +77,8 @@ def pack(requests: Sequence[Request], options: BuildOptions) -> list[bytes]:
     own = [
         module
         for name, module in list(sys.modules.items())
-        if getattr(module, '__file__', None)
+        if isinstance(module, types.ModuleType)  # some packages put other things there
+        and getattr(module, '__file__', None)
         and name.partition('.')[0] not in ('flanlite', '__main__')
         and fingerprints.followed(name)
     ]

@@ -3,25 +3,22 @@
 A mixture is a collection, with or without something held out, a single task, or one of SeqIO's own mixtures.
 """
 
-import contextlib
 import dataclasses
 import fnmatch
-import functools
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
-from flanlite.config import LocalPath, closest, value
-from flanlite.data.mixing import naming
+from flanlite.config import FrozenDict, LocalPath, closest, value
+from flanlite.data.mixing import given_rates, naming, seqio_mixtures
 from flanlite.data.mixing.naming import Found
+from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
 from flanlite.data.specs import checks, clusters, files, sources, specs
 from flanlite.data.tokens import vocabularies
-from flanlite.limits import Count, Positive, one_of, real, whole
+from flanlite.limits import Count, NotNegative, one_of, whole
 
-SCHEMES = ('proportional', 'equal', 'unimax')
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence
 NAMED = 20  # data sets that share text with held-out ones, in a note
@@ -65,17 +62,20 @@ class Mixture:
         collection: the collection they come from; None for SeqIO's tasks and mixtures.
         held_out: the cluster that is held out, or the name of another hold-out.
         removed: the clusters that leave training together with it.
-        scheme: one of `SCHEMES`.
+        scheme: one of `stages.SCHEMES`.
+        rates: what somebody decided, by task, in place of the scheme; None for none.
         temperature: the temperature of T5's mixing: rates become rate^(1/temperature).
         lineage: one of `clusters.LINEAGE`.
         shared: the data sets that share a corpus with held-out ones: {data set: {corpus: held-out data
             sets}}. They are dropped if `lineage` is `strict`.
         budget: the number of examples that the run reads, for `unimax`.
-        epochs: the greatest number of times that `unimax` reads an example.
+        epochs: the number of times that an example is read, of all tasks or by pattern of their names; for
+            `unimax` the greatest.
         templates_per_task: the number of templates that each data set is trained with, the first ones; None
             for all.
         shots: the few-shot exemplars before each example; None for none.
         drop: a drop list, which has the training rows to leave out; None for none.
+        stages: the first step of each later stage, and its mixture, of tasks that are among these.
     """
 
     name: str
@@ -84,14 +84,16 @@ class Mixture:
     held_out: str | None = None
     removed: tuple[str, ...] = ()
     scheme: str = 'proportional'
+    rates: Mapping[str, float] | None = None
     temperature: float = 1.0
     lineage: str = 'warn'
     shared: Mapping[str, Mapping[str, Sequence[str]]] = dataclasses.field(default_factory=dict)
     budget: int | None = None
-    epochs: float = 1.0
+    epochs: float | Mapping[str, float] = 1.0
     templates_per_task: int | None = None
     shots: Shots | None = None
     drop: str | None = None
+    stages: tuple[tuple[int, 'Mixture'], ...] = ()
 
     @property
     def vocabulary(self) -> str:
@@ -131,8 +133,12 @@ class MixtureConfig:
             `_4templates`, `_2shots` or both also sets `templates_per_task` and the number of `shots`.
         held_out: a cluster of the collection to hold out, with those that overlap with it, or the name of
             another hold-out.
-        scheme: `proportional` to the numbers of examples; `equal`; or `unimax` (Chung et al. 2023), which is
-            as equal as `epochs` allows. With `proportional`, SeqIO's mixtures keep their own rates.
+        scheme: `proportional` to the numbers of examples; `equal`; `unimax` (Chung et al. 2023), which is
+            as equal as `epochs` allows; or `epochs`, the numbers of examples times `epochs`, without cap on
+            the rate and temperature. With `proportional`, SeqIO's mixtures keep their own rates.
+        rates: the rates themselves, in place of scheme, caps on rates and temperature: by task, or the path
+            of a file (see `given_rates.read`), as `flanlite mix` writes it. Each task that trains needs one;
+            tasks of the mixture that do not train may have one.
         max_examples: truncates each data set's training data; 'own' for the collection's cap, None for no
             cap. A data set's own cap is always kept.
         max_rate: clips each data set's rate, in the same way.
@@ -142,7 +148,9 @@ class MixtureConfig:
         lineage: what to do with data sets that share a corpus with held-out ones: `strict` drops them, `warn`
             names them, `off` ignores them, as in FLAN's paper.
         budget: for `unimax`, the number of examples that the run reads: steps times examples per batch.
-        epochs: for `unimax`, the greatest number of times that an example is read.
+        epochs: for `epochs`, how often each example is read for once that those of other tasks with 1 are;
+            for `unimax`, the greatest number of times that an example is read. A number for all tasks, or
+            numbers by name or pattern, of which the first that matches counts; 1 where none does.
         prompts: whether T0's mixing rule counts a data set once for each of its prompts, as T0's release
             does, or just once, as its authors meant.
         templates_per_task: the number of templates that each data set is trained with, the first ones; by
@@ -150,6 +158,9 @@ class MixtureConfig:
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
             own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
+        shares: the shares of parts of the collection by name, in place of their own; 0 leaves a part out.
+        stages: a curriculum: how the tasks are mixed from which steps on, in the order of these. Until the
+            first, they are mixed by the settings above.
 
     Raises:
         ValueError: a scheme, cap or number cannot be.
@@ -157,24 +168,38 @@ class MixtureConfig:
 
     name: Annotated[str, files.from_here]
     held_out: str | None = None
-    scheme: Annotated[str, one_of(*SCHEMES)] = 'proportional'
+    scheme: Scheme = 'proportional'
+    rates: Rates | None = None
     max_examples: Count | Annotated[str, one_of(OWN)] | None = OWN
     max_rate: Count | Annotated[str, one_of(OWN)] | None = OWN
-    temperature: Annotated[float, real('a number from 0.1', lambda x: x >= 0.1)] = 1.0
+    temperature: Temperature = 1.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     lineage: Annotated[str, one_of(*clusters.LINEAGE)] = 'warn'
     budget: Annotated[int, whole(1, 2**62)] | None = None
-    epochs: Positive = 1.0
+    epochs: Epochs = 1.0
     prompts: bool = True
     templates_per_task: Count | None = None
     shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
+    shares: Mapping[str, NotNegative] = FrozenDict()
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
-        if self.scheme == 'unimax' and self.budget is None:
+        read_rates(self)
+        if self.rates is not None and (self.scheme, self.temperature) != ('proportional', 1.0):
+            raise ValueError(
+                f'MixtureConfig.rates is set, and scheme={self.scheme!r}, temperature={self.temperature}; '
+                'expected rates alone, or none'
+            )
+        steps = [stage.first_step for stage in self.stages]
+        if steps != sorted(set(steps)):
+            raise ValueError(
+                f'MixtureConfig.stages begin at the steps {steps}; expected each later than the last'
+            )
+        if 'unimax' in (self.scheme, *(stage.scheme for stage in self.stages)) and self.budget is None:
             raise ValueError(
                 'MixtureConfig.budget is None; unimax needs the number of examples that the run reads: steps '
                 'times BATCH_SIZE'
@@ -224,16 +249,19 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         asked = f'shots={shots.number!r}, {templates_per_task=}'
         raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
     held_out = found.holding_out(config.held_out)
-    entries = [
+    every = [
         entry if config.prompts else count_once(entry)
-        for entry in entries_of(found, config.max_examples, config.max_rate)
+        for entry in with_shares(
+            entries_of(found, config.max_examples, config.max_rate), found.collection, config.shares
+        )
     ]
     entries, removed, shared = hold_out(
-        select(entries, name, config.include, config.exclude), found.collection, held_out, config.lineage
+        select(every, name, config.include, config.exclude), found.collection, held_out, config.lineage
     )
     if not entries:
         left_out = (
-            f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}'
+            f'{held_out=}, include={config.include}, exclude={config.exclude}, lineage={config.lineage!r}, '
+            f'shares={dict(config.shares)}'
         )
         raise ValueError(f'no task of the mixture {name!r} is left with {left_out}; leave out less')
     mixture = Mixture(
@@ -243,6 +271,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         held_out,
         removed,
         config.scheme,
+        config.rates,
         config.temperature,
         config.lineage,
         shared,
@@ -252,9 +281,65 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         shots if shots.changes_inputs() else None,
         config.drop,
     )
+    check_given(mixture, every, 'MixtureConfig')
+    mixture = dataclasses.replace(
+        mixture, stages=tuple((stage.first_step, in_stage(mixture, every, stage)) for stage in config.stages)
+    )
     for note in mixture.notes():
         sources.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
+
+
+def check_given(mixture: Mixture, every: Sequence[Entry], where: str) -> None:
+    """Check the names of the rates and epochs that were given.
+
+    Args:
+        mixture: has them.
+        every: the entries of all its tasks, those that do not train among them.
+        where: the class of the settings, for the error.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    known = [entry.task for entry in every]
+    given_rates.check_epochs(f'{where}.epochs', mixture.epochs, known)
+    if mixture.rates is not None:
+        trained = [entry.task for entry in mixture.entries]
+        given_rates.check_known(f'{where}.rates', mixture.rates, known, trained)
+
+
+def check_rates(mixture: Mixture) -> None:
+    """Raise a `ValueError` where rates were given, and not for each task that trains. A sweep resolves what
+    it holds out of, too, so that this is no matter of resolving.
+    """
+    stages = [(f'Stage (from step {step:,}).rates', later) for step, later in mixture.stages]
+    for where, each in [('MixtureConfig.rates', mixture), *stages]:
+        if each.rates is not None:
+            given_rates.check_whole(where, each.rates, [entry.task for entry in each.entries])
+
+
+def in_stage(mixture: Mixture, every: Sequence[Entry], stage: Stage) -> Mixture:
+    """Return the mixture of a stage of a curriculum.
+
+    Args:
+        mixture: that of the run.
+        every: the entries of all its tasks, those that do not train among them.
+        stage: what is other in the stage.
+
+    Raises:
+        ValueError: it names a task that there is not, or leaves none.
+    """
+    chosen = {entry.task for entry in select(every, mixture.name, stage.include, stage.exclude)}
+    kept = tuple(entry for entry in mixture.entries if entry.task in chosen)
+    where = f'the stage from step {stage.first_step:,}'
+    if not kept:
+        raise ValueError(
+            f'{where} leaves no task of {mixture.name!r} to train on, with include={stage.include} and '
+            f'exclude={stage.exclude}; leave out less'
+        )
+    changed = dataclasses.replace(mixture, entries=kept, **stage.changes())
+    check_given(changed, every, f'Stage (from step {stage.first_step:,})')
+    return changed
 
 
 def groups_of(entries: Sequence[Entry], by: str) -> dict[str, list[str]]:
@@ -276,7 +361,31 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
     if found.collection:
         return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
     caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
-    return [Entry(task, None, *caps, rate) for task, rate in seqio_rates(found.name).items()]
+    return [Entry(task, None, *caps, rate) for task, rate in seqio_mixtures.seqio_rates(found.name).items()]
+
+
+def with_shares(
+    entries: Sequence[Entry], collection: specs.Collection | None, shares: Mapping[str, float]
+) -> list[Entry]:
+    """Give parts of a collection other shares, and leave those out that have none.
+
+    Raises:
+        ValueError: the collection has no such part.
+    """
+    parts = [part.name for part in collection.parts] if collection else []
+    for name in shares:
+        if name not in parts:
+            raise ValueError(
+                f'MixtureConfig.shares has {name!r}; {closest(name, parts)}expected some of '
+                f'{", ".join(parts) or "the parts of a collection, and this mixture has none"}'
+            )
+    found = [
+        dataclasses.replace(entry, part=dataclasses.replace(entry.part, share=shares[entry.part.name]))
+        if entry.part and entry.part.name in shares
+        else entry
+        for entry in entries
+    ]
+    return [entry for entry in found if entry.part is None or entry.part.share > 0]
 
 
 def hold_out(
@@ -376,18 +485,23 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
         those of a SeqIO mixture of mixtures do.
 
     Raises:
-        ValueError: the rates of a SeqIO mixture cannot be computed.
+        ValueError: the rates of a SeqIO mixture cannot be computed, or given ones lack a task.
     """
+    check_rates(mixture)
     entries = [entry for entry in mixture.entries if entry.task in num_examples]
+    if mixture.rates is not None:
+        return {entry.task: float(mixture.rates[entry.task]) for entry in entries}
     if mixture.scheme == 'equal':
         return {entry.task: 1.0 for entry in entries}
-    if mixture.scheme == 'unimax':
-        sizes = {
-            entry.task: min(num_examples[entry.task], entry.max_examples or num_examples[entry.task])
+    if mixture.scheme in ('unimax', 'epochs'):
+        limits = {
+            entry.task: given_rates.epochs_of(entry.task, mixture.epochs)
+            * min(num_examples[entry.task], entry.max_examples or num_examples[entry.task])
             for entry in entries
         }
-        return unimax(sizes, mixture.budget, mixture.epochs)
-    with sizes_known(mixture, num_examples):
+        return limits if mixture.scheme == 'epochs' else unimax(limits, mixture.budget)
+    with_rates = [entry.task for entry in mixture.entries if entry.rate]
+    with seqio_mixtures.sizes_known(mixture.name, with_rates, num_examples):
         found = {entry.task: weigh(entry, num_examples[entry.task], mixture.temperature) for entry in entries}
     sums: dict[str, float] = {}
     for entry in entries:
@@ -401,50 +515,16 @@ def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]
     }
 
 
-@contextlib.contextmanager
-def sizes_known(mixture: Mixture, num_examples: Mapping[str, int]) -> Iterator[None]:
-    """Let SeqIO's rate functions use the number of cached examples of tasks whose source does not know its
-    size.
-
-    A task that could not be cached has 0 examples. While the body runs, a function on the task replaces
-    SeqIO's own, which would fail.
-    """
-    found = {entry.task: seqio_tasks.registered_task(entry.task) for entry in mixture.entries if entry.rate}
-    # Ours would count by reading all rows again.
-    sizes = {
-        name: getattr(task.source, 'on_record', task.source.num_input_examples)('train')
-        for name, task in found.items()
-    }
-    unknown = {name: task for name, task in found.items() if sizes[name] is None}
-    for name, task in unknown.items():
-        size = num_examples.get(name, 0)
-        task.num_input_examples = lambda split, size=size: size
-    try:
-        yield
-    except (TypeError, LookupError, AssertionError) as error:
-        raise ValueError(
-            f"the rates of SeqIO's mixture {mixture.name!r} cannot be computed: {type(error).__name__}: "
-            f'{error}; mend its rate '
-            "function, or set MixtureConfig.scheme = 'equal'"
-        ) from error
-    finally:
-        for task in unknown.values():
-            del task.num_input_examples
-
-
-def unimax(sizes: Mapping[str, int], budget: float, epochs: float) -> dict[str, float]:
-    """Share a budget of examples as evenly as possible, with at most `epochs` epochs of each task (Chung et
-    al. 2023, algorithm 1).
+def unimax(limits: Mapping[str, float], budget: float) -> dict[str, float]:
+    """Share a budget of examples as evenly as the limits allow (Chung et al. 2023, algorithm 1).
 
     Args:
-        sizes: the number of examples of each task.
+        limits: the most examples that are read of each task: its size times its greatest number of epochs.
         budget: the number of examples to share.
-        epochs: the greatest number of times that an example is read.
     """
-    shares, left = dict.fromkeys(sizes, 0.0), float(budget)
-    smallest_first = sorted(sizes, key=sizes.get)
-    for place, task in enumerate(smallest_first):
-        shares[task] = min(sizes[task] * epochs, left / (len(sizes) - place))
+    shares, left = dict.fromkeys(limits, 0.0), float(budget)
+    for place, task in enumerate(sorted(limits, key=limits.get)):
+        shares[task] = min(limits[task], left / (len(limits) - place))
         left -= shares[task]
     return shares
 
@@ -471,18 +551,3 @@ def weigh(entry: Entry, num_examples: int, temperature: float) -> float:
     elif entry.max_rate:
         rate = min(rate, entry.max_rate)
     return float(rate if temperature == 1.0 else rate ** (1 / temperature))
-
-
-def seqio_rates(name: str) -> dict[str, Callable[[], float] | None]:
-    """Return the tasks of a SeqIO mixture, as `seqio_tasks.name_of_member` names them, with functions that
-    return their rates; a single SeqIO task has none.
-    """
-    seqio: Any = sys.modules['seqio']
-    name = name.removeprefix(seqio_tasks.PREFIX)
-    if name in seqio.TaskRegistry.names():
-        return {seqio_tasks.name_of_member(name): None}
-    mixture = seqio.MixtureRegistry.get(name)
-    return {
-        seqio_tasks.name_of_member(task.name): functools.partial(mixture.get_rate, task)
-        for task in mixture.tasks
-    }

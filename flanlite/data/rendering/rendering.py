@@ -414,10 +414,12 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any], workers: in
     here, since tokenizers release Python's lock while they encode.
     """
     remaining = iter(items)
+    first = list(itertools.islice(remaining, workers + 1))
+    if len(first) == 1:  # sooner done than a thread starts
+        yield function(first[0])
+        return
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque(
-            pool.submit(function, item) for item in itertools.islice(remaining, workers + 1)
-        )
+        waiting = collections.deque(pool.submit(function, item) for item in first)
         while waiting:
             done = waiting.popleft().result()
             waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))

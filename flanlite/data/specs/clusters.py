@@ -210,7 +210,8 @@ def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
     Args:
         name: clusters, with a plus sign between two; behind them `_first_3`, to train on the first three of
             the other clusters in the collection's order, `_each_2`, to train on the first two data sets of
-            each, or both.
+            each, or both. Other hold-outs may stand among them, such as `nli+intra_3`: then what either holds
+            out does not train, and there is no such ending.
         members: the data sets of a collection.
 
     Returns:
@@ -223,10 +224,12 @@ def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
     form = SEVERAL.fullmatch(name)
     each = {found.name: found for found in held_out_clusters(members) if found.test}
     held = form['clusters'].split('+') if form else []
-    if not held or not set(held) <= set(each):
-        return None
-    if len(set(held)) < len(held):
+    if len(set(held)) < len(held) and set(held) <= set(each):
         raise ValueError(f'got {name!r}; expected each cluster once')
+    if held and not set(held) <= set(each):
+        return together(name, members)
+    if not held:
+        return None
     test = tuple(member.name for member in members if member.cluster in held)
     trained = by_cluster([m for m in members if all(m.name in each[cluster].train for cluster in held)])
     if not trained:
@@ -243,6 +246,31 @@ def several_clusters(name: str, members: Sequence[Member]) -> HoldOut | None:
     train = without(test, [m for m in members if m.cluster is None or m.name in kept])
     removed = {other: None for cluster in held for other in each[cluster].removed if other not in held}
     return HoldOut(name, train, test, tuple(removed))
+
+
+def together(name: str, members: Sequence[Member]) -> HoldOut | None:
+    """Hold out what several hold-outs do, so that one model has data sets of all levels to be scored on.
+
+    Args:
+        name: their names, with a plus sign between two.
+        members: the data sets of a collection.
+
+    Returns:
+        None where one of the names is no hold-out.
+
+    Raises:
+        ValueError: nothing is left to train on.
+    """
+    known = hold_outs(members)
+    if '+' not in name or not set(names := name.split('+')) <= set(known):
+        return None
+    found = [known[each] for each in dict.fromkeys(names)]
+    test = {task: None for each in found for task in each.test}
+    train = tuple(m.name for m in members if all(m.name in each.train for each in found))
+    if not train:
+        raise ValueError(f'got {name!r}, which leaves nothing to train on; hold out less')
+    removed = {other: None for each in found for other in each.removed}
+    return HoldOut(name, train, tuple(m.name for m in members if m.name in test), tuple(removed))
 
 
 def intra_cluster(members: Sequence[Member]) -> Iterator[HoldOut]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from flanlite import config
 from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
 from flanlite.data.specs.templates import Template
-from flanlite.limits import Between0And1, Positive, Seed
+from flanlite.limits import Between0And1, NotNegative, Positive, Seed
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 
@@ -440,13 +440,14 @@ class Part:
 
     Args:
         name: of the part.
-        share: its weight beside the other parts.
+        share: its weight beside the other parts; 0 for a part that does not train unless it is given one, by
+            `MixtureConfig.shares`.
         tasks: the names of its data sets.
         max_rate: clips each of their rates, in place of the collection's cap.
         max_examples: truncates the training data of each, in the same way.
 
     Raises:
-        ValueError: a share of 0 or less, or a cap that cannot be.
+        ValueError: a share below 0, or a cap that cannot be.
     """
 
     name: str
@@ -456,7 +457,7 @@ class Part:
     max_examples: int | None = None
 
     def __post_init__(self) -> None:
-        config.check_field('Part.share', self.share, Positive)
+        config.check_field('Part.share', self.share, NotNegative)
         checks.check_numbers(1, max_rate=self.max_rate, max_examples=self.max_examples)
 
 
