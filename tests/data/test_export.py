@@ -20,18 +20,11 @@ from flanlite.data.training_data import TrainingData
 LENGTHS = {'inputs': 400, 'targets': 40}
 FREE = colours(name='export_free', licence='CC BY-SA 4.0')
 BOUND = colours(name='export_bound', licence='CC BY-NC 4.0')
-specs.register(
-    Collection(
-        'toyexport', (FREE, BOUND, prose(name='export_prose')), vocabulary='bytes', max_rate=7, templates=1
-    )
-)
+specs.register(Collection('toyexport', (FREE, BOUND, prose(name='export_prose')), vocabulary='bytes', max_rate=7, templates=1))
 
 
 def data(**changes):
-    return DataConfig(
-        **{'mixture': 'toyexport', 'feature_lengths': LENGTHS, 'batch_size': 2, 'vocabulary': 'bytes'}
-        | changes
-    )
+    return DataConfig(**{'mixture': 'toyexport', 'feature_lengths': LENGTHS, 'batch_size': 2, 'vocabulary': 'bytes'} | changes)
 
 
 def built(config):
@@ -57,23 +50,15 @@ def test_each_example_once_and_read_back_with_the_same_tokens(tmp_path, form, sh
     folder = export.export(config, str(tmp_path / 'out'), form)
     ours = built(config).cached.splits
     found = rows(folder, form)
-    assert [row['task'] for row in found] == ['export_free'] * len(ours['export_free']) + [
-        'export_bound'
-    ] * len(ours['export_bound'])
+    assert [row['task'] for row in found] == ['export_free'] * len(ours['export_free']) + ['export_bound'] * len(ours['export_bound'])
     assert {row['shots'] for row in found} == {shots}
     (tmp_path / 'plain').mkdir()
     assert folder.stat().st_mode == (tmp_path / 'plain').stat().st_mode
     (back,) = built(data(mixture=f'{folder}/')).cached.splits.values()
     assert tokens(back) == [*tokens(ours['export_free']), *tokens(ours['export_bound'])]
     manifest = json.loads((folder / 'manifest.json').read_text())
-    assert (
-        manifest['tasks']['export_free']
-        | {'licence': 'CC BY-SA 4.0', 'rate': 7.0, 'exported': len(ours['export_free'])}
-        == manifest['tasks']['export_free']
-    )
-    assert list(manifest['left_out']) == ['export_prose'] and manifest['forbidding'] == {
-        'export_bound': 'CC BY-NC 4.0'
-    }
+    assert manifest['tasks']['export_free'] | {'licence': 'CC BY-SA 4.0', 'rate': 7.0, 'exported': len(ours['export_free'])} == manifest['tasks']['export_free']
+    assert list(manifest['left_out']) == ['export_prose'] and manifest['forbidding'] == {'export_bound': 'CC BY-NC 4.0'}
 
 
 def test_examples_are_drawn_as_a_run_draws_them(tmp_path):
@@ -81,15 +66,9 @@ def test_examples_are_drawn_as_a_run_draws_them(tmp_path):
     folder = export.export(config, str(tmp_path / 'out'), examples=50, seed=5)
     found, run = rows(folder), built(config)
     order = Order(list(run.cached.splits.values()), list(run.rates.values()), 5, 16)
-    drawn = [
-        (order.splits[task], index)
-        for window in range(4)
-        for task, index in zip(*order.draw(window), strict=True)
-    ]
+    drawn = [(order.splits[task], index) for window in range(4) for task, index in zip(*order.draw(window), strict=True)]
     expected = [(split.name, split.read(int(index))) for split, index in drawn[:50]]
-    assert [(row['task'], row['row'], row['template']) for row in found] == [
-        (name, each.row, each.template) for name, each in expected
-    ]
+    assert [(row['task'], row['row'], row['template']) for row in found] == [(name, each.row, each.template) for name, each in expected]
     assert min(collections.Counter(row['task'] for row in found).values()) >= 24  # of equal rates
     back = built(data(mixture=f'{folder}/')).cached.splits
     assert tokens(next(iter(back.values()))) == [
@@ -106,31 +85,11 @@ def test_licences_that_forbid_passing_on_are_named_or_left_out(tmp_path, capsys)
     assert export.said(many) == 't0, t1, t2, t3, t4 and 895 more: unknown; other: not free'
     folder = export.export(data(), str(tmp_path / 'open'), permissive=True)
     assert {row['task'] for row in rows(folder)} == {'export_free'}
-    with pytest.raises(
-        ValueError,
-        match=r"nothing of 'export_bound' can be exported: export_bound: its licence is 'CC BY-NC 4.0'",
-    ):
+    with pytest.raises(ValueError, match=r"nothing of 'export_bound' can be exported: export_bound: its licence is 'CC BY-NC 4.0'"):
         export.export(data(mixture='export_bound'), str(tmp_path / 'none'), permissive=True)
-    allowed = (
-        'Apache-2.0',
-        'MIT, HotpotQA CC BY-SA 4.0',
-        'BSD-3-Clause',
-        'CC0-1.0',
-        'OANC and others, free use',
-    )
-    refused = (
-        '',
-        'unknown',
-        'CC BY-NC-SA 4.0',
-        'CC BY-ND 4.0',
-        'SuperGLUE terms',
-        'Apache-2.0; sources vary',
-        'research',
-        'LDC user agreement',
-    )
-    assert [export.is_permissive(each) for each in (*allowed, *refused)] == [True] * len(allowed) + [
-        False
-    ] * len(refused)
+    allowed = ('Apache-2.0', 'MIT, HotpotQA CC BY-SA 4.0', 'BSD-3-Clause', 'CC0-1.0', 'OANC and others, free use')
+    refused = ('', 'unknown', 'CC BY-NC-SA 4.0', 'CC BY-ND 4.0', 'SuperGLUE terms', 'Apache-2.0; sources vary', 'research', 'LDC user agreement')
+    assert [export.is_permissive(each) for each in (*allowed, *refused)] == [True] * len(allowed) + [False] * len(refused)
 
 
 def test_nothing_is_half_written_and_nothing_overwritten(tmp_path, monkeypatch):
@@ -156,36 +115,16 @@ def test_rows_on_a_drop_list_stay_out(tmp_path):
 
 
 def test_another_trainers_reader_has_the_same_texts(tmp_path):
-    datasets = pytest.importorskip(
-        'datasets', reason="needs Hugging Face's datasets: pip install 'flanlite[hf]'"
-    )
+    datasets = pytest.importorskip('datasets', reason="needs Hugging Face's datasets: pip install 'flanlite[hf]'")
     folder = export.export(data(), str(tmp_path / 'out'))
-    read = datasets.load_dataset(
-        'json', data_files=str(folder / 'train.jsonl'), split='train', cache_dir=str(tmp_path / 'hf')
-    )
-    assert [(row['prompt'], row['completion']) for row in read] == [
-        (row['prompt'], row['completion']) for row in rows(folder)
-    ]
+    read = datasets.load_dataset('json', data_files=str(folder / 'train.jsonl'), split='train', cache_dir=str(tmp_path / 'hf'))
+    assert [(row['prompt'], row['completion']) for row in read] == [(row['prompt'], row['completion']) for row in rows(folder)]
 
 
 def test_the_command_exports_a_run_as_it_was(tmp_path, capsys, monkeypatch):
     kept = {}
-    monkeypatch.setattr(
-        export, 'export', lambda config, output, form, **flags: kept.update(config=config, form=form, **flags)
-    )
-    assert (
-        main.main(
-            [
-                'export',
-                '--format=parquet',
-                '--gin_file=gin/runs/pocket_train.gin',
-                '--output=x',
-                '--examples=9',
-                '--permissive',
-            ]
-        )
-        == 0
-    )
+    monkeypatch.setattr(export, 'export', lambda config, output, form, **flags: kept.update(config=config, form=form, **flags))
+    assert main.main(['export', '--format=parquet', '--gin_file=gin/runs/pocket_train.gin', '--output=x', '--examples=9', '--permissive']) == 0
     assert (kept['form'], kept['examples'], kept['permissive']) == ('parquet', 9, True)
     assert kept['config'].mixture.name == 'pocket' and kept['config'].vocabulary is None
     assert main.main(['export', '--format=jsonl', '--mixture=toyexport', '--shots=2', '--output=x']) == 0

@@ -207,9 +207,7 @@ def test_prompts_that_fail_are_named():
         ValueError, match="the prompt 'share' of harbours fails on row 1 of harbours: ZeroDivisionError"
     ):
         rows('{{ (6 / whole) }}|||b', 3, 0)
-    with pytest.raises(
-        ValueError, match=r"the prompt 'share' of harbours is no template of Jinja: .*Expected"
-    ):
+    with pytest.raises(ValueError, match=r"the prompt 'share' of harbours is no template of Jinja: .*Expected"):
         rows('{% if %}|||b', 3)
 
 

@@ -111,15 +111,8 @@ def test_rates_are_recorded_or_counted():
 
 def test_parts_have_their_shares_and_caps():
     sized = {'a': 500, 'b': 60, 'd': 30}
-    members = [
-        colours(name, cluster='math' if name == 'b' else 'nli', train_examples=size)
-        for name, size in sized.items()
-    ]
-    parts = (
-        Part('one', 0.6, ('a', 'b'), max_rate=120),
-        Part('two', 0.3, ('toy_choices',), max_examples=9),
-        Part('three', 0.1, ('d',)),
-    )
+    members = [colours(name, cluster='math' if name == 'b' else 'nli', train_examples=size) for name, size in sized.items()]
+    parts = (Part('one', 0.6, ('a', 'b'), max_rate=120), Part('two', 0.3, ('toy_choices',), max_examples=9), Part('three', 0.1, ('d',)))
     registration.register(toy(data_sets=(*members, choices()), max_examples=None, max_rate=None, parts=parts))
     assert rates('toy') == pytest.approx({'a': 0.4, 'b': 0.2, 'toy_choices': 0.3, 'd': 0.1})
     assert rates('toy_held_out_math') == pytest.approx({'a': 0.6, 'toy_choices': 0.3, 'd': 0.1})

@@ -276,12 +276,7 @@ def test_super_natural_instructions(tmp_path):
 
 def test_a_file_that_is_odd_costs_its_own_task(tmp_path, capsys):
     folder = tmp_path / 'super_natural_instructions'
-    task = {
-        'Categories': ['A'],
-        'Definition': 'd',
-        'Positive Examples': [],
-        'Instances': [{'input': 'q', 'output': 'a'}],
-    }
+    task = {'Categories': ['A'], 'Definition': 'd', 'Positive Examples': [], 'Instances': [{'input': 'q', 'output': 'a'}]}
     write(folder / 'tasks/task1-fine_(2).json', task)
     contents = {
         'cut': '{"Definition": ["d',
@@ -296,10 +291,7 @@ def test_a_file_that_is_odd_costs_its_own_task(tmp_path, capsys):
     (folder / 'tasks/folder.json').mkdir()
     listed = ['task1-fine_(2)', *contents, 'latin', 'folder', 'cut']
     write(folder / 'splits/default/test_tasks.txt', '\n'.join(listed))
-    found = {
-        spec.name.partition(':')[2]: spec
-        for spec in mixtures.resolve('super_natural_instructions', tmp_path).collection.specs
-    }
+    found = {spec.name.partition(':')[2]: spec for spec in mixtures.resolve('super_natural_instructions', tmp_path).collection.specs}
     assert list(found) == ['task1_fine__2_', *contents, 'latin']
     assert [row['answers'] for row in found['task1_fine__2_'].source.rows('test')] == [['a']]
     for name in (*contents, 'latin'):

@@ -135,7 +135,9 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     return spec.name if first is sharing[0] else f'{first.name}_{spec.name}'
 
 
-def task_rate(spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None) -> Rate:
+def task_rate(
+    spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None
+) -> Rate:
     """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO
     asks for the rate.
     """
