@@ -5,6 +5,7 @@ probabilities can be trusted, and some of the questions with their answers.
 import html
 import math
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,9 @@ def evenly(items: Sequence[Any], count: int) -> list[Any]:
 
 def anchor(held_out: str | None, task: str) -> str:
     """Name the place of a data set on the page."""
-    return re.sub(r'[^\w.-]', '-', f'{held_out}.{task}' if held_out else task)
+    name = f'{held_out}.{task}' if held_out else task
+    plain = re.sub(r'[^\w.-]', '-', name)
+    return plain if plain == name else f'{plain}-{zlib.crc32(name.encode()):08x}'
 
 
 def anchors(report: Report, held_out: str | None) -> dict[str, str]:

@@ -39,8 +39,8 @@ OVER_SEEDS = (
     'A system that was tuned with several seeds has the mean over them, also of each template. The 95% '
     'interval of such a mean, and of a difference, holds two sources of variance: other rows (the bootstrap '
     "of the mean over the seeds) and other seeds (Student's t with a degree of freedom less than seeds); "
-    'what each reaches to a side is put together as the root of the sum of squares, and ends where scores '
-    'do, at 0 and 100. Curves and predictions are of the first seed.'
+    'what each reaches to a side is put together as the root of the sum of squares; that of a mean ends '
+    'where scores do, at 0 and 100. Curves and predictions are of the first seed.'
 )
 NO_INSTRUCTIONS = (
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
