@@ -101,11 +101,9 @@ def score_plots(names: Sequence[str], compared: Sequence[Comparison]) -> list[Pl
 
 def difference_plots(first: str, second: str, compared: Comparison) -> list[Plot]:
     """Draw the difference of two runs on each data set, with its interval."""
-    bars = [
-        figures.Bar('m-tuned', page.shorten(row.name), row.difference, row.low, row.high)
-        for row in compared.table
-        if row.kind == 'data set'
-    ]
+    rows = [row for row in compared.table if row.kind == 'data set']
+    names = page.shortened([row.name for row in rows])
+    bars = [figures.Bar('m-tuned', names[row.name], row.difference, row.low, row.high) for row in rows]
     title = f'{first} less {second}'
     return [
         Plot(title, 'points, 95% interval', figures.bars(title, bars, percent=False, told='{:+.1f}'.format))

@@ -6,6 +6,7 @@ enforce: the only script that runs is the page's own, known by its hash.
 """
 
 import base64
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -90,6 +91,17 @@ def colour(system: str) -> str:
 def shorten(name: str, length: int = LABEL_LENGTH) -> str:
     """Shorten a label to what fits beside a plot."""
     return name if len(name) <= length else name[: length - 1] + '…'
+
+
+def shortened(names: Sequence[str]) -> dict[str, str]:
+    """Shorten the labels of one plot; those that would be alike keep their ends."""
+    found = {name: shorten(name) for name in names}
+    count = collections.Counter(found.values())
+    ends = LABEL_LENGTH // 2
+    return {
+        name: short if count[short] == 1 else f'{name[: LABEL_LENGTH - ends - 1]}…{name[-ends:]}'
+        for name, short in found.items()
+    }
 
 
 def named(caption: str, held_out: str | None) -> str:

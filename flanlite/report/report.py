@@ -24,7 +24,7 @@ from flanlite.report import (
     tables,
 )
 from flanlite.report.collected import Report, label
-from flanlite.report.page import PageTable, Plot, colour, named, shorten
+from flanlite.report.page import PageTable, Plot, colour, named
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, TaskResult
 
 
@@ -256,10 +256,11 @@ def task_bars(report: Report) -> list[Plot]:
     plots = []
     for result in report.results:
         by_metric: dict[tuple[str, bool], list[figures.Bar]] = {}
+        names = page.shortened([task.task for task in result.tasks])
         for task in result.tasks:
             bar = figures.Bar(
                 colour(result.system),
-                shorten(task.task),
+                names[task.task],
                 task.summary.mean,
                 task.summary.low,
                 task.summary.high,
@@ -285,12 +286,13 @@ def template_boxes(report: Report) -> list[Plot]:
         systems = report.of(held_out)
         rows: dict[tuple[str, str, bool], list[figures.Box]] = {}
         for system, result in systems.items():
+            names = page.shortened([task.task for task in result.tasks])
             for task in result.tasks:
                 read = any(entry['template'] is not None for entry in task.templates)
                 if read and not (held_out and task.level == HELD_IN):
                     alone = len(systems) == 1
                     heading = label(system) if alone else task.task
-                    name = shorten(task.task) if alone else label(system)
+                    name = names[task.task] if alone else label(system)
                     box = figures.Box(colour(system), name, template_points(task))
                     rows.setdefault((heading, task.headline, task.percent), []).append(box)
         chances = (

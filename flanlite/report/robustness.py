@@ -340,14 +340,13 @@ def plots(title: str, changes: Sequence[Change]) -> list[Plot]:
     all, or of each data set where there are no clusters.
     """
     shown = [change for change in changes if change.row.kind != 'data set'] or changes
-    names = [page.shorten(change.row.name) for change in shown]
+    names = page.shortened([change.row.name for change in shown])
     moved = [
-        figures.Bar('m-untuned', name, each.row.difference, each.row.low, each.row.high)
-        for name, each in zip(names, shown, strict=True)
+        figures.Bar('m-untuned', names[row.name], row.difference, row.low, row.high)
+        for row in (change.row for change in shown)
     ]
     changed = [
-        figures.Bar('m-tuned', name, each.answers, math.nan, math.nan)
-        for name, each in zip(names, shown, strict=True)
+        figures.Bar('m-tuned', names[change.row.name], change.answers, math.nan, math.nan) for change in shown
     ]
     return [
         Plot(

@@ -581,3 +581,13 @@ def test_robustness_stands_in_the_report(sweep):
         report.build(sweep)
     for folder in (sweep / 'nli/tuned/robustness', sweep / 'run'):
         shutil.rmtree(folder)
+
+
+def test_labels_that_would_be_alike_keep_their_ends():
+    names = ['pocket_same_sentence', 'pocket_same_question', 'short', 'reading_comprehension']
+    assert list(page.shortened(names).values()) == [
+        'pocket…entence',
+        'pocket…uestion',
+        'short',
+        'reading_compr…',
+    ]
