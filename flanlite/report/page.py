@@ -20,7 +20,7 @@ from flanlite.report.figures import visible
 from flanlite.report.results import SYSTEMS
 
 FOLDER = pathlib.Path(__file__).parent
-LABEL_LENGTH = 14  # characters that fit beside a plot
+LABEL_LENGTH = 15  # characters that fit beside a plot
 SCRIPT = 'page.js'
 
 

@@ -182,8 +182,9 @@ def hold_out_bars(report: Report) -> list[Plot]:
             system: result for system, result in report.of(held_out).items() if HELD_OUT in result.groups
         }
         groups = {system: result.groups[HELD_OUT] for system, result in scored.items()}
+        names = page.shortened([label(system) for system in groups])
         bars = [
-            figures.Bar(colour(system), label(system), group.mean, group.low, group.high)
+            figures.Bar(colour(system), names[label(system)], group.mean, group.low, group.high)
             for system, group in groups.items()
         ]
         metrics = dict.fromkeys(
@@ -235,7 +236,7 @@ def seed_boxes(report: Report) -> list[Plot]:
         boxes = [
             figures.Box(
                 colour(system),
-                label(system),
+                page.shorten(label(system)),
                 [(f'seed {each.seed}', each.groups[HELD_OUT].mean, '') for each in found],
             )
             for system in report.of(held_out)
@@ -284,6 +285,7 @@ def template_boxes(report: Report) -> list[Plot]:
     plots = []
     for held_out in report.sections():
         systems = report.of(held_out)
+        labels = page.shortened([label(system) for system in systems])
         rows: dict[tuple[str, str, bool], list[figures.Box]] = {}
         for system, result in systems.items():
             names = page.shortened([task.task for task in result.tasks])
@@ -292,7 +294,7 @@ def template_boxes(report: Report) -> list[Plot]:
                 if read and not (held_out and task.level == HELD_IN):
                     alone = len(systems) == 1
                     heading = label(system) if alone else task.task
-                    name = names[task.task] if alone else label(system)
+                    name = names[task.task] if alone else labels[label(system)]
                     box = figures.Box(colour(system), name, template_points(task))
                     rows.setdefault((heading, task.headline, task.percent), []).append(box)
         chances = (
