@@ -4,10 +4,12 @@ import base64
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 from typing import Any
 
+PATIENCE = 60  # seconds
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 
 
@@ -62,6 +64,7 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b'\0' not in self._waiting:
+            assert select.select([self._read], [], [], PATIENCE)[0], 'the browser does not answer'
             more = os.read(self._read, 1 << 20)
             assert more, 'the browser has ended'
             self._waiting += more
