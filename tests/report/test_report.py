@@ -549,8 +549,8 @@ def test_questions_and_size_are_capped(tmp_path):
     assert 'more characters)' in shown.text and 'and 8 more options' in shown.text
 
 
-def test_robustness_stands_in_the_report(sweep):
-    """Of a model of the sweep, and of a run beside whose evaluation it lies."""
+def test_robustness_stands_in_the_report(sweep, tmp_path):
+    """Of a model of the sweep, also where it is merged, and of a run beside whose evaluation it lies."""
     row = paired.Row('data set', 'a', 40.0, 62.5, -30.0, -15.0, 0.01, 0.02, 80)
     changes = (
         robustness.Change('option_order', row, (39.0, 41.0), 37.5),
@@ -564,7 +564,8 @@ def test_robustness_stands_in_the_report(sweep):
     again = robustness.load(sweep / 'run/robustness/toy-test/robustness.json')
     assert str(again) == str(found)  # nan is not equal to itself
     shutil.copytree(sweep / 'nli/untuned', sweep / 'run/eval/toy-test')
-    for place in (sweep, sweep / 'run/eval/toy-test'):
+    loco.merge([str(sweep)], str(tmp_path / 'merged'))
+    for place in (sweep, sweep / 'run/eval/toy-test', tmp_path / 'merged'):
         report.build(place)
         text = parse((place / 'report.html').read_text()).text
         for said in (
