@@ -9,12 +9,17 @@ from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.model.flops import train_step_flops
 from flanlite.model.models import ModelConfig
+from flanlite.report.costs import (
+    QUESTIONS,
+    SCORE_FLOPS,
+    SCORE_TOKENS,
+    STEPS,
+    TRAIN_FLOPS,
+    TRAIN_TOKENS,
+)
 from flanlite.report.scores import OwnScores, TaskScores
 from flanlite.training.config import TrainConfig
 from flanlite.training.journal import read_metrics
-
-STEPS, TRAIN_TOKENS, TRAIN_FLOPS = 'train_steps', 'train_tokens', 'train_flops'
-QUESTIONS, SCORE_TOKENS, SCORE_FLOPS = 'questions', 'score_tokens', 'score_flops'
 
 
 def of_training(
