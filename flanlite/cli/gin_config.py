@@ -107,6 +107,7 @@ def register() -> None:
     from flanlite.eval.few_shot import FewShotConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.mix import MixConfig
+    from flanlite.eval.robustness import RobustnessConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
@@ -122,6 +123,7 @@ def register() -> None:
     comparisons = (SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, FewShotConfig)
     runs = (TrainConfig, *comparisons, EvalConfig)
     parts = (
+        RobustnessConfig,
         BanditConfig,
         DataConfig,
         StepConfig,

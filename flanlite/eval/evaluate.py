@@ -20,7 +20,7 @@ from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.eval import seqio_metrics, splits
+from flanlite.eval import costs, seqio_metrics, splits
 from flanlite.eval.evaluator import (
     Evaluator,
     ScoringConfig,
@@ -184,6 +184,9 @@ def score(
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ),
         seconds={'score': time.monotonic() - start},
+        costs=costs.of_scoring(
+            scores, {name: evaluator.examples(name) for name in scores}, run.config, evaluator.vocabulary
+        ),
         settings=to_text(config),
         environment=splits.environment(),
     )

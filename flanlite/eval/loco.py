@@ -21,7 +21,7 @@ from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
 from flanlite.mesh import processes
 from flanlite.progress import duration
-from flanlite.report import collected, gradients, predictions, report, results, tables
+from flanlite.report import collected, gradients, predictions, report, results, robustness, tables
 from flanlite.report.collected import Report, label
 from flanlite.training import journal
 
@@ -160,7 +160,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         predictions.copy(path.parent, goes.parent)
         results.write_bytes(goes, path.read_bytes())  # last: where it lies, all of it is there
     for folder in map(pathlib.Path, folders):
-        for path in gradients.folder_files(folder):
+        for path in (*gradients.folder_files(folder), *robustness.below(folder)):
             if not (goes := target / path.relative_to(folder)).is_file():
                 results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():

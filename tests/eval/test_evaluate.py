@@ -264,6 +264,22 @@ def test_an_evaluation_writes_a_report(tmp_path):
     assert mean == pytest.approx(
         next(task.summary.mean for task in result.tasks if task.task == 'toyeval_parity')
     )
+    # What was read and written, by the bytes of the texts; each has an end.
+    asked = [
+        json.loads(line) for each in kept.values() for line in gzip.decompress(each).decode().splitlines()
+    ]
+    sizes = [
+        (
+            len(each['inputs'].encode()) + 1,
+            sum(len(text.encode()) + 1 for text in each.get('options', [each['prediction']])),
+        )
+        for each in asked
+    ]
+    assert result.costs == {
+        'questions': len(asked),
+        'score_tokens': np.sum(sizes),
+        'score_flops': sum(2 * toy.CONFIG.multiply_adds(*size) for size in sizes),
+    }
     # Other settings do not replace these results, the same ones do; where things lie is no setting.
     with pytest.raises(ValueError, match=r'other settings: max_rows was 4, now it is 2; .* another --output'):
         evaluate.evaluate(config.replace(max_rows=2))
