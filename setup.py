@@ -23,7 +23,7 @@ setuptools.setup(
     package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
     package_data={
         'flanlite': ['py.typed'],
-        'flanlite.report': ['*.css', '*.html'],
+        'flanlite.report': ['*.css', '*.html', '*.js', '*.tex'],
         'flanlite.gin': ['*.gin', '*/*.gin'],
         'flanlite.mixtures': ['*/assets/*', '*/assets/*/*'],
     },

@@ -16,6 +16,7 @@ Train:
 
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
+    PromptMix                            how rows are asked, drawn for each
     Stage, BanditConfig                  rates that change by step, or by what the model learns
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from flanlite.data.specs.co_training import co_training
     from flanlite.data.specs.few_examples import few_examples
     from flanlite.data.specs.files import Files
+    from flanlite.data.specs.prompt_mix import PromptMix
     from flanlite.data.specs.proxies import proxy_tasks
     from flanlite.data.specs.retrieval import Retrieved
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
@@ -126,6 +128,7 @@ HOMES = {
         'data.specs.co_training': ('co_training',),
         'data.specs.few_examples': ('few_examples',),
         'data.specs.files': ('Files',),
+        'data.specs.prompt_mix': ('PromptMix',),
         'data.specs.proxies': ('proxy_tasks',),
         'data.specs.retrieval': ('Retrieved',),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),

@@ -90,8 +90,9 @@ def register_mixtures() -> None:
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.mixing.stages import Stage
     from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.prompt_mix import PromptMix
 
-    for kind in (MixtureConfig, Stage, Shots, schemas):
+    for kind in (MixtureConfig, Stage, Shots, PromptMix, schemas):
         configurable(kind, kind.__name__)
 
 
@@ -106,6 +107,7 @@ def register() -> None:
     from flanlite.eval.few_shot import FewShotConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.mix import MixConfig
+    from flanlite.eval.robustness import RobustnessConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
@@ -121,6 +123,7 @@ def register() -> None:
     comparisons = (SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, FewShotConfig)
     runs = (TrainConfig, *comparisons, EvalConfig)
     parts = (
+        RobustnessConfig,
         BanditConfig,
         DataConfig,
         StepConfig,
