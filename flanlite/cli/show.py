@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from flanlite.cli import command, lint
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
 from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import specs
+from flanlite.data.specs import prompt_mix, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
 
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(
             fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()})
         )
+    if told := prompt_mix.note({name: cached.manifest for name, cached in report.splits.items()}):
+        CONSOLE.print(told)
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
     count = 1 if args.examples is None else args.examples
@@ -174,8 +176,12 @@ def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> N
         exemplars = (
             f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
         )
+        if example['setting']:
+            exemplars = f', {example["setting"]}, exemplars: {example["shots"]}'
+        if example['form']:
+            exemplars += f', options: {example["form"]!r}'
         CONSOLE.rule(
-            f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}',
+            Text(f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}'),
             align='left',
         )
         for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
@@ -214,6 +220,7 @@ COMMAND = Command(
         ),
         LINEAGE,
         SHOTS,
+        PROMPT_MIX,
         DROP,
     ),
 )

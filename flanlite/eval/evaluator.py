@@ -204,7 +204,9 @@ class Evaluator:
         """Write out what a model was asked in `run` and what it answered; see `records`."""
         templates = np.unique(scored.templates)
         only = int(templates[0]) if len(templates) == 1 and templates[0] >= 0 else None
-        return records(scored, self.examples(scored.task, only), self.vocabulary, places)
+        source = self.splits[scored.task].manifest['source']
+        for record in records(scored, self.examples(scored.task, only), self.vocabulary, places):
+            yield record | {'source': source}
 
     def cut(self, inputs: np.ndarray) -> np.ndarray:
         """Cut inputs that are longer than those in training."""
@@ -472,9 +474,10 @@ def records(
         places: which of the examples to write out; None for all.
 
     Yields:
-        `task`, `row` and `template`; `inputs`, null of a rule that reads none; `answers`; `prediction`, null
-        where a rule averages over several; `extracted`, what is scored of the prediction, where that is not
-        all. With options also `options` and, of a model, their
+        `task`, `row`, `template` and the number of exemplars, `shots`; of a prompt mix `setting` and `form`,
+        how it is asked and the options are listed; `inputs`, null of a rule that reads none; `answers`;
+        `prediction`, null where a rule averages over several; `extracted`, what is scored of the prediction,
+        where that is not all. With options also `options` and, of a model, their
         log-probabilities `scores`; for a SeqIO metric that needs it the target's, `score`. `values` has the
         scores of this example alone, for metrics that are means over examples.
     """
@@ -488,6 +491,8 @@ def records(
             'task': scored.task,
             'row': example.row,
             'template': example.template if reads and example.template >= 0 else None,
+            'shots': example.shots if reads else 0,
+            **({'setting': example.setting, 'form': example.form} if reads and example.setting else {}),
             'inputs': vocabulary.decode_inputs(example.inputs) if reads else None,
         }
         if example.options:

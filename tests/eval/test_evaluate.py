@@ -3,7 +3,6 @@ import gzip
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import types
@@ -92,6 +91,8 @@ def test_long_inputs_are_cut_and_noted(opened):
 
 class Rows:
     """A split of examples in memory."""
+
+    manifest = {'source': 'made up'}
 
     def __init__(self, examples):
         self.rows = list(examples)
@@ -247,6 +248,7 @@ def test_an_evaluation_writes_a_report(tmp_path):
     metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
     parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
     config = EvalConfig(str(path), 'toyeval', output=str(tmp_path / 'out'), max_rows=4)
+    (tmp_path / 'manifest.json').write_text('{"name": "of another program"}')
     result = evaluate.evaluate(config)
     assert [task.num_rows for task in result.tasks] == [4, 4, 4, 4]
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())
@@ -262,6 +264,22 @@ def test_an_evaluation_writes_a_report(tmp_path):
     assert mean == pytest.approx(
         next(task.summary.mean for task in result.tasks if task.task == 'toyeval_parity')
     )
+    # What was read and written, by the bytes of the texts; each has an end.
+    asked = [
+        json.loads(line) for each in kept.values() for line in gzip.decompress(each).decode().splitlines()
+    ]
+    sizes = [
+        (
+            len(each['inputs'].encode()) + 1,
+            sum(len(text.encode()) + 1 for text in each.get('options', [each['prediction']])),
+        )
+        for each in asked
+    ]
+    assert result.costs == {
+        'questions': len(asked),
+        'score_tokens': np.sum(sizes),
+        'score_flops': sum(2 * toy.CONFIG.multiply_adds(*size) for size in sizes),
+    }
     # Other settings do not replace these results, the same ones do; where things lie is no setting.
     with pytest.raises(ValueError, match=r'other settings: max_rows was 4, now it is 2; .* another --output'):
         evaluate.evaluate(config.replace(max_rows=2))
@@ -274,65 +292,6 @@ def test_an_evaluation_writes_a_report(tmp_path):
     assert dict(line.split(' = ') for line in result.settings.splitlines())['mixture.name'] == '"toyeval"'
     with pytest.raises(ValueError, match='EvalConfig needs a value for mixture'):
         EvalConfig(str(path))
-
-
-def test_two_processes_score_alike_and_one_writes(tmp_path):
-    path = tmp_path / 'toy.safetensors'
-    metadata = {'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS, 'step': 7}
-    parameters.save_params(path, toy.params(), toy.CONFIG, dtype='float32', metadata=metadata)
-    code = """
-import jax, pathlib, sys, toyeval
-from flanlite.eval.evaluate import EvalConfig, evaluate
-cache = pathlib.Path(sys.argv[3])
-config = EvalConfig(sys.argv[1], 'toyeval', max_rows=2, output=sys.argv[2], cache_dir=str(cache / sys.argv[4]))
-evaluate(config.replace(predictions=False))
-# What the first process has counts for all: of some tasks all scores, of others none.
-for number, path in enumerate(sorted((cache / '0').glob('scores/*/*/*.jsonl'))):
-    if jax.process_index() == 0 and number % 2:
-        path.unlink()
-print(sorted(str(row) for row in evaluate(config).rows()))
-"""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        coordinator = f'127.0.0.1:{free.getsockname()[1]}'
-    here = str(pathlib.Path(__file__).parent)
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join([here, *sys.path]), 'JAX_PLATFORMS': 'cpu'}
-    several = {'FLANLITE_COORDINATOR': coordinator, 'FLANLITE_NUM_PROCESSES': '2'}
-    started = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                '-c',
-                code,
-                str(path),
-                str(tmp_path / 'out'),
-                str(tmp_path / 'cache'),
-                str(index),
-            ],
-            env=environment | several | {'FLANLITE_PROCESS_ID': str(index)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    said = [process.communicate()[0].strip().splitlines() for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    assert (tmp_path / 'cache' / '0' / 'scores').is_dir() and not (
-        tmp_path / 'cache' / '1' / 'scores'
-    ).exists()
-    alone = evaluate.evaluate(EvalConfig(str(path), 'toyeval', max_rows=2, output=str(tmp_path / 'alone')))
-    assert said[0][-1] == said[1][-1] == str(sorted(str(row) for row in alone.rows()))
-    assert [any(line.startswith('wrote ') for line in lines) for lines in said] == [True, False]
-    kept = [predictions.paths(tmp_path / folder) for folder in ('out', 'alone')]
-    answers = [
-        {
-            task: [json.loads(line)['prediction'] for line in gzip.decompress(file.read_bytes()).splitlines()]
-            for task, file in files.items()
-        }
-        for files in kept
-    ]
-    assert len(answers[0]) == 4 and answers[0] == answers[1]
-    assert not [each for each in (tmp_path / 'out').iterdir() if each.name.startswith('.')]
 
 
 @pytest.mark.parametrize('task', ['toyeval_parity', 'toyeval_copy'])

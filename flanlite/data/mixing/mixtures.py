@@ -4,25 +4,25 @@ A mixture is a collection, with or without something held out, a single task, or
 """
 
 import dataclasses
-import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, closest, value
-from flanlite.data.mixing import given_rates, naming, seqio_mixtures
+from flanlite.config import FrozenDict, LocalPath, value
+from flanlite.data.mixing import given_rates, naming, selection, seqio_mixtures
 from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
 from flanlite.data.specs import checks, clusters, files, sources, specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, NotNegative, one_of, whole
 
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence
 NAMED = 20  # data sets that share text with held-out ones, in a note
-OWN = 'own'  # stands for the collection's own cap
+OWN = 'own'  # stands for the collection's own cap, or prompt mix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Mixture:
             for all.
         shots: the few-shot exemplars before each example; None for none.
         drop: a drop list, which has the training rows to leave out; None for none.
+        prompt_mix: the prompt mix of all tasks; 'own' for those of the parts that they belong to, in training
+            alone; None for none.
         stages: the first step of each later stage, and its mixture, of tasks that are among these.
     """
 
@@ -93,7 +95,17 @@ class Mixture:
     templates_per_task: int | None = None
     shots: Shots | None = None
     drop: str | None = None
+    prompt_mix: PromptMix | str | None = None
     stages: tuple[tuple[int, 'Mixture'], ...] = ()
+
+    def prompt_mixes(self) -> dict[str, PromptMix]:
+        """Return the prompt mix that each task is trained with, where it has one."""
+        own = self.prompt_mix == OWN
+        mixes = {
+            entry.task: entry.part and entry.part.prompt_mix if own else self.prompt_mix
+            for entry in self.entries
+        }
+        return {task: mix for task, mix in mixes.items() if mix}
 
     @property
     def vocabulary(self) -> str:
@@ -158,6 +170,9 @@ class MixtureConfig:
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
             own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
+        prompt_mix: how rows are asked, drawn for each: a `PromptMix`, or the shares of settings as
+            `PromptMix.of` reads them. 'own' is that of the collection's parts, which FLAN 2022's have, for
+            training alone and where no `shots` are asked for; None asks with the templates as they are.
         shares: the shares of parts of the collection by name, in place of their own; 0 leaves a part out.
         stages: a curriculum: how the tasks are mixed from which steps on, in the order of these. Until the
             first, they are mixed by the settings above.
@@ -182,10 +197,13 @@ class MixtureConfig:
     templates_per_task: Count | None = None
     shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
+    prompt_mix: PromptMix | str | None = OWN
     shares: Mapping[str, NotNegative] = FrozenDict()
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.prompt_mix, str) and self.prompt_mix != OWN:
+            object.__setattr__(self, 'prompt_mix', PromptMix.of(self.prompt_mix))
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
         read_rates(self)
@@ -242,21 +260,34 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     shots = config.shots
     if named.shots is not None:
         shots = dataclasses.replace(shots, number=named.shots)
-    elif shots.number is None:
-        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
+    prompt_mix = config.prompt_mix
+    if isinstance(prompt_mix, PromptMix) and shots.changes_inputs():
+        raise ValueError(
+            f'got shots={shots.number!r} and a prompt mix, which draws the number of exemplars; expected one '
+            'of them'
+        )
+    if prompt_mix == OWN and shots.number is not None:
+        prompt_mix = None
+    if shots.number is None:
+        own = found.collection.shots if found.collection and not isinstance(prompt_mix, PromptMix) else 0
+        shots = dataclasses.replace(shots, number=own)
     name = found.name if found.is_file else name
-    if not found.collection and (shots.changes_inputs() or templates_per_task):
-        asked = f'shots={shots.number!r}, {templates_per_task=}'
-        raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
+    if not found.collection and templates_per_task:
+        raise ValueError(
+            f"{name!r} is SeqIO's: got {templates_per_task=}; only flanlite's own data sets have templates"
+        )
     held_out = found.holding_out(config.held_out)
     every = [
         entry if config.prompts else count_once(entry)
-        for entry in with_shares(
+        for entry in selection.with_shares(
             entries_of(found, config.max_examples, config.max_rate), found.collection, config.shares
         )
     ]
-    entries, removed, shared = hold_out(
-        select(every, name, config.include, config.exclude), found.collection, held_out, config.lineage
+    entries, removed, shared = selection.hold_out(
+        selection.select(every, name, config.include, config.exclude),
+        found.collection,
+        held_out,
+        config.lineage,
     )
     if not entries:
         left_out = (
@@ -280,6 +311,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         templates_per_task,
         shots if shots.changes_inputs() else None,
         config.drop,
+        prompt_mix,
     )
     check_given(mixture, every, 'MixtureConfig')
     mixture = dataclasses.replace(
@@ -329,7 +361,7 @@ def in_stage(mixture: Mixture, every: Sequence[Entry], stage: Stage) -> Mixture:
     Raises:
         ValueError: it names a task that there is not, or leaves none.
     """
-    chosen = {entry.task for entry in select(every, mixture.name, stage.include, stage.exclude)}
+    chosen = {entry.task for entry in selection.select(every, mixture.name, stage.include, stage.exclude)}
     kept = tuple(entry for entry in mixture.entries if entry.task in chosen)
     where = f'the stage from step {stage.first_step:,}'
     if not kept:
@@ -362,51 +394,6 @@ def entries_of(found: Found, max_examples: int | str | None, max_rate: int | str
         return [entry_of(spec, found.collection, max_examples, max_rate) for spec in found.data_sets]
     caps = [None if cap == OWN else cap for cap in (max_examples, max_rate)]
     return [Entry(task, None, *caps, rate) for task, rate in seqio_mixtures.seqio_rates(found.name).items()]
-
-
-def with_shares(
-    entries: Sequence[Entry], collection: specs.Collection | None, shares: Mapping[str, float]
-) -> list[Entry]:
-    """Give parts of a collection other shares, and leave those out that have none.
-
-    Raises:
-        ValueError: the collection has no such part.
-    """
-    parts = [part.name for part in collection.parts] if collection else []
-    for name in shares:
-        if name not in parts:
-            raise ValueError(
-                f'MixtureConfig.shares has {name!r}; {closest(name, parts)}expected some of '
-                f'{", ".join(parts) or "the parts of a collection, and this mixture has none"}'
-            )
-    found = [
-        dataclasses.replace(entry, part=dataclasses.replace(entry.part, share=shares[entry.part.name]))
-        if entry.part and entry.part.name in shares
-        else entry
-        for entry in entries
-    ]
-    return [entry for entry in found if entry.part is None or entry.part.share > 0]
-
-
-def hold_out(
-    entries: Sequence[Entry], collection: specs.Collection | None, held_out: str | None, lineage: str
-) -> tuple[list[Entry], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
-    """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the
-    corpora that are shared.
-
-    The last is {data set: {corpus: held-out data sets}}; with `strict` lineage, these data sets are not among
-    the entries.
-    """
-    if not held_out:
-        return list(entries), (), {}
-    found = clusters.get_hold_out(held_out, collection.specs)
-    kept = [entry for entry in entries if entry.task in found.train]
-    shared = (
-        {}
-        if lineage == 'off'
-        else clusters.shared_corpora(collection.specs, [entry.task for entry in kept], found.test)
-    )
-    return [entry for entry in kept if lineage != 'strict' or entry.task not in shared], found.removed, shared
 
 
 def listed(names: Sequence[str]) -> str:
@@ -443,33 +430,6 @@ def entry_of(
 def count_once(entry: Entry) -> Entry:
     """Return an entry whose data set T0's rule counts once, instead of once for each prompt."""
     return dataclasses.replace(entry, prompted=entry.prompted and entry.prompted._replace(prompts=1))
-
-
-def select(
-    entries: Sequence[Entry], name: str, include: Sequence[str], exclude: Sequence[str]
-) -> list[Entry]:
-    """Return the entries whose task matches a pattern of `include` (or all, if it is empty) and none of
-    `exclude`.
-
-    Raises:
-        ValueError: a pattern matches no task.
-    """
-    tasks = [entry.task for entry in entries]
-    for pattern in (*include, *exclude):
-        if not fnmatch.filter(tasks, pattern):
-            close = closest(pattern, tasks)
-            raise ValueError(
-                f'the mixture {name!r} has no task {pattern!r}; {close}its tasks are {", ".join(tasks)}'
-            )
-
-    def matches(task: str, patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)
-
-    return [
-        entry
-        for entry in entries
-        if (not include or matches(entry.task, include)) and not matches(entry.task, exclude)
-    ]
 
 
 def rates(mixture: Mixture, num_examples: Mapping[str, int]) -> dict[str, float]:
