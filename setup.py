@@ -23,7 +23,7 @@ setuptools.setup(
     package_dir={'flanlite': 'flanlite', 'flanlite.mixtures': 'mixtures', 'flanlite.gin': 'gin'},
     package_data={
         'flanlite': ['py.typed'],
-        'flanlite.report': ['*.css', '*.html'],
+        'flanlite.report': ['*.css', '*.html', '*.js', '*.tex'],
         'flanlite.gin': ['*.gin', '*/*.gin'],
         'flanlite.mixtures': ['*/assets/*', '*/assets/*/*'],
     },
@@ -66,6 +66,7 @@ setuptools.setup(
         'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
         'hf': ['datasets>=4,<6', 'transformers>=5,<6'],
         'harness': ['datasets>=4,<6', 'lm-eval>=0.4.13,<0.5'],
+        'retrieval': ['bm25s>=0.3.16,<0.4'],
         't0': ['pyyaml>=6,<7'],
         'wandb': ['wandb>=0.31,<0.32'],
         # Beam has protobuf 6, sentencepiece 0.2.3 was made with 7.
@@ -74,6 +75,7 @@ setuptools.setup(
         'gcs': ['gcsfs>=2025.3'],
         's3': ['s3fs>=2025.3'],
         'test': [
+            'bm25s>=0.3.16,<0.4',
             'hypothesis>=6.140,<7',
             'pytest>=9,<10',
             'pyyaml>=6,<7',

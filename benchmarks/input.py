@@ -188,7 +188,7 @@ def finished(process):
 
 def measure(name, tasks, options):
     """Run one pipeline over the first tasks in a process of its own."""
-    return finished(started(name, options, tasks=tasks, hosts=1))
+    return finished(started(name, options, tasks=tasks, hosts=1, position=''))
 
 
 def measure_hosts(hosts, options):

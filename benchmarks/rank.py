@@ -39,14 +39,21 @@ def main():
     parser.add_argument('--questions', type=int, default=64, help='of each number of options')
     parser.add_argument('--turns', type=int, default=3, help='how often each system is started')
     parser.add_argument('--torch_python', default=sys.executable, help='a Python with torch and transformers')
+    parser.add_argument('--options', type=int, nargs='+', default=OPTIONS, help='numbers of options')
+    parser.add_argument(
+        '--systems', default='pairs,transformers,harness', help='what flanlite is compared with'
+    )
     parser.add_argument('--child', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         system, folder = options.child.split(',', 1)
         CHILDREN[system](pathlib.Path(folder))
         return
-    systems = {'flanlite': sys.executable, 'pairs': sys.executable}
+    asked = options.systems.split(',')
+    systems = {'flanlite': sys.executable} | ({'pairs': sys.executable} if 'pairs' in asked else {})
     for system, modules in {'transformers': 'torch, transformers', 'harness': 'torch, lm_eval'}.items():
+        if system not in asked:
+            continue
         if subprocess.run([options.torch_python, '-c', f'import {modules}'], capture_output=True).returncode:
             print(f'without {system}: {options.torch_python} has no {modules} (--torch_python)')
         else:
@@ -72,7 +79,7 @@ def show(options, measured):
     rows = [
         (
             'system',
-            *(f'{count} options: questions/s' for count in OPTIONS),
+            *(f'{count} options: questions/s' for count in options.options),
             'flanlite is faster',
             'scores apart',
         )
@@ -83,11 +90,11 @@ def show(options, measured):
         return statistics.median(options.questions / turn[str(count)]['seconds'] for turn in turns)
 
     for system, turns in measured.items():
-        rates = [rate(turns, count) for count in OPTIONS]
-        ratios = [rate(ours, count) / each for count, each in zip(OPTIONS, rates, strict=True)]
+        rates = [rate(turns, count) for count in options.options]
+        ratios = [rate(ours, count) / each for count, each in zip(options.options, rates, strict=True)]
         apart = max(
             abs(a - b)
-            for count in OPTIONS
+            for count in options.options
             for one, other in zip(turns[0][str(count)]['scores'], ours[0][str(count)]['scores'], strict=True)
             for a, b in zip(one, other, strict=True)
         )
@@ -130,7 +137,7 @@ def write_work(folder, options):
             {'inputs': text(40, 250), 'options': [text(1, 12) for _ in range(count)]}
             for _ in range(options.questions)
         ]
-        for count in OPTIONS
+        for count in options.options
     }
     (folder / 'work.json').write_text(json.dumps(work))
 

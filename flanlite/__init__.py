@@ -7,12 +7,16 @@ Define a data set, and look at it:
     Collection, register                 the data sets that belong together, made known by name
     JsonLines, Tfds, HuggingFace, Files, InMemory  where rows come from
     few_examples, proxy_tasks            a few rows of each data set; tasks that plain text answers by itself
+    blank_task, anchor_task              the same: blanks of label words; which words a link is
+    co_training                          text beside the data sets of a collection, at a ratio
+    Retrieved                            a source with passages of a corpus as a field
     examples, batches, texts             rendered examples, packed batches, and the texts in these
 
 Train:
 
     train(TrainConfig(...))              all that decides a run is one value: it prints, compares and saves
     DataConfig, MixtureConfig, Shots     what it trains on
+    PromptMix                            how rows are asked, drawn for each
     Stage, BanditConfig                  rates that change by step, or by what the model learns
     T5Config, DecoderOnlyConfig,
     LlamaConfig, T5GemmaConfig           the model; FromCheckpoint that of the checkpoint to begin with
@@ -32,6 +36,7 @@ Evaluate:
     conflict(ConflictConfig(...))        gradients between clusters, and what one does for another
     mix(MixConfig(...))                  mixing rates, chosen by small runs
     transfer(TransferConfig(...))        prompts of some tasks, reused for others
+    few_shot(FewShotConfig(...))         each task on a few of its examples, several draws
     compare(first, second)               two models on the same examples
     robustness(RobustnessConfig(...))    other orders of options, other words, unseen templates
     load('runs/pocket_train')            a model to rank, score and generate with
@@ -54,9 +59,14 @@ if TYPE_CHECKING:
     from flanlite.data.mixing.stages import Stage
     from flanlite.data.preview import batches, examples, texts
     from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.anchors import anchor_task
+    from flanlite.data.specs.blanks import blank_task
+    from flanlite.data.specs.co_training import co_training
     from flanlite.data.specs.few_examples import few_examples
     from flanlite.data.specs.files import Files
+    from flanlite.data.specs.prompt_mix import PromptMix
     from flanlite.data.specs.proxies import proxy_tasks
+    from flanlite.data.specs.retrieval import Retrieved
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
     from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
     from flanlite.data.specs.templates import Template
@@ -64,6 +74,7 @@ if TYPE_CHECKING:
     from flanlite.eval.conflict import ConflictConfig, conflict
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.few_shot import FewShotConfig, few_shot
     from flanlite.eval.generate import Decoding
     from flanlite.eval.load import Model, load
     from flanlite.eval.loco import loco
@@ -112,15 +123,21 @@ HOMES = {
         'data.preview': ('batches', 'examples', 'texts'),
         'data.rendering.fewshot': ('Shots',),
         'data.specs.sources': ('HuggingFace', 'InMemory', 'JsonLines', 'Tfds'),
+        'data.specs.anchors': ('anchor_task',),
+        'data.specs.blanks': ('blank_task',),
+        'data.specs.co_training': ('co_training',),
         'data.specs.few_examples': ('few_examples',),
         'data.specs.files': ('Files',),
+        'data.specs.prompt_mix': ('PromptMix',),
         'data.specs.proxies': ('proxy_tasks',),
+        'data.specs.retrieval': ('Retrieved',),
         'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
         'data.specs.templates': ('Template',),
         'eval.ablation': ('AblationConfig', 'ablate'),
         'eval.conflict': ('ConflictConfig', 'conflict'),
         'eval.evaluate': ('EvalConfig',),
         'eval.evaluator': ('ScoringConfig',),
+        'eval.few_shot': ('FewShotConfig', 'few_shot'),
         'eval.generate': ('Decoding',),
         'eval.load': ('Model', 'load'),
         'eval.loco': ('loco',),

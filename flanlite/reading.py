@@ -1,6 +1,7 @@
 """Files of strangers: what is wrong with one is an error that names it and the place."""
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -69,13 +70,18 @@ def parse_json(text: str, where: str, allow_nan: bool = True) -> Any:
         ValueError: it is no JSON, is nested too deep, or has a key twice or a number of thousands of digits.
     """
     try:
-        if allow_nan:
-            return json.loads(text, object_pairs_hook=unique)
-        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
+        return decoder(allow_nan).decode(text)
     except RecursionError:
         raise ValueError(f'{where} is no JSON that can be read: it is nested too deep') from None
     except ValueError as error:
         raise ValueError(f'{where} is no JSON: {error}') from None
+
+
+@functools.cache
+def decoder(allow_nan: bool) -> json.JSONDecoder:
+    """Return what reads JSON; `json.loads` would make another one for each line of a file."""
+    numbers = {} if allow_nan else {'parse_float': finite, 'parse_constant': finite}
+    return json.JSONDecoder(object_pairs_hook=unique, **numbers)
 
 
 def finite(text: str) -> float:

@@ -244,10 +244,10 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize(('name', 'content', 'words'), CHECKPOINTS)
 def test_checkpoints(name, content, words, tmp_path):
     path = str(make(tmp_path / name, content))
-    adapter = path if name.endswith('.npy') else None
+    base = BASE if name.endswith('.npy') else None
 
     def load():
-        known = parameters.describe(BASE if adapter else path, None)
+        known = parameters.describe(path, base)
         parameters.open_arrays(path, known.config)
 
     check(load, name, words)

@@ -159,7 +159,7 @@ def test_a_bad_line_of_standard_input_says_what_is_kept(tmp_path, monkeypatch, c
     lines = '{"inputs": "a", "options": ["b", "c"]}\n'
     output = tmp_path / 'answers.jsonl'
     output.write_text('yesterday')
-    for given, kept in ((str(output), f'are not kept, and {output} is as it was'), ('-', 'are written')):
+    for given, kept in ((str(output), f'are in {output}.unfinished'), ('-', 'are written')):
         monkeypatch.setattr(sys, 'stdin', io.StringIO(lines * 2 + 'bad\n'))
         with pytest.raises(ValueError, match='line 3 of standard input is no JSON') as raised:
             infer.infer(BASE, '-', given, lines_at_a_time=2, cache_dir=str(tmp_path / 'cache'))

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from flanlite.cli import command
-from flanlite.cli.command import DROP, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.limits import Processes
 
 
@@ -68,6 +68,7 @@ COMMAND = Command(
         Flag('fail_fast', 'stop at the first task that fails, instead of skipping and naming it', bool),
         Flag('rebuild', 'build again what is cached already', bool),
         SHOTS,
+        PROMPT_MIX,
         DROP,
         Flag(
             'processes',

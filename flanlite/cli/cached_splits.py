@@ -5,7 +5,7 @@ from typing import Any
 
 from flanlite.cli import gin_config
 from flanlite.data.cache import cache
-from flanlite.data.cache.view import BuildOptions, view_of
+from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
@@ -24,15 +24,17 @@ def vocabulary_of(args: argparse.Namespace, mixture: Mixture) -> Vocabulary:
     return vocabularies.load(name or mixture.vocabulary, data_dir=args.data_dir)
 
 
+def view(args: argparse.Namespace, mixture: Mixture, split: str) -> View:
+    """Return what the examples of a mixture's split look like."""
+    lengths = gin_config.macro('TASK_FEATURE_LENGTHS', None)
+    return view_of(mixture, split, vocabulary_of(args, mixture), lengths)
+
+
 def ensure(args: argparse.Namespace, mixture: Mixture, split: str, **options: Any) -> cache.CacheReport:
     """Build what the cache lacks of a mixture's split: of the tasks that have it, as training or evaluation
     reads them.
     """
-    view = view_of(
-        mixture, split, vocabulary_of(args, mixture), gin_config.macro('TASK_FEATURE_LENGTHS', None)
-    )
     named = [entry.task for entry in mixture.entries]
     tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
-    return cache.ensure(
-        tasks, view, BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options)
-    )
+    built = BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options)
+    return cache.ensure(tasks, view(args, mixture, split), built)

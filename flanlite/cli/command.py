@@ -146,6 +146,13 @@ SHOTS = Flag(
     binds=('Shots.number',),
     field='data.mixture.shots.number',
 )
+PROMPT_MIX = Flag(
+    'prompt_mix',
+    'how each row is asked, drawn of settings with their weights, such as zs_opt:3,fs_opt:1, of zs_opt, '
+    'zs_noopt, fs_opt and fs_noopt (zero- and few-shot, with and without options); flan2022 has its own',
+    binds=('MixtureConfig.prompt_mix',),
+    field='data.mixture.prompt_mix',
+)
 DROP = Flag(
     'drop',
     'a file that lists training examples to leave out, as audit writes it with --output',

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from flanlite.cli import command
-from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import BASE, CHECKPOINT, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.limits import Count
 
 
@@ -74,6 +74,7 @@ COMMAND = Command(
             metavar='NAMES',
         ),
         SHOTS,
+        PROMPT_MIX,
         VOCABULARY,
     ),
 )

@@ -3,7 +3,17 @@
 import argparse
 
 from flanlite.cli import command
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SETTINGS, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import (
+    DROP,
+    LINEAGE,
+    MIXTURE,
+    PROMPT_MIX,
+    SETTINGS,
+    SHOTS,
+    VOCABULARY,
+    Command,
+    Flag,
+)
 from flanlite.limits import Count, Seed
 
 HARNESS = 'lm-eval'
@@ -78,6 +88,7 @@ COMMAND = Command(
         Flag('split', 'of lm-eval: train, validation or test', complete=('train', 'validation', 'test')),
         Flag('max_rows', 'of lm-eval: at most so many rows of each data set', Count),
         SHOTS,
+        PROMPT_MIX,
         LINEAGE,
         DROP,
         VOCABULARY,

@@ -34,6 +34,7 @@ COMMANDS = {
     'conflict': 'ConflictConfig',
     'mix': 'MixConfig',
     'transfer': 'TransferConfig',
+    'fewshot': 'FewShotConfig',
     'evaluate': 'EvalConfig',
 }
 OPEN: list[str] = []  # the gin files that are being read, each included by the one before
@@ -89,8 +90,9 @@ def register_mixtures() -> None:
     from flanlite.data.mixing.mixtures import MixtureConfig, schemas
     from flanlite.data.mixing.stages import Stage
     from flanlite.data.rendering.fewshot import Shots
+    from flanlite.data.specs.prompt_mix import PromptMix
 
-    for kind in (MixtureConfig, Stage, Shots, schemas):
+    for kind in (MixtureConfig, Stage, Shots, PromptMix, schemas):
         configurable(kind, kind.__name__)
 
 
@@ -102,8 +104,10 @@ def register() -> None:
     from flanlite.eval.conflict import ConflictConfig
     from flanlite.eval.evaluate import EvalConfig
     from flanlite.eval.evaluator import ScoringConfig
+    from flanlite.eval.few_shot import FewShotConfig
     from flanlite.eval.generate import Decoding
     from flanlite.eval.mix import MixConfig
+    from flanlite.eval.robustness import RobustnessConfig
     from flanlite.eval.sweep import SweepConfig
     from flanlite.eval.transfer_config import TransferConfig
     from flanlite.mesh.partitioning import MeshConfig
@@ -116,8 +120,10 @@ def register() -> None:
     from flanlite.training.step import StepConfig
     from flanlite.training.weights_biases import WandbConfig
 
-    runs = (TrainConfig, SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, EvalConfig)
+    comparisons = (SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, FewShotConfig)
+    runs = (TrainConfig, *comparisons, EvalConfig)
     parts = (
+        RobustnessConfig,
         BanditConfig,
         DataConfig,
         StepConfig,

@@ -24,6 +24,7 @@ from flanlite.cli import (
     datasets,
     evaluate,
     export,
+    fewshot,
     greeting,
     harness,
     infer,
@@ -57,6 +58,7 @@ MODULES = (
     ablate,
     conflict,
     transfer,
+    fewshot,
     evaluate,
     compare,
     robustness,
@@ -114,7 +116,9 @@ def parser() -> argparse.ArgumentParser:
         )
         each.set_defaults(command=command)
         for place in command.places:
-            complete(each.add_argument(place.name, nargs='?', metavar=place.metavar, help=place.help), place)
+            number = '*' if place.repeats else '?'
+            added = each.add_argument(place.name, nargs=number, metavar=place.metavar, help=place.help)
+            complete(added, place)
         for title, flags in (('flags', command.flags), ('flags of every command', COMMON)):
             group = each.add_argument_group(title)
             for flag in flags:

@@ -10,9 +10,11 @@ from flanlite.limits import Count
 def run(args: argparse.Namespace) -> None:
     """Measure whether a model's answers hold."""
     settings = evaluate.settings(args)
+    from flanlite.cli import gin_config
     from flanlite.eval import robustness
 
-    robustness.robustness(robustness.RobustnessConfig(settings, **given(args, 'kinds', 'seeds', 'words')))
+    flags = given(args, 'kinds', 'seeds', 'words')
+    robustness.robustness(gin_config.build('RobustnessConfig', evaluation=settings, **flags))
 
 
 COMMAND = Command(

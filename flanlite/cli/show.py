@@ -2,20 +2,23 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from flanlite.cli import command, lint
-from flanlite.cli.command import DROP, LINEAGE, MIXTURE, SHOTS, VOCABULARY, Command, Flag
+from flanlite.cli.command import DROP, LINEAGE, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
 from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
-from flanlite.data.specs import specs
+from flanlite.data.mixing.mixtures import Mixture
+from flanlite.data.specs import prompt_mix, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
+
+LENGTHS = {'inputs': 512, 'targets': 128}  # of a page, where no gin file says any
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,6 +30,10 @@ def run(args: argparse.Namespace) -> None:
     from flanlite.data.rendering import fewshot
     from flanlite.eval import seqio_metrics
 
+    if args.html:
+        from flanlite.report import data_page  # a page needs Jinja and tables, a terminal neither
+
+        data_page.check(args.html)
     command.read_gin(args)
     if args.data:
         if args.mixture:
@@ -45,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         table.add_column(heading)
     for heading in ('examples', 'max_examples', 'max_rate', 'rate', 'share %'):
         table.add_column(heading, justify='right')
+    rows = []
     for entry in mixed.entries:
         if entry.task in counts:
             caps = [f'{cap:,}' if cap else '-' for cap in (entry.max_examples, entry.max_rate)]
@@ -54,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
                 short(rates[entry.task]),
                 short(100 * rates[entry.task] / total, places=2),
             ]
-            table.add_row(entry.cluster or '', entry.task, *numbers)
+            rows.append((entry.cluster or '', entry.task, *numbers))
+            table.add_row(*rows[-1])
     CONSOLE.print(table)
     vocabulary = cached_splits.vocabulary_of(args, mixed)
     for entry in mixed.entries:
@@ -70,9 +79,77 @@ def run(args: argparse.Namespace) -> None:
         CONSOLE.print(
             fewshot.kept_note({name: cached.manifest['shots'] for name, cached in report.splits.items()})
         )
+    if told := prompt_mix.note({name: cached.manifest for name, cached in report.splits.items()}):
+        CONSOLE.print(told)
     for name, reason in report.skipped.items():
         CONSOLE.print(Text(f'skipped {name}: {reason}', style='yellow'))
-    print_examples(report, vocabulary, 1 if args.examples is None else args.examples)
+    count = 1 if args.examples is None else args.examples
+    if args.html:
+        write_page(args, mixed, report, rates, rows, count)
+    else:
+        print_examples(report, vocabulary, count)
+
+
+def write_page(
+    args: argparse.Namespace,
+    mixed: Mixture,
+    report: CacheReport,
+    rates: Mapping[str, float],
+    rows: Sequence[Sequence[str]],
+    count: int,
+) -> None:
+    """Write the page that shows a mixture.
+
+    Args:
+        args: the command's.
+        mixed: the mixture.
+        report: its cached splits.
+        rates: its mixing rates.
+        rows: the table of its tasks.
+        count: how many examples of each template are shown.
+    """
+    from flanlite.cli import cached_splits, gin_config
+    from flanlite.data import overview
+    from flanlite.report import data_page
+
+    known = gin_config.macro('TASK_FEATURE_LENGTHS', None)
+    config = gin_config.build(
+        'DataConfig',
+        mixture=mixed.name,
+        feature_lengths=known or LENGTHS,
+        batch_size=gin_config.macro('BATCH_SIZE', 16),
+    )
+    model = gin_config.macro('MODEL', None)
+    seed = gin_config.macro('SEED', 0)
+    packed = overview.packing(
+        report.splits.values(), rates, config, seed, getattr(model, 'converter', 'encoder_decoder')
+    )
+    vocabulary = cached_splits.vocabulary_of(args, mixed)
+    lengths = config.feature_lengths
+    total = sum(split.num_examples for split in report.splits.values())
+    facts = [
+        f'{len(report.splits):,} tasks, {total:,} examples',
+        f'vocabulary {vocabulary.name}',
+        f'cut at {lengths["inputs"]:,} tokens of inputs and {lengths["targets"]:,} of targets'
+        + ('' if known else ', since no TASK_FEATURE_LENGTHS were given'),
+        *([f'held out: {mixed.held_out}'] if mixed.held_out else []),
+    ]
+    view = cached_splits.view(args, mixed, 'train')
+    data_page.build(
+        args.html,
+        f'{mixed.name}: training data',
+        facts,
+        rows,
+        report.splits,
+        {entry.task: entry.cluster or '' for entry in mixed.entries},
+        vocabulary,
+        lengths,
+        packed,
+        overview.all_duplicates(report.splits, view, args.data_dir),
+        report.skipped,
+        count,
+    )
+    CONSOLE.print(f'wrote {args.html}')
 
 
 def option_faults(
@@ -99,8 +176,12 @@ def print_examples(report: CacheReport, vocabulary: Vocabulary, count: int) -> N
         exemplars = (
             f', exemplars: {example["shots"]}' if report.splits[example['task']].manifest['shots'] else ''
         )
+        if example['setting']:
+            exemplars = f', {example["setting"]}, exemplars: {example["shots"]}'
+        if example['form']:
+            exemplars += f', options: {example["form"]!r}'
         CONSOLE.rule(
-            f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}',
+            Text(f'{example["task"]}: row {example["row"]}, template {example["template"]}{exemplars}'),
             align='left',
         )
         for part, tokens in (('inputs', example['input_tokens']), ('targets', example['target_tokens'])):
@@ -125,9 +206,21 @@ COMMAND = Command(
             complete='file',
         ),
         VOCABULARY,
-        Flag('examples', 'how many rendered examples to print for each task', Whole),
+        Flag(
+            'examples',
+            'how many rendered examples to show of each task, or on a page of each template',
+            Whole,
+        ),
+        Flag(
+            'html',
+            'a file for a page with examples of each template, packed rows, lengths and duplicates, in place '
+            'of printed examples',
+            metavar='FILE',
+            complete='file',
+        ),
         LINEAGE,
         SHOTS,
+        PROMPT_MIX,
         DROP,
     ),
 )

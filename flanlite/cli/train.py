@@ -9,6 +9,7 @@ from flanlite.cli.command import (
     LINEAGE,
     MIXTURE,
     MODEL_DIR,
+    PROMPT_MIX,
     SETTINGS,
     SHOTS,
     VOCABULARY,
@@ -43,6 +44,7 @@ COMMAND = Command(
         VOCABULARY,
         LINEAGE,
         SHOTS,
+        PROMPT_MIX,
         DROP,
         Flag(
             'fall_back',

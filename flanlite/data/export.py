@@ -2,7 +2,8 @@
 examples in the same order, as texts.
 
     train.jsonl or train.parquet    `prompt` and `completion`, and where an example comes from: `task`, `row`,
-                                    `template`, `shots`, `source`, `licence`
+                                    `template`, `shots`, `source`, `licence`; of a prompt mix also
+                                    `setting`, `form`, and `options`, of which the completion is one
     manifest.json                   settings, and of each task version, rate, counts and licence; what was
                                     left out, and why
 
@@ -26,6 +27,7 @@ from flanlite.config import at_home, check_folder
 from flanlite.data.batches.batches import Order
 from flanlite.data.cache.cache import spec_at_hand
 from flanlite.data.cache.cached_split import CachedSplit
+from flanlite.data.cache.view import View
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing.mixtures import listed
 from flanlite.data.rendering import rendering
@@ -93,13 +95,15 @@ def export(
     if not kept:
         raise ValueError(f'nothing of {data.mixture.name!r} can be exported: {said(left_out)}')
     data = dataclasses.replace(data, mixture=dataclasses.replace(data.mixture, entries=kept)).build()
-    told = {name: about(data, name, split) for name, split in data.cached.splits.items()}
+    view = data.view('train')
+    told = {name: about(data, view, name, split) for name, split in data.cached.splits.items()}
     unfinished = folder.with_name(f'.{folder.name}.{os.getpid()}')
     unfinished.mkdir(parents=True)
     try:
         counts: collections.Counter[str] = collections.Counter()
-        rows = each_once(data) if examples is None else drawn(data, examples, seed)
-        write(unfinished / f'train.{form}', form, counted(rows, told, counts))
+        rows = each_once(data, view) if examples is None else drawn(data, view, examples, seed)
+        mixed = any(each['prompt_mix'] for each in told.values())
+        write(unfinished / f'train.{form}', form, counted(rows, told, counts), mixed)
         manifest = {
             'flanlite': __version__,
             'examples': examples or 'each once',
@@ -123,9 +127,9 @@ def export(
 
 def refused(data: TrainingData, permissive: bool) -> dict[str, str]:
     """Return why some tasks of a mixture are left out."""
-    found = {}
+    found, view = {}, data.view('train')
     for entry in data.mixture.entries:
-        spec = spec_at_hand(entry.task, data.view('train'), data.config.data_dir)
+        spec = spec_at_hand(entry.task, view, data.config.data_dir)
         if not isinstance(spec, DatasetSpec):
             found[entry.task] = 'its examples are tokens and no texts: it is plain text, or a task of SeqIO'
         elif permissive and not is_permissive(spec.licence):
@@ -140,9 +144,9 @@ def is_permissive(licence: str) -> bool:
     return bool(OPEN.search(licence)) and not FORBIDDING.search(licence)
 
 
-def about(data: TrainingData, name: str, split: CachedSplit) -> dict[str, Any]:
+def about(data: TrainingData, view: View, name: str, split: CachedSplit) -> dict[str, Any]:
     """Describe a task for the manifest."""
-    spec = spec_at_hand(name, data.view('train'), data.config.data_dir)
+    spec = spec_at_hand(name, view, data.config.data_dir)
     return {
         'cluster': spec.cluster,
         'rate': data.rates[name],
@@ -153,12 +157,12 @@ def about(data: TrainingData, name: str, split: CachedSplit) -> dict[str, Any]:
         'link': spec.link,
         'lineage': list(spec.lineage),
         'shots': split.manifest['shots'],
+        'prompt_mix': split.manifest.get('prompt_mix'),
     }
 
 
-def texts_of(data: TrainingData, name: str) -> Iterator[Rendered]:
+def texts_of(data: TrainingData, view: View, name: str) -> Iterator[Rendered]:
     """Render a task's training examples, in the order of its cached split."""
-    view = data.view('train')
     spec = spec_at_hand(name, view, data.config.data_dir)
     own = dataclasses.replace(view.of_task(name, spec), vocabulary=data.vocabulary)
     settings = {
@@ -166,20 +170,21 @@ def texts_of(data: TrainingData, name: str) -> Iterator[Rendered]:
         'renderings': own.renderings,
         'limit': own.max_examples,
         'shots': own.shots,
+        'mix': own.prompt_mix,
     }
     dropped = own.dropped_rows().get(name, frozenset())
     found = rendering.texts(spec, 'train', data.vocabulary, dropped=dropped, **settings)
     return itertools.islice(found, data.cached.splits[name].num_examples)
 
 
-def each_once(data: TrainingData) -> Iterator[tuple[str, Rendered]]:
+def each_once(data: TrainingData, view: View) -> Iterator[tuple[str, Rendered]]:
     """Yield every example of every task that is trained on."""
     for name, rate in data.rates.items():
-        for example in texts_of(data, name) if rate > 0 else ():
+        for example in texts_of(data, view, name) if rate > 0 else ():
             yield name, example
 
 
-def drawn(data: TrainingData, examples: int, seed: int) -> Iterator[tuple[str, Rendered]]:
+def drawn(data: TrainingData, view: View, examples: int, seed: int) -> Iterator[tuple[str, Rendered]]:
     """Yield examples as a run draws them before they are packed."""
     splits = list(data.cached.splits.values())
     order = Order(splits, [data.rates[split.name] for split in splits], seed, data.config.window)
@@ -194,7 +199,7 @@ def drawn(data: TrainingData, examples: int, seed: int) -> Iterator[tuple[str, R
     found: dict[tuple[int, int], Rendered] = {}
     for number in np.unique(task_N).tolist():
         wanted = set(index_N[task_N == number].tolist())
-        for place, example in enumerate(texts_of(data, order.splits[number].name)):
+        for place, example in enumerate(texts_of(data, view, order.splits[number].name)):
             if place in wanted:
                 found[number, place] = example
     for number, place in zip(task_N.tolist(), index_N.tolist(), strict=True):
@@ -218,11 +223,18 @@ def counted(
             'shots': example.shots,
             'source': told[name]['source'],
             'licence': told[name]['licence'],
+            **(asked(example) if told[name]['prompt_mix'] else {}),
         }
 
 
-def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]]) -> None:
-    """Write rows as JSON lines, or as Parquet in groups of rows."""
+def asked(example: Rendered) -> dict[str, Any]:
+    """Describe how a prompt mix asks an example, with the options where the completion is one of them."""
+    options = list(example.shown) if example.targets in example.shown else []
+    return {'setting': example.setting, 'form': example.form, 'options': options}
+
+
+def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]], mixed: bool) -> None:
+    """Write rows as JSON lines, or as Parquet in groups of rows, with a prompt mix's columns or without."""
     if form == 'jsonl':
         with path.open('w', encoding='utf-8') as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
@@ -230,11 +242,12 @@ def write(path: pathlib.Path, form: str, rows: Iterator[dict[str, Any]]) -> None
     import pyarrow
     import pyarrow.parquet
 
-    texts = ('prompt', 'completion', 'task', 'source', 'licence')
-    names = ('prompt', 'completion', 'task', 'row', 'template', 'shots', 'source', 'licence')
-    schema = pyarrow.schema(
-        [(name, pyarrow.string() if name in texts else pyarrow.int64()) for name in names]
-    )
+    text, number = pyarrow.string(), pyarrow.int64()
+    columns = {'prompt': text, 'completion': text, 'task': text, 'row': number, 'template': number}
+    columns |= {'shots': number, 'source': text, 'licence': text}
+    if mixed:
+        columns |= {'setting': text, 'form': text, 'options': pyarrow.list_(text)}
+    schema = pyarrow.schema(list(columns.items()))
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for chunk in rendering.in_chunks(rows, GROUP):
             writer.write_table(pyarrow.Table.from_pylist(chunk, schema))

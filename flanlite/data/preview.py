@@ -40,8 +40,8 @@ def examples(
         options: how the cache is built, where it lacks the mixture.
 
     Returns:
-        A dictionary an example: task, row, template, the texts `inputs` and `targets`, options, answers,
-            shots, and the token ids
+        A dictionary an example: task, source, row, template, the texts `inputs` and `targets`, options,
+            answers, shots, the setting of a prompt mix and the form of the options, and the token ids
         `input_tokens` and `target_tokens`. `pandas.DataFrame` takes the list as it is.
 
     Raises:
@@ -66,10 +66,12 @@ def rendered(report: CacheReport, vocabulary: Vocabulary, count: int) -> Iterato
     for name, split in report.splits.items():
         for example in split.examples(limit=count):
             yield {
-                'task': name, 'row': example.row, 'template': example.template,
+                'task': name, 'source': split.manifest['source'],
+                'row': example.row, 'template': example.template,
                 'inputs': vocabulary.decode_inputs(example.inputs),
                 'targets': vocabulary.decode(example.targets),
                 'options': list(example.options), 'answers': list(example.answers), 'shots': example.shots,
+                'setting': example.setting, 'form': example.form,
                 'input_tokens': example.inputs.tolist(), 'target_tokens': example.targets.tolist(),
             }  # fmt: skip
 

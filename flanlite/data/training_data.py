@@ -232,7 +232,8 @@ class TrainingData:
             'max_examples': self.config.batch_size * count,
             'templates': self.mixture.templates_per_task,
         }
-        return dataclasses.replace(self.view('validation'), renderings=1, **limits)
+        asked = self.view('train').prompt_mix
+        return dataclasses.replace(self.view('validation'), renderings=1, prompt_mix=asked, **limits)
 
     def _batches(
         self,

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
+import jax
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,7 @@ from flanlite.eval import evaluate
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.sweep import SweepConfig
 from flanlite.limits import Number, one_of
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.model import kinds, models
 from flanlite.progress import CONSOLE
 from flanlite.report.scores import summarize_group
@@ -85,12 +86,14 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
     """Add task vectors to a model, and write the model that comes out, with a record of what it was made of:
     arithmetic.json in a folder, `arithmetic` in the header of a file.
 
+    Of several processes, all try the scales, and the first writes.
+
     Returns:
         The folder or file.
 
     Raises:
         ValueError: what cannot be read or put together, or an output that exists; before anything is
-            computed.
+            computed. Or another process has other settings or checkpoints.
     """
     output = convert.check_output(config.output, config.form)
     if config.form == 'huggingface':
@@ -99,14 +102,20 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
     scored = {} if config.evaluation is None else {'score': config.evaluation.mixture}
     scored |= {'keep': MixtureConfig(config.keep)} if config.keep else {}
     resolved = {column: mixtures.resolve(mixture) for column, mixture in scored.items()}
+    processes.join()
+    processes.compare_settings(config)
     opened = task_vectors.open_vectors(
         config.base, config.vectors, config.method, config.vocabulary, config.data_dir
     )
+    paths = (config.base, *(each.checkpoint for each in config.vectors))
+    processes.compare('checkpoints', dict(zip(paths, opened.fingerprints, strict=True)))
+    first = jax.process_index() == 0
     scale, tried = config.scale, []
     if config.evaluation is not None:
         tried = try_scales(config, opened, resolved)
         scale = best_scale(tried)
-        show_scales(tried, scale, {column: mixture.name for column, mixture in resolved.items()})
+        if first:
+            show_scales(tried, scale, {column: mixture.name for column, mixture in resolved.items()})
     record = {
         'flanlite': __version__,
         'base': {'checkpoint': config.base, 'fingerprint': opened.fingerprints[0]},
@@ -120,12 +129,16 @@ def arithmetic(config: ArithmeticConfig) -> pathlib.Path:
         'evaluation': to_json(config.evaluation),
         'keep': config.keep,
     }
-    arrays = opened.at(scale)
-    convert.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
-    if output.is_dir():
-        with whole_file(output / RECORD) as file:
-            file.write(json.dumps(record, indent=1) + '\n')
-    print(f'wrote {output}: {config.base} + {scale:g} x the {config.method.name} of {len(config.vectors)}')
+    if first:
+        arrays = opened.at(scale)
+        convert.write_model(output, config.form, opened.known, arrays, opened.vocabulary, arithmetic=record)
+        if output.is_dir():
+            with whole_file(output / RECORD) as file:
+                file.write(json.dumps(record, indent=1) + '\n')
+        print(
+            f'wrote {output}: {config.base} + {scale:g} x the {config.method.name} of {len(config.vectors)}'
+        )
+    processes.wait_for_all('arithmetic')  # none ends well before all is written
     return output
 
 
@@ -164,7 +177,8 @@ def try_scales(
         row = {'scale': scale}
         for column, evaluator in evaluators.items():
             row[column] = summarize_group([*evaluator.run(model, params, partitioner).values()]).mean
-        CONSOLE.print('  '.join(f'{name} {number:.4g}' for name, number in row.items()), markup=False)
+        if jax.process_index() == 0:
+            CONSOLE.print('  '.join(f'{name} {number:.4g}' for name, number in row.items()), markup=False)
         rows.append(row)
     return rows
 

@@ -16,7 +16,7 @@ from flanlite.eval import comparison, loco
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.limits import Count
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.progress import duration, progress_bar
 from flanlite.report import gradients, results
 from flanlite.report.collected import Report, label
@@ -192,6 +192,7 @@ def measure_run(sweep: Sweep, settings: TrainConfig, count: int) -> None:
     saved = pathlib.Path(settings.model_dir) / checkpoints.FOLDER
     steps = [0, *sorted(int(path.name) for path in saved.iterdir() if path.name.isdigit())]
     missing = [step for step in steps if not file_of(sweep.folder, step).is_file()]
+    processes.compare('gradients', {str(file_of(sweep.folder, step)): 'missing' for step in missing})
     if not missing:
         return
     start = time.monotonic()

@@ -1,7 +1,6 @@
 """One evaluation: a checkpoint on a mixture, per template, with a report."""
 
 import dataclasses
-import json
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -16,11 +15,12 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.eval import seqio_metrics, splits
+from flanlite.eval import costs, seqio_metrics, splits
 from flanlite.eval.evaluator import (
     Evaluator,
     ScoringConfig,
@@ -31,12 +31,14 @@ from flanlite.eval.evaluator import (
     score_task,
 )
 from flanlite.eval.load import Model
+from flanlite.eval.score_cache import ScoreCache
 from flanlite.limits import Count, Length, Name, one_of
 from flanlite.mesh import partitioning, processes
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 from flanlite.model.models import ModelConfig
+from flanlite.reading import read_json
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result
 from flanlite.training import checkpoints, locate, parameters
@@ -65,7 +67,8 @@ class EvalConfig:
         scoring: how the model is asked.
         mesh: the devices.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
-        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR.
+        cache_dir: the folder, or URL, of the token cache; by default that of FLANLITE_CACHE_DIR. Scores are
+            kept there too, or, of a URL, in the user's cache folder.
         predictions: whether to keep each question with its answer, in `predictions/` beside the results.
 
     Raises:
@@ -181,6 +184,9 @@ def score(
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ),
         seconds={'score': time.monotonic() - start},
+        costs=costs.of_scoring(
+            scores, {name: evaluator.examples(name) for name in scores}, run.config, evaluator.vocabulary
+        ),
         settings=to_text(config),
         environment=splits.environment(),
     )
@@ -229,7 +235,8 @@ def open_evaluator(
         raise ValueError(
             f'no task of {mixed.name!r} has a readable {config.split} split; the reasons stand above'
         )
-    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts), opened
+    kept = ScoreCache.inside(cache.cache_folder(config.cache_dir))
+    return Evaluator(opened.splits, vocabulary, lengths, config.scoring, config.prompts, kept), opened
 
 
 def vocabulary_of(config: EvalConfig) -> Vocabulary:
@@ -350,6 +357,7 @@ def output_folder(config: EvalConfig, mixed: Mixture, kind: str = 'eval') -> pat
     if config.output:
         return pathlib.Path(config.output)
     number = f'-{mixed.shots.number}shot' if mixed.shots else ''
+    number = '-mix' if isinstance(mixed.prompt_mix, PromptMix) else number
     path, name = pathlib.Path(config.checkpoint), f'{mixed.name}-{config.split}{number}'
     if path.is_file():
         return path.with_suffix('') / kind / name
@@ -361,11 +369,12 @@ def output_folder(config: EvalConfig, mixed: Mixture, kind: str = 'eval') -> pat
 
 
 def manifest_of(checkpoint: str) -> dict[str, Any] | None:
-    """Read the manifest of a run; None where there is none."""
+    """Read the manifest of a run; None where there is none, or another program's file of that name."""
     path = pathlib.Path(checkpoint)
     files = [folder / 'manifest.json' for folder in (path, *path.parents[:3])]
     found = next((file for file in files if file.is_file()), None)
-    return found and json.loads(found.read_text(encoding='utf-8'))
+    manifest = found and read_json(found)
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get('tasks'), dict) else None
 
 
 def trained_on(checkpoint: str) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank, seqio_metrics, variants
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
+from flanlite.eval.score_cache import NOWHERE, ScoreCache
 from flanlite.eval.seqio_metrics import MetricError
 from flanlite.limits import whole
 from flanlite.mesh import partitioning
@@ -69,6 +70,7 @@ class Evaluator:
         config: how a model is asked.
         prompts: of a model with several soft prompts, those that all tasks are asked with; by default each
             has its own. Of several the answers are put to the vote (Lester et al. 2021, section 6).
+        cache: where scores are kept; by default nowhere.
     """
 
     splits: Mapping[str, CachedSplit]
@@ -76,6 +78,7 @@ class Evaluator:
     feature_lengths: Mapping[str, int] | None = None
     config: ScoringConfig = ScoringConfig()
     prompts: tuple[str, ...] = ()
+    cache: ScoreCache = NOWHERE
 
     def run(
         self,
@@ -109,10 +112,11 @@ class Evaluator:
         partitioner = partitioner or make_partitioner()
         params = partitioning.spread(params, models.shardings(config, partitioner))
         chosen = dict.fromkeys(self.splits) if template is None else template
+        asking = dataclasses.replace(self, cache=self.cache.of_model(config, params, partitioner))
         scores = {}
         for name in self.splits:
             try:
-                scores[name] = self.run_task(name, config, params, partitioner, chosen[name])
+                scores[name] = asking.run_task(name, config, params, partitioner, chosen[name])
             except MetricError as error:
                 if skip is None:
                     raise
@@ -170,7 +174,10 @@ class Evaluator:
             for tokens in options.values()
         ]
         told = f'an option of {name} without an input'
-        scored = rank.score(*model, questions, self.config.tokens_per_batch, name=lambda number: told)
+        with self.cache.open(name) as kept:
+            scored = rank.score(
+                *model, questions, self.config.tokens_per_batch, name=lambda number: told, kept=kept
+            )
         means = np.mean(np.concatenate(scored).reshape(-1, len(options)), axis=0)
         found = dict(zip(options, means, strict=True))
         return [
@@ -197,7 +204,9 @@ class Evaluator:
         """Write out what a model was asked in `run` and what it answered; see `records`."""
         templates = np.unique(scored.templates)
         only = int(templates[0]) if len(templates) == 1 and templates[0] >= 0 else None
-        return records(scored, self.examples(scored.task, only), self.vocabulary, places)
+        source = self.splits[scored.task].manifest['source']
+        for record in records(scored, self.examples(scored.task, only), self.vocabulary, places):
+            yield record | {'source': source}
 
     def cut(self, inputs: np.ndarray) -> np.ndarray:
         """Cut inputs that are longer than those in training."""
@@ -226,11 +235,11 @@ class Evaluator:
         voters = len(inputs) // max(1, len(examples))
         options = [example.option_tokens for example in examples] * voters
         questions = list(map(Question, inputs, options))
-        with progress_bar(
-            f'ranking {name}', sum(len(question.options) for question in questions), 'options'
-        ) as advance:
+        label = f'ranking {name}'
+        number = sum(len(question.options) for question in questions)
+        with progress_bar(label, number, 'options') as advance, self.cache.open(name) as kept:
             scores = rank.score(
-                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples), kept=kept
             )
         best = list(map(rank.best, questions, scores))
         means = [np.mean(scores[number :: len(examples)], axis=0) for number in range(len(examples))]
@@ -249,7 +258,8 @@ class Evaluator:
         length = DEFAULT_TARGET_LENGTH if self.feature_lengths is None else self.feature_lengths['targets']
         settings = self.config.decoding or Decoding(max_length=length)
         inputs = self.inputs(name, examples, model[0])
-        with progress_bar(f'answering {name}', len(inputs), 'inputs') as advance:
+        label = f'answering {name}'
+        with progress_bar(label, len(inputs), 'inputs') as advance, self.cache.open(name) as kept:
             answers = generate.generate(
                 *model,
                 inputs,
@@ -258,13 +268,14 @@ class Evaluator:
                 self.config.tokens_per_batch,
                 advance,
                 namer(name, examples),
+                kept,
             )
-        kept = []
+        chosen = []
         for number in range(len(examples)):
             given = answers[number :: len(examples)]
             keys = [tokens.tobytes() for tokens in given]
-            kept.append(given[keys.index(collections.Counter(keys).most_common(1)[0][0])])
-        return kept
+            chosen.append(given[keys.index(collections.Counter(keys).most_common(1)[0][0])])
+        return chosen
 
     def by_own_metrics(self, task: Any, examples: Sequence[Example], *model: Any) -> OwnScores:
         """Score a SeqIO task with its own metrics: decode answers, or score the targets, or both, as they
@@ -283,9 +294,10 @@ class Evaluator:
         inputs = self.inputs(name, examples, model[0])
         targets = [[example.targets[:longest]] for example in examples] * (len(inputs) // len(examples))
         questions = list(map(Question, inputs, targets))
-        with progress_bar(f'scoring {name}', len(questions), 'targets') as advance:
+        label = f'scoring {name}'
+        with progress_bar(label, len(questions), 'targets') as advance, self.cache.open(name) as kept:
             scores = rank.score(
-                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples)
+                *model, questions, self.config.tokens_per_batch, advance, namer(name, examples), kept=kept
             )
         return np.mean(np.concatenate(scores).reshape(-1, len(examples)), axis=0)
 
@@ -462,9 +474,10 @@ def records(
         places: which of the examples to write out; None for all.
 
     Yields:
-        `task`, `row` and `template`; `inputs`, null of a rule that reads none; `answers`; `prediction`, null
-        where a rule averages over several; `extracted`, what is scored of the prediction, where that is not
-        all. With options also `options` and, of a model, their
+        `task`, `row`, `template` and the number of exemplars, `shots`; of a prompt mix `setting` and `form`,
+        how it is asked and the options are listed; `inputs`, null of a rule that reads none; `answers`;
+        `prediction`, null where a rule averages over several; `extracted`, what is scored of the prediction,
+        where that is not all. With options also `options` and, of a model, their
         log-probabilities `scores`; for a SeqIO metric that needs it the target's, `score`. `values` has the
         scores of this example alone, for metrics that are means over examples.
     """
@@ -478,6 +491,8 @@ def records(
             'task': scored.task,
             'row': example.row,
             'template': example.template if reads and example.template >= 0 else None,
+            'shots': example.shots if reads else 0,
+            **({'setting': example.setting, 'form': example.form} if reads and example.setting else {}),
             'inputs': vocabulary.decode_inputs(example.inputs) if reads else None,
         }
         if example.options:

@@ -161,6 +161,7 @@ def export(
 def write_tasks(spec: DatasetSpec, view: View, folder: pathlib.Path, longest: int) -> tuple[list[str], str]:
     """Write the tasks of a data set, one a template; return their names, and that of the main score."""
     settings = {'style': view.style, 'renderings': 'all', 'limit': view.max_examples, 'shots': view.shots}
+    settings['mix'] = view.prompt_mix
     candidates = [
         split for split in (view.split, FALLBACK.get(view.split)) if split and spec.splits.get(split)
     ]
@@ -209,6 +210,7 @@ def rows_of(spec: DatasetSpec, examples: list[Rendered]) -> Iterator[dict[str, A
             'row': example.row,
             'inputs': example.inputs,
             'options': list(example.options),
+            **({'choices': list(example.shown)} if example.setting else {}),
             'answers': answers,
             'gold': gold or [0],
             'group': example.group,
@@ -232,7 +234,8 @@ def task(spec: DatasetSpec, name: str, rows: list[dict[str, Any]], longest: int)
         for number, each in enumerate(metric.names)
     ]
     if rows[0]['options']:
-        described |= {'output_type': 'multiple_choice', 'doc_to_choice': 'options'}
+        choices = 'choices' if 'choices' in rows[0] else 'options'  # as a prompt mix lists them
+        described |= {'output_type': 'multiple_choice', 'doc_to_choice': choices}
         one = all(len(row['gold']) == 1 for row in rows)
         described['doc_to_target'] = '{{gold[0]}}' if one else 'gold'
         harness = [

@@ -12,6 +12,7 @@ import numpy as np
 
 from flanlite.config import value
 from flanlite.eval.rank import check_finite, length_bucket, place_rows
+from flanlite.eval.score_cache import NOT_KEPT, ScoredBatches, batch_key
 from flanlite.limits import Beams, Length, NotNegative, Number, Seed, Share, Whole
 from flanlite.mesh import activations
 from flanlite.mesh.partitioning import Partitioner
@@ -110,6 +111,7 @@ def generate(
     tokens_per_batch: int = 4096,
     advance: Callable[[int], Any] = lambda rows: None,
     name: Callable[[int], str] = 'the answer to input {}'.format,
+    kept: ScoredBatches = NOT_KEPT,
 ) -> list[np.ndarray]:
     """Decode an answer to every input: int32 token ids of its own length, with EOS unless it was cut at
     `max_length`.
@@ -124,6 +126,7 @@ def generate(
         tokens_per_batch: approximate number of tokens in a batch, padding included; beams count as rows.
         advance: called after each batch with its number of inputs.
         name: what an error calls the answer to an input, given its index.
+        kept: batches that were answered before.
 
     Raises:
         ValueError: the log-probability of an answer is not finite.
@@ -148,11 +151,17 @@ def generate(
             for row, tokens in enumerate(batch):
                 inputs_BS[row, : len(tokens)] = tokens
             lengths_B = np.array([len(tokens) for tokens in batch], np.int32)
-            key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
-            found = compiled(params, *place_rows(partitioner, inputs_BS, lengths_B), key)
-            for number, tokens, score in zip(rows, *map(np.asarray, found), strict=False):
-                check_finite(score, name(number))
-                answers[number] = until_end(tokens, eos_id)
+            asked = batch_key('generate', settings, eos_id, rows[0], inputs_BS, lengths_B)
+            if (given := kept.find(asked)) is None:
+                key = jax.random.fold_in(jax.random.key(settings.seed), rows[0])
+                found = compiled(params, *place_rows(partitioner, inputs_BS, lengths_B), key)
+                given = []
+                for number, tokens, score in zip(rows, *map(np.asarray, found), strict=False):
+                    check_finite(score, name(number))
+                    given.append(until_end(tokens, eos_id).tolist())
+                kept.keep(asked, given)
+            for number, tokens in zip(rows, given, strict=True):
+                answers[number] = np.array(tokens, np.int32)
             advance(len(rows))
     return answers
 

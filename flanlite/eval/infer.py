@@ -4,22 +4,28 @@ import collections
 import contextlib
 import io
 import itertools
-import json
 import os
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from flanlite.config import at_home, check_field, check_file, shown
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from flanlite import checksums
+from flanlite.config import at_home, check_field, check_file, shown, to_json
 from flanlite.data.cache import cache
 from flanlite.data.specs.sources import Surrogates
+from flanlite.eval import answers
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.limits import Count
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.reading import parse_json
-from flanlite.writing import whole_file
+from flanlite.training.base import fingerprint
+from flanlite.writing import explained
 
 MAX_INPUT_LENGTH = 16_384  # tokens, of which a small model makes an answer on a CPU in a minute
 
@@ -44,9 +50,9 @@ def infer(
 
     A line is a text, or a JSON object with `inputs`; with `options` the best one is the answer, and all are
     scored; with `targets` their log-probability is given; with `prompt` it is asked with the soft prompt of
-    that name. An answer is the line's object with `prediction`,
-    and `scores` or `score`. A file of answers is there when all lines are answered, or not at all; standard
-    output has them as they come.
+    that name. An answer is the line's object with `prediction`, and `scores` or `score`. A file of answers is
+    there when all lines are answered; until then they are beside it, in `FILE.unfinished`, and the same call
+    goes on with them, to the same bytes. Standard output has them as they come.
 
     Args:
         checkpoint: a run's folder, one of its checkpoints, or a released parameter file.
@@ -83,7 +89,8 @@ def infer(
         raise ValueError(
             f'no input file {input!r}; expected a .jsonl file, a text file, or - for standard input'
         )
-    if input != '-' and output != '-' and os.path.exists(output) and os.path.samefile(input, output):
+    written = () if output == '-' else (output, answers.unfinished(output))
+    if input != '-' and any(os.path.exists(each) and os.path.samefile(input, each) for each in written):
         raise ValueError(f'{input!r} is both the input and the output; name another output')
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
@@ -91,31 +98,66 @@ def infer(
     if input != '-':
         with opened(input, 'r') as source:  # a bad line is named before a model is loaded
             collections.deque(read(source, input), maxlen=0)
-    answered = 0
+    made_by = decoding | {
+        'prompt': prompt,
+        'vocabulary': vocabulary,
+        'lines_at_a_time': lines_at_a_time,
+        'model_changes': to_json(model_changes or {}),
+    }
+    # What is no ordinary file, such as a pipe, is written as it goes.
+    kept = output != '-' and (os.path.isfile(output) or not os.path.exists(output))
+    if kept:
+        answers.check_made_by(output, made_by)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(opened(input, 'r'))
-        sink = stack.enter_context(opened(output, 'w') if output == '-' else whole_file(output))
         records = read(source, input)
         path, adapter = (base, checkpoint) if base else (checkpoint, None)
         model = load(path, vocabulary, data_dir=data_dir, adapter=adapter, **(model_changes or {}))
         model.config.check_prompts([prompt] if prompt else [])
         if input != '-':
             check_lengths(model, read(stack.enter_context(opened(input, 'r')), input), max_input_length)
+        made_by |= {'model': fingerprint(model.params), 'tokens': model.vocabulary.fingerprint()}
+        asked_of = {} if input == '-' else {'input': str(checksums.of_file(pathlib.Path(input)))}
+        processes.compare('settings', {name: str(each) for name, each in made_by.items()} | asked_of)
+        first = jax.process_index() == 0
+        sink = stack.enter_context(
+            answers.kept(output, made_by) if first and kept else streamed(output if first else os.devnull)
+        )
+        answered = sink.go_on(records, lines_at_a_time)
+        if jax.process_count() > 1:
+            there = int(multihost_utils.broadcast_one_to_all(np.int32(answered)))
+            collections.deque(itertools.islice(records, there - answered), maxlen=0)
+            answered = there
+        if answered:
+            tell(f'going on after {answered:,} answered lines')
         try:
             while chunk := list(itertools.islice(records, lines_at_a_time)):
                 check_lengths(model, chunk, max_input_length)
                 asked = [record for _, record in chunk]
-                for record in answer(model, asked, decoding | {'seed': answered}, prompt):
-                    sink.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + '\n')
-                sink.flush()
+                sink.write(answer(model, asked, decoding | {'seed': answered}, prompt))
                 answered += len(chunk)
                 if output != '-':
-                    lines = 'line' if answered == 1 else 'lines'
-                    print(f'answered {answered:,} {lines}', file=sys.stderr, flush=True)
+                    tell(f'answered {answered:,} {"line" if answered == 1 else "lines"}')
         except ValueError as error:
-            kept = 'are written' if output == '-' else f'are not kept, and {output} is as it was'
-            raise ValueError(f'{error}; the answers to {answered:,} lines before {kept}') from error
+            if not answered:
+                raise
+            there = f'in {answers.unfinished(output)}: the same command goes on there' if kept else 'written'
+            raise ValueError(f'{error}; the answers to {answered:,} lines before are {there}') from error
+    if not answered:
+        tell(f'answered 0 lines: there are none in {"standard input" if input == "-" else input}')
     return answered
+
+
+@contextlib.contextmanager
+def streamed(output: str) -> Iterator[answers.Stream]:
+    """Open standard output or a pipe."""
+    with contextlib.nullcontext() if output == '-' else explained(output), opened(output, 'w') as file:
+        yield answers.Stream(file)
+
+
+def tell(text: str) -> None:
+    """Print a line beside the answers."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def check_lengths(model: Model, records: Iterable[tuple[str, dict[str, Any]]], longest: int) -> None:
@@ -163,6 +205,8 @@ def checked(source: TextIO, name: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         start, end = error.object.rfind(b'\n', 0, error.start) + 1, error.object.find(b'\n', error.start)
         line = error.object[max(start, error.start - 40) : None if end < 0 else min(end, error.start + 40)]
+        if error.object.startswith(b'\x1f\x8b'):
+            raise ValueError(f'{name} is compressed; unpack it first: gzip -d') from None
         raise ValueError(
             f'{name} is not in UTF-8, at {line!r}; convert it, for example with iconv -f latin1 -t utf-8'
         ) from None
@@ -199,9 +243,9 @@ def answer(
             'prompt': [record.get('prompt', prompt) for record in records],
         }
 
-    answers = [dict(record) for record in records]
+    answered = [dict(record) for record in records]
     ranked, open_ended, scored = (
-        [record for record in answers if wanted(record)]
+        [record for record in answered if wanted(record)]
         for wanted in (
             lambda record: 'options' in record,
             lambda record: 'options' not in record,
@@ -222,4 +266,4 @@ def answer(
         scores = model.score(targets=[record['targets'] for record in scored], **asked(scored))
         for record, score in zip(scored, scores.tolist(), strict=True):
             record['score'] = round(score, 5)
-    return answers
+    return answered

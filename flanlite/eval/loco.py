@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 
 import jax
-from jax.experimental import multihost_utils
 
 from flanlite import reading
 from flanlite.config import SETTINGS_FILE, TYPE, at_home, check_folder, to_text
@@ -20,8 +19,9 @@ from flanlite.eval import comparison
 from flanlite.eval.evaluator import keep_predictions
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
+from flanlite.mesh import processes
 from flanlite.progress import duration
-from flanlite.report import collected, gradients, predictions, report, results, tables
+from flanlite.report import collected, gradients, predictions, report, results, robustness, tables
 from flanlite.report.collected import Report, label
 from flanlite.training import journal
 
@@ -86,6 +86,7 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str, int | None]], heading
     heading, after each.
     """
     waiting = [step for step in plan if not (sweep.result_folder(*step) / results.RESULT).is_file()]
+    processes.compare('results', {str(sweep.result_folder(*step)): 'missing' for step in waiting})
     names = ', '.join(dict.fromkeys(held_out for held_out, _, _ in plan))
     say(
         f'{sweep.collection.name}: holding out {names}; {len(plan)} results, {len(plan) - len(waiting)} '
@@ -104,9 +105,8 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str, int | None]], heading
             keep_predictions(folder, sweep.config.predictions, outcome.scores, outcome.records)
             results.save(folder, result, outcome.scores)
             publish(sweep, heading)
-        if jax.process_count() > 1:
-            # No process reads the folder before the result is there.
-            multihost_utils.sync_global_devices(f'{held_out}/{system}/{seed}')
+        # No process reads the folder before the result is there.
+        processes.wait_for_all(f'{held_out}/{system}/{seed}')
     built = collected.collect(sweep.folder, heading) if waiting else publish(sweep, heading)
     say(
         f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
@@ -160,7 +160,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
         predictions.copy(path.parent, goes.parent)
         results.write_bytes(goes, path.read_bytes())  # last: where it lies, all of it is there
     for folder in map(pathlib.Path, folders):
-        for path in gradients.folder_files(folder):
+        for path in (*gradients.folder_files(folder), *robustness.below(folder)):
             if not (goes := target / path.relative_to(folder)).is_file():
                 results.write_bytes(goes, path.read_bytes())
         if (folder / SETTINGS_FILE).is_file() and not (target / SETTINGS_FILE).is_file():

@@ -25,7 +25,7 @@ from flanlite.mesh import partitioning, processes
 from flanlite.report import results
 from flanlite.report import robustness as tables
 from flanlite.report.results import RESULT
-from flanlite.report.robustness import AS_IS, JSON, KINDS, MARKDOWN, TEMPLATES, Asked, Robustness
+from flanlite.report.robustness import AS_IS, JSON, KINDS, MARKDOWN, PAGE, TEMPLATES, Asked, Robustness
 from flanlite.training import parameters
 
 REMEDY = 'name another folder with --output'
@@ -66,8 +66,8 @@ class RobustnessConfig:
 
 
 def robustness(config: RobustnessConfig) -> Robustness | None:
-    """Ask a model as is and in changed ways; write an evaluation for each, and robustness.md and
-    robustness.json.
+    """Ask a model as is and in changed ways; write an evaluation for each, and robustness.md,
+    robustness.json and robustness.html.
 
     Returns:
         The comparison; None in all processes of a run but the first.
@@ -115,14 +115,14 @@ def robustness(config: RobustnessConfig) -> Robustness | None:
     found = collect(folder, config, mixed, asked, notes)
     tables.write(folder, found)
     tables.show(found)
-    print(f'wrote {folder}/{MARKDOWN}, {JSON} and an evaluation for each way of asking')
+    print(f'wrote {folder}/{PAGE}, {MARKDOWN}, {JSON} and an evaluation for each way of asking')
     return found
 
 
 def check(folder: pathlib.Path, config: RobustnessConfig) -> None:
     """Refuse a folder that cannot be written, or has what others or other settings made."""
     check_folder(folder, REMEDY)
-    check_own(folder, (SETTINGS_FILE, JSON, MARKDOWN), REMEDY)
+    check_own(folder, (SETTINGS_FILE, JSON, MARKDOWN, PAGE), REMEDY)
     if (folder / SETTINGS_FILE).is_file():
         before = to_text(load_as(RobustnessConfig, folder))
         results.check_same(folder, before, to_text(config), FREE, REMEDY)

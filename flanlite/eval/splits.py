@@ -11,7 +11,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
-from flanlite.data.specs import specs
+from flanlite.data.specs import prompt_mix, specs
 from flanlite.mesh import processes
 from flanlite.version import __version__
 
@@ -55,7 +55,8 @@ def open_splits(names: Sequence[str], view: View, options: BuildOptions = BuildO
     asked = fewshot.kept_note(
         {name: cached.manifest['shots'] for name, cached in opened.items() if cached.manifest.get('shots')}
     )
-    notes = [note] * bool(second.splits) + [asked] * bool(asked)
+    mixed = prompt_mix.note({name: cached.manifest for name, cached in opened.items()})
+    notes = [note] * bool(second.splits) + [each for each in (asked, mixed) if each]
     return Opened({name: opened[name] for name in names if name in opened}, skipped, tuple(notes))
 
 
@@ -77,7 +78,8 @@ def wordings(name: str, split: CachedSplit) -> dict[int, str]:
     spec = specs.find_spec(name)
     if not isinstance(spec, specs.DatasetSpec):
         return {}
-    templates = spec.style_templates(split.manifest['style'])
+    mixed = spec.mixed_templates if split.manifest.get('prompt_mix') else ()
+    templates = (*spec.style_templates(split.manifest['style']), *mixed)
     return {number: template.inputs for number, template in enumerate(templates)}
 
 

@@ -17,8 +17,9 @@ from flanlite.data.cache.view import View
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import specs
-from flanlite.eval import baselines, splits
+from flanlite.eval import baselines, costs, splits
 from flanlite.eval.evaluator import Evaluator, left_out_notes, records, sample_places
+from flanlite.eval.score_cache import ScoreCache
 from flanlite.eval.splits import Opened
 from flanlite.eval.sweep import STYLES, Sweep
 from flanlite.mesh.partitioning import make_partitioner
@@ -80,7 +81,11 @@ class OpenedHoldOut:
         """
         config = self.sweep.config
         evaluator = Evaluator(
-            scored, self.sweep.vocabulary, config.train.data.feature_lengths, config.scoring
+            scored,
+            self.sweep.vocabulary,
+            config.train.data.feature_lengths,
+            config.scoring,
+            cache=ScoreCache.inside(cache.cache_folder(config.train.data.cache_dir)),
         )
         scores = evaluator.run(model, params, make_partitioner(config.train.mesh), template=template)
         shown = [
@@ -88,12 +93,15 @@ class OpenedHoldOut:
         ]
         wordings = {name: splits.wordings(name, split) for name, split in scored.items()}
         notes = [*evaluator.notes(), *evaluator.attention_notes(model, params)]
-        return Outcome(scores, {}, notes, evaluator.records, shown, wordings)
+        chosen = dict.fromkeys(scores) if template is None else template
+        asked = {name: evaluator.examples(name, chosen[name]) for name in scores}
+        spent = costs.of_scoring(scores, asked, model, self.sweep.vocabulary)
+        return Outcome(scores, {}, notes, evaluator.records, shown, wordings, costs=spent)
 
 
 class Outcome(NamedTuple):
     """What a system scored: scores, reasons of skipped tasks, notes, what writes out a task's questions and
-    answers, samples of these, the templates' texts, training data sets, seconds.
+    answers, samples of these, the templates' texts, training data sets, seconds, and what was computed.
     """
 
     scores: dict[str, TaskScores]
@@ -104,6 +112,7 @@ class Outcome(NamedTuple):
     wordings: Mapping[str, Mapping[int, str]] = {}
     trained: Mapping[str, Sequence[str]] = {}
     seconds: Mapping[str, float] = {}
+    costs: Mapping[str, float] = {}
 
 
 def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> tuple[Result, Outcome]:
@@ -143,6 +152,7 @@ def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> t
         notes=(*held.sweep.config.notes, *held.test.notes, *outcome.notes),
         samples=tuple(outcome.samples),
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
+        costs=dict(outcome.costs),
         seed=seed,
         settings=to_text(held.sweep.config),
         environment=splits.environment(),
@@ -183,10 +193,17 @@ def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     trained, untrained = tuned_tasks(folder, held.mixture)
     test, model = held.test.merge(held.seen()), sweep.config.train.model
     if asked:
-        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None)
+        test = sweep.open_splits(list(test.splits), style=STYLES[system], shots=None, prompt_mix=None)
     outcome = held.run(test.splits, model, parameters.load_params(folder, model))
     notes = [*held.mixture.notes(), *outcome.notes]
-    return outcome._replace(skipped=test.skipped | untrained, notes=notes, trained=trained, seconds=seconds)
+    spent = {} if asked else costs.of_training(folder, sweep.config.train, model)
+    return outcome._replace(
+        skipped=test.skipped | untrained,
+        notes=notes,
+        trained=trained,
+        seconds=seconds,
+        costs={**spent, **outcome.costs},
+    )
 
 
 def score_shared(held: OpenedHoldOut, system: str) -> Outcome:
@@ -278,7 +295,7 @@ def score_chance(held: OpenedHoldOut) -> Outcome:
         for task, split in held.test.splits.items()
         if not any(example.options for example in split.examples())
     ]
-    bare = held.sweep.open_splits(open_ended, style='fields', shots=None)
+    bare = held.sweep.open_splits(open_ended, style='fields', shots=None, prompt_mix=None)
     scores = {
         task: baselines.chance(task, split, bare.splits.get(task), held.sweep.vocabulary)
         for task, split in held.test.splits.items()
@@ -291,8 +308,9 @@ def by_rule(held: OpenedHoldOut, scores: dict[str, TaskScores], skipped: dict[st
     """Return what a rule without a model scored, with a note on the rows that it too leaves out."""
 
     def written(scored: TaskScores) -> Iterator[dict[str, Any]]:
-        examples = baselines.asked(held.test.splits[scored.task])
-        return records(scored, examples, held.sweep.vocabulary)
+        split = held.test.splits[scored.task]
+        for record in records(scored, baselines.asked(split), held.sweep.vocabulary):
+            yield record | {'source': split.manifest['source']}
 
     notes = [
         note for task in scores for note in left_out_notes(task, list(held.test.splits[task].examples()))

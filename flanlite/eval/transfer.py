@@ -9,7 +9,6 @@ A folder holds
     <target>/<system>-<seed>/            a score, with curve.json, that of validation rows over the steps
 """
 
-import json
 import pathlib
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from flanlite.eval.transfer_work import (
     own_pairs,
     similarity_of,
 )
+from flanlite.mesh import processes
 from flanlite.progress import duration
 from flanlite.report import results, transfer_page
 from flanlite.report.transfer import TransferReport, Trial
@@ -80,6 +80,7 @@ def transfer(config: TransferConfig, gin: str | None = None) -> TransferReport:
     began = time.monotonic()
     seeds = range(config.seeds)
     waiting = [(name, seed) for seed in seeds for name in chosen if not work.embedded(name, seed)]
+    processes.compare('prompts', {f'{name}-{seed}': 'missing' for name, seed in waiting})
     for number, (name, seed) in enumerate(waiting, 1):
         say(f'[prompt {number} of {len(waiting)}, {duration(time.monotonic() - began)}]  {name}')
         work.embed(name, seed)
@@ -100,6 +101,7 @@ def transfer(config: TransferConfig, gin: str | None = None) -> TransferReport:
     plan = [
         each for each in plan if not (work.folder / each[0] / named(*each[1:]) / results.RESULT).is_file()
     ]
+    processes.compare('results', {f'{target}/{named(*each)}': 'missing' for target, *each in plan})
     for number, (target, system, source, seed) in enumerate(plan, 1):
         say(
             f'[score {number} of {len(plan)}, {duration(time.monotonic() - began)}]  {target}: {system} '
@@ -177,9 +179,10 @@ def collect(folder: pathlib.Path, config: TransferConfig, own: frozenset[tuple[s
         (task,) = result.tasks
         system, _, seed = result.system.rpartition('-')
         system, _, source = system.partition('.')
-        points = json.loads((path.parent / CURVE).read_text(encoding='utf-8'))
         resampled = results.load_resamples(path.parent)[task.task]
-        curve = tuple((step, float('nan') if score is None else score) for step, score in points)
+        with reading.foreign(path.parent / CURVE):
+            points = reading.read_json(path.parent / CURVE)
+            curve = tuple((step, float('nan') if score is None else score) for step, score in points)
         trials.append(Trial(task.task, system, source, int(seed), result, resampled, curve))
     similarities: dict[str, dict[tuple[str, str, int], float]] = {name: {} for name in SIMILARITIES}
     retrieved = {}
@@ -221,7 +224,7 @@ def kept_settings(folder: pathlib.Path) -> str:
 
 def settings_of(path: pathlib.Path) -> str:
     """Return the settings that a prompt was made with."""
-    with np.load(path) as kept:
+    with reading.foreign(path), np.load(path) as kept:
         return str(kept['settings'])
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import traverse_util
-from jax.experimental import multihost_utils
 
 from flanlite.config import to_text
 from flanlite.data.cache.view import view_of
@@ -24,9 +23,10 @@ from flanlite.eval.evaluator import Evaluator
 from flanlite.eval.similarity import SIMILARITIES, TaskEmbedding, weighted_prompt
 from flanlite.eval.splits import Opened
 from flanlite.eval.transfer_config import TransferConfig, mixture_of
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.model import adapters, models
 from flanlite.model.soft_prompt import ONE, prompts_of
+from flanlite.reading import foreign
 from flanlite.report import results
 from flanlite.report.results import Result
 from flanlite.report.scores import TaskScores
@@ -189,7 +189,7 @@ class Transfer:
 
     def prompt(self, name: str, seed: int) -> np.ndarray:
         """Read the prompt of a source or target."""
-        return np.load(self.prompt_file(name, seed))
+        return soft_prompts.read_file(self.prompt_file(name, seed))
 
     def embedded(self, name: str, seed: int) -> bool:
         """Return whether the prompt of a source or target is there, at its early step, too."""
@@ -260,7 +260,7 @@ class Transfer:
     def carried(self, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the prompts that both models have: {name: (the other's, this one's)}."""
         return {
-            name: (np.load(file), self.prompt(name, seed))
+            name: (soft_prompts.read_file(file), self.prompt(name, seed))
             for name in self.config.names
             if (file := prompt_file(pathlib.Path(self.config.projector), name, seed)).is_file()
         }
@@ -312,7 +312,7 @@ class Transfer:
             folder = self.folder / target / result.system
             results.write_text(folder / CURVE, json.dumps(points))
             results.save(folder, result, {target: scores})
-        wait_for_all(f'{target}/{result.system}')
+        processes.wait_for_all(f'{target}/{result.system}')
 
 
 def check_projector(config: TransferConfig) -> None:
@@ -324,7 +324,10 @@ def check_projector(config: TransferConfig) -> None:
     folder = pathlib.Path(config.projector)
     for target in config.targets:
         for seed in range(config.seeds):
-            there = [name for name in config.names if prompt_file(folder, name, seed).is_file()]
+            files = {name: prompt_file(folder, name, seed) for name in config.names}
+            there = [name for name, file in files.items() if file.is_file()]
+            for name in there:
+                soft_prompts.read_file(files[name])
             if target not in there or len(there) < 2:
                 raise ValueError(
                     f'TransferConfig.projector is {config.projector}, which has prompts of '
@@ -369,7 +372,7 @@ def embeddings(folder: pathlib.Path, names: Sequence[str], seed: int) -> dict[st
     found = {}
     for name in names:
         if (path := embedding_file(folder, name, seed)).is_file():
-            with np.load(path) as kept:
+            with foreign(path), np.load(path) as kept:
                 found[name] = TaskEmbedding(kept['prompt'].astype(np.float64), kept['neurons'])
     return found
 
@@ -401,7 +404,7 @@ def keep(path: pathlib.Path, content: bytes) -> pathlib.Path:
     """Write a file, in the first process, before any process goes on."""
     if jax.process_index() == 0:
         results.write_bytes(path, content)
-    wait_for_all(str(path))
+    processes.wait_for_all(str(path))
     return path
 
 
@@ -410,9 +413,3 @@ def keep_array(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:
     content = io.BytesIO()
     np.save(content, array)
     return keep(path, content.getvalue())
-
-
-def wait_for_all(name: str) -> None:
-    """Wait for all processes."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)

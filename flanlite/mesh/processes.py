@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 import jax
 from jax._src import distributed
 from jax._src.lib import utils
+from jax.experimental import multihost_utils
 
 from flanlite.config import to_lines
 
@@ -298,6 +299,16 @@ def compare(what: str, facts: Mapping[str, str]) -> None:
     """
     if Peers.current is not None:
         Peers.current.compare(what, facts)
+
+
+def wait_for_all(name: str) -> None:
+    """Wait until all processes of a run are here; all of them must, in the same order.
+
+    Args:
+        name: of the place in the program.
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def compare_settings(config: Any) -> None:

@@ -23,6 +23,7 @@ from flanlite.metrics.correlation import (
     pearson_and_spearman,
 )
 from flanlite.metrics.metric import Metric
+from flanlite.metrics.span_sets import count_span_sets
 from flanlite.metrics.text_overlap import (
     ROUGE_TYPES,
     corpus_bleu,
@@ -71,6 +72,8 @@ METRICS: dict[str, Metric] = {
             ('trivia_qa_exact_match', 'trivia_qa_f1'),
             count_match_and_f1(normalize_trivia_qa),
         ),
+        # CLUES: sets of spans.
+        Metric('span_sets', ('s1', 'exact_match'), count_span_sets),
         # Super-NaturalInstructions.
         Metric('natural_instructions', ('rougeL', 'exact_match'), count_natural_instructions),
         # BIG-bench: what the chosen option is worth.

@@ -360,9 +360,15 @@ class DecoderOnly(nnx.Module):
         return self.decoder(batch['decoder_input_tokens'], segments_BT, prefix_BT, inputs_BT, dropout_key)
 
     def option_logits(
-        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+        self,
+        inputs_BS: jax.Array,
+        lengths_B: jax.Array,
+        source_P: jax.Array,
+        options_PT: jax.Array,
+        segments_PT: jax.Array | None = None,
     ) -> jax.Array:
-        """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
+        """Compute logits_PTV at every token of options, one a row; see `models.Network.option_logits`."""
+        assert segments_PT is None
         prefix = self._prefill(inputs_BS, lengths_B)
         tokens_PT = jnp.concatenate([prefix.last_B[source_P][:, None], options_PT[:, :-1]], axis=1)
         return self.decoder.extend(tokens_PT, prefix, source_P)

@@ -55,15 +55,22 @@ class Network(Protocol):
         """
 
     def option_logits(
-        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+        self,
+        inputs_BS: jax.Array,
+        lengths_B: jax.Array,
+        source_P: jax.Array,
+        options_PT: jax.Array,
+        segments_PT: jax.Array | None = None,
     ) -> jax.Array:
         """Compute logits_PTV in float32 at every token of options, each given its own input.
 
         Args:
             inputs_BS: input tokens; the network reads each row once, however many options it has.
             lengths_B: the number of tokens of each input; what stands behind them is padding.
-            source_P: for each option the row of its input.
+            source_P: for each row of options the row of its input.
             options_PT: option tokens; logits of the padding behind them have no meaning.
+            segments_PT: where a row has several options of its input, one behind the other, which of them
+                each token is of, from 1, and 0 of padding. Only where the config says `packs_options`.
         """
 
     def start_decoding(self, inputs_BS: jax.Array, lengths_B: jax.Array, max_length: int) -> DecodingCache:
@@ -108,6 +115,7 @@ class ModelConfig:
     """
 
     converter: ClassVar[str]  # the layout of batches, a name of `batches.CONVERTERS`
+    packs_options: ClassVar[bool] = False  # whether rows of `Network.option_logits` may have several options
 
     vocab_size: Count = 32128
     emb_dim: Count = 768

@@ -47,6 +47,7 @@ class T5Config(ModelConfig):
     """
 
     converter: ClassVar[str] = 'encoder_decoder'
+    packs_options: ClassVar[bool] = True
 
     num_encoder_layers: Count = 12
     num_decoder_layers: Count = 12
@@ -138,6 +139,7 @@ class DecoderLayer(nnx.Module):
         encoder_segments_BS: jax.Array,
         bias: jax.Array | None,
         key: jax.Array | None,
+        read_segments_BT: jax.Array,
     ) -> jax.Array:
         """Compute the layer's output from the residual stream.
 
@@ -148,6 +150,7 @@ class DecoderLayer(nnx.Module):
             encoder_segments_BS: segment of each source position; 0 is padding.
             bias: of self-attention, from `prepare_bias`; None if each layer has its own.
             key: turns dropout on.
+            read_segments_BT: the segment of the source that each target position reads.
         """
         (B, T, D), S, H = x_BTD.shape, encoder_segments_BS.shape[1], self.config.num_heads
         shapes = [(T, H, 1), (S, H, 1), (1, D), (1, D), (1, self.config.mlp_dim), (1, D)]
@@ -162,7 +165,7 @@ class DecoderLayer(nnx.Module):
             return self.self_attention(queries, keys_values, keep_target, **segments, bias=bias, causal=True)
 
         def attend_source(h_BTD: jax.Array) -> jax.Array:
-            segments = {'q_segments_BT': segments_BT, 'kv_segments_BS': encoder_segments_BS}
+            segments = {'q_segments_BT': read_segments_BT, 'kv_segments_BS': encoder_segments_BS}
             keys_values = self.encoder_decoder_attention.keys_values(encoded)
             queries = self.encoder_decoder_attention.queries(h_BTD)
             return self.encoder_decoder_attention(queries, keys_values, keep_source, **segments)
@@ -288,6 +291,7 @@ class Decoder(nnx.Module):
         segments_BT: jax.Array,
         encoder_segments_BS: jax.Array,
         key: jax.Array | None = None,
+        read_segments_BT: jax.Array | None = None,
     ) -> jax.Array:
         """Compute the normed output, x_BTD, of embedded tokens.
 
@@ -297,7 +301,9 @@ class Decoder(nnx.Module):
             segments_BT: segment of each target position; 0 is padding.
             encoder_segments_BS: segment of each source position; 0 is padding.
             key: turns dropout on.
+            read_segments_BT: the segment of the source that each target position reads; by default its own.
         """
+        reads_BT = segments_BT if read_segments_BT is None else read_segments_BT
         config = self.config
         B, T, D = x_BTD.shape
         key, layer_keys = split_keys(key, config.num_decoder_layers)
@@ -307,7 +313,7 @@ class Decoder(nnx.Module):
         )
 
         def step(layer: DecoderLayer, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, None]:
-            return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key), None
+            return layer(x_BTD, encoded, segments_BT, encoder_segments_BS, bias, key, reads_BT), None
 
         encoded = broadcast_over_model(encoded_BSD, config.num_heads * config.head_dim)
         x_BTD = constrain(dropout(x_BTD, keep_in, config.dropout_rate), RESIDUAL)
@@ -395,7 +401,13 @@ class T5(nnx.Module):
         with self._attends(batch['encoder_input_tokens']):
             return self.encoder(x_BSD, segments_BS, dropout_key)
 
-    def decode(self, encoded_BSD: jax.Array, batch: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
+    def decode(
+        self,
+        encoded_BSD: jax.Array,
+        batch: Batch,
+        dropout_key: jax.Array | None = None,
+        read_segments_BT: jax.Array | None = None,
+    ) -> jax.Array:
         """Compute logits_BTV in float32 at every target position, each given the encoded inputs and the
         targets before it.
 
@@ -403,27 +415,46 @@ class T5(nnx.Module):
             encoded_BSD: from `encode`.
             batch: as for a call.
             dropout_key: turns dropout on.
+            read_segments_BT: see `Decoder`.
         """
         segments_BT = segments_of(batch['decoder_target_tokens'], batch.get('decoder_segment_ids'))
         source_segments_BS = segments_of(batch['encoder_input_tokens'], batch.get('encoder_segment_ids'))
         x_BTD = self.token_embedder(batch['decoder_input_tokens'])
         with self._attends(batch['encoder_input_tokens']):
-            x_BTD = self.decoder(x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key)
+            x_BTD = self.decoder(
+                x_BTD, encoded_BSD, segments_BT, source_segments_BS, dropout_key, read_segments_BT
+            )
         return self._logits(x_BTD)
 
     def option_logits(
-        self, inputs_BS: jax.Array, lengths_B: jax.Array, source_P: jax.Array, options_PT: jax.Array
+        self,
+        inputs_BS: jax.Array,
+        lengths_B: jax.Array,
+        source_P: jax.Array,
+        options_PT: jax.Array,
+        segments_PT: jax.Array | None = None,
     ) -> jax.Array:
         """Compute logits_PTV at every token of options; see `models.Network.option_logits`."""
         segments_BS = segments_within(lengths_B, inputs_BS.shape[1])
         inputs = {'encoder_input_tokens': inputs_BS, 'encoder_segment_ids': segments_BS}
-        pairs = {name: array[source_P] for name, array in inputs.items()} | {
-            'decoder_input_tokens': jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1],
+        before_PT = jnp.pad(options_PT, ((0, 0), (1, 0)))[:, :-1]
+        # No token sees the padding behind it.
+        ones_PT = jnp.ones_like(options_PT)
+        if segments_PT is None:
+            own, reads = ones_PT, {}
+        else:
+            first_PT = segments_PT != jnp.pad(segments_PT, ((0, 0), (1, 0)))[:, :-1]
+            before_PT, own, reads = (
+                jnp.where(first_PT, 0, before_PT),
+                segments_PT,
+                {'read_segments_BT': ones_PT},
+            )
+        rows = {name: array[source_P] for name, array in inputs.items()} | {
+            'decoder_input_tokens': before_PT,
             'decoder_target_tokens': options_PT,
-            # No token sees the padding behind it.
-            'decoder_segment_ids': jnp.ones_like(options_PT),
+            'decoder_segment_ids': own,
         }
-        return self.decode(self.encode(inputs)[source_P], pairs)
+        return self.decode(self.encode(inputs)[source_P], rows, **reads)
 
     def start_decoding(self, inputs_BS: jax.Array, lengths_B: jax.Array, max_length: int) -> DecodingCache:
         """Encode inputs_BS and make the cache for `max_length` target positions; see

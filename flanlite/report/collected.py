@@ -19,6 +19,7 @@ class Report:
     """The results of one run or sweep, with the curves of what was trained.
 
     Args:
+        folder: where the results lie.
         title: the heading.
         results: in the order of the tables: by what was held out, then by system; of a system that was tuned
             with several seeds their mean (`seeds.mean_result`).
@@ -30,6 +31,7 @@ class Report:
         by_seed: {(held out, system): the result of each seed}, of those that have several.
     """
 
+    folder: pathlib.Path
     title: str
     results: tuple[Result, ...]
     curves: Mapping[tuple[str, str], Mapping[str, list[tuple[float, float]]]]
@@ -107,7 +109,7 @@ def collect(folder: pathlib.Path, title: str = '') -> Report:
             curves[key] = points
         if files := predictions.paths(first):
             asked[key] = {task: file.relative_to(folder).as_posix() for task, file in files.items()}
-    return Report(title or found[0].run, tuple(found), curves, resamples, asked, by_seed)
+    return Report(folder, title or found[0].run, tuple(found), curves, resamples, asked, by_seed)
 
 
 def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:

@@ -6,9 +6,11 @@ there is room.
 """
 
 import dataclasses
+import functools
 import html
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,7 +27,11 @@ FEW = 8
 CELL_HEIGHT = 24
 LETTER = 7.0  # the width of a letter, about
 SLANT = math.radians(40)  # of headings
-LEGEND_WIDTH = 112  # of a curve's name below the plot
+LEGEND_ROW = 16  # the height of a line of curves' names below a plot
+# Control characters, which HTML has no place for, and those that turn the direction of what follows.
+UNSEEN = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff\ud800-\udfff]'
+)
 PERCENT = ((0, 25, 50, 75, 100), (-100, -50, 0, 50, 100))  # ticks; the latter where a correlation is negative
 
 
@@ -63,6 +69,17 @@ class Curve:
     label: str
     points: Sequence[tuple[float, float]]
     ends: Sequence[tuple[float, float]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """The answers of a system by the probability that it gave them: a CSS colour class, its label, and for
+    each bin the sum of these probabilities, how many answers are right, and how many there are.
+    """
+
+    colour: str
+    label: str
+    bins: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +128,21 @@ def tick_label(value: float) -> str:
     return f'{value / 1000:g}k' if abs(value) >= 1000 else f'{value:g}'
 
 
+def visible(text: str) -> str:
+    """Show the characters of a text that a page cannot have, or that would change how the rest of it reads:
+    U+202E becomes ⟨U+202E⟩.
+    """
+    return UNSEEN.sub(lambda found: f'⟨U+{ord(found[0]):04X}⟩', text)
+
+
+def escape(text: str) -> str:
+    """Write a text as HTML has it."""
+    return html.escape(visible(text))
+
+
 def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
     """Return the SVG of a plot with its parts; the title is for screen readers."""
-    name = html.escape(title)
+    name = escape(title)
     body = '\n'.join(parts)
     head = f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">'
     return f'{head}\n{body}\n</svg>'
@@ -121,7 +150,7 @@ def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -
 
 def text(x: float, y: float, label: str, kind: str = '', anchor: str = 'start') -> str:
     """Return a text at a place, escaped."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{html.escape(label)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(label)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -131,7 +160,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def hover(label: str, *parts: str) -> str:
     """Return shapes grouped under one tooltip."""
-    return f'<g class="mark"><title>{html.escape(label)}</title>{"".join(parts)}</g>'
+    return f'<g class="mark"><title>{escape(label)}</title>{"".join(parts)}</g>'
 
 
 class ScoreAxis:
@@ -163,7 +192,13 @@ class ScoreAxis:
         return drawn
 
 
-def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: bool = True) -> str:
+def bars(
+    title: str,
+    rows: Sequence[Bar],
+    reference: float = math.nan,
+    percent: bool = True,
+    told: Callable[[float], str] | None = None,
+) -> str:
     """Draw horizontal bars with their intervals.
 
     Args:
@@ -171,14 +206,16 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: 
         rows: the bars from top to bottom.
         reference: the score where a dashed line stands; nan for none.
         percent: whether the scores are percent; else they are in units of their own.
+        told: writes a value; by default `number`.
     """
+    told = told or functools.partial(number, percent=percent)
     values = [reference, *(value for bar in rows for value in (bar.value, bar.low, bar.high))]
     axis = ScoreAxis(values, len(rows), percent)
     parts = axis.parts()
     for index, bar in enumerate(rows):
         middle = index * ROW + ROW / 2 + 2
         parts.append(text(axis.left - 8, middle + 4, bar.label, 'label', 'end'))
-        parts.append(text(WIDTH, middle + 4, number(bar.value, percent), 'value', 'end'))
+        parts.append(text(WIDTH, middle + 4, told(bar.value), 'value', 'end'))
         if not math.isfinite(bar.value):
             continue
         start, end = sorted((axis.x(0), axis.x(bar.value)))
@@ -187,13 +224,13 @@ def bars(title: str, rows: Sequence[Bar], reference: float = math.nan, percent: 
             f'<rect x="{start:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="2" class="fill '
             f'{bar.colour}"/>'
         ]
-        label = f'{bar.label}: {number(bar.value, percent)}'
+        label = f'{bar.label}: {told(bar.value)}'
         if math.isfinite(bar.low) and bar.high > bar.low:
             low, high = axis.x(bar.low), axis.x(bar.high)
             strokes = [(low, middle, high, middle)]
             strokes += [(end, middle - 4, end, middle + 4) for end in (low, high)]
             shapes += [line(*stroke, kind) for kind in ('halo', 'whisker') for stroke in strokes]
-            label += f' (95% interval {number(bar.low, percent)} to {number(bar.high, percent)})'
+            label += f' (95% interval {told(bar.low)} to {told(bar.high)})'
         parts.append(hover(label, *shapes))
     if math.isfinite(reference):
         parts.append(
@@ -287,7 +324,7 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
     if not drawn:
         return ''
     across_all, up_all = zip(*(point for *_, points in drawn for point in points), strict=True)
-    x_ticks, y_ticks = ticks(0, max(across_all)), ticks(min(low, *up_all), max(high, *up_all))
+    x_ticks, y_ticks = ticks(0, max(across_all), 5), ticks(min(low, *up_all), max(high, *up_all))
     left, right, top, bottom = 36, WIDTH - 10, 8, CURVE_HEIGHT - 34
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -301,9 +338,9 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, tick_label(tick), 'tick', 'end')]
     for tick in (tick for tick in x_ticks if tick == int(tick)):  # of steps, clusters and such
         parts.append(text(place(tick, y_ticks[0])[0], bottom + 15, tick_label(tick), 'tick', 'middle'))
-    if left + len(drawn) * LEGEND_WIDTH + LETTER * len(x_label) <= right:  # else the heading says it alone
-        parts.append(text(right, CURVE_HEIGHT - 4, x_label, 'tick', 'end'))
-    for number_drawn, (shape, row, points) in enumerate(drawn):
+    keys, height = legend([(shape, row.label, row.colour) for shape, row, _ in drawn], x_label)
+    parts += keys
+    for shape, row, points in drawn:
         looks = f'curve dash{shape % 4} {row.colour}'
         path = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in points)
         marked = np.unique(np.linspace(0, len(points) - 1, MARKERS).astype(int)).tolist()
@@ -317,10 +354,61 @@ def curves(title: str, rows: Sequence[Curve], low: float, high: float, x_label: 
         shapes += whiskers
         shapes += [marker(shape, *place(*points[at]), row.colour) for at in marked]
         parts.append(hover(label, *shapes))
-        x, y = left + number_drawn * LEGEND_WIDTH, CURVE_HEIGHT - 8
-        parts += [line(x, y, x + 22, y, looks), marker(shape, x + 11, y, row.colour)]
-        parts.append(text(x + 28, y + 4, row.label, 'label'))
-    return svg(CURVE_HEIGHT, title, parts)
+    return svg(height, title, parts)
+
+
+def legend(curves: Sequence[tuple[int, str, str]], x_label: str = '') -> tuple[list[str], float]:
+    """Draw what curves look like, each a shape, a name and a colour, with their names below a plot;
+    return the height of the plot with them, too.
+
+    Args:
+        curves: what is drawn.
+        x_label: what the horizontal axis counts, which stands at the right where there is room.
+    """
+    parts, x, y = [], 36.0, CURVE_HEIGHT - 8.0
+    for shape, label, colour in curves:
+        width = 42 + LETTER * len(label)
+        if x > 36 and x + width > WIDTH:
+            x, y = 36.0, y + LEGEND_ROW
+        parts.append(line(x, y, x + 22, y, f'curve dash{shape % 4} {colour}'))
+        parts += [marker(shape, x + 11, y, colour), text(x + 28, y + 4, label, 'label')]
+        x += width
+    if x_label and x + LETTER * len(x_label) <= WIDTH - 10:  # else the heading says it alone
+        parts.append(text(WIDTH - 10, y + 4, x_label, 'tick', 'end'))
+    return parts, y + 8
+
+
+def reliability(title: str, rows: Sequence[Reliability]) -> str:
+    """Draw how often answers of each probability are right, beside the diagonal of how often they should be;
+    the greater a mark, the more answers.
+    """
+    left, right, top, bottom = 44, WIDTH - 12, 20, CURVE_HEIGHT - 34
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + x * (right - left), bottom - y * (bottom - top)
+
+    parts = [text(0, 10, '% right, by the probability of the answer', 'tick')]
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        (x, y), named = place(tick, tick), tick_label(100 * tick)
+        parts += [line(left, y, right, y, 'grid'), text(left - 6, y + 4, named, 'tick', 'end')]
+        parts.append(text(x, bottom + 15, named, 'tick', 'middle'))
+    parts.append(line(*place(0, 0), *place(1, 1), 'reference'))
+    for shape, row in enumerate(rows):
+        looks = f'curve dash{shape % 4} {row.colour}'
+        sums, rights, counts = row.bins.T
+        points = [place(*point) for point in zip(sums / counts, rights / counts, strict=True)]
+        path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
+        parts.append(f'<polyline points="{path}" class="{looks} thin"/>')
+        for (x, y), told, well, count in zip(points, sums, rights, counts, strict=True):
+            radius = 2 + 5 * math.sqrt(count / counts.sum())
+            said = (
+                f'{row.label}: {well:,.0f} of {count:,.0f} right at a mean probability of {told / count:.1%}'
+            )
+            mark = marker(shape, 0, 0, row.colour)
+            scaled = f'<g transform="translate({x:.1f} {y:.1f}) scale({radius / 3.2:.2f})">{mark}</g>'
+            parts.append(hover(said, scaled))
+    keys, height = legend([(shape, row.label, row.colour) for shape, row in enumerate(rows)])
+    return svg(height, title, parts + keys)
 
 
 def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]]) -> str:
@@ -342,7 +430,7 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], cells: Seq
     for place, heading in enumerate(columns):
         x, y = left + across * (place + 0.5), head - 6
         slanted = f'transform="rotate({-math.degrees(SLANT):g} {x:.1f} {y:.1f})"'
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{html.escape(heading)}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {slanted} class="label">{escape(heading)}</text>')
     for row, (name, drawn) in enumerate(zip(rows, cells, strict=True)):
         top = head + CELL_HEIGHT * row
         parts.append(text(left - 8, top + CELL_HEIGHT / 2 + 4, name, 'label', 'end'))

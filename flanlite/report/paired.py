@@ -24,7 +24,7 @@ from flanlite.report.scores import CONFIDENCE, RESAMPLES, interval, nanmean
 PERMUTATIONS = 10_000
 AT_ONCE = 500  # permutations in memory
 ALL = 'all data sets'
-COMPARISONS = ('comparison.json', 'comparison.md')
+COMPARISONS = ('comparison.json', 'comparison.md', 'comparison.html')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,10 @@ class Comparison:
 
     def rows(self) -> list[dict[str, object]]:
         """Return the table as flat dictionaries."""
-        return [dataclasses.asdict(row) | {'difference': row.difference} for row in self.table]
+        return [
+            {'runs': list(self.names)} | dataclasses.asdict(row) | {'difference': row.difference}
+            for row in self.table
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +136,31 @@ def compare(first: str, second: str, system: str = 'tuned', seed: int = 0) -> Co
     return Comparison((first, second), tuple(table(tasks)), tuple(notes))
 
 
-def read(path: str, system: str) -> dict[str, Asked]:
-    """Read the scores of a model by data set; see `compare`."""
+def compare_all(paths: Sequence[str], system: str = 'tuned', seed: int = 0) -> list[Comparison]:
+    """Compare the first of several models with each of the others; their p-values are corrected for all that
+    is compared. See `compare`.
+
+    Raises:
+        ValueError: fewer than two models, or one twice.
+    """
+    if len(paths) < 2 or len(set(map(at_home, paths))) < len(paths):
+        raise ValueError(
+            f'got {", ".join(paths) or "nothing"} to compare; expected two or more different folders'
+        )
+    each = [compare(paths[0], other, system, seed) for other in paths[1:]]
+    for kind in dict.fromkeys(row.kind for one in each for row in one.table):
+        rows = iter(corrected([row for one in each for row in one.table if row.kind == kind]))
+        each = [
+            dataclasses.replace(
+                one, table=tuple(next(rows) if row.kind == kind else row for row in one.table)
+            )
+            for one in each
+        ]
+    return each
+
+
+def result_files(path: str, system: str) -> list[pathlib.Path]:
+    """List the results of a model: one of an evaluation; of a sweep, those of one system."""
     folder = pathlib.Path(at_home(path))
     found = results.result_paths(folder)
     if not found:
@@ -149,7 +175,13 @@ def read(path: str, system: str) -> dict[str, Asked]:
             raise ValueError(
                 f'{path} is a sweep without {system!r}; --system names one of {", ".join(systems)}'
             )
-    asked = {}
+    return found
+
+
+def read(path: str, system: str) -> dict[str, Asked]:
+    """Read the scores of a model by data set; see `compare`."""
+    found, asked = result_files(path, system), {}
+    sweep = found[0].parent != pathlib.Path(at_home(path))
     for each in found:
         result, sums = results.load(each), results.load_sums(each.parent)
         for task in result.tasks:

@@ -5,7 +5,8 @@ import json
 import pathlib
 import shutil
 import urllib.parse
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flanlite.report import results
@@ -59,3 +60,19 @@ def paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """List the files beside a result, by task; none where none were kept."""
     found = sorted((folder / FOLDER).glob(f'*{ENDING}'))
     return {urllib.parse.unquote(path.name.removesuffix(ENDING)): path for path in found}
+
+
+def read(path: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """Read the records of a task.
+
+    Raises:
+        ValueError: the file is not one of gzipped JSON lines, or was cut off.
+    """
+    try:
+        with gzip.open(path, 'rt', encoding='utf-8') as lines:
+            yield from map(json.loads, lines)
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        raise ValueError(
+            f'{path} holds no readable predictions ({error}); remove the folder {path.parent}, and the '
+            'report is made without them'
+        ) from error

@@ -1,55 +1,36 @@
-"""All results below a folder -> results.json (flat rows), report.md, and report.html: one file with its own
-plots, light or dark.
+"""All results below a folder -> results.json (flat rows), report.md, report.tex, report.csv, and report.html:
+one file with its own plots, light or dark.
 """
 
 import math
 import pathlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import jinja2
-
-from flanlite.report import collected, comparisons, conflict, figures, results, series, tables
+from flanlite.report import (
+    collected,
+    comparisons,
+    conflict,
+    costs,
+    data_sets,
+    figures,
+    flat,
+    latex,
+    markdown,
+    page,
+    results,
+    robustness,
+    series,
+    settings,
+    tables,
+)
 from flanlite.report.collected import Report, label
+from flanlite.report.page import PageTable, Plot, colour, named
 from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, TaskResult
-
-FOLDER = pathlib.Path(__file__).parent
-LABEL_LENGTH = 16  # characters that fit beside a plot
-
-
-class Plot(NamedTuple):
-    """A plot with its heading and the metric it shows."""
-
-    heading: str
-    metric: str
-    drawing: str
-
-
-class PageTable(NamedTuple):
-    """A table of the page.
-
-    Args:
-        caption: what it shows.
-        headings: of the columns.
-        rows: their cells; those of the first columns that rows share are written once, above them.
-        shared: the number of these columns.
-    """
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    shared: int = 0
-
-    def blocks(self) -> list[tuple[tuple[str, ...], list[Sequence[Any]]]]:
-        """Return the rows that share their first cells, with these cells, in the order of the rows."""
-        found: dict[tuple[str, ...], list[Sequence[Any]]] = {}
-        for row in self.rows:
-            found.setdefault(tuple(row[: self.shared]), []).append(row[self.shared :])
-        return list(found.items())
 
 
 def build(folder: str | pathlib.Path, title: str = '') -> Report:
-    """Collect all results below a folder, and write its results.json, report.md and report.html.
+    """Collect all results below a folder, and write its results.json, report.md, report.tex, report.csv and
+    report.html.
 
     Args:
         folder: a run's or a sweep's folder; the results may come from several jobs.
@@ -61,7 +42,9 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
     folder = pathlib.Path(folder)
     report = collected.collect(folder, title)
     results.write_text(folder / 'results.json', results.to_json(report.rows()))
-    results.write_text(folder / 'report.md', tables.markdown(report))
+    results.write_text(folder / 'report.csv', flat.csv_text(report.rows()))
+    results.write_text(folder / 'report.md', markdown.text(report))
+    results.write_text(folder / 'report.tex', latex.latex(report))
     found = conflict.collect(folder, report)
     if found is not None:
         results.write_text(folder / 'conflict.json', results.to_json(conflict.rows(found)))
@@ -73,29 +56,16 @@ def html_page(report: Report, found: conflict.Conflict | None = None) -> str:
     """Return the whole page: `report.html`, filled; with what was found of task conflict, if that was looked
     for.
     """
-    return environment().get_template('report.html').render(page(report, found))
+    return page.render('report.html', values(report, found))
 
 
-def environment() -> jinja2.Environment:
-    """Return what fills the pages of this folder."""
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    found.filters |= {'label': label, 'colour': colour}
-    return found
-
-
-def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
+def values(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
     """Return the values that the page shows, by the names that `report.html` has for them."""
     present = {result.system for result in report.results}
+    first = report.results[0]
     return {
         'title': report.title,
-        'first': report.results[0],
+        'first': first,
         'about': about(report),
         'overall': comparisons.overall(report),
         'only_clusters': comparisons.only_clusters(report),
@@ -107,25 +77,28 @@ def page(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
             'Scores on what was held out', tables.HEADLINE_HEADINGS, tables.headline_rows(report), 1
         ),
         'series_plots': series_curves(report),
+        'seed_caption': tables.SEEDS,
+        'seed_plots': seed_boxes(report),
         'extra_tables': [PageTable(*table, 1) for table in tables.extra_tables(report)],
         'template_plots': template_boxes(report),
-        'wordings': [
-            PageTable(named('Scores of each template', held_out), headings, rows, 1)
-            for held_out in report.sections()
-            for headings, rows in [tables.template_rows(report, held_out)]
-            if rows
-        ],
         'task_tables': [table for held_out in report.sections() for table in task_tables(report, held_out)],
+        'data_sets': data_sets.sections(report),
         'curve_plots': training_curves(report),
         'conflict': conflict_section(found) if found else None,
-        'questions': questions(report),
+        'robustness': robustness.find(report.folder),
         'predictions': PageTable(
             tables.PREDICTIONS, tables.PREDICTION_HEADINGS, tables.prediction_rows(report), 1
         ),
-        'skipped': PageTable('What was skipped', tables.SKIPPED_HEADINGS, tables.skipped_rows(report)),
+        'costs': PageTable('Costs', costs.COST_HEADINGS, costs.cost_rows(report), 1),
+        'left_out': PageTable(
+            'Held out, removed, skipped', tables.LEFT_OUT_HEADINGS, tables.left_out_rows(report), 1
+        ),
         'method': tables.method(report),
-        'environment': PageTable(
-            'Environment', ('what', 'which'), list(report.results[0].environment.items())
+        'environment': PageTable('Environment', ('what', 'which'), list(first.environment.items())),
+        'changed': PageTable(
+            'Settings that differ from their defaults',
+            ('setting', 'value', 'default'),
+            settings.changed(first.settings),
         ),
     }
 
@@ -153,30 +126,19 @@ def conflict_section(found: conflict.Conflict) -> dict[str, Any]:
     }
 
 
-def named(caption: str, held_out: str | None) -> str:
-    """Add to a caption what was held out, if anything was."""
-    return f'{caption} with {held_out} held out' if held_out else caption
-
-
 def task_tables(report: Report, held_out: str | None) -> list[PageTable]:
     """Return the table of all data sets with one thing held out; without what all rows share, where only one
     system was scored.
     """
     systems, headings = report.of(held_out), list(tables.TASK_HEADINGS)
     rows = tables.task_rows(systems)
-    caption = named('Every data set', held_out)
+    caption, links = named('Every data set', held_out), data_sets.anchors(report, held_out)
     if len(systems) > 1:
-        return [PageTable(caption, headings, rows, headings.index('system'))]
+        return [PageTable(caption, headings, rows, headings.index('system'), links)]
     kept = [place for place, heading in enumerate(headings) if heading not in ('system', 'level')]
-    table = PageTable(caption, [headings[at] for at in kept], [[row[at] for at in kept] for row in rows])
+    columns = [headings[at] for at in kept]
+    table = PageTable(caption, columns, [[row[at] for at in kept] for row in rows], links=links)
     return [table] if rows else []
-
-
-def colour(system: str) -> str:
-    """Return the CSS class of a system's colour; a checkpoint that is none of `SYSTEMS` has the colour of the
-    tuned one.
-    """
-    return f'm-{system if system in SYSTEMS else "tuned"}'
 
 
 def about(report: Report) -> list[str]:
@@ -220,8 +182,9 @@ def hold_out_bars(report: Report) -> list[Plot]:
             system: result for system, result in report.of(held_out).items() if HELD_OUT in result.groups
         }
         groups = {system: result.groups[HELD_OUT] for system, result in scored.items()}
+        names = page.shortened([label(system) for system in groups])
         bars = [
-            figures.Bar(colour(system), label(system), group.mean, group.low, group.high)
+            figures.Bar(colour(system), names[label(system)], group.mean, group.low, group.high)
             for system, group in groups.items()
         ]
         metrics = dict.fromkeys(
@@ -264,15 +227,41 @@ def series_curves(report: Report) -> list[Plot]:
     return plots
 
 
+def seed_boxes(report: Report) -> list[Plot]:
+    """Draw the scores of the seeds of each system that was tuned with several: a plot for each hold-out that
+    stands alone, with a dot for each seed.
+    """
+    plots = []
+    for held_out in series.standing_alone(report):
+        boxes = [
+            figures.Box(
+                colour(system),
+                page.shorten(label(system)),
+                [(f'seed {each.seed}', each.groups[HELD_OUT].mean, '') for each in found],
+            )
+            for system in report.of(held_out)
+            for found in [
+                [each for each in report.by_seed.get((held_out, system), ()) if HELD_OUT in each.groups]
+            ]
+            if len(found) > 1
+        ]
+        if boxes:
+            plots.append(
+                Plot(held_out, 'a dot is a seed', figures.boxes(f'{held_out}: score of each seed', boxes))
+            )
+    return plots
+
+
 def task_bars(report: Report) -> list[Plot]:
     """Draw a plot for each metric, with a bar for each task, where nothing was held out."""
     plots = []
     for result in report.results:
         by_metric: dict[tuple[str, bool], list[figures.Bar]] = {}
+        names = page.shortened([task.task for task in result.tasks])
         for task in result.tasks:
             bar = figures.Bar(
                 colour(result.system),
-                shorten(task.task),
+                names[task.task],
                 task.summary.mean,
                 task.summary.low,
                 task.summary.high,
@@ -289,11 +278,6 @@ def task_bars(report: Report) -> list[Plot]:
     return plots
 
 
-def shorten(name: str) -> str:
-    """Shorten a label to what fits beside a plot."""
-    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + '…'
-
-
 def template_boxes(report: Report) -> list[Plot]:
     """Draw boxes over templates: a plot for each data set with a box for each system that reads templates, or
     of one system a plot for each metric with a box for each data set.
@@ -301,14 +285,16 @@ def template_boxes(report: Report) -> list[Plot]:
     plots = []
     for held_out in report.sections():
         systems = report.of(held_out)
+        labels = page.shortened([label(system) for system in systems])
         rows: dict[tuple[str, str, bool], list[figures.Box]] = {}
         for system, result in systems.items():
+            names = page.shortened([task.task for task in result.tasks])
             for task in result.tasks:
                 read = any(entry['template'] is not None for entry in task.templates)
                 if read and not (held_out and task.level == HELD_IN):
                     alone = len(systems) == 1
                     heading = label(system) if alone else task.task
-                    name = shorten(task.task) if alone else label(system)
+                    name = names[task.task] if alone else labels[label(system)]
                     box = figures.Box(colour(system), name, template_points(task))
                     rows.setdefault((heading, task.headline, task.percent), []).append(box)
         chances = (
@@ -358,19 +344,3 @@ def training_curves(report: Report) -> list[Plot]:
             if drawing := figures.curves(f'{metric} over training steps', curves, 0.0, high):
                 plots.append(Plot(f'{held_out} held out' if held_out else 'training', metric, drawing))
     return plots
-
-
-def questions(report: Report) -> list[dict[str, Any]]:
-    """Return the sample questions, each with the answers of all systems that were asked it, by system: the
-    text, and whether it has the full score.
-    """
-    asked: dict[tuple[str, str, int, str], dict[str, Any]] = {}
-    for result in report.results:
-        for sample in result.samples:
-            key = (result.held_out or '', sample['task'], sample['row'], sample['inputs'])
-            said = sample['prediction']
-            if said is None:
-                said = f'(log-probability of the target: {sample["score"]:.3f})'
-            right = next(iter(sample.get('values', {}).values()), None) == 100
-            asked.setdefault(key, sample | {'predictions': {}})['predictions'][result.system] = (said, right)
-    return list(asked.values())

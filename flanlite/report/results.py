@@ -20,7 +20,14 @@ from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, su
 from flanlite.writing import explained, write_whole
 
 RESULT = 'result.json'
-REPORT = ('results.json', 'report.md', 'report.html', 'conflict.json')  # what is made of results
+REPORT = (
+    'results.json',
+    'report.md',
+    'report.html',
+    'report.tex',
+    'report.csv',
+    'conflict.json',
+)  # what is made of results
 PREDICTIONS, PREDICTIONS_ENDING = 'predictions', '.jsonl.gz'  # the folder beside a result, and its files
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
 FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
@@ -103,6 +110,13 @@ class TaskResult:
         """Return whether the scores are percent; those of a SeqIO task's own metrics are what they are."""
         return self.metric in METRICS
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return the least and the greatest that the summary can be: percent, from -100 of correlations."""
+        if not self.percent:
+            return -math.inf, math.inf
+        return (-100.0 if METRICS[self.metric].together else 0.0), 100.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -125,6 +139,7 @@ class Result:
         notes: what a reader should know, a sentence each.
         samples: a few questions with the system's answers.
         seconds: the time that training and scoring took.
+        costs: what these computed, by name; see `eval.costs`.
         seed: of a sweep's tuned system; None where nothing was tuned.
         settings: the configuration in force, as gin text.
         environment: versions and devices, by name.
@@ -144,6 +159,7 @@ class Result:
     notes: tuple[str, ...] = ()
     samples: tuple[dict[str, Any], ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     settings: str = ''
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -351,7 +367,7 @@ def load_resamples(folder: pathlib.Path) -> dict[str, Resampled]:
     """Read the resampled scores of the tasks of a result; nothing where none were kept."""
     if not (folder / RESAMPLES).is_file():
         return {}
-    with np.load(folder / RESAMPLES) as kept:
+    with reading.foreign(folder / RESAMPLES), np.load(folder / RESAMPLES) as kept:
         tasks = [name.removeprefix('rows/') for name in kept if name.startswith('rows/')]
         names = [field.name for field in dataclasses.fields(Resampled)]
         found = {task: {name: kept[f'{name}/{task}'] for name in names} for task in tasks}
@@ -384,7 +400,7 @@ def load_sums(folder: pathlib.Path) -> dict[str, Sums]:
     """Read what was counted of the tasks of a result; nothing where none was kept."""
     if not (folder / RESAMPLES).is_file():
         return {}
-    with np.load(folder / RESAMPLES) as kept:
+    with reading.foreign(folder / RESAMPLES), np.load(folder / RESAMPLES) as kept:
         tasks = [name.removeprefix('sums/') for name in kept if name.startswith('sums/')]
         return {
             task: Sums(*(kept[f'{name}/{task}'] for name in ('rows', 'templates', 'sums'))) for task in tasks

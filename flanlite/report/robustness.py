@@ -5,8 +5,7 @@ Letters in the names of arrays are those of `scores`: R rows, P templates, K cou
 """
 
 import dataclasses
-import gzip
-import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,10 +15,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from flanlite import reading
 from flanlite.data.specs.variations import ANSWER_WORDS, OPTION_ORDER
 from flanlite.metrics.metric import Metric
-from flanlite.report import paired, predictions, results, tables
+from flanlite.report import figures, page, paired, predictions, results, tables
 from flanlite.report.figures import number
+from flanlite.report.page import PageTable, Plot
 from flanlite.report.scores import CONFIDENCE, nanmean
 
 TEMPLATES = 'templates'
@@ -44,7 +45,8 @@ KINDS: dict[str, tuple[str, str, tuple[str, str]]] = {
         ('trained on', 'unseen'),
     ),
 }
-JSON, MARKDOWN = 'robustness.json', 'robustness.md'
+JSON, MARKDOWN, PAGE = 'robustness.json', 'robustness.md', 'robustness.html'
+FOLDER = 'robustness'  # in a run's folder; see `eval.evaluate.output_folder`
 PRINTED = (0, 2, 3, 5, 6, 8)  # the columns that fit side by side in a terminal
 
 
@@ -89,13 +91,12 @@ def read(folder: pathlib.Path) -> dict[str, Asked]:
     found, files = {}, predictions.paths(folder)
     for task, sums in results.load_sums(folder).items():
         answers_RP = np.full(sums.sums_RPK.shape[:2], None, object)
-        with gzip.open(files[task], 'rt', encoding='utf-8') as lines:
-            for record in map(json.loads, lines):
-                place = (
-                    np.searchsorted(sums.rows, record['row']),
-                    np.searchsorted(sums.templates, record['template']),
-                )
-                answers_RP[place] = record['extracted' if 'extracted' in record else 'prediction']
+        for record in predictions.read(files[task]):
+            place = (
+                np.searchsorted(sums.rows, record['row']),
+                np.searchsorted(sums.templates, record['template']),
+            )
+            answers_RP[place] = record['extracted' if 'extracted' in record else 'prediction']
         found[task] = Asked(sums.rows, sums.templates, sums.sums_RPK, answers_RP)
     return found
 
@@ -233,7 +234,125 @@ def markdown(found: Robustness) -> str:
 
 
 def write(folder: pathlib.Path, found: Robustness) -> None:
-    """Write robustness.md and robustness.json."""
+    """Write robustness.md, robustness.json and robustness.html."""
     kept = {'system': found.system, 'rows': found.rows(), 'words': found.words, 'notes': found.notes}
     results.write_text(folder / MARKDOWN, markdown(found))
     results.write_text(folder / JSON, results.to_json(kept))
+    title = f'Robustness of {found.system}'
+    results.write_text(
+        folder / PAGE,
+        page.render('robustness.html', {'title': title, 'robustness': [section(found, folder.name)]}),
+    )
+
+
+def load(path: pathlib.Path) -> Robustness:
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    try:
+        kept = reading.read_json(path)
+        table = [
+            Change(
+                each['kind'],
+                paired.Row(
+                    each['of'],
+                    each['name'],
+                    *(finite(each[name]) for name in ('changed', 'as_is', 'low', 'high', 'p', 'adjusted')),
+                    each['rows'],
+                ),
+                tuple(map(finite, each['seeds'])),
+                finite(each['answers_changed']),
+            )
+            for each in kept['rows']
+        ]
+        return Robustness(kept['system'], tuple(table), tuple(kept['words']), tuple(kept['notes']))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path} holds no readable robustness ({error}); remove it and run flanlite robustness again'
+        ) from error
+
+
+def finite(value: float | None) -> float:
+    """Return what JSON holds of a number; null is nan."""
+    return math.nan if value is None else float(value)
+
+
+def paths(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List what was measured of the models of a sweep, or of the model of an evaluation in a run's folder."""
+    folder = folder.absolute()
+    beside = folder.parents[1].glob(f'{FOLDER}/*/{JSON}') if folder.parent.name == 'eval' else ()
+    return sorted([*below(folder), *beside])
+
+
+def below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List what was measured of the models of a sweep."""
+    return sorted(folder.glob(f'*/*/{FOLDER}/*/{JSON}'))
+
+
+def find(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the values of the page's section for each of `paths`."""
+    found = []
+    for path in paths(folder.absolute()):
+        parts = path.parent.relative_to(folder.absolute()).parts if folder.absolute() in path.parents else ()
+        found.append(section(load(path), ', '.join([*parts[:2], parts[-1]]) if parts else path.parent.name))
+    return found
+
+
+def section(found: Robustness, where: str) -> dict[str, Any]:
+    """Return the values that a page shows: for each kind of change its plots and its table.
+
+    Args:
+        found: what was measured.
+        where: what the model was asked, in words.
+    """
+    kinds = []
+    for kind, (title, what, _) in KINDS.items():
+        if changes := [change for change in found.table if change.kind == kind]:
+            heads = [heading.replace('\n', ' ') for heading in headings(kind)]
+            kinds.append(
+                {
+                    'title': title,
+                    'what': what,
+                    'plots': plots(title, changes),
+                    'table': PageTable(
+                        f'{title}: {found.system}', heads, [cells(change) for change in changes]
+                    ),
+                }
+            )
+    words = [
+        [task, str(seed), ', '.join(f'{option} → {word}' for option, word in mapping.items())]
+        for seed, by_task in enumerate(found.words)
+        for task, mapping in by_task.items()
+    ]
+    return {
+        'system': found.system,
+        'where': where,
+        'kinds': kinds,
+        'lines': lines(found),
+        'words': PageTable('Words in place of the answers', ('data set', 'seed', 'words'), words),
+    }
+
+
+def plots(title: str, changes: Sequence[Change]) -> list[Plot]:
+    """Draw the difference and the share of answers that change: of each cluster of several data sets and of
+    all, or of each data set where there are no clusters.
+    """
+    shown = [change for change in changes if change.row.kind != 'data set'] or changes
+    names = page.shortened([change.row.name for change in shown])
+    moved = [
+        figures.Bar('m-untuned', names[row.name], row.difference, row.low, row.high)
+        for row in (change.row for change in shown)
+    ]
+    changed = [
+        figures.Bar('m-tuned', names[change.row.name], change.answers, math.nan, math.nan) for change in shown
+    ]
+    return [
+        Plot(
+            'Score, changed less as is',
+            'points, 95% interval',
+            figures.bars(title, moved, percent=False, told='{:+.1f}'.format),
+        ),
+        Plot('Answers that change', 'percent', figures.bars(f'{title}: answers that change', changed)),
+    ]

@@ -28,15 +28,26 @@ def mean_result(each: Sequence[Result], drawn: Mapping[str, Resampled]) -> Resul
         for task in result.tasks:
             found.setdefault(task.task, []).append(task)
     tasks = tuple(mean_task(members, drawn) for members in found.values())
+    named = {task.task: task for task in tasks}
     groups = {
-        group: mean_summary([result.groups[group] for result in each if group in result.groups], names, drawn)
+        group: mean_summary(
+            [result.groups[group] for result in each if group in result.groups],
+            [named[name] for name in names],
+            drawn,
+        )
         for group, names in results.members(tasks).items()
     }
     notes = tuple(dict.fromkeys(note for result in each for note in result.notes))
     skipped = {task: reason for result in each for task, reason in result.skipped.items()}
-    seconds = {what: sum(result.seconds.get(what, 0.0) for result in each) for what in each[0].seconds}
+    seconds, costs = (
+        {
+            what: sum(getattr(result, field).get(what, 0.0) for result in each)
+            for what in getattr(each[0], field)
+        }
+        for field in ('seconds', 'costs')
+    )
     return dataclasses.replace(
-        each[0], tasks=tasks, groups=groups, notes=notes, skipped=skipped, seconds=seconds
+        each[0], tasks=tasks, groups=groups, notes=notes, skipped=skipped, seconds=seconds, costs=costs
     )
 
 
@@ -53,7 +64,7 @@ def mean_task(members: Sequence[TaskResult], drawn: Mapping[str, Resampled]) -> 
         }
         for place, entry in enumerate(first.templates)
     )
-    summary = mean_summary([task.summary for task in members], [first.task], drawn)
+    summary = mean_summary([task.summary for task in members], [first], drawn)
     return dataclasses.replace(first, templates=templates, summary=summary)
 
 
@@ -63,20 +74,24 @@ def mean_score(values: Sequence[float | None]) -> float:
 
 
 def mean_summary(
-    summaries: Sequence[Summary], tasks: Sequence[str], drawn: Mapping[str, Resampled]
+    summaries: Sequence[Summary], tasks: Sequence[TaskResult], drawn: Mapping[str, Resampled]
 ) -> Summary:
-    """Average the summaries of some tasks over seeds, and put their interval together anew."""
+    """Average the summaries of some tasks over seeds, and put their interval together anew. It ends where
+    scores do: the t of two seeds reaches far, and no score is beyond 0 or 100.
+    """
     means = [summary.mean for summary in summaries]
     mean, sd, median, q1, q3, _, _ = np.mean(
         [dataclasses.astuple(summary) for summary in summaries], axis=0
     ).tolist()
     low = high = np.nan
-    if all(task in drawn for task in tasks):
-        own = [drawn[task] for task in tasks]
+    if all(task.task in drawn for task in tasks):
+        own = [drawn[task.task] for task in tasks]
         rows = bounds(
             mean, np.mean([each.means for each in own], axis=0), [(each.below, each.above) for each in own]
         )
         low, high = widened(mean, *rows, reach(means))
+        least, greatest = np.mean([task.limits for task in tasks], axis=0)
+        low, high = float(max(low, least)), float(min(high, greatest))
     return Summary(mean, sd, median, q1, q3, low, high)
 
 

@@ -109,12 +109,13 @@ def summary(report: Report, result: Result, cluster: str | None = None) -> Summa
     """Summarize a result over all that is held out, or over one cluster of it; None where nothing was scored
     of it.
     """
-    names = [task.task for task in result.tasks if task.level != HELD_IN and cluster in (None, task.cluster)]
-    if not names:
+    tasks = [task for task in result.tasks if task.level != HELD_IN and cluster in (None, task.cluster)]
+    if not tasks:
         return None
+    names = [task.task for task in tasks]
     key = (result.held_out or '', result.system)
     each = [mean_over(one, names) for one in report.by_seed.get(key, (result,))]
-    return seeds.mean_summary(each, names, report.resamples.get(key, {}))
+    return seeds.mean_summary(each, tasks, report.resamples.get(key, {}))
 
 
 def mean_over(result: Result, names: Sequence[str]) -> Summary:

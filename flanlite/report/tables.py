@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from flanlite.data.specs import clusters
-from flanlite.report import comparisons, paired, results, seeds
+from flanlite.report import paired, results, seeds
 from flanlite.report.collected import Report, label, system_order
 from flanlite.report.figures import number
-from flanlite.report.results import HELD_IN, HELD_OUT, SYSTEMS, Result, TaskResult, averages, is_shared
+from flanlite.report.results import HELD_IN, HELD_OUT, Result, TaskResult, averages, is_shared
 from flanlite.report.scores import Summary, over_templates
 
 FEW_COLUMNS = 3  # that fit side by side in 80 characters
@@ -39,8 +39,8 @@ OVER_SEEDS = (
     'A system that was tuned with several seeds has the mean over them, also of each template. The 95% '
     'interval of such a mean, and of a difference, holds two sources of variance: other rows (the bootstrap '
     "of the mean over the seeds) and other seeds (Student's t with a degree of freedom less than seeds); "
-    'what each reaches to a side is put together as the root of the sum of squares. Curves and predictions '
-    'are of the first seed.'
+    'what each reaches to a side is put together as the root of the sum of squares; that of a mean ends '
+    'where scores do, at 0 and 100. Curves and predictions are of the first seed.'
 )
 NO_INSTRUCTIONS = (
     'The model tuned without instructions is asked with instructions, as in FLAN (section 4.3): without them '
@@ -190,6 +190,7 @@ def task_rows(systems: Mapping[str, Result]) -> list[list[str]]:
     return rows
 
 
+SEEDS = 'Seeds'
 SEED_HEADINGS = [
     'held out',
     'system',
@@ -267,18 +268,47 @@ def prediction_rows(report: Report) -> list[tuple[str, str, Mapping[str, str]]]:
     ]
 
 
-def skipped_rows(report: Report) -> list[list[str]]:
-    """Return a row for each hold-out, task without scores, and reason, with the systems that it holds for."""
-    reasons: dict[tuple[str, str, str], list[str]] = {}
-    for result in report.results:
-        for task, reason in result.skipped.items():
-            reasons.setdefault((result.held_out or '', task, reason), []).append(label(result.system))
-    return [
-        [held_out, task, ', '.join(systems), reason] for (held_out, task, reason), systems in reasons.items()
-    ]
+LEFT_OUT_HEADINGS = ['hold-out', 'what', 'what became of it', 'systems', 'reason']
 
 
-SKIPPED_HEADINGS = ['held out', 'data set', 'systems', 'reason']
+def left_out_rows(report: Report) -> list[list[str]]:
+    """Return a row for each cluster that was held out or removed, and for each data set that was skipped,
+    with the reason.
+    """
+    rows = []
+    for held_out in report.sections():
+        systems, own = report.of(held_out), []
+        if held_out:
+            result = trained_result(systems)
+            tasks = dict.fromkeys(
+                task.task for each in systems.values() for task in each.tasks if task.level != HELD_IN
+            )
+            gone = (
+                f'all are scored, and none was tuned on: {", ".join(tasks)}'
+                if tasks
+                else 'nothing of it was scored'
+            )
+            own.append([held_out, held_out, 'held out', '', gone])
+            own += [
+                [
+                    held_out,
+                    name,
+                    'removed from tuning',
+                    '',
+                    f'it overlaps with {held_out} (FLAN, section 2.2)',
+                ]
+                for name in result.removed
+            ]
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for result in systems.values():
+            for task, reason in result.skipped.items():
+                reasons.setdefault((task, reason), []).append(label(result.system))
+        rows += own
+        rows += [
+            [held_out or '', task, 'skipped', ', '.join(names), reason]
+            for (task, reason), names in reasons.items()
+        ]
+    return rows
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -303,72 +333,13 @@ def trained_result(systems: Mapping[str, Result]) -> Result:
     return next((result for result in own if result.trained), own[0])
 
 
-def removal(systems: Mapping[str, Result]) -> str:
-    """Write which clusters left training with what was held out, and which stayed."""
-    result = trained_result(systems)
-    gone = (
-        f'also removed because they overlap with it: {", ".join(result.removed)}'
-        if result.removed
-        else 'nothing else had to be removed'
-    )
-    of = result.trained_clusters
-    stayed = (
-        f'; tuned on {len(result.trained_tasks)} data sets of {len(of)} clusters ({", ".join(of)})'
-        if result.trained
-        else ''
-    )
-    return gone + stayed
-
-
-def markdown(report: Report) -> str:
-    """Return the report as Markdown."""
-    lines = [
-        f'# {report.title}',
-        '',
-        *([' '.join(sentences), ''] if (sentences := comparisons.overall(report)) else []),
-    ]
-    for held_out in report.held_out():
-        systems = report.of(held_out)
-        lines.append(f'- **Held out: {held_out}**; {removal(systems)}.')
-        for comparison in comparisons.verdict(report, held_out):
-            lines.append(f'  - tuned is {comparison.sentence()} (95% interval: {comparison.interval()})')
-    if rows := headline_rows(report):
-        lines += ['', '## What was held out', '', *markdown_table(HEADLINE_HEADINGS, rows)]
-    for heading, headings, rows in extra_tables(report):
-        lines += ['', f'## {heading}', '', *markdown_table(headings, rows)]
-    lines += (
-        ['', *(f'- {name}: {meaning}' for name, meaning in SYSTEMS.values())] if report.held_out() else []
-    )
-    for held_out in report.sections():
-        heading = f'Data sets with {held_out} held out' if held_out else 'Data sets'
-        lines += ['', f'## {heading}', '', *markdown_table(TASK_HEADINGS, task_rows(report.of(held_out)))]
-    if rows := prediction_rows(report):
-        links = [
-            [*row[:-1], ', '.join(f'[{task}]({path})' for task, path in row[-1].items())] for row in rows
-        ]
-        lines += ['', f'## {PREDICTIONS}', '', *markdown_table(PREDICTION_HEADINGS, links)]
-    lines += ['', '## Skipped', '']
-    skipped = skipped_rows(report)
-    lines += markdown_table(SKIPPED_HEADINGS, skipped) if skipped else ['Nothing was skipped.']
-    lines += [
-        '',
-        '## How the numbers were made',
-        '',
-        *(f'- {sentence}' for sentence in method(report)),
-    ]
-    first = report.results[0]
-    lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]
-    lines += ['', '## Configuration', '', '```', first.settings.strip(), '```', '']
-    return '\n'.join(lines)
-
-
 def extra_tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return (heading, column headings, rows) of each table that only some sweeps have."""
     tables = (
         ('Averages', AVERAGE_HEADINGS, average_rows(report)),
         ('Levels of generalization', LEVEL_HEADINGS, level_rows(report)),
         ('The same data sets held out, tuned on more', SERIES_HEADINGS, series_rows(report)),
-        ('Seeds', SEED_HEADINGS, seed_rows(report)),
+        (SEEDS, SEED_HEADINGS, seed_rows(report)),
     )
     return [table for table in tables if table[2]]
 
@@ -448,12 +419,15 @@ def print_paired(compared: paired.Comparison) -> None:
         print(line)
 
 
-def paired_markdown(compared: paired.Comparison) -> str:
-    """Write a comparison of two models as Markdown."""
-    notes = [f'- {line}' for line in (*paired.lines(compared), *compared.notes)]
-    return '\n'.join(
-        ['# Two models compared', '', *markdown_table(PAIRED_HEADINGS, paired_rows(compared)), '', *notes, '']
-    )
+def paired_markdown(compared: Sequence[paired.Comparison]) -> str:
+    """Write comparisons of two models each as Markdown."""
+    parts = ['# Two models compared' if len(compared) == 1 else f'# {len(compared) + 1} models compared', '']
+    for each in compared:
+        if len(compared) > 1:
+            parts += [f'## {each.names[0]} and {each.names[1]}', '']
+        notes = [f'- {line}' for line in (*paired.lines(each), *each.notes)]
+        parts += [*markdown_table(PAIRED_HEADINGS, paired_rows(each)), '', *notes, '']
+    return '\n'.join(parts)
 
 
 def print_tasks(result: Result) -> None:

@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.report import figures, report, results, scores, tables
+from flanlite.report import figures, page, results, scores, tables
 from flanlite.report.figures import number
-from flanlite.report.report import PageTable, Plot
+from flanlite.report.page import PageTable, Plot
 from flanlite.report.scores import Difference
 from flanlite.report.transfer import (
     FEWEST,
@@ -52,8 +52,7 @@ def build(folder: pathlib.Path, found: TransferReport) -> TransferReport:
     """Write the results.json, report.md and report.html of what was measured."""
     results.write_text(folder / 'results.json', results.to_json(rows(found)))
     results.write_text(folder / 'report.md', markdown(found))
-    environment = report.environment()
-    results.write_text(folder / 'report.html', environment.get_template('transfer.html').render(page(found)))
+    results.write_text(folder / 'report.html', page.render('transfer.html', values(found)))
     return found
 
 
@@ -347,7 +346,7 @@ def missing(found: TransferReport) -> str:
     return f'Without results so far: {", ".join(waiting)}.' if waiting else ''
 
 
-def page(found: TransferReport) -> dict[str, Any]:
+def values(found: TransferReport) -> dict[str, Any]:
     """Return the values that `transfer.html` shows, by the names that it has for them."""
     strategies, correlations, targets = tables_of(found)
     tried = {row[0] for row in strategies.rows}

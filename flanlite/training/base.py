@@ -1,5 +1,6 @@
 """The model that an adapter belongs to: its fingerprint, where it lies, and whether it is the same."""
 
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -52,31 +53,33 @@ def base_record(path: str, params: Tree) -> dict[str, str]:
     return {'path': base_path(path), 'fingerprint': fingerprint(params)}
 
 
-def fingerprint(params: Tree) -> str:
+def fingerprint(params: Tree, exact: bool = False) -> str:
     """Return 16 hexadecimal digits that tell a model's parameters from another's, whatever mesh they lie on.
 
     They are read as bfloat16, so that a copy in that dtype counts as the same.
 
     Args:
         params: a nested dict; or lazy arrays by our names, which are read one after the other.
+        exact: reads them as they are instead: each bit counts, and so does the dtype.
     """
     params = traverse_util.unflatten_dict(traverse_util.flatten_dict(params, sep='/'), sep='/')
     sums = jax.tree.map(
-        lambda leaf: _checksum(leaf.to_numpy() if isinstance(leaf, LazyArray) else leaf), params
+        lambda leaf: _checksum(leaf.to_numpy() if isinstance(leaf, LazyArray) else leaf, exact), params
     )
     text = '\n'.join(
-        f'{parameter_name(path)} {tuple(leaf.shape)} {int(found)}'
+        f'{parameter_name(path)} {tuple(leaf.shape)}{f" {leaf.dtype}" if exact else ""} {int(found)}'
         for (path, found), leaf in zip(jax.tree.leaves_with_path(sums), jax.tree.leaves(params), strict=True)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@jax.jit
-def _checksum(x: jax.Array) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=1)
+def _checksum(x: jax.Array, exact: bool) -> jax.Array:
     """Add up the bits of an array, each number times a weight of its place, modulo 2^32, so that the order
     does not count.
     """
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16).astype(jnp.uint32)
+    read = x if exact else x.astype(jnp.bfloat16)
+    bits = jax.lax.bitcast_convert_type(read, f'uint{8 * read.dtype.itemsize}').astype(jnp.uint32)
     place = jnp.zeros(x.shape, jnp.uint32)
     for axis, size in enumerate(x.shape):
         place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)

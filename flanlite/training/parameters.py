@@ -100,12 +100,18 @@ def describe(path: str | os.PathLike[str], base: str | None = None) -> Known:
 
 def _describe(path: pathlib.Path, base: str | None) -> Known:
     if foreign := find_foreign(path):
-        known = describe(find_base(foreign.base_of(path), base))
+        where = find_base(foreign.base_of(path), base)
+        with reading.foreign(where):
+            known = _describe_whole(locate(where))
         config = known.config.replace(adapter=foreign.read(path, known.config)[0])
         lengths = dict(known.feature_lengths)
         if isinstance(config.adapter, SoftTokens):  # it was trained beside inputs of the model's length
             lengths['inputs'] += config.adapter.length
         return known._replace(config=config, feature_lengths=lengths)
+    return _describe_whole(path)
+
+
+def _describe_whole(path: pathlib.Path) -> Known:
     if ours := find_run(path):
         manifest = ours.checkpoints.manifest(ours.step)
         vocabulary, lengths = manifest['vocabulary'], manifest['feature_lengths']
@@ -242,7 +248,8 @@ def open_arrays(path: str | os.PathLike[str], config: ModelConfig) -> LazyArrays
         ValueError: there is no checkpoint, or it does not fit the config.
     """
     path = locate(path)
-    if foreign := find_foreign(path):
+    # T5X's checkpoint may have a model and a soft prompt.
+    if config.adapter is not None and (foreign := find_foreign(path)):
         adapter, arrays = foreign.read(path, config.replace(adapter=None))
         saved = {'adapter': to_json(adapter)}
     elif ours := find_run(path):

@@ -48,6 +48,8 @@ TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
 TOKENIZER_FILES = (tokenizer_json.FILE, *tokenizer_json.NAMED_IN, 'chat_template.jinja')
 T5X_FILE = 'checkpoint'  # legacy T5X: msgpack, with tensorstore specs for the large arrays
 ORBAX_FOLDER = 'state'
+T5X_PROMPT = 'encoder/prompt/prompt/prompt'  # of google-research/prompt-tuning, among the parameters
+ListArrays = Callable[[str], Iterator[tuple[str, LazyArray]]]
 KINDS = (
     "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or "
     'state/)'
@@ -90,6 +92,19 @@ def open_released(path: pathlib.Path) -> Released | None:
     if (path / CONFIG_FILE).is_file():
         with foreign(path):
             return read_huggingface(path)
+    if found := find_t5x(path):
+        with foreign(found[0]):
+            return read_t5x(*found)
+    return None
+
+
+def find_t5x(path: pathlib.Path) -> tuple[pathlib.Path, ListArrays] | None:
+    """Find T5X's checkpoint at a path, or the last one in it.
+
+    Returns:
+        Its folder, and what lists names and arrays of a part of it, `target` or `state/param_states`; None if
+        there is none.
+    """
     steps = [
         (int(child.name[11:]), child)
         for child in path.glob('checkpoint_*')
@@ -97,20 +112,19 @@ def open_released(path: pathlib.Path) -> Released | None:
     ]
     if steps:
         path = max(steps)[1]
-    with foreign(path):
-        if (path / T5X_FILE).is_file():
-            return read_t5x(path, functools.partial(legacy_arrays, path))
-        if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
-            return read_t5x(path, functools.partial(orbax_arrays, path / ORBAX_FOLDER))
+    if (path / T5X_FILE).is_file():
+        return path, functools.partial(legacy_arrays, path)
+    if (path / ORBAX_FOLDER / 'manifest.ocdbt').is_file():
+        return path, functools.partial(orbax_arrays, path / ORBAX_FOLDER)
     return None
 
 
-def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, LazyArray]]]) -> Released:
-    """Read a T5X checkpoint.
+def read_t5x(path: pathlib.Path, arrays: ListArrays) -> Released:
+    """Read a T5X checkpoint; a soft prompt in it is no part of the model (see `soft_prompts`).
 
     Args:
         path: its folder, `checkpoint_STEP`.
-        arrays: lists names and arrays of a part of the checkpoint, `target` or `state/param_states`.
+        arrays: as `find_t5x` returns it.
 
     Raises:
         ValueError: there are no parameters, they are not those of a T5, or the path has a backslash.
@@ -119,6 +133,7 @@ def read_t5x(path: pathlib.Path, arrays: Callable[[str], Iterator[tuple[str, Laz
     target = dict(arrays('target'))
     if not target:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
+    target.pop(T5X_PROMPT, None)
     params = interop.stack_layers(target)
     number = path.name.removeprefix('checkpoint_')
     step = int(number) if number.isdigit() else 0

@@ -1,7 +1,8 @@
 """Soft prompts in files of google-research/prompt-tuning and its T5X: numpy arrays [P, D], one a prompt.
 
-A checkpoint of a prompt is a file `NAME.npy`, a folder of such files, or a folder that prompt tuning in T5X
-wrote (`numpy_checkpoints/checkpoint_N/encoder.prompt.prompt.prompt`, of which the last is taken).
+A checkpoint of a prompt is a file `NAME.npy`, a folder of such files, or what prompt tuning in T5X wrote:
+`numpy_checkpoints/checkpoint_N/encoder.prompt.prompt.prompt`, of which the last is taken, or a checkpoint
+with the prompt among the parameters, `encoder/prompt/prompt/prompt`, beside those of its model or without.
 """
 
 import contextlib
@@ -16,13 +17,14 @@ from flanlite.model import adapters, models
 from flanlite.model.adapters import PART
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import ONE, SoftPrompt
-from flanlite.reading import check_ordinary
+from flanlite.reading import check_ordinary, foreign
 from flanlite.training import checkpoints, lazy, released
 from flanlite.training.lazy import LazyArray
+from flanlite.training.released import T5X_PROMPT
 from flanlite.writing import whole_file, whole_folder
 
 SUFFIX = '.npy'
-T5X_FILE = 'encoder.prompt.prompt.prompt'
+T5X_FILE = T5X_PROMPT.replace('/', '.')
 T5X_FOLDER = 'numpy_checkpoints'
 OTHERS = (checkpoints.FOLDER, released.CONFIG_FILE)  # in folders that are checkpoints of other kinds
 
@@ -41,15 +43,25 @@ def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
     return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}')) if file.is_file()}
 
 
+def in_t5x(path: pathlib.Path, part: str = T5X_PROMPT) -> LazyArray | None:
+    """Find a soft prompt among the parameters of T5X's checkpoint at a path, or another parameter."""
+    if (path / released.CONFIG_FILE).is_file() or not (found := released.find_t5x(path)):
+        return None
+    folder, name = part.rsplit('/', 1)
+    with foreign(found[0]):
+        return dict(found[1](f'target/{folder}')).get(name)
+
+
 def holds(path: pathlib.Path) -> bool:
     """Return whether there is a soft prompt at a path."""
-    return bool(files_of(path))
+    return bool(files_of(path)) or in_t5x(path) is not None
 
 
 def base_of(path: pathlib.Path) -> str:
-    """Return the model that a prompt names as its base, which these files do not."""
-    del path
-    return '(not named)'
+    """Return the model that a prompt names as its base: T5X's checkpoint that has both. Files of numpy name
+    none.
+    """
+    return '(not named)' if in_t5x(path, 'token_embedder/embedding') is None else str(path)
 
 
 def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str, LazyArray]]:
@@ -65,25 +77,31 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[SoftPrompt, dict[str,
     Raises:
         ValueError: one is no such array, or of another model, or they differ in length.
     """
-    found = {}
-    for name, file in files_of(path).items():
-        check_ordinary(file)
-        try:
-            rows_PD = np.load(file, allow_pickle=False)
-        except Exception as error:  # of many types, such as zipfile's and tokenize's
-            raise ValueError(f'{file} is no array of numpy: {" ".join(str(error).split())}') from None
-        if not isinstance(rows_PD, np.ndarray):
-            raise ValueError(f'{file} holds several arrays; expected one of numpy, *.npy')
-        if (
-            rows_PD.ndim != 2
-            or not np.issubdtype(rows_PD.dtype, np.floating)
-            or not np.isfinite(rows_PD).all()
-        ):
-            raise ValueError(
-                f'{file} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
-            )
-        found[name] = rows_PD
+    found = {name: read_file(file) for name, file in files_of(path).items()}
+    if not found:
+        found = {ONE: check_rows(in_t5x(path).to_numpy(), path)}
     return as_adapter(found, config, path)
+
+
+def read_file(file: pathlib.Path) -> np.ndarray:
+    """Read the prompt of a file of numpy, [P, D]; a `ValueError` names the file where it holds none."""
+    check_ordinary(file)
+    try:
+        found = np.load(file, allow_pickle=False)
+    except Exception as error:  # of many types, such as zipfile's and tokenize's
+        raise ValueError(f'{file} is no array of numpy: {" ".join(str(error).split())}') from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f'{file} holds several arrays; expected one of numpy, *.npy')
+    return check_rows(found, file)
+
+
+def check_rows(rows_PD: np.ndarray, path: pathlib.Path) -> np.ndarray:
+    """Return a prompt's rows; a `ValueError` names where they lie if they are none."""
+    if rows_PD.ndim != 2 or not np.issubdtype(rows_PD.dtype, np.floating) or not np.isfinite(rows_PD).all():
+        raise ValueError(
+            f'{path} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
+        )
+    return rows_PD
 
 
 def as_adapter(

@@ -3,6 +3,8 @@
 The folder is the publisher's (suzgunmirac/BIG-Bench-Hard): `bbh/<task>.json` and `cot-prompts/<task>.txt`, whose three questions with their
 chains of thought, and the line above them that describes the task, are all that is set before a question. `bbh` shows the answers alone,
 `bbh_cot` the chains too and takes the answer from what the model writes. Both write their answers, and match them letter for letter.
+In place of `bbh/<task>.json` there may be the tables of `lukaemon/bbh` on Hugging Face, or of TFDS, see `tables.py`; these have no prompts, which
+`cot-prompts` beside them has; without, questions are asked alone.
 """
 
 import functools
@@ -10,9 +12,9 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import sources, specs, tables
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
@@ -20,7 +22,8 @@ from flanlite.data.specs.templates import Template
 from flanlite.reading import foreign, read_text
 
 FOLDER = 'bbh'
-EXPECTED = 'bbh/<task>.json and cot-prompts/<task>.txt'
+EXPECTED = 'bbh/<task>.json and cot-prompts/<task>.txt, or tables of Hugging Face or TFDS'
+REPOSITORIES = ('lukaemon/bbh',)
 PROMPTS = 'prompts'  # the split of the questions in cot-prompts
 THINK = "A: Let's think step by step."
 # What stands behind the last "answer is", without a full stop at the line's end.
@@ -31,34 +34,37 @@ SIZES = re.compile(r'(logical_deduction|tracking_shuffled_objects)_(?:three|five
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the tasks of the data folder."""
-    folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
-    found = tuple(sorted(file.stem for file in folder.glob('bbh/*.json') if file.is_file()))
+    folder = tables.folder_of(data_dir, FOLDER, EXPECTED, REPOSITORIES)
+    found: dict[str, tuple[tables.Table, ...]] = {file.stem: () for file in sorted(folder.glob('bbh/*.json')) if file.is_file()}
+    found = found or {task: tables.of_split(own, 'test', 'train', '') for task, own in tables.by_config(tables.find(folder)).items()}
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(*collections(str(folder), found), replace=True)
+    specs.register(*collections(str(folder), tuple(found.items()), (folder / 'cot-prompts').is_dir()), replace=True)
 
 
 @functools.cache
-def collections(folder: str, tasks: tuple[str, ...]) -> tuple[Collection, ...]:
-    """Make the collections of some tasks."""
+def collections(folder: str, tasks: tuple[tuple[str, tuple[tables.Table, ...]], ...], prompts: bool) -> tuple[Collection, ...]:
+    """Make the collections of some tasks, each with the tables that it is read from, if it is not the publisher's file."""
     direct, chained = Template('{header}Q: {question}\nA:'), Template('{header}Q: {question}\n' + THINK)
     asked = {
         'bbh': (direct, FewShot(PROMPTS), ''),
         'bbh_cot': (chained, FewShot(PROMPTS, exemplar='{inputs}\n{chain}\n\n'), ANSWER),
     }
     return tuple(
-        Collection(name, tuple(task_spec(folder, name, task, *how) for task in tasks), templates=1, shots=3)
+        Collection(name, tuple(task_spec(folder, name, *task, *how) for task in tasks), templates=1, shots=3 if prompts else 0)
         for name, how in asked.items()
     )
 
 
-def task_spec(folder: str, name: str, task: str, template: Template, few_shot: FewShot, extract: str) -> DatasetSpec:
+def task_spec(
+    folder: str, name: str, task: str, chosen: tuple[tables.Table, ...], template: Template, few_shot: FewShot, extract: str
+) -> DatasetSpec:
     """Make the data set of a task."""
-    files = (f'bbh/{task}.json', f'cot-prompts/{task}.txt')
+    files = (*(tables.files_of(chosen) or [f'bbh/{task}.json']), f'cot-prompts/{task}.txt')
     return DatasetSpec(
         name=f'{name}:{as_name(task)}',
         cluster=None,
-        source=InFolder(folder, functools.partial(read, task), files),
+        source=InFolder(folder, functools.partial(read, task, chosen), files),
         fields=dict,
         templates=(template,),
         splits=Splits(None, None, 'test'),
@@ -73,7 +79,7 @@ def task_spec(folder: str, name: str, task: str, template: Template, few_shot: F
     )
 
 
-def read(task: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
+def read(task: str, chosen: tuple[tables.Table, ...], folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Read a task's questions, or those of its prompt."""
     prompt = folder / 'cot-prompts' / f'{task}.txt'
     if split == PROMPTS:
@@ -81,10 +87,21 @@ def read(task: str, folder: pathlib.Path, split: str) -> Iterator[Row]:
         return
     # Without prompts, questions can still be asked alone.
     header = next(read_prompt(prompt))['header'] if prompt.is_file() else ''
-    path = folder / 'bbh' / f'{task}.json'
-    with foreign(path):
-        for row in json.loads(read_text(path))['examples']:
-            yield {'header': header, 'question': row['input'], 'chain': '', 'answer': row['target']}
+    for path, rows in questions(task, chosen, folder):
+        with foreign(path):
+            for row in rows():
+                yield {'header': header, 'question': row['input'], 'chain': '', 'answer': row['target']}
+
+
+def questions(
+    task: str, chosen: tuple[tables.Table, ...], folder: pathlib.Path
+) -> Iterator[tuple[pathlib.Path, Callable[[], Iterable[Mapping[str, str]]]]]:
+    """Yield each file of a task's questions, and what reads them."""
+    for table in chosen:
+        yield folder / table.path, functools.partial(table.rows, folder)
+    if not chosen:
+        path = folder / 'bbh' / f'{task}.json'
+        yield path, lambda: json.loads(read_text(path))['examples']
 
 
 def read_prompt(path: pathlib.Path) -> Iterator[Row]:

@@ -3,7 +3,9 @@ none of it is trained on.
 
 The folder is a checkout of google/BIG-bench, its `benchmark_tasks`, or any folder of task folders with a `task.json`, those of subtasks below it.
 What stands there instead in JSON lines, `<task>/test.jsonl[.gz]`, has rows of `inputs`, `targets`, `multiple_choice_targets` and
-`multiple_choice_scores`. Tasks are written, asked and scored as BIG-bench's `json_task.py` does it: see `task_json.py`.
+`multiple_choice_scores`. Tasks are written, asked and scored as BIG-bench's `json_task.py` does it: see `task_json.py`. Where there is neither, the
+tables of `tasksource/bigbench` or `google/bigbench` on Hugging Face, or of TFDS, are read (`tables.py`): a configuration is a task, rows have the
+same columns, and `inputs` have prefixes and choices in them already, so that they are asked as they are.
 """
 
 import functools
@@ -15,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import sources, specs, tables
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Splits
@@ -23,7 +25,8 @@ from flanlite.data.specs.templates import Template
 from flanlite.mixtures.bigbench import task_json
 
 FOLDER = 'bigbench'
-EXPECTED = 'task folders with task.json, or with test.jsonl[.gz]'
+EXPECTED = 'task folders with task.json, or with test.jsonl[.gz], or tables of Hugging Face or TFDS'
+REPOSITORIES = ('tasksource/bigbench', 'google/bigbench', 'bigbench')
 ABOVE = 'benchmark_tasks'  # in a checkout
 # BIG-bench's scores, and ours.
 METRICS = {
@@ -40,13 +43,27 @@ METRICS = {
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the tasks of the data folder."""
-    folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
+    folder = tables.folder_of(data_dir, FOLDER, EXPECTED, REPOSITORIES)
     paths = [*folder.rglob('task.json'), *itertools.chain(*(folder.rglob(f'test{suffix}') for suffix in sources.SUFFIXES))]
     # A file that changed may be scored otherwise.
     found = tuple(sorted((str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
-    if not found:
+    if found:
+        specs.register(collection(str(folder), found), replace=True)
+        return
+    named = tables.by_config(tables.find(folder))
+    if not named:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(collection(str(folder), found), replace=True)
+    specs.register(Collection(FOLDER, tuple(table_spec(folder, task, own) for task, own in named.items()), templates=1), replace=True)
+
+
+def table_spec(folder: pathlib.Path, task: str, own: tuple[tables.Table, ...]) -> DatasetSpec:
+    """Make the data set of a task's tables: of all its rows, which `default` has, or else `train` and `validation` together."""
+    chosen = tables.of_split(own, 'default', 'test', 'train+validation', '')
+    row = next((row for table in chosen for row in table.rows(folder)), {})
+    metric = 'multiple_choice_grade' if row.get('multiple_choice_targets') else 'accuracy'
+    read = functools.partial(read_tables, chosen, metric == 'multiple_choice_grade')
+    name = f'{FOLDER}:{as_name(task)}'
+    return make_spec(name, InFolder(str(folder), read, tables.files_of(chosen)), task, metric, {})
 
 
 @functools.cache
@@ -92,12 +109,18 @@ def metric_of(about: Mapping[str, Any]) -> str | None:
 def task_spec(
     folder: pathlib.Path, file: str, name: str, parts: list[str], metric: str, read: Callable[..., Any], about: Mapping[str, Any]
 ) -> DatasetSpec:
+    """Make the data set of a file."""
+    function = functools.partial(read, file, metric == 'multiple_choice_grade')
+    return make_spec(name, InFolder(str(folder), function, (file,)), '/'.join(parts), metric, about)
+
+
+def make_spec(name: str, source: InFolder, place: str, metric: str, about: Mapping[str, Any]) -> DatasetSpec:
     """Make the data set of a task."""
     chosen = metric == 'multiple_choice_grade'
     return DatasetSpec(
         name=name,
         cluster=None,
-        source=InFolder(str(folder), functools.partial(read, file, chosen), (file,)),
+        source=source,
         fields=dict,
         templates=(Template('{header}{input}'),),
         metric=metric,
@@ -109,8 +132,27 @@ def task_spec(
         category='all tasks',
         lineage=('BIG-bench',),
         licence='Apache-2.0',
-        link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{"/".join(parts)}',
+        link=f'https://github.com/google/BIG-bench/tree/main/bigbench/benchmark_tasks/{place}',
     )
+
+
+def read_tables(chosen: tuple[tables.Table, ...], choose: bool, folder: pathlib.Path, split: str) -> Iterator[sources.Row]:
+    """Read rows of tables, whose inputs are written already."""
+    del split
+    for table in chosen:
+        for number, row in enumerate(table.rows(folder)):
+            try:
+                yield task_json.row_of(task_json.WRITTEN, example_of(row, choose), number, choose)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f'{folder / table.path}, row {number}: {type(error).__name__}: {error}; it is {tables.shown(row)}') from error
+
+
+def example_of(row: sources.Row, chosen: bool) -> dict[str, Any]:
+    """Return a row as an example of a task.json."""
+    example: dict[str, Any] = {'input': row['inputs'], 'target': row['targets']}
+    if chosen:
+        example['target_scores'] = dict(zip(row['multiple_choice_targets'], row['multiple_choice_scores'], strict=True))
+    return example
 
 
 def read_lines(file: str, chosen: bool, folder: pathlib.Path, split: str) -> Iterator[sources.Row]:
@@ -119,9 +161,6 @@ def read_lines(file: str, chosen: bool, folder: pathlib.Path, split: str) -> Ite
     rows = JsonLines(str((folder / file).parent)).rows('test')
     for number, row in enumerate(rows):
         try:
-            example: dict[str, Any] = {'input': row['inputs'], 'target': row['targets']}
-            if chosen:
-                example['target_scores'] = dict(zip(row['multiple_choice_targets'], row['multiple_choice_scores'], strict=True))
-            yield task_json.row_of({'task_prefix': row.get('task_prefix') or ''}, example, number, chosen)
+            yield task_json.row_of({'task_prefix': row.get('task_prefix') or ''}, example_of(row, chosen), number, chosen)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{folder / file}, row {number}: {type(error).__name__}: {error}; it is {json.dumps(row)[:200]}') from error

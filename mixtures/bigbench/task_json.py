@@ -17,6 +17,7 @@ from flanlite.metrics.classification import graded
 
 NAME = 'task.json'
 WHOLE = 1 << 18  # bytes up to which a file is read whole to list it; of a larger one, what stands before its examples
+WRITTEN = {'example_input_prefix': '', 'example_output_prefix': '', 'append_choices_to_input': False}  # of inputs that have all this in them
 SENTENCE = r'[^\.\?\!\;\n]+'  # what is scored of a generated text, where a task says nothing else
 
 

@@ -10,9 +10,12 @@ data, as the paper counts examples, and its shares leave out the dialogues, whic
 import functools
 import os
 import pathlib
+from typing import Any
 
-from flanlite.config import absolute
+from flanlite.config import absolute, closest
+from flanlite.data.seqio_bridge import registration
 from flanlite.data.specs import specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import Collection, Part
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.flan2022 import chain_of_thought, dialog, natural_instructions, others
@@ -29,6 +32,16 @@ CAPS = {  # of each data set of a part
     'chain_of_thought': 100_000,
     'dialog': 200_000,
 }
+# The prompt settings of the release's submixtures. Those of chains of thought, dialogues and Super-NaturalInstructions always show options; the last
+# has one exemplar or two.
+HALF = {'zs_opt': 1.0, 'fs_opt': 1.0}
+PROMPT_MIXES = {
+    'flan2021': PromptMix(),
+    't0': PromptMix(),
+    'natural_instructions': PromptMix(shares=HALF, shots=(1, 2)),
+    'chain_of_thought': PromptMix(shares=HALF),
+    'dialog': PromptMix(shares=HALF),
+}
 # The data sets of T0, T0+ and T0++ that the release takes from T0: those that FLAN 2021 has in no form.
 T0 = (
     'adversarial_qa_dbidaf', 'adversarial_qa_dbert', 'adversarial_qa_droberta', 'amazon_polarity', 'app_reviews', 'cos_e', 'dbpedia_14', 'dream',
@@ -39,14 +52,38 @@ T0 = (
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the collections, with the tasks of Super-NaturalInstructions that the data folder has, or else those of the release."""
+    made = found(data_dir)
+    if specs.COLLECTIONS.get('flan2022') is not made[0]:
+        specs.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
+    specs.register(*made, replace=True)
+
+
+def found(data_dir: str | os.PathLike | None = None) -> tuple[Collection, ...]:
+    """Return the collections, as `find` registers them."""
     root = data_dir or os.environ.get('FLANLITE_DATA_DIR')
     root = absolute(root) if root else ''
     folder = pathlib.Path(root) / FOLDER
     listed = tuple(natural_instructions.listed(folder)) if root and (folder / 'tasks').is_dir() else ()
-    made = collections(root, listed)
-    if specs.COLLECTIONS.get('flan2022') is not made[0]:
-        specs.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
-    specs.register(*made, replace=True)
+    return collections(root, listed)
+
+
+def register(*names: str, data_dir: str | os.PathLike | None = None, **settings: Any) -> list[str]:
+    """Add collections to SeqIO's registry, where their tasks ask with the templates alone; see `registration.register`.
+
+    Args:
+        *names: of the collections, such as `flan2022_chain_of_thought`; by default all, which takes SeqIO minutes.
+        data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
+        **settings: of `registration.register`.
+
+    Raises:
+        ValueError: no collection has a name.
+    """
+    find(data_dir)
+    known = {collection.name: collection for collection in found(data_dir)}
+    for name in names:
+        if name not in known:
+            raise ValueError(f'unknown collection {name!r}; {closest(name, known)}expected one of {", ".join(known)}')
+    return registration.register(*(known[name] for name in names or known), data_dir=data_dir, **settings)
 
 
 @functools.cache
@@ -69,8 +106,9 @@ def collections(root: str, listed: tuple[str, ...]) -> tuple[Collection, ...]:
     }
 
     def part(name: str, share: float, truncates: bool) -> Part:
-        cap = CAPS[name.removesuffix('_inverted')]
-        return Part(name, share, tuple(spec.name for spec in members[name]), cap, cap if truncates else None)
+        kind = name.removesuffix('_inverted')
+        cap = CAPS[kind]
+        return Part(name, share, tuple(spec.name for spec in members[name]), cap, cap if truncates else None, PROMPT_MIXES[kind])
 
     def collection(name: str, shares: dict[str, float], truncates: bool = False) -> Collection:
         inside = tuple(spec for each in shares for spec in members[each])

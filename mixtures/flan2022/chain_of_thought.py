@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from flanlite.data.specs import fingerprints
 from flanlite.data.specs.sources import JsonLines, MissingDataError, Row, Tfds, file_identity, sliced
 from flanlite.data.specs.specs import DatasetSpec, Splits
-from flanlite.data.specs.templates import Template
+from flanlite.data.specs.templates import MixedTemplate, Template
 
 CLUSTER = 'flan2022:chain_of_thought'
 ROWS = {  # of the release's files: (rows, lineage, licence)
@@ -27,8 +27,9 @@ ROWS = {  # of the release's files: (rows, lineage, licence)
     'qed': (5_154, ('Natural Questions',), 'CC BY-SA 3.0, Apache-2.0'),
 }
 CALCULATED = re.compile(r'<<.*?>>')  # notes for a calculator in GSM8K
-ANSWER = r'(?i)answer is:? (.+?)\.?\s*$'  # where the answer stands behind a chain of thought
+ANSWER = r'(?im)(?:answer is:?|^answer:) (.+?)\.?\s*$'  # where the answer stands behind a chain of thought, or before it
 THOUGHT = '{thought}\nSo the answer is {answer}.'
+ANSWER_FIRST = 'Answer: {answer}\nReasons: {thought}'
 TEMPLATES = (
     Template('{question}\nThink it through step by step, then answer.', THOUGHT),
     Template('{question}\n\nGive your reasons first, and the answer at the end.', THOUGHT),
@@ -40,6 +41,19 @@ TEMPLATES = (
     Template('Reason about the following until you can answer it.\n\n{question}', THOUGHT),
     Template('{question} Explain, and end with the answer.', THOUGHT),
     Template('Solve this by small steps.\n{question}\nSteps:', THOUGHT),
+)
+# Only a prompt mix that has these places of the answer asks so; FLAN's release always has the answer last.
+OTHER_CHAINS = (
+    MixedTemplate('{question}\nAnswer first, then say why.', ANSWER_FIRST, chain='first'),
+    MixedTemplate('Question: {question}\nThe answer, and behind it the reasons:', ANSWER_FIRST, chain='first'),
+    MixedTemplate('{question}\n\nGive the answer at once, and justify it afterwards.', ANSWER_FIRST, chain='first'),
+    MixedTemplate('What is the answer to this, and what makes it right?\n{question}', ANSWER_FIRST, chain='first'),
+    MixedTemplate('Answer this, and defend your answer: {question}', ANSWER_FIRST, chain='first'),
+    MixedTemplate('{question}', chain='none'),
+    MixedTemplate('{question}\nAnswer:', chain='none'),
+    MixedTemplate('Give nothing but the answer.\n{question}', chain='none'),
+    MixedTemplate('Question: {question}\nAnswer, without reasons:', chain='none'),
+    MixedTemplate('Say briefly what the answer is: {question}', chain='none'),
 )
 INVERTED = (
     Template('Reasons: {thought}\nAnswer: {answer}\nWhat was the question?', '{question}', inverted=True),
@@ -132,11 +146,11 @@ class ThoughtRows:
 
 def specs(root: str) -> tuple[tuple[DatasetSpec, ...], tuple[DatasetSpec, ...]]:
     """Return the nine data sets, and the nine turned around."""
-    kinds = (('cot', TEMPLATES), ('cot_inverted', INVERTED))
-    return tuple(tuple(thought_spec(kind, name, root, shown) for name in ROWS) for kind, shown in kinds)
+    kinds = (('cot', TEMPLATES, OTHER_CHAINS), ('cot_inverted', INVERTED, ()))
+    return tuple(tuple(thought_spec(kind, name, root, *shown) for name in ROWS) for kind, *shown in kinds)
 
 
-def thought_spec(kind: str, name: str, root: str, shown: tuple[Template, ...]) -> DatasetSpec:
+def thought_spec(kind: str, name: str, root: str, shown: tuple[Template, ...], mixed: tuple[MixedTemplate, ...]) -> DatasetSpec:
     """Make one data set."""
     rows, lineage, licence = ROWS[name]
     return DatasetSpec(
@@ -145,6 +159,7 @@ def thought_spec(kind: str, name: str, root: str, shown: tuple[Template, ...]) -
         source=ThoughtRows(name, root),
         fields=dict,
         templates=shown,
+        mixed_templates=mixed,
         metric='squad_exact_match',
         extract=ANSWER,
         splits=Splits('train', None, None),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import DatasetSpec, Row, Splits
-from flanlite.data.specs.templates import Template
+from flanlite.data.specs.templates import MixedTemplate, Template
 from flanlite.mixtures.super_natural_instructions import FOLDER, answers_of, category, definition_of
 from flanlite.reading import foreign, read_text
 
@@ -48,6 +48,14 @@ TEMPLATES = (
     Template('{definition} Apply this to: {input}'),
     Template('[instructions] {definition}\n[input] {input}\n[answer]'),
 )
+# With exemplars, the definition stands once, before them.
+FEW_SHOT = (
+    MixedTemplate('{input}', header='{definition}\n\n'),
+    MixedTemplate('{input}', header='{definition}\n\nHere is how it is done, and then a case to do.\n\n'),
+    MixedTemplate('{input}', header='Task: {definition}\n\n'),
+    MixedTemplate('{input}', header='What is asked for: {definition}\n----------\n'),
+    MixedTemplate('{input}', header='[instructions]\n{definition}\n[cases]\n'),
+)
 
 
 @functools.cache
@@ -78,6 +86,7 @@ def task_spec(folder: pathlib.Path, task: str) -> DatasetSpec:
         source=InFolder(str(folder), functools.partial(read, file), (file,)),
         fields=dict,
         templates=TEMPLATES,
+        mixed_templates=FEW_SHOT,
         metric='natural_instructions',
         splits=Splits(f'train[:-{TEST_ROWS}]', None, f'train[-{TEST_ROWS}:]'),
         category=kind,

@@ -1,7 +1,8 @@
 """MMLU (Hendrycks et al. 2021): the subjects that a folder `mmlu` of the data folder has. Evaluation only.
 
 The folder is the publisher's, with `dev`, `val` and `test` of files such as `abstract_algebra_test.csv`; or it has `train`, `validation` and
-`test` in JSON lines, rows of `subject`, `question`, `choices` and `answer` (an index), where `train` stands for `dev`.
+`test` in JSON lines, rows of `subject`, `question`, `choices` and `answer` (an index), where `train` stands for `dev`; or it has the tables of
+`cais/mmlu` or `lukaemon/mmlu` on Hugging Face, or of TFDS, see `tables.py`.
 
 Questions are asked as the publisher's `evaluate.py` asks them (hendrycks/test, 0f23bce): a line names the subject, then stand the first five
 questions of `dev` with their answers. In `mmlu` the answer is the letter of a choice, in `mmlu_text` its text, in place of the letters.
@@ -12,9 +13,9 @@ import functools
 import os
 import pathlib
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import sources, specs, tables
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
@@ -23,45 +24,55 @@ from flanlite.mixtures.mmlu.groups import GROUPS
 
 FOLDER = 'mmlu'
 SPLITS = {'dev': 'train', 'val': 'validation', 'test': 'test'}  # the publisher's, and those in JSON lines
-EXPECTED = 'test/<subject>_test.csv, or test.jsonl[.gz]'
+EXPECTED = 'test/<subject>_test.csv, test.jsonl[.gz], or tables of Hugging Face or TFDS'
+REPOSITORIES = ('cais/mmlu', 'lukaemon/mmlu')
+OTHER = {'all', 'auxiliary_train'}  # configurations that are no subject
 
 
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the subjects of the data folder."""
-    folder = sources.benchmark_folder(data_dir, FOLDER, EXPECTED)
-    found = sorted(file.name.removesuffix('_test.csv') for file in folder.glob('test/*_test.csv') if file.is_file())
+    folder = tables.folder_of(data_dir, FOLDER, EXPECTED, REPOSITORIES)
     lines = JsonLines(str(folder))
-    in_lines = not found and 'test' in lines.files()
-    if in_lines:
-        found = sorted({row['subject'] for row in lines.rows('test')})
-    if not found:
+    if found := sorted(file.name.removesuffix('_test.csv') for file in folder.glob('test/*_test.csv') if file.is_file()):
+        read = [(subject, read_table, (), tuple(f'{split}/{subject}_{split}.csv' for split in SPLITS)) for subject in found]
+    elif 'test' in lines.files():
+        files = tuple(f'{split}{suffix}' for split in SPLITS.values() for suffix in sources.SUFFIXES)
+        read = [(subject, read_lines, (), files) for subject in sorted({row['subject'] for row in lines.rows('test')})]
+    else:
+        read = [(subject, read_tables, (own,), tables.files_of(own)) for subject, own in sorted(tables_of(folder).items())]
+    if not read:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(*collections(str(folder), tuple(found), in_lines), replace=True)
+    specs.register(*collections(str(folder), tuple(read)), replace=True)
 
 
 @functools.cache
-def collections(folder: str, subjects: tuple[str, ...], in_lines: bool) -> tuple[Collection, ...]:
-    """Make the collections of some subjects."""
+def collections(folder: str, read: tuple[tuple[str, Callable[..., Iterator[Row]], tuple, tuple[str, ...]], ...]) -> tuple[Collection, ...]:
+    """Make the collections of some subjects, each with what reads it, the tables for that, if any, and the files."""
     asked = {
         'mmlu': (Template('{header}{question}\n{lettered}\nAnswer:'), True),
         'mmlu_text': (Template('{header}{question}\nAnswer:'), False),
     }
     return tuple(
-        Collection(name, tuple(subject_spec(folder, name, subject, in_lines, *how) for subject in subjects), templates=1, shots=5)
+        Collection(name, tuple(subject_spec(folder, name, *reader, *how) for reader in read), templates=1, shots=5)
         for name, how in asked.items()
     )
 
 
-def subject_spec(folder: str, name: str, subject: str, in_lines: bool, template: Template, by_letter: bool) -> DatasetSpec:
+def subject_spec(
+    folder: str,
+    name: str,
+    subject: str,
+    read: Callable[..., Iterator[Row]],
+    own: tuple,
+    files: tuple[str, ...],
+    template: Template,
+    by_letter: bool,
+) -> DatasetSpec:
     """Make the data set of a subject."""
-    if in_lines:
-        files = tuple(f'{split}{suffix}' for split in SPLITS.values() for suffix in sources.SUFFIXES)
-    else:
-        files = tuple(f'{split}/{subject}_{split}.csv' for split in SPLITS)
     return DatasetSpec(
         name=f'{name}:{as_name(subject)}',
         cluster=None,
-        source=InFolder(folder, functools.partial(read_lines if in_lines else read_table, subject, by_letter), files),
+        source=InFolder(folder, functools.partial(read, *own, subject, by_letter), files),
         fields=dict,
         templates=(template,),
         splits=Splits(None, 'val', 'test'),
@@ -71,6 +82,34 @@ def subject_spec(folder: str, name: str, subject: str, in_lines: bool, template:
         licence='MIT',
         link='https://github.com/hendrycks/test',
     )
+
+
+def tables_of(folder: pathlib.Path) -> dict[str, tuple[tables.Table, ...]]:
+    """Return the tables of each subject: those of its own configuration, or those that have it in a column."""
+    found = [table for table in tables.find(folder) if table.split != 'auxiliary_train']
+    own = tables.by_config(table for table in found if table.config not in OTHER)
+    return own or tables.by_value(folder, found, 'subject')
+
+
+def read_tables(chosen: tuple[tables.Table, ...], subject: str, by_letter: bool, folder: pathlib.Path, split: str) -> Iterator[Row]:
+    """Read a subject's rows of tables: `question`, `choices` and `answer`, an index or a letter; or `input`, `A` to `D` and `target`. The
+    latter have `train` for `dev`.
+    """
+    named = {'dev': ('dev', 'train'), 'val': ('validation', 'val'), 'test': ('test', '')}
+    for table in tables.of_split(chosen, *named[split]):
+        for number, row in enumerate(table.rows(folder)):
+            if row.get('subject', subject) != subject:
+                continue
+            choices = row['choices'] if 'choices' in row else [row.get(letter) for letter in 'ABCD']
+            question, answer = row.get('question', row.get('input')), row.get('answer', row.get('target'))
+            if isinstance(answer, str):
+                answer = string.ascii_uppercase.find(answer) if len(answer) == 1 else -1
+            texts = [question, *choices] if isinstance(choices, list) else [None]
+            if not all(isinstance(text, str) for text in texts) or not isinstance(answer, int) or not 0 <= answer < len(choices):
+                raise ValueError(
+                    f'{folder / table.path}, row {number}: {tables.shown(row)}; expected a question, its choices, and the index or letter of one'
+                )
+            yield row_of(subject, by_letter, question, choices, answer)
 
 
 def read_table(subject: str, by_letter: bool, folder: pathlib.Path, split: str) -> Iterator[Row]:

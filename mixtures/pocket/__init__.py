@@ -8,10 +8,16 @@ from flanlite.mixtures.pocket import (
     closed_book_qa,
     commonsense,
     coreference,
+    exmix,
+    label_blanks,
+    linked,
+    matching,
     nli,
     paraphrase,
     question_classification,
     reading_comprehension,
+    retrieval,
+    schemas,
     sentiment,
     struct_to_text,
     summarization,
@@ -44,6 +50,20 @@ COLLECTION = specs.Collection(
 # The text on which the shipped base was pretrained; it is not part of the instruction mixture.
 TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
 
-specs.register(COLLECTION, TEXT)
+
+def some(name: str, *chosen: specs.DatasetSpec, templates: int = 10) -> specs.Collection:
+    """Make a collection of some of the world's data sets."""
+    return specs.Collection(name, chosen, vocabulary='pocket', templates=templates)
+
+
+# In CLUES's forms: a label, a relation of two texts, a set of spans, an answer about a text.
+CLUES = some(
+    'pocket_clues', sentiment.REVIEWS, nli.THREE_WAY, schemas.NAMED_ENTITIES, reading_comprehension.STORIES, templates=3
+)
+EXTRACTION = some('pocket_extraction', schemas.NAMED_ENTITIES, reading_comprehension.STORIES, templates=3)
+CLOSED_BOOK = some('pocket_closed_book', *closed_book_qa.SPECS)
+
+specs.register(COLLECTION, TEXT, exmix.collection(COLLECTION), CLUES, EXTRACTION, CLOSED_BOOK)
+specs.register(*(each.COLLECTION for each in (retrieval, schemas, label_blanks, linked, matching)))
 
 register = functools.partial(registration.register, COLLECTION)  # in SeqIO's registry

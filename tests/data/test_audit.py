@@ -150,6 +150,7 @@ def texts(folder):
     # One line of five megabytes; what is shared lies where the first piece ends.
     line = ' '.join(f'w{number}' for number in range(140_000))
     (folder / 'line').write_text(f'{line[:1_048_500]} {" ".join(WORDS)} {line} {line}' + 'x' * 3_000_000)
+    (folder / 'task.json').write_text(json.dumps({'examples': [{'input': f'A {LONG}', 'target': LONG}]}))
     (folder / 'empty.md').write_text('')
     (folder / 'blank.txt').write_text(' \n\n \n')
     (folder / 'picture.png').write_bytes(b'\x89PNG\0' + bytes(range(256)) * 40)
@@ -169,7 +170,7 @@ def test_any_folder_of_texts_is_searched_for(tmp_path, capsys):
     assert ended.value.code == 1 and '100.0% of a held-out' in capsys.readouterr().out
     found = json.loads(report.read_text())
     named = {pair['held_out'].removeprefix(f'{folder}/'): pair['trained'] for pair in found['pairs']}
-    assert set(named) == {'essay.txt', 'line', 'deep/rows.jsonl', 'unseen'}
+    assert set(named) == {'essay.txt', 'line', 'deep/rows.jsonl', 'task.json', 'unseen'}
     assert named['essay.txt'] == named['line'] == 'run'
     rows = {pair['trained']: pair for pair in found['pairs'] if pair['held_out'].endswith('rows.jsonl')}
     assert set(rows) == {'field', 'nested'}
@@ -181,7 +182,9 @@ def test_any_folder_of_texts_is_searched_for(tmp_path, capsys):
     assert found['held_out'][f'{folder}/essay.txt'] == {'rows': 2, 'short': 1, 'shared': 1, 'mostly': 0}
     reasons = {name.rpartition('/')[2]: why for name, why in found['not_searched'].items()}
     assert reasons.pop('picture.png') == 'it is binary' and 'after 1 rows' in reasons.pop('broken.jsonl')
-    assert 'no whole Parquet file' in reasons.pop('bad.parquet') and set(reasons) == {'absent'}
+    assert 'no whole Parquet file' in reasons.pop('bad.parquet')
+    assert reasons.pop('empty.md') == reasons.pop('blank.txt') == 'it has no text'
+    assert set(reasons) == {'absent'}
 
 
 @pytest.mark.parametrize('name, said', [

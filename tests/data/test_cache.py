@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from toy_specs import BYTES, TEMPLATES, choices, colours, make_rows, prose, separate
 
-from flanlite.data.cache import build, cache, processes
+from flanlite import workers
+from flanlite.data.cache import build, cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import rendering
 from flanlite.data.specs import sources, specs, text
@@ -235,7 +236,7 @@ FAULTY = {
 
 @pytest.mark.parametrize('count', [1, 3])
 def test_faulty_data_is_named_and_the_rest_is_built(count, ensure, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0)
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
     data = tmp_path / 'data'
     for name, (lines, _) in FAULTY.items():
         write_jsonl(data / name, lines, packed=name == 'half')

@@ -46,7 +46,7 @@ def only_helpers(monkeypatch, count=2):
             helpers.start(count)
             helpers.wait()
 
-    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0)
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0)
     monkeypatch.setattr(processes, 'build_all', build_all)
 
 
@@ -88,7 +88,7 @@ def test_other_processes_write_the_same_bytes(tmp_path, monkeypatch):
 
 def test_long_work_is_shared(tmp_path, monkeypatch):
     """The first task, which this process takes, ends only when another process has begun the second."""
-    monkeypatch.setattr(processes, 'QUICK_SECONDS', 0.1)
+    monkeypatch.setattr(workers, 'QUICK_SECONDS', 0.1)
     seen = tmp_path / 'seen'
 
     def first(split):

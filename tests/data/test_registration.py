@@ -19,6 +19,7 @@ from flanlite.data.seqio_bridge import registration, tasks
 from flanlite.data.specs import sources, specs
 from flanlite.data.specs.specs import Collection, Part, Prompted, Splits
 from flanlite.data.tokens import seqio_vocabulary, vocabularies
+from flanlite.mixtures import flan2022
 
 
 @pytest.fixture(autouse=True)
@@ -342,3 +343,13 @@ def test_t5x_configuration_parses(tmp_path):
     } | settings
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ['flan2021', '1024', '69'], done.stderr[-2000:]
+
+
+def test_one_collection_of_flan_2022_at_a_time():
+    names = flan2022.register('flan2022_dialog', vocabulary='bytes', at_hand=False)
+    assert names[0] == 'flan2022_dialog' and {name.startswith('flan2022_dialog') for name in names} == {True}
+    found = rates('flan2022_dialog')
+    assert found['wiki_dialog_inverted'] == pytest.approx(0.3 * found['wiki_dialog'])
+    assert sum(found.values()) == pytest.approx(1) and 'wiki_dialog' in seqio.TaskRegistry.names()
+    with pytest.raises(ValueError, match=r"unknown collection 'flan2022_dialogue'; did you mean flan2022_dialog"):
+        flan2022.register('flan2022_dialogue')

@@ -4,6 +4,7 @@ import glob
 import itertools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,9 +19,12 @@ from toy_specs import BYTES, choices, colours, make_rows, prose
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
+from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import rendering, seqio_tasks
+from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import fingerprints, sources, specs, text
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import Collection, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
@@ -221,6 +225,51 @@ def add_task(name, texts_of, vocabulary=None, features=('inputs', 'targets'), al
 
 def ensure(name, tmp_path, split='train', vocabulary=BYTES, **view):
     return cache.ensure([name], View(split, vocabulary, **view), BuildOptions(tmp_path))
+
+
+def test_a_users_seqio_task_has_exemplars_of_its_training_data(tmp_path):
+    add_task('shot_task', lambda split, key, index: f'{split} {key} {index}')
+    alone = {
+        split: ensure('shot_task', tmp_path, split=split).splits['shot_task']
+        for split in ('train', 'validation')
+    }
+    for split, plain in alone.items():
+        asked = ensure('shot_task', tmp_path, split=split, shots=Shots(3, 500)).splits['shot_task']
+        assert asked.path != plain.path and asked.manifest['shots']['kept'] == {'3': 12}
+        for own, example in zip(plain.examples(), asked.examples(), strict=True):
+            pairs = re.findall(r'Question: (.*)\nAnswer:(?: (.*)\n\n)?', BYTES.decode(example.inputs))
+            *before, (question, _) = pairs
+            assert (question, example.row, example.shots) == (f'{split} inputs {own.row}', own.row, 3)
+            assert [inputs.replace('inputs', 'targets') for inputs, _ in before] == [
+                targets for _, targets in before
+            ]
+            assert all(inputs.startswith('train') and inputs != question for inputs, _ in before)
+            assert example.targets.tolist() == own.targets.tolist() and example.answers == own.answers
+            assert example.fields == own.fields
+    few = ensure('shot_task', tmp_path, shots=Shots(20, 9_999)).splits['shot_task']
+    assert {example.shots for example in few.examples()} == {11}, 'all but itself'
+
+    mix = PromptMix(shares={'zs_opt': 1, 'fs_noopt': 2}, noopt_shots=(2,))
+    mixed = ensure('shot_task', tmp_path, prompt_mix=mix).splits['shot_task']
+    for own, example in zip(alone['train'].examples(), mixed.examples(), strict=True):
+        assert (example.setting, example.shots) == (
+            mix.draw('shot_task', own.row).setting,
+            2 * (example.setting == 'fs_noopt'),
+        )
+        assert BYTES.decode(example.inputs).count('train inputs') == example.shots + 1
+        assert example.shots or example.inputs.tolist() == own.inputs.tolist()
+
+    def reverse(dataset):
+        return dataset.map(lambda example: example | {'inputs': example['inputs'][::-1]})
+
+    add_task('turned_task', lambda split, key, index: f'{key} {index}', also=(reverse,))
+    turned = ensure('turned_task', tmp_path, shots=Shots(1)).splits['turned_task']
+    assert BYTES.decode(turned.read(7).inputs).endswith('Question: 7 stupni\nAnswer:'), (
+        'the ids, not the text before'
+    )
+    assert mixtures.resolve(MixtureConfig('shot_task', shots=2)).shots == Shots(2)
+    with pytest.raises(ValueError, match="'shot_task' is SeqIO's: got templates_per_task=2"):
+        mixtures.resolve(MixtureConfig('shot_task', templates_per_task=2))
 
 
 def test_a_users_seqio_task_goes_through_the_cache(tmp_path):

@@ -149,12 +149,23 @@ def test_several_seeds_are_one_system_with_both_variances(done, tmp_path):
     low, high = np.percentile(over_rows, [2.5, 97.5])
     seeds = 12.7062047364 * np.std(means, ddof=1) / np.sqrt(2)  # Student's t with one degree of freedom
     assert (group.low, group.high) == pytest.approx(
-        (group.mean - np.hypot(group.mean - low, seeds), group.mean + np.hypot(high - group.mean, seeds))
-    )
+        (
+            max(0.0, group.mean - np.hypot(group.mean - low, seeds)),
+            min(100.0, group.mean + np.hypot(high - group.mean, seeds)),
+        )
+    ), 'and no score is beyond 0 or 100'
     rival = report.of('math')['majority'].groups['held_out'].mean
     found = comparisons.compare(report, 'math', 'tuned', 'majority')
     assert found.mean == pytest.approx(group.mean - rival)
     assert found.high - found.low > 2 * seeds
+
+    # The meter has counted the tokens of a step in another way.
+    records = [json.loads(line) for line in (tmp_path / 'math/tuned/metrics.jsonl').read_text().splitlines()]
+    steps = np.diff([0, *(record['step'] for record in records)])
+    per_step = [record['tokens_per_second'] * record['seconds_per_step'] for record in records]
+    assert each[0].costs['train_tokens'] == pytest.approx(steps @ per_step, abs=1)
+    assert each[0].costs['train_steps'] == steps.sum() and each[0].costs['train_flops'] > 0
+    assert report.of('math')['tuned'].costs['train_steps'] == 2 * steps.sum(), 'of all seeds together'
 
     row = next(row for row in tables.seed_rows(report) if row[1] == 'Tuned')
     assert row[2] == f'{means[0]:.1f} (0), {means[1]:.1f} (1)'

@@ -35,7 +35,7 @@ def logits(params, batch):
 
 def log_probs(params, inputs, target):
     """Compute log-probabilities at each position of one pair on its own, straight from the logits."""
-    pair = packing.pad([(inputs, target)], (32, 8))
+    pair = packing.pad([(inputs, target)], (32, 8 if len(target) <= 8 else 160))
     return np.asarray(jax.nn.log_softmax(logits(params, pair)[0]))[: len(target)]
 
 
@@ -45,25 +45,35 @@ def log_prob(params, inputs, target):
 
 def test_scores_equal_brute_force():
     params, asked = toy.params(), questions(24, max_options=3)
+    long = np.arange(2, 150, dtype=np.int32)  # options of which not all fit into a row
+    asked.append(Question(asked[0].inputs, [long[:70], long[:60], long[:5], long]))
     scores = rank.score(toy.CONFIG, params, make_partitioner(), asked, tokens_per_batch=256)
+    scored = [log_prob(params, asked[-1].inputs, option) for option in asked[-1].options]
+    np.testing.assert_allclose(scores[-1], scored, rtol=1e-5, atol=1e-4)
     for question, scored in list(zip(asked, scores, strict=True))[::6]:
         expected = [log_prob(params, question.inputs, option) for option in question.options]
         np.testing.assert_allclose(scored, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize('packed', [True, False])
 @pytest.mark.parametrize('tokens_per_batch', [64, 700])
-def test_batches_hold_every_option_once(tokens_per_batch):
-    asked = questions(60, seed=1, max_options=30)
+def test_batches_hold_every_option_once(tokens_per_batch, packed):
+    asked = questions(60, seed=1, max_options=60)
     seen = []
-    for batch in rank.batches(asked, tokens_per_batch, multiple=2):
+    for batch in rank.batches(asked, tokens_per_batch, 2, packed):
         assert len(batch.inputs_BS) % 2 == len(batch.options_PT) % 2 == 0
-        for pair, place in enumerate(batch.places):
-            question, option = place
+        held = np.zeros_like(batch.segments_PT)
+        for question, option, row, start, length in batch.places:
             inputs, target = asked[question].inputs, asked[question].options[option]
-            np.testing.assert_array_equal(batch.inputs_BS[batch.source_P[pair], : len(inputs)], inputs)
-            assert batch.input_lengths_B[batch.source_P[pair]] == len(inputs)
-            np.testing.assert_array_equal(batch.options_PT[pair, : batch.option_lengths_P[pair]], target)
-            seen.append(place)
+            np.testing.assert_array_equal(batch.inputs_BS[batch.source_P[row], : len(inputs)], inputs)
+            assert batch.input_lengths_B[batch.source_P[row]] == len(inputs)
+            np.testing.assert_array_equal(batch.options_PT[row, start : start + length], target)
+            assert start == 0 or (
+                packed and batch.segments_PT[row, start - 1] == batch.segments_PT[row, start] - 1
+            )
+            held[row, start : start + length] += 1
+            seen.append((question, option))
+        np.testing.assert_array_equal(held, batch.segments_PT > 0)
     assert sorted(seen) == [
         (question, option) for question, asks in enumerate(asked) for option in range(len(asks.options))
     ]
@@ -78,7 +88,7 @@ def test_the_first_of_options_that_are_the_same_tokens_is_best():
 
 def test_few_shapes_are_compiled():
     lengths = {rank.length_bucket(length) for length in range(1, 1025)}
-    assert len(lengths) <= 14 and max(lengths) == 1024
+    assert len(lengths) <= 24 and max(lengths) == 1024
     assert all(rank.length_bucket(length) >= length for length in range(1, 1025))
     shapes = {
         batch.options_PT.shape + batch.inputs_BS.shape for batch in rank.batches(questions(300, seed=2), 1024)

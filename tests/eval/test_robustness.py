@@ -22,6 +22,7 @@ from flanlite.eval import robustness
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.robustness import RobustnessConfig
 from flanlite.report import results
+from flanlite.report import robustness as tables
 from flanlite.report.robustness import TEMPLATES
 from flanlite.training import parameters
 
@@ -249,8 +250,16 @@ def test_what_is_done_is_kept(checkpoint, monkeypatch, tmp_path, capsys):
     kept = json.loads((folder / 'robustness.json').read_text())
     assert kept['rows'] == more.rows() and 'superglue' not in (folder / 'robustness.md').read_text()
     told = ['robustness', f'--checkpoint={checkpoint}', '--mixture=robust_cb', '--max_rows=12']
-    assert cli.main([*told, '--kinds=answer_words,option_order', '--seeds=1']) == 0
+    by_gin = [
+        "--gin.RobustnessConfig.kinds=('answer_words', 'option_order')",
+        '--gin.RobustnessConfig.seeds=1',
+    ]
+    assert cli.main([*told, *by_gin]) == 0
     assert len(asked) == 6 and 'Option order.' in capsys.readouterr().out
+    assert '<svg' in (folder / 'robustness.html').read_text()
+    assert str(tables.load(folder / 'robustness.json').rows()) == str(
+        robustness.robustness(wanted.replace(kinds=(ANSWER_WORDS, OPTION_ORDER), seeds=1)).rows()
+    )
     assert cli.main([*told[:3], '--max_rows=9']) == 2
     assert 'evaluation.max_rows was 12, now it is 9' in capsys.readouterr().err
     assert len(asked) == 6
@@ -263,6 +272,7 @@ def test_what_is_done_is_kept(checkpoint, monkeypatch, tmp_path, capsys):
         (['--words=a,a'], 'words are a, a; expected different words'),
         (['--words=one,two'], 'robust_cb: more options than the 2 words'),
         (['--seeds=0'], 'whole number from 1'),
+        (['--gin.RobustnessConfig.seeds=0'], 'RobustnessConfig.seeds is 0; expected a whole number from 1'),
         (['--style=baseline'], 'the style has no templates'),
     ],
 )

@@ -136,6 +136,24 @@ def test_jobs_in_folders_give_the_same_and_go_on_after_a_kill(whole, base, tmp_p
         transfer.transfer(settings(base, one, top_k=1))
 
 
+@pytest.mark.parametrize(
+    'name',
+    [
+        f'prompts/{TARGET}-0.embedding.npz',
+        f'{TARGET}/plain-0/curve.json',
+        f'{TARGET}/plain-0/resamples.npz',
+        f'{TARGET}/plain-0/result.json',
+    ],
+)
+@pytest.mark.parametrize('content', [b'', b'PK\3\4' + b'x' * 99, b'[3]', b'\x93NUMPY\1\0'])
+def test_a_damaged_file_is_named(name, content, whole, tmp_path, capsys):
+    folder = tmp_path / 'damaged'
+    shutil.copytree(whole[0], folder, ignore=shutil.ignore_patterns('runs'))
+    (folder / name).write_bytes(content)
+    assert cli.main(['report', f'--model_dir={folder}']) == cli.USAGE_ERROR
+    assert name in capsys.readouterr().err
+
+
 def test_seeds_are_averaged(whole, base, tmp_path):
     for name in ('prompts', TARGET):
         shutil.copytree(whole[0] / name, tmp_path / name)
@@ -214,6 +232,11 @@ def test_bad_settings_are_refused_before_anything_is_trained(base, tmp_path, cha
 
 def test_a_projector_carries_prompts_of_another_model(whole, base, tmp_path):
     """By what it learnt on other tasks; the target's own prompt of this model is not looked at."""
+    shutil.copytree(whole[0] / 'prompts', tmp_path / 'bad' / 'prompts')
+    np.save(tmp_path / f'bad/prompts/{SOURCES[2]}-0.npy', np.full((3, 16), np.nan, np.float32))
+    with pytest.raises(ValueError, match=rf'{SOURCES[2]}-0.npy holds float32.*expected finite numbers'):
+        transfer.transfer(settings(base, tmp_path / 'none', projector=str(tmp_path / 'bad')))
+    assert not (tmp_path / 'none').exists()
     rng = np.random.default_rng(0)
     ours, other = tmp_path / 'ours', tmp_path / 'other'
     shutil.copytree(whole[0] / 'prompts', ours / 'prompts')

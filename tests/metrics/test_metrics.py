@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from flanlite.metrics import metrics, text_overlap
+from flanlite.metrics import metrics, span_sets, text_overlap
 from flanlite.metrics.metric import Metric
 
 pytestmark = pytest.mark.smoke
@@ -245,3 +245,14 @@ def test_a_metric_without_sound_names_is_refused(arguments):
         ValueError, match=r'expected a (tuple of different texts|name, the names of its scores)'
     ):
         Metric(*arguments)
+
+
+def test_s1_of_sets_of_spans():
+    sets = [('a; b', 'b; c; d'), ('none', 'none'), ('c', 'none'), ('d;e', 'f; g')]
+    found = score('span_sets', [given for given, _ in sets], [[right] for _, right in sets])
+    assert found == pytest.approx({'s1': 35, 'exact_match': 25}), "the example of CLUES's eval/S1.py"
+    assert score('span_sets', ['', 'none;', 'b ;a; b', 'A'], [['none'], ['none'], ['a; b'], ['a']])['exact_match'] == 75
+    assert score('span_sets', ['b', 'none; b'], [['a; b', 'b; c; d; e', 'none'], ['none']])['s1'] == pytest.approx(
+        100 * (2 / 3 + 0) / 2
+    ), 'the best over the answers; "none" beside a span is a span'
+    assert span_sets.write_spans([' b', 'a', 'b ', '']) == 'b; a' and span_sets.write_spans([]) == 'none'

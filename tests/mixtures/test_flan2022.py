@@ -6,10 +6,12 @@ import json
 import pytest
 
 from flanlite.data.cache import cache
-from flanlite.data.cache.view import BuildOptions, View
+from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
+from flanlite.data.rendering import rendering
 from flanlite.data.specs import clusters, specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
 from flanlite.mixtures import flan2022
@@ -126,6 +128,63 @@ def test_a_folder_of_tasks_is_a_data_set_each(data_dir, tmp_path):
     assert [split.num_examples for split in test.splits.values()] == [10 * 100] * 3, 'each with ten templates'
     answer, other = next(iter(test.splits.values())).read(0).answers
     assert 200 < int(answer) <= 300 and other == 'more', 'the last hundred'
+
+
+def test_ways_of_asking_of_the_release(data_dir, tmp_path):
+    # run_example.py: four styles in equal parts, or the two with options; of these the release's T0 has letters in zero-shot alone.
+    shares = {
+        entry.part.name.removesuffix('_inverted'): entry.part.prompt_mix.shares
+        for entry in mixtures.resolve('flan2022').entries
+    }
+    four, two = (
+        dict.fromkeys(('zs_opt', 'zs_noopt', 'fs_opt', 'fs_noopt'), 1),
+        dict.fromkeys(('zs_opt', 'fs_opt'), 1),
+    )
+    assert shares == {
+        'flan2021': four,
+        't0': four,
+        'natural_instructions': two,
+        'chain_of_thought': two,
+        'dialog': two,
+    }
+    mixture = mixtures.resolve('flan2022_natural_instructions')
+    view = view_of(mixture, 'train', 'bytes', {'inputs': 2_000, 'targets': 99})
+    built = cache.ensure(
+        [entry.task for entry in mixture.entries], view, BuildOptions(tmp_path / 'cache', data_dir)
+    )
+    examples = [example for split in built.splits.values() for example in split.examples()]
+    shots = collections.Counter(example.shots for example in examples)
+    assert set(shots) == {0, 1, 2} and shots[0] / len(examples) == pytest.approx(0.5, abs=0.12)
+    for example in examples:
+        text = vocabularies.load('bytes').decode(example.inputs)
+        assert (example.setting == 'fs_opt') == (example.shots > 0) == (example.template >= 10)
+        assert text.count('Add one.') == 1, 'the definition stands once'
+
+    mixtures.resolve('cot_aqua')
+    spec = specs.find_spec('cot_aqua')
+    mix = PromptMix(shares={'zs_opt': 1}, chains={'last': 1, 'first': 1, 'none': 1})
+    found = [
+        (example.template, example.targets)
+        for example in rendering.texts(spec, 'train', vocabularies.load('bytes'), mix=mix)
+    ]
+    assert {targets: max(1, template // 5) for template, targets in found} == {
+        'Two is more.\nSo.\nSo the answer is (B).': 1,
+        'Answer: (B)\nReasons: Two is more.\nSo.': 2,
+        '(B)': 3,
+    }
+    assert {spec.read_answer(targets) for _, targets in found} == {'(B)'}
+
+
+def test_a_data_set_is_found_by_its_own_name(data_dir):
+    for name, collection in (
+        ('cot_gsm8k', 'flan2022'),
+        ('natural_instructions:task9998_stones_and_towers', 'flan2022'),
+    ):
+        specs.COLLECTIONS.clear()
+        found = mixtures.resolve(name)
+        assert [entry.task for entry in found.entries] == [name] and found.collection.name == collection
+    with pytest.raises(ValueError, match=r"unknown mixture or task 'cot_gsm9k'.*did you mean cot_gsm8k"):
+        mixtures.resolve('cot_gsm9k')
 
 
 def test_another_folder_takes_the_place_of_the_first(data_dir, tmp_path):

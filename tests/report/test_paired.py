@@ -123,6 +123,30 @@ def test_what_was_scored_otherwise_is_not_compared(fields, words, both, tmp_path
 
 def test_two_folders_are_needed(both, tmp_path, capsys):
     assert cli.main(['compare', both[0]]) == 2
-    assert 'compare needs two folders: flanlite compare FIRST SECOND' in capsys.readouterr().err
+    assert 'compare needs two folders or more: flanlite compare FIRST SECOND' in capsys.readouterr().err
     assert cli.main(['compare', both[0], str(tmp_path)]) == 2
     assert 'has no result.json; expected the folder that flanlite eval' in capsys.readouterr().err
+
+
+def test_several_models_are_compared_on_a_page(both, tmp_path, capsys):
+    third = write(tmp_path / 'third', {task: RIGHT[task, 'one'] for task in 'ab'}, settings='lr = 1')
+    assert cli.main(['compare', *both, third, f'--output={tmp_path / "out"}']) == 0
+    rows = results.reading.read_json(tmp_path / 'out/comparison.json')['rows']
+    assert [(row['runs'][1], row['name']) for row in rows] == [
+        (other, name) for other in (both[1], third) for name in ('a', 'b', 'nli', paired.ALL)
+    ]
+    # Four comparisons of data sets, by hand: Holm's factors are 4, 3, 2, 1 in the order of p.
+    tested = sorted((row['p'], row['adjusted']) for row in rows if row['kind'] == 'data set')
+    expected = np.maximum.accumulate(
+        [min(1, p * factor) for (p, _), factor in zip(tested, (4, 3, 2, 1), strict=True)]
+    )
+    np.testing.assert_allclose([adjusted for _, adjusted in tested], expected)
+    assert all(row['difference'] == 0 and row['p'] == 1 for row in rows if row['runs'][1] == third)
+    page, text = ((tmp_path / 'out' / f'comparison.{kind}').read_text() for kind in ('html', 'md'))
+    assert (
+        page.count('<svg') == 2 + 2 and '>C</b>: ' in page and '3 models compared' in page and '>lr<' in page
+    )
+    assert text.startswith('# 3 models compared') and text.count('## ') == 2
+    capsys.readouterr()
+    assert cli.main(['compare', both[0], both[1], both[0]]) == 2
+    assert 'expected two or more different folders' in capsys.readouterr().err

@@ -1,63 +1,39 @@
+import csv
+import dataclasses
 import gzip
 import html.parser
 import json
 import math
 import re
 import shutil
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from toysweep import CHANCES, task_scores, write_sweep
 
+from flanlite import config
 from flanlite.eval import loco
 from flanlite.metrics import metrics
-from flanlite.report import collected, comparisons, figures, predictions, report, results, series, tables
+from flanlite.report import (
+    collected,
+    comparisons,
+    data_sets,
+    figures,
+    latex,
+    page,
+    paired,
+    predictions,
+    report,
+    results,
+    robustness,
+    series,
+    settings,
+    tables,
+)
 from flanlite.report.scores import OwnScores, TaskScores
 
-VOID = {'meta', 'br', 'hr', 'img', 'input', 'link'}
-CHANCES = {
-    'tuned': 0.8,
-    'no_instructions': 0.55,
-    'untuned': 0.5,
-    'untuned_plain': 0.5,
-    'majority': 0.5,
-    'chance': 0.5,
-}
-
-
-WORDINGS = {index: f'Wording {index} of\n{{text}}' for index in range(5)}
-
-
-def task_scores(task, chance, templates, seed):
-    random = np.random.default_rng(seed)
-    right = (random.random((80, templates)) < chance).astype(float)
-    places = np.tile(np.arange(templates), 80) if templates > 1 else np.full(80, -1)
-    counts = np.stack([right.ravel(), np.ones(right.size)], axis=1)
-    return TaskScores(
-        task, metrics.get_metric('accuracy'), 'rank', np.repeat(np.arange(80), templates), places, counts
-    )
-
-
-def write_sweep(folder):
-    for cluster, tasks in {'nli': ('a', 'b'), 'sentiment': ('c',)}.items():
-        for system, chance in CHANCES.items():
-            templates = 5 if system in ('tuned', 'no_instructions', 'untuned') else 1
-            scores = {task: task_scores(task, chance, templates, seed) for seed, task in enumerate(tasks)}
-            sample = {
-                'task': tasks[0], 'row': 3, 'template': 1, 'inputs': 'is <b>1</b> & 2\nright?', 'answers': ['Yes'], 'prediction': 'yes',
-                'values': {'accuracy': 100.0},
-            }  # fmt: skip
-            skipped = {'broken': 'template 3 | names no field'} if cluster == 'nli' else {}
-            result = results.make_result(
-                scores, {task: (cluster, 'held_out_cluster') for task in tasks}, {task: WORDINGS for task in tasks}, run='r', system=system, held_out=cluster,
-                removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if system == 'tuned' else {},
-                skipped=skipped, samples=(sample,) if system == 'tuned' else (),
-                settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
-            )  # fmt: skip
-            records = [{'row': 3, 'inputs': 'ü?', 'scores': [-1.5, math.nan]}]
-            predictions.write(folder / cluster / system, dict.fromkeys(tasks, records))
-            results.save(folder / cluster / system, result, scores)
-        lines = [json.dumps({'step': step, 'loss': 3 / step, 'accuracy': step / 20}) for step in range(1, 20)]
-        (folder / cluster / 'tuned' / 'metrics.jsonl').write_text('\n'.join([*lines, '{"step": 20, "lo']))
+VOID = {'meta', 'br', 'hr', 'img', 'input', 'link', 'wbr'}
 
 
 @pytest.fixture(scope='module')
@@ -132,9 +108,10 @@ def test_rows_are_uniform_dictionaries_of_plain_values(sweep):
 
 
 def test_plots_of_percent_have_the_same_axis_and_others_enclose_their_values(sweep):
-    page = (sweep / 'report.html').read_text()
-    drawings = re.findall('<svg.*?</svg>', page, re.DOTALL)
-    for drawing in [each for each in drawings if 'over training steps' not in each]:
+    text = (sweep / 'report.html').read_text()
+    drawings = re.findall('<svg.*?</svg>', text, re.DOTALL)
+    others = ('over training steps', 'right answers in rows', 'answers of each probability')
+    for drawing in [each for each in drawings if not any(name in each for name in others)]:
         found = re.findall(r'class="tick">([^<]*)<', drawing)
         assert found == ['0', '25', '50', '75', '100'], drawing[:200]
     # Curves of a metric stand beside each other too.
@@ -147,19 +124,19 @@ def test_plots_of_percent_have_the_same_axis_and_others_enclose_their_values(swe
 
 
 def test_wordings_stand_at_their_dots_and_in_a_table(sweep):
-    page = (sweep / 'report.html').read_text()
-    assert re.search(r'<title>Tuned, template 3: [\d.]+\nWording 3 of\n\{text\}</title>', page)
+    text = (sweep / 'report.html').read_text()
+    assert re.search(r'<title>Tuned, template 3: [\d.]+\nWording 3 of\n\{text\}</title>', text)
     headings, rows = tables.template_rows(collected.collect(sweep), 'nli')
     assert headings == ['data set', 'template', 'wording', 'Tuned', 'No instructions', 'Untuned']
     row = next(row for row in rows if row[:2] == ['a', '3'])
     expected = task_scores('a', 0.8, 5, 0).template_scores()[3]['accuracy']
     assert row[2:4] == ['Wording 3 of\n{text}', f'{expected:.1f}']
-    assert 'Wording 3 of\n{text}' in parse(page).text
+    assert 'Wording 3 of\n{text}' in parse(text).text
 
 
 def test_tables_have_captions_and_scopes(sweep):
-    page = (sweep / 'report.html').read_text()
-    found = re.findall('<table>.*?</table>', page, re.DOTALL)
+    text = (sweep / 'report.html').read_text()
+    found = re.findall('<table>.*?</table>', text, re.DOTALL)
     assert len(found) >= 8
     for table in found:
         assert re.match(r'<table>\s*<caption>\w', table)
@@ -167,17 +144,16 @@ def test_tables_have_captions_and_scopes(sweep):
 
 
 def test_predictions_are_linked_and_are_json(sweep):
-    links = [
+    links = {
         attributes['href']
         for tag, attributes in parse((sweep / 'report.html').read_text()).seen
-        if tag == 'a'
-    ]
+        if tag == 'a' and not attributes['href'].startswith('#')
+    }
     assert len(links) == 3 * len(CHANCES)
     for link in links:
         assert f']({link})' in (sweep / 'report.md').read_text()
-        with gzip.open(sweep / link, 'rt', encoding='utf-8') as file:
-            (line,) = file
-        assert json.loads(line) == {'row': 3, 'inputs': 'ü?', 'scores': [-1.5, None]}
+        lines = gzip.decompress((sweep / link).read_bytes()).decode().splitlines()
+        assert len(lines) in (80, 400) and all(json.loads(line)['answers'] for line in lines)
 
 
 def test_predictions_are_all_there_or_as_before(tmp_path):
@@ -205,7 +181,7 @@ def luminance(colour):
 @pytest.mark.parametrize('theme', [0, 1])
 def test_colours_contrast_with_the_page(theme):
     """3 to 1 for graphics and 4.5 to 1 for text, as WCAG 2.1 asks."""
-    roots = re.findall(r':root \{(.*?)\}', (report.FOLDER / 'report.css').read_text(), re.DOTALL)
+    roots = re.findall(r':root \{(.*?)\}', (page.FOLDER / 'report.css').read_text(), re.DOTALL)
     colours = dict(re.findall(r'--(\w+): (#\w{6})\b', roots[theme]))
     for name in (*results.SYSTEMS, 'ink', 'soft'):
         for ground in ('card', 'page'):
@@ -288,18 +264,16 @@ def test_results_without_resamples_have_no_interval_of_the_difference(tmp_path):
 
 
 def test_page_is_whole_and_self_contained(sweep):
-    page = (sweep / 'report.html').read_text()
-    parser = parse(page)
+    text = (sweep / 'report.html').read_text()
+    parser = parse(text)
     tags = [tag for tag, _ in parser.seen]
-    # Bars for each cluster, boxes for each task, loss and accuracy for each tuned run.
-    assert tags.count('svg') == 2 + 3 + 4
+    # Bars for each cluster, boxes for each task, loss and accuracy for each tuned run, reliability for
+    # each task.
+    assert tags.count('svg') == 2 + 3 + 4 + 3
     assert not [
-        attributes
-        for tag, attributes in parser.seen
-        if tag in ('link', 'script', 'img') or 'src' in attributes
+        attributes for tag, attributes in parser.seen if tag in ('link', 'img') or 'src' in attributes
     ]
-    assert 'http' not in page
-    assert '<b>1</b>' not in page and 'is <b>1</b> & 2' in parser.text and 'yes ✓' in parser.text
+    assert tags.count('script') == 1 and '://' not in text
     for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'difference +'):
         assert said in parser.text
     # What was held out comes first.
@@ -471,3 +445,150 @@ def test_nan_is_left_out_of_plots():
         't', [figures.Box('m-tuned', 'x', [('a', math.nan, ''), ('b', 3.0, '')])]
     )
     assert figures.curves('t', [figures.Curve('m-tuned', 'x', [])], 0, 1) == ''
+
+
+def test_settings_that_differ_from_the_defaults():
+    """A part of another class than the default has its own defaults; of one without a default nothing is
+    said but its values.
+    """
+
+    @config.value
+    class Inner:
+        size: int = 3
+        rate: float = 0.5
+
+    @config.value
+    class Other:
+        size: int = 3
+        depth: int = 1
+
+    @config.value
+    class Outer:
+        path: str
+        given: Inner
+        part: Inner | Other = Inner(size=4)
+        names: tuple[str, ...] = ('a',)
+        extra: Mapping[str, int] = config.FrozenDict()
+
+    same = Outer('x', Inner())
+    assert settings.changed(config.to_text(same)) == [('path', '"x"', 'no default')]
+    other = Outer('x', Inner(rate=1.0), Other(depth=2), ('a', 'b = c'), {'k': 1})
+    found = settings.changed(config.to_text(other))
+    place = [field for field, _, _ in found].index('part.type')
+    assert [text.rpartition('.')[2] for text in found.pop(place)[1:]] == ['Other"', 'Inner"']
+    assert found == [
+        ('path', '"x"', 'no default'),
+        ('given.rate', '1.0', '0.5'),
+        ('part.depth', '2', '1'),
+        ('names', '["a", "b = c"]', '["a"]'),
+        ('extra.k', '1', 'no default'),
+    ]
+    texts = {name: config.to_text(each) for name, each in (('A', same), ('B', other))}
+    assert ['given.rate', '0.5', '1.0'] in settings.differing(texts)
+    assert ['part.depth', '–', '2'] in settings.differing(texts) and len(settings.differing(texts)) == 7
+    assert settings.changed('TRAIN_STEPS = 5\nno line') == [('TRAIN_STEPS', '5', 'no default')]
+    for name in ('Inner', 'Other', 'Outer'):
+        config.TYPES.pop(name)
+
+
+def test_csv_and_latex_lie_beside_the_page(sweep):
+    with (sweep / 'report.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    kept = json.loads((sweep / 'results.json').read_text())
+    assert rows == [{name: '' if cell is None else str(cell) for name, cell in row.items()} for row in kept]
+    text = (sweep / 'report.tex').read_text()
+    found = re.findall(r'\\begin\{longtable\}\{([^\n]+)\}\n(.*?)\\end\{longtable\}', text, re.DOTALL)
+    assert len(found) >= 4 and text.count(r'\toprule') == text.count(r'\bottomrule') == len(found)
+    for columns, body in found:
+        for line in body.splitlines():
+            if line.endswith(r' \\'):
+                assert len(re.findall(r'(?<!\\)&', line)) == len(re.sub('{.*?}', '', columns)) - 1, line
+    assert 'template 3 \\textbar{} names no field' in text and found[0][0] == 'llrrrr'
+    assert latex.tex('50% of_x & {a}\\b ~^#$ \u202e<') == (
+        r'50\% of\_\allowbreak{}x \& \{a\}\textbackslash{}b \textasciitilde{}\textasciicircum{}\#\$ '
+        r'$\langle$U+202E$\rangle$\textless{}'
+    )
+
+
+def test_what_was_left_out_has_its_reasons(sweep):
+    rows = tables.left_out_rows(collected.collect(sweep))
+    assert ['nli', 'nli', 'held out', '', 'all are scored, and none was tuned on: a, b'] in rows
+    assert [
+        'nli',
+        'paraphrase',
+        'removed from tuning',
+        '',
+        'it overlaps with nli (FLAN, section 2.2)',
+    ] in rows
+    skipped = [row for row in rows if row[2] == 'skipped']
+    everyone = 'Tuned, No instructions, Untuned, Untuned, plain, Majority, Chance or copy'
+    assert skipped == [['nli', 'broken', 'skipped', everyone, 'template 3 | names no field']]
+
+
+def test_questions_and_size_are_capped(tmp_path):
+    """25 data sets of long texts, which letters of other scripts and of markup make longer yet."""
+    text = '<&"\'> 森林 ' * 400
+    records = [
+        {'row': row, 'template': template, 'inputs': f'{row} {text}', 'options': [text + str(n) for n in range(20)], 'answers': [text + '1'],
+         'prediction': text + '2', 'scores': [-0.5 * n for n in range(20)], 'values': {'accuracy': 0.0}}
+        for row in range(6) for template in range(10)
+    ]  # fmt: skip
+    tasks = {f'd{number}': task_scores('d', 0.5, 10, number) for number in range(25)}
+    tasks = {name: dataclasses.replace(scored, task=name) for name, scored in tasks.items()}
+    for system in ('tuned', 'untuned'):
+        places = dict.fromkeys(tasks, ('nli', 'held_out_cluster'))
+        made = results.make_result(tasks, places, run='r', system=system, held_out='nli')
+        predictions.write(tmp_path / 'nli' / system, dict.fromkeys(tasks, records))
+        results.save(tmp_path / 'nli' / system, made, tasks)
+    report.build(tmp_path)
+    assert (tmp_path / 'report.html').stat().st_size < 5e6
+    shown = parse((tmp_path / 'report.html').read_text())
+    counts = [attributes for tag, attributes in shown.seen if attributes.get('class') == 'question']
+    assert len(counts) == 25 * data_sets.FEWEST
+    assert f'{data_sets.FEWEST} questions, taken evenly over rows and templates' in shown.text
+    assert 'more characters)' in shown.text and 'and 8 more options' in shown.text
+
+
+def test_robustness_stands_in_the_report(sweep, tmp_path):
+    """Of a model of the sweep, also where it is merged, and of a run beside whose evaluation it lies."""
+    row = paired.Row('data set', 'a', 40.0, 62.5, -30.0, -15.0, 0.01, 0.02, 80)
+    changes = (
+        robustness.Change('option_order', row, (39.0, 41.0), 37.5),
+        robustness.Change('templates', dataclasses.replace(row, p=math.nan), (), 12.0),
+    )
+    found = robustness.Robustness(
+        'tuned at step 5', changes, ({'a': {'yes': 'lemon'}},), ('One is left out.',)
+    )
+    for folder in (sweep / 'nli/tuned', sweep / 'run'):
+        robustness.write(folder / 'robustness/toy-test', found)
+    again = robustness.load(sweep / 'run/robustness/toy-test/robustness.json')
+    assert str(again) == str(found)  # nan is not equal to itself
+    shutil.copytree(sweep / 'nli/untuned', sweep / 'run/eval/toy-test')
+    loco.merge([str(sweep)], str(tmp_path / 'merged'))
+    for place in (sweep, sweep / 'run/eval/toy-test', tmp_path / 'merged'):
+        report.build(place)
+        text = parse((place / 'report.html').read_text()).text
+        for said in (
+            'tuned at step 5',
+            '-30.0 to -15.0',
+            '37.5%',
+            'yes → lemon',
+            'One is left out.',
+            '39.0 to 41.0',
+        ):
+            assert said in text
+    (sweep / 'nli/tuned/robustness/toy-test/robustness.json').write_text('{"rows": [{}]}')
+    with pytest.raises(ValueError, match=r'robustness\.json holds no readable robustness'):
+        report.build(sweep)
+    for folder in (sweep / 'nli/tuned/robustness', sweep / 'run'):
+        shutil.rmtree(folder)
+
+
+def test_labels_that_would_be_alike_keep_their_ends():
+    names = ['pocket_same_sentence', 'pocket_same_sense', 'short', 'reading_comprehension']
+    assert list(page.shortened(names).values()) == [
+        'pocket_…entence',
+        'pocket_…e_sense',
+        'short',
+        'reading_compre…',
+    ]

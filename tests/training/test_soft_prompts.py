@@ -5,13 +5,16 @@ import dataclasses
 import functools
 import gzip
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
+import t5x_fixtures
+import tensorstore
 import toy
 from drawn import loss_of, randomly
-from flax import traverse_util
+from flax import serialization, traverse_util
 
 import flanlite
 from flanlite.cli import main as cli
@@ -275,6 +278,61 @@ def test_files_of_prompts_go_both_ways(base, runs, tmp_path):
     ]:
         found = begun(base, tmp_path, init='file', **fields)
         np.testing.assert_array_equal(prompts_of(found)['prompt'], expected)
+
+
+@pytest.mark.parametrize('kind', t5x_fixtures.CHECKPOINTS.values())
+def test_prompts_among_the_parameters_of_t5x(kind, tmp_path, capsys):
+    """Prompt tuning in T5X saves whole checkpoints, in either of its forms."""
+    model, rows = (
+        t5x_fixtures.checkpoint(kind),
+        np.random.default_rng(1).normal(size=(3, 16)).astype(np.float32),
+    )
+    made = {name: tmp_path / name / 'checkpoint_7' for name in ('both', 'alone')}
+    for name, folder in made.items():
+        shutil.copytree(model / f'checkpoint_{t5x_fixtures.STEP}', folder)
+        put_in_t5x(folder, rows, alone=name == 'alone')
+    np.save(tmp_path / 'rows.npy', rows)
+    expected = parameters.load_run(tmp_path / 'rows.npy', base=str(model))
+    for path, base in (
+        (made['both'], None),
+        (tmp_path / 'both', None),
+        (made['both'], model),
+        (made['alone'], model),
+    ):
+        found = parameters.load_run(path, base=base and str(base))
+        assert found.config == expected.config and found.config.adapter == SoftPrompt(length=3)
+        assert found.feature_lengths == expected.feature_lengths
+        jax.tree.map(np.testing.assert_array_equal, found.params, expected.params)
+    assert expected.config.replace(adapter=None) == parameters.describe(model).config
+    told = [f'--checkpoint={tmp_path}/both', '--form=npy', f'--output={tmp_path}/again.npy']
+    assert cli.main(['convert', *told]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / 'again.npy'), rows)
+    assert cli.main(['eval', f'--checkpoint={made["alone"]}', '--mixture=pocket']) == cli.USAGE_ERROR
+    assert (
+        'the model (not named), which is not there; say where it is: --base=PATH' in capsys.readouterr().err
+    )
+    put_in_t5x(made['alone'], rows[0], alone=True)
+    with pytest.raises(
+        ValueError, match=r'checkpoint_7 holds float32\[16\]; expected finite .*\[length, width\]'
+    ):
+        parameters.load_run(made['alone'], base=str(model))
+
+
+def put_in_t5x(folder, rows, alone):
+    """Put a prompt among the parameters of T5X's checkpoint; `alone`, in their place."""
+    if (file := folder / 'checkpoint').is_file():
+        tree = serialization.msgpack_restore(file.read_bytes())
+        target = tree['optimizer']['target'] = {'encoder': {}} if alone else tree['optimizer']['target']
+        target['encoder']['prompt'] = {'prompt': {'prompt': rows}}
+        file.write_bytes(serialization.msgpack_serialize(tree))
+        return
+    store = {'driver': 'ocdbt', 'base': {'driver': 'file', 'path': f'{folder}/state/'}}
+    if alone:
+        opened = tensorstore.KvStore.open(store).result()
+        opened.delete_range(tensorstore.KvStore.KeyRange('target.', 'target/')).result()
+    spec = {'driver': 'zarr', 'kvstore': store | {'path': 'target.encoder.prompt.prompt.prompt/'}}
+    shape = {'dtype': 'float32', 'shape': rows.shape, 'create': True, 'delete_existing': True}
+    tensorstore.open(spec, **shape).result().write(rows).result()
 
 
 def begun(base, folder, adapter=None, **fields):

@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 from array_record.python import array_record_module
 
-from flanlite import checksums
+from flanlite import checksums, config
 from flanlite.data.cache import cached_split, faults, remote
 from flanlite.data.cache.request import Request, open_cached
 from flanlite.data.cache.view import BuildOptions
@@ -103,10 +103,12 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
     manifest = request.described | {
         'num_examples': len(lengths),
         'shards': shards,
-        'shots': view.shots
+        'shots': None
+        if view.prompt_mix
+        else view.shots
         and dataclasses.asdict(view.shots)
         | {'kept': dict(sorted(tally.exemplars.items()))}
-        | ({'fixed': True} if spec.few_shot else {}),
+        | ({'fixed': True} if spec and spec.few_shot else {}),
         'rows': tally.used,
         'source_rows': sources.count_rows(spec.source, specs.source_split(spec, view.split))
         if tally.truncated and spec
@@ -116,6 +118,11 @@ def write(request: Request, temporary: pathlib.Path, told: Told) -> dict[str, An
         'max_examples': view.max_examples,
         'lengths': {name: histogram(lengths[:, place]) for place, name in enumerate(('inputs', 'targets'))},
     }
+    if view.prompt_mix:
+        manifest['prompt_mix'] = config.to_json(view.prompt_mix) | {
+            'examples': dict(sorted(tally.settings.items())),
+            'kept': dict(sorted(tally.exemplars.items())),
+        }
     (folder / cached_split.MANIFEST).write_text(json.dumps(manifest, indent=1), encoding='utf-8')
     checksums.write(folder)
     return manifest
@@ -140,6 +147,7 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
         renderings=view.renderings,
         limit=view.max_examples,
         shots=view.shots,
+        mix=view.prompt_mix,
         dropped=request.dropped,
         tally=tally,
     )
@@ -148,13 +156,24 @@ def examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
 def foreign_examples(request: Request, tally: rendering.Tally) -> Iterator[Example]:
     """Run a SeqIO task; of other splits than `train`, a limit takes a random sample."""
     view = request.view
-    made = seqio_tasks.seqio_examples(request.name, view.split, view.vocabulary)
+    prompted = bool(view.shots or view.prompt_mix)
+    made = seqio_tasks.seqio_examples(request.name, view.split, view.vocabulary, texts=prompted)
     if view.split != 'train':
         made = list(made)
         made = iter([made[place] for place in rendering.sample_order(len(made))])
+    prompt = seqio_tasks.prompter(request.name, view.split, view.vocabulary, view.shots, view.prompt_mix)
+    for chunk in rendering.in_chunks(counted(made, view.max_examples, tally), rendering.CHUNK):
+        for example in prompt(chunk):
+            tally.exemplars[example.shots] += 1
+            tally.settings[example.setting] += 1
+            yield example
+
+
+def counted(made: Iterator[Example], limit: int | None, tally: rendering.Tally) -> Iterator[Example]:
+    """Yield examples, at most `limit`, and count them."""
     for example in made:
         tally.read += 1
-        if tally.used == view.max_examples:
+        if tally.used == limit:
             tally.truncated = True
             return
         tally.used += 1

@@ -39,6 +39,7 @@ class CacheReport:
             'style',
             'renderings',
             'shots',
+            'prompt_mix',
             'source',
             'version',
             'rows',

@@ -47,7 +47,13 @@ def encode_example(example: Example, width: int | None = None) -> bytes:
         record |= {'o': example.options, 'ot': options}
     record |= {
         key: value
-        for key, value in (('a', example.answers), ('g', example.group), ('s', example.shots))
+        for key, value in (
+            ('a', example.answers),
+            ('g', example.group),
+            ('s', example.shots),
+            ('n', example.setting),
+            ('m', example.form),
+        )
         if value
     }
     if example.fields:
@@ -100,6 +106,8 @@ def decode_example(record: bytes) -> Example:
         answers=tuple(fields.get('a', ())),
         group=fields.get('g', ''),
         shots=fields.get('s', 0),
+        setting=fields.get('n', ''),
+        form=fields.get('m', ''),
         fields=unpack_field(fields.get('f', {})),
     )
 

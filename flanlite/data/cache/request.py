@@ -14,7 +14,9 @@ from flanlite.data.cache import cached_split, remote
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import View
 from flanlite.data.rendering import fewshot, rendering, seqio_tasks
+from flanlite.data.rendering.asking import Asking
 from flanlite.data.specs import fingerprints, sources, specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.version import __version__
 
 FORMAT = 2  # raise it when records or files change, so that older caches are rebuilt
@@ -48,8 +50,12 @@ class Request:
         """
         spec, view, vocabulary = self.spec, self.view, self.view.vocabulary
         made_of = seqio_tasks.seqio_fingerprint(self.name) if spec is None else spec.fingerprint()
-        more = (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots else ()
-        more += (spec.few_shot,) if view.shots and spec.few_shot else ()
+        more = (
+            (view.shots, fewshot.Exemplars, fewshot.sample_pool) if view.shots and not view.prompt_mix else ()
+        )
+        more += (spec.few_shot,) if view.shots and spec and spec.few_shot else ()
+        more += (of_mix(view.prompt_mix),) if view.prompt_mix else ()
+        more += (seqio_tasks.as_rows,) if view.shots and not spec else ()
         # The first part of more rows may be others.
         more += (sorted(self.dropped), view.max_examples) if self.dropped else ()
         return {
@@ -80,7 +86,8 @@ class Request:
     def folder(self) -> pathlib.Path:
         """Return the folder of the whole split; one cut to `max_examples` has `-max<number>` behind it."""
         view = self.view
-        few_shot = (f'{view.shots.number}shot',) if view.shots else ()
+        few_shot = (f'{view.shots.number}shot',) if view.shots and not view.prompt_mix else ()
+        few_shot += ('mix',) if view.prompt_mix else ()
         varied = (view.variation.name,) if view.variation else ()
         words = (
             view.split,
@@ -106,6 +113,13 @@ class Request:
         }
         wanted = self.view.max_examples
         return [name for name, limit in limits.items() if not limit or (wanted and int(limit) >= wanted)]
+
+
+@functools.cache
+def of_mix(mix: PromptMix) -> str:
+    """Hash a prompt mix, and the code that asks so."""
+    exemplars = (fewshot.Exemplars, fewshot.sample_pool, fewshot.drawn_form) if mix.most else ()
+    return fingerprints.of(mix, PromptMix, Asking, rendering.in_turn, *exemplars)
 
 
 def open_cached(request: Request) -> CachedSplit | None:

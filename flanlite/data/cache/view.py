@@ -3,6 +3,7 @@ decides bytes.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -12,6 +13,7 @@ from flanlite.data.mixing import drop_list
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation, VariedSpec
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Count, Processes, one_of
@@ -36,6 +38,8 @@ class View:
         drop: a file that lists training rows to leave out, as an audit writes it; None for none. Of other
             splits no row is left out.
         variation: how the examples of data sets are changed; None for not at all.
+        prompt_mix: draws how each row is asked, exemplars included, in place of `shots`; for all tasks or by
+            task. None asks with the templates as they are. Plain text has no prompts in any case.
 
     Raises:
         ValueError: a split or style that does not exist, or a number below 1.
@@ -50,12 +54,16 @@ class View:
     max_examples: Count | Mapping[str, Count | None] | None = None
     drop: str | os.PathLike | None = None
     variation: Variation | None = None
+    prompt_mix: PromptMix | Mapping[str, PromptMix] | None = None
 
     def of_task(self, name: str, spec: specs.Spec | None) -> 'View':
-        """Return the view of one task: its own cap on rows, and no exemplars where it has no templates."""
+        """Return the view of one task: its own cap on rows and prompt mix, and no exemplars of plain text."""
         limit = self.max_examples.get(name) if isinstance(self.max_examples, Mapping) else self.max_examples
-        shots = self.shots.within(None) if self.shots and isinstance(spec, specs.DatasetSpec) else None
-        return dataclasses.replace(self, max_examples=limit, shots=shots)
+        mix = self.prompt_mix.get(name) if isinstance(self.prompt_mix, Mapping) else self.prompt_mix
+        if isinstance(spec, specs.TextSpec):
+            return dataclasses.replace(self, max_examples=limit, shots=None, prompt_mix=None)
+        shots = shots_of(mix) if mix else self.shots and self.shots.within(None)
+        return dataclasses.replace(self, max_examples=limit, shots=shots, prompt_mix=mix)
 
     def applied_to(self, spec: specs.Spec | None) -> specs.Spec | None:
         """Return a data set with the templates that the view uses, and changed as it says; what has no
@@ -74,6 +82,12 @@ class View:
             ValueError: the file cannot be read, or is no list of rows.
         """
         return drop_list.read_drop_list(self.drop) if self.drop and self.split == 'train' else {}
+
+
+@functools.cache
+def shots_of(mix: PromptMix) -> Shots | None:
+    """Return the exemplars that a prompt mix draws from; None where it has no few-shot setting."""
+    return Shots(mix.most, mix.budget, mix.seed).within(None) if mix.most else None
 
 
 @value
@@ -117,7 +131,8 @@ def view_of(
 
     What is trained on has a template a row, in turn, of the mixture's first `templates_per_task`, without the
     rows that it drops and within each task's cap. What is scored has every row with every template that is
-    not inverted. Both have the mixture's exemplars.
+    not inverted. Both have the mixture's exemplars, and the prompt mix that was asked for; that of a part of
+    the collection is for training alone.
 
     Args:
         mixture: the mixture.
@@ -132,12 +147,22 @@ def view_of(
         soft_tokens: the room that a soft prompt takes of the inputs'.
     """
     scored = split != 'train' if scored is None else scored
-    shots = mixture.shots and mixture.shots.within(
-        feature_lengths and feature_lengths['inputs'] - soft_tokens
-    )
+    room = feature_lengths and feature_lengths['inputs'] - soft_tokens
+    shots = mixture.shots and mixture.shots.within(room)
+    mix = mixture.prompt_mix if isinstance(mixture.prompt_mix, PromptMix) else None
     if scored:
-        return View(split, vocabulary, style, renderings='all', shots=shots, max_examples=max_rows)
+        return View(
+            split,
+            vocabulary,
+            style,
+            renderings='all',
+            shots=shots,
+            max_examples=max_rows,
+            prompt_mix=mix and mix.within(room),
+        )
     caps = max_rows or {entry.task: entry.max_examples for entry in mixture.entries}
+    mixes = mixture.prompt_mixes()
+    narrowed = {each: each.within(room) for each in set(mixes.values())}
     return View(
         split,
         vocabulary,
@@ -146,4 +171,5 @@ def view_of(
         templates=mixture.templates_per_task,
         max_examples=caps,
         drop=mixture.drop,
+        prompt_mix={name: narrowed[each] for name, each in mixes.items()} or None,
     )

@@ -15,13 +15,14 @@ from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperatur
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
 from flanlite.data.specs import checks, clusters, files, sources, specs
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, NotNegative, one_of, whole
 
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence
 NAMED = 20  # data sets that share text with held-out ones, in a note
-OWN = 'own'  # stands for the collection's own cap
+OWN = 'own'  # stands for the collection's own cap, or prompt mix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Mixture:
             for all.
         shots: the few-shot exemplars before each example; None for none.
         drop: a drop list, which has the training rows to leave out; None for none.
+        prompt_mix: the prompt mix of all tasks; 'own' for those of the parts that they belong to, in training
+            alone; None for none.
         stages: the first step of each later stage, and its mixture, of tasks that are among these.
     """
 
@@ -92,7 +95,17 @@ class Mixture:
     templates_per_task: int | None = None
     shots: Shots | None = None
     drop: str | None = None
+    prompt_mix: PromptMix | str | None = None
     stages: tuple[tuple[int, 'Mixture'], ...] = ()
+
+    def prompt_mixes(self) -> dict[str, PromptMix]:
+        """Return the prompt mix that each task is trained with, where it has one."""
+        own = self.prompt_mix == OWN
+        mixes = {
+            entry.task: entry.part and entry.part.prompt_mix if own else self.prompt_mix
+            for entry in self.entries
+        }
+        return {task: mix for task, mix in mixes.items() if mix}
 
     @property
     def vocabulary(self) -> str:
@@ -157,6 +170,9 @@ class MixtureConfig:
         shots: the few-shot exemplars before each example, in training and in evaluation, from the data set's
             own training data: their number, or `Shots`; by default none, or what a benchmark asks with.
         drop: a drop list, which has the training rows to leave out, as `flanlite audit --output` writes it.
+        prompt_mix: how rows are asked, drawn for each: a `PromptMix`, or the shares of settings as
+            `PromptMix.of` reads them. 'own' is that of the collection's parts, which FLAN 2022's have, for
+            training alone and where no `shots` are asked for; None asks with the templates as they are.
         shares: the shares of parts of the collection by name, in place of their own; 0 leaves a part out.
         stages: a curriculum: how the tasks are mixed from which steps on, in the order of these. Until the
             first, they are mixed by the settings above.
@@ -181,10 +197,13 @@ class MixtureConfig:
     templates_per_task: Count | None = None
     shots: Shots | ShotsNumber = Shots()
     drop: LocalPath | None = None
+    prompt_mix: PromptMix | str | None = OWN
     shares: Mapping[str, NotNegative] = FrozenDict()
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.prompt_mix, str) and self.prompt_mix != OWN:
+            object.__setattr__(self, 'prompt_mix', PromptMix.of(self.prompt_mix))
         if not isinstance(self.shots, Shots):
             object.__setattr__(self, 'shots', Shots(self.shots))
         read_rates(self)
@@ -241,12 +260,22 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
     shots = config.shots
     if named.shots is not None:
         shots = dataclasses.replace(shots, number=named.shots)
-    elif shots.number is None:
-        shots = dataclasses.replace(shots, number=found.collection.shots if found.collection else 0)
+    prompt_mix = config.prompt_mix
+    if isinstance(prompt_mix, PromptMix) and shots.changes_inputs():
+        raise ValueError(
+            f'got shots={shots.number!r} and a prompt mix, which draws the number of exemplars; expected one '
+            'of them'
+        )
+    if prompt_mix == OWN and shots.number is not None:
+        prompt_mix = None
+    if shots.number is None:
+        own = found.collection.shots if found.collection and not isinstance(prompt_mix, PromptMix) else 0
+        shots = dataclasses.replace(shots, number=own)
     name = found.name if found.is_file else name
-    if not found.collection and (shots.changes_inputs() or templates_per_task):
-        asked = f'shots={shots.number!r}, {templates_per_task=}'
-        raise ValueError(f"{name!r} is SeqIO's: got {asked}; only flanlite's own data sets can be asked so")
+    if not found.collection and templates_per_task:
+        raise ValueError(
+            f"{name!r} is SeqIO's: got {templates_per_task=}; only flanlite's own data sets have templates"
+        )
     held_out = found.holding_out(config.held_out)
     every = [
         entry if config.prompts else count_once(entry)
@@ -282,6 +311,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         templates_per_task,
         shots if shots.changes_inputs() else None,
         config.drop,
+        prompt_mix,
     )
     check_given(mixture, every, 'MixtureConfig')
     mixture = dataclasses.replace(

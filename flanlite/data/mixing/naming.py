@@ -2,6 +2,7 @@
 mixtures.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import clusters, files, specs
 
 HELD_OUT = '_held_out_'
+MANY = 500  # data sets of a collection, whose hold-outs are not suggested for any other name
 UNSEEN = '_eval'  # at the end of the name of a mixture that holds something out: what it holds out
 # At the end of any name: the number of templates to train with, and that of exemplars before each example.
 ENDINGS = re.compile(r'(.+?)(?:_(\d+)templates)?(?:_(\d+)shots)?')
@@ -63,7 +65,7 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     """Return the meaning of a mixture's name.
 
     Built-in collections are imported only as far as needed: first the one with which the name begins, then
-    all. With `seqio:` before it,
+    all, and benchmarks, FLAN 2022 among them, only for a name that nothing else has. With `seqio:` before it,
     a name is looked up in SeqIO's registry only.
 
     A path means the data set that lies there; see `files.find`.
@@ -93,16 +95,17 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
             return found
     if name.removeprefix(seqio_tasks.PREFIX) in seqio_names():
         return Found(name, None)
+    find_benchmarks(data_dir)
+    if found := find_data_set(bare):
+        return found
     known = [
         *collection_names(),
         *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs),
         *seqio_names(),
     ]
-    known += [
-        name_without(collection, name)
-        for collection in specs.COLLECTIONS.values()
-        for name in clusters.hold_outs(collection.specs)
-    ]
+    for collection in specs.COLLECTIONS.values():
+        if len(collection.specs) <= MANY or name.startswith(collection.name):
+            known += names_without(collection)
     raise ValueError(
         f'unknown mixture or task {name!r} (import your module first, --import=MODULE, if it is yours); '
         f'{config.closest(name, known)}{valid_names()}'
@@ -168,6 +171,15 @@ def name_without(collection: specs.Collection, held_out: str) -> str:
     return f'{collection.name}{joins}{held_out}'
 
 
+def names_without(collection: specs.Collection) -> list[str]:
+    """Return the names of the mixtures of a collection that hold something out."""
+    own = collection.clusters()
+    return [
+        f'{collection.name}{HELD_OUT if name in own else "_"}{name}'
+        for name in clusters.hold_outs(collection.specs)
+    ]
+
+
 def other_hold_outs(collection: specs.Collection) -> list[str]:
     """Return the names of a collection's hold-outs that are not clusters."""
     own = collection.clusters()
@@ -204,6 +216,17 @@ def import_collections() -> list[str]:
     modules = {name: specs.load_builtin(name) for name in specs.builtin_names()}
     builtin = [name for name, module in modules.items() if not specs.is_benchmark(module)]
     return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
+
+
+def find_benchmarks(data_dir: str | os.PathLike | None = None) -> None:
+    """Register the data sets of benchmarks and collections that are listed only when they are asked for;
+    those that are not in the data folder are left out.
+    """
+    for name in specs.builtin_names():
+        module = specs.load_builtin(name)
+        if specs.is_benchmark(module):
+            with contextlib.suppress(ValueError):
+                module.find(data_dir)
 
 
 def seqio_names() -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from flanlite import reading
 from flanlite.config import at_home
 from flanlite.data.mixing import overlap
 from flanlite.data.specs import files
@@ -51,9 +52,14 @@ def read(file: pathlib.Path, ngram: int) -> Iterator[tuple[int, Any]]:
         ngram: the words of a run; a long paragraph comes in pieces that have more than these in common.
 
     Raises:
-        ValueError: it is damaged or, where it is plain text, binary.
+        ValueError: it is damaged or, where it is plain text, empty or binary.
     """
-    if (suffix := files.suffix_of(file)) in files.READERS:
+    suffix = files.suffix_of(file)
+    if suffix == '.json':  # of any shape
+        content = reading.read_json(file)
+        yield from enumerate(content if isinstance(content, list) else [content])
+        return
+    if suffix in files.READERS:
         for number, (_, row) in enumerate(files.READERS[suffix](file)):
             yield number, row
         return
@@ -64,10 +70,13 @@ def read(file: pathlib.Path, ngram: int) -> Iterator[tuple[int, Any]]:
     with file.open(encoding='utf-8-sig', errors='replace') as content:
         while block := content.read(overlap.PIECE):
             *whole, rest = BLANK.split(rest + block)
-            for paragraph in whole:
+            for paragraph in filter(str.strip, whole):
                 yield number, paragraph
                 number += 1
             if len(rest) > overlap.PIECE:
                 yield number, rest
                 rest = rest[-overlapping:]
-    yield number, rest
+    if rest.strip():
+        yield number, rest
+    elif not number:
+        raise ValueError('it has no text')

@@ -3,6 +3,7 @@
 """
 
 import dataclasses
+import functools
 import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from flanlite.config import value
+from flanlite.data.rendering.asking import Asking
 from flanlite.data.specs import templates
 from flanlite.data.specs.specs import FewShot
 from flanlite.data.specs.templates import Template
@@ -34,11 +36,30 @@ class Form(NamedTuple):
     alone: str  # the example without exemplars
 
 
+# What FLAN 2022's few-shot templates set around exemplars: before questions and answers, between the two, and
+# behind each exemplar.
+LABELS = (
+    ('', ''), ('', 'A: '), ('', 'Answer: '), ('Q: ', 'A: '), ('Question: ', 'Answer: '),
+    ('question: ', 'answer: '), ('Problem: ', 'Answer: '), ('Problem: ', 'Solution: '),
+    ('Input: ', 'Output: '), ('[Q] ', '[A] '), ('Question:\n', 'Answer:\n'),
+)  # fmt: skip
+BETWEEN = (*['\n'] * 5, *['\n\n'] * 3, '\n--\n', '\n****\n', '\n=====\n')
+BEHIND = (*['\n\n'] * 5, *['\n\n\n'] * 4, '\n----\n', '\n\n\n\n')
 FORMS = {
     'plain': Form('Question: {inputs}\nAnswer: {targets}\n\n', 'Question: {inputs}\nAnswer:', '{inputs}'),
     # The release's roles and separator.
     'flan': Form('0 {inputs} X 1 {targets} X ', '0 {inputs} X 1 FLAN', '0 {inputs} X 1 FLAN'),
 }
+
+
+@functools.lru_cache(2_048)  # an example's is needed again and again
+def drawn_form(key: str) -> Form:
+    """Draw the texts that join exemplars and example; a key decides which."""
+    draw = random.Random(key)
+    (question, answer), between = draw.choice(LABELS), draw.choice(BETWEEN)
+    behind = draw.choice([each for each in BEHIND if each != between])
+    example = f'{question}{{inputs}}{between}{answer}'
+    return Form(f'{example}{{targets}}{behind}', example.rstrip(' '), '{inputs}')
 
 
 @value
@@ -94,28 +115,31 @@ class Exemplars:
 
     Args:
         shots: the number of exemplars, and their budget in tokens.
-        pool: the rows to draw from: (row number, text fields).
+        pool: the rows to draw from: (row number, what `DatasetSpec.example` made of the row).
         shown: the templates; exemplars are rendered with the template of their example.
         vocabulary: counts tokens.
         own: whether the examples are of the split that the pool is of; an example is then never its own
             exemplar.
         fixed: how a benchmark sets them, in place of the form of `shots`.
+        asks: the prompt mix, which says how many stand before each example, and how they are written.
     """
 
     def __init__(
         self,
         shots: Shots,
-        pool: Sequence[tuple[int, Mapping[str, str]]],
+        pool: Sequence[tuple[int, Mapping[str, Any]]],
         shown: Sequence[Template],
         vocabulary: Vocabulary,
         own: bool,
         fixed: FewShot | None = None,
+        asks: Asking | None = None,
     ) -> None:
+        self.asks = asks
         self.shots, self.pool, self.shown, self.vocabulary, self.own = shots, pool, shown, vocabulary, own
         self.fixed = fixed
         self.form = FORMS[shots.form] if fixed is None else Form(fixed.exemplar, '{inputs}', '{inputs}')
         # What stands before the first exemplar.
-        self.header = pool[0][1][fixed.header] if fixed and pool else ''
+        self.header = pool[0][1]['texts'][fixed.header] if fixed and pool else ''
         # An exemplar's number of tokens, by its place in the pool and its template.
         self.lengths: dict[tuple[int, int], int] = {}
 
@@ -127,49 +151,84 @@ class Exemplars:
         """
         drawn = [self.choose(item) for item in chunk]
         texts = {
-            (place, item.template): text
+            self.length_key(item, place, text): text
             for item, found in zip(chunk, drawn, strict=True)
             for place, text in found
         }
-        missing = [key for key in texts if key not in self.lengths]
-        self.lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
-        asked = [templates.fill(self.form.example, {'inputs': item.inputs}) for item in chunk]
+        # In a prompt mix few are written twice; threads share those of `lengths`.
+        lengths = {} if self.asks else self.lengths
+        missing = [key for key in texts if key not in lengths]
+        lengths.update(zip(missing, self.count([texts[key] for key in missing]), strict=True))
+        asked = [
+            templates.fill(self.form_of(item).example, {'inputs': self.bare(item)}) if found else ''
+            for item, found in zip(chunk, drawn, strict=True)
+        ]
         prompted = []
         for item, found, question, length in zip(chunk, drawn, asked, self.count(asked), strict=True):
+            own = item.asked.header if item.asked else ''
+            header = own or self.header
             left = self.shots.budget - length - sum(map(len, self.vocabulary.around))
+            left -= self.count([own])[0] if own else 0
             kept = []
             for place, text in found:
-                left -= self.lengths[place, item.template]
+                left -= lengths[self.length_key(item, place, text)]
                 if left < 0:
                     break
                 kept.append(text)
             inputs = (
-                ''.join([self.header, *kept, question.removeprefix(self.header)])
+                ''.join([header, *kept, question.removeprefix(header)])
                 if kept
-                else templates.fill(self.form.alone, {'inputs': item.inputs})
+                else templates.fill(self.form_of(item).alone, {'inputs': item.inputs})
             )
             prompted.append(item._replace(inputs=inputs, shots=len(kept)))
         return prompted
+
+    def length_key(self, item: Any, place: int, text: str) -> Any:
+        """Return what an exemplar's number of tokens is kept by: in a prompt mix its text."""
+        return text if self.asks else (place, item.template)
+
+    def form_of(self, item: Any) -> Form:
+        """Return the texts that join an example and its exemplars."""
+        if self.asks is None or self.fixed is not None:
+            return self.form
+        return drawn_form(f'{item.asked.way.key}/join')
+
+    def bare(self, item: Any) -> str:
+        """Return an example's inputs without the header that stands before the exemplars."""
+        return item.inputs.removeprefix(item.asked.header) if item.asked else item.inputs
+
+    def most(self, item: Any) -> int:
+        """Return how many exemplars are to stand before an example."""
+        return item.asked.way.shots if self.asks else self.shots.most
 
     def choose(self, item: Any) -> list[tuple[int, str]]:
         """Choose exemplars for an example: a list of (place in the pool, text)."""
         if self.fixed is None or self.fixed.drawn:
             return self.draw(item)
-        template = self.shown[item.template]
         return [
-            (place, self.written(template, self.pool[place][1], place + 1))
-            for place in range(min(len(self.pool), self.shots.most))
+            (place, self.written(item, self.pool[place][1], place + 1))
+            for place in range(min(len(self.pool), self.most(item)))
         ]
 
-    def written(self, template: Template, fields: Mapping[str, str], number: int) -> str:
-        """Write an exemplar, the header left out."""
-        fields = dict(fields) | ({self.fixed.header: ''} if self.fixed else {})
-        rendered = {
-            'inputs': templates.fill(template.inputs, fields),
-            'targets': templates.fill(template.targets, fields),
-            'number': str(number),
-        }
-        return templates.fill(self.form.exemplar, fields | rendered)
+    def filled(self, item: Any, example: Mapping[str, Any]) -> tuple[str, str]:
+        """Fill an example's template with a row of the pool: inputs and targets."""
+        template, texts = self.shown[item.template], example['texts']
+        if self.asks:
+            return self.asks.fill(template, example, item.asked)[:2]
+        return templates.fill(template.inputs, texts), templates.fill(template.targets, texts)
+
+    def written(
+        self, item: Any, example: Mapping[str, Any], number: int, filled: tuple[str, str] | None = None
+    ) -> str:
+        """Write an exemplar, the header left out; `filled` has its inputs and targets, where known."""
+        fields = example['texts']
+        if self.fixed:
+            fields = fields | {self.fixed.header: ''}
+            inputs, targets = self.filled(item, {**example, 'texts': fields})
+        else:
+            inputs, targets = filled or self.filled(item, example)
+        rendered = {'inputs': inputs, 'targets': targets, 'number': str(number)}
+        return templates.fill(self.form_of(item).exemplar, fields | rendered)
 
     def draw(self, item: Any) -> list[tuple[int, str]]:
         """Draw exemplars for an example: a list of (place in the pool, text).
@@ -177,19 +236,21 @@ class Exemplars:
         The draw depends on the seed and the row, not on the template. The example itself is never drawn, nor
         one that reads the same.
         """
+        most = self.most(item)
+        if not most:
+            return []
         draw = random.Random(f'{self.shots.seed}/{self.own}/{item.row}')
-        template, found = self.shown[item.template], []
+        template, found, own = self.shown[item.template], [], self.bare(item)
         for place in draw.sample(range(len(self.pool)), min(len(self.pool), self.shots.most + SPARE)):
-            if len(found) == self.shots.most:
+            if len(found) == most:
                 break
-            row, fields = self.pool[place]
-            inputs = templates.fill(template.inputs, fields)
-            targets = templates.fill(template.targets, fields)
+            row, example = self.pool[place]
+            inputs, targets = filled = self.filled(item, example)
             # The inputs of an inverted template may be just the answer, which many rows share; then the
             # targets must be equal too.
-            same = inputs == item.inputs and (not template.inverted or targets == item.targets)
+            same = inputs == own and (not template.inverted or targets == item.targets)
             if not same and not (self.own and row == item.row):
-                found.append((place, self.written(template, fields, len(found) + 1)))
+                found.append((place, self.written(item, example, len(found) + 1, filled)))
         return found
 
     def count(self, texts: Sequence[str]) -> list[int]:

@@ -6,14 +6,16 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from flanlite.data.rendering import fewshot
+from flanlite.data.rendering import asking, fewshot
+from flanlite.data.rendering.asking import Asked, Asking
 from flanlite.data.rendering.fewshot import Exemplars, Shots
 from flanlite.data.specs import denoising, specs, templates
+from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
@@ -37,6 +39,9 @@ class Rendered(NamedTuple):
     answers: tuple[str, ...] = ()
     group: str = ''
     shots: int = 0
+    setting: str = ''  # of a prompt mix
+    form: str = ''  # in which its options are listed, where a prompt mix shows them
+    asked: Asked | None = None  # how a prompt mix asks it
 
 
 class Tally:
@@ -49,6 +54,8 @@ class Tally:
         self.truncated = False  # whether the limit left rows unread
         # Number of examples by number of few-shot exemplars in them.
         self.exemplars: collections.Counter[int] = collections.Counter()
+        # Number of examples by setting of a prompt mix.
+        self.settings: collections.Counter[str] = collections.Counter()
 
     def drop(self, reason: str) -> None:
         """Count a dropped row."""
@@ -70,6 +77,7 @@ def examples(
     renderings: int | str = 1,
     limit: int | None = None,
     shots: Shots | None = None,
+    mix: PromptMix | None = None,
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Example]:
@@ -83,6 +91,7 @@ def examples(
         renderings: as in `render` and `denoise`.
         limit: as in `render` and `denoise`.
         shots: adds few-shot exemplars to the inputs; by default there are none. Plain text never has any.
+        mix: as in `render`.
         dropped: the indices of rows to leave out.
         tally: counts the rows.
     """
@@ -93,13 +102,14 @@ def examples(
         )
         return
     rendered = render(
-        spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped, tally=tally
+        spec, split, style=style, renderings=renderings, limit=limit, mix=mix, dropped=dropped, tally=tally
     )
-    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped, mix)
     for chunk in in_threads(
         lambda chunk: tokenize(prompt(chunk), vocabulary), in_chunks(rendered, CHUNK), THREADS
     ):
         tally.exemplars.update(example.shots for example in chunk)
+        tally.settings.update(example.setting for example in chunk)
         yield from chunk
 
 
@@ -110,11 +120,12 @@ def prompter(
     vocabulary: Vocabulary,
     shots: Shots | None,
     dropped: Collection[int] = (),
+    mix: PromptMix | None = None,
 ) -> Callable[[Sequence[Rendered]], Sequence[Rendered]]:
     """Return what puts exemplars before rendered examples, or leaves them as they are without `shots`."""
     if not shots:
         return lambda chunk: chunk
-    return open_exemplars(spec, split, style, vocabulary, shots, dropped).prompt
+    return open_exemplars(spec, split, style, vocabulary, shots, dropped, mix).prompt
 
 
 def texts(
@@ -126,13 +137,14 @@ def texts(
     renderings: int | str = 1,
     limit: int | None = None,
     shots: Shots | None = None,
+    mix: PromptMix | None = None,
     dropped: Collection[int] = (),
 ) -> Iterator[Rendered]:
     """Make the same examples as `examples` in the same order, as texts; the vocabulary only counts the tokens
     of exemplars.
     """
-    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, dropped=dropped)
-    prompt = prompter(spec, split, style, vocabulary, shots, dropped)
+    rendered = render(spec, split, style=style, renderings=renderings, limit=limit, mix=mix, dropped=dropped)
+    prompt = prompter(spec, split, style, vocabulary, shots, dropped, mix)
     for chunk in in_chunks(rendered, CHUNK):
         yield from prompt(chunk)
 
@@ -144,20 +156,22 @@ def open_exemplars(
     vocabulary: Vocabulary,
     shots: Shots,
     dropped: Collection[int] = (),
+    mix: PromptMix | None = None,
 ) -> Exemplars:
     """Read the rows that a split's exemplars are drawn from: the training rows, or what a benchmark says.
 
     Raises:
         ValueError: the data set has no training split, and no exemplars of its own.
     """
-    shown = spec.style_templates(style)
+    shown = asking.all_templates(spec, style, mix)
+    asks = Asking(mix, spec.name, shown, (), False) if mix else None
     if fixed := spec.few_shot:
         pool = []
         for row, raw in enumerate(spec.source.rows(fixed.split)):
             with located(spec, fixed.split, row, raw):
-                pool.append((row, spec.example(raw)['texts']))
+                pool.append((row, spec.example(raw)))
         own = fixed.split == spec.splits.get(split)
-        return Exemplars(shots, pool, shown, vocabulary, own, fixed)
+        return Exemplars(shots, pool, shown, vocabulary, own, fixed, asks)
     if not spec.splits.train:
         raise ValueError(
             f'data set {spec.name!r} has no training split to draw few-shot exemplars from; ask it without '
@@ -167,8 +181,8 @@ def open_exemplars(
     pool = []
     for row, raw in fewshot.sample_pool(((row, raw) for row, _, raw in rows), shots.seed):
         with located(spec, 'train', row, raw):
-            pool.append((row, spec.example(raw)['texts']))
-    return Exemplars(shots, pool, shown, vocabulary, split == 'train')
+            pool.append((row, spec.example(raw)))
+    return Exemplars(shots, pool, shown, vocabulary, split == 'train', asks=asks)
 
 
 def kept_rows(
@@ -265,6 +279,7 @@ def render(
     style: str = 'instructions',
     renderings: int | str = 1,
     limit: int | None = None,
+    mix: PromptMix | None = None,
     dropped: Collection[int] = (),
     tally: Tally | None = None,
 ) -> Iterator[Rendered]:
@@ -280,6 +295,8 @@ def render(
         renderings: how many templates each row is rendered with; `all` means every one that is not inverted,
             as evaluation needs.
         limit: stop after this many rows.
+        mix: draws how each row is asked; exemplars are added later. Examples of `train` then have options and
+            answers too. None asks with the templates as they are.
         dropped: the indices of rows to leave out.
         tally: counts the rows.
 
@@ -289,6 +306,8 @@ def render(
     tally = tally or Tally()
     shown, indices = template_indices(spec, style, renderings)
     count = examples_per_row(spec, split, style, renderings)
+    shown = asking.all_templates(spec, style, mix)
+    asks = Asking(mix, spec.name, shown, indices, strict=renderings != 'all') if mix else None
     for row, place, raw in kept_rows(spec, split, tally, dropped):
         if tally.reached(limit):
             tally.truncated = True
@@ -299,6 +318,10 @@ def render(
         texts = example['texts']
         extra = () if split == 'train' else tuple(example[key] for key in EVALUATED)
         first = 0 if renderings == 'all' else place
+        if asks:
+            with located(spec, split, row, raw):
+                yield from in_turn(asks, row, example, range(first, first + count))
+            continue
         for number in range(count):
             index = indices[(first + number) % len(indices)]
             template = shown[index]
@@ -309,6 +332,31 @@ def render(
                 index,
                 *extra,
             )
+
+
+def in_turn(asks: Asking, row: int, example: Mapping[str, Any], turns: Iterable[int]) -> Iterator[Rendered]:
+    """Ask a row as a prompt mix does.
+
+    Args:
+        asks: the mix.
+        row: the row's index.
+        example: what `DatasetSpec.example` made of it.
+        turns: numbers, modulo that of the templates that the mix asks such rows with.
+    """
+    asked = asks.draw(row, example)
+    indices = asks.turns(asked.way, bool(example['shown']))
+    for turn in turns:
+        index = indices[turn % len(indices)]
+        template = asks.shown[index]
+        inputs, targets, shown, listed = asks.fill(template, example, asked)
+        form = asked.form.name if listed else ''
+        header = asks.header(template, example)
+        options = example['options']
+        evaluated = (shown, example['answers'], example['group'])
+        yield Rendered(
+            header + inputs, targets, row, index, options, *evaluated, 0, asked.way.setting, form,
+            asked._replace(header=header),
+        )  # fmt: skip
 
 
 def denoise(
@@ -396,7 +444,7 @@ def tokenize(chunk: Sequence[Rendered], vocabulary: Vocabulary) -> list[Example]
             tuple([tokens[option] for option in shown]),
             *more,
         )
-        for inputs, targets, row, template, options, shown, *more in chunk
+        for inputs, targets, row, template, options, shown, *more, _ in chunk
     ]
 
 

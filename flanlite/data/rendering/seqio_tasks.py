@@ -6,21 +6,29 @@ them.
 
 import dataclasses
 import inspect
+import itertools
 import pathlib
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from flanlite.data.rendering import fewshot
+from flanlite.data.rendering.asking import Asking
+from flanlite.data.rendering.fewshot import Shots
+from flanlite.data.rendering.rendering import Rendered
 from flanlite.data.specs import fingerprints, sources, specs
+from flanlite.data.specs.prompt_mix import PromptMix
+from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.progress import CONSOLE
 
 PREFIX = 'seqio:'  # before a name: what SeqIO has by it, where flanlite has something by it too
+PRETOKENIZED = ('inputs_pretokenized', 'targets_pretokenized')  # SeqIO's fields of the texts
 OWN_MIXTURES: weakref.WeakSet = weakref.WeakSet()  # those that flanlite added to SeqIO's registry
 
 
@@ -66,7 +74,7 @@ def name_of_member(name: str) -> str:
     return PREFIX + name if specs.find_spec(name) and is_users(name) else name
 
 
-def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Example]:
+def seqio_examples(name: str, split: str, vocabulary: Vocabulary, texts: bool = False) -> Iterator[Example]:
     """Run a registered SeqIO task once, unshuffled and uncut, and yield its examples.
 
     Args:
@@ -74,6 +82,7 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
         split: train, validation or test; examples of the latter two have options, answers and the other
             fields.
         vocabulary: the vocabulary that the task's ids must be of.
+        texts: whether examples of `train` have their texts among their fields.
 
     Raises:
         ValueError: the task lacks the split or the features `inputs` and `targets`, its features are not
@@ -110,7 +119,10 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
             'cached whole, and cut to TASK_FEATURE_LENGTHS when they are read; bind the lengths it needs '
             'with functools.partial'
         ) from error
-    kept = kept_fields(name, dataset.element_spec) if split != 'train' else ()
+    if split != 'train':
+        kept = kept_fields(name, dataset.element_spec)
+    else:
+        kept = [key for key in PRETOKENIZED if texts and key in dataset.element_spec]
     for index, example in enumerate(dataset.as_numpy_iterator()):
         inputs, targets = (np.asarray(example[feature]) for feature in ('inputs', 'targets'))
         if inputs.ndim != 1 or targets.ndim != 1:
@@ -129,6 +141,81 @@ def seqio_examples(name: str, split: str, vocabulary: Vocabulary) -> Iterator[Ex
         yield Example(
             inputs.astype(np.int32), targets.astype(np.int32), row, template, **evaluated, fields=fields
         )
+
+
+def prompter(
+    name: str, split: str, vocabulary: Vocabulary, shots: Shots | None, mix: PromptMix | None
+) -> Callable[[Sequence[Example]], list[Example]]:
+    """Return what puts exemplars before a SeqIO task's examples, which are drawn from its own training data.
+
+    Args:
+        name: the task.
+        split: that the examples are of.
+        vocabulary: that of the task.
+        shots: the number of exemplars, and their budget.
+        mix: draws how each example is asked. It has no templates to choose from, and knows no options.
+
+    Raises:
+        ValueError: the task has no training data.
+    """
+    if not (shots or mix):
+        return list
+    shown = (Template('{inputs}', '{targets}'),)
+    asks = Asking(mix, name, shown, (0,), strict=False) if mix else None
+    exemplars = None
+    if shots:
+        if 'train' not in registered_task(name).splits:
+            raise ValueError(
+                f'the SeqIO task {name!r} has no training split to draw few-shot exemplars from; ask it '
+                'without shots'
+            )
+        read = seqio_examples(name, 'train', vocabulary, texts=True) if shots.most else ()
+        rows = ((example.row, example) for example in itertools.islice(read, fewshot.READ))
+        drawn = fewshot.sample_pool(rows, shots.seed)
+        found = as_rows([example for _, example in drawn], vocabulary)
+        pool = [(number, row) for (number, _), row in zip(drawn, found, strict=True)]
+        exemplars = fewshot.Exemplars(shots, pool, shown, vocabulary, split == 'train', asks=asks)
+
+    def prompt(examples: Sequence[Example]) -> list[Example]:
+        items = []
+        for example, row in zip(examples, as_rows(examples, vocabulary), strict=True):
+            asked = asks and asks.draw(example.row, row)
+            texts = row['texts']
+            setting = asked.way.setting if asked else ''
+            items.append(
+                Rendered(texts['inputs'], texts['targets'], example.row, 0, setting=setting, asked=asked)
+            )
+        prompted = exemplars.prompt(items) if exemplars else items
+        tokens = vocabulary.encode_arrays([item.inputs for item in prompted])
+        return [
+            dataclasses.replace(
+                example,
+                # An input that stays as it is keeps the task's own tokens.
+                inputs=example.inputs if item.inputs == given.inputs else vocabulary.as_inputs(ids),
+                shots=item.shots,
+                setting=item.setting,
+                fields={} if split == 'train' else example.fields,
+            )
+            for example, given, item, ids in zip(examples, items, prompted, tokens, strict=True)
+        ]
+
+    return prompt
+
+
+def as_rows(examples: Sequence[Example], vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """Return a SeqIO task's examples as what exemplars are made of: their texts, as they were before being
+    tokenised or, where preprocessors changed the ids, as these read.
+    """
+    rows: list[dict[str, Any]] = [{'texts': {}, 'shown': ()} for _ in examples]
+    for part, read in (('inputs', vocabulary.decode_inputs), ('targets', vocabulary.decode)):
+        told = [example.fields.get(f'{part}_pretokenized') for example in examples]
+        texts = [text.decode('utf-8', 'replace') if isinstance(text, bytes) else '' for text in told]
+        encoded = vocabulary.encode_arrays(texts)
+        for row, example, text, ids in zip(rows, examples, texts, encoded, strict=True):
+            own = getattr(example, part)
+            same = np.array_equal(own, vocabulary.as_inputs(ids) if part == 'inputs' else ids)
+            row['texts'][part] = text if same else read(own)
+    return rows
 
 
 def kept_fields(name: str, described: dict[str, Any]) -> list[str]:

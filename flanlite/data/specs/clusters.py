@@ -182,7 +182,8 @@ def get_hold_out(name: str, members: Sequence[Member]) -> HoldOut:
 
 def without(test: Collection[str], members: Sequence[Member]) -> tuple[str, ...]:
     """Return the names of the data sets that can train and are not held out."""
-    return tuple(member.name for member in members if member.splits.train and member.name not in test)
+    gone = set(test)
+    return tuple(member.name for member in members if member.splits.train and member.name not in gone)
 
 
 def by_cluster(members: Sequence[Member]) -> dict[str, list[str]]:

@@ -36,8 +36,13 @@ def few_examples(collection: Collection, examples: int = 32, seed: int = 0) -> C
     )
     if not found:
         raise ValueError(f'no data set of {collection.name!r} has rows to train and to test on')
-    name = f'{collection.name}_{examples}examples_seed{seed}'
+    name = draw_name(collection.name, examples, seed)
     return dataclasses.replace(collection, name=name, specs=found, max_rates={}, prompted={})
+
+
+def draw_name(name: str, examples: int, seed: int) -> str:
+    """Return what a few examples of a data set or collection are called."""
+    return f'{name}_{examples}examples_seed{seed}'
 
 
 def few_of(spec: DatasetSpec, examples: int, seed: int) -> DatasetSpec:
@@ -45,7 +50,7 @@ def few_of(spec: DatasetSpec, examples: int, seed: int) -> DatasetSpec:
     source = Few(spec.source, spec.splits.train, spec.splits.test, spec.name, examples, seed)
     return dataclasses.replace(
         spec,
-        name=f'{spec.name}_{examples}examples_seed{seed}',
+        name=draw_name(spec.name, examples, seed),
         family=spec.family or spec.name,
         source=source,
         splits=Splits(),

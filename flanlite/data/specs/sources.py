@@ -415,7 +415,9 @@ def prefer_data_folder(source: Any, data_dir: str | os.PathLike | None = None) -
         data_dir: the data folder; by default that of FLANLITE_DATA_DIR.
     """
     if dataclasses.is_dataclass(source) and hasattr(source, 'source'):
-        return dataclasses.replace(source, source=prefer_data_folder(source.source, data_dir))
+        wrapped = [name for name in ('source', 'corpus') if hasattr(source, name)]
+        inner = {name: prefer_data_folder(getattr(source, name), data_dir) for name in wrapped}
+        return dataclasses.replace(source, **inner)
     if isinstance(source, Tfds | HuggingFace):
         folder = data_folder(data_dir, source.local_name())
     elif isinstance(source, JsonLines) and not os.path.isabs(at_home(source.folder)):

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite import config
 from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
-from flanlite.data.specs.templates import Template
+from flanlite.data.specs.prompt_mix import PromptMix
+from flanlite.data.specs.templates import MixedTemplate, Template
 from flanlite.limits import Between0And1, NotNegative, Positive, Seed
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
@@ -106,6 +107,7 @@ class DatasetSpec:
             options. `options` (a list of texts) gives a row its own options. `answers` (a list of texts)
             holds all texts that count as right, where there are several.
         templates: `Template`s, ten for FLAN.
+        mixed_templates: `MixedTemplate`s, which only a prompt mix asks with beside these.
         metric: a name in `flanlite.metrics.metrics.METRICS`, or a `Metric` of your own.
         options: the answer options, where all rows have the same.
         keep: a function from a row to whether it is used; by default all rows are.
@@ -159,6 +161,7 @@ class DatasetSpec:
     stop: tuple[str, ...] = ()
     extract: str = ''
     category: str = ''
+    mixed_templates: tuple[MixedTemplate, ...] = ()
 
     def __post_init__(self) -> None:
         with checks.prefix_errors('data set', self.name):
@@ -174,11 +177,14 @@ class DatasetSpec:
             checks.check_numbers(1, max_examples=self.max_examples, max_rate=self.max_rate)
             sizes = {f'{split}_examples': getattr(self, f'{split}_examples') for split in SPLITS}
             checks.check_numbers(0, **sizes)
-            for kind, given in (('templates', self.templates), ('baselines', self.baselines)):
-                if not isinstance(given, tuple) or not all(
-                    isinstance(template, Template) for template in given
-                ):
-                    raise ValueError(f'got {kind}={given!r}; expected a tuple of Template(...)')
+            for kind, of in (
+                ('templates', Template),
+                ('baselines', Template),
+                ('mixed_templates', MixedTemplate),
+            ):
+                given = getattr(self, kind)
+                if not isinstance(given, tuple) or not all(isinstance(template, of) for template in given):
+                    raise ValueError(f'got {kind}={given!r}; expected a tuple of {of.__name__}(...)')
             if not self.templates:
                 raise ValueError('it has no templates; expected at least one')
             checks.check_pattern('extract', self.extract)
@@ -305,10 +311,18 @@ class DatasetSpec:
         noticed.
         """
         grouped = (self.group,) if self.group else ()
+        mixed = (self.mixed_templates,) if self.mixed_templates else ()
         code = (self.fields, self.keep, *grouped)
         sources.warn_of_unnoticed(f'the data set {self.name!r}', CONSTANT, *code)
         return fingerprints.of(
-            self.name, self.options, self.splits, self.templates, self.baselines, *code, self.source.version()
+            self.name,
+            self.options,
+            self.splits,
+            self.templates,
+            self.baselines,
+            *code,
+            self.source.version(),
+            *mixed,
         )
 
 
@@ -445,6 +459,8 @@ class Part:
         tasks: the names of its data sets.
         max_rate: clips each of their rates, in place of the collection's cap.
         max_examples: truncates the training data of each, in the same way.
+        prompt_mix: the prompt settings that its training examples are asked with, where nothing else is asked
+            for; None for the templates alone.
 
     Raises:
         ValueError: a share below 0, or a cap that cannot be.
@@ -455,6 +471,7 @@ class Part:
     tasks: tuple[str, ...]
     max_rate: int | None = None
     max_examples: int | None = None
+    prompt_mix: PromptMix | None = None
 
     def __post_init__(self) -> None:
         config.check_field('Part.share', self.share, NotNegative)

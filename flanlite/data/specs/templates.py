@@ -11,6 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 OPTIONS_FIELD = 'options_'  # the place where a template shows the answer options, as a block
 OPTIONS_HEADER = 'OPTIONS:'
+OPTIONS_PLACE = re.compile(r'^\{options_\}\s*|\s*\{options_\}')
+# Words of a template that make no sense where its options are not shown.
+OF_OPTIONS = re.compile(
+    r'\b(?:choos|choice|option|pick|select|below|following|listed|(?:the|this) list|the piles|one of)'
+    r'|\bas follows\b|\bof the two|\bthe(?:se|y)\b.*\b(?:answers?|words|one)\b|\b(?:of|with) these\b'
+    r'|\bthese (?:two|three|four|things)\b|\b(?:two|three|four|six) (?:answers|ways|drawers|headings)\b'
+    r'|\b(?:answers|replies|left):',
+    re.IGNORECASE,
+)
 MOST_INVERTED = 3  # templates of a data set that may be turned around
 ALIKE = 0.75  # two wordings count as one from this share of common words on
 
@@ -48,6 +57,21 @@ class Template:
         return tuple(
             dict.fromkeys(field for _, field in parse(self.inputs) + parse(self.targets) if field is not None)
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedTemplate(Template):
+    """A template that only a prompt mix asks with; see `PromptMix`.
+
+    Args:
+        chain: where the answer stands beside a chain of thought, `first`, or `none` for no chain; empty where
+            it is last, or there is no chain in any template.
+        header: a text with `{field}` places that stands once, before the exemplars and the inputs: few-shot
+            examples are asked with such templates, where a data set has some.
+    """
+
+    chain: str = ''
+    header: str = ''
 
 
 @functools.cache
@@ -94,6 +118,24 @@ def fill(text: str, fields: Mapping[str, str]) -> str:
 def options_block(options: Sequence[str]) -> str:
     """Return the options as FLAN shows them: a header, then one option per line."""
     return '\n'.join([OPTIONS_HEADER, *('- ' + option for option in options)])
+
+
+def without_options(template: Template) -> Template:
+    """Return a template without the place of the options, and the white space before it; as it is where no
+    field would be left.
+    """
+    inputs = OPTIONS_PLACE.sub('', template.inputs)
+    if inputs == template.inputs or all(field is None for _, field in parse(inputs)):
+        return template
+    return dataclasses.replace(template, inputs=inputs)
+
+
+def can_hide_options(template: Template) -> bool:
+    """Return whether a template makes sense without the options that it shows, as far as its words tell."""
+    if OPTIONS_FIELD not in template.fields():
+        return True
+    bare = without_options(template)
+    return bare is not template and not OF_OPTIONS.search(bare.inputs)
 
 
 def lint(templates: Sequence[Template], fields: Sequence[str], *, count: int = 10) -> Iterator[str]:

@@ -25,6 +25,8 @@ class Example:
         answers: all texts that count as right.
         group: the hash of the group that the row is scored with; empty where each row is scored alone.
         shots: the number of few-shot exemplars in the inputs.
+        setting: the setting of a prompt mix by which it is asked; empty where nothing was drawn.
+        form: how its options are listed, by the first line, where a prompt mix shows them.
         fields: the other fields of a SeqIO task's example, for the task's own postprocessor: bytes, numbers,
             arrays, dictionaries.
     """
@@ -38,4 +40,6 @@ class Example:
     answers: tuple[str, ...] = ()
     group: str = ''
     shots: int = 0
+    setting: str = ''
+    form: str = ''
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
