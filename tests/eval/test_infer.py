@@ -111,6 +111,11 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
         with pytest.raises(ValueError, match=words):
             ask(output, **changes)
         assert kept.read_bytes() == there and not asked and not output.exists(), changes
+    for damaged in (b'{{{\n', b'\xff\n', b'[1]\n'):
+        kept.write_bytes(b''.join([*there.splitlines(True)[:2], damaged]))
+        with pytest.raises(ValueError, match=r'answer 2 in .* is not to line 2 of in.jsonl; remove it'):
+            ask(output)
+    kept.write_bytes(there)
     with kept.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match=f'another process writes the answers for {output}; wait'):
