@@ -94,8 +94,12 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
     asked.clear()
     model = parameters.load_run(BASE)
     changed = jax.tree.map(lambda leaf: leaf + 0.5, model.params)
+    near = jax.tree.map(lambda leaf: leaf.astype('float32') * (1 + 2**-12), model.params)  # alike in bfloat16
     metadata = {'vocabulary': model.vocabulary, 'feature_lengths': model.feature_lengths}
     parameters.save_params(tmp_path / 'other.safetensors', changed, model.config, metadata=metadata)
+    parameters.save_params(
+        tmp_path / 'near.safetensors', near, model.config, dtype='float32', metadata=metadata
+    )
     (tmp_path / 'other.jsonl').write_text('\n'.join(map(json.dumps, [RECORDS[0], *RECORDS])))
     (tmp_path / 'short.jsonl').write_text(json.dumps(RECORDS[0]))
     there = kept.read_bytes()
@@ -105,6 +109,7 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
         ({'lines_at_a_time': 1}, 'with lines_at_a_time 2, not 1'),
         ({'model_changes': {'dtype': 'float32'}}, "with model_changes {}, not {'dtype': 'float32'}"),
         ({'checkpoint': str(tmp_path / 'other.safetensors')}, "with model '"),
+        ({'checkpoint': str(tmp_path / 'near.safetensors')}, "with model '"),
         ({'input': 'other.jsonl'}, 'answer 2 in .* is not to line 2 of other.jsonl; remove it'),
         ({'input': 'short.jsonl'}, 'answer 2 in .* is not to a line of the input'),
     ):
