@@ -19,9 +19,9 @@ from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.eval import comparison, splits
 from flanlite.eval.evaluate import EvalConfig, open_evaluator
 from flanlite.eval.evaluator import ScoringConfig, keep_predictions
-from flanlite.eval.transfer_work import results_of, wait_for_all
+from flanlite.eval.transfer_work import results_of
 from flanlite.limits import Count, Whole
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.progress import duration
 from flanlite.report import results
 from flanlite.report.few_shot import FewShotReport
@@ -238,4 +238,4 @@ def measure(config: FewShotConfig, draw: Draw, scored: str) -> None:
     if jax.process_index() == 0:
         keep_predictions(draw.folder(folder), config.predictions, {draw.task: scores}, evaluator.records)
         results.save(draw.folder(folder), result, {draw.task: scores})
-    wait_for_all(f'{draw}')
+    processes.wait_for_all(f'{draw}')

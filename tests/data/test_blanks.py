@@ -33,7 +33,9 @@ def test_each_sentence_with_one_label_has_a_blank():
     ]
     for row in rows:
         words = {word: label for label, words in LABELS.items() for word in words}
-        assert row['answer'] in row['options'] and sorted(words[each] for each in row['options']) == sorted(LABELS)
+        assert row['answer'] in row['options'] and sorted(words[each] for each in row['options']) == sorted(
+            LABELS
+        )
         assert spec.example(row)['texts']['answer'] == row['answer']
     _, alone = task(before=0)
     assert [row['text'] for row in alone if 'tea' in row['text']] == ['But the tea was _.']
@@ -45,7 +47,10 @@ def test_options_are_drawn_and_capped():
     assert task()[1] == task()[1]
     _, rows = task(per_label=1)
     assert [row['answer'] for row in rows] == ['Great', 'awful', 'so-so']
-    assert len({task(seed=0)[0].fingerprint(), task(seed=1)[0].fingerprint(), task(before=1)[0].fingerprint()}) == 3
+    assert (
+        len({task(seed=0)[0].fingerprint(), task(seed=1)[0].fingerprint(), task(before=1)[0].fingerprint()})
+        == 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,23 @@ def test_a_mixture_without_test_rows(tmp_path):
 
 def result(task, value):
     scores = {'template': 0, 'text': '', 'n': 10, 'scores': {'s1': value, 'exact_match': 0.0}}
-    return Result('run', 'system', tasks=(TaskResult(task, '', '', 'span_sets', 'generate', 10, (scores,), Summary(*[value] * 7)),))
+    return Result(
+        'run',
+        'system',
+        tasks=(TaskResult(task, '', '', 'span_sets', 'generate', 10, (scores,), Summary(*[value] * 7)),),
+    )
 
 
 def test_the_mean_and_its_deviation_are_those_of_clues():
     """T5-Large with 30 examples in the table of microsoft/CLUES: 43.1 ± 6.7."""
-    published = {'sst': (52.3, 2.9), 'mnli': (36.8, 3.8), 'conll': (51.2, 0.1), 'wikiann': (62.4, 0.6), 'squad': (43.7, 2.7), 'record': (12.0, 3.8)}
+    published = {
+        'sst': (52.3, 2.9),
+        'mnli': (36.8, 3.8),
+        'conll': (51.2, 0.1),
+        'wikiann': (62.4, 0.6),
+        'squad': (43.7, 2.7),
+        'record': (12.0, 3.8),
+    }
     found = []
     for task, (mean, sd) in published.items():
         for seed, value in enumerate((mean - sd, mean, mean + sd)):  # whose deviation (n - 1) is sd

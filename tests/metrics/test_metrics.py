@@ -251,8 +251,13 @@ def test_s1_of_sets_of_spans():
     sets = [('a; b', 'b; c; d'), ('none', 'none'), ('c', 'none'), ('d;e', 'f; g')]
     found = score('span_sets', [given for given, _ in sets], [[right] for _, right in sets])
     assert found == pytest.approx({'s1': 35, 'exact_match': 25}), "the example of CLUES's eval/S1.py"
-    assert score('span_sets', ['', 'none;', 'b ;a; b', 'A'], [['none'], ['none'], ['a; b'], ['a']])['exact_match'] == 75
-    assert score('span_sets', ['b', 'none; b'], [['a; b', 'b; c; d; e', 'none'], ['none']])['s1'] == pytest.approx(
-        100 * (2 / 3 + 0) / 2
-    ), 'the best over the answers; "none" beside a span is a span'
+    assert (
+        score('span_sets', ['', 'none;', 'b ;a; b', 'A'], [['none'], ['none'], ['a; b'], ['a']])[
+            'exact_match'
+        ]
+        == 75
+    )
+    assert score('span_sets', ['b', 'none; b'], [['a; b', 'b; c; d; e', 'none'], ['none']])[
+        's1'
+    ] == pytest.approx(100 * (2 / 3 + 0) / 2), 'the best over the answers; "none" beside a span is a span'
     assert span_sets.write_spans([' b', 'a', 'b ', '']) == 'b; a' and span_sets.write_spans([]) == 'none'

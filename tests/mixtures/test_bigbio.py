@@ -30,12 +30,21 @@ DOCUMENT = {
     'relations': [{'id': 'r', 'type': 'acts on', 'arg1_id': 'T1', 'arg2_id': 'T3', 'normalized': []},
                   {'id': 's', 'type': 'acts on', 'arg1_id': 'E1', 'arg2_id': 'T2', 'normalized': []}],
 }  # fmt: skip
-OTHER = {**DOCUMENT, 'entities': [entity(1, 'Gene', ['BRCA1'])], 'events': [], 'coreferences': [], 'relations': []}
+OTHER = {
+    **DOCUMENT,
+    'entities': [entity(1, 'Gene', ['BRCA1'])],
+    'events': [],
+    'coreferences': [],
+    'relations': [],
+}
 
 
 def made(schema, rows, **settings):
     source = InMemory(lambda split: rows, 'rows')
-    return {spec.name: (spec, list(spec.source.rows('test'))) for spec in data_sets('x', schema, source, **settings)}
+    return {
+        spec.name: (spec, list(spec.source.rows('test')))
+        for spec in data_sets('x', schema, source, **settings)
+    }
 
 
 def test_documents_become_questions():
@@ -45,9 +54,16 @@ def test_documents_become_questions():
     asked = {row['type']: row['answer'] for row in rows[:3]}
     assert asked == {'Chemical': 'Naloxone; naloxone', 'Organ': 'left lungs', 'Gene': 'none'}
     assert all(row['text'] == text for row in rows)
-    assert rows[3]['answer'] == 'BRCA1' and rows[4]['answer'] == 'none' and rows[4]['type'] in ('Chemical', 'Organ')
+    assert (
+        rows[3]['answer'] == 'BRCA1'
+        and rows[4]['answer'] == 'none'
+        and rows[4]['type'] in ('Chemical', 'Organ')
+    )
     assert spec.cluster == 'bigbio:ner' and read_spans(spec.example(rows[2])['answers'][0]) == frozenset()
-    assert [row['answer'] for row in found['x_re'][1]] == ['Naloxone | left lungs; inhibits | naloxone', 'none']
+    assert [row['answer'] for row in found['x_re'][1]] == [
+        'Naloxone | left lungs; inhibits | naloxone',
+        'none',
+    ]
     assert found['x_ee'][1][0]['answer'] == 'inhibits | Cause: Naloxone | Theme: left lungs'
     assert [(row['mention'], row['answer']) for row in found['x_coref'][1]] == [('Naloxone', 'naloxone')]
     (row,) = found['x_ned'][1]
@@ -63,9 +79,19 @@ def test_the_other_schemas():
     chosen = question | {'type': 'multiple_choice', 'choices': ['x', 'y'], 'answer': ['y']}
     found = made('qa', [question, listed, chosen, question | {'answer': []}])
     assert [row['answer'] for row in found['x_qa'][1]] == ['b; a']
-    assert [(row['options'], row['answer']) for row in found['x_choice'][1]] == [(['yes', 'no'], 'yes'), (['x', 'y'], 'y')]
-    spec, rows = made('te', [{'premise': 'p', 'hypothesis': 'h', 'label': label} for label in ('no', 'yes')])['x_te']
-    assert spec.cluster == 'nli' and rows[1] == {'premise': 'p', 'hypothesis': 'h', 'options': ['no', 'yes'], 'answer': 'yes'}
+    assert [(row['options'], row['answer']) for row in found['x_choice'][1]] == [
+        (['yes', 'no'], 'yes'),
+        (['x', 'y'], 'y'),
+    ]
+    spec, rows = made('te', [{'premise': 'p', 'hypothesis': 'h', 'label': label} for label in ('no', 'yes')])[
+        'x_te'
+    ]
+    assert spec.cluster == 'nli' and rows[1] == {
+        'premise': 'p',
+        'hypothesis': 'h',
+        'options': ['no', 'yes'],
+        'answer': 'yes',
+    }
     pair = {'text_1': 'a', 'text_2': 'b'}
     found = made('pairs', [pair | {'label': 1}, pair | {'label': 0}])
     assert [row['answer'] for row in found['x_pairs'][1]] == ['1', '0'] and found['x_sts'][1] == []
@@ -74,7 +100,9 @@ def test_the_other_schemas():
     assert found['x_sts'][0].metric == 'pearson'
     row = pair | {'text_1_name': 'zh', 'text_2_name': 'en'}
     spec, rows = made('t2t', [row], metric='sacrebleu_intl')['x_t2t']
-    assert rows == [{'text': 'a', 'from': 'zh', 'to': 'en', 'answer': 'b'}] and spec.metric == 'sacrebleu_intl'
+    assert (
+        rows == [{'text': 'a', 'from': 'zh', 'to': 'en', 'answer': 'b'}] and spec.metric == 'sacrebleu_intl'
+    )
     rows = made('text', [{'text': 'a', 'labels': ['q', 'b']}, {'text': 'c', 'labels': []}])['x_text'][1]
     assert [(row['labels'], row['answer']) for row in rows] == [('b, q', 'q; b'), ('b, q', 'none')]
 
@@ -103,7 +131,9 @@ def test_a_folder_is_listed(tmp_path, capsys):
         bigbio.find(tmp_path)
     for split in ('train', 'test'):
         write(f'bc5cdr_bigbio_kb/{split}.jsonl', [DOCUMENT | {'events': []}])
-    write('mqp_bigbio_pairs/train.jsonl', [{'text_1': 'a', 'text_2': 'b', 'label': label} for label in (0, 1)])
+    write(
+        'mqp_bigbio_pairs/train.jsonl', [{'text_1': 'a', 'text_2': 'b', 'label': label} for label in (0, 1)]
+    )
     found = mixtures.resolve('bigbio', tmp_path)
     assert [entry.task for entry in found.entries] == [
         *(f'bigbio:bc5cdr_{task}' for task in ('ner', 'ned', 're', 'coref')), 'bigbio:mqp_pairs'

@@ -11,8 +11,19 @@ from flanlite.data.specs.sources import MissingDataError
 from flanlite.mixtures import clues
 
 SST = {'context': 'dull ', 'question': 'positive or negative?', 'answer': ['negative'], 'id': 1}
-MNLI = {'context': ['It rains.', 'It is wet.'], 'question': 'entailment, contraction, or neutral?', 'answer': ['entailment'], 'genre': 'fiction', 'id': '2'}
-CONLL = {'context': 'Tom met Ann .', 'question': 'List all the people names in the context', 'answer': ['Tom', 'Ann'], 'id': '3'}
+MNLI = {
+    'context': ['It rains.', 'It is wet.'],
+    'question': 'entailment, contraction, or neutral?',
+    'answer': ['entailment'],
+    'genre': 'fiction',
+    'id': '2',
+}
+CONLL = {
+    'context': 'Tom met Ann .',
+    'question': 'List all the people names in the context',
+    'answer': ['Tom', 'Ann'],
+    'id': '3',
+}
 SQUAD = {'context': 'In 1066 it was.', 'question': 'When?', 'answer': [{'text': '1066', 'answer_start': 3}, {'text': 'In 1066', 'answer_start': 0},
          {'text': '1066', 'answer_start': 3}], 'is_impossible': False, 'id': '4'}  # fmt: skip
 

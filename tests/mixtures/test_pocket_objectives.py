@@ -57,7 +57,9 @@ def test_passages_tell_the_answer():
         rows = rows_of(spec, 'test', 200)
         assert sum(row['answer'] in ' '.join(row['passages']) for row in rows) > 0.75 * len(rows)
         assert longest(spec, rows) < LENGTHS['retrieval']
-        assert not any('?' in passage for row in rows for passage in row['passages']), 'no question is in the corpus'
+        assert not any('?' in passage for row in rows for passage in row['passages']), (
+            'no question is in the corpus'
+        )
 
 
 def test_documents_are_annotated_where_they_say():
@@ -72,8 +74,13 @@ def test_documents_are_annotated_where_they_say():
 def test_answers_are_as_many_of_each():
     for name in ('label_blanks', 'match'):
         for spec in mixtures.resolve(f'pocket_{name}').collection.specs:
-            counts = collections.Counter(spec.example(row)['texts']['answer'] for row in rows_of(spec, count=1_000))
-            assert len(counts) >= 2 and min(counts.values()) > 0.02 * sum(counts.values()), (spec.name, counts)
+            counts = collections.Counter(
+                spec.example(row)['texts']['answer'] for row in rows_of(spec, count=1_000)
+            )
+            assert len(counts) >= 2 and min(counts.values()) > 0.02 * sum(counts.values()), (
+                spec.name,
+                counts,
+            )
     (spec,) = mixtures.resolve('pocket_anchors').collection.specs
     found = rows_of(spec)
     described = {row['answer']: row['definition'] for row in found if row['answer'] != 'none'}
