@@ -149,6 +149,7 @@ def mmlu_tfds(folder):
             features=tfds.features.FeaturesDict(kinds),
             split_datasets=splits,
             data_dir=folder.parent,
+            disable_shuffling=True,
         )
 
 
