@@ -12,7 +12,7 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.overview import Duplicates, Packing
 from flanlite.data.specs import specs
 from flanlite.data.tokens.vocabularies import Vocabulary
-from flanlite.report import report
+from flanlite.report import page
 from flanlite.writing import write_whole
 
 COUNTED = ('examples', 'max_examples', 'max_rate', 'rate', 'share %')  # columns of the table of tasks
@@ -110,9 +110,9 @@ def build(
         'skipped': skipped,
         'letters': MOST_LETTERS,
     }
-    page = report.environment().get_template('data.html').render(filled)
+    filled_page = page.environment().get_template('data.html').render(filled)
     # Texts of strangers may hold halves of characters, which UTF-8 cannot write.
-    write_whole(path, page.encode('utf-8', 'backslashreplace'))
+    write_whole(path, filled_page.encode('utf-8', 'backslashreplace'))
 
 
 def histogram(lengths: np.ndarray, side: str, cut: int) -> Histogram:
