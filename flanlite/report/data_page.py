@@ -110,9 +110,8 @@ def build(
         'skipped': skipped,
         'letters': MOST_LETTERS,
     }
-    filled_page = page.environment().get_template('data.html').render(filled)
     # Texts of strangers may hold halves of characters, which UTF-8 cannot write.
-    write_whole(path, filled_page.encode('utf-8', 'backslashreplace'))
+    write_whole(path, page.render('data.html', filled).encode('utf-8', 'backslashreplace'))
 
 
 def histogram(lengths: np.ndarray, side: str, cut: int) -> Histogram:

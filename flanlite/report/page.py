@@ -9,6 +9,7 @@ import base64
 import collections
 import dataclasses
 import hashlib
+import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -94,12 +95,22 @@ def shorten(name: str, length: int = LABEL_LENGTH) -> str:
 
 
 def shortened(names: Sequence[str]) -> dict[str, str]:
-    """Shorten the labels of one plot; those that would be alike keep their ends."""
-    found = {name: shorten(name) for name in names}
+    """Shorten the labels of one plot: where one is too long, without the words that all begin with, such as
+    the name of a collection; those that would be alike keep their ends.
+    """
+    words = {name: name.split('_') for name in names}
+    shared = 0
+    if len(words) > 1 and max(map(len, names)) > LABEL_LENGTH:
+        alike = itertools.takewhile(
+            lambda each: len(set(each)) == 1, zip(*(each[:-1] for each in words.values()), strict=False)
+        )
+        shared = len(list(alike))
+    own = {name: '_'.join(each[shared:]) for name, each in words.items()}
+    found = {name: shorten(label) for name, label in own.items()}
     count = collections.Counter(found.values())
     ends = LABEL_LENGTH // 2
     return {
-        name: short if count[short] == 1 else f'{name[: LABEL_LENGTH - ends - 1]}…{name[-ends:]}'
+        name: short if count[short] == 1 else f'{own[name][: LABEL_LENGTH - ends - 1]}…{own[name][-ends:]}'
         for name, short in found.items()
     }
 

@@ -592,3 +592,7 @@ def test_labels_that_would_be_alike_keep_their_ends():
         'short',
         'reading_compre…',
     ]
+    names = ['pocket_story_yes_no', 'pocket_same_sentence', 'pocket_nli']
+    assert list(page.shortened(names).values()) == ['story_yes_no', 'same_sentence', 'nli']
+    assert list(page.shortened(['pocket_ab', 'pocket_a']).values()) == ['pocket_ab', 'pocket_a']
+    assert page.shortened([]) == {}
