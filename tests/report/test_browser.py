@@ -227,3 +227,11 @@ def test_a_screen_reader_is_told_what_everything_is(page):
         and 'Rows with' in named['searchbox']
         and 'Scores on a' in named['table']
     )
+    groups = [
+        node['name']['value']
+        for node in nodes
+        if node.get('role', {}).get('value') == 'group' and 'name' in node
+    ]
+    assert 'Scores on what was held out' in groups  # whose rows a filter has
+    chosen = page.run("[...document.querySelectorAll('.options .chosen')].map((each) => each.textContent)")
+    assert chosen and all(each.startswith('chosen: ') for each in chosen)

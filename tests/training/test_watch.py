@@ -95,14 +95,7 @@ def start(folder, steps, variables=None, **changes):
     """Start the command `flanlite train` of a toy run."""
     model_dir = changes.pop('model_dir', folder / 'run')
     config.save(toy.settings(model_dir, steps, **changes), folder / 'settings.json')
-    command = [
-        sys.executable,
-        '-m',
-        'flanlite',
-        'train',
-        f'--settings={folder}/settings.json',
-        '--import=toy',
-    ]
+    command = [sys.executable, '-m', 'flanlite', 'train', f'--settings={folder}/settings.json', '--import=toy']
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -138,7 +131,5 @@ def test_commands_end_with_one_line(tmp_path):
     finally:
         filling.kill()
         removed.kill()
-    assert not [
-        path for path in (tmp_path / 'full').rglob('*') if 'tmp' in path.name or 'partial' in path.name
-    ]
+    assert not [path for path in (tmp_path / 'full').rglob('*') if 'tmp' in path.name or 'partial' in path.name]
     assert not (tmp_path / 'removed').exists()
