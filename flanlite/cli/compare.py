@@ -11,7 +11,7 @@ def run(args: argparse.Namespace) -> None:
     import pathlib
 
     from flanlite.config import at_home, check_folder
-    from flanlite.report import comparison_page, paired, tables
+    from flanlite.report import comparison_page, paired, results, tables
 
     if not args.first or not args.second:
         raise ValueError('compare needs two folders or more: flanlite compare FIRST SECOND [OTHERS ...]')
@@ -19,6 +19,8 @@ def run(args: argparse.Namespace) -> None:
         check_folder(at_home(args.output), 'name another --output')
         paired.check_own(pathlib.Path(at_home(args.output)), 'name another --output')
     paths = [args.first, args.second, *args.others]
+    if args.system and all((pathlib.Path(at_home(path)) / results.RESULT).is_file() for path in paths):
+        raise ValueError(f'--system={args.system} is of sweeps, and these are evaluations; leave it out')
     compared = paired.compare_all(paths, **given(args, 'system', 'seed'))
     for each in compared:
         tables.print_paired(each)

@@ -125,6 +125,8 @@ def test_what_was_scored_otherwise_is_not_compared(fields, words, both, tmp_path
 def test_two_folders_are_needed(both, tmp_path, capsys):
     assert cli.main(['compare', both[0]]) == 2
     assert 'compare needs two folders or more: flanlite compare FIRST SECOND' in capsys.readouterr().err
+    assert cli.main(['compare', *both, '--system=untuned']) == 2
+    assert '--system=untuned is of sweeps, and these are evaluations' in capsys.readouterr().err
     assert cli.main(['compare', both[0], str(tmp_path)]) == 2
     assert 'has no result.json; expected the folder that flanlite eval' in capsys.readouterr().err
 
