@@ -77,6 +77,13 @@ def test_a_mixture_without_test_rows(tmp_path):
         few_shot.few_shot(config)
 
 
+def test_too_many_examples_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(few_shot, 'measure', lambda *_: pytest.fail('something is tuned'))
+    with pytest.raises(ValueError, match='rows to train on; expected at least 2000000'):
+        few_shot.few_shot(settings(tmp_path, examples=(3, 1_000_000)))
+    assert not list(tmp_path.glob('settings*'))
+
+
 def result(task, value):
     scores = {'template': 0, 'text': '', 'n': 10, 'scores': {'s1': value, 'exact_match': 0.0}}
     return Result(
