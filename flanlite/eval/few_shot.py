@@ -149,7 +149,10 @@ def open_draws(config: FewShotConfig) -> list[Draw]:
         spec for spec in found if isinstance(spec, DatasetSpec) and spec.splits.train and spec.splits.test
     ]
     if not usable:
-        raise ValueError(f'{mixed.name!r} has no data set with rows to train and to test on; expected some')
+        raise ValueError(
+            f'{mixed.name!r} has no data set with rows to train and to test on; expected some with '
+            "templates, which files and SeqIO's tasks have not"
+        )
     published = [(spec.name, match) for spec in usable if (match := DRAWN.fullmatch(spec.name))]
     there = {
         Draw(match['task'], int(match['examples']), int(match['draw']), name) for name, match in published
