@@ -88,4 +88,4 @@ def written_lengths(
         return [int(np.sum([len(option) for option in example.option_tokens])) for example in examples]
     if not scored.predictions:
         return [len(example.targets) for example in examples]
-    return [len(ids) + 1 for ids in vocabulary.encode_arrays(list(scored.predictions))]  # with the end
+    return list(map(len, vocabulary.encode_arrays(scored.predictions)))

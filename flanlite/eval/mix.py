@@ -20,7 +20,6 @@ from typing import Annotated
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from flanlite import reading
 from flanlite.config import check_own, to_text, value
@@ -30,7 +29,7 @@ from flanlite.data.training_data import TrainingData
 from flanlite.eval import comparison, loco, mixing_laws
 from flanlite.eval.conflict import check_names
 from flanlite.limits import Count, Positive, PositiveShare, one_of, whole
-from flanlite.mesh import partitioning
+from flanlite.mesh import partitioning, processes
 from flanlite.progress import duration
 from flanlite.report import results
 from flanlite.report.mix import MixReport
@@ -296,8 +295,7 @@ def train_all(sweep: Mix, weights_NK: np.ndarray) -> None:
             weights = dict(zip(sweep.groups, weights_NK[number].tolist(), strict=True))
             found = {'weights': weights, 'losses': losses, 'settings': to_text(sweep.config)}
             results.write_text(sweep.losses_of(number), json.dumps(found, indent=1) + '\n')
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(f'mixture {number}')
+        processes.wait_for_all(f'mixture {number}')
 
 
 def open_validation(sweep: Mix) -> dict[str, list[dict[str, np.ndarray]]]:

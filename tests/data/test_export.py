@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import toy_tokenizers
 from toy_specs import colours, prose
 
 from flanlite.cli import main
@@ -119,6 +120,37 @@ def test_another_trainers_reader_has_the_same_texts(tmp_path):
     folder = export.export(data(), str(tmp_path / 'out'))
     read = datasets.load_dataset('json', data_files=str(folder / 'train.jsonl'), split='train', cache_dir=str(tmp_path / 'hf'))
     assert [(row['prompt'], row['completion']) for row in read] == [(row['prompt'], row['completion']) for row in rows(folder)]
+
+
+def test_trl_trains_on_the_same_tokens(tmp_path):
+    trl = pytest.importorskip('trl', reason="needs TRL: pip install 'trl>=1.16,<2'")
+    import datasets
+    import transformers
+
+    config = data(vocabulary=toy_tokenizers.llama(tmp_path / 'tokenizer'))
+    folder = export.export(config, str(tmp_path / 'out'))
+    ours = [
+        (ids, targets)
+        for split in TrainingData.resolve(config, 5, 'decoder_only').build().cached.splits.values()
+        for ids, targets in split.read_tokens(range(len(split)))
+    ]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(config.vocabulary)
+    shape = {'hidden_size': 16, 'intermediate_size': 16, 'num_hidden_layers': 1, 'num_attention_heads': 2}
+    trainer = trl.SFTTrainer(
+        transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=len(tokenizer), **shape)),
+        args=trl.SFTConfig(
+            str(tmp_path / 'trl'), max_steps=1, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to=[]
+        ),
+        train_dataset=datasets.load_dataset(
+            'json', data_files=str(folder / 'train.jsonl'), split='train', cache_dir=str(tmp_path / 'hf')
+        ),
+        processing_class=tokenizer,
+    )
+    assert len(trainer.train_dataset) == len(ours) == 40
+    for (inputs, targets), theirs in zip(ours, trainer.train_dataset, strict=True):
+        assert theirs['input_ids'] == [*inputs, *targets]
+        assert theirs['labels'] == [-100] * len(inputs) + list(targets)  # loss on the completion alone
+    trainer.train()
 
 
 def test_the_command_exports_a_run_as_it_was(tmp_path, capsys, monkeypatch):

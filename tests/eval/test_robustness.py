@@ -220,7 +220,7 @@ def test_unseen_templates_are_set_against_those_of_training(checkpoint, monkeypa
     ):
         robustness.robustness(config(checkpoint, kinds=(TEMPLATES,)))
     manifest = {
-        'tasks': ['robust_f1', 'robust_bare'],
+        'tasks': {'robust_f1': {}, 'robust_bare': {}},
         'style': 'instructions',
         'mixture': {'templates_per_task': 2},
     }
