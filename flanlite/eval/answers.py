@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from flanlite.config import shown
-from flanlite.reading import check_ordinary, foreign, parse_json
+from flanlite.reading import check_ordinary, parse_json
 from flanlite.writing import explained, whole_file
 
 SUFFIX = '.unfinished'
@@ -146,15 +146,18 @@ class Answers:
         self._file.truncate(ends)
         self._file.seek(0)
         self._file.readline()
-        with foreign(self.path):
-            for number in range(1, self.count + 1):
-                answer = parse_json(self._file.readline().decode(), f'answer {number:,} in {self.path}')
-                where, record = next(records, ('', {}))
-                if record | {name: answer[name] for name in ADDED if name in answer} != answer:
-                    raise ValueError(
-                        f'answer {number:,} in {self.path} is not to {where or "a line of the input"}; '
-                        'remove it to answer all lines again, or name another output'
-                    )
+        for number in range(1, self.count + 1):
+            where, record = next(records, ('', {}))
+            try:
+                answer = parse_json(self._file.readline().decode(), '')
+                same = record | {name: answer[name] for name in ADDED if name in answer} == answer
+            except (ValueError, TypeError):
+                same = False
+            if not same:
+                raise ValueError(
+                    f'answer {number:,} in {self.path} is not to {where or "a line of the input"}; '
+                    'remove it to answer all lines again, or name another output'
+                )
         return self.count
 
     def write(self, records: list[dict[str, Any]]) -> None:

@@ -104,8 +104,8 @@ class EvalConfig:
 
 
 def evaluate(config: EvalConfig) -> Result:
-    """Evaluate a checkpoint on every task of a mixture; write results.json, report.md, report.html and
-    predictions.
+    """Evaluate a checkpoint on every task of a mixture; write results.json, report.html, report.md,
+    report.tex, report.csv and predictions.
 
     Raises:
         ValueError: a checkpoint or mixture that does not exist, a mixture of which no task can be read, or a
@@ -126,7 +126,7 @@ def evaluate(config: EvalConfig) -> Result:
         report.build(folder, f'{mixed.name}: {result.system}')
         tables.print_tasks(result)
         kept = ', predictions/' if config.predictions else ''
-        print(f'wrote {folder}/report.html, report.md{kept} and results.json')
+        print(f'wrote {folder}/{results.WRITTEN}{kept} and results.json')
     return result
 
 

@@ -116,7 +116,7 @@ def infer(
         model.config.check_prompts([prompt] if prompt else [])
         if input != '-':
             check_lengths(model, read(stack.enter_context(opened(input, 'r')), input), max_input_length)
-        made_by |= {'model': fingerprint(model.params), 'tokens': model.vocabulary.fingerprint()}
+        made_by |= {'model': fingerprint(model.params, exact=True), 'tokens': model.vocabulary.fingerprint()}
         asked_of = {} if input == '-' else {'input': str(checksums.of_file(pathlib.Path(input)))}
         processes.compare('settings', {name: str(each) for name, each in made_by.items()} | asked_of)
         first = jax.process_index() == 0

@@ -57,7 +57,7 @@ def loco(config: SweepConfig, gin: str | None = None) -> Report:
 
     What is done already is not done again; a run that was killed goes on. Results of several jobs with the
     same settings merge when they lie in the same folder, which holds a run for each hold-out and tuned
-    system, results.json, report.md, report.html and settings.json.
+    system, results.json, report.html, report.md, report.tex, report.csv and settings.json.
 
     Args:
         config: all that decides the sweep.
@@ -109,8 +109,8 @@ def score_all(sweep: Sweep, plan: Sequence[tuple[str, str, int | None]], heading
         processes.wait_for_all(f'{held_out}/{system}/{seed}')
     built = collected.collect(sweep.folder, heading) if waiting else publish(sweep, heading)
     say(
-        f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/report.html, report.md and '
-        'results.json'
+        f'{duration(time.monotonic() - clock.start)} in all; wrote {sweep.folder}/{results.WRITTEN} '
+        'and results.json'
     )
     return built
 
@@ -169,7 +169,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     built = report.build(target, f'{target.name}: {kind}' if first.held_out else '')
     if built.held_out():
         tables.print_headline(built)
-    print(f'wrote {target}/report.html, report.md and results.json')
+    print(f'wrote {target}/{results.WRITTEN} and results.json')
     return built
 
 

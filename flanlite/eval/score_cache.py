@@ -85,7 +85,7 @@ class ScoredBatches:
     def __exit__(self, *_: object) -> None:
         if self.found:
             CONSOLE.print(
-                f'{self._title}: {self.found:,} batches were scored before, {self._added:,} now', markup=False
+                f'{self._title}: batches scored before: {self.found:,}, now: {self._added:,}', markup=False
             )
         self._close()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flanlite.report import comparisons, costs, tables
 from flanlite.report.collected import Report
 from flanlite.report.results import SYSTEMS, Result
-from flanlite.report.tables import markdown_table
+from flanlite.report.tables import markdown_line, markdown_table
 
 
 def removal(systems: Mapping[str, Result]) -> str:
@@ -28,7 +28,7 @@ def removal(systems: Mapping[str, Result]) -> str:
 def text(report: Report) -> str:
     """Return the whole report."""
     lines = [
-        f'# {report.title}',
+        f'# {markdown_line(report.title)}',
         '',
         *([' '.join(sentences), ''] if (sentences := comparisons.overall(report)) else []),
     ]
@@ -65,7 +65,7 @@ def text(report: Report) -> str:
         '',
         '## How the numbers were made',
         '',
-        *(f'- {sentence}' for sentence in tables.method(report)),
+        *(f'- {markdown_line(sentence)}' for sentence in tables.method(report)),
     ]
     first = report.results[0]
     lines += ['', '## Environment', '', *(f'- {name}: {value}' for name, value in first.environment.items())]

@@ -85,7 +85,7 @@ function tools(table) {
   const status = make('span', { role: 'status', class: 'status' });
   const rows = [...table.tBodies].flatMap(rowsOf).length;
   if (rows > 1) sortable(table, status);
-  if (rows > FEW) table.closest('.wide').before(make('div', { class: 'tools' }, filterable(table, status)));
+  if (rows > FEW) table.closest('.wide').before(make('div', { class: 'tools', role: 'group', 'aria-label': table.caption.textContent.trim() }, filterable(table, status)));
   table.caption.append(' ', status);
 }
 

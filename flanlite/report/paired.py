@@ -7,6 +7,7 @@ Letters in the names of arrays are those of `scores`: S resamples, R rows, P tem
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -143,7 +144,7 @@ def compare_all(paths: Sequence[str], system: str = 'tuned', seed: int = 0) -> l
     Raises:
         ValueError: fewer than two models, or one twice.
     """
-    if len(paths) < 2 or len(set(map(at_home, paths))) < len(paths):
+    if len(paths) < 2 or len({os.path.realpath(at_home(path)) for path in paths}) < len(paths):
         raise ValueError(
             f'got {", ".join(paths) or "nothing"} to compare; expected two or more different folders'
         )

@@ -6,9 +6,10 @@ import pathlib
 import shutil
 import urllib.parse
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from flanlite.config import shown
 from flanlite.report import results
 
 FOLDER, ENDING = results.PREDICTIONS, results.PREDICTIONS_ENDING
@@ -66,13 +67,60 @@ def read(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Read the records of a task.
 
     Raises:
-        ValueError: the file is not one of gzipped JSON lines, or was cut off.
+        ValueError: the file is not one of gzipped JSON lines, was cut off, or a line has not what `write`
+            has written.
     """
     try:
         with gzip.open(path, 'rt', encoding='utf-8') as lines:
-            yield from map(json.loads, lines)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+            for number, line in enumerate(lines, 1):
+                record = json.loads(line)
+                if (wrong := unexpected(record)) is not None:
+                    raise ValueError(f'line {number:,} has {wrong}')
+                yield record
+    except (EOFError, OSError, RecursionError, ValueError, zlib.error) as error:
         raise ValueError(
             f'{path} holds no readable predictions ({error}); remove the folder {path.parent}, and the '
             'report is made without them'
         ) from error
+
+
+def unexpected(record: Any) -> str | None:
+    """Say what of a record cannot be shown or counted; None where all is as expected."""
+    if not isinstance(record, dict):
+        return f'{shown(record)}; expected an object'
+    for name, (expected, holds) in FIELDS.items():
+        if name not in record and name not in OPTIONAL:
+            return f'no "{name}"; expected {expected}'
+        if name in record and not holds(record[name]):
+            return f'"{name}" {shown(record[name])}; expected {expected}'
+    if 'scores' in record and len(record['scores']) != len(record.get('options', ())):
+        return f'{len(record["scores"])} "scores"; expected one for each of "options"'
+    return None
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of JSON is a number, or null, which is written for one that is not finite."""
+    return value is None or isinstance(value, int | float)
+
+
+def are_texts(value: Any) -> bool:
+    """Return whether a value of JSON is a list of texts."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # those that are read
+    'row': ('a whole number', lambda value: isinstance(value, int)),
+    'template': ('a whole number or null', lambda value: isinstance(value, int | None)),
+    'inputs': ('a text or null', lambda value: isinstance(value, str | None)),
+    'answers': ('a list of texts', are_texts),
+    'prediction': ('a text or null', lambda value: isinstance(value, str | None)),
+    'options': ('a list of texts', are_texts),
+    'extracted': ('a text or null', lambda value: isinstance(value, str | None)),
+    'scores': ('a list of numbers', lambda value: isinstance(value, list) and all(map(is_number, value))),
+    'score': ('a number', is_number),
+    'values': (
+        'numbers by the names of scores',
+        lambda value: isinstance(value, dict) and all(map(is_number, value.values())),
+    ),
+}
+OPTIONAL = ('options', 'extracted', 'scores', 'score', 'values')

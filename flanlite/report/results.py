@@ -30,6 +30,7 @@ REPORT = (
 )  # what is made of results
 PREDICTIONS, PREDICTIONS_ENDING = 'predictions', '.jsonl.gz'  # the folder beside a result, and its files
 RESAMPLES = 'resamples.npz'  # beside it: what two systems are compared by
+WRITTEN = 'report.html, report.md, report.tex, report.csv'  # as what is told names them
 FORMER_RESULT = 'piece.json'  # what versions before this one called it; its fields have other names
 HELD_OUT = 'held_out'  # the group of all that was held out, whatever its level
 HELD_IN = 'held_in'

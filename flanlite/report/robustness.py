@@ -87,9 +87,17 @@ def joined(parts: Sequence[Asked]) -> Asked:
 
 
 def read(folder: pathlib.Path) -> dict[str, Asked]:
-    """Read what was answered on each data set from the folder of an evaluation."""
+    """Read what was answered on each data set from the folder of an evaluation.
+
+    Raises:
+        ValueError: the predictions of a data set are not there, or have other rows than its scores.
+    """
     found, files = {}, predictions.paths(folder)
     for task, sums in results.load_sums(folder).items():
+        if task not in files:
+            raise ValueError(
+                f'{folder} has lost the predictions of {task}; remove it, and the same command asks again'
+            )
         answers_RP = np.full(sums.sums_RPK.shape[:2], None, object)
         for record in predictions.read(files[task]):
             place = (

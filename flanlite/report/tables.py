@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from flanlite.data.specs import clusters
 from flanlite.report import paired, results, seeds
 from flanlite.report.collected import Report, label, system_order
-from flanlite.report.figures import number
+from flanlite.report.figures import number, visible
 from flanlite.report.results import HELD_IN, HELD_OUT, Result, TaskResult, averages, is_shared
 from flanlite.report.scores import Summary, over_templates
 
@@ -312,17 +312,19 @@ def left_out_rows(report: Report) -> list[list[str]]:
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, without the columns in which all cells are empty; bars in cells are
-    escaped, and line ends become spaces.
-    """
+    """Return the lines of a table, without the columns in which all cells are empty; see `markdown_line`."""
     filled = [any(cells) for cells in zip(*rows, strict=True)] or headings
     lines = [headings, ['---'] * len(headings), *rows]
     return [
-        '| '
-        + ' | '.join(' '.join(cell.replace('|', '\\|').split()) for cell in itertools.compress(cells, filled))
-        + ' |'
-        for cells in lines
+        '| ' + ' | '.join(map(markdown_line, itertools.compress(cells, filled))) + ' |' for cells in lines
     ]
+
+
+def markdown_line(text: str) -> str:
+    """Write a text so that it stays on one line of Markdown and in one cell: line ends become spaces, what
+    has no shape its number, and neither bars nor tags count.
+    """
+    return visible(' '.join(text.split())).replace('|', '\\|').replace('<', '\\<')
 
 
 def trained_result(systems: Mapping[str, Result]) -> Result:
@@ -425,7 +427,7 @@ def paired_markdown(compared: Sequence[paired.Comparison]) -> str:
     for each in compared:
         if len(compared) > 1:
             parts += [f'## {each.names[0]} and {each.names[1]}', '']
-        notes = [f'- {line}' for line in (*paired.lines(each), *each.notes)]
+        notes = [f'- {markdown_line(line)}' for line in (*paired.lines(each), *each.notes)]
         parts += [*markdown_table(PAIRED_HEADINGS, paired_rows(each)), '', *notes, '']
     return '\n'.join(parts)
 

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -96,12 +97,16 @@ def read_file(file: pathlib.Path) -> np.ndarray:
 
 
 def check_rows(rows_PD: np.ndarray, path: pathlib.Path) -> np.ndarray:
-    """Return a prompt's rows; a `ValueError` names where they lie if they are none."""
-    if rows_PD.ndim != 2 or not np.issubdtype(rows_PD.dtype, np.floating) or not np.isfinite(rows_PD).all():
+    """Return a prompt's rows in float32; a `ValueError` names where they lie if they are none."""
+    rows = rows_PD.ndim == 2 and len(rows_PD) > 0 and jnp.issubdtype(rows_PD.dtype, jnp.floating)
+    with np.errstate(over='ignore'):
+        found = rows_PD.astype(np.float32) if rows else None
+    if found is None or not np.isfinite(found).all():
         raise ValueError(
-            f'{path} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width]'
+            f'{path} holds {rows_PD.dtype}{list(rows_PD.shape)}; expected finite numbers [length, width] in '
+            'float32'
         )
-    return rows_PD
+    return found
 
 
 def as_adapter(
@@ -125,8 +130,7 @@ def as_adapter(
         raise ValueError(f'the prompts of {path} have {sorted(lengths)} rows; expected as many in all')
     adapter = SoftPrompt(length=lengths.pop(), tasks=() if list(prompts) == [ONE] else tuple(prompts))
     return adapter, {
-        f'{table}/{PART}/prompts/{name}': lazy.from_numpy(rows_PD.astype(np.float32))
-        for name, rows_PD in prompts.items()
+        f'{table}/{PART}/prompts/{name}': lazy.from_numpy(rows_PD) for name, rows_PD in prompts.items()
     }
 
 

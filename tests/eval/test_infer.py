@@ -94,8 +94,12 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
     asked.clear()
     model = parameters.load_run(BASE)
     changed = jax.tree.map(lambda leaf: leaf + 0.5, model.params)
+    near = jax.tree.map(lambda leaf: leaf.astype('float32') * (1 + 2**-12), model.params)  # alike in bfloat16
     metadata = {'vocabulary': model.vocabulary, 'feature_lengths': model.feature_lengths}
     parameters.save_params(tmp_path / 'other.safetensors', changed, model.config, metadata=metadata)
+    parameters.save_params(
+        tmp_path / 'near.safetensors', near, model.config, dtype='float32', metadata=metadata
+    )
     (tmp_path / 'other.jsonl').write_text('\n'.join(map(json.dumps, [RECORDS[0], *RECORDS])))
     (tmp_path / 'short.jsonl').write_text(json.dumps(RECORDS[0]))
     there = kept.read_bytes()
@@ -105,12 +109,18 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
         ({'lines_at_a_time': 1}, 'with lines_at_a_time 2, not 1'),
         ({'model_changes': {'dtype': 'float32'}}, "with model_changes {}, not {'dtype': 'float32'}"),
         ({'checkpoint': str(tmp_path / 'other.safetensors')}, "with model '"),
+        ({'checkpoint': str(tmp_path / 'near.safetensors')}, "with model '"),
         ({'input': 'other.jsonl'}, 'answer 2 in .* is not to line 2 of other.jsonl; remove it'),
         ({'input': 'short.jsonl'}, 'answer 2 in .* is not to a line of the input'),
     ):
         with pytest.raises(ValueError, match=words):
             ask(output, **changes)
         assert kept.read_bytes() == there and not asked and not output.exists(), changes
+    for damaged in (b'{{{\n', b'\xff\n', b'[1]\n'):
+        kept.write_bytes(b''.join([*there.splitlines(True)[:2], damaged]))
+        with pytest.raises(ValueError, match=r'answer 2 in .* is not to line 2 of in.jsonl; remove it'):
+            ask(output)
+    kept.write_bytes(there)
     with kept.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match=f'another process writes the answers for {output}; wait'):

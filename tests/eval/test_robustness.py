@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import zlib
 
 import numpy as np
@@ -263,6 +264,12 @@ def test_what_is_done_is_kept(checkpoint, monkeypatch, tmp_path, capsys):
     assert cli.main([*told[:3], '--max_rows=9']) == 2
     assert 'evaluation.max_rows was 12, now it is 9' in capsys.readouterr().err
     assert len(asked) == 6
+    shutil.rmtree(folder / 'as_is' / 'predictions')
+    assert cli.main([*told, *by_gin]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert 'as_is has lost the predictions of robust_cb; remove it, and the same command asks again' in line
+    shutil.rmtree(folder / 'as_is')
+    assert cli.main([*told, *by_gin]) == 0 and len(asked) == 7
 
 
 @pytest.mark.parametrize(

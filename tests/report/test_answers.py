@@ -122,5 +122,20 @@ def test_a_file_that_is_none_is_named(tmp_path):
         if content:
             with pytest.raises(ValueError, match=r'a\.jsonl\.gz'):
                 answers.read(path)
+    for changed, told in (
+        ({'row': 'a'}, 'has "row" \'a\'; expected a whole number'),
+        ({'template': 1.5}, '"template" 1.5; expected a whole number or null'),
+        ({'inputs': 5}, '"inputs" 5'),
+        ({'answers': 'yes'}, '"answers" \'yes\'; expected a list of texts'),
+        ({'options': None}, '"options" None'),
+        ({'prediction': ['yes']}, '"prediction"'),
+        ({'scores': [-1.0]}, 'has 1 "scores"; expected one for each of "options"'),
+        ({'scores': ['a', -1.0, None]}, '"scores"'),
+        ({'values': {'accuracy': '9'}}, '"values" {.*}; expected numbers by the names of scores'),
+    ):
+        lines = [record(0), record(1) | changed]
+        path.write_bytes(gzip.compress('\n'.join(map(json.dumps, lines)).encode()))
+        with pytest.raises(ValueError, match=rf'a\.jsonl\.gz holds .*\(line 2 .*{told}.*; remove the folder'):
+            answers.read(path)
     path.write_bytes(whole)
     assert answers.read(path).asked == 50 and len(list(predictions.read(path))) == 50

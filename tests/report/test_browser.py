@@ -159,6 +159,28 @@ def test_nothing_is_wider_than_the_screen_or_cut_off(page, width):
     assert covered == []
 
 
+def test_words_without_end_do_not_widen_the_page(browser, sweep, tmp_path):
+    endless = 'é' * 3000
+    for path in sweep.glob('*/tuned/result.json'):
+        kept = json.loads(path.read_text()) | {'notes': [endless], 'skipped': {endless: endless}}
+        goes = tmp_path / path.relative_to(sweep)
+        goes.parent.mkdir(parents=True)
+        goes.write_text(
+            json.dumps(
+                kept
+                | {'samples': [each | {'inputs': endless, 'prediction': endless} for each in kept['samples']]}
+            )
+        )
+    report.build(tmp_path, endless)
+    assert '\n- ' + endless in (tmp_path / 'report.md').read_text()
+    browser.open(tmp_path / 'report.html', width=320)
+    open_all(browser)
+    assert (
+        browser.run("document.querySelectorAll('.question').length")
+        and browser.run('document.documentElement.scrollWidth') == 320
+    )
+
+
 def test_colours_follow_the_reader_and_paper_is_white(page):
     ground = 'getComputedStyle(document.body).backgroundColor'
     assert page.run(ground) == 'rgb(247, 247, 244)'
@@ -205,3 +227,11 @@ def test_a_screen_reader_is_told_what_everything_is(page):
         and 'Rows with' in named['searchbox']
         and 'Scores on a' in named['table']
     )
+    groups = [
+        node['name']['value']
+        for node in nodes
+        if node.get('role', {}).get('value') == 'group' and 'name' in node
+    ]
+    assert 'Scores on what was held out' in groups  # whose rows a filter has
+    chosen = page.run("[...document.querySelectorAll('.options .chosen')].map((each) => each.textContent)")
+    assert chosen and all(each.startswith('chosen: ') for each in chosen)

@@ -1,6 +1,7 @@
 """Two models on the same examples, by hand."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -148,5 +149,6 @@ def test_several_models_are_compared_on_a_page(both, tmp_path, capsys):
     )
     assert text.startswith('# 3 models compared') and text.count('## ') == 2
     capsys.readouterr()
-    assert cli.main(['compare', both[0], both[1], both[0]]) == 2
-    assert 'expected two or more different folders' in capsys.readouterr().err
+    for same in (both[0], f'{both[0]}/', os.path.relpath(both[0])):
+        assert cli.main(['compare', both[0], both[1], same]) == 2
+        assert 'expected two or more different folders' in capsys.readouterr().err

@@ -304,6 +304,12 @@ def test_markdown_opens_with_what_was_held_out(sweep):
     )
 
 
+def test_texts_of_strangers_stay_on_their_lines_of_markdown():
+    text = 'a\n# b\r\n<img src=x> | \u202ec\x00 \n- d'
+    assert tables.markdown_line(text) == 'a # b \\<img src=x> \\| ⟨U+202E⟩c⟨U+0000⟩ - d'
+    assert tables.markdown_table(['x', 'y'], [[text, '1']])[2] == f'| {tables.markdown_line(text)} | 1 |'
+
+
 def test_verdict_compares_with_the_best_rival(sweep):
     untuned, plain, rules = comparisons.verdict(collected.collect(sweep), 'nli')
     assert untuned.difference.mean > 15 and untuned.above and plain.above and rules.above

@@ -8,6 +8,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import t5x_fixtures
@@ -311,11 +312,20 @@ def test_prompts_among_the_parameters_of_t5x(kind, tmp_path, capsys):
     assert (
         'the model (not named), which is not there; say where it is: --base=PATH' in capsys.readouterr().err
     )
-    put_in_t5x(made['alone'], rows[0], alone=True)
-    with pytest.raises(
-        ValueError, match=r'checkpoint_7 holds float32\[16\]; expected finite .*\[length, width\]'
+    for other, told in (
+        (rows[0], r'float32\[16\]'),
+        (rows[:0], r'float32\[0, 16\]'),
+        (np.full((3, 16), 1e300), r'float64\[3, 16\]'),
     ):
-        parameters.load_run(made['alone'], base=str(model))
+        put_in_t5x(made['alone'], other, alone=True)
+        with pytest.raises(
+            ValueError, match=rf'checkpoint_7 holds {told}; expected finite .*\[length, width\]'
+        ):
+            parameters.load_run(made['alone'], base=str(model))
+    half = rows.astype(jnp.bfloat16)
+    put_in_t5x(made['both'], half, alone=False)
+    found = parameters.load_run(made['both']).params
+    np.testing.assert_array_equal(prompts_of(found)['prompt'], half.astype(np.float32))
 
 
 def put_in_t5x(folder, rows, alone):
@@ -331,7 +341,7 @@ def put_in_t5x(folder, rows, alone):
         opened = tensorstore.KvStore.open(store).result()
         opened.delete_range(tensorstore.KvStore.KeyRange('target.', 'target/')).result()
     spec = {'driver': 'zarr', 'kvstore': store | {'path': 'target.encoder.prompt.prompt.prompt/'}}
-    shape = {'dtype': 'float32', 'shape': rows.shape, 'create': True, 'delete_existing': True}
+    shape = {'dtype': rows.dtype.name, 'shape': rows.shape, 'create': True, 'delete_existing': True}
     tensorstore.open(spec, **shape).result().write(rows).result()
 
 
