@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False)
+CONSOLE = Console(emoji=False, stderr=True, soft_wrap=True, highlight=False)
 SECONDS_BETWEEN_LINES = 20.0  # that `progress_bar` waits before another line, without a terminal
 QUIET_SECONDS = 10  # that `BuildProgress` waits, likewise
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.table import Table
 
 import flanlite
+from flanlite.cli.console import CONSOLE
 from flanlite.progress import BuildProgress
 
 DOCS = pathlib.Path(__file__).parents[1] / 'docs'
@@ -79,3 +81,12 @@ def test_a_build_tells_one_line_where_there_is_no_terminal(capsys):
         with BuildProgress('building', total) as progress:
             progress.advance(3, task=True)
         assert capsys.readouterr().err.count('\n') == lines
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """To rich, `:x:` is a picture."""
+    BuildProgress('mmlu:x:', 1).tell('[bbh:cat: none')
+    CONSOLE.print(Table('bigbench:key:lock', title='mmlu:x:'))
+    printed = capsys.readouterr()
+    assert printed.err == 'mmlu:x:: [bbh:cat: none\n'
+    assert 'bigbench:key:lock' in printed.out and 'mmlu:x:' in printed.out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flanlite.cli import command
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, Command, Flag
-from flanlite.config import at_home, check_file
+from flanlite.config import absolute, at_home, check_file
 from flanlite.limits import Count, Processes, Share
 from flanlite.writing import whole_file
 
@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> None:
 
     for file in filter(None, (args.output, args.report)):
         check_file(file)
+    if args.output and args.report and absolute(args.output) == absolute(args.report):
+        raise ValueError(f'--output and --report are both {args.output!r}; expected two files')
     command.read_gin(args)
     mixture = gin_config.build(
         'MixtureConfig', name=command.mixture_name(args), **command.given(args, 'held_out')

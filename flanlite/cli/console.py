@@ -3,4 +3,4 @@
 from rich.console import Console
 
 # A file or pipe has no width.
-CONSOLE = Console(soft_wrap=True) if Console().is_terminal else Console(soft_wrap=True, width=140)
+CONSOLE = Console(emoji=False, soft_wrap=True, width=None if Console().is_terminal else 140)

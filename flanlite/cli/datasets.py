@@ -52,7 +52,7 @@ def datasets(mixture: str | None = None, format: str = 'table', data_dir: str | 
                 table.add_column(heading, overflow='fold', no_wrap=whole)
         for row in rows:
             table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
-        (CONSOLE if CONSOLE.is_terminal else Console(soft_wrap=True, width=WIDE)).print(table)
+        (CONSOLE if CONSOLE.is_terminal else Console(emoji=False, soft_wrap=True, width=WIDE)).print(table)
 
 
 def dataset_tables(mixture: str | None, data_dir: str | None = None) -> dict[str, list[dict[str, str]]]:

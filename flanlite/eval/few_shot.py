@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import re
 import time
+from collections.abc import Sequence
 
 import jax
 
@@ -13,7 +14,7 @@ from flanlite.config import load_as, to_text, value
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import specs
+from flanlite.data.specs import sources, specs
 from flanlite.data.specs.few_examples import draw_name, few_of
 from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.eval import comparison, splits
@@ -118,10 +119,11 @@ def few_shot(config: FewShotConfig, gin: str | None = None) -> FewShotReport:
     folder = pathlib.Path(config.train.model_dir)
     drawn = open_draws(config)
     results.check_settings(folder, to_text(config), FREE, 'MODEL_DIR')
-    comparison.keep_settings(folder, config, gin)
     tasks = dict.fromkeys(each.task for each in drawn)
     plan = [*(Draw(task, 0, 0, task) for task in tasks if config.train.initial_checkpoint_path), *drawn]
     waiting = [each for each in plan if not (each.folder(folder) / results.RESULT).is_file()]
+    check_rows(waiting, config.train.data.data_dir)
+    comparison.keep_settings(folder, config, gin)
     began = time.monotonic()
     for number, each in enumerate(waiting, 1):
         if jax.process_index() == 0:
@@ -147,7 +149,10 @@ def open_draws(config: FewShotConfig) -> list[Draw]:
         spec for spec in found if isinstance(spec, DatasetSpec) and spec.splits.train and spec.splits.test
     ]
     if not usable:
-        raise ValueError(f'{mixed.name!r} has no data set with rows to train and to test on; expected some')
+        raise ValueError(
+            f'{mixed.name!r} has no data set with rows to train and to test on; expected some with '
+            "templates, which files and SeqIO's tasks have not"
+        )
     published = [(spec.name, match) for spec in usable if (match := DRAWN.fullmatch(spec.name))]
     there = {
         Draw(match['task'], int(match['examples']), int(match['draw']), name) for name, match in published
@@ -176,6 +181,14 @@ def open_draws(config: FewShotConfig) -> list[Draw]:
                         Collection(made.name, (made,), mixed.vocabulary, templates=mixed.collection.templates)
                     )
     return drawn
+
+
+def check_rows(waiting: Sequence[Draw], data_dir: str | None) -> None:
+    """Read the largest draw of each task; a `ValueError` where it cannot be, as of too few rows."""
+    for each in {draw.task: draw for draw in sorted(waiting, key=lambda draw: draw.examples)}.values():
+        if each.examples:
+            spec = specs.find_spec(each.name)
+            next(iter(sources.prefer_data_folder(spec.source, data_dir).rows(spec.splits.train)), None)
 
 
 def mixture_of(config: FewShotConfig, name: str) -> MixtureConfig:

@@ -9,9 +9,20 @@ NONE = 'none'  # the empty set; no model can be trained to write nothing, and no
 
 
 def write_spans(spans: Iterable[str]) -> str:
-    """Write a set of spans as an answer: each once, in their order, without the white space around them."""
-    stripped = dict.fromkeys(span.strip() for span in spans)
+    """Write a set of spans as an answer: each once, in their order, without the white space around them.
+
+    Raises:
+        TypeError: they are one text.
+    """
+    stripped = dict.fromkeys(span.strip() for span in check_several(spans))
     return SEPARATOR.join(span for span in stripped if span) or NONE
+
+
+def check_several(texts: Iterable[str]) -> Iterable[str]:
+    """Return texts; raise a `TypeError` where they are one, whose letters would count as texts."""
+    if isinstance(texts, str):
+        raise TypeError(f'{texts!r} is a text; expected a list of texts')
+    return texts
 
 
 def read_spans(text: str) -> frozenset[str]:

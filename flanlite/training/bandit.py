@@ -81,7 +81,9 @@ def check_arms(entries: Sequence[Entry], by: str) -> None:
     if len(found := groups_of(entries, by)) < 2:
         raise ValueError(
             f'BanditConfig.arms is {by!r}, and all that is trained on is one arm, {", ".join(found)}; '
-            "expected several: leave the bandit out, name a mixture of more clusters, or take 'tasks'"
+            f'expected several: leave the bandit out, or name a mixture of more {by}'
+            + ", or take 'tasks'"
+            * (by == 'clusters')
         )
 
 

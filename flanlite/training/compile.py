@@ -334,7 +334,7 @@ def compile_ahead(config: TrainConfig, topology: str, try_all: bool = False) -> 
     # Whatever accelerator is here is not what the step is compiled for.
     jax.config.update('jax_platforms', 'cpu')
     chip, devices = topology_devices(topology)
-    console = Console()
+    console = Console(emoji=False)
     if devices[0].platform == 'cpu':
         console.print(
             'GPUs are stood in for by CPU devices: their compiler computes bfloat16 products in float32, so '

@@ -143,6 +143,16 @@ class TrainConfig:
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
 
+    def notes(self) -> list[str]:
+        """Return sentences on settings that the run ends before; one with more steps may go on to them."""
+        begin = [
+            stage.first_step for stage in self.data.mixture.stages if stage.first_step > self.train_steps
+        ]
+        found = [f'the stage of MixtureConfig.stages from step {step:,} on never begins' for step in begin]
+        if self.bandit and self.bandit.every_steps > self.train_steps:
+            found.append(f'the bandit never looks, which is due every {self.bandit.every_steps:,} steps')
+        return [f'TRAIN_STEPS is {self.train_steps:,}, and {each}' for each in found]
+
     def make_optimizer(self) -> Optimizer:
         """Make the optimizer."""
         return make_optimizer(self.optimizer, self.stays(), self.ema_decay, self.learning_rate_factors)

@@ -70,8 +70,8 @@ def show(config: TrainConfig) -> None:
     partitioner.check_heads(*config.model.head_counts)
     optimizer = config.make_optimizer()
     if jax.process_index() == 0:
-        console = Console(file=sys.stdout)
-        (console if console.is_terminal else Console(file=sys.stdout, width=WIDE)).print(
+        console = Console(emoji=False, file=sys.stdout)
+        (console if console.is_terminal else Console(emoji=False, file=sys.stdout, width=WIDE)).print(
             explain(config.model, optimizer, partitioner)
         )
 

@@ -80,7 +80,7 @@ class Journal:
         self._path = pathlib.Path(model_dir) / METRICS
         write_whole(self._path, ''.join(json.dumps(record) + '\n' for record in kept))
         self._file = self._path.open('a', encoding='utf-8')
-        self._console = Console(file=sys.stdout, highlight=False)
+        self._console = Console(emoji=False, file=sys.stdout, highlight=False)
         self._live: Live | None = None
         board = Board(model_dir, start_step + 1)
         self._views = [View(f"TensorBoard's {board.path}", board.write, board.close, self.say)]

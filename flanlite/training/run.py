@@ -105,6 +105,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             check_arms(data.mixture.entries, config.bandit.arms)
             partitioner.check_batch(config.bandit.rows or config.data.batch_size, config.step.microbatches)
 
+        for note in config.notes() if first else ():
+            print(f'{config.data.mixture.name}: {note}')
+
         # State: restored, begun from a checkpoint, or drawn. Before the data, which may take long, so that
         # what does not fit shows.
         abstract = abstract_state(model, optimizer, partitioner)

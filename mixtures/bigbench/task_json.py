@@ -88,6 +88,8 @@ def row_of(task: Mapping[str, Any], example: Mapping[str, Any], number: int, cho
     if not chosen:
         answers = example.get('target', [choice for choice, score in scores.items() if score == max(scores.values())])
         answers = [answers] if isinstance(answers, str) else list(answers)
+        if not answers:
+            raise ValueError('it has no target')
         return row | {'answer': answers[0], 'answers': answers}
     if not scores:
         raise ValueError('it has no target_scores')

@@ -5,6 +5,7 @@ mention that is normalized, each group that corefers. An answer of several spans
 bigscience-workshop/biomedical, `bigbio/utils/schemas`; the words of the templates are this project's own.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -13,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flanlite.data.specs import denoising, fingerprints, sources
+from flanlite.data.specs import denoising, fingerprints
 from flanlite.data.specs.specs import DatasetSpec, Row, Source, Splits
 from flanlite.data.specs.templates import Template
-from flanlite.metrics.span_sets import write_spans
+from flanlite.metrics.span_sets import check_several, write_spans
 
 SCHEMAS = ('kb', 'qa', 'te', 'pairs', 't2t', 'text')
 EVERYTHING = Splits()
@@ -52,12 +53,12 @@ def no_names(row: Row) -> Sequence[str]:
 
 def document(row: Row) -> str:
     """Return the text of a document: its passages, which the offsets of annotations count through."""
-    return ' '.join(' '.join(passage['text']) for passage in row['passages'])
+    return ' '.join(mention(passage) for passage in row['passages'])
 
 
 def mention(part: Mapping[str, Any]) -> str:
-    """Return the text of an annotation; one in several pieces with a blank between."""
-    return ' '.join(part['text'])
+    """Return the text of an annotation or passage; one in several pieces with a blank between."""
+    return ' '.join(check_several(part['text']))
 
 
 def types_of(field: str, row: Row) -> Sequence[str]:
@@ -411,17 +412,25 @@ class InSchema:
         """Make the questions of a split of documents; see `specs.Source`."""
         task, names = TASKS[self.task], names_of(self)
         for number, row in enumerate(self.source.rows(split)):
-            try:
-                yield from task.make(row, names, denoising.generator(0, f'{self.task}/{split}', number))
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(
-                    f'{split} row {number} is not in the schema {task.schema!r}: {type(error).__name__}: {error}; expected the fields of '
-                    f"BigBio's schema, the row has {', '.join(map(str, row))}"
-                ) from error
+            with in_schema(task, split, number, row):
+                made = list(task.make(row, names, denoising.generator(0, f'{self.task}/{split}', number)))
+            yield from made
 
     def version(self) -> str:
         """Identify the rows and how questions are made of them."""
         return f'{self.source.version()} {fingerprints.of(*TASKS[self.task], self.named)}'
+
+
+@contextlib.contextmanager
+def in_schema(task: Task, split: str, number: int, row: Row) -> Iterator[None]:
+    """Make a `ValueError` that names the row of what is raised where it is not in the schema."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{split} row {number} is not in the schema {task.schema!r}: {type(error).__name__}: {error}; expected the fields of '
+            f"BigBio's schema, the row has {', '.join(map(str, row))}"
+        ) from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -431,9 +440,7 @@ def names_of(source: InSchema) -> tuple[str, ...]:
     if task.names is no_names:
         return ()
     found: set[str] = set()
-    try:
-        for row in source.source.rows(source.named):
+    for number, row in enumerate(source.source.rows(source.named)):
+        with in_schema(task, source.named, number, row):
             found.update(task.names(row))
-    except (KeyError, TypeError) as error:
-        raise sources.MissingDataError(f'a row is not in the schema {task.schema!r}: {type(error).__name__}: {error}') from error
     return tuple(sorted(found))

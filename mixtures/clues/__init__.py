@@ -98,9 +98,10 @@ def task_spec(folder: str, task: Task, examples: int, draw: int) -> DatasetSpec:
 def read(files: tuple[str, str], folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Read a draw's training examples, or the task's test examples."""
     path = folder / files[('train', 'test').index(split)]
-    with foreign(path):
-        for _, row in sources.json_lines(path):
-            yield {'question': row['question'], 'context': context_of(row), **answers_of(row)}
+    for place, row in sources.json_lines(path):
+        with foreign(place):
+            asked = {'question': row['question'], 'context': context_of(row), **answers_of(row)}
+        yield asked
 
 
 def context_of(row: Row) -> str:

@@ -112,6 +112,12 @@ def test_command_prints_the_worst_and_writes_what_to_drop(tmp_path, capsys):
     ]
 
 
+def test_two_things_are_not_written_to_one_file(tmp_path, capsys):
+    same = [f'--output={tmp_path}/a.json', f'--report={tmp_path}/./a.json']
+    assert cli.main(['audit', '--mixture=toy', '--held_out=nli', *same]) == 2
+    assert 'expected two files' in capsys.readouterr().err and not (tmp_path / 'a.json').exists()
+
+
 def test_what_is_listed_trains_no_more(tmp_path):
     """The other rows stay as they were: row, template and cap."""
     path = tmp_path / 'drop.jsonl'
@@ -201,7 +207,11 @@ def test_what_is_searched_for_is_named(name, said):
         assert audit.search(others, against=[name]).pairs == audit.search(HELD_OUT_NLI).pairs
 
 
-def test_an_empty_folder_is_an_error(tmp_path):
+def test_an_empty_folder_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / 'texts').mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="'texts' is a folder, too: texts/ names it"):
+        audit.search('toy', against=['texts'])
     with pytest.raises(ValueError, match='has no files'):
         audit.search('toy', against=[str(tmp_path)])
 

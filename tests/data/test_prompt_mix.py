@@ -421,6 +421,7 @@ def test_bad_settings(settings, message):
     ('text', 'message'),
     [
         ('zs_opt:many', "a prompt mix has 'zs_opt:many'; expected settings"),
+        ('zs_opt:1, zs_opt:3', "a prompt mix has 'zs_opt' twice"),
         ('', "a key of .* is ''"),
         ('zs', "is 'zs'"),
     ],

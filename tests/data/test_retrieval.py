@@ -105,6 +105,14 @@ def test_passages_are_a_field_of_few_examples_and_exemplars():
 def test_what_cannot_be_retrieved():
     with pytest.raises(MissingDataError, match="split 'train' of a corpus to retrieve from has no text"):
         next(source(corpus=InMemory(lambda split: [{'body': ' '}], 'blank')).rows('test'))
+    with pytest.raises(MissingDataError, match='has no text'):
+        next(source(corpus=InMemory(lambda split: [{'body': '?! ...'}], 'marks')).rows('test'))
+    with pytest.raises(
+        ValueError, match=r'Retrieved.text made a NoneType, None, of train row 1; expected a text'
+    ):
+        next(source(corpus=InMemory(lambda split: [{'body': 'a'}, {'body': None}], 'none')).rows('test'))
+    with pytest.raises(ValueError, match=r'Retrieved.query made a int, 0, of test row 0'):
+        next(source(query=lambda row: row['number']).rows('test'))
     again = source(source=source())
     with pytest.raises(ValueError, match="test row 0 has a field 'passages' already"):
         next(again.rows('test'))

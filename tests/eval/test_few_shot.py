@@ -73,8 +73,18 @@ def test_settings_that_cannot_be(changes, message, tmp_path):
 def test_a_mixture_without_test_rows(tmp_path):
     config = settings(tmp_path)
     config = config.replace(**{'train.data.mixture': MixtureConfig('toyeval_pick')})
-    with pytest.raises(ValueError, match="'toyeval_pick' has no data set with rows to train and to test on"):
+    with pytest.raises(
+        ValueError,
+        match=r"'toyeval_pick' has no data set with rows to train and to test on.*SeqIO's tasks have not",
+    ):
         few_shot.few_shot(config)
+
+
+def test_too_many_examples_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(few_shot, 'measure', lambda *_: pytest.fail('something is tuned'))
+    with pytest.raises(ValueError, match='rows to train on; expected at least 2000000'):
+        few_shot.few_shot(settings(tmp_path, examples=(3, 1_000_000)))
+    assert not list(tmp_path.glob('settings*'))
 
 
 def result(task, value):

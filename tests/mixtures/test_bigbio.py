@@ -114,8 +114,12 @@ def test_what_is_not_in_a_schema():
         data_sets('x', 'pairs', InMemory(lambda split: []), tasks=('ner',))
     with pytest.raises(ValueError, match=r"test row 0 is not in the schema 't2t': KeyError: 'text_1'"):
         made('t2t', [{'text': 'a'}])
-    with pytest.raises(MissingDataError, match=r"not in the schema 'kb': KeyError: 'entities'"):
+    with pytest.raises(ValueError, match=r"train row 0 is not in the schema 'kb': KeyError: 'entities'"):
         made('kb', [{'passages': []}])
+    with pytest.raises(ValueError, match=r"row 0 .* TypeError: 'Tom' is a text; expected a list of texts"):
+        made('qa', [{'question': 'Who?', 'context': '', 'choices': [], 'type': 'list', 'answer': 'Tom'}])
+    with pytest.raises(ValueError, match=r"row 0 .* TypeError: 'Tom met Ann.' is a text"):
+        made('kb', [DOCUMENT | {'passages': [{'text': 'Tom met Ann.'}]}])
 
 
 def test_a_folder_is_listed(tmp_path, capsys):

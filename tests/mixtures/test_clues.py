@@ -71,6 +71,13 @@ def test_rows_that_cannot_be(tmp_path):
     write(folder / 'SST-2/sst_test.jsonl', SST)
     write(folder / 'SST-2/sst_train_30_5.jsonl', {'question': 'what?'})
     spec = mixtures.resolve('clues_30examples_seed5', tmp_path).collection.specs[0]
-    with pytest.raises(ValueError, match=r"sst_train_30_5.jsonl cannot be read: .*KeyError: 'context'"):
+    with pytest.raises(
+        ValueError, match=r"sst_train_30_5.jsonl, line 1 cannot be read: .*KeyError: 'context'"
+    ):
+        list(spec.source.rows('train'))
+    write(folder / 'SST-2/sst_train_30_5.jsonl', SST, {'question': 'a', 'context': 'b', 'answer': 'positive'})
+    with pytest.raises(
+        ValueError, match=r"sst_train_30_5.jsonl, line 2 .* 'positive' is a text; expected a list"
+    ):
         list(spec.source.rows('train'))
     assert clues.answers_of({'answer': []}) == {'answer': 'none'}, 'a question that has no answer'

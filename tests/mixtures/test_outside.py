@@ -120,6 +120,8 @@ def test_bigbench_lists_large_files_by_their_beginning(tmp_path, monkeypatch):
         tmp_path / 'bigbench/last/task.json', {'examples': filler, 'preferred_score': 'multiple_choice_grade'}
     )
     whole = []
+    with pytest.raises(ValueError, match='has no target'):
+        task_json.row_of({}, {'input': '1+1=', 'target': []}, 0, chosen=False)
     read = task_json.load
     monkeypatch.setattr(task_json, 'WHOLE', 200)
     monkeypatch.setattr(task_json, 'load', lambda path: whole.append(path.parent.name) or read(path))

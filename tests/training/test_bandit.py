@@ -68,9 +68,14 @@ def position(folder):
     return json.loads((folder / 'checkpoints' / str(STEPS) / 'position' / 'metadata').read_text())
 
 
-def test_a_run_with_a_bandit_resumes_to_the_bit(whole, tmp_path):
+def test_a_run_with_a_bandit_resumes_to_the_bit(whole, tmp_path, capsys):
     for steps in (1, 3, 4, STEPS):  # before any look, between two, at one, to the end
         train(tmp_path, steps)
+    assert capsys.readouterr().out.count('TRAIN_STEPS is 1, and the bandit never looks') == 1
+    late = load_as(TrainConfig, whole).replace(bandit=None, **{'data.mixture.stages': (Stage(2), Stage(9))})
+    assert late.notes() == [
+        'TRAIN_STEPS is 8, and the stage of MixtureConfig.stages from step 9 on never begins'
+    ]
     mine, theirs = (
         [each for each in read_metrics(folder) if 'learning_rate' not in each] for folder in (tmp_path, whole)
     )

@@ -212,9 +212,15 @@ def named(name: str, limit: int | None, data_dir: str | os.PathLike | None) -> I
         for inside, file in text_files.find(name).items():
             whole = name if file.name == name.rpartition('/')[2] else f'{name.rstrip("/")}/{inside}'
             yield Source(whole, file=file, limit=limit)
-    else:
-        for entry in mixtures.resolve(name, data_dir).entries:
-            yield evaluated(entry.task, limit, data_dir)
+        return
+    try:
+        mixed = mixtures.resolve(name, data_dir)
+    except ValueError as error:
+        if os.path.isdir(name):
+            raise ValueError(f'{error}; {name!r} is a folder, too: {name}/ names it') from error
+        raise
+    for entry in mixed.entries:
+        yield evaluated(entry.task, limit, data_dir)
 
 
 def fill(audit: Audit, held_out: Sequence[Source], trained: Sequence[Source], processes: int) -> None:

@@ -4,13 +4,13 @@ import csv
 import fnmatch
 import io
 import json
-import math
 import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flanlite.config import closest
+from flanlite.limits import GREATEST
 from flanlite.reading import parse_json, read_text
 from flanlite.writing import write_whole
 
@@ -39,8 +39,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, float]:
         if task in found:
             raise ValueError(f'{path} has the task {task!r} twice; expected each once')
         number = None if isinstance(rate, bool) else as_number(rate)
-        if number is None or not (math.isfinite(number) and number >= 0):
-            raise ValueError(f'{path}: the rate of {task!r} is {rate!r}; expected a finite number from 0')
+        if number is None or not 0 <= number <= GREATEST:
+            raise ValueError(
+                f'{path}: the rate of {task!r} is {rate!r:.60}; expected a number from 0 (finite in float32)'
+            )
         found[task] = number
     if not found:
         raise ValueError(f'{path} has no rates; expected one for each task')
@@ -67,7 +69,7 @@ def from_csv(text: str, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Return the tasks and rates of a table; a `ValueError` where it is none, or has other
     columns."""
     try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline='')) if line]
+        lines = [line for line in csv.reader(io.StringIO(text, newline=''), strict=True) if line]
     except csv.Error as error:
         raise ValueError(f'{path} is no table: {error}') from None
     if not lines or [cell.strip() for cell in lines[0]] != COLUMNS:

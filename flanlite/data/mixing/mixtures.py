@@ -217,11 +217,23 @@ class MixtureConfig:
             raise ValueError(
                 f'MixtureConfig.stages begin at the steps {steps}; expected each later than the last'
             )
+        self._check_epochs()
         if 'unimax' in (self.scheme, *(stage.scheme for stage in self.stages)) and self.budget is None:
             raise ValueError(
                 'MixtureConfig.budget is None; unimax needs the number of examples that the run reads: steps '
                 'times BATCH_SIZE'
             )
+
+    def _check_epochs(self) -> None:
+        """Raise a `ValueError` where epochs are set, and no scheme of the mixture or its stage reads them."""
+        later = [(stage.epochs is not None, {stage.scheme or self.scheme}) for stage in self.stages]
+        every = {self.scheme, *(stage.scheme for stage in self.stages)}
+        for is_set, schemes in [(self.epochs != 1.0, every), *later]:
+            if is_set and not schemes & {'epochs', 'unimax'}:
+                raise ValueError(
+                    f'epochs are set, and the scheme is {self.scheme!r}, which has none; expected '
+                    "MixtureConfig.scheme or Stage.scheme 'epochs' or 'unimax', or no epochs"
+                )
 
 
 def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:

@@ -101,11 +101,13 @@ class PromptMix:
         """Make a mix with shares that are given as text, such as `zs_opt:3,fs_opt:1`.
 
         Raises:
-            ValueError: the text is something else.
+            ValueError: the text is something else, or has a setting twice.
         """
         shares: dict[str, float] = {}
         for part in text.split(','):
             name, _, weight = part.strip().partition(':')
+            if name in shares:
+                raise ValueError(f'a prompt mix has {name!r} twice; expected each setting once')
             try:
                 shares[name] = float(weight or 1)
             except ValueError:

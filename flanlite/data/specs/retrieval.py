@@ -4,6 +4,7 @@ is given such; there the retriever trains, and each passage is encoded apart.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Retrieved:
 
         Raises:
             MissingDataError: bm25s is not installed, or the corpus is empty.
-            ValueError: a row has a field `passages` already.
+            ValueError: a row has a field `passages` already, or a passage or query is no text.
         """
         index = open_index(self.corpus, self.split, self.text)
         for place, row in enumerate(self.source.rows(split)):
@@ -67,7 +68,7 @@ class Retrieved:
                     f'{split} row {place} has a field {FIELD!r} already, which is what Retrieved adds; '
                     'expected a source without it'
                 )
-            yield {**row, FIELD: index.best(self.query(row), self.number)}
+            yield {**row, FIELD: index.best(as_text('query', self.query(row), split, place), self.number)}
 
     def version(self) -> str:
         """Identify the rows, the corpus, and how it is searched."""
@@ -114,12 +115,22 @@ def open_index(corpus: Source, split: str, text: Callable[[Row], str]) -> Index:
         MissingDataError: bm25s is not installed, or the corpus has no text.
     """
     import_bm25s()
-    passages = [text(row) for row in corpus.rows(split)]
-    if not any(passage.strip() for passage in passages):
+    passages = [as_text('text', text(row), split, place) for place, row in enumerate(corpus.rows(split))]
+    if not any(re.search(WORD, passage) for passage in passages):
         raise sources.MissingDataError(
             f'the split {split!r} of a corpus to retrieve from has no text; expected passages'
         )
     return Index(passages)
+
+
+def as_text(name: str, found: Any, split: str, place: int) -> str:
+    """Return what a function of `Retrieved` made of a row; a `ValueError` where that is no text."""
+    if not isinstance(found, str):
+        raise ValueError(
+            f'Retrieved.{name} made a {type(found).__name__}, {found!r}, of {split} row {place}; expected '
+            'a text'
+        )
+    return found
 
 
 def import_bm25s() -> Any:
