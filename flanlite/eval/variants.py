@@ -34,7 +34,9 @@ def check_names(names: Sequence[str]) -> None:
     """Raise a `ValueError` where a score is unknown, or named twice."""
     for name in names:
         if name not in NAMES or list(names).count(name) > 1:
-            raise ValueError(f'got the scores {", ".join(names)}; expected some of {", ".join(NAMES)}, each once')
+            raise ValueError(
+                f'got the scores {", ".join(names)}; expected some of {", ".join(NAMES)}, each once'
+            )
 
 
 def variants(
