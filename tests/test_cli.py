@@ -297,6 +297,11 @@ def test_lint_passes():
         'pocket: 25',
         't0: 25',
         'flan2021_faithful: 1',
+        'pocket_anchors: 1',
+        'pocket_bigbio: 9',
+        'pocket_label_blanks: 4',
+        'pocket_match: 5',
+        'pocket_retrieval: 2',
         't0_bigbench: 14',
         't0_plus: 3',
     ]

@@ -146,7 +146,9 @@ def test_infer_with_a_model_that_is_not_finite_writes_nothing(tmp_path):
 
 
 def test_answers_are_whole_or_as_before(path, tmp_path, monkeypatch, capsys):
-    """A fault after the first lines leaves the file that stood there; standard output has had them."""
+    """A fault after the first lines leaves the file that stood there, and them beside it; standard output has
+    had them.
+    """
     source, sink = tmp_path / 'in.txt', tmp_path / 'out' / 'answers.jsonl'
     source.write_text('\n'.join(TEXTS))
     sink.parent.mkdir()
@@ -163,7 +165,8 @@ def test_answers_are_whole_or_as_before(path, tmp_path, monkeypatch, capsys):
         with pytest.raises(ValueError, match='not finite'):
             infer(str(path), str(source), output, max_length=4, lines_at_a_time=2)
     assert [json.loads(line)['inputs'] for line in capsys.readouterr().out.splitlines()] == TEXTS[:2]
-    assert sink.read_text() == 'of before' and list(sink.parent.iterdir()) == [sink]
+    unfinished = sink.with_name(f'{sink.name}.unfinished')
+    assert sink.read_text() == 'of before' and sorted(sink.parent.iterdir()) == [sink, unfinished]
     monkeypatch.undo()
     infer(str(path), str(source), str(sink), max_length=4, lines_at_a_time=2)
     assert len(sink.read_text().splitlines()) == 3 and list(sink.parent.iterdir()) == [sink]
