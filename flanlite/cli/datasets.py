@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from flanlite.cli.command import MIXTURE, Command, Flag
@@ -28,7 +27,7 @@ PAGE = (
     '- *lineage*: the corpora that the text descends from; see `--lineage` in [data.md](data.md).',
 )
 LONG_NAME = 50  # characters of a name that stand in one line; where one is longer, names fold
-WIDE = 230  # columns of the table of data sets in a file or pipe
+MANY = 300  # data sets, of which a table that folds cells takes seconds to lay out
 
 
 def run(args: argparse.Namespace) -> None:
@@ -45,14 +44,37 @@ def datasets(mixture: str | None = None, format: str = 'table', data_dir: str | 
         print(markdown(tables), end='')
         return
     for name, rows in tables.items():
-        table = Table(title=f'{name}: {len(rows)} data sets', box=box.SIMPLE, padding=(0, 1, 0, 0))
-        for heading in rows[0]:
-            if heading not in MARKDOWN_ONLY:
-                whole = heading == 'data set' and max(len(row[heading]) for row in rows) <= LONG_NAME
-                table.add_column(heading, overflow='fold', no_wrap=whole)
-        for row in rows:
-            table.add_row(*(cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY))
-        (CONSOLE if CONSOLE.is_terminal else Console(emoji=False, soft_wrap=True, width=WIDE)).print(table)
+        shown = [
+            {heading: cell for heading, cell in row.items() if heading not in MARKDOWN_ONLY} for row in rows
+        ]
+        title = f'{name}: {len(rows)} data sets'
+        if CONSOLE.is_terminal and len(rows) <= MANY:
+            CONSOLE.print(folded(title, shown))
+            continue
+        print(f'\n{title}')
+        for line in in_columns(shown):
+            print(line[: CONSOLE.width] if CONSOLE.is_terminal else line)
+        if CONSOLE.is_terminal:
+            print('cut to the width of the terminal; a file or pipe has all')
+
+
+def folded(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Make a table that folds cells to the width of a terminal."""
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in rows[0]:
+        whole = heading == 'data set' and max(len(row[heading]) for row in rows) <= LONG_NAME
+        table.add_column(heading, overflow='fold', no_wrap=whole)
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def in_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Write the headings, and a line for each row, in columns as wide as their cells."""
+    lines = [list(rows[0]), *([' '.join(cell.split()) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield '  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def dataset_tables(mixture: str | None, data_dir: str | None = None) -> dict[str, list[dict[str, str]]]:

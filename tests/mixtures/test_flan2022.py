@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from flanlite.cli import main
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.config import DataConfig
@@ -257,6 +258,14 @@ def test_parts_of_a_collection():
     with pytest.raises(ValueError, match=r"unknown cluster 'stones'.*with a colon"):
         clusters.check_cluster('stones')
     clusters.check_cluster('mine:stones')
+
+
+def test_each_data_set_is_listed_in_a_line(capsys):
+    assert main.main(['datasets', '--mixture=flan2022_chain_of_thought']) == 0
+    title, headings, *lines = capsys.readouterr().out.strip().splitlines()
+    assert title == 'flan2022_chain_of_thought: 18 data sets' and len(lines) == 18
+    place, (line,) = headings.index('train'), [each for each in lines if each.startswith('cot_gsm8k ')]
+    assert line[place:].split()[0] == '7,473'
 
 
 def test_an_error_does_not_grow_with_the_mixture(data_dir, tmp_path):
