@@ -16,7 +16,6 @@ import pathlib
 import time
 
 import numpy as np
-from scipy import special
 
 import flanlite
 from flanlite.data.specs import specs
@@ -24,6 +23,7 @@ from flanlite.mixtures import pocket
 from flanlite.mixtures.pocket.text import documents
 from flanlite.progress import duration
 from flanlite.report.results import write_text
+from flanlite.report.seeds import told
 from flanlite.report.tables import markdown_table
 
 BASE = 'mixtures/pocket/assets/base.safetensors'
@@ -176,13 +176,7 @@ WAYS = {
 
 def table(scores):
     """Make the table of the seeds so far, with 95% intervals (Student's t)."""
-    rows = []
-    for way, values in scores.items():
-        mean, text = np.mean(values), f'{np.mean(values):.1f}'
-        if len(values) > 1:
-            reach = special.stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
-            text = f'{mean:.1f} ± {reach:.1f}'
-        rows.append([way, text])
+    rows = [[way, told(values)] for way, values in scores.items()]
     return markdown_table(['way', 'mean score'], rows)
 
 

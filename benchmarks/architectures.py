@@ -25,12 +25,12 @@ import time
 
 import jax
 import numpy as np
-from scipy import special
 
 import flanlite
 from flanlite.model import flops, models
 from flanlite.progress import duration
 from flanlite.report.results import HELD_OUT, write_text
+from flanlite.report.seeds import told
 from flanlite.report.tables import markdown_table
 
 SLACK = 0.02  # of equal parameters and FLOPs
@@ -185,10 +185,10 @@ def table(scores, counts):
         return [form(each[name]) for name in MODELS] + [form(each[a] - each[b], '+') for a, b in pairs]
 
     def over_seeds(scores_CN, sign=''):
-        return interval(scores_CN.mean(axis=0), sign)
+        return told(scores_CN.mean(axis=0), sign)
 
     def over_clusters(scores_CN, sign=''):
-        return interval(scores_CN.mean(axis=1), sign)
+        return told(scores_CN.mean(axis=1), sign)
 
     def plain(values):
         return [*values, '', '', '']
@@ -204,15 +204,6 @@ def table(scores, counts):
     ]
     differences = [f'{a} less {b}' for a, b in itertools.combinations(MODELS, 2)]
     return markdown_table(['held out', *MODELS, *differences], lines)
-
-
-def interval(values, sign=''):
-    """Write the mean and half the width of its 95% interval, which one value does not have."""
-    text = f'{values.mean():{sign}.1f}'
-    if len(values) < 2:
-        return text
-    half = special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
-    return f'{text} ± {half:.1f}'
 
 
 if __name__ == '__main__':

@@ -17,11 +17,11 @@ import json
 import pathlib
 
 import numpy as np
-from scipy import special
 
 import flanlite
 from flanlite.mixtures import pocket
 from flanlite.report.results import HELD_OUT, write_text
+from flanlite.report.seeds import told
 from flanlite.report.tables import markdown_table
 
 LARGEST, EPOCHS = 2_000, 4.0
@@ -109,20 +109,11 @@ def table(scores):
         each = [scores[name, cluster] for cluster in held_out]
         gains = [scores[name, cluster] - scores[BASELINE, cluster] for cluster in held_out]
         cells = [
-            interval(value) if name == BASELINE else f'{interval(value)} ({interval(gain, "+")})'
+            told(value) if name == BASELINE else f'{told(value)} ({told(gain, "+")})'
             for value, gain in zip((*each, np.mean(each, 0)), (*gains, np.mean(gains, 0)), strict=True)
         ]
         lines.append([name, *cells])
     return markdown_table(['mixing', *(f'{cluster} held out' for cluster in held_out), 'mean'], lines)
-
-
-def interval(values, sign=''):
-    """Write the mean and half the width of its 95% interval, which one value does not have."""
-    text = f'{values.mean():{sign}.1f}'
-    if len(values) < 2:
-        return text
-    half = special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
-    return f'{text} ± {half:.1f}'
 
 
 if __name__ == '__main__':

@@ -19,7 +19,6 @@ import pathlib
 import time
 
 import numpy as np
-from scipy import special
 
 import flanlite
 from flanlite.data.specs import specs
@@ -27,6 +26,7 @@ from flanlite.eval.arithmetic import ArithmeticConfig, arithmetic
 from flanlite.mixtures import pocket
 from flanlite.progress import duration
 from flanlite.report.results import write_text
+from flanlite.report.seeds import told
 from flanlite.report.tables import markdown_table
 from flanlite.training.task_vectors import Method, TaskVector
 
@@ -118,15 +118,7 @@ def measure(options, named, clusters, seed):
 
 def table(scores, clusters):
     """Make the table of the seeds so far."""
-
-    def interval(values):
-        mean = f'{np.mean(values):.1f}'
-        if len(values) < 2:
-            return mean
-        reach = special.stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
-        return f'{mean} ± {reach:.1f}'
-
-    rows = [[row, *map(interval, zip(*found, strict=True))] for row, found in scores.items()]
+    rows = [[row, *map(told, zip(*found, strict=True))] for row, found in scores.items()]
     added, forgotten = rows[:-2], rows[-2:]
     first = clusters[0]
     return [

@@ -141,6 +141,17 @@ def reach(means: Sequence[float]) -> float:
     return float(quantile * deviation(means) / np.sqrt(len(means)))
 
 
+def told(means: Sequence[float], sign: str = '') -> str:
+    """Write the mean over seeds and how far its 95% interval reaches, as `74.8 ± 2.8`; of one seed the mean.
+
+    Args:
+        means: a score of each seed, percent, or a difference of two.
+        sign: '+' to write that of a difference.
+    """
+    mean = f'{np.mean(means):{sign}.1f}'
+    return f'{mean} ± {reach(means):.1f}' if len(means) > 1 else mean
+
+
 def widened(mean: float, low: float, high: float, by: float) -> tuple[float, float]:
     """Return an interval with another source of variance that is independent of the first: what the two reach
     to a side is put together as `scores.bounds` does.

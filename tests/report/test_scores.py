@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from flanlite.metrics import metrics
-from flanlite.report import scores
+from flanlite.report import scores, seeds
 from flanlite.report.scores import Resampled, TaskScores
 
 
@@ -138,3 +138,10 @@ def test_difference_to_a_constant_has_its_reach():
     reach = 100 - scores.summarize(right).low
     assert found.low == pytest.approx(50 - np.hypot(alone.high - 50, reach))
     assert found.high == pytest.approx(50 + (50 - alone.low))
+
+
+def test_scores_of_seeds_are_told_with_students_t():
+    # 4.303, the quantile of two degrees of freedom, times the standard error of 0.656
+    assert seeds.told([74.3, 76.1, 74.0]) == '74.8 ± 2.8'
+    assert seeds.told([-1.25, 0.25], '+') == '-0.5 ± 9.5'  # 12.706 times 0.75
+    assert seeds.told([74.3]) == '74.3' and seeds.told([3.0], '+') == '+3.0'
