@@ -409,6 +409,7 @@ def test_scores_are_those_of_what_is_asked(collection, tmp_path):
         ({'shots': (0,)}, r'PromptMix.shots\[0\] is 0'),
         ({'shots': ('y',)}, r"PromptMix.shots\[0\] is 'y'"),
         ({'inverted': 1.5}, 'PromptMix.inverted is 1.5'),
+        ({'drawn_forms': ('zs_noopt',)}, r"drawn_forms\[0\] is 'zs_noopt'; .*expected one of zs_opt, fs_opt"),
         ({'chains': {'middle': 1}}, "a key of PromptMix.chains is 'middle'; .*one of last"),
     ],
 )

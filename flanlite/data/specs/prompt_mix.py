@@ -13,6 +13,7 @@ from flanlite.data.specs.option_forms import OptionForm
 from flanlite.limits import Count, Positive, Seed, Share, one_of, whole
 
 SETTINGS = ('zs_opt', 'zs_noopt', 'fs_opt', 'fs_noopt')  # the release's names
+SHOWN = ('zs_opt', 'fs_opt')  # those with the options
 CHAINS = ('last', 'first', 'none')  # where the answer stands beside its chain of thought, or no chain
 X_SHOT = 'x'
 X_DRAWS, X_CHANCE, X_MOST = 25, 0.1, 25  # of 25 drawn exemplars, those of the example's template, one of ten
@@ -42,7 +43,7 @@ class Way(NamedTuple):
     @property
     def shows_options(self) -> bool:
         """Return whether its options are shown."""
-        return not self.setting.endswith('_noopt')
+        return self.setting in SHOWN
 
     def form(self, options: Iterable[str]) -> OptionForm:
         """Return the form of its options."""
@@ -80,7 +81,7 @@ class PromptMix:
     shares: Mapping[Setting, Positive] = FrozenDict(dict.fromkeys(SETTINGS, 1.0))
     shots: tuple[MixShots, ...] = (5, X_SHOT)
     noopt_shots: tuple[MixShots, ...] = (X_SHOT,)
-    drawn_forms: tuple[Setting, ...] = ('zs_opt',)
+    drawn_forms: tuple[Annotated[str, one_of(*SHOWN)], ...] = ('zs_opt',)
     chains: Mapping[Annotated[str, one_of(*CHAINS)], Positive] = FrozenDict({'last': 1.0})
     inverted: Share | None = None
     budget: Count | None = None
