@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
 
 Law = Callable[[np.ndarray], np.ndarray]  # from weights_NK, which sum to 1, to losses_NG
 Fit = Callable[[np.ndarray, np.ndarray, Sequence[int | None]], Law]
@@ -84,6 +83,8 @@ def effective_loss(parameters: np.ndarray, weights_N: np.ndarray) -> np.ndarray:
 
 def fit_effective_data(weights_N: np.ndarray, losses_N: np.ndarray) -> np.ndarray:
     """Return C, k, alpha, beta and E of one group: the best of the fits from several beginnings."""
+    from scipy import optimize  # slow to import, and every command with a gin file imports this module
+
     floor, scale = 0.9 * losses_N.min(), max(float(np.ptp(losses_N)), LEAST)
     fits = [
         optimize.least_squares(
@@ -121,6 +122,8 @@ class Quality(NamedTuple):
 
 def judge(name: str, weights_NK: np.ndarray, losses_NG: np.ndarray, own: Sequence[int | None]) -> Quality:
     """Fit a law to all runs but every eighth, foretell these, and so for each eighth."""
+    from scipy import stats  # see `fit_effective_data`
+
     number_N = np.arange(len(weights_NK)) % min(FOLDS, len(weights_NK))
     foretold_N, mean_N = np.empty(len(weights_NK)), losses_NG.mean(axis=1)
     for fold in range(number_N.max() + 1):
