@@ -209,6 +209,7 @@ def load(
         ValueError: a file, configurable, parameter or macro that does not exist, or a value of another type.
     """
     search_paths = [at_home(path) for path in search_paths]
+    files = [str(find_gin_file(name, search_paths)) for name in gin_files]  # before anything slow is imported
     gin.clear_config()
     (register_mixtures if mixtures_only else register)()
     own = gin_root()
@@ -217,8 +218,8 @@ def load(
     with one_line_errors():
         for name in modules:
             gin.parse_config(f'import {name}')
-        for name in gin_files:
-            gin.parse_config_file(str(find_gin_file(name, search_paths)))
+        for file in files:
+            gin.parse_config_file(file)
         in_files = macros()
         for binding in bindings:
             gin.parse_config(quote_binding(binding))
