@@ -39,6 +39,8 @@ SETTINGS_FILE = 'settings.json'  # in a run's folder; not config.json, by which 
 FUNCTION = 'function'  # the key of a saved function, as module:name
 PARTIAL = 'partial'  # the key of a saved functools.partial, with `args` and `keywords` beside it
 OBJECT = 'object'  # the key of what was no value and cannot be read back, with its class
+PARENT = '_parent'  # the attribute of a value that notes what it was made from
+ABSENT = '–'  # what stands for a field that one of two values does not have
 SHOWN = 200  # characters of a value in an error
 UNIONS = (types.UnionType, typing.Union)
 
@@ -162,7 +164,32 @@ def replace(self: T, **changes: Any) -> T:
                 f'{type(self).__name__}.{first} has no fields of its own, so {path!r} cannot be changed'
             )
         whole[first] = part.replace(**inner)
-    return type(self)(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | whole)
+    new = type(self)(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | whole)
+    return made_from(new, *vars(self)[PARENT]) if PARENT in vars(self) else new
+
+
+def made_from(item: T, name: str, lines: Mapping[str, str]) -> T:
+    """Note in a value, and in what `replace` makes of it, which settings it was made from; it compares as
+    before.
+
+    Args:
+        item: the value.
+        name: what the reader knows these settings by: gin files, or a run's folder.
+        lines: they, as `to_lines` writes them.
+    """
+    vars(item)[PARENT] = name, lines
+    return item
+
+
+def departures(item: Any) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+    """Return the name of the settings that a value was made from, and each field that differs from them:
+    (field, value, value there). The name is empty where a value was made from none.
+    """
+    name, before = vars(item).get(PARENT, ('', {}))
+    now = to_lines(item)
+    fields = dict.fromkeys((*now, *before)) if name else ()
+    rows = ((field, now.get(field, ABSENT), before.get(field, ABSENT)) for field in fields)
+    return name, tuple(row for row in rows if row[1] != row[2])
 
 
 def freeze(item: Any) -> Any:

@@ -1,11 +1,14 @@
 """gin at the command line: overrides, clear errors, and a resolved config that gives the same run."""
 
+import dataclasses
+import pickle
 from collections.abc import Mapping
 
 import gin
 import pytest
 
 from flanlite.cli import gin_config
+from flanlite.config import departures, to_lines
 
 pytestmark = pytest.mark.smoke
 
@@ -105,3 +108,24 @@ def test_any_text_may_be_given_as_a_value_and_is_kept(toy_gin, tmp_path):
 def test_missing_gin_file_names_the_closest(toy_gin):
     with pytest.raises(ValueError, match=r'gin/models/smal\.gin.*did you mean gin/models/small\.gin'):
         gin_config.load(['gin/models/smal.gin'])
+
+
+def test_what_differs_from_the_gin_files_goes_with_a_value(tmp_path):
+    name = 'gin/runs/pocket_train.gin'
+    config = gin_config.read('train', [name], ['TRAIN_STEPS=20', 'MODEL_DIR=first'])
+    parent, rows = departures(config.replace(seed=3))
+    assert parent == name
+    assert {field: (value, before) for field, value, before in rows} == {
+        'model_dir': (to_lines(config)['model_dir'], to_lines(gin_config.read('train', [name]))['model_dir']),
+        'train_steps': ('20', '250'),
+        'optimizer.learning_rate.steps': ('20', '250'),
+        'seed': ('3', '0'),
+    }
+    assert config == config.replace(seed=3).replace(seed=config.seed)
+    assert departures(gin_config.read('train', [name])) == (name, ())
+    # Settings of no file, or of one that is not whole without bindings, have none.
+    assert departures(pickle.loads(pickle.dumps(config)))[0] == name
+    assert departures(dataclasses.replace(config)) == ('', ())
+    part = tmp_path / 'part.gin'
+    part.write_text(f"include '{name}'\nTrainConfig.train_steps = %STEPS\n")
+    assert departures(gin_config.read('train', [str(part)], ['STEPS=5'])) == ('', ())

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from flanlite.config import read_text
+from flanlite.config import made_from, read_text, to_lines
 from flanlite.data.rendering.fewshot import ShotsNumber
 from flanlite.limits import Count
 
@@ -257,15 +257,19 @@ def read_gin(args: argparse.Namespace, begins: bool = False) -> None:
             bindings += [f'{name}={chosen!r}' for name in bound]
             macros += [name for name in bound if '.' not in name]
             bindings += ['MixtureConfig.shots=@Shots()'] * (flag.name == 'shots')
-    search_paths = [path for path in (args.gin_search_paths or '').split(',') if path]
     gin_config.load(
         args.gin_file,
         [*bindings, *args.bindings],
-        search_paths,
+        search_paths(args),
         macros,
         getattr(args, 'import'),
         mixtures_only,
     )
+
+
+def search_paths(args: argparse.Namespace) -> list[str]:
+    """Return the folders that --gin_search_paths names."""
+    return [path for path in (args.gin_search_paths or '').split(',') if path]
 
 
 def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True) -> tuple[Any, str | None]:
@@ -298,7 +302,9 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
                     f'--{flag.name} is short for {macro}, which nothing in {", ".join(args.gin_file)} uses; '
                     f'include gin/train.gin, or set {flag.field} from it as the files in gin/runs do'
                 )
-    return gin_config.build(build), gin_config.resolved()
+    config, text = gin_config.build(build), gin_config.resolved()
+    parent = gin_config.alone(build, args.gin_file, search_paths(args), getattr(args, 'import'))
+    return made_from(config, *parent), text
 
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
@@ -308,6 +314,7 @@ def from_saved(args: argparse.Namespace, build: str) -> Any:
 
     gin_config.register()
     config = load_as(gin_config.VALUES[f'flanlite.{gin_config.COMMANDS[build]}'], args.settings)
+    config = made_from(config, str(args.settings), to_lines(config))
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field
     }

@@ -22,7 +22,18 @@ from typing import Any
 
 import gin
 
-from flanlite.config import SHOWN, TYPES, annotations, at_home, check_kind, closest, misfit, readers
+from flanlite.config import (
+    SHOWN,
+    TYPES,
+    annotations,
+    at_home,
+    check_kind,
+    closest,
+    made_from,
+    misfit,
+    readers,
+    to_lines,
+)
 
 REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
 MISSING = 'No values supplied by Gin'
@@ -285,9 +296,31 @@ def read(
             raise ValueError(
                 f'unknown settings {what!r}; {closest(what, known)}expected one of {", ".join(known)}'
             )
-        return macro(what) if what.isupper() else build(what)
+        if what.isupper():
+            return macro(what)
+        built = build(what)
+        return made_from(built, *alone(what, gin_files, search_paths, modules)) if gin_files else built
     finally:
         gin.clear_config()
+
+
+def alone(
+    what: str, gin_files: Sequence[str], search_paths: Sequence[str] = (), modules: Sequence[str] = ()
+) -> tuple[str, dict[str, str]]:
+    """Return what gin files are called, and the settings that they make without bindings; nothing of both
+    where they are not whole by themselves. Replaces any configuration parsed before.
+
+    Args:
+        what: see `read`.
+        gin_files: see `load`.
+        search_paths: see `load`.
+        modules: see `load`.
+    """
+    try:
+        load(gin_files, (), search_paths, modules=modules)
+        return ', '.join(gin_files), to_lines(build(what))
+    except ValueError:
+        return '', {}
 
 
 def resolved() -> str:

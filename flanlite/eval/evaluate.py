@@ -187,7 +187,7 @@ def score(
         costs=costs.of_scoring(
             scores, {name: evaluator.examples(name) for name in scores}, run.config, evaluator.vocabulary
         ),
-        settings=to_text(config),
+        **results.told_settings(config),
         environment=splits.environment(),
     )
     if jax.process_index() == 0:

@@ -245,7 +245,7 @@ def measure(config: FewShotConfig, draw: Draw, scored: str) -> None:
         system=f'{draw.examples} examples',
         seed=draw.seed,
         seconds={'train': trained, 'score': time.monotonic() - began - trained},
-        settings=to_text(config),
+        **results.told_settings(config),
         environment=splits.environment(),
     )
     if jax.process_index() == 0:

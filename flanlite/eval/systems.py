@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flanlite.config import to_text
 from flanlite.data.cache import cache
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import View
@@ -154,7 +153,7 @@ def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> t
         seconds={'train': 0.0} | dict(outcome.seconds) | {'score': spent},
         costs=dict(outcome.costs),
         seed=seed,
-        settings=to_text(held.sweep.config),
+        **results.told_settings(held.sweep.config),
         environment=splits.environment(),
     )
     return result, outcome

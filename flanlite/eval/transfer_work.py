@@ -305,7 +305,7 @@ class Transfer:
             run=self.folder.name,
             system=named(system, source, seed),
             seconds={'train': trained, 'score': time.monotonic() - start - trained},
-            settings=to_text(config),
+            **results.told_settings(config),
             environment=splits.environment(),
         )
         if jax.process_index() == 0:

@@ -100,6 +100,11 @@ def values(report: Report, found: conflict.Conflict | None) -> dict[str, Any]:
             ('setting', 'value', 'default'),
             settings.changed(first.settings),
         ),
+        'departures': PageTable(
+            f'Settings that differ from {first.parent}',
+            ('setting', 'value', f'in {first.parent}'),
+            first.departures,
+        ),
     }
 
 

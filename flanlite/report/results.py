@@ -142,7 +142,9 @@ class Result:
         seconds: the time that training and scoring took.
         costs: what these computed, by name; see `eval.costs`.
         seed: of a sweep's tuned system; None where nothing was tuned.
-        settings: the configuration in force, as gin text.
+        settings: the configuration in force, a field a line.
+        parent: the name of the settings that it was made from: gin files, or an earlier run.
+        departures: what differs from these: (field, value, value there).
         environment: versions and devices, by name.
     """
 
@@ -163,6 +165,8 @@ class Result:
     costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     settings: str = ''
+    parent: str = ''
+    departures: tuple[Sequence[str], ...] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -449,6 +453,12 @@ def load(path: pathlib.Path) -> Result:
 def read_summary(fields: Mapping[str, float | None]) -> Summary:
     """Return the summary that JSON fields hold; null is nan."""
     return Summary(**{name: math.nan if value is None else value for name, value in fields.items()})
+
+
+def told_settings(settings: Any) -> dict[str, Any]:
+    """Return what a result keeps of the settings that it was made with."""
+    parent, rows = config.departures(settings)
+    return {'settings': config.to_text(settings), 'parent': parent, 'departures': rows}
 
 
 def check_settings(folder: pathlib.Path, settings: str, free: Sequence[str], other: str) -> None:

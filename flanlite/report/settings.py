@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from flanlite.config import TYPE, TYPES, to_lines
+from flanlite.config import ABSENT, TYPE, TYPES, to_lines
 
 NO_DEFAULT = 'no default'  # of a field that a run has to set
 
@@ -64,5 +64,5 @@ def differing(texts: dict[str, str]) -> list[list[str]]:
         for text in texts.values()
     ]
     fields = dict.fromkeys(field for lines in each for field in lines)
-    rows = [[field, *(lines.get(field, '–') for lines in each)] for field in fields]
+    rows = [[field, *(lines.get(field, ABSENT) for lines in each)] for field in fields]
     return [row for row in rows if len(set(row[1:])) > 1]

@@ -497,6 +497,12 @@ def test_settings_that_differ_from_the_defaults():
         config.TYPES.pop(name)
 
 
+def test_settings_stand_beside_what_they_were_made_from(sweep):
+    text = parse((sweep / 'report.html').read_text()).text
+    table = ''.join(text[text.index('Settings that differ from some.gin') :][:200].split())
+    assert table.startswith('Settingsthatdifferfromsome.ginsettingvalueinsome.ginTRAIN_STEPS5250')
+
+
 def test_csv_and_latex_lie_beside_the_page(sweep):
     with (sweep / 'report.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))

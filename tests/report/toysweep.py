@@ -65,7 +65,7 @@ def write_sweep(folder):
                 scores, {task: (cluster, 'held_out_cluster') for task in tasks}, {task: WORDINGS for task in tasks}, run='r', system=system, held_out=cluster,
                 removed=('paraphrase',) if cluster == 'nli' else (), trained={'math': ['m1', 'm2']} if system == 'tuned' else {},
                 skipped=skipped, samples=(sample,) if system == 'tuned' else (),
-                settings='TRAIN_STEPS = 5', environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
+                settings='TRAIN_STEPS = 5', parent='some.gin', departures=(('TRAIN_STEPS', '5', '250'),), environment={'device': '1 x cpu', 'jax': '0'}, seconds={'train': 60.0},
             )  # fmt: skip
             records = {task: list(answered(scored, templates > 1)) for task, scored in scores.items()}
             predictions.write(folder / cluster / system, records)
