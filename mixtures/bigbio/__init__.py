@@ -37,10 +37,10 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
 
 
 def in_folder(source: JsonLines, name: str, schema: str) -> tuple[DatasetSpec, ...]:
-    """Make the data sets of a folder, of the splits that it has; a `MissingDataError` where it has none."""
-    splits = Splits(*(split if split in source.files() else None for split in SPLITS)) if set(SPLITS) & set(source.files()) else None
-    if splits is None:
-        raise MissingDataError(f'{source.folder} has none of {", ".join(f"{split}.jsonl[.gz]" for split in SPLITS)}')
+    """Make the data sets of a folder, of the splits that it has. What is wrong with its files is said when they are read, so that one
+    folder does not stop the others."""
+    there = set(SPLITS) & set(source.files())
+    splits = Splits(*(split if split in there else None for split in SPLITS)) if there else Splits()
     return data_sets(name, schema, source, tasks=tasks_of(source, schema, splits), splits=splits)
 
 
@@ -49,7 +49,10 @@ def tasks_of(source: JsonLines, schema: str, splits: Splits) -> tuple[str, ...]:
     tasks = tuple(task for task, each in TASKS.items() if each.schema == schema)
     if len(tasks) == 1:
         return tasks
-    rows = list(itertools.islice(source.rows(splits.train or splits.validation or splits.test), FIRST))
+    try:
+        rows = list(itertools.islice(source.rows(splits.train or splits.validation or splits.test), FIRST))
+    except ValueError:  # said when the rows are read
+        return tasks
     there = []
     for task in tasks:
         with contextlib.suppress(KeyError, TypeError, AttributeError):  # said when the task is read

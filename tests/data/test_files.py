@@ -187,6 +187,14 @@ def own_registry(monkeypatch):
     files.collection_of.cache_clear()
 
 
+def test_a_folder_that_is_no_folder_of_data_is_not_walked_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, 'MOST', 3)
+    for number in range(4):
+        (tmp_path / f'{number}.jsonl').touch()
+    with pytest.raises(ValueError, match=r'has more than 3 files and folders; expected a folder of data'):
+        files.Files(str(tmp_path)).files()
+
+
 def test_a_path_is_a_mixture(own_registry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ('.', 'other'):

@@ -172,6 +172,8 @@ def test_rates_from_a_file_are_part_of_the_value(tmp_path):
         ('r.json', '{"a": true}', "rate of 'a' is True; expected a number from 0"),
         ('r.json', '{"a": NaN}', "rate of 'a' is nan"),
         ('r.json', '{"a": {}}', "rate of 'a' is {}"),
+        ('r.json', '{"a": "1"}', "rate of 'a' is '1'"),
+        ('r.csv', 'task,rate\na,1_000\n', "rate of 'a' is '1_000'"),
         ('r.json', '{"a": 1' + '0' * 400 + '}', 'expected a number from 0'),
         ('r.json', '{"a": 1e308, "b": 1e308}', 'expected a number from 0'),
         ('r.json', '{}', 'has no rates'),

@@ -146,6 +146,13 @@ def test_a_folder_is_listed(tmp_path, capsys):
     assert main.main(['lint', '--mixture=bigbio', f'--data_dir={tmp_path}']) == 0
     assert main.main(['datasets', '--mixture=bigbio', f'--data_dir={tmp_path}']) == 0
     assert 'bigbio:bc5cdr_re' in capsys.readouterr().out
+    # What cannot be read is a matter of its own data sets.
     write('empty_bigbio_te/dev.jsonl', [])
-    with pytest.raises(MissingDataError, match=r'empty_bigbio_te has none of train.jsonl\[.gz\]'):
-        bigbio.find(tmp_path)
+    (tmp_path / 'bigbio' / 'empty_bigbio_te' / 'train.txt').write_text('x')
+    write('broken_bigbio_kb/train.jsonl', [])
+    (tmp_path / 'bigbio' / 'broken_bigbio_kb' / 'train.jsonl').write_text('{"no json')
+    found = mixtures.resolve('bigbio', tmp_path)
+    assert len(found.entries) == 5 + 1 + 5
+    for name, words in (('empty_te', 'train'), ('broken_re', 'train.jsonl')):
+        with pytest.raises(MissingDataError if name == 'empty_te' else ValueError, match=words):
+            list(specs.find_spec(f'bigbio:{name}').source.rows('train'))

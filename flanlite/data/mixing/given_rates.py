@@ -38,7 +38,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, float]:
     for task, rate in pairs:
         if task in found:
             raise ValueError(f'{path} has the task {task!r} twice; expected each once')
-        number = None if isinstance(rate, bool) else as_number(rate)
+        number = as_number(rate) if ending == '.csv' or isinstance(rate, int | float) else None
         if number is None or not 0 <= number <= GREATEST:
             raise ValueError(
                 f'{path}: the rate of {task!r} is {rate!r:.60}; expected a number from 0 (finite in float32)'
@@ -51,6 +51,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, float]:
 
 def as_number(rate: Any) -> float | None:
     """Return what a rate says as a number, or None where it says none."""
+    if isinstance(rate, bool) or '_' in str(rate):  # Python reads 1_000 as a number, tables have none such
+        return None
     try:
         return float(rate)
     except (TypeError, ValueError, OverflowError):

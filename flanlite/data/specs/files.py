@@ -26,6 +26,7 @@ from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.limits import Name
 
+MOST = 100_000  # files and folders in a folder of data
 SKIP = ':skip'  # behind a path: bad rows are left out
 BAD_ROWS = ('raise', 'skip')
 SPLIT_OF = {'train': 'train', 'training': 'train', 'validation': 'validation', 'valid': 'validation'}
@@ -77,6 +78,7 @@ class Files:
 
         Raises:
             MissingDataError: there is nothing at the path, or nothing of a kind that is read.
+            ValueError: the folder has more files than data has, or a file twice.
         """
         path = pathlib.Path(at_home(self.path))
         if not path.exists():
@@ -93,7 +95,12 @@ class Files:
             return saved
         found: dict[str, list[pathlib.Path]] = {}
         twins: dict[pathlib.Path, pathlib.Path] = {}
-        for file in sorted(path.rglob('*')):
+        inner = list(itertools.islice(path.rglob('*'), MOST + 1))
+        if len(inner) > MOST:
+            raise ValueError(
+                f'{self.path!r} has more than {MOST:,} files and folders; expected a folder of data alone'
+            )
+        for file in sorted(inner):
             inside = file.relative_to(path).parts
             if any(part.startswith('.') for part in inside) or file.name in ABOUT:
                 continue
