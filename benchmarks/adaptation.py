@@ -20,7 +20,6 @@ import numpy as np
 import flanlite
 from flanlite.data.specs import specs
 from flanlite.mixtures import pocket
-from flanlite.mixtures.pocket.text import documents
 from flanlite.progress import duration
 from flanlite.report.results import write_text
 from flanlite.report.seeds import told
@@ -75,12 +74,6 @@ class World:
             'chosen': chosen,
             'rest': rest,
             'sources': [spec for spec in pocket.COLLECTION.specs if spec.name in self.sources],
-            'proxies': flanlite.proxy_tasks(
-                'pocket_proxy',
-                flanlite.InMemory(documents, 'the text of the pocket world'),
-                lambda row: row['text'],
-                splits=flanlite.Splits('train[:20000]', 'validation', None),
-            ),
         }
         for name, members in named.items():
             specs.register(flanlite.Collection(name, tuple(members), vocabulary='pocket'))
@@ -131,7 +124,7 @@ def spot(world, seed):
 
 
 def ppt(world, seed):
-    source = world.prompt('proxies', seed, 'proxies')
+    source = world.prompt('proxies', seed, 'pocket_proxies')
     return world.prompt('ppt', seed, tasks=world.tasks, init='file', file=source)
 
 

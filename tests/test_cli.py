@@ -301,6 +301,7 @@ def test_lint_passes():
         'pocket_bigbio: 9',
         'pocket_label_blanks: 4',
         'pocket_match: 5',
+        'pocket_proxies: 2',
         'pocket_retrieval: 2',
         't0_bigbench: 14',
         't0_plus: 3',

@@ -14,6 +14,7 @@ from flanlite.mixtures.pocket import (
     matching,
     nli,
     paraphrase,
+    proxies,
     question_classification,
     reading_comprehension,
     retrieval,
@@ -64,6 +65,6 @@ EXTRACTION = some('pocket_extraction', schemas.NAMED_ENTITIES, reading_comprehen
 CLOSED_BOOK = some('pocket_closed_book', *closed_book_qa.SPECS)
 
 specs.register(COLLECTION, TEXT, exmix.collection(COLLECTION), CLUES, EXTRACTION, CLOSED_BOOK)
-specs.register(*(each.COLLECTION for each in (retrieval, schemas, label_blanks, linked, matching)))
+specs.register(*(each.COLLECTION for each in (retrieval, schemas, label_blanks, linked, matching, proxies)))
 
 register = functools.partial(registration.register, COLLECTION)  # in SeqIO's registry
