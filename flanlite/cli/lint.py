@@ -11,7 +11,7 @@ from rich.text import Text
 from flanlite.cli.command import MIXTURE, Command
 from flanlite.cli.console import CONSOLE
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.specs import sources, specs, templates
+from flanlite.data.specs import linting, sources, specs, templates
 from flanlite.data.tokens import vocabularies
 
 LINT_ROWS = 50
@@ -63,7 +63,7 @@ def spec_faults(
     except ValueError as error:  # a file that cannot be read
         return [str(error)]
     if rows:
-        return list(specs.lint(spec, rows, count, encode, split))
+        return list(linting.lint(spec, rows, count, encode, split))
     fields = sorted({field for template in spec.templates for field in template.fields()})
     return list(templates.lint(spec.templates, fields, count=count))
 

@@ -1,6 +1,7 @@
 """`flanlite show`."""
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +15,7 @@ from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import prompt_mix, specs
+from flanlite.data.specs import linting, prompt_mix, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
 
@@ -157,9 +158,8 @@ def option_faults(
 ) -> Iterable[str]:
     """Return what is wrong with the options of a data set's first rows, each fault once."""
     examples = filter(None, map(spec.example, lint.first_rows(spec, data_dir)[1]))
-    return dict.fromkeys(
-        fault for example in examples for fault in specs.option_faults(example['options'], vocabulary.encode)
-    )
+    faults = (linting.option_faults(example['options'], vocabulary.encode) for example in examples)
+    return dict.fromkeys(itertools.chain.from_iterable(faults))
 
 
 def short(number: float, places: int = 0) -> str:

@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from flanlite import checksums
 from flanlite.config import at_home, check_field, check_file, shown, to_json
 from flanlite.data.cache import cache
-from flanlite.data.specs.sources import Surrogates
+from flanlite.data.specs.json_rows import Surrogates
 from flanlite.eval import answers
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load

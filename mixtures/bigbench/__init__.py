@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flanlite.data.specs import sources, specs, tables
+from flanlite.data.specs import notices, sources, specs, tables
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Splits
@@ -75,7 +75,7 @@ def collection(folder: str, files: tuple[tuple[str, int, int], ...]) -> Collecti
             for spec in task_specs(pathlib.Path(folder), file):
                 made.setdefault(spec.name, spec)
         except (ValueError, TypeError, AttributeError, OSError, re.error) as error:  # the other tasks stay
-            sources.warn_once(f'{file} is left out: {error}')
+            notices.warn_once(f'{file} is left out: {error}')
     if not made:
         raise MissingDataError(f'{folder} has no task that can be read; the reasons stand above')
     return Collection(FOLDER, tuple(made.values()), templates=1)
@@ -91,7 +91,7 @@ def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
         metric = metric_of(about)
         if metric is None:
             scores = ', '.join(filter(None, [about.get('preferred_score'), *about.get('metrics', ())]))
-            sources.warn_once(f'{name} is left out: nothing here scores {scores or "it"}; expected {", ".join(METRICS)}')
+            notices.warn_once(f'{name} is left out: nothing here scores {scores or "it"}; expected {", ".join(METRICS)}')
             return
         yield task_spec(folder, file, name, parts, metric, task_json.read, about)
     else:

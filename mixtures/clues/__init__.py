@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import json_rows, sources, specs
 from flanlite.data.specs.few_examples import draw_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, Row, Splits
@@ -98,7 +98,7 @@ def task_spec(folder: str, task: Task, examples: int, draw: int) -> DatasetSpec:
 def read(files: tuple[str, str], folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Read a draw's training examples, or the task's test examples."""
     path = folder / files[('train', 'test').index(split)]
-    for place, row in sources.json_lines(path):
+    for place, row in json_rows.json_lines(path):
         with foreign(place):
             asked = {'question': row['question'], 'context': context_of(row), **answers_of(row)}
         yield asked

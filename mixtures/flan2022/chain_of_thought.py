@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from flanlite.data.specs import fingerprints
-from flanlite.data.specs.sources import JsonLines, MissingDataError, Row, Tfds, file_identity, sliced
+from flanlite.data.specs.json_rows import file_identity
+from flanlite.data.specs.sources import JsonLines, MissingDataError, Row, Tfds, sliced
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import MixedTemplate, Template
 

@@ -19,7 +19,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flanlite.data.specs import sources, specs, tables
+from flanlite.data.specs import notices, sources, specs, tables
 from flanlite.data.specs.checks import as_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
 from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
@@ -47,7 +47,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     listed = tuple(dict.fromkeys(read_text(folder / TEST).split()))
     missing = [task for task in listed if not (folder / 'tasks' / f'{task}.json').is_file()]
     if missing:
-        sources.warn_once(f'{folder}/tasks lacks {len(missing)} of the {len(listed)} tasks of {TEST}, the first {missing[0]}')
+        notices.warn_once(f'{folder}/tasks lacks {len(missing)} of the {len(listed)} tasks of {TEST}, the first {missing[0]}')
     found = tuple(task for task in listed if task not in missing)
     if not found:
         raise MissingDataError(f'{folder}/tasks has none of the {len(listed)} tasks of {TEST}')

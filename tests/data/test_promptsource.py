@@ -13,7 +13,7 @@ import t0_rows
 from flanlite import sandbox
 from flanlite.data.rendering import promptsource, rendering
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import linting, sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics import metrics
 from flanlite.mixtures.t0 import groups
@@ -225,7 +225,7 @@ def test_a_prompt_is_a_data_set(folder, monkeypatch):
         source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test')
     )
     specs.register(specs.Collection('harbours', (spec,), vocabulary='bytes'))
-    assert list(specs.lint(spec, spec.source.rows('train'), count=1)) == []
+    assert list(linting.lint(spec, spec.source.rows('train'), count=1)) == []
     (first, _) = rendering.render(spec, 'train')
     assert (first.inputs, first.targets) == ('Harbour: Old ||| New. Is it closed or open?', 'open')
     (example, _) = rendering.examples(spec, 'test', vocabularies.load('bytes'), renderings='all')

@@ -4,7 +4,7 @@ import re
 import pytest
 from toy_specs import TEMPLATES, choices, colours, prose
 
-from flanlite.data.specs import specs, text
+from flanlite.data.specs import linting, specs, text
 from flanlite.data.specs.specs import Collection, DatasetSpec
 from flanlite.data.specs.templates import Template
 
@@ -193,23 +193,23 @@ GOOD = tuple(Template(f'{letter} of asking: {{question}}\n{{options_}}\n{letter 
 
 def test_lint_of_rows():
     rows = [{'thing': 'a door', 'number': 1, 'colour': 0, 'skip': False}]
-    assert list(specs.lint(colours(templates=GOOD), rows)) == []
+    assert list(linting.lint(colours(templates=GOOD), rows)) == []
 
     def faults(**changes):
-        return ' / '.join(specs.lint(colours(templates=GOOD, **changes), rows))
+        return ' / '.join(linting.lint(colours(templates=GOOD, **changes), rows))
 
     assert "row 0: the field 'question' is empty" in faults(fields=lambda row: {'question': ' ', 'answer': 1})
     assert 'row 0 cannot be read: KeyError' in faults(
         fields=lambda row: {'question': row['missing'], 'answer': 1}
     )
     hidden = colours(templates=GOOD, fields=lambda row: {'question': row['missing'], 'answer': 1})
-    assert next(specs.lint(hidden, rows, split='test')).startswith('test row 0 cannot be read')
+    assert next(linting.lint(hidden, rows, split='test')).startswith('test row 0 cannot be read')
     assert 'two options are the same' in faults(
         fields=lambda row: {'question': 'q', 'options': ['red', 'red'], 'answer': 1}
     )
     assert "baseline 0 names the field 'topic'" in faults(baselines=(Template('{topic}'),))
     assert '1 of 2 templates show the options' in '/'.join(
-        specs.lint(colours(templates=(GOOD[0], Template('{question}'))), rows)
+        linting.lint(colours(templates=(GOOD[0], Template('{question}'))), rows)
     )
     told = faults(options=(), baselines=(), fields=lambda row: {'question': 'q', 'answer': 'of asking'})
     assert 'template 9 tells the answer' in told

@@ -6,7 +6,7 @@ import pytest
 
 from flanlite.cli import main
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import specs
+from flanlite.data.specs import linting, specs
 from flanlite.data.specs.sources import InMemory, MissingDataError
 from flanlite.metrics.span_sets import read_spans
 from flanlite.mixtures import bigbio
@@ -70,7 +70,7 @@ def test_documents_become_questions():
     assert (row['mention'], row['database'], row['answer'], row['answers']) == (
         'Naloxone', 'MESH', 'D009270', ['D009270', 'D1'])  # fmt: skip
     for spec, rows in found.values():
-        assert list(specs.lint(spec, rows, count=3)) == []
+        assert list(linting.lint(spec, rows, count=3)) == []
 
 
 def test_the_other_schemas():

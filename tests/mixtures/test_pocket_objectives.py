@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import specs, templates
+from flanlite.data.specs import linting, templates
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics.span_sets import read_spans
 from flanlite.mixtures.pocket import facts, retrieval, schemas
@@ -35,7 +35,7 @@ def test_data_sets_are_sound_and_fit(name):
     for spec in collection.specs:
         rows = rows_of(spec)
         assert len(rows) > 50, spec.name
-        assert list(specs.lint(spec, rows, collection.templates)) == []
+        assert list(linting.lint(spec, rows, collection.templates)) == []
         assert longest(spec, rows) < LENGTHS[name], spec.name
         for row in rows:
             spans = read_spans(row['answer']) if spec.metric == 'span_sets' and 'text' in row else ()

@@ -11,7 +11,7 @@ import t0_rows
 from flanlite.cli import gin_config, lint
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import promptsource
-from flanlite.data.specs import sources, specs, templates
+from flanlite.data.specs import linting, sources, specs, templates
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021, t0
@@ -247,7 +247,7 @@ def test_spec(name):
     spec = ALL[name]
     example = check_example(spec, ROWS[name])
     assert example is not None
-    assert not list(specs.lint(spec, [ROWS[name]], count=5))
+    assert not list(linting.lint(spec, [ROWS[name]], count=5))
     assert len(spec.baselines) == 2
     assert not list(templates.lint(spec.baselines, tuple(example['texts']), count=2))
     assert not any('{options_}' in template.inputs for template in spec.baselines)

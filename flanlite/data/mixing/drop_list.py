@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from flanlite.data.specs import sources
+from flanlite.data.specs import json_rows
 
 
 def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
@@ -17,7 +17,7 @@ def read_drop_list(path: str | os.PathLike) -> dict[str, frozenset[int]]:
     """
     rows: dict[str, set[int]] = {}
     try:
-        for where, listed in sources.json_lines(pathlib.Path(path)):
+        for where, listed in json_rows.json_lines(pathlib.Path(path)):
             named = (listed.get('split'), type(listed.get('task')), type(listed.get('row')))
             if named != ('train', str, int) or listed['row'] < 0:
                 raise ValueError(

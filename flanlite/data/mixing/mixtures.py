@@ -14,7 +14,7 @@ from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
-from flanlite.data.specs import checks, clusters, files, sources, specs
+from flanlite.data.specs import checks, clusters, files, notices, specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, NotNegative, one_of, whole
@@ -330,7 +330,7 @@ def resolve(config: MixtureConfig | str, data_dir: str | os.PathLike | None = No
         mixture, stages=tuple((stage.first_step, in_stage(mixture, every, stage)) for stage in config.stages)
     )
     for note in mixture.notes():
-        sources.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
+        notices.warn_once(f'{name}: {note[0].lower()}{note[1:]}')
     return mixture
 
 

@@ -19,7 +19,7 @@ from flanlite.data.rendering import fewshot
 from flanlite.data.rendering.asking import Asking
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.rendering.rendering import Rendered
-from flanlite.data.specs import fingerprints, sources, specs
+from flanlite.data.specs import fingerprints, notices, specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
@@ -280,7 +280,7 @@ def seqio_fingerprint(name: str) -> str:
         ]
     else:
         read += [value for value in vars(source).values() if callable(value)]
-    sources.warn_of_unnoticed(f'the SeqIO task {name!r}', 'after one, build it again with --rebuild', *read)
+    notices.warn_of_unnoticed(f'the SeqIO task {name!r}', 'after one, build it again with --rebuild', *read)
     features = {key: feature_settings(feature) for key, feature in found.output_features.items()}
     return fingerprints.of(name, described, found.preprocessors, kept_fields, features)
 

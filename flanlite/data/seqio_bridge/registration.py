@@ -13,7 +13,7 @@ from typing import Any
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import clusters, sources, specs
+from flanlite.data.specs import clusters, notices, sources, specs
 from flanlite.data.specs.specs import Collection, DatasetSpec, Part
 from flanlite.data.tokens import vocabularies
 
@@ -57,7 +57,7 @@ def register(
     every = {spec.name: spec for collection in collections for spec in collection.specs}
     absent = [name for name, spec in every.items() if at_hand and not sources.at_hand(spec.source, data_dir)]
     if absent:
-        sources.warn_once(
+        notices.warn_once(
             f'not at hand, and so left out of what SeqIO has of {collections[0].name}: '
             f'{mixtures.listed(absent)}'
         )
@@ -73,12 +73,12 @@ def register(
             try:
                 names[name] = add_task(spec, collection, vocabulary, data_dir)
             except sources.MissingDataError as error:
-                sources.warn_once(f'left out of what SeqIO has of {collection.name}: {error}')
+                notices.warn_once(f'left out of what SeqIO has of {collection.name}: {error}')
         trained = [name for name in names if 'train' in seqio.TaskRegistry.get(names[name]).splits]
         rates = {names[name]: task_rate(members[name], collection, data_dir) for name in trained}
         lacking = [name for name in names if members[name].splits.train and name not in trained]
         if lacking:
-            sources.warn_once(
+            notices.warn_once(
                 'no training data in the data folder, and so left out of training in SeqIO: '
                 f'{mixtures.listed(lacking)}'
             )

@@ -19,8 +19,9 @@ from typing import Any
 
 from flanlite import reading
 from flanlite.config import absolute, at_home, check_field
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import json_rows, notices, sources, specs
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
+from flanlite.data.specs.json_rows import file_identity
 from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
@@ -153,12 +154,12 @@ class Files:
                 yield from examples
         if bad:
             rows = 'row is' if len(bad) == 1 else 'rows are'
-            sources.warn_once(f'{self.path}: {len(bad):,} bad {rows} left out, the first {bad[0]}')
+            notices.warn_once(f'{self.path}: {len(bad):,} bad {rows} left out, the first {bad[0]}')
 
     def version(self) -> str:
-        """Identify the files by their content; see `sources.file_identity`."""
+        """Identify the files by their content; see `file_identity`."""
         described = [
-            f'{split}:{file.name}:{sources.file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}'
+            f'{split}:{file.name}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}'
             for split, files in self.files().items()
             for file in files
         ]
@@ -237,8 +238,8 @@ def as_fields(row: Row) -> dict[str, Any]:
 
 
 def read_json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
-    """Read a file of JSON lines; see `sources.json_lines`."""
-    return sources.json_lines(file)
+    """Read a file of JSON lines; see `json_rows.json_lines`."""
+    return json_rows.json_lines(file)
 
 
 def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
@@ -246,7 +247,7 @@ def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     rows = reading.read_json(file)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{file} is {shortened(rows)}; expected a list of objects, or JSON lines in *.jsonl')
-    surrogates = sources.Surrogates()
+    surrogates = json_rows.Surrogates()
     for number, row in enumerate(rows):
         yield f'{file}, row {number}', surrogates.replaced(row, f'row {number}')
     surrogates.tell(str(file))

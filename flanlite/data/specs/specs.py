@@ -8,11 +8,11 @@ import numbers
 import pkgutil
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from flanlite import config
-from flanlite.data.specs import checks, clusters, denoising, fingerprints, sources, templates
+from flanlite.data.specs import checks, clusters, denoising, fingerprints, notices, templates
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.templates import MixedTemplate, Template
 from flanlite.limits import Between0And1, NotNegative, Positive, Seed
@@ -21,7 +21,6 @@ from flanlite.metrics.metric import Metric
 
 Row = Mapping[str, Any]
 SPLITS = ('train', 'validation', 'test')
-TELLING = 8  # an answer of this many characters or more is not among a template's words by accident
 STYLES = ('instructions', 'baseline', 'fields', 'names')
 CONSTANT = 'files are read when the module is imported, into a constant whose name is in capitals'
 
@@ -313,7 +312,7 @@ class DatasetSpec:
         grouped = (self.group,) if self.group else ()
         mixed = (self.mixed_templates,) if self.mixed_templates else ()
         code = (self.fields, self.keep, *grouped)
-        sources.warn_of_unnoticed(f'the data set {self.name!r}', CONSTANT, *code)
+        notices.warn_of_unnoticed(f'the data set {self.name!r}', CONSTANT, *code)
         return fingerprints.of(
             self.name,
             self.options,
@@ -407,7 +406,7 @@ class TextSpec:
             self.seed,
         )
         code = (self.text, self.keep, denoising.span_corruption, denoising.prefix_lm, denoising.generator)
-        sources.warn_of_unnoticed(f'the text {self.name!r}', CONSTANT, *code)
+        notices.warn_of_unnoticed(f'the text {self.name!r}', CONSTANT, *code)
         return fingerprints.of(self.name, shape, self.splits, code, self.source.version())
 
 
@@ -629,77 +628,3 @@ def check_collection(collection: Collection, known: Mapping[str, Collection], re
 def find_spec(name: str) -> Spec | None:
     """Return the registered data set or text of a name, or None."""
     return next((each.by_name[name] for each in COLLECTIONS.values() if name in each.by_name), None)
-
-
-def lint(
-    spec: DatasetSpec,
-    rows: Iterable[Row],
-    count: int = 10,
-    encode: Callable[[str], Any] | None = None,
-    split: str = '',
-) -> Iterator[str]:
-    """Yield one line for each fault of a data set: in its templates, and in the examples that its first rows
-    become.
-
-    Args:
-        spec: the data set.
-        rows: some of its rows.
-        count: the smallest number of templates that it should have.
-        encode: turns a text into token ids, by which options are compared; without, their texts are.
-        split: what the rows are of, for the faults; they are counted from 0, as everywhere.
-    """
-    where = f'{split} row'.strip()
-    fields: dict[str, None] = {}
-    faults: dict[str, str] = {}
-    for place, row in enumerate(rows):
-        try:
-            example = spec.example(row)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            yield f'{where} {place} cannot be read: {type(error).__name__}: {error}'
-            return
-        if example is not None:
-            fields.update(dict.fromkeys(example['texts']))
-            for fault in example_faults(spec, example, encode):
-                faults.setdefault(fault, f'{where} {place}: {fault}')
-    if not fields:
-        yield 'no row is left to check the templates with'
-        return
-    yield from templates.lint(spec.templates, tuple(fields), count=count)
-    forward = [template for template in spec.templates if not template.inverted]
-    shown = sum(templates.OPTIONS_FIELD in template.fields() for template in forward)
-    # A lone prompt may have them in its words.
-    if count > 1 and templates.OPTIONS_FIELD in fields and shown <= len(forward) / 2:
-        yield f'{shown} of {len(forward)} templates show the options; expected more than half'
-    for index, template in enumerate(spec.baselines):
-        for field in template.fields():
-            if field not in fields:
-                yield f'baseline {index} names the field {field!r}; the data set has {sorted(fields)}'
-    yield from faults.values()
-
-
-def option_faults(options: tuple[str, ...], encode: Callable[[str], Any] | None = None) -> Iterator[str]:
-    """Yield a fault where two options are the same text, or the same tokens."""
-    if len(set(options)) < len(options):
-        yield 'two options are the same'
-    elif encode and len({tuple(encode(option)) for option in options}) < len(options):
-        yield 'two options are the same tokens, which no model can tell apart'
-
-
-def example_faults(
-    spec: DatasetSpec, example: Mapping[str, Any], encode: Callable[[str], Any] | None = None
-) -> Iterator[str]:
-    """Yield the faults of one example: an empty field, the same option twice, a template whose own words
-    contain the answer.
-    """
-    texts, options = example['texts'], example['options']
-    shown = {field for template in spec.templates + spec.baselines for field in template.fields()}
-    shown -= {spec.few_shot.header} if spec.few_shot else set()  # which some tasks do not have
-    for name in sorted(shown & set(texts)):
-        if not texts[name].strip():
-            yield f'the field {name!r} is empty'
-    yield from option_faults(options, encode)
-    if not options and len(texts['answer']) >= TELLING:
-        for index, template in enumerate(spec.templates):
-            literal = ''.join(literal for literal, _ in templates.parse(template.inputs))
-            if not template.inverted and texts['answer'] in literal:
-                yield f'template {index} tells the answer in its own words'
