@@ -149,6 +149,8 @@ def test_several_models_are_compared_on_a_page(both, tmp_path, capsys):
     assert (
         page.count('<svg') == 2 + 2 and '>C</b>: ' in page and '3 models compared' in page and '>lr<' in page
     )
+    for section in ('scores', 'differences', 'settings', 'costs'):
+        assert page.count(f'<a href="#{section}">') == page.count(f'<h2 id="{section}">') == 1
     assert text.startswith('# 3 models compared') and text.count('## ') == 2
     capsys.readouterr()
     for same in (both[0], f'{both[0]}/', os.path.relpath(both[0])):

@@ -274,6 +274,9 @@ def test_page_is_whole_and_self_contained(sweep):
         attributes for tag, attributes in parser.seen if tag in ('link', 'img') or 'src' in attributes
     ]
     assert tags.count('script') == 1 and '://' not in text
+    ids = {attributes['id'] for _, attributes in parser.seen if 'id' in attributes}
+    links = [attributes['href'] for tag, attributes in parser.seen if tag == 'a' and attributes['href'][0] == '#']
+    assert len(links) > 8 and {link[1:] for link in links} <= ids
     for said in ('broken', 'template 3 | names no field', 'TRAIN_STEPS = 5', '1 x cpu', 'difference +'):
         assert said in parser.text
     # What was held out comes first.
