@@ -5,7 +5,7 @@ has 2,000 examples of each data set, the second half as many, the third a third,
     python benchmarks/mixing.py --held_out=sentiment --seeds=1 --runs=8 --steps=20      # a rehearsal
 
 For each held-out cluster the pocket base is tuned on the others, mixed in proportion, equally, by UniMax (at
-most four epochs), by the rates that `flanlite mix` chooses from short runs without the held-out cluster, and
+most one epoch), by the rates that `flanlite mix` chooses from short runs without the held-out cluster, and
 by the bandit; and scored zero-shot. A cell is the accuracy in percent with its 95% interval over the seeds
 (Student's t), and the difference to proportional mixing, paired by seed. What is done is kept in the folder:
 the same command goes on after an interruption.
@@ -24,7 +24,7 @@ from flanlite.report.results import HELD_OUT, write_text
 from flanlite.report.seeds import told
 from flanlite.report.tables import markdown_table
 
-LARGEST, EPOCHS = 2_000, 4.0
+LARGEST, EPOCHS = 2_000, 1.0
 CLUSTERS = list(pocket.COLLECTION.clusters())
 SPECS = tuple(
     dataclasses.replace(
