@@ -3,11 +3,20 @@ is cut off.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
 from typing import IO, Any
+
+SPACE = 'free some space there'
+# What to do about errors that are not for want of space.
+REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), 'make it writable')
+REMEDIES |= dict.fromkeys((errno.ENOENT, errno.ENOTDIR), 'make its folder first')
+REMEDIES |= dict.fromkeys(
+    (errno.EEXIST, errno.ENOTEMPTY), 'something else was written there meanwhile: keep that'
+)
 
 
 @contextlib.contextmanager
@@ -57,8 +66,8 @@ def explained(path: str | os.PathLike[str], unfinished: pathlib.Path | None = No
         if error.errno is None or not str(error.filename or path).startswith(own):
             raise
         raise OSError(
-            f'cannot write {path}: {error.strerror or error}; free some space there, or name another folder; '
-            'the same command goes on from what is kept'
+            f'cannot write {path}: {error.strerror or error}; {REMEDIES.get(error.errno, SPACE)}, or name '
+            'another folder; the same command goes on from what is kept'
         ) from error
 
 

@@ -47,8 +47,17 @@ def test_errors_name_the_path_that_was_asked_for(tmp_path):
     missing = tmp_path / 'none' / 'a.npy'
     with pytest.raises(OSError) as raised:
         soft_prompts.write(missing, {'one': np.zeros((1, 2))})
-    assert str(raised.value).startswith(f'cannot write {missing}: No such file')
+    assert str(raised.value).startswith(f'cannot write {missing}: No such file or directory; make its folder')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_process_wrote_meanwhile_stays(tmp_path):
+    with pytest.raises(OSError, match='out: Directory not empty; something else was written there meanwhile'):
+        with writing.whole_folder(tmp_path / 'out') as folder:
+            (folder / 'a').write_text('mine')
+            (tmp_path / 'out').mkdir()
+            (tmp_path / 'out' / 'a').write_text('theirs')
+    assert [file.read_text() for file in tmp_path.rglob('a')] == ['theirs']
 
 
 @pytest.mark.parametrize('there', [False, True])
