@@ -293,6 +293,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
             f'{args.command.name} needs a gin file; for example flanlite {args.command.name} '
             f'--gin_file={args.command.example}'
         )
+    parent = gin_config.alone(build, args.gin_file, search_paths(args), getattr(args, 'import'))
     read_gin(args, begins)
     used = gin_config.used_macros()
     for flag in args.command.flags:
@@ -302,9 +303,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
                     f'--{flag.name} is short for {macro}, which nothing in {", ".join(args.gin_file)} uses; '
                     f'include gin/train.gin, or set {flag.field} from it as the files in gin/runs do'
                 )
-    config, text = gin_config.build(build), gin_config.resolved()
-    parent = gin_config.alone(build, args.gin_file, search_paths(args), getattr(args, 'import'))
-    return made_from(config, *parent), text
+    return made_from(gin_config.build(build), *parent), gin_config.resolved()
 
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
