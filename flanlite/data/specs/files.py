@@ -19,9 +19,9 @@ from typing import Any
 
 from flanlite import reading
 from flanlite.config import absolute, at_home, check_field
-from flanlite.data.specs import json_rows, notices, sources, specs
+from flanlite.data.specs import notices, sources, specs
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
-from flanlite.data.specs.json_rows import file_identity
+from flanlite.data.specs.json_rows import Surrogates, file_identity, json_lines
 from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
@@ -237,17 +237,12 @@ def as_fields(row: Row) -> dict[str, Any]:
     return dict(row)
 
 
-def read_json_lines(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
-    """Read a file of JSON lines; see `json_rows.json_lines`."""
-    return json_rows.json_lines(file)
-
-
 def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     """Read a file that is one list of JSON objects."""
     rows = reading.read_json(file)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{file} is {shortened(rows)}; expected a list of objects, or JSON lines in *.jsonl')
-    surrogates = json_rows.Surrogates()
+    surrogates = Surrogates()
     for number, row in enumerate(rows):
         yield f'{file}, row {number}', surrogates.replaced(row, f'row {number}')
     surrogates.tell(str(file))
@@ -309,8 +304,8 @@ def arrow_rows(batches: Any, file: pathlib.Path) -> Iterator[tuple[str, Row]]:
 
 
 READERS: dict[str, Callable[[pathlib.Path], Iterator[tuple[str, Row]]]] = {
-    '.jsonl': read_json_lines,
-    '.jsonl.gz': read_json_lines,
+    '.jsonl': json_lines,
+    '.jsonl.gz': json_lines,
     '.json': read_json,
     '.csv': read_csv,
     '.tsv': read_csv,
