@@ -45,6 +45,8 @@ class ConflictConfig:
         batches: how many batches of each data set a gradient is of, an even number.
         pcgrad: whether to tune on all with PCGrad between clusters, too.
         max_rows: at most so many rows of each data set are scored; by default all.
+        seeds: how often each system is tuned, and the gradients measured: with `train.seed` and the whole
+            numbers behind it.
         scoring: how a model is asked.
         notes: what a reader of the report should know of the model or the data, a sentence each.
 
@@ -59,6 +61,7 @@ class ConflictConfig:
     batches: Count = 4
     pcgrad: bool = False
     max_rows: Count | None = None
+    seeds: Count = 1
     scoring: ScoringConfig = ScoringConfig()
     notes: tuple[str, ...] = ()
 
@@ -108,6 +111,7 @@ class ConflictConfig:
             chosen,
             ('tuned', 'untuned'),
             self.max_rows,
+            seeds=self.seeds,
             scoring=self.scoring,
             predictions=False,
             notes=self.notes,
@@ -129,8 +133,8 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
 
     What is done already is not done again; a run that was killed goes on. Jobs with another `only` each fill
     one folder, or several that `flanlite report` merges. The folder is that of a sweep (see `loco.loco`),
-    with the runs that all hold-outs share in `runs/`, a file for each checkpoint in `gradients/`, and
-    conflict.json.
+    with the runs that all hold-outs share in `runs/`, a file for each checkpoint and seed in `gradients/`,
+    and conflict.json.
 
     Args:
         config: all that decides it.
@@ -154,12 +158,14 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
 
     joint = [JOINT, *[JOINT_PCGRAD] * config.pcgrad] if JOINT in mine else []
     shared = [*joint, *(ALONE + cluster for cluster in clusters if cluster in mine)]
-    for number, system in enumerate(shared, 1):
-        settings = sweep.shared_run(system)
+    runs = [(system, seed) for system in shared for seed in sweep.seeds(system)]
+    for number, (system, seed) in enumerate(runs, 1):
+        settings = sweep.shared_run(system, seed)
         if system == JOINT:
             settings = measured_run(settings, config.every_steps)
         if checkpoints.saved_step(settings.model_dir) < settings.train_steps:
-            loco.say(f'[{number}/{len(shared)}]  tuning: {label(system)}')
+            tuned_with = f', seed {seed}' if config.seeds > 1 else ''
+            loco.say(f'[{number}/{len(runs)}]  tuning: {label(system)}{tuned_with}')
             run.train(settings)
         if system == JOINT:
             measure_run(sweep, settings, config.batches)
@@ -191,8 +197,9 @@ def measure_run(sweep: Sweep, settings: TrainConfig, count: int) -> None:
     """
     saved = pathlib.Path(settings.model_dir) / checkpoints.FOLDER
     steps = [0, *sorted(int(path.name) for path in saved.iterdir() if path.name.isdigit())]
-    missing = [step for step in steps if not file_of(sweep.folder, step).is_file()]
-    processes.compare('gradients', {str(file_of(sweep.folder, step)): 'missing' for step in missing})
+    files = {step: gradients.file_of(sweep.folder, step, sweep.ending(settings.seed)) for step in steps}
+    missing = [step for step in steps if not files[step].is_file()]
+    processes.compare('gradients', {str(files[step]): 'missing' for step in missing})
     if not missing:
         return
     start = time.monotonic()
@@ -212,18 +219,13 @@ def measure_run(sweep: Sweep, settings: TrainConfig, count: int) -> None:
                 params = first_state(settings, optimizer, partitioner, abstract, data).whole()
             parts, products = task_gradients.measure(params, batches, gradient, partitioner, advance)
             modules, layers = zip(*parts, strict=True)
-            found = TaskGradients(step, tuple(batches), clusters, modules, layers, products)
+            found = TaskGradients(step, tuple(batches), clusters, modules, layers, products[None])
             if jax.process_index() == 0:
-                results.write_bytes(file_of(sweep.folder, step), found.to_bytes())
+                results.write_bytes(files[step], found.to_bytes())
     loco.say(
         f'measured the gradients of {len(batches)} data sets at steps {", ".join(map(str, missing))} in '
         f'{duration(time.monotonic() - start)}'
     )
-
-
-def file_of(folder: pathlib.Path, step: int) -> pathlib.Path:
-    """Return where what was measured at a step is kept."""
-    return folder / gradients.FOLDER / f'{step}{gradients.SUFFIX}'
 
 
 def read_batches(

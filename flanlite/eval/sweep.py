@@ -19,7 +19,7 @@ from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.splits import Opened
 from flanlite.limits import Count, Whole, one_of
 from flanlite.model import models
-from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS
+from flanlite.report.results import ALONE, JOINT, JOINT_PCGRAD, SYSTEMS, is_shared
 from flanlite.training import parameters
 from flanlite.training.begin import choose_vocabulary
 from flanlite.training.config import TrainConfig
@@ -124,13 +124,16 @@ class Sweep:
         """Return the folder of a result: `<folder>/<held_out>/<system>`, with `_seed_<seed>` behind it for
         other seeds than the first.
         """
-        other = '' if seed in (None, self.config.train.seed) else f'_seed_{seed}'
-        return self.folder / held_out / (system + other)
+        return self.folder / held_out / (system + self.ending(seed))
+
+    def ending(self, seed: int | None) -> str:
+        """Return what stands behind the names of folders and files of another seed than the first."""
+        return '' if seed in (None, self.config.train.seed) else f'_seed_{seed}'
 
     def seeds(self, system: str) -> tuple[int | None, ...]:
-        """Return the seeds that a system is tuned with; only None for what is not tuned for a hold-out."""
-        first = self.config.train.seed
-        return tuple(range(first, first + self.config.seeds)) if system in STYLES else (None,)
+        """Return the seeds that a system is tuned with; only None for what is not tuned."""
+        first, tuned = self.config.train.seed, system in STYLES or is_shared(system)
+        return tuple(range(first, first + self.config.seeds)) if tuned else (None,)
 
     @functools.cached_property
     def base_model(self) -> models.ModelConfig:
@@ -148,9 +151,10 @@ class Sweep:
             return parameters.load_params(train.initial_checkpoint_path, self.base_model)
         return jax.jit(models.init_params, static_argnums=0)(train.model, jax.random.key(train.seed))
 
-    def shared_run(self, system: str) -> TrainConfig:
-        """Return the run of a system that is tuned once for all hold-outs; see `results.is_shared`."""
-        changes: dict[str, Any] = {'model_dir': str(self.folder / 'runs' / system)}
+    def shared_run(self, system: str, seed: int) -> TrainConfig:
+        """Return a seed's run of a system that is tuned once for all hold-outs; see `results.is_shared`."""
+        folder = self.folder / 'runs' / (system + self.ending(seed))
+        changes: dict[str, Any] = {'model_dir': str(folder), 'seed': seed}
         if system == JOINT_PCGRAD:
             changes['step.pcgrad'] = 'clusters'
         elif system != JOINT:

@@ -125,10 +125,8 @@ def score_system(held: OpenedHoldOut, system: str, seed: int | None = None) -> t
     start = time.monotonic()
     unreadable = Outcome({}, {}, [f'No data set that {held.name} holds out could be read.'])
     shared = results.is_shared(system)
-    if shared:
-        score = functools.partial(score_shared, system=system)
-    elif seed is not None:
-        score = functools.partial(score_tuned, system=system, seed=seed)
+    if seed is not None:
+        score = functools.partial(score_shared if shared else score_tuned, system=system, seed=seed)
     else:
         score = SCORERS[system]
     outcome = score(held) if held.test.splits else unreadable
@@ -205,9 +203,9 @@ def score_tuned(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     )
 
 
-def score_shared(held: OpenedHoldOut, system: str) -> Outcome:
+def score_shared(held: OpenedHoldOut, system: str, seed: int) -> Outcome:
     """Score a model that was tuned for all hold-outs at once, with instructions."""
-    run = held.sweep.shared_run(system)
+    run = held.sweep.shared_run(system, seed)
     outcome = held.run(held.test.splits, run.model, parameters.load_params(run.model_dir, run.model))
     trained, untrained = tuned_tasks(pathlib.Path(run.model_dir), mixtures.resolve(run.data.mixture))
     return outcome._replace(skipped=untrained, trained=trained)

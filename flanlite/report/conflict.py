@@ -101,7 +101,7 @@ def collect(folder: pathlib.Path, report: Report) -> Conflict | None:
         folder: the sweep's.
         report: its results.
     """
-    measured = tuple(map(gradients.read, gradients.folder_files(folder)))
+    measured = gradients.read_folder(folder)
     systems = {result.system for result in report.results}
     if not measured and not any(system == JOINT or system.startswith(ALONE) for system in systems):
         return None
@@ -174,7 +174,7 @@ def cluster_cosines(measured: TaskGradients, clusters: Sequence[str]) -> np.ndar
     places = [place for place, cluster in enumerate(clusters) if cluster in groups]
     own = [groups[clusters[place]] for place in places]
     if own:
-        found_NN[np.ix_(places, places)] = gradients.cosines(measured.over(), own)
+        found_NN[np.ix_(places, places)] = gradients.mean_cosines(measured, own)
     return found_NN
 
 
@@ -234,8 +234,7 @@ def places(measured: TaskGradients) -> list[tuple[str | None, int | None]]:
 def agreements(measured: TaskGradients) -> list[tuple[str | None, int | None, Agreement]]:
     """Summarize the cosines over each of `places`."""
     return [
-        (module, layer, gradients.agreement(measured.over(module, layer), measured))
-        for module, layer in places(measured)
+        (module, layer, gradients.agreement(measured, module, layer)) for module, layer in places(measured)
     ]
 
 
@@ -248,7 +247,7 @@ def cosine_rows(measured: TaskGradients) -> list[dict[str, Any]]:
         whole = (('task', measured.by_task()),) if module is None else ()
         for kind, groups in (('cluster', measured.by_cluster()), *whole):
             names = list(groups)
-            matrix_NN = gradients.cosines(measured.over(module, layer), list(groups.values()))
+            matrix_NN = gradients.mean_cosines(measured, list(groups.values()), module, layer)
             found += [
                 {'step': measured.step, 'module': module, 'layer': layer, 'between': kind, 'a': a, 'b': b}
                 | {'cosine': float(matrix_NN[i, j])}
@@ -315,7 +314,7 @@ def module_cells(measured: TaskGradients) -> list[list[str]]:
         [
             module or 'all',
             'all' if layer is None else str(layer),
-            signed(each.between),
+            told_between(each),
             f'{100 * each.conflicts:.0f}%' if math.isfinite(each.conflicts) else '–',
             signed(each.within),
             signed(each.halves),
@@ -329,18 +328,25 @@ def signed(value: float) -> str:
     return f'{value:+.2f}' if math.isfinite(value) else '–'
 
 
+def told_between(each: Agreement) -> str:
+    """Return the mean cosine between clusters; with its interval where there are several seeds."""
+    return signed(each.between) + (f' ± {each.reach:.2f}' if each.reach > 0 else '')
+
+
 def sentences(conflict: Conflict, found: Sequence[Correlation]) -> list[str]:
     """Say what was found."""
     said = []
     if conflict.measured:
         last = conflict.measured[-1]
-        each, count = gradients.agreement(last.over(), last), len(last.by_cluster())
+        each, count = gradients.agreement(last), len(last.by_cluster())
+        over = f' (mean of {len(last.products)} seeds)' if len(last.products) > 1 else ''
         negative = f'{100 * each.conflicts:.0f}%' if math.isfinite(each.conflicts) else 'none'
         said.append(
-            f'At step {last.step:,} of the joint run, {negative} of the {count * (count - 1) // 2} pairs of '
-            'clusters have gradients in conflict, which is that their cosine is negative. The mean cosine is '
-            f'{signed(each.between)} between clusters, {signed(each.within)} between the data sets of a '
-            f"cluster, and {signed(each.halves)} between two halves of a data set's batches."
+            f'At step {last.step:,} of the joint run{over}, {negative} of the '
+            f'{count * (count - 1) // 2} pairs of clusters have gradients in conflict, which is that their '
+            f'cosine is negative. The mean cosine is {told_between(each)} between clusters, '
+            f'{signed(each.within)} between the data sets of a cluster, and '
+            f"{signed(each.halves)} between two halves of a data set's batches."
         )
     others = [
         each
@@ -385,7 +391,7 @@ def matrix_map(conflict: Conflict) -> str:
 
 def cosine_map(measured: TaskGradients, groups: dict[str, list[int]]) -> str:
     """Draw the cosines between groups of tasks over all parameters."""
-    names, found_NN = list(groups), gradients.cosines(measured.over(), list(groups.values()))
+    names, found_NN = list(groups), gradients.mean_cosines(measured, list(groups.values()))
     cells = [
         [
             figures.Cell(
@@ -412,10 +418,9 @@ def curves(measured: Sequence[TaskGradients]) -> list[tuple[str, str]]:
         ('halves', 'halves', 'm-chance'),
     )
     found = {
-        module: [(each.step, gradients.agreement(each.over(module), each)) for each in measured]
-        for module in modules
+        module: [(each.step, gradients.agreement(each, module)) for each in measured] for module in modules
     }
-    values = [value for points in found.values() for _, each in points for value in each[:1] + each[2:]]
+    values = [getattr(each, field) for points in found.values() for _, each in points for field, *_ in lines]
     low = min([0.0, *(value for value in values if math.isfinite(value))])
     for module, points in found.items():
         rows = [

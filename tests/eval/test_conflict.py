@@ -31,7 +31,7 @@ def settings(folder, model=toy.CONFIG, **changes):
     """Make settings; changes of the training go by their paths."""
     own = {
         name: changes.pop(name)
-        for name in ('clusters', 'only', 'pcgrad', 'every_steps', 'batches')
+        for name in ('clusters', 'only', 'pcgrad', 'every_steps', 'batches', 'seeds')
         if name in changes
     }
     train = TrainConfig(str(folder), DataConfig('toyeval', toy.LENGTHS, 4), Adafactor(0.01), 4, model)
@@ -126,7 +126,7 @@ def test_what_is_done_is_not_done_again_and_jobs_merge(done, tmp_path, monkeypat
     assert (merged / 'conflict.json').read_text() == (folder / 'conflict.json').read_text()
 
 
-def test_a_job_does_its_part(tmp_path):
+def test_a_job_does_its_part_and_more_seeds_follow(tmp_path):
     """Also of a decoder alone, and of two clusters."""
     made = settings(tmp_path, DECODER, clusters='nli,translation', only='nli', train_steps=1)
     conflict.conflict(made)
@@ -137,6 +137,28 @@ def test_a_job_does_its_part(tmp_path):
     measured = gradients.read(gradients.folder_files(tmp_path)[-1])
     assert measured.step == 1 and measured.clusters == ('nli', 'translation')
     assert set(measured.modules) >= {'decoder/self_attention', 'decoder/mlp', 'decoder/token_embedder'}
+
+    # Two seeds, asked for later, join what is done.
+    built = conflict.conflict(made.replace(only=('joint',), seeds=2))
+    other = tmp_path / 'other'
+    one = settings(other, DECODER, clusters='nli,translation', only='joint', train_steps=1, seed=1)
+    by_seed = built.by_seed['nli', 'joint']
+    assert [result.seed for result in by_seed] == [0, 1]
+    assert by_seed[1].tasks == conflict.conflict(one).of('nli')['joint'].tasks
+    files = [tmp_path / 'gradients' / '1.npz', tmp_path / 'gradients' / '1_seed_1.npz']
+    assert files == gradients.folder_files(tmp_path)[2:]
+    first, second, alone = map(gradients.read, [*files, other / 'gradients' / '1.npz'])
+    np.testing.assert_array_equal(second.products, alone.products)
+    together = gradients.agreement(gradients.read_folder(tmp_path)[1])
+    between = [gradients.agreement(each).between for each in (first, second)]
+    assert together.between == pytest.approx(np.mean(between))
+    assert together.reach == pytest.approx(12.7062 * abs(between[0] - between[1]) / 2, rel=1e-5)
+    kept = json.loads((tmp_path / 'conflict.json').read_text())
+    row = next(each for each in kept['agreement'] if (each['step'], each['module']) == (1, None))
+    assert (row['between'], row['reach']) == (together.between, together.reach)
+    cell = next(each for each in kept['matrix'] if (each['system'], each['cluster']) == ('joint', 'nli'))
+    assert cell['score'] == pytest.approx(np.mean([result.tasks[0].summary.mean for result in by_seed]))
+    assert '(mean of 2 seeds)' in (tmp_path / 'report.html').read_text()
 
 
 @pytest.mark.parametrize('model', [toy.CONFIG, DECODER], ids=['t5', 'decoder'])
