@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import flanlite
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.mixtures import pocket
 from flanlite.progress import duration
 from flanlite.report.results import write_text
@@ -76,7 +76,7 @@ class World:
             'sources': [spec for spec in pocket.COLLECTION.specs if spec.name in self.sources],
         }
         for name, members in named.items():
-            specs.register(flanlite.Collection(name, tuple(members), vocabulary='pocket'))
+            registry.register(flanlite.Collection(name, tuple(members), vocabulary='pocket'))
 
     def train(self, name, seed, mixture='chosen', adapter=None, optimizer=None):
         """Train a way from the base; return the run's folder."""

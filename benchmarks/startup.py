@@ -103,7 +103,9 @@ def measure(options):
 
 def collection(options):
     """Register a collection of made-up data sets."""
-    from flanlite.data.specs import sources, specs
+    from flanlite.data.specs import registry, sources
+    from flanlite.data.specs.collection import Collection
+    from flanlite.data.specs.specs import DatasetSpec
     from flanlite.data.specs.templates import Template
 
     def rows(split):
@@ -119,12 +121,12 @@ def collection(options):
         Template(f'Question {number}: {{text}}\n\n{{options_}}', '{answer}') for number in range(10)
     )
     made = tuple(
-        specs.DatasetSpec(
+        DatasetSpec(
             f'task_{number:04d}', 'nli', sources.InMemory(rows), fields, templates, options=('no', 'yes')
         )
         for number in range(options.tasks)
     )
-    specs.register(specs.Collection('startup', made, vocabulary='pocket'))
+    registry.register(Collection('startup', made, vocabulary='pocket'))
 
 
 def ensure(options):

@@ -21,7 +21,7 @@ import time
 import numpy as np
 
 import flanlite
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.eval.arithmetic import ArithmeticConfig, arithmetic
 from flanlite.mixtures import pocket
 from flanlite.progress import duration
@@ -54,10 +54,10 @@ def main():
     clusters = options.clusters.split(',')
     named = {cluster: f'pocket_held_out_{cluster}_eval' for cluster in clusters}
     both = tuple(spec for spec in pocket.COLLECTION.specs if spec.cluster in clusters)
-    specs.register(flanlite.Collection('both', both, vocabulary='pocket'))
+    registry.register(flanlite.Collection('both', both, vocabulary='pocket'))
     named['both'] = 'both'
     rest = tuple(spec for spec in pocket.COLLECTION.specs if spec.cluster != clusters[0])
-    specs.register(flanlite.Collection('rest', rest, vocabulary='pocket'))
+    registry.register(flanlite.Collection('rest', rest, vocabulary='pocket'))
     began, scores = time.monotonic(), {}
     seeds = [int(seed) for seed in options.seeds.split(',')]
     for number, seed in enumerate(seeds):

@@ -62,13 +62,15 @@ if TYPE_CHECKING:
     from flanlite.data.specs.anchors import anchor_task
     from flanlite.data.specs.blanks import blank_task
     from flanlite.data.specs.co_training import co_training
+    from flanlite.data.specs.collection import Collection
     from flanlite.data.specs.few_examples import few_examples
     from flanlite.data.specs.files import Files
     from flanlite.data.specs.prompt_mix import PromptMix
     from flanlite.data.specs.proxies import proxy_tasks
+    from flanlite.data.specs.registry import register
     from flanlite.data.specs.retrieval import Retrieved
     from flanlite.data.specs.sources import HuggingFace, InMemory, JsonLines, Tfds
-    from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec, register
+    from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
     from flanlite.data.specs.templates import Template
     from flanlite.eval.ablation import AblationConfig, ablate
     from flanlite.eval.conflict import ConflictConfig, conflict
@@ -131,7 +133,9 @@ HOMES = {
         'data.specs.prompt_mix': ('PromptMix',),
         'data.specs.proxies': ('proxy_tasks',),
         'data.specs.retrieval': ('Retrieved',),
-        'data.specs.specs': ('Collection', 'DatasetSpec', 'Splits', 'TextSpec', 'register'),
+        'data.specs.collection': ('Collection',),
+        'data.specs.registry': ('register',),
+        'data.specs.specs': ('DatasetSpec', 'Splits', 'TextSpec'),
         'data.specs.templates': ('Template',),
         'eval.ablation': ('AblationConfig', 'ablate'),
         'eval.conflict': ('ConflictConfig', 'conflict'),

@@ -12,9 +12,10 @@ from flanlite.cli import gin_config
 from flanlite.cli import main as cli
 from flanlite.cli.command import COMMON
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
@@ -183,12 +184,12 @@ def test_no_data_set_is_named_so_that_it_leaves_its_folder(name):
 def test_what_comes_with_flanlite_is_not_replaced(monkeypatch):
     for name in ('pocket', 't0', 't0_plus'):
         with pytest.raises(ValueError, match=f"'{name}' is there already; give yours another name"):
-            specs.register(Collection(name, ()))
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})  # as before anything of ours was imported
+            registry.register(Collection(name, ()))
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})  # as before anything of ours was imported
     mine = Collection('mine', (spec('rte'),))
-    specs.register(mine)
+    registry.register(mine)
     monkeypatch.setattr(
-        naming, 'import_collections', lambda: specs.register(Collection('shipped', (spec('rte'),)))
+        naming, 'import_collections', lambda: registry.register(Collection('shipped', (spec('rte'),)))
     )
     with pytest.raises(ValueError, match="'rte' of 'shipped' is in the collection 'mine' already"):
         mixtures.resolve('rte')

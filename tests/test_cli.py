@@ -12,9 +12,10 @@ from flanlite.cli import command, gin_config, show
 from flanlite.cli import main as cli
 from flanlite.cli.command import COMMON, GROUPS
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import JsonLines
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
@@ -248,12 +249,12 @@ def test_folders_are_passed_and_not_set(tmp_path, monkeypatch, capsys):
     (tmp_path / 'data' / 'lines').mkdir(parents=True)
     rows = ''.join(json.dumps({'text': f'row {number}', 'label': number % 2}) + '\n' for number in range(8))
     (tmp_path / 'data' / 'lines' / 'train.jsonl').write_text(rows)
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     spec = DatasetSpec(
         'lines', 'sentiment', JsonLines('lines'), lambda row: {'text': row['text'], 'answer': row['label']}, (Template('{text}?'),),
         options=('bad', 'good'), splits=Splits('train', None, None),
     )  # fmt: skip
-    specs.register(Collection('lined', (spec,), vocabulary='bytes'))
+    registry.register(Collection('lined', (spec,), vocabulary='bytes'))
     folders = [f'--data_dir={tmp_path}/data', f'--cache_dir={tmp_path}/cache']
     assert cli.main(['show', '--mixture=lined', *folders]) == 0
     assert 'row 0?' in capsys.readouterr().out
@@ -271,12 +272,12 @@ def test_options_that_are_the_same_tokens_are_told(tmp_path, monkeypatch, capsys
     """Two emoji are one unknown token to the pocket vocabulary, and different bytes to another."""
     (tmp_path / 'moods').mkdir()
     (tmp_path / 'moods' / 'train.jsonl').write_text('{"text": "a", "label": 1}\n')
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     spec = DatasetSpec(
         'moods', 'sentiment', JsonLines('moods'), lambda row: {'text': row['text'], 'answer': row['label']}, (Template('{text} {options_}'),),
         options=('😀', '😡'), splits=Splits('train', None, None),
     )  # fmt: skip
-    specs.register(Collection('felt', (spec,), templates=1, vocabulary='pocket'))
+    registry.register(Collection('felt', (spec,), templates=1, vocabulary='pocket'))
     flags = ['--mixture=felt', f'--data_dir={tmp_path}']
     same = 'two options are the same tokens, which no model can tell apart'
     assert cli.main(['lint', *flags]) == 2

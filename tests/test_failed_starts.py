@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from flanlite.cli import main as cli
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 
 BASE = 'mixtures/pocket/assets/base.safetensors'
 MODULE = """
@@ -130,7 +130,7 @@ def test_what_cannot_work_is_one_line_and_leaves_nothing(argv, words, capsys, tm
     (tmp_path / 'twice.py').write_text(TWICE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', [*sys.path])
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))
     sys.modules.pop('reviews_module', None)
     monkeypatch.setattr(sys, 'dont_write_bytecode', True)
     before = sorted(tmp_path.rglob('*'))

@@ -20,9 +20,10 @@ from flanlite import config, sandbox
 from flanlite.cli import gin_config
 from flanlite.cli import main as cli
 from flanlite.data.specs import forms
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.files import Files
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec
+from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 from flanlite.training import locate, parameters

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import flanlite
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 
 PACKAGE = pathlib.Path(flanlite.__file__).parent
 # The rooms in the order of the data's way, from the ground up; a room imports lower ones only.
@@ -154,7 +154,7 @@ def heavy_after(code: str) -> set[str]:
     )
 
 
-COLLECTIONS = [f'flanlite.mixtures.{name}' for name in specs.builtin_names()]
+COLLECTIONS = [f'flanlite.mixtures.{name}' for name in registry.builtin_names()]
 LIGHT = ['flanlite', 'flanlite', 'flanlite.data.mixing.mixtures', *COLLECTIONS]
 
 

@@ -11,7 +11,7 @@ import pytest
 import flanlite
 from flanlite.cli import command
 from flanlite.cli import main as cli
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 
 README = pathlib.Path(flanlite.__file__).parents[1] / 'README.md'
 
@@ -23,7 +23,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch, capsys):
     code, commands = re.findall(r'```(?:python|sh)\n(.*?)```', section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', [*sys.path])
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))
     pathlib.Path('my_reviews.py').write_text(code)
     folder = pathlib.Path('data/my_reviews')
     folder.mkdir(parents=True)

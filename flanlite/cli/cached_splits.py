@@ -7,7 +7,7 @@ from flanlite.cli import gin_config
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 
@@ -35,6 +35,6 @@ def ensure(args: argparse.Namespace, mixture: Mixture, split: str, **options: An
     reads them.
     """
     named = [entry.task for entry in mixture.entries]
-    tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
+    tasks = [task for task in named if (spec := registry.find_spec(task)) is None or spec.splits.get(split)]
     built = BuildOptions(cache_dir=args.cache_dir, data_dir=args.data_dir, **options)
     return cache.ensure(tasks, view(args, mixture, split), built)

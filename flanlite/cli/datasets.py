@@ -9,7 +9,7 @@ from rich.table import Table
 from flanlite.cli.command import MIXTURE, Command, Flag
 from flanlite.cli.console import CONSOLE
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources, specs
 
 MARKDOWN_ONLY = ('splits', 'rate')  # columns of data sets that a terminal has no room for
 PAGE = (
@@ -87,7 +87,7 @@ def dataset_tables(mixture: str | None, data_dir: str | None = None) -> dict[str
     for name in naming.import_collections():
         shown = (
             {row['data set'] for rows in tables.values() for row in rows}
-            if name not in specs.builtin_names()
+            if name not in registry.builtin_names()
             else ()
         )
         if rows := [row for row in dataset_rows(mixtures.resolve(name)) if row['data set'] not in shown]:
@@ -100,7 +100,7 @@ def dataset_rows(mixed: mixtures.Mixture) -> Iterator[dict[str, str]]:
     counts = mixtures.published(mixed)
     rates = mixtures.rates(mixed, counts) if mixed.scheme != 'unimax' else {}
     for entry in mixed.entries:
-        spec = specs.find_spec(entry.task)
+        spec = registry.find_spec(entry.task)
         if spec is None:
             raise ValueError(
                 f'{entry.task!r} is a task of SeqIO, of which nothing is recorded; name a collection or one '

@@ -15,7 +15,7 @@ from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import linting, prompt_mix, specs
+from flanlite.data.specs import linting, prompt_mix, registry, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     CONSOLE.print(table)
     vocabulary = cached_splits.vocabulary_of(args, mixed)
     for entry in mixed.entries:
-        spec = specs.find_spec(entry.task)
+        spec = registry.find_spec(entry.task)
         if entry.task in counts and spec is None:
             CONSOLE.print(Text(f'{entry.task}: {seqio_metrics.metrics_line(entry.task)}'))
         elif entry.task in counts and isinstance(spec, specs.DatasetSpec):

@@ -12,7 +12,7 @@ from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.data.training_data import TrainingData
@@ -50,7 +50,7 @@ def examples(
     mixed = mixtures.resolve(mixture, options.data_dir)
     loaded = vocabularies.load(vocabulary or mixed.vocabulary, data_dir=options.data_dir)
     named = [entry.task for entry in mixed.entries]
-    tasks = [task for task in named if (spec := specs.find_spec(task)) is None or spec.splits.get(split)]
+    tasks = [task for task in named if (spec := registry.find_spec(task)) is None or spec.splits.get(split)]
     report = cache.ensure(tasks, view_of(mixed, split, loaded, feature_lengths, style), options)
     if not report.splits:
         reasons = (

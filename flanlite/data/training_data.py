@@ -12,7 +12,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import View, view_of
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources
 from flanlite.data.tokens import vocabularies
 
 Prompt = Callable[[str], np.ndarray]  # of a task's name: the ids of the soft tokens before its inputs
@@ -60,7 +60,7 @@ class TrainingData:
         sources.check_data_folder(config.data_dir)
         mixture = mixtures.resolve(config.mixture, config.data_dir)
         mixtures.check_rates(mixture)
-        found = [specs.find_spec(entry.task) for entry in mixture.entries]
+        found = [registry.find_spec(entry.task) for entry in mixture.entries]
         if all(spec is not None and not spec.splits.train for spec in found):
             raise ValueError(
                 f'{mixture.name!r} is for evaluation only: none of its data sets has a train split; expected '

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from flanlite.config import closest, to_text, value
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters
+from flanlite.data.specs.collection import Collection
 from flanlite.eval import comparison, loco
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.sweep import Sweep, SweepConfig
@@ -95,7 +96,7 @@ class AblationConfig:
             notes=self.notes,
         )
 
-    def plan(self, collection: specs.Collection) -> list[tuple[str, str]]:
+    def plan(self, collection: Collection) -> list[tuple[str, str]]:
         """Return each (hold-out, system) to score, the cheapest studies first.
 
         Raises:

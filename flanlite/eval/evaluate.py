@@ -14,7 +14,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
@@ -384,5 +384,5 @@ def trained_on(checkpoint: str) -> dict[str, list[str]]:
     manifest = manifest_of(checkpoint)
     found: dict[str, list[str]] = {}
     for name in manifest['tasks'] if manifest else ():
-        found.setdefault(getattr(specs.find_spec(name), 'cluster', None) or '', []).append(name)
+        found.setdefault(getattr(registry.find_spec(name), 'cluster', None) or '', []).append(name)
     return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from flanlite.config import value
 from flanlite.data.cache.cached_split import CachedSplit
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import generate, rank, seqio_metrics, variants
@@ -107,7 +107,7 @@ class Evaluator:
         for name in self.splits:
             self.prompt_ids(name, config)
         for name, split in self.splits.items():
-            if specs.find_spec(name):
+            if registry.find_spec(name):
                 metric_of(name).check_counts(answers_of(next(split.examples(limit=1)), self.vocabulary))
         partitioner = partitioner or make_partitioner()
         params = partitioning.spread(params, models.shardings(config, partitioner))
@@ -381,7 +381,7 @@ def extraction_notes(names: Iterable[str]) -> list[str]:
     """Return a note for each rule by which answers are taken from what the model writes."""
     rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name in names:
-        spec = specs.find_spec(name)
+        spec = registry.find_spec(name)
         if isinstance(spec, specs.DatasetSpec) and (spec.extract or spec.stop):
             rules.setdefault((spec.extract, spec.stop), []).append(name)
     notes = []
@@ -401,7 +401,7 @@ def metric_of(name: str) -> Metric:
     """Return a task's metric: its data set's, or accuracy of one that has none, whose answers may be
     anything.
     """
-    return metrics.get_metric(getattr(specs.find_spec(name), 'metric', 'accuracy'))
+    return metrics.get_metric(getattr(registry.find_spec(name), 'metric', 'accuracy'))
 
 
 def groups_of(examples: Sequence[Example]) -> list[tuple[int, str]] | None:
@@ -439,7 +439,7 @@ def score_task(
 
 def read_answer(name: str, text: str) -> str:
     """Return the answer in what a model wrote for a task: all, but where its data set says otherwise."""
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     return spec.read_answer(text) if isinstance(spec, specs.DatasetSpec) else text
 
 

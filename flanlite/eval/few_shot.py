@@ -14,9 +14,10 @@ from flanlite.config import load_as, to_text, value
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.few_examples import draw_name, few_of
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.eval import comparison, splits
 from flanlite.eval.evaluate import EvalConfig, open_evaluator
 from flanlite.eval.evaluator import ScoringConfig, keep_predictions
@@ -129,7 +130,7 @@ def few_shot(config: FewShotConfig, gin: str | None = None) -> FewShotReport:
         if jax.process_index() == 0:
             print(f'[{number} of {len(waiting)}, {duration(time.monotonic() - began)}]  {each}', flush=True)
         same = [each.task, *(one.name for one in drawn if one.task == each.task)]
-        measure(config, each, next(name for name in same if specs.find_spec(name)))
+        measure(config, each, next(name for name in same if registry.find_spec(name)))
     report = FewShotReport([(each, results.load(each.folder(folder) / results.RESULT)) for each in plan])
     if jax.process_index() == 0:
         report.write(folder)
@@ -144,7 +145,7 @@ def open_draws(config: FewShotConfig) -> list[Draw]:
             a benchmark without a draw that is asked for.
     """
     mixed = mixtures.resolve(config.train.data.mixture, config.train.data.data_dir)
-    found = [specs.find_spec(entry.task) for entry in mixed.entries]
+    found = [registry.find_spec(entry.task) for entry in mixed.entries]
     usable = [
         spec for spec in found if isinstance(spec, DatasetSpec) and spec.splits.train and spec.splits.test
     ]
@@ -176,8 +177,8 @@ def open_draws(config: FewShotConfig) -> list[Draw]:
                 for examples, draw in asked
             ]
             for made in (few_of(spec, *each) for each in asked):
-                if specs.find_spec(made.name) is None:
-                    specs.register(
+                if registry.find_spec(made.name) is None:
+                    registry.register(
                         Collection(made.name, (made,), mixed.vocabulary, templates=mixed.collection.templates)
                     )
     return drawn
@@ -187,7 +188,7 @@ def check_rows(waiting: Sequence[Draw], data_dir: str | None) -> None:
     """Read the largest draw of each task; a `ValueError` where it cannot be, as of too few rows."""
     for each in {draw.task: draw for draw in sorted(waiting, key=lambda draw: draw.examples)}.values():
         if each.examples:
-            spec = specs.find_spec(each.name)
+            spec = registry.find_spec(each.name)
             next(iter(sources.prefer_data_folder(spec.source, data_dir).rows(spec.splits.train)), None)
 
 
@@ -240,7 +241,7 @@ def measure(config: FewShotConfig, draw: Draw, scored: str) -> None:
         draw.task,
         scores,
         [*opened.notes, *evaluator.notes()],
-        getattr(specs.find_spec(scored), 'cluster', None) or '',
+        getattr(registry.find_spec(scored), 'cluster', None) or '',
         run=folder.name,
         system=f'{draw.examples} examples',
         seed=draw.seed,

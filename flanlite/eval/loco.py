@@ -13,8 +13,8 @@ import jax
 from flanlite import reading
 from flanlite.config import SETTINGS_FILE, TYPE, at_home, check_folder, to_text
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.specs import specs
 from flanlite.data.specs.clusters import get_hold_out
+from flanlite.data.specs.collection import Collection
 from flanlite.eval import comparison
 from flanlite.eval.evaluator import keep_predictions
 from flanlite.eval.sweep import Sweep, SweepConfig
@@ -192,7 +192,7 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def choose_held_out(wanted: str | Sequence[str], collection: specs.Collection) -> list[str]:
+def choose_held_out(wanted: str | Sequence[str], collection: Collection) -> list[str]:
     """Return the names of the clusters, or other hold-outs, that are wanted, in the order given; an unknown
     one is a `ValueError`.
     """

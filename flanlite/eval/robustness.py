@@ -14,7 +14,7 @@ from flanlite.config import SETTINGS_FILE, check_folder, check_own, load_as, sav
 from flanlite.data.cache import cache
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
 from flanlite.data.specs.variations import ANSWER_WORDS, WORDS, Variation
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import evaluate
@@ -130,7 +130,7 @@ def check(folder: pathlib.Path, config: RobustnessConfig) -> None:
 
 def against(kind: str, config: RobustnessConfig, names: Sequence[str]) -> dict[str, str]:
     """Say of each data set why it cannot be asked in a changed way; nothing where it can."""
-    found = {name: specs.find_spec(name) for name in names}
+    found = {name: registry.find_spec(name) for name in names}
     style = config.evaluation.style
     if kind != TEMPLATES:
         first = config.variations(kind)[0]
@@ -214,7 +214,7 @@ def collect(
             compared[name] = (clusters[name], metric_of(name), *pair, by_seed)
         table += tables.compare(kind, compared)
     words = [
-        {name: each.renamed(specs.find_spec(name)) for name in asked[ANSWER_WORDS]}
+        {name: each.renamed(registry.find_spec(name)) for name in asked[ANSWER_WORDS]}
         for each in (config.variations(ANSWER_WORDS) if asked.get(ANSWER_WORDS) else ())
     ]
     skipped = [f'{name} is skipped: {reason}' for name, reason in base.skipped.items()]

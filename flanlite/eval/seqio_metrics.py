@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens.example import Example
 from flanlite.report.scores import OwnScores, TaskScores
 
@@ -53,7 +53,7 @@ def get_seqio_task(name: str) -> Any | None:
         MetricError: the metrics cannot be used; see `metrics_of`.
     """
     bare = name.removeprefix(seqio_tasks.PREFIX)
-    if specs.find_spec(name) or bare not in seqio_tasks.registered_names():
+    if registry.find_spec(name) or bare not in seqio_tasks.registered_names():
         return None
     task = seqio_tasks.registered_task(name)
     return task if metrics_of(task) else None

@@ -11,7 +11,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import fewshot
-from flanlite.data.specs import prompt_mix, specs
+from flanlite.data.specs import prompt_mix, registry, specs
 from flanlite.mesh import processes
 from flanlite.version import __version__
 
@@ -75,7 +75,7 @@ def wordings(name: str, split: CachedSplit) -> dict[int, str]:
     """Return the text of each template that a cached split of a data set was rendered with; nothing of a
     SeqIO task.
     """
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     if not isinstance(spec, specs.DatasetSpec):
         return {}
     mixed = spec.mixed_templates if split.manifest.get('prompt_mix') else ()
@@ -85,7 +85,7 @@ def wordings(name: str, split: CachedSplit) -> dict[int, str]:
 
 def has_split(name: str, split: str) -> bool:
     """Return whether a data set has a split; a foreign task may have any, which shows when it is read."""
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     return spec is None or spec.splits.get(split) is not None
 
 

@@ -12,7 +12,8 @@ from flanlite.config import load_as, value
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
-from flanlite.data.specs import clusters, sources, specs
+from flanlite.data.specs import clusters, sources
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
@@ -93,7 +94,7 @@ class Sweep:
     """A sweep with what its settings name: the collection, and the vocabulary of its model."""
 
     config: SweepConfig
-    collection: specs.Collection
+    collection: Collection
     vocabulary: Vocabulary
 
     @classmethod

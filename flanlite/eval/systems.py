@@ -15,7 +15,7 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.view import View
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.eval import baselines, costs, splits
 from flanlite.eval.evaluator import Evaluator, left_out_notes, records, sample_places
 from flanlite.eval.score_cache import ScoreCache
@@ -167,7 +167,7 @@ def by_cluster(entries: Sequence[mixtures.Entry]) -> dict[str, list[str]]:
 
 def most_templates(mixture: Mixture) -> int:
     """Return the greatest number of templates that a data set of a mixture is tuned with."""
-    counts = [len(getattr(specs.find_spec(entry.task), 'templates', ())) for entry in mixture.entries]
+    counts = [len(getattr(registry.find_spec(entry.task), 'templates', ())) for entry in mixture.entries]
     return min(max(counts), mixture.templates_per_task or max(counts))
 
 
@@ -235,7 +235,7 @@ def score_untuned_plain(held: OpenedHoldOut) -> Outcome:
     rows.
     """
     sweep = held.sweep
-    bare = [task for task in held.test.splits if not specs.find_spec(task).baselines]
+    bare = [task for task in held.test.splits if not registry.find_spec(task).baselines]
     dev, test = Opened({}, {}), Opened({}, {})
     for style, tasks in (
         ('baseline', [task for task in held.test.splits if task not in bare]),
@@ -269,7 +269,7 @@ def score_majority(held: OpenedHoldOut) -> Outcome:
     vocabulary = held.sweep.vocabulary
     data = held.sweep.config.train.data
     caps = {entry.task: entry.max_examples for entry in mixtures.resolve(data.mixture).entries}
-    has_train = [task for task in held.test.splits if specs.find_spec(task).splits.train]
+    has_train = [task for task in held.test.splits if registry.find_spec(task).splits.train]
     train = cache.ensure(
         has_train, View('train', vocabulary, 'fields', max_examples=caps), data.build_options()
     )

@@ -16,7 +16,7 @@ from flanlite.config import to_text
 from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.eval import neurons, projector, splits
 from flanlite.eval.evaluator import Evaluator
@@ -296,7 +296,7 @@ class Transfer:
             for step, prompt_PD in curve
         ]
         scores, notes = self.score(opened.test, last)
-        cluster = getattr(specs.find_spec(target), 'cluster', None) or ''
+        cluster = getattr(registry.find_spec(target), 'cluster', None) or ''
         result = results_of(
             target,
             scores,

@@ -10,7 +10,7 @@ import numpy as np
 from flanlite.data import overview
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.overview import Duplicates, Packing
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.report import page
 from flanlite.writing import write_whole
@@ -147,7 +147,7 @@ def templates(
     """Return each template of a task with its wording, and examples of it as pieces of text with their token
     ids.
     """
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     wordings = spec.style_templates(split.manifest['style']) if isinstance(spec, specs.DatasetSpec) else ()
     found = overview.by_template(split, count)
     shown = []

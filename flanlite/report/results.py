@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flanlite import config, reading
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.metrics.metrics import METRICS
 from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
 from flanlite.writing import explained, write_whole
@@ -216,7 +216,7 @@ def task_result(
         for index, named in scores.template_scores().items()
     )
     num_rows = len(set(scores.rows.tolist()))
-    spec = specs.find_spec(scores.task)
+    spec = registry.find_spec(scores.task)
     return TaskResult(
         scores.task,
         cluster,

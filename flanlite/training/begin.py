@@ -11,7 +11,7 @@ from flax import traverse_util
 from flanlite.config import closest
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.data.training_data import TrainingData
@@ -149,7 +149,9 @@ def begin_adapter(config: TrainConfig, shardings: Tree, partitioner: Partitioner
     )
 
     def options(task: str | None) -> list[str]:
-        found = [specs.find_spec(entry.task) for entry in data.mixture.entries if task in (None, entry.task)]
+        found = [
+            registry.find_spec(entry.task) for entry in data.mixture.entries if task in (None, entry.task)
+        ]
         return list(dict.fromkeys(option for spec in found if spec for option in spec.options))
 
     params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))

@@ -14,10 +14,11 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from flanlite.data.specs import sources, specs, tables
+from flanlite.data.specs import registry, sources, tables
 from flanlite.data.specs.checks import as_name
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InFolder, MissingDataError
-from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
+from flanlite.data.specs.specs import DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.reading import foreign, read_text
 
@@ -39,7 +40,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     found = found or {task: tables.of_split(own, 'test', 'train', '') for task, own in tables.by_config(tables.find(folder)).items()}
     if not found:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(*collections(str(folder), tuple(found.items()), (folder / 'cot-prompts').is_dir()), replace=True)
+    registry.register(*collections(str(folder), tuple(found.items()), (folder / 'cot-prompts').is_dir()), replace=True)
 
 
 @functools.cache

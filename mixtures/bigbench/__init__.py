@@ -17,10 +17,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flanlite.data.specs import notices, sources, specs, tables
+from flanlite.data.specs import notices, registry, sources, tables
 from flanlite.data.specs.checks import as_name
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
-from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Splits
+from flanlite.data.specs.specs import DatasetSpec, FewShot, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.bigbench import task_json
 
@@ -48,12 +49,12 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     # A file that changed may be scored otherwise.
     found = tuple(sorted((str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
     if found:
-        specs.register(collection(str(folder), found), replace=True)
+        registry.register(collection(str(folder), found), replace=True)
         return
     named = tables.by_config(tables.find(folder))
     if not named:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(Collection(FOLDER, tuple(table_spec(folder, task, own) for task, own in named.items()), templates=1), replace=True)
+    registry.register(Collection(FOLDER, tuple(table_spec(folder, task, own) for task, own in named.items()), templates=1), replace=True)
 
 
 def table_spec(folder: pathlib.Path, task: str, own: tuple[tables.Table, ...]) -> DatasetSpec:

@@ -12,10 +12,11 @@ import re
 
 import numpy as np
 
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources
 from flanlite.data.specs.checks import as_name
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import JsonLines, MissingDataError
-from flanlite.data.specs.specs import SPLITS, Collection, DatasetSpec, Splits
+from flanlite.data.specs.specs import SPLITS, DatasetSpec, Splits
 from flanlite.mixtures.bigbio.schemas import SCHEMAS, TASKS, data_sets
 
 FOLDER = 'bigbio'
@@ -33,7 +34,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     made = []
     for name, match in found.items():
         made += in_folder(JsonLines(str(folder / name)), f'{FOLDER}:{as_name(match["name"])}', match['schema'])
-    specs.register(Collection(FOLDER, tuple(made), templates=3), replace=True)
+    registry.register(Collection(FOLDER, tuple(made), templates=3), replace=True)
 
 
 def in_folder(source: JsonLines, name: str, schema: str) -> tuple[DatasetSpec, ...]:

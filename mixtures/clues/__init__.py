@@ -11,10 +11,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flanlite.data.specs import json_rows, sources, specs
+from flanlite.data.specs import json_rows, registry, sources
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.few_examples import draw_name
 from flanlite.data.specs.sources import InFolder, MissingDataError
-from flanlite.data.specs.specs import Collection, DatasetSpec, Row, Splits
+from flanlite.data.specs.specs import DatasetSpec, Row, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.metrics.span_sets import write_spans
 from flanlite.reading import foreign
@@ -51,7 +52,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     there = tuple(task for task in TASKS if (folder / task.folder / f'{task.file}_test.jsonl').is_file())
     if not there:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(*collections(str(folder), there), replace=True)
+    registry.register(*collections(str(folder), there), replace=True)
 
 
 @functools.cache

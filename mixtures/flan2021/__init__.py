@@ -8,8 +8,8 @@ import dataclasses
 import functools
 
 from flanlite.data.seqio_bridge import registration
-from flanlite.data.specs import specs
-from flanlite.data.specs.specs import Collection
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.mixtures.flan2021 import (
     closed_book_qa,
     commonsense,
@@ -67,6 +67,6 @@ FIXED = dataclasses.replace(COLLECTION, name='flan2021_fixed', max_rates={'mnli_
 
 COLLECTIONS = (COLLECTION, FAITHFUL, FIXED)
 
-specs.register(*COLLECTIONS)
+registry.register(*COLLECTIONS)
 
 register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

@@ -14,9 +14,9 @@ from typing import Any
 
 from flanlite.config import absolute, closest
 from flanlite.data.seqio_bridge import registration
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection, Part
 from flanlite.data.specs.prompt_mix import PromptMix
-from flanlite.data.specs.specs import Collection, Part
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.flan2022 import chain_of_thought, dialog, natural_instructions, others
 from flanlite.mixtures.super_natural_instructions import FOLDER
@@ -53,9 +53,9 @@ T0 = (
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the collections, with the tasks of Super-NaturalInstructions that the data folder has, or else those of the release."""
     made = found(data_dir)
-    if specs.COLLECTIONS.get('flan2022') is not made[0]:
-        specs.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
-    specs.register(*made, replace=True)
+    if registry.COLLECTIONS.get('flan2022') is not made[0]:
+        registry.COLLECTIONS.pop('opt_iml', None)  # made of the former ones; it is made anew when it is asked for
+    registry.register(*made, replace=True)
 
 
 def found(data_dir: str | os.PathLike | None = None) -> tuple[Collection, ...]:

@@ -15,10 +15,11 @@ import pathlib
 import string
 from collections.abc import Callable, Iterator
 
-from flanlite.data.specs import sources, specs, tables
+from flanlite.data.specs import registry, sources, tables
 from flanlite.data.specs.checks import as_name
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InFolder, JsonLines, MissingDataError
-from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
+from flanlite.data.specs.specs import DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.mmlu.groups import GROUPS
 
@@ -42,7 +43,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
         read = [(subject, read_tables, (own,), tables.files_of(own)) for subject, own in sorted(tables_of(folder).items())]
     if not read:
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
-    specs.register(*collections(str(folder), tuple(read)), replace=True)
+    registry.register(*collections(str(folder), tuple(read)), replace=True)
 
 
 @functools.cache

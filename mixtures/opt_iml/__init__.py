@@ -14,8 +14,9 @@ task around train here; the paper takes them out.
 
 import os
 
-from flanlite.data.specs import specs
-from flanlite.data.specs.specs import Collection, Part, Spec
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection, Part
+from flanlite.data.specs.specs import Spec
 from flanlite.mixtures import flan2021, flan2022, t0
 
 MAX_RATE = 4_096
@@ -27,7 +28,7 @@ MOST = 100_000  # examples of a task of any other part
 def find(data_dir: str | os.PathLike | None = None) -> None:
     """Register the collection, with the tasks of Super-NaturalInstructions that the data folder has, or else those of FLAN 2022's release."""
     flan2022.find(data_dir)
-    specs.register(collection(specs.COLLECTIONS['flan2022']), replace=True)
+    registry.register(collection(registry.COLLECTIONS['flan2022']), replace=True)
 
 
 def collection(source: Collection) -> Collection:

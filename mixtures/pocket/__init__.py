@@ -3,7 +3,8 @@
 import functools
 
 from flanlite.data.seqio_bridge import registration
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
+from flanlite.data.specs.collection import Collection
 from flanlite.mixtures.pocket import (
     closed_book_qa,
     commonsense,
@@ -42,19 +43,19 @@ CLUSTERS = (
     question_classification,
 )
 
-COLLECTION = specs.Collection(
+COLLECTION = Collection(
     name='pocket',
     specs=tuple(spec for cluster in CLUSTERS for spec in cluster.SPECS),
     vocabulary='pocket',
 )
 
 # The text on which the shipped base was pretrained; it is not part of the instruction mixture.
-TEXT = specs.Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
+TEXT = Collection(name='pocket_text', specs=text.SPECS, vocabulary='pocket', max_examples=None, max_rate=None)
 
 
-def some(name: str, *chosen: specs.DatasetSpec, templates: int = 10) -> specs.Collection:
+def some(name: str, *chosen: specs.DatasetSpec, templates: int = 10) -> Collection:
     """Make a collection of some of the world's data sets."""
-    return specs.Collection(name, chosen, vocabulary='pocket', templates=templates)
+    return Collection(name, chosen, vocabulary='pocket', templates=templates)
 
 
 # In CLUES's forms: a label, a relation of two texts, a set of spans, an answer about a text.
@@ -64,7 +65,7 @@ CLUES = some(
 EXTRACTION = some('pocket_extraction', schemas.NAMED_ENTITIES, reading_comprehension.STORIES, templates=3)
 CLOSED_BOOK = some('pocket_closed_book', *closed_book_qa.SPECS)
 
-specs.register(COLLECTION, TEXT, exmix.collection(COLLECTION), CLUES, EXTRACTION, CLOSED_BOOK)
-specs.register(*(each.COLLECTION for each in (retrieval, schemas, label_blanks, linked, matching, proxies)))
+registry.register(COLLECTION, TEXT, exmix.collection(COLLECTION), CLUES, EXTRACTION, CLOSED_BOOK)
+registry.register(*(each.COLLECTION for each in (retrieval, schemas, label_blanks, linked, matching, proxies)))
 
 register = functools.partial(registration.register, COLLECTION)  # in SeqIO's registry

@@ -1,8 +1,9 @@
 """Blanks of label words in the pocket world's text: what Go-tuning reads before it is asked for sentiment and for kinds of questions."""
 
 from flanlite.data.specs.blanks import blank_task
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs.specs import Splits
 from flanlite.mixtures.pocket import text
 
 SPLITS = Splits('train[:40000]', 'validation', None)

@@ -1,8 +1,9 @@
 """An encyclopedia of the pocket world whose articles link to each other, and its anchors as a task (see `anchors`)."""
 
 from flanlite.data.specs.anchors import anchor_task
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, Row
+from flanlite.data.specs.specs import Row
 from flanlite.mixtures.pocket import facts
 from flanlite.mixtures.pocket.world import World, article, sentence
 

@@ -3,8 +3,9 @@
 Each kind is a cluster of its own, so that it can be held out.
 """
 
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, DatasetSpec, Row
+from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import facts, nli, paraphrase
 from flanlite.mixtures.pocket.world import QUESTIONS, World, all_values, answer_text, rows

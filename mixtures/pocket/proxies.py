@@ -1,8 +1,9 @@
 """PPT's questions, which the pocket world's text answers by itself: prompts are trained on these before they meet few examples of a task."""
 
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.proxies import proxy_tasks
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs.specs import Splits
 from flanlite.mixtures.pocket import text
 
 COLLECTION = Collection(

@@ -3,9 +3,10 @@
 import dataclasses
 
 from flanlite.data.specs import text as texts
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.retrieval import Retrieved
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, DatasetSpec, Row
+from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
 from flanlite.mixtures.pocket import closed_book_qa, facts, knowledge
 from flanlite.mixtures.pocket.world import World

@@ -1,7 +1,8 @@
 """The pocket world in BigBio's schemas: what each schema's recipe makes of rows in it."""
 
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, Row
+from flanlite.data.specs.specs import Row
 from flanlite.mixtures.bigbio.schemas import data_sets
 from flanlite.mixtures.pocket import nli, paraphrase, reading_comprehension, sentiment, translation
 from flanlite.mixtures.pocket.world import Event, World, rows, sentence

@@ -19,10 +19,11 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flanlite.data.specs import notices, sources, specs, tables
+from flanlite.data.specs import notices, registry, sources, tables
 from flanlite.data.specs.checks import as_name
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InFolder, MissingDataError
-from flanlite.data.specs.specs import Collection, DatasetSpec, FewShot, Row, Splits
+from flanlite.data.specs.specs import DatasetSpec, FewShot, Row, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.reading import foreign, read_text
 
@@ -41,7 +42,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     if not (folder / TEST).is_file():
         if named := tables.by_value(folder, tables.of_split(tables.find(folder), 'test'), 'task_name'):
             made = tuple(table_spec(str(folder), task, own) for task, own in named.items())
-            specs.register(Collection(FOLDER, made, templates=1, shots=0), replace=True)
+            registry.register(Collection(FOLDER, made, templates=1, shots=0), replace=True)
             return
         raise MissingDataError(f'{folder} has {sources.named(folder.iterdir())}; expected {EXPECTED}')
     listed = tuple(dict.fromkeys(read_text(folder / TEST).split()))
@@ -51,7 +52,7 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     found = tuple(task for task in listed if task not in missing)
     if not found:
         raise MissingDataError(f'{folder}/tasks has none of the {len(listed)} tasks of {TEST}')
-    specs.register(collection(str(folder), found), replace=True)
+    registry.register(collection(str(folder), found), replace=True)
 
 
 @functools.cache

@@ -20,9 +20,10 @@ import itertools
 
 from flanlite.data.rendering import promptsource
 from flanlite.data.seqio_bridge import registration
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection, Prompted
 from flanlite.data.specs.sources import HuggingFace
-from flanlite.data.specs.specs import Collection, DatasetSpec, Prompted, Splits
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.mixtures import flan2021
 from flanlite.mixtures.t0 import (
     bigbench,
@@ -102,6 +103,6 @@ COLLECTIONS = (
 )
 COLLECTION = COLLECTIONS[0]
 
-specs.register(*COLLECTIONS)
+registry.register(*COLLECTIONS)
 
 register = functools.partial(registration.register, *COLLECTIONS)  # in SeqIO's registry

@@ -17,7 +17,8 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import audit, held_out_text, mixtures, overlap
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources, specs
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.templates import Template
 
 DATA = pathlib.Path(
@@ -57,8 +58,8 @@ def planted(monkeypatch):
         data_set('capped', 'math', [{'text': 'first'}, {'text': LONG}], max_examples=1),
         data_set('absent', 'math', sources.Tfds('nowhere:1.0.0')),
     )
-    toy = specs.Collection('toy', (*trained, data_set('unseen', 'nli', HELD_OUT)))
-    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': toy})
+    toy = Collection('toy', (*trained, data_set('unseen', 'nli', HELD_OUT)))
+    monkeypatch.setattr(registry, 'COLLECTIONS', {'toy': toy})
 
 
 def test_files_are_read_from_the_data_folder(tmp_path, monkeypatch):
@@ -244,7 +245,7 @@ def test_hashes_find_what_sets_of_words_find(monkeypatch):
         data_set(name, cluster, [{'text': text} for text in each])
         for name, cluster, each in zip(('trained', 'unseen'), ('math', 'nli'), texts, strict=True)
     )
-    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': specs.Collection('toy', (trained, unseen))})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {'toy': Collection('toy', (trained, unseen))})
     pair = audit.search(HELD_OUT_NLI, ngram=3).pairs['trained', 'unseen']
     known = [set().union(*map(runs, each)) for each in texts]
     assert pair.rows['ngram'] == {row for row, text in enumerate(texts[1]) if runs(text) & known[0]}

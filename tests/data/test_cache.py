@@ -18,19 +18,19 @@ from flanlite import workers
 from flanlite.data.cache import build, cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import rendering
-from flanlite.data.specs import sources, specs, text
-from flanlite.data.specs.specs import Collection
+from flanlite.data.specs import registry, sources, specs, text
+from flanlite.data.specs.collection import Collection
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 
 def register(*data_sets):
-    specs.COLLECTIONS.clear()
-    specs.register(Collection('toy', data_sets, vocabulary='bytes'))
+    registry.COLLECTIONS.clear()
+    registry.register(Collection('toy', data_sets, vocabulary='bytes'))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def built(monkeypatch):
 @pytest.fixture
 def ensure(tmp_path):
     def run(*names, split='train', vocabulary=BYTES, cache_dir=tmp_path / 'cache', **settings):
-        names = names or [spec.name for spec in specs.COLLECTIONS['toy'].specs]
+        names = names or [spec.name for spec in registry.COLLECTIONS['toy'].specs]
         view, options = separate(settings)
         return cache.ensure(names, View(split, vocabulary, **view), BuildOptions(cache_dir, **options))
 
@@ -70,7 +70,7 @@ def test_cached_examples_are_the_rendered_ones(ensure, built):
     register(colours(), choices(), prose())
     for split, renderings in (('train', 1), ('test', 'all'), ('train', 2)):
         for name, cached in ensure(split=split, renderings=renderings, fail_fast=True).splits.items():
-            same(cached, rendering.examples(specs.find_spec(name), split, BYTES, renderings=renderings))
+            same(cached, rendering.examples(registry.find_spec(name), split, BYTES, renderings=renderings))
     assert len(built) == 9
     assert set(ensure().splits) == {'toy_colours', 'toy_choices', 'toy_prose'} and len(built) == 9
 
@@ -368,7 +368,7 @@ SLOW = """
             time.sleep(float(os.environ['PAUSE']))
             yield row
 
-    specs.register(specs.Collection('toy', (colours(source=sources.InMemory(rows)),)))
+    registry.register(Collection('toy', (colours(source=sources.InMemory(rows)),)))
     report = cache.ensure(['toy_colours'], View('train', BYTES), BuildOptions({folder!r}))
     print(report.splits['toy_colours'].num_examples)
 """
@@ -436,7 +436,7 @@ BLOCKED = """
     from flanlite.data.cache.view import BuildOptions, View
     from flanlite.data.specs import specs
 
-    specs.register(specs.Collection('toy', (colours(), choices(), prose())))
+    registry.register(Collection('toy', (colours(), choices(), prose())))
     names = ['toy_colours', 'toy_choices', 'toy_prose']
     for view in (View('train', BYTES), View('test', BYTES, renderings='all')):
         report = cache.ensure(names, view, BuildOptions({folder!r}, fail_fast=True))

@@ -3,9 +3,10 @@
 import pytest
 
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources
 from flanlite.data.specs.co_training import co_training
-from flanlite.data.specs.specs import Collection, DatasetSpec, Part, TextSpec
+from flanlite.data.specs.collection import Collection, Part
+from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.data.specs.templates import Template
 
 
@@ -27,12 +28,12 @@ SIZES = {'a': 400_000, 'b': 1_000, 'web': 900, 'books': 100, 'c': 5, 'd': 7_000}
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
 
 
 def rates(collection, name=None):
-    specs.register(collection, replace=True)
+    registry.register(collection, replace=True)
     mixture = mixtures.resolve(name or collection.name)
     found = mixtures.rates(mixture, {entry.task: SIZES[entry.task] for entry in mixture.entries})
     return {task: rate / sum(found.values()) for task, rate in found.items()}
@@ -78,4 +79,4 @@ def test_ratio_cap_and_parts():
 def test_what_cannot_be_is_refused(settings, message):
     given = {'supervised': WHOLE, 'texts': (WEB,)} | settings
     with pytest.raises(ValueError, match=message):
-        specs.register(co_training('mixed', **given))
+        registry.register(co_training('mixed', **given))

@@ -14,14 +14,14 @@ from flanlite.data import export
 from flanlite.data.batches.batches import Order
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import specs
-from flanlite.data.specs.specs import Collection
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.data.training_data import TrainingData
 
 LENGTHS = {'inputs': 400, 'targets': 40}
 FREE = colours(name='export_free', licence='CC BY-SA 4.0')
 BOUND = colours(name='export_bound', licence='CC BY-NC 4.0')
-specs.register(Collection('toyexport', (FREE, BOUND, prose(name='export_prose')), vocabulary='bytes', max_rate=7, templates=1))
+registry.register(Collection('toyexport', (FREE, BOUND, prose(name='export_prose')), vocabulary='bytes', max_rate=7, templates=1))
 
 
 def data(**changes):

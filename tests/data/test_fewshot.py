@@ -12,8 +12,9 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import fewshot, rendering
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import Splits
 from flanlite.data.specs.templates import Template
 
 WIDE = 100_000
@@ -156,13 +157,13 @@ def test_a_sample_is_random_and_small(monkeypatch):
 
 @pytest.fixture
 def collection(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     kept = Collection(
         'toy',
         (colours(), choices(), prose(), colours('held', splits=Splits(None, None, 'test'))),
         vocabulary='bytes',
     )
-    specs.register(kept)
+    registry.register(kept)
     return kept
 
 

@@ -11,7 +11,7 @@ import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.cache.view import BuildOptions
 from flanlite.data.mixing import mixtures, naming
-from flanlite.data.specs import files, specs
+from flanlite.data.specs import files, registry
 from flanlite.data.specs.files import Files
 
 CHAT = [
@@ -181,7 +181,7 @@ def test_files_that_cannot_be_read(name, text, words, tmp_path):
 
 @pytest.fixture
 def own_registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))
     files.collection_of.cache_clear()
     yield
     files.collection_of.cache_clear()

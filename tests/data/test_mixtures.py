@@ -9,7 +9,8 @@ import pytest
 from flanlite.data.mixing import given_rates, mixtures, naming
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.mixing.stages import Stage
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
+from flanlite.data.specs.collection import Collection, Prompted
 from flanlite.data.specs.templates import Template
 
 
@@ -27,7 +28,7 @@ def data_set(name, cluster, **more):
     )
 
 
-TOY = specs.Collection(
+TOY = Collection(
     name='toy',
     specs=(
         data_set('toy_nli', 'nli'),
@@ -48,7 +49,7 @@ COUNTS = {
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': TOY})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {'toy': TOY})
 
 
 def tasks(mixture):
@@ -215,12 +216,12 @@ def test_stages_of_a_curriculum():
 
 
 def test_rates_from_recorded_sizes():
-    sized = specs.Collection(
+    sized = Collection(
         'sized',
         (data_set('big', 'nli', train_examples=50_000), data_set('unknown', 'math')),
         max_rates={'big': 70},
     )
-    specs.COLLECTIONS['sized'] = sized
+    registry.COLLECTIONS['sized'] = sized
     mixture = mixtures.resolve('sized')
     assert mixtures.published(mixture) == {'big': 50_000} and mixtures.rates(
         mixture, mixtures.published(mixture)
@@ -261,7 +262,7 @@ def test_lineage_is_named_dropped_or_left_alone(caplog):
         data_set('recast', 'nli', lineage=('Winograd', 'all')),
         data_set('other', 'sentiment', lineage=('all',)),
     )
-    specs.COLLECTIONS['kin'] = specs.Collection('kin', members)
+    registry.COLLECTIONS['kin'] = Collection('kin', members)
     found = {
         lineage: mixtures.resolve(MixtureConfig('kin_held_out_coreference', lineage=lineage))
         for lineage in ('off', 'warn', 'strict')
@@ -356,8 +357,9 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
     for name in ('madeup', 'madeup_more'):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(
-            f'import dataclasses\nfrom flanlite.data.specs import specs\nfrom test_mixtures import data_set\n'
-            f'specs.register(specs.Collection("{name}", (data_set("{name}_task", "math"), '
+            f'import dataclasses\nfrom flanlite.data.specs import registry\n'
+            f'from flanlite.data.specs.collection import Collection\nfrom test_mixtures import data_set\n'
+            f'registry.register(Collection("{name}", (data_set("{name}_task", "math"), '
             f'data_set("odd_{name}", "nli"))))\n'
         )
     package = __import__('flanlite.mixtures').mixtures
@@ -365,10 +367,10 @@ def test_builtin_collections_are_imported_only_when_named(monkeypatch, tmp_path)
     monkeypatch.setitem(sys.modules, 'test_mixtures', sys.modules[__name__])
     try:
         assert naming.collection_names() == ['madeup', 'madeup_more', 'toy']
-        assert mixtures.resolve('toy').entries and 'madeup' not in specs.COLLECTIONS
+        assert mixtures.resolve('toy').entries and 'madeup' not in registry.COLLECTIONS
         assert (
             tasks(mixtures.resolve('madeup_more_held_out_nli')) == ['madeup_more_task']
-            and 'madeup' not in specs.COLLECTIONS
+            and 'madeup' not in registry.COLLECTIONS
         )
         assert tasks(mixtures.resolve('odd_madeup')) == ['odd_madeup']
     finally:
@@ -409,12 +411,12 @@ def test_seqio_mixtures_keep_their_rates():
 
 def test_the_rule_of_t0_counts_prompts(monkeypatch):
     prompted = {
-        'toy_nli': specs.Prompted(400_000, 3),
-        'toy_nli2': specs.Prompted(20_000, 3),
-        'toy_summary': specs.Prompted(20_000, 4, 2),
+        'toy_nli': Prompted(400_000, 3),
+        'toy_nli2': Prompted(20_000, 3),
+        'toy_summary': Prompted(20_000, 4, 2),
     }
     collection = dataclasses.replace(TOY, max_examples=None, max_rate=100_000, prompted=prompted)
-    monkeypatch.setattr(specs, 'COLLECTIONS', {'toy': collection})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {'toy': collection})
     rates = mixtures.rates(mixtures.resolve('toy'), COUNTS)
     assert rates == {
         'toy_nli': 99_999,

@@ -17,21 +17,21 @@ from toy_specs import BYTES, choices, colours, make_rows, prose, separate
 from flanlite import workers
 from flanlite.data.cache import cache, processes
 from flanlite.data.cache.view import BuildOptions, View
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
 from flanlite.progress import BuildProgress
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 
 def build(folder, *data_sets, vocabulary=BYTES, **settings):
-    specs.COLLECTIONS.clear()
-    specs.register(Collection('toy', data_sets, vocabulary='bytes'))
+    registry.COLLECTIONS.clear()
+    registry.register(Collection('toy', data_sets, vocabulary='bytes'))
     view, options = separate(settings)
     return cache.ensure(
         [spec.name for spec in data_sets], View('train', vocabulary, **view), BuildOptions(folder, **options)
@@ -242,7 +242,7 @@ ENDLESS = """
 
     workers.QUICK_SECONDS = 0
     names = ['toy_one', 'toy_two']
-    specs.register(specs.Collection('toy', tuple(colours(name, source=sources.InMemory(rows)) for name in names)))
+    registry.register(Collection('toy', tuple(colours(name, source=sources.InMemory(rows)) for name in names)))
     cache.ensure(names, View('train', BYTES), BuildOptions({folder!r} + '/cache', processes=2))
 """
 

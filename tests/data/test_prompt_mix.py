@@ -18,10 +18,11 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import rendering
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import option_forms, sources, specs, templates
+from flanlite.data.specs import option_forms, registry, sources, templates
+from flanlite.data.specs.collection import Collection, Part
 from flanlite.data.specs.option_forms import OptionForm
 from flanlite.data.specs.prompt_mix import PromptMix
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import MixedTemplate, Template
 from flanlite.data.training_data import TrainingData
 from flanlite.eval import evaluator
@@ -239,11 +240,11 @@ def test_chains_of_thought_headers_and_templates_that_are_turned_around():
 
 @pytest.fixture
 def collection(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     mix = PromptMix(shares={'zs_opt': 1, 'fs_noopt': 1}, shots=(1,), noopt_shots=(1,))
     parts = (
-        specs.Part('a', 0.5, ('toy_colours', 'toy_prose'), prompt_mix=mix),
-        specs.Part('b', 0.5, ('toy_things',)),
+        Part('a', 0.5, ('toy_colours', 'toy_prose'), prompt_mix=mix),
+        Part('b', 0.5, ('toy_things',)),
     )
     kept = Collection(
         'toy',
@@ -252,7 +253,7 @@ def collection(monkeypatch):
         parts=parts,
         templates=1,
     )
-    specs.register(kept)
+    registry.register(kept)
     return kept
 
 
@@ -276,7 +277,7 @@ def test_a_part_has_its_mix_in_training_and_what_is_asked_for_everywhere(collect
     assert view_of(asked, 'test', BYTES).prompt_mix == expected
     assert set(view_of(asked, 'train', BYTES).prompt_mix.values()) == {expected}
     monkeypatch.setitem(
-        specs.COLLECTIONS, 'toy', dataclasses.replace(collection, shots=5)
+        registry.COLLECTIONS, 'toy', dataclasses.replace(collection, shots=5)
     )  # as benchmarks ask
     assert mixtures.resolve('toy').shots == Shots(5)
     assert mixtures.resolve(MixtureConfig('toy', prompt_mix='zs_opt')).shots is None

@@ -13,7 +13,8 @@ import t0_rows
 from flanlite import sandbox
 from flanlite.data.rendering import promptsource, rendering
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import linting, sources, specs
+from flanlite.data.specs import linting, registry, sources, specs
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics import metrics
 from flanlite.mixtures.t0 import groups
@@ -220,11 +221,11 @@ def test_the_sandbox_holds(folder):
 
 
 def test_a_prompt_is_a_data_set(folder, monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     spec = promptsource.make_spec(
         source(prompts(folder)['Open, or not?']), 'sentiment', splits=specs.Splits('train', None, 'test')
     )
-    specs.register(specs.Collection('harbours', (spec,), vocabulary='bytes'))
+    registry.register(Collection('harbours', (spec,), vocabulary='bytes'))
     assert list(linting.lint(spec, spec.source.rows('train'), count=1)) == []
     (first, _) = rendering.render(spec, 'train')
     assert (first.inputs, first.targets) == ('Harbour: Old ||| New. Is it closed or open?', 'open')
@@ -233,7 +234,7 @@ def test_a_prompt_is_a_data_set(folder, monkeypatch):
     other = promptsource.make_spec(
         source(prompts(folder)['a depth']), 'sentiment', splits=specs.Splits('train', None, 'test')
     )
-    specs.register(specs.Collection('depths', (other,), vocabulary='bytes'))
+    registry.register(Collection('depths', (other,), vocabulary='bytes'))
     for each, count in ((spec, 2), (other, 1)):
         seqio_way = (
             tasks.task(each.name)

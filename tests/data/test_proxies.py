@@ -3,7 +3,8 @@
 import pytest
 
 from flanlite.data.specs import few_examples, proxies, sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits, TextSpec
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
 from flanlite.data.specs.templates import Template
 
 TEXTS = [

@@ -16,15 +16,16 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.seqio_bridge import registration, tasks
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, Part, Prompted, Splits
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection, Part, Prompted
+from flanlite.data.specs.specs import Splits
 from flanlite.data.tokens import seqio_vocabulary, vocabularies
 from flanlite.mixtures import flan2022
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
     yield
     seqio.TaskRegistry.reset()
@@ -37,7 +38,7 @@ def toy(name='toy', data_sets=None, **settings):
         data_sets or (colours(train_examples=500), choices(), prose()),
         **({'vocabulary': 'bytes'} | settings),
     )
-    specs.register(made)
+    registry.register(made)
     return made
 
 
@@ -104,7 +105,7 @@ def test_rates_are_recorded_or_counted():
     registration.register(toy(max_rate=300, max_rates={'toy_choices': 4}))
     assert rates('toy') == {'toy_colours': 300, 'toy_choices': 4}
     assert rates('toy_held_out_nli_eval') == {'toy_colours': 1}
-    specs.COLLECTIONS.clear()
+    registry.COLLECTIONS.clear()
     like_t0 = toy('prompted', prompted={'b': Prompted(100, 8)}, data_sets=(colours('a'), choices('b')))
     registration.register(like_t0)
     assert rates('prompted') == {'a': 20, 'b': 800}, '20 of 23 rows are kept'
@@ -169,7 +170,7 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
     held = colours('held', splits=Splits(None, None, 'test'))
     far = choices('far', source=sources.Tfds('nowhere/far:1.0.0'))
     assert registration.register(toy('only_eval', (held,))) == ['only_eval', 'only_eval_held_out_nli_eval']
-    specs.COLLECTIONS.clear()
+    registry.COLLECTIONS.clear()
     if not passed:
         monkeypatch.setenv('FLANLITE_DATA_DIR', str(tmp_path))
     names = registration.register(toy('there', (colours(), far)), data_dir=data_dir)
@@ -181,7 +182,7 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
     (tmp_path / 'bad').mkdir()
     (tmp_path / 'bad' / 'train.jsonl').write_text('{"thing": \n')
     (tmp_path / 'bad' / 'test.jsonl').write_text((tmp_path / 'half' / 'test.jsonl').read_text())
-    specs.COLLECTIONS.clear()
+    registry.COLLECTIONS.clear()
     lacking = [colours(name, source=sources.JsonLines(name)) for name in ('nowhere', 'bad')]
     registration.register(toy('partly', (half, choices('c'), *lacking)), data_dir=data_dir)
     assert not {'nowhere', 'bad'} & set(seqio.TaskRegistry.names())
@@ -191,7 +192,7 @@ def test_what_is_evaluated_only_and_what_is_not_at_hand(passed, monkeypatch, tmp
         rates('partly_held_out_nli_eval') == {'half': 1}
         and len(examples('partly_held_out_nli_eval', 'test')) == 1
     )
-    specs.COLLECTIONS.clear()
+    registry.COLLECTIONS.clear()
     registration.register(toy('all', (colours('b'), far)), at_hand=False)
     assert {task.name for task in seqio.MixtureRegistry.get('all').tasks} == {'b', 'far'}
 

@@ -4,14 +4,15 @@ import re
 import pytest
 from toy_specs import TEMPLATES, choices, colours, prose
 
-from flanlite.data.specs import linting, specs, text
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs import linting, registry, specs, text
+from flanlite.data.specs.collection import Collection, Prompted
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
 
 
 def test_example_has_texts_options_and_answers():
@@ -122,7 +123,7 @@ def test_splits_that_can_be():
     ({'max_rates': {'toy_colours': 0}}, 'toy_colours is 0'),
     ({'max_rates': {'toy_colour': 5}}, "max_rates has 'toy_colour'; did you mean toy_colours.*its data sets "
                                        "are toy_colours"),
-    ({'prompted': {'other': specs.Prompted(1, 1)}}, "prompted has 'other'; its data sets are toy_colours"),
+    ({'prompted': {'other': Prompted(1, 1)}}, "prompted has 'other'; its data sets are toy_colours"),
 ])  # fmt: skip
 def test_settings_of_a_collection_that_cannot_be(change, said):
     with pytest.raises(ValueError, match=f'^collection .*: {said}'):
@@ -131,20 +132,20 @@ def test_settings_of_a_collection_that_cannot_be(change, said):
 
 def test_registry():
     first = Collection('first', (colours(), prose()))
-    specs.register(first)
-    specs.register(first)
-    assert specs.find_spec('toy_prose') is first.specs[1]
-    assert specs.find_spec('toy') is None
+    registry.register(first)
+    registry.register(first)
+    assert registry.find_spec('toy_prose') is first.specs[1]
+    assert registry.find_spec('toy') is None
     assert first.clusters() == ('nli',)
     with pytest.raises(ValueError, match='is there already'):
-        specs.register(Collection('first', ()))
+        registry.register(Collection('first', ()))
     with pytest.raises(ValueError, match="in the collection 'first' already"):
-        specs.register(Collection('second', (colours(),)))
+        registry.register(Collection('second', (colours(),)))
     # The very same data set is fine, and stays the first collection's.
-    specs.register(Collection('sharing', first.specs[:1]))
-    assert specs.find_spec('toy_colours') is first.specs[0]
+    registry.register(Collection('sharing', first.specs[:1]))
+    assert registry.find_spec('toy_colours') is first.specs[0]
     with pytest.raises(ValueError, match="two data sets named 'toy_choices'"):
-        specs.register(Collection('third', (choices(), choices())))
+        registry.register(Collection('third', (choices(), choices())))
 
 
 def shout(value):

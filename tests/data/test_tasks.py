@@ -23,23 +23,24 @@ from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering import rendering, seqio_tasks
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import fingerprints, sources, specs, text
+from flanlite.data.specs import fingerprints, registry, sources, text
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.prompt_mix import PromptMix
-from flanlite.data.specs.specs import Collection, Splits
+from flanlite.data.specs.specs import Splits
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     yield
     seqio.TaskRegistry.reset()
     seqio.MixtureRegistry.reset()
 
 
 def register(*data_sets):
-    specs.register(Collection('toy', data_sets, vocabulary='bytes'))
+    registry.register(Collection('toy', data_sets, vocabulary='bytes'))
 
 
 def through_seqio(task, split):

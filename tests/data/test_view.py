@@ -8,16 +8,15 @@ from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.rendering.fewshot import BUDGET, Shots
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 
 
 @pytest.fixture
 def mixture(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    specs.register(
-        specs.Collection(
-            'toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9
-        )
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
+    registry.register(
+        Collection('toy', (colours(max_examples=5), choices(), prose()), vocabulary='bytes', max_examples=9)
     )
     return mixtures.resolve(MixtureConfig('toy', templates_per_task=2, shots=3, drop='drop.jsonl'))
 

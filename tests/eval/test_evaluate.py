@@ -14,7 +14,7 @@ import toyeval as toy
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.eval import baselines, evaluate, evaluator, rank, splits, systems
@@ -238,7 +238,7 @@ for scores, answers in found[1:]:
 
 def test_broken_tasks_are_skipped_with_their_reason(monkeypatch):
     broken = dataclasses.replace(toy.COLLECTION.specs[0], fields=lambda row: {'a': row['a'], 'answer': 0})
-    monkeypatch.setattr('flanlite.data.specs.specs.find_spec', lambda name: broken)
+    monkeypatch.setattr('flanlite.data.specs.registry.find_spec', lambda name: broken)
     found = splits.open_splits(['toyeval_order'], View('test', VOCABULARY, renderings='all'))
     assert not found.splits and "names the field 'b'" in found.skipped['toyeval_order']
 
@@ -330,8 +330,8 @@ def test_examples_of_ones_own_are_scored():
 
 def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
     mine = Metric('brevity', ('brief', 'empty'), lambda said, answers: (len(said) < 9, not said, 1))
-    spec = dataclasses.replace(specs.find_spec('toyeval_copy'), metric=mine)
-    assert spec.fingerprint() == specs.find_spec('toyeval_copy').fingerprint(), 'the cache does not change'
+    spec = dataclasses.replace(registry.find_spec('toyeval_copy'), metric=mine)
+    assert spec.fingerprint() == registry.find_spec('toyeval_copy').fingerprint(), 'the cache does not change'
     monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
     examples = list(opened.splits['toyeval_copy'].examples())
     predictions = scored['toyeval_copy'].predictions
@@ -349,7 +349,7 @@ def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
 
 def test_a_metric_that_cannot_count_is_refused_before_a_model_is_asked(opened, monkeypatch):
     broken = Metric('broken', ('broken',), lambda said, answers: (1 / (len(answers) - 1), 1))
-    spec = dataclasses.replace(specs.find_spec('toyeval_copy'), metric=broken)
+    spec = dataclasses.replace(registry.find_spec('toyeval_copy'), metric=broken)
     monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
     model = Model(toy.CONFIG, toy.params(), VOCABULARY)
     monkeypatch.setattr(rank, 'score', None)
@@ -397,7 +397,7 @@ def test_questions_of_multirc_are_right_as_a_whole():
         for row, template, group in asked
     ]
     predictions = ['no' if (row, template) in ((3, 0), (0, 1)) else 'yes' for row, template, _ in asked]
-    assert specs.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
+    assert registry.find_spec('multirc') is flan2021.reading_comprehension.MULTIRC
     scores = evaluator.score_task('multirc', 'rank', examples, predictions, VOCABULARY)
     found = [
         [named[name] for name in ('multirc_f1a', 'multirc_exact_match', 'accuracy')]

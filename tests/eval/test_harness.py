@@ -12,8 +12,8 @@ import yaml
 
 from flanlite.cli import main
 from flanlite.data.cache.view import View
-from flanlite.data.specs import specs
-from flanlite.data.specs.specs import Collection
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import export, splits
 from flanlite.eval.evaluator import Evaluator
@@ -57,7 +57,7 @@ COLLECTION = Collection(
     ),
     vocabulary='bytes',
 )  # fmt: skip
-specs.register(COLLECTION)
+registry.register(COLLECTION)
 
 
 @pytest.fixture(scope='module')

@@ -14,8 +14,9 @@ from flanlite.cli import main as cli
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
 from flanlite.data.rendering.fewshot import Shots
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.specs.variations import ANSWER_WORDS, OPTION_ORDER, WORDS, Variation, VariedSpec
 from flanlite.data.tokens import vocabularies
@@ -62,7 +63,7 @@ COLLECTION = Collection(
     templates=2,
     vocabulary='bytes',
 )
-specs.register(COLLECTION)
+registry.register(COLLECTION)
 
 
 def numbers(question):
@@ -147,7 +148,7 @@ def test_options_are_shown_in_another_order_that_seed_and_row_decide():
 
 def test_renamed_options_keep_their_names_beside_the_words():
     variation = Variation(ANSWER_WORDS, 1)
-    word = VariedSpec.of(specs.find_spec('robust_cb'), variation).words
+    word = VariedSpec.of(registry.find_spec('robust_cb'), variation).words
     assert (
         list(word) == ['yes', 'no', 'unclear']
         and len(set(word.values())) == 3
@@ -159,11 +160,11 @@ def test_renamed_options_keep_their_names_beside_the_words():
         assert each.options == ('yes', 'no', 'unclear') and each.answers[0] in each.options
         assert shown(each) == [BYTES.decode(tokens) for tokens in each.option_tokens] == list(word.values())
         assert BYTES.decode(each.targets) == word[each.answers[0]]
-    assert VariedSpec.of(specs.find_spec('robust_cb'), Variation(ANSWER_WORDS, 2)).words != word
+    assert VariedSpec.of(registry.find_spec('robust_cb'), Variation(ANSWER_WORDS, 2)).words != word
 
 
 def test_exemplars_are_renamed_too():
-    word = Variation(ANSWER_WORDS).renamed(specs.find_spec('robust_f1'))
+    word = Variation(ANSWER_WORDS).renamed(registry.find_spec('robust_f1'))
     text = BYTES.decode_inputs(examples('robust_f1', Variation(ANSWER_WORDS), shots=Shots(2, 900))[0].inputs)
     assert text.count('OPTIONS') == 3 and 'yes' not in text and 'no' not in text.split()
     assert sum(text.count(each) for each in word.values()) == 3 * 2 + 2, 'in options, and as two answers'

@@ -5,8 +5,9 @@ evaluation in seconds.
 import jax
 import numpy as np
 
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.model import models
 from flanlite.model.t5 import T5Config
@@ -51,7 +52,7 @@ COLLECTION = Collection(
     ),
     vocabulary='bytes',
 )  # fmt: skip
-specs.register(COLLECTION)
+registry.register(COLLECTION)
 
 
 def not_finite():

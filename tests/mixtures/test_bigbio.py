@@ -6,7 +6,7 @@ import pytest
 
 from flanlite.cli import main
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import linting, specs
+from flanlite.data.specs import linting, registry, specs
 from flanlite.data.specs.sources import InMemory, MissingDataError
 from flanlite.metrics.span_sets import read_spans
 from flanlite.mixtures import bigbio
@@ -142,7 +142,7 @@ def test_a_folder_is_listed(tmp_path, capsys):
     assert [entry.task for entry in found.entries] == [
         *(f'bigbio:bc5cdr_{task}' for task in ('ner', 'ned', 're', 'coref')), 'bigbio:mqp_pairs'
     ]  # fmt: skip
-    assert specs.find_spec('bigbio:mqp_pairs').splits == specs.Splits('train', None, None)
+    assert registry.find_spec('bigbio:mqp_pairs').splits == specs.Splits('train', None, None)
     assert main.main(['lint', '--mixture=bigbio', f'--data_dir={tmp_path}']) == 0
     assert main.main(['datasets', '--mixture=bigbio', f'--data_dir={tmp_path}']) == 0
     assert 'bigbio:bc5cdr_re' in capsys.readouterr().out
@@ -155,4 +155,4 @@ def test_a_folder_is_listed(tmp_path, capsys):
     assert len(found.entries) == 5 + 1 + 5
     for name, words in (('empty_te', 'train'), ('broken_re', 'train.jsonl')):
         with pytest.raises(MissingDataError if name == 'empty_te' else ValueError, match=words):
-            list(specs.find_spec(f'bigbio:{name}').source.rows('train'))
+            list(registry.find_spec(f'bigbio:{name}').source.rows('train'))

@@ -6,7 +6,7 @@ import pytest
 
 from flanlite.cli import main
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.specs.sources import MissingDataError
 from flanlite.mixtures import clues
 
@@ -53,7 +53,7 @@ def test_draws_are_data_sets(tmp_path, capsys):
     assert len(mixtures.resolve('clues', tmp_path).entries) == 5
     shown = {}
     for name in names:
-        spec = specs.find_spec(name)
+        spec = registry.find_spec(name)
         shown[spec.family] = [spec.example(row) for row in spec.source.rows('test')]
         assert len(list(spec.source.rows('train'))) == 1 and spec.splits.validation is None
     assert [each['answers'] for each in shown['clues_sst']] == [('negative',), ('positive',)]

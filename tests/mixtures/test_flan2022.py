@@ -11,7 +11,8 @@ from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import rendering
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters, registry
+from flanlite.data.specs.collection import Collection, Part
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.data.training_data import TrainingData
@@ -29,7 +30,7 @@ TASKS = {  # (category, instances)
 @pytest.fixture(autouse=True)
 def known_collections(monkeypatch):
     """Forget the collections of a test's folder."""
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 
@@ -162,7 +163,7 @@ def test_ways_of_asking_of_the_release(data_dir, tmp_path):
         assert text.count('Add one.') == 1, 'the definition stands once'
 
     mixtures.resolve('cot_aqua')
-    spec = specs.find_spec('cot_aqua')
+    spec = registry.find_spec('cot_aqua')
     mix = PromptMix(shares={'zs_opt': 1}, chains={'last': 1, 'first': 1, 'none': 1})
     found = [
         (example.template, example.targets)
@@ -181,7 +182,7 @@ def test_a_data_set_is_found_by_its_own_name(data_dir):
         ('cot_gsm8k', 'flan2022'),
         ('natural_instructions:task9998_stones_and_towers', 'flan2022'),
     ):
-        specs.COLLECTIONS.clear()
+        registry.COLLECTIONS.clear()
         found = mixtures.resolve(name)
         assert [entry.task for entry in found.entries] == [name] and found.collection.name == collection
     with pytest.raises(ValueError, match=r"unknown mixture or task 'cot_gsm9k'.*did you mean cot_gsm8k"):
@@ -248,13 +249,11 @@ def test_parts_of_a_collection():
         (): "'lambada' is in no part",
     }.items():
         with pytest.raises(ValueError, match=told):
-            specs.Collection('mine', (spec,), parts=(specs.Part('a', 1.0, tasks),))
+            Collection('mine', (spec,), parts=(Part('a', 1.0, tasks),))
     with pytest.raises(ValueError, match="expected different texts, but 'a' is there 2 times"):
-        specs.Collection(
-            'mine', (spec,), parts=(specs.Part('a', 1.0, ('lambada',)), specs.Part('a', 2.0, ()))
-        )
+        Collection('mine', (spec,), parts=(Part('a', 1.0, ('lambada',)), Part('a', 2.0, ())))
     with pytest.raises(ValueError, match=r'Part.share is -1.*from 0'):
-        specs.Part('a', -1.0, ('lambada',))
+        Part('a', -1.0, ('lambada',))
     with pytest.raises(ValueError, match=r"unknown cluster 'stones'.*with a colon"):
         clusters.check_cluster('stones')
     clusters.check_cluster('mine:stones')

@@ -10,7 +10,7 @@ from flanlite.data.cache.view import BuildOptions
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.specs.sources import MissingDataError
 from flanlite.data.training_data import TrainingData
 from flanlite.eval import evaluator
@@ -66,8 +66,8 @@ def test_bigbench_choices(tmp_path):
     )
     assert sky['options'] == ['red', 'blue', 'azure'] and sky['answers'] == ['blue', 'azure']
     assert found['bigbench:nested:one'][0]['inputs'] == 'Pick one.\nIn: Sky? Out: '
-    assert specs.find_spec('bigbench:nested:one').family == 'bigbench:nested'
-    grade = get_metric(specs.find_spec('bigbench:colours').metric).count
+    assert registry.find_spec('bigbench:nested:one').family == 'bigbench:nested'
+    grade = get_metric(registry.find_spec('bigbench:colours').metric).count
     assert [grade(option, grass['answers'])[0] for option in ('green', 'red', 'blue', 'none')] == [
         1,
         0.25,
@@ -181,7 +181,7 @@ def test_bbh_sizes_of_a_task_count_once_in_the_average(tmp_path):
     write(tmp_path / 'bbh/bbh/one-more.json', '[')
     assert 'bbh:one_more' in {entry.task for entry in mixtures.resolve('bbh', tmp_path).entries}
     with pytest.raises(ValueError, match=r'one-more\.json'):
-        list(specs.find_spec('bbh:one_more').source.rows('test'))
+        list(registry.find_spec('bbh:one_more').source.rows('test'))
     (tmp_path / 'bbh/bbh/one-more.json').unlink()
     for size in ('three', 'five', 'seven'):
         write(
@@ -194,7 +194,7 @@ def test_bbh_sizes_of_a_task_count_once_in_the_average(tmp_path):
     scored = [
         results.TaskResult(
             name, '', '', 'accuracy', 'generate', 10, ({'scores': {'accuracy': mean}},), Summary(mean, *[0.0] * 6),
-            specs.find_spec(name).category, specs.find_spec(name).family,
+            registry.find_spec(name).category, registry.find_spec(name).family,
         )
         for name, mean in zip(found, (30.0, 60.0, 90.0, 100.0), strict=True)
     ]  # fmt: skip
@@ -225,7 +225,7 @@ def test_mmlu(tmp_path):
     _, row = asked(tmp_path, 'mmlu_text', shots=1)['mmlu_text:formal_logic']
     assert row['inputs'] == f'{head}dev formal_logic, 0?\nAnswer: one\n\ntest formal_logic, 1?\nAnswer:'
     assert (row['options'], row['answers']) == (['one', 'two, or 2', 'three', 'four'], ['two, or 2'])
-    groups = {name: specs.find_spec(f'mmlu:{name}').category for name in ('anatomy', 'formal_logic')}
+    groups = {name: registry.find_spec(f'mmlu:{name}').category for name in ('anatomy', 'formal_logic')}
     assert groups == {'anatomy': 'other', 'formal_logic': 'humanities'}
 
 
@@ -267,9 +267,9 @@ def test_super_natural_instructions(tmp_path):
     )
     assert (
         found[name][1]['answers'] == ['Cold', 'White']
-        and specs.find_spec(name).category == 'Title Generation'
+        and registry.find_spec(name).category == 'Title Generation'
     )
-    metric = get_metric(specs.find_spec(name).metric)
+    metric = get_metric(registry.find_spec(name).metric)
     # Its own script: stems count as equal for ROUGE, and punctuation does not for the match.
     assert metric.scores(metric.counts(['white!', 'colds days'], [['Cold', 'White'], ['cold day']]).sum(axis=0)) == {
         'rougeL': 100.0, 'exact_match': 50.0,

@@ -6,7 +6,7 @@ import pytest
 
 from flanlite.cli import gin_config
 from flanlite.data.mixing import mixtures
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.mixtures.pocket import base
 
@@ -38,5 +38,8 @@ def test_base_fits_the_model():
 def test_text_is_no_part_of_the_collection():
     names = {entry.task for entry in mixtures.resolve('pocket').entries}
     assert not names & {'pocket_spans', 'pocket_prefix'}
-    assert {spec.name for spec in specs.COLLECTIONS['pocket_text'].specs} == {'pocket_spans', 'pocket_prefix'}
+    assert {spec.name for spec in registry.COLLECTIONS['pocket_text'].specs} == {
+        'pocket_spans',
+        'pocket_prefix',
+    }
     assert mixtures.resolve('pocket_spans').entries[0].max_rate is None

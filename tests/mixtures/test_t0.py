@@ -11,7 +11,8 @@ import t0_rows
 from flanlite.cli import gin_config, lint
 from flanlite.data.mixing import mixtures
 from flanlite.data.rendering import promptsource
-from flanlite.data.specs import linting, sources, specs, templates
+from flanlite.data.specs import linting, registry, sources, specs, templates
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
 from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021, t0
@@ -84,9 +85,9 @@ def with_prompts(monkeypatch, folder):
     made = {name: t0.training(name, *parts) for name, parts in groups.TRAINING.items()} | {
         't0_eval': t0.held_out()
     }
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     for collection in (flan2021.COLLECTION, *made.values()):
-        specs.register(collection)
+        registry.register(collection)
     yield made
     t0.members.cache_clear()
 
@@ -161,7 +162,7 @@ def test_sweep_never_trains_on_held_out_groups():
 def test_names_of_collections_resolve():
     """Each collection is found by name; importing one imports them all."""
     assert [len(mixtures.resolve(name).entries) for name in ('t0_eval', 't0_bigbench')][1] == 14
-    assert {'t0', 't0_plus', 't0_plus_plus'} <= set(specs.COLLECTIONS)
+    assert {'t0', 't0_plus', 't0_plus_plus'} <= set(registry.COLLECTIONS)
 
 
 @pytest.mark.parametrize('prompts', ['without_promptsource', 'with_promptsource'])
@@ -322,7 +323,7 @@ def test_lint_of_the_collections(monkeypatch, without_promptsource):
     """The lint of all templates finds nothing, on real rows either where there are any."""
     if DATA.is_dir():
         monkeypatch.setenv('FLANLITE_DATA_DIR', str(DATA))
-    specs.register(specs.Collection('t0_bigbench', bigbench.SPECS, templates=5))
+    registry.register(Collection('t0_bigbench', bigbench.SPECS, templates=5))
     assert [lint.lint(name) for name in ('t0_plus', 't0_bigbench')] == [0, 0]
 
 

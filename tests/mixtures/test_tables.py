@@ -11,7 +11,7 @@ from flanlite.data.cache.view import BuildOptions
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.preview import examples
-from flanlite.data.specs import specs, tables
+from flanlite.data.specs import registry, tables
 
 LONG = {'inputs': 4_000, 'targets': 50}
 
@@ -164,8 +164,8 @@ def test_mmlu(make, tmp_path):
     row = found['formal_logic'][1]
     assert row['inputs'] == head + exemplars + block.format('test 1')
     assert (row['options'], row['answers'], row['shots']) == (list('ABCD'), ['C'], 5)
-    assert specs.find_spec('mmlu:formal_logic').category == 'humanities'
-    assert [row['question'] for row in specs.find_spec('mmlu:anatomy').source.rows('val')] == [
+    assert registry.find_spec('mmlu:formal_logic').category == 'humanities'
+    assert [row['question'] for row in registry.find_spec('mmlu:anatomy').source.rows('val')] == [
         'validation 0?'
     ]
 
@@ -215,7 +215,7 @@ def test_bigbench(tmp_path):
         ['x', 'y'],
         ['y'],
     )
-    assert specs.find_spec('bigbench:written').metric == 'accuracy' and found['written'][0]['answers'] == [
+    assert registry.find_spec('bigbench:written').metric == 'accuracy' and found['written'][0]['answers'] == [
         'y',
         'Y',
     ]
@@ -250,7 +250,7 @@ def test_super_natural_instructions(tmp_path):
         == 'Definition: Give a title.\n\nNow complete the following example -\nInput: Snow 3.\nOutput: '
     )
     assert row['answers'] == ['Cold', 'White']
-    assert len(list(specs.find_spec('super_natural_instructions:task1_title').source.rows('test'))) == 100
+    assert len(list(registry.find_spec('super_natural_instructions:task1_title').source.rows('test'))) == 100
 
 
 def test_caches_are_found_without_a_data_folder(tmp_path, monkeypatch):

@@ -11,9 +11,10 @@ from flanlite.data import overview
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
 from flanlite.data.config import DataConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.sources import InMemory
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.report import data_page
 
@@ -37,7 +38,7 @@ TEMPLATES = (
     Template('How is {review}?'),
     Template('A {answer} one', '{review}', inverted=True),
 )
-specs.register(
+registry.register(
     Collection(
         'toypage', (spec('toypage_a', TEMPLATES), spec('toypage_b', TEMPLATES[:1])), vocabulary='bytes'
     )

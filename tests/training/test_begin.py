@@ -15,7 +15,7 @@ from flax import traverse_util
 import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.config import DataConfig
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.model import models
@@ -177,7 +177,7 @@ def test_the_same_vocabulary_may_have_other_names(pocket, tmp_path, monkeypatch)
         assert choose_vocabulary(settings(tmp_path, pocket, data={'vocabulary': name})).name == name
     # The mixture says whether inputs end with EOS.
     bare = dataclasses.replace(toy.COLLECTION, name='toy_bare', vocabulary='t5:no_input_eos')
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS) | {'toy_bare': bare})
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS) | {'toy_bare': bare})
     config = settings(tmp_path, pocket).replace(**{'data.mixture.name': 'toy_bare'})
     assert choose_vocabulary(config).name == f'{pocket}/spiece.model:extra_ids=32:no_input_eos'
 

@@ -18,7 +18,8 @@ import pytest
 import toy
 
 from flanlite.cli import command, gin_config, main
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry, specs
+from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
 from flanlite.eval.evaluate import EvalConfig, evaluate
 from flanlite.eval.infer import infer
@@ -326,7 +327,7 @@ def test_folders_may_have_any_name(monkeypatch, tmp_path, names):
     assert lines.with_name('answers.jsonl').is_file()
     monkeypatch.chdir(tmp_path.joinpath(*names))
     monkeypatch.setattr(sys, 'path', [*sys.path])
-    monkeypatch.setattr(specs, 'COLLECTIONS', dict(specs.COLLECTIONS))
+    monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))
     commands_in_folders(tmp_path.joinpath(*names), f'own_{len(names)}')
     assert {path.name for path in tmp_path.iterdir()} == {names[0]}
     assert not list(tmp_path.rglob('~'))
@@ -515,8 +516,8 @@ def test_what_cannot_be_evaluated_is_told_with_the_remedy(tmp_path, monkeypatch)
     bare = [
         dataclasses.replace(spec, splits=specs.Splits('train', None, None)) for spec in toy.COLLECTION.specs
     ]
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
-    specs.register(specs.Collection('bare', tuple(bare), vocabulary='bytes'))
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
+    registry.register(Collection('bare', tuple(bare), vocabulary='bytes'))
     with pytest.raises(
         ValueError,
         match=r"no task that 'bare' trains on has a validation split .*RecordsConfig\.eval_every_steps",

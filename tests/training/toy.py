@@ -13,8 +13,9 @@ if os.environ.get('BLOCK_TENSORFLOW'):
 import numpy as np
 
 from flanlite.data.config import DataConfig
-from flanlite.data.specs import sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec
+from flanlite.data.specs import registry, sources
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.mesh import processes
 from flanlite.model.t5 import T5Config
@@ -66,7 +67,7 @@ COLLECTION = Collection(
     ),
     vocabulary='bytes',
 )
-specs.register(COLLECTION)
+registry.register(COLLECTION)
 
 
 # Where in a run's settings a test's short name stands.

@@ -15,7 +15,7 @@ from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.cache.request import Request, file_name, open_cached
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.progress import CONSOLE, BuildProgress
 
@@ -117,7 +117,7 @@ def say_skipped(name: str, why: str) -> None:
 
 def spec_at_hand(name: str, view: View, data_dir: str | os.PathLike | None) -> specs.Spec | None:
     """Find a spec, its source resolved and seen as the view says; None for a foreign SeqIO task."""
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     if spec is not None and (source := sources.prefer_data_folder(spec.source, data_dir)) is not spec.source:
         spec = dataclasses.replace(spec, source=source)
     return view.applied_to(spec)
@@ -140,7 +140,9 @@ def build_all(
 def check_names(names: Sequence[str]) -> None:
     """Refuse names of no task before anything is built."""
     registered = seqio_tasks.registered_names()
-    known = [spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs] + registered
+    known = [
+        spec.name for collection in registry.COLLECTIONS.values() for spec in collection.specs
+    ] + registered
     for name in names:
         if name not in known and name not in [seqio_tasks.PREFIX + task for task in registered]:
             hint = config.closest(name, known) or f'there are {", ".join(known[:20]) or "none"} '

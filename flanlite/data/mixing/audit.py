@@ -20,7 +20,7 @@ from flanlite import workers
 from flanlite.data.mixing import drop_list, held_out_text, mixtures, text_files
 from flanlite.data.mixing.held_out_text import HOW, Found, HeldOutText, Source
 from flanlite.data.mixing.mixtures import MixtureConfig
-from flanlite.data.specs import clusters, sources, specs
+from flanlite.data.specs import clusters, registry, sources, specs
 from flanlite.progress import BuildProgress
 
 NGRAM = 13  # words, as in GPT-3's study of contamination (Brown et al. 2020, appendix C)
@@ -193,7 +193,7 @@ def search(
 
 def at_hand(task: str, data_dir: str | os.PathLike | None) -> specs.Spec | None:
     """Return a task's data set with the source that the data folder has of it; None for SeqIO's tasks."""
-    spec = specs.find_spec(task)
+    spec = registry.find_spec(task)
     return spec and dataclasses.replace(spec, source=sources.prefer_data_folder(spec.source, data_dir))
 
 

@@ -14,7 +14,8 @@ from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.rendering.fewshot import Shots, ShotsNumber
-from flanlite.data.specs import checks, clusters, files, notices, specs
+from flanlite.data.specs import checks, clusters, files, notices, registry, specs
+from flanlite.data.specs.collection import Collection, Part, Prompted
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, NotNegative, one_of, whole
@@ -45,8 +46,8 @@ class Entry:
     max_examples: int | None = None
     max_rate: int | None = None
     rate: Callable[[], float] | None = None
-    prompted: specs.Prompted | None = None
-    part: specs.Part | None = None
+    prompted: Prompted | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         checks.check_name(self.task)  # SeqIO's may be any
@@ -82,7 +83,7 @@ class Mixture:
 
     name: str
     entries: tuple[Entry, ...]
-    collection: specs.Collection | None = None
+    collection: Collection | None = None
     held_out: str | None = None
     removed: tuple[str, ...] = ()
     scheme: str = 'proportional'
@@ -245,7 +246,7 @@ def schemas(mixture: MixtureConfig | str) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: as of `resolve`; or a task has no fields, as plain text and tasks of SeqIO have none.
     """
-    found = {entry.task: specs.find_spec(entry.task) for entry in resolve(mixture).entries}
+    found = {entry.task: registry.find_spec(entry.task) for entry in resolve(mixture).entries}
     if without := [task for task, spec in found.items() if not isinstance(spec, specs.DatasetSpec)]:
         raise ValueError(f'{", ".join(without)} has no fields; expected data sets with templates')
     return {task: spec.schema() for task, spec in found.items()}
@@ -416,7 +417,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def entry_of(
-    spec: specs.Spec, collection: specs.Collection, max_examples: int | str | None, max_rate: int | str | None
+    spec: specs.Spec, collection: Collection, max_examples: int | str | None, max_rate: int | str | None
 ) -> Entry:
     """Make a data set's entry.
 

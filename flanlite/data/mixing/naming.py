@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from flanlite import config
 from flanlite.data.rendering import seqio_tasks
-from flanlite.data.specs import clusters, files, specs
+from flanlite.data.specs import clusters, files, registry, specs
+from flanlite.data.specs.collection import Collection
 
 HELD_OUT = '_held_out_'
 MANY = 500  # data sets of a collection, whose hold-outs are not suggested for any other name
@@ -31,7 +32,7 @@ class Found(NamedTuple):
     """
 
     name: str
-    collection: specs.Collection | None
+    collection: Collection | None
     data_sets: Sequence[specs.Spec] = ()
     in_name: str | None = None
 
@@ -84,7 +85,7 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
     for load in (lambda: load_builtin(name, data_dir), import_collections):
         load()
         if found := find_in_collection(bare) or find_data_set(bare):
-            if len(found.data_sets) == 1 and specs.builtin_of(found.collection.name) is None:
+            if len(found.data_sets) == 1 and registry.builtin_of(found.collection.name) is None:
                 import_collections()  # refuses a data set that has the name of one of ours
             if seqio_tasks.is_users(name):
                 raise ValueError(
@@ -100,10 +101,10 @@ def resolve_name(name: str, data_dir: str | os.PathLike | None = None) -> Found:
         return found
     known = [
         *collection_names(),
-        *(spec.name for collection in specs.COLLECTIONS.values() for spec in collection.specs),
+        *(spec.name for collection in registry.COLLECTIONS.values() for spec in collection.specs),
         *seqio_names(),
     ]
-    for collection in specs.COLLECTIONS.values():
+    for collection in registry.COLLECTIONS.values():
         if len(collection.specs) <= MANY or name.startswith(collection.name):
             known += names_without(collection)
     raise ValueError(
@@ -120,7 +121,7 @@ def find_in_collection(name: str) -> Found | None:
     tried first, since the name of one may begin with that of another.
     """
     for collection in sorted(
-        specs.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True
+        registry.COLLECTIONS.values(), key=lambda collection: len(collection.name), reverse=True
     ):
         if name == collection.name:
             return Found(name, collection, collection.specs)
@@ -138,7 +139,7 @@ def find_in_collection(name: str) -> Found | None:
 
 def find_data_set(name: str) -> Found | None:
     """Return the meaning of a data set's name, or None where no collection has such a data set."""
-    for collection in specs.COLLECTIONS.values():
+    for collection in registry.COLLECTIONS.values():
         for spec in collection.specs:
             if spec.name == name:
                 return Found(name, collection, (spec,))
@@ -163,7 +164,7 @@ def numbers_in_name(name: str) -> Numbers:
     return Numbers(found[1], *(number and int(number) for number in found.groups()[1:]))
 
 
-def name_without(collection: specs.Collection, held_out: str) -> str:
+def name_without(collection: Collection, held_out: str) -> str:
     """Return the name of the mixture of a collection that holds out a cluster, or the data sets of another
     hold-out.
     """
@@ -171,7 +172,7 @@ def name_without(collection: specs.Collection, held_out: str) -> str:
     return f'{collection.name}{joins}{held_out}'
 
 
-def names_without(collection: specs.Collection) -> list[str]:
+def names_without(collection: Collection) -> list[str]:
     """Return the names of the mixtures of a collection that hold something out."""
     own = collection.clusters()
     return [
@@ -180,7 +181,7 @@ def names_without(collection: specs.Collection) -> list[str]:
     ]
 
 
-def other_hold_outs(collection: specs.Collection) -> list[str]:
+def other_hold_outs(collection: Collection) -> list[str]:
     """Return the names of a collection's hold-outs that are not clusters."""
     own = collection.clusters()
     return [name for name in clusters.hold_outs(collection.specs) if name not in own]
@@ -197,14 +198,14 @@ def load_builtin(name: str, data_dir: str | os.PathLike | None = None) -> None:
     Raises:
         MissingDataError: it is a benchmark, and not in the data folder.
     """
-    module = specs.load_builtin(name)
-    if module and specs.is_benchmark(module):
+    module = registry.load_builtin(name)
+    if module and registry.is_benchmark(module):
         module.find(data_dir)
 
 
 def collection_names() -> list[str]:
     """Return the names of all collections: the built-in ones, and those that a user's module registered."""
-    return sorted({*specs.builtin_names(), *specs.COLLECTIONS})
+    return sorted({*registry.builtin_names(), *registry.COLLECTIONS})
 
 
 def import_collections() -> list[str]:
@@ -213,18 +214,18 @@ def import_collections() -> list[str]:
 
     A package may register several collections: `t0` also registers `t0_plus`, for example.
     """
-    modules = {name: specs.load_builtin(name) for name in specs.builtin_names()}
-    builtin = [name for name, module in modules.items() if not specs.is_benchmark(module)]
-    return [*builtin, *(name for name in sorted(specs.COLLECTIONS) if name not in modules)]
+    modules = {name: registry.load_builtin(name) for name in registry.builtin_names()}
+    builtin = [name for name, module in modules.items() if not registry.is_benchmark(module)]
+    return [*builtin, *(name for name in sorted(registry.COLLECTIONS) if name not in modules)]
 
 
 def find_benchmarks(data_dir: str | os.PathLike | None = None) -> None:
     """Register the data sets of benchmarks and collections that are listed only when they are asked for;
     those that are not in the data folder are left out.
     """
-    for name in specs.builtin_names():
-        module = specs.load_builtin(name)
-        if specs.is_benchmark(module):
+    for name in registry.builtin_names():
+        module = registry.load_builtin(name)
+        if registry.is_benchmark(module):
             with contextlib.suppress(ValueError):
                 module.find(data_dir)
 

@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from flanlite.config import closest
-from flanlite.data.specs import clusters, specs
+from flanlite.data.specs import clusters
+from flanlite.data.specs.collection import Collection, Part
 
 
 class Task(Protocol):
     """What is known here of a task of a mixture; see `mixtures.Entry`."""
 
     task: str
-    part: specs.Part | None
+    part: Part | None
 
 
 E = TypeVar('E', bound=Task)
 
 
-def with_shares(
-    entries: Sequence[E], collection: specs.Collection | None, shares: Mapping[str, float]
-) -> list[E]:
+def with_shares(entries: Sequence[E], collection: Collection | None, shares: Mapping[str, float]) -> list[E]:
     """Give parts of a collection other shares, and leave those out that have none.
 
     Raises:
@@ -44,7 +43,7 @@ def with_shares(
 
 
 def hold_out(
-    entries: Sequence[E], collection: specs.Collection | None, held_out: str | None, lineage: str
+    entries: Sequence[E], collection: Collection | None, held_out: str | None, lineage: str
 ) -> tuple[list[E], tuple[str, ...], dict[str, dict[str, tuple[str, ...]]]]:
     """Return the entries that a hold-out trains on, the clusters that leave with the held-out one, and the
     corpora that are shared.

@@ -19,7 +19,7 @@ from flanlite.data.rendering import fewshot
 from flanlite.data.rendering.asking import Asking
 from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.rendering.rendering import Rendered
-from flanlite.data.specs import fingerprints, notices, specs
+from flanlite.data.specs import fingerprints, notices, registry, specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
@@ -58,7 +58,7 @@ def is_users(name: str) -> bool:
         return False
     if name in seqio.TaskRegistry.names():
         spec = spec_of(seqio.TaskRegistry.get(name))
-        return spec is None or spec is not specs.find_spec(name)
+        return spec is None or spec is not registry.find_spec(name)
     return name in seqio.MixtureRegistry.names() and seqio.MixtureRegistry.get(name) not in OWN_MIXTURES
 
 
@@ -71,7 +71,7 @@ def name_of_member(name: str) -> str:
     """Return the name by which flanlite knows a task of a SeqIO mixture: with `PREFIX` before it, where a
     data set has the name that is not the task's own.
     """
-    return PREFIX + name if specs.find_spec(name) and is_users(name) else name
+    return PREFIX + name if registry.find_spec(name) and is_users(name) else name
 
 
 def seqio_examples(name: str, split: str, vocabulary: Vocabulary, texts: bool = False) -> Iterator[Example]:

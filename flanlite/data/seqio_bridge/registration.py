@@ -13,8 +13,9 @@ from typing import Any
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import clusters, notices, sources, specs
-from flanlite.data.specs.specs import Collection, DatasetSpec, Part
+from flanlite.data.specs import clusters, notices, registry, sources
+from flanlite.data.specs.collection import Collection, Part
+from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.tokens import vocabularies
 
 Rate = float | Callable[[Any], float]  # a function of SeqIO's task
@@ -130,14 +131,14 @@ def task_name(spec: DatasetSpec, collection: Collection) -> str:
     def settings(other: Collection) -> tuple[str, int | None]:
         return other.vocabulary, entry_of(spec, other).max_examples
 
-    sharing = [other for other in specs.COLLECTIONS.values() if any(member is spec for member in other.specs)]
+    sharing = [
+        other for other in registry.COLLECTIONS.values() if any(member is spec for member in other.specs)
+    ]
     first = next(other for other in sharing if settings(other) == settings(collection))
     return spec.name if first is sharing[0] else f'{first.name}_{spec.name}'
 
 
-def task_rate(
-    spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None
-) -> Rate:
+def task_rate(spec: DatasetSpec, collection: Collection, data_dir: str | os.PathLike | None) -> Rate:
     """Return a data set's rate or, if its size is not on record, a function that counts its rows when SeqIO
     asks for the rate.
     """

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.rendering import rendering
-from flanlite.data.specs import sources, specs, templates, text
+from flanlite.data.specs import registry, sources, specs, templates, text
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
@@ -57,7 +57,7 @@ def task(
     """
     import seqio
 
-    spec = specs.find_spec(name)
+    spec = registry.find_spec(name)
     if not isinstance(spec, DatasetSpec):
         what = (
             'is no registered data set'
@@ -67,7 +67,7 @@ def task(
         raise ValueError(f'{name!r} {what}; a data set is registered when its collection is imported')
     if vocabulary is None:
         vocabulary = next(
-            collection.vocabulary for collection in specs.COLLECTIONS.values() if spec in collection.specs
+            collection.vocabulary for collection in registry.COLLECTIONS.values() if spec in collection.specs
         )
     vocabulary = vocabularies.load(vocabulary, data_dir)
     shared, shown = vocabulary.to_seqio(), spec.style_templates(style)

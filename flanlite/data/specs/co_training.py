@@ -3,7 +3,8 @@
 import dataclasses
 
 from flanlite.config import check_field
-from flanlite.data.specs.specs import Collection, DatasetSpec, Part, TextSpec
+from flanlite.data.specs.collection import Collection, Part
+from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.limits import Count, Positive
 
 RATIO = 2.0  # examples of C4 to one of ExMix in ExT5

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from flanlite.data.specs import fingerprints, sources
-from flanlite.data.specs.specs import Collection, DatasetSpec, Source, Splits
+from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.specs import DatasetSpec, Source, Splits
 
 Row = Mapping[str, Any]
 

@@ -19,11 +19,12 @@ from typing import Any
 
 from flanlite import reading
 from flanlite.config import absolute, at_home, check_field
-from flanlite.data.specs import notices, sources, specs
+from flanlite.data.specs import notices, registry, sources
+from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
 from flanlite.data.specs.json_rows import Surrogates, file_identity, json_lines
 from flanlite.data.specs.sources import MissingDataError, Row
-from flanlite.data.specs.specs import Collection, DatasetSpec, Splits
+from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.limits import Name
 
@@ -198,7 +199,7 @@ def collection_of(path: str, bad_rows: str) -> Collection:
     first, form = first_of(source, found)
     stem = re.sub(r'\W+', '_', pathlib.Path(path).name.partition('.')[0]) or 'data'
     name = f'file_{stem}'
-    if name in specs.COLLECTIONS:  # of another file with the same name, or with other bad rows
+    if name in registry.COLLECTIONS:  # of another file with the same name, or with other bad rows
         name += '_' + hashlib.sha256(f'{path} {bad_rows}'.encode()).hexdigest()[:6]
     splits = {split: split if split in found else None for split in ('train', 'validation', 'test')}
     if len(found) == 1:  # what a lone file is asked for are its rows
@@ -213,7 +214,7 @@ def collection_of(path: str, bad_rows: str) -> Collection:
         splits=Splits(**splits),
     )
     collection = Collection(name, (spec,), max_examples=None, max_rate=None, templates=1)
-    specs.register(collection)
+    registry.register(collection)
     print(f'{path}: {form.meaning}')
     return collection
 
