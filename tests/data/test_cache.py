@@ -360,7 +360,8 @@ SLOW = """
     from toy_specs import BYTES, colours, make_rows
     from flanlite.data.cache import cache
     from flanlite.data.cache.view import BuildOptions, View
-    from flanlite.data.specs import sources, specs
+    from flanlite.data.specs import registry, sources
+    from flanlite.data.specs.collection import Collection
 
     def rows(split):
         print('reading', flush=True)
@@ -434,7 +435,8 @@ BLOCKED = """
     from toy_specs import BYTES, choices, colours, prose
     from flanlite.data.cache import cache
     from flanlite.data.cache.view import BuildOptions, View
-    from flanlite.data.specs import specs
+    from flanlite.data.specs import registry
+    from flanlite.data.specs.collection import Collection
 
     registry.register(Collection('toy', (colours(), choices(), prose())))
     names = ['toy_colours', 'toy_choices', 'toy_prose']

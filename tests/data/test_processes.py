@@ -232,7 +232,8 @@ ENDLESS = """
     from flanlite import workers
     from flanlite.data.cache import cache
     from flanlite.data.cache.view import BuildOptions, View
-    from flanlite.data.specs import sources, specs
+    from flanlite.data.specs import registry, sources
+    from flanlite.data.specs.collection import Collection
 
     def rows(split):
         (pathlib.Path({folder!r}) / f'pid_{{os.getpid()}}').touch()
