@@ -21,7 +21,7 @@ ROOMS = [
     'mesh', 'model.attention', 'model', 'training', 'report', 'eval', 'cli',
 ]  # fmt: skip
 GROUND = {  # modules beside the rooms that all may import
-    'checksums', 'config', 'limits', 'progress', 'reading', 'sandbox', 'version', 'workers', 'writing',
+    'checksums', 'config', 'limits', 'paths', 'progress', 'reading', 'sandbox', 'version', 'workers', 'writing',
 }  # fmt: skip
 TOP = {'__init__', '__main__', 'api'}  # modules beside the rooms that may import all
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from flanlite.cli import command
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, Command, Flag
-from flanlite.config import absolute, at_home, check_file
 from flanlite.limits import Count, Processes, Share
+from flanlite.paths import absolute, at_home, check_file
 from flanlite.writing import whole_file
 
 if TYPE_CHECKING:

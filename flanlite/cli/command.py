@@ -309,7 +309,8 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
     from flanlite.cli import gin_config
-    from flanlite.config import at_home, load_as
+    from flanlite.config import load_as
+    from flanlite.paths import at_home
 
     gin_config.register()
     config = load_as(gin_config.VALUES[f'flanlite.{gin_config.COMMANDS[build]}'], args.settings)

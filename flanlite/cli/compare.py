@@ -10,7 +10,7 @@ def run(args: argparse.Namespace) -> None:
     """Compare two or more models on the same examples."""
     import pathlib
 
-    from flanlite.config import at_home, check_folder
+    from flanlite.paths import at_home, check_folder
     from flanlite.report import comparison_page, paired, results, tables
 
     if not args.first or not args.second:

@@ -26,7 +26,6 @@ from flanlite.config import (
     SHOWN,
     TYPES,
     annotations,
-    at_home,
     check_kind,
     closest,
     made_from,
@@ -34,6 +33,7 @@ from flanlite.config import (
     readers,
     to_lines,
 )
+from flanlite.paths import at_home
 
 REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
 MISSING = 'No values supplied by Gin'

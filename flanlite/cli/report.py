@@ -8,8 +8,8 @@ from flanlite.cli.command import Command, Flag
 
 def run(args: argparse.Namespace) -> None:
     """Merge the folders of a sweep or a transfer."""
-    from flanlite.config import at_home
     from flanlite.eval import loco, transfer
+    from flanlite.paths import at_home
 
     if not (args.model_dir or '').strip(','):
         raise ValueError(

@@ -11,13 +11,13 @@ from rich.text import Text
 from flanlite.cli import command, lint
 from flanlite.cli.command import DROP, LINEAGE, MIXTURE, PROMPT_MIX, SHOTS, VOCABULARY, Command, Flag
 from flanlite.cli.console import CONSOLE
-from flanlite.config import at_home
 from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import linting, prompt_mix, registry, specs
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.limits import Whole
+from flanlite.paths import at_home
 
 LENGTHS = {'inputs': 512, 'targets': 128}  # of a page, where no gin file says any
 

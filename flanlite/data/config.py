@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from flanlite.config import LocalPath, PathOrUrl, value
+from flanlite.config import value
 from flanlite.data.batches import batches
 from flanlite.data.cache.view import BuildOptions
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import specs
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import MOST, Count, Length, one_of, whole
+from flanlite.paths import LocalPath, PathOrUrl
 
 
 @value

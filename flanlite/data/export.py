@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from flanlite.config import at_home, check_folder
 from flanlite.data.batches.batches import Order
 from flanlite.data.cache.cache import spec_at_hand
 from flanlite.data.cache.cached_split import CachedSplit
@@ -34,6 +33,7 @@ from flanlite.data.rendering import rendering
 from flanlite.data.rendering.rendering import Rendered
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.training_data import TrainingData
+from flanlite.paths import at_home, check_folder
 from flanlite.version import __version__
 
 FORMATS = ('jsonl', 'parquet')

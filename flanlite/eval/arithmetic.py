@@ -12,7 +12,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.config import LocalPath, at_home, to_json, value
+from flanlite.config import to_json, value
 from flanlite.data.cache import cache
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
@@ -23,6 +23,7 @@ from flanlite.eval.sweep import SweepConfig
 from flanlite.limits import Number, one_of
 from flanlite.mesh import partitioning, processes
 from flanlite.model import kinds, models
+from flanlite.paths import LocalPath, at_home
 from flanlite.progress import CONSOLE
 from flanlite.report.scores import summarize_group
 from flanlite.training import checkpoints, convert, locate, parameters, released, task_vectors

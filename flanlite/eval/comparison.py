@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_folder, check_kind, to_json, unsaved
+from flanlite.config import SETTINGS_FILE, check_kind, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.mesh import partitioning, processes
+from flanlite.paths import check_folder
 from flanlite.report import results
 from flanlite.training.run import GIN_FILE
 

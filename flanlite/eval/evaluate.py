@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import jax
 
-from flanlite.config import FrozenDict, LocalPath, PathOrUrl, check_folder, to_text, value
+from flanlite.config import FrozenDict, to_text, value
 from flanlite.data.batches import batches
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, view_of
@@ -38,6 +38,7 @@ from flanlite.mesh.partitioning import MeshConfig
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 from flanlite.model.models import ModelConfig
+from flanlite.paths import LocalPath, PathOrUrl, check_folder
 from flanlite.reading import read_json
 from flanlite.report import report, results, tables
 from flanlite.report.results import Result

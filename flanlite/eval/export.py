@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from flanlite.config import at_home, check_folder
 from flanlite.data.cache.cache import spec_at_hand
 from flanlite.data.cache.view import View, view_of
 from flanlite.data.mixing import mixtures
@@ -28,6 +27,7 @@ from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.tokens import vocabularies
 from flanlite.eval.splits import FALLBACK
 from flanlite.metrics import metrics
+from flanlite.paths import at_home, check_folder
 
 LONGEST = 256  # tokens of a written answer
 # Metrics that are a mean of the harness's own `exact_match` or `acc`.

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from flanlite.config import at_home, check_folder, closest
+from flanlite.config import closest
 from flanlite.data.cache import cache
 from flanlite.eval import rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.eval.rank import Question
 from flanlite.mesh import partitioning
+from flanlite.paths import at_home, check_folder
 from flanlite.report import results
 
 try:

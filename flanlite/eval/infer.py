@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from flanlite import checksums
-from flanlite.config import at_home, check_field, check_file, shown, to_json
+from flanlite.config import check_field, shown, to_json
 from flanlite.data.cache import cache
 from flanlite.data.specs.json_rows import Surrogates
 from flanlite.eval import answers
@@ -23,6 +23,7 @@ from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.limits import Count
 from flanlite.mesh import partitioning, processes
+from flanlite.paths import at_home, check_file
 from flanlite.reading import parse_json
 from flanlite.training.base import fingerprint
 from flanlite.writing import explained

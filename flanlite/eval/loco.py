@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 
 from flanlite import reading
-from flanlite.config import SETTINGS_FILE, TYPE, at_home, check_folder, to_text
+from flanlite.config import SETTINGS_FILE, TYPE, to_text
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs.clusters import get_hold_out
 from flanlite.data.specs.collection import Collection
@@ -20,6 +20,7 @@ from flanlite.eval.evaluator import keep_predictions
 from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.eval.systems import OpenedHoldOut, score_system
 from flanlite.mesh import processes
+from flanlite.paths import at_home, check_folder
 from flanlite.progress import duration
 from flanlite.report import collected, gradients, predictions, report, results, robustness, tables
 from flanlite.report.collected import Report, label

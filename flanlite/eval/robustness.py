@@ -10,7 +10,7 @@ from typing import Annotated
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_folder, check_own, load_as, save, to_text, value
+from flanlite.config import SETTINGS_FILE, check_own, load_as, save, to_text, value
 from flanlite.data.cache import cache
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
@@ -22,6 +22,7 @@ from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import metric_of
 from flanlite.limits import Count, one_of
 from flanlite.mesh import partitioning, processes
+from flanlite.paths import check_folder
 from flanlite.report import results
 from flanlite.report import robustness as tables
 from flanlite.report.results import RESULT

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from flanlite import reading
-from flanlite.config import SETTINGS_FILE, at_home, check_folder, to_text
+from flanlite.config import SETTINGS_FILE, to_text
 from flanlite.data.mixing import mixtures
 from flanlite.eval import comparison
 from flanlite.eval.similarity import SIMILARITIES
@@ -33,6 +33,7 @@ from flanlite.eval.transfer_work import (
     similarity_of,
 )
 from flanlite.mesh import processes
+from flanlite.paths import at_home, check_folder
 from flanlite.progress import duration
 from flanlite.report import results, transfer_page
 from flanlite.report.transfer import TransferReport, Trial

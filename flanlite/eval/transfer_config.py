@@ -3,12 +3,13 @@
 import pathlib
 from typing import Annotated
 
-from flanlite.config import LocalPath, closest, load_as, value
+from flanlite.config import closest, load_as, value
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.similarity import SIMILARITIES
 from flanlite.limits import Count, Name, PositiveShare, one_of
 from flanlite.model.soft_prompt import SoftPrompt
+from flanlite.paths import LocalPath
 from flanlite.training.config import TrainConfig
 
 STRATEGIES = ('best', 'average', 'mixture')

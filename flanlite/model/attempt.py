@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from flanlite.config import LocalPath, value
+from flanlite.config import value
 from flanlite.limits import Count, Name, Positive
 from flanlite.model.layers import Embedding
 from flanlite.model.soft_prompt import PromptRows, SoftPrompt, table_of
+from flanlite.paths import LocalPath
 
 EPSILON = 1e-5  # of the norm, as torch.nn.LayerNorm's
 

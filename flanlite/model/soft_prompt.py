@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from flanlite.config import LocalPath, closest, value
+from flanlite.config import closest, value
 from flanlite.limits import Length, Name, one_of
 from flanlite.model.adapters import PART, Adapter, Start
 from flanlite.model.layers import Embedding
+from flanlite.paths import LocalPath
 
 FREQUENT = 5_000  # ids that 'vocabulary' draws from: a vocabulary has its most frequent tokens first
 BOUND = 0.5  # of 'random' rows, as in the paper

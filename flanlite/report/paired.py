@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from flanlite import reading
-from flanlite.config import at_home
 from flanlite.metrics.metric import Metric
 from flanlite.metrics.metrics import METRICS
+from flanlite.paths import at_home
 from flanlite.report import results
 from flanlite.report.results import HELD_IN, Sums, TaskResult
 from flanlite.report.scores import CONFIDENCE, RESAMPLES, interval, nanmean

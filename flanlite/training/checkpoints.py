@@ -22,10 +22,11 @@ from orbax.checkpoint import checkpoint_managers
 from orbax.checkpoint.path import atomicity
 
 from flanlite import checksums
-from flanlite.config import absolute, check_folder, closest, value
+from flanlite.config import closest, value
 from flanlite.limits import Count, Whole, one_of
 from flanlite.model import adapters
 from flanlite.model.models import ModelConfig
+from flanlite.paths import absolute, check_folder
 from flanlite.training import watch
 from flanlite.training.fit import abstract_params, check_shapes, shapes_by_name
 from flanlite.training.state import TrainState, like

@@ -4,13 +4,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, load_as, value
+from flanlite.config import FrozenDict, load_as, value
 from flanlite.data.config import DataConfig
 from flanlite.limits import Between0And1, Count, Pattern, Positive, Seed
 from flanlite.mesh.partitioning import MeshConfig
 from flanlite.model import adapters
 from flanlite.model.kinds import FromCheckpoint
 from flanlite.model.models import ModelConfig
+from flanlite.paths import LocalPath
 from flanlite.training import parameters, profiler
 from flanlite.training.bandit import BanditConfig
 from flanlite.training.checkpoints import FOLDER, CheckpointConfig, newest_whole, saved_step

@@ -4,10 +4,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from flanlite.config import absolute, check_file, check_folder
 from flanlite.data.tokens.vocabularies import Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import prompts_of
+from flanlite.paths import absolute, check_file, check_folder
 from flanlite.training import checkpoints, peft, released, soft_prompts
 from flanlite.training.lazy import LazyArray
 from flanlite.training.locate import SUFFIX, base_path, locate

@@ -7,10 +7,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flanlite.config import absolute, check_field
+from flanlite.config import check_field
 from flanlite.data.batches import batches
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Length, Whole
+from flanlite.paths import absolute
 from flanlite.reading import parse_json
 from flanlite.training import peft, released, soft_prompts
 from flanlite.training.checkpoints import EMA, FOLDER, Checkpoints

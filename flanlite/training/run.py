@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_folder, check_kind, check_own, to_json, unsaved
+from flanlite.config import SETTINGS_FILE, check_kind, check_own, to_json, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning, processes
@@ -18,6 +18,7 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
+from flanlite.paths import check_folder
 from flanlite.training import lock, pcgrad, watch
 from flanlite.training.bandit import Bandit, check_arms, jit_look_ahead
 from flanlite.training.base import base_record

@@ -12,7 +12,7 @@ import os
 import pathlib
 from typing import Any
 
-from flanlite.config import absolute, closest
+from flanlite.config import closest
 from flanlite.data.seqio_bridge import registration
 from flanlite.data.specs import registry
 from flanlite.data.specs.collection import Collection, Part
@@ -20,6 +20,7 @@ from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.flan2022 import chain_of_thought, dialog, natural_instructions, others
 from flanlite.mixtures.super_natural_instructions import FOLDER
+from flanlite.paths import absolute
 
 PARTS = ('flan2021', 't0', 'natural_instructions', 'chain_of_thought', 'dialog')
 RELEASE = (0.40, 0.32, 0.20, 0.05, 0.03)

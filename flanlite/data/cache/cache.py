@@ -17,6 +17,7 @@ from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.rendering import seqio_tasks
 from flanlite.data.specs import registry, sources, specs
 from flanlite.data.tokens import vocabularies
+from flanlite.paths import absolute, at_home
 from flanlite.progress import CONSOLE, BuildProgress
 
 
@@ -155,10 +156,10 @@ def check_names(names: Sequence[str]) -> None:
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     """Return the local folder that holds all caches, or copies of those that lie on another file system."""
     named = cache_dir or os.environ.get('FLANLITE_CACHE_DIR')
-    user = pathlib.Path(config.at_home(os.environ.get('XDG_CACHE_HOME') or '~/.cache')) / 'flanlite'
+    user = pathlib.Path(at_home(os.environ.get('XDG_CACHE_HOME') or '~/.cache')) / 'flanlite'
     if url := cache_url(cache_dir):
         return (user / 'copies' / file_name(url)).absolute()
-    return pathlib.Path(config.absolute(named or user))
+    return pathlib.Path(absolute(named or user))
 
 
 def cache_url(cache_dir: str | os.PathLike | None = None) -> str | None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, value
+from flanlite.config import FrozenDict, value
 from flanlite.data.mixing import given_rates, naming, selection, seqio_mixtures
 from flanlite.data.mixing.naming import Found
 from flanlite.data.mixing.stages import Epochs, Rates, Scheme, Stage, Temperature, read_rates
@@ -19,6 +19,7 @@ from flanlite.data.specs.collection import Collection, Part, Prompted
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.tokens import vocabularies
 from flanlite.limits import Count, NotNegative, one_of, whole
+from flanlite.paths import LocalPath
 
 GROUPS = ('clusters', 'tasks')  # what gradients of a mixture are told apart by
 LISTED = 5  # names in a sentence

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated
 
-from flanlite.config import FrozenDict, LocalPath, value
+from flanlite.config import FrozenDict, value
 from flanlite.data.mixing import given_rates
 from flanlite.limits import Count, NotNegative, Positive, one_of, real
+from flanlite.paths import LocalPath
 
 SCHEMES = ('proportional', 'equal', 'unimax', 'epochs')
 Scheme = Annotated[str, one_of(*SCHEMES)]

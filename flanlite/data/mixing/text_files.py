@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flanlite import reading
-from flanlite.config import at_home
 from flanlite.data.mixing import overlap
 from flanlite.data.specs import files
 from flanlite.data.specs.sources import MissingDataError
+from flanlite.paths import at_home
 
 HEAD = 1 << 16  # bytes in which a binary file has a zero
 BLANK = re.compile(r'\n[^\S\n]*\n\s*')

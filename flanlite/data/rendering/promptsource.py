@@ -19,10 +19,10 @@ from typing import Any
 import jinja2
 
 from flanlite import sandbox
-from flanlite.config import at_home
 from flanlite.data.specs import fingerprints, sources
 from flanlite.data.specs.specs import DatasetSpec, Row
 from flanlite.data.specs.templates import Template
+from flanlite.paths import at_home
 
 DIRECTORY = 'PROMPTSOURCE_DIR'
 CHOSEN: dict[str, str | os.PathLike] = {}  # what `use_folder` was told

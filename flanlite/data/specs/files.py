@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flanlite import reading
-from flanlite.config import absolute, at_home, check_field
+from flanlite.config import check_field
 from flanlite.data.specs import notices, registry, sources
 from flanlite.data.specs.collection import Collection
 from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
@@ -27,6 +27,7 @@ from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import DatasetSpec, Splits
 from flanlite.data.specs.templates import Template
 from flanlite.limits import Name
+from flanlite.paths import absolute, at_home
 
 MOST = 100_000  # files and folders in a folder of data
 SKIP = ':skip'  # behind a path: bad rows are left out

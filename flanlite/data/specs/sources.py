@@ -18,10 +18,10 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flanlite.config import absolute, at_home
 from flanlite.data.specs import fingerprints
 from flanlite.data.specs.json_rows import Row, Surrogates, file_identity, json_lines
 from flanlite.data.specs.notices import warn_of_unnoticed
+from flanlite.paths import absolute, at_home
 from flanlite.reading import check_ordinary
 
 SUFFIXES = ('.jsonl', '.jsonl.gz')

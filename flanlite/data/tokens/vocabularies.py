@@ -18,9 +18,10 @@ import numpy as np
 import sentencepiece
 
 from flanlite import reading
-from flanlite.config import absolute, at_home, check_field, read_text
+from flanlite.config import check_field, read_text
 from flanlite.data.tokens import ties, tokenizer_json
 from flanlite.limits import whole
+from flanlite.paths import absolute, at_home
 
 PAD_ID = 0
 EOS_ID = 1
