@@ -8,7 +8,7 @@ import gin
 import pytest
 
 from flanlite import config
-from flanlite.cli import gin_config
+from flanlite.cli import gin_config, gin_names
 from flanlite.cli import main as cli
 from flanlite.cli.command import COMMON
 from flanlite.data.mixing import mixtures, naming
@@ -33,7 +33,7 @@ def bare(annotation):
 
 
 def test_no_setting_takes_any_number():
-    gin_config.register()
+    gin_names.register()
     ours = [kind for kind in config.TYPES.values() if kind.__module__.startswith('flanlite.')]
     assert len(ours) > 30
     fields = [(kind, *field) for kind in ours for field in config.annotations(kind).items()]

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from flanlite import config, sandbox
-from flanlite.cli import gin_config
+from flanlite.cli import gin_config, gin_names
 from flanlite.cli import main as cli
 from flanlite.data.specs import forms
 from flanlite.data.specs.collection import Collection
@@ -131,7 +131,7 @@ def test_specs_of_text(changes):
 @given(some.data())
 def test_settings(data):
     """Every field of every class of values, through Python and through JSON."""
-    gin_config.register()
+    gin_names.register()
     kinds = [kind for _, kind in sorted(config.TYPES.items()) if kind.__module__.startswith('flanlite.')]
     kind = data.draw(some.sampled_from(kinds))
     name = data.draw(some.sampled_from(sorted(config.annotations(kind))))
@@ -145,11 +145,11 @@ def test_settings(data):
 @fuzzed
 @given(some.data())
 def test_bindings_of_gin(data):
-    gin_config.register()
+    gin_names.register()
     names = [
         f'{kind}.{field}'
         for kind in ('TrainConfig', 'DataConfig', 'MixtureConfig', 'StepConfig', 'adafactor', 'T5Config')
-        for field in config.annotations(gin_config.VALUES[f'flanlite.{kind}'])
+        for field in config.annotations(gin_names.VALUES[f'flanlite.{kind}'])
     ]
     known = ['TRAIN_STEPS', 'SEED', 'BATCH_SIZE', 'TASK_FEATURE_LENGTHS', 'MIXTURE_OR_TASK_NAME', 'MODEL_DIR']
     name = data.draw(some.sampled_from([*known, *names]) | TEXTS)

@@ -277,10 +277,10 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
     Args:
         args: the command's: gin files, or the folder of a run that saved its settings.
-        build: the command whose settings they are; see `gin_config.COMMANDS`.
+        build: the command whose settings they are; see `gin_names.COMMANDS`.
         begins: see `read_gin`.
     """
-    from flanlite.cli import gin_config
+    from flanlite.cli import gin_config, gin_names
 
     if args.settings is not None:
         if args.gin_file or args.bindings:
@@ -295,7 +295,7 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
         )
     parent = gin_config.alone(build, args.gin_file, search_paths(args), getattr(args, 'import'))
     read_gin(args, begins)
-    used = gin_config.used_macros()
+    used = gin_names.used_macros()
     for flag in args.command.flags:
         for macro in flag.binds if getattr(args, flag.name) is not None else ():
             if '.' not in macro and macro not in used:
@@ -308,12 +308,12 @@ def read_run(args: argparse.Namespace, build: str = 'train', begins: bool = True
 
 def from_saved(args: argparse.Namespace, build: str) -> Any:
     """Read saved settings, and change what flags change."""
-    from flanlite.cli import gin_config
+    from flanlite.cli import gin_names
     from flanlite.config import load_as
     from flanlite.paths import at_home
 
-    gin_config.register()
-    config = load_as(gin_config.VALUES[f'flanlite.{gin_config.COMMANDS[build]}'], args.settings)
+    gin_names.register()
+    config = load_as(gin_names.VALUES[f'flanlite.{gin_names.COMMANDS[build]}'], args.settings)
     config = made_from(config, str(args.settings), to_lines(config))
     fields = {
         flag.field: getattr(args, flag.name, None) for flag in (*COMMON, *args.command.flags) if flag.field

@@ -1,19 +1,14 @@
-"""gin files and bindings in, values out: the only place that reads gin. Every mistake is one line with the
-closest valid names.
+"""gin files and bindings in, values out. Every mistake is one line with the closest valid names.
 
 gin builds a value by T5X's convention: `train.config = @TrainConfig()` and `TrainConfig.data = @DataConfig()`
 name the parts, and `DataConfig.batch_size = %BATCH_SIZE` fills a field from a macro. Each class of values is
-made known to gin here. The classes know nothing of gin, so that a value made in Python is the same whatever
-gin holds.
+made known to gin in `gin_names`. The classes know nothing of gin, so that a value made in Python is the same
+whatever gin holds.
 """
 
 import ast
 import contextlib
-import difflib
-import functools
-import inspect
 import io
-import logging
 import os
 import pathlib
 import re
@@ -22,46 +17,13 @@ from typing import Any
 
 import gin
 
-from flanlite.config import (
-    SHOWN,
-    TYPES,
-    annotations,
-    check_kind,
-    closest,
-    made_from,
-    misfit,
-    readers,
-    to_lines,
-)
+from flanlite.cli import gin_mistakes, gin_names
+from flanlite.config import TYPES, check_kind, closest, made_from, readers, to_lines
 from flanlite.paths import at_home
 
 REFERENCE = re.compile(r'[%@][A-Za-z_]|[\[({].*[%@][A-Za-z_]')  # how a value begins that names others
 MISSING = 'No values supplied by Gin'
-# The class of what gin builds for a command, `<command>.config`.
-COMMANDS = {
-    'train': 'TrainConfig',
-    'loco': 'SweepConfig',
-    'ablate': 'AblationConfig',
-    'conflict': 'ConflictConfig',
-    'mix': 'MixConfig',
-    'transfer': 'TransferConfig',
-    'fewshot': 'FewShotConfig',
-    'evaluate': 'EvalConfig',
-}
 OPEN: list[str] = []  # the gin files that are being read, each included by the one before
-VALUES: dict[str, type] = {}  # the classes of values, by what gin calls them
-# Settings of earlier versions whose names have changed, as words that no likeness of names would find: what
-# to say of them.
-RENAMED = {
-    'loco.clusters': 'SweepConfig.held_out',
-    'loco.only': 'SweepConfig.held_out',
-    'loco.models': 'SweepConfig.systems',
-    'model.config': 'MODEL',
-    'train.style': 'DataConfig.style',
-    'evaluate_checkpoint.checkpoint': 'EvalConfig.checkpoint',
-    'few_shot.seed': 'Shots.seed',
-    'Profiler.steps': 'RecordsConfig.profile_steps',
-}
 
 
 @contextlib.contextmanager
@@ -93,79 +55,6 @@ def opened(path: str) -> Iterator[io.StringIO]:
 
 
 gin.config._FILE_READERS[0] = (opened, os.path.isfile)  # gin has no public way to put one before its own
-
-
-@functools.cache
-def register_mixtures() -> None:
-    """Make known to gin what a mixture is made of; imports neither JAX nor TensorFlow."""
-    from flanlite.data.mixing.mixtures import MixtureConfig, schemas
-    from flanlite.data.mixing.stages import Stage
-    from flanlite.data.rendering.fewshot import Shots
-    from flanlite.data.specs.prompt_mix import PromptMix
-
-    for kind in (MixtureConfig, Stage, Shots, PromptMix, schemas):
-        configurable(kind, kind.__name__)
-
-
-@functools.cache
-def register() -> None:
-    """Make every class of values known to gin, which imports all that runs them."""
-    from flanlite.data.config import DataConfig
-    from flanlite.eval.ablation import AblationConfig
-    from flanlite.eval.conflict import ConflictConfig
-    from flanlite.eval.evaluate import EvalConfig
-    from flanlite.eval.evaluator import ScoringConfig
-    from flanlite.eval.few_shot import FewShotConfig
-    from flanlite.eval.generate import Decoding
-    from flanlite.eval.mix import MixConfig
-    from flanlite.eval.robustness import RobustnessConfig
-    from flanlite.eval.sweep import SweepConfig
-    from flanlite.eval.transfer_config import TransferConfig
-    from flanlite.mesh.partitioning import MeshConfig
-    from flanlite.model import kinds
-    from flanlite.model.rotary import RotaryConfig
-    from flanlite.training import optimizers, schedules
-    from flanlite.training.bandit import BanditConfig
-    from flanlite.training.checkpoints import CheckpointConfig
-    from flanlite.training.config import RecordsConfig, TrainConfig
-    from flanlite.training.step import StepConfig
-    from flanlite.training.weights_biases import WandbConfig
-
-    comparisons = (SweepConfig, AblationConfig, ConflictConfig, MixConfig, TransferConfig, FewShotConfig)
-    runs = (TrainConfig, *comparisons, EvalConfig)
-    parts = (
-        RobustnessConfig,
-        BanditConfig,
-        DataConfig,
-        StepConfig,
-        MeshConfig,
-        CheckpointConfig,
-        RecordsConfig,
-        WandbConfig,
-        ScoringConfig,
-        Decoding,
-    )
-    register_mixtures()
-    for kind in (*runs, *parts, kinds.FromCheckpoint, *kinds.KINDS, RotaryConfig, *kinds.ADAPTERS):
-        configurable(kind, kind.__name__)
-    for name, kind in (optimizers.GIN_NAMES | schedules.GIN_NAMES).items():
-        # T5X's gin files call the learning rate utils.create_learning_rate_scheduler.
-        configurable(kind, name, 'flanlite.utils' if name.startswith('create_') else 'flanlite')
-    with gin.unlock_config():
-        for command in COMMANDS:
-            gin.external_configurable(lambda config: config, name=command, module='flanlite')
-
-
-def configurable(kind: type, name: str, module: str = 'flanlite') -> None:
-    """Make a class known to gin by a function that calls it: gin would else change the class itself."""
-
-    def make(**fields: Any) -> Any:
-        return kind(**fields)
-
-    make.__signature__ = inspect.signature(kind)
-    VALUES[f'{module}.{name}'] = kind
-    with gin.unlock_config():  # a command may register more once its bindings were read
-        gin.external_configurable(make, name=name, module=module)
 
 
 def gin_root() -> pathlib.Path:
@@ -222,21 +111,21 @@ def load(
     search_paths = [at_home(path) for path in search_paths]
     files = [str(find_gin_file(name, search_paths)) for name in gin_files]  # before anything slow is imported
     gin.clear_config()
-    (register_mixtures if mixtures_only else register)()
+    (gin_names.register_mixtures if mixtures_only else gin_names.register)()
     own = gin_root()
     for path in (*search_paths, str(own), str(own.parent)):
         gin.add_config_file_search_path(path)
-    with one_line_errors():
+    with gin_mistakes.one_line_errors():
         for name in modules:
             gin.parse_config(f'import {name}')
         for file in files:
             gin.parse_config_file(file)
-        in_files = macros()
+        in_files = gin_names.macros()
         for binding in bindings:
             gin.parse_config(quote_binding(binding))
-        check_macros(in_files | set(known_macros))
-        check_cycles()
-        check_types()
+        gin_mistakes.check_macros(in_files | set(known_macros))
+        gin_mistakes.check_cycles()
+        gin_mistakes.check_types()
         make_paths_absolute()
         gin.finalize()
 
@@ -248,8 +137,8 @@ def build(name: str, /, **fields: Any) -> Any:
     Raises:
         ValueError: gin lacks a value, or the value refuses what gin says.
     """
-    (register_mixtures if name == 'MixtureConfig' else register)()
-    if name in COMMANDS and 'config' not in gin.get_bindings(
+    (gin_names.register_mixtures if name == 'MixtureConfig' else gin_names.register)()
+    if name in gin_names.COMMANDS and 'config' not in gin.get_bindings(
         f'flanlite.{name}', resolve_references=False, inherit_scopes=False
     ):
         raise ValueError(
@@ -258,8 +147,8 @@ def build(name: str, /, **fields: Any) -> Any:
         )
     try:
         built = gin.get_configurable(f'flanlite.{name}')(**fields)
-        if name in COMMANDS:
-            check_kind(built, TYPES[COMMANDS[name]], f'{name}.config')
+        if name in gin_names.COMMANDS:
+            check_kind(built, TYPES[gin_names.COMMANDS[name]], f'{name}.config')
         return built
     except (ValueError, TypeError) as error:
         raise ValueError(one_line(error)) from error
@@ -291,8 +180,8 @@ def read(
     """
     try:
         load(gin_files, bindings, search_paths, modules=modules)
-        if not what.isupper() and what not in COMMANDS and what not in TYPES:
-            known = (*COMMANDS, *sorted(TYPES), 'the name of a macro, such as MODEL')
+        if not what.isupper() and what not in gin_names.COMMANDS and what not in TYPES:
+            known = (*gin_names.COMMANDS, *sorted(TYPES), 'the name of a macro, such as MODEL')
             raise ValueError(
                 f'unknown settings {what!r}; {closest(what, known)}expected one of {", ".join(known)}'
             )
@@ -340,12 +229,12 @@ def macro(name: str, default: object = gin.REQUIRED) -> Any:
                 f'{name} has no value; give one with --gin.{name}=VALUE or a gin file that sets it'
             ) from None
         return default
-    return found.scoped_configurable_fn() if is_reference(found) else found
+    return found.scoped_configurable_fn() if gin_names.is_reference(found) else found
 
 
 def set_fields(name: str) -> dict[str, Any]:
     """Return the fields that gin sets of a class of values, without its defaults."""
-    register()
+    gin_names.register()
     return dict(gin.get_bindings(f'flanlite.{name}'))
 
 
@@ -355,122 +244,11 @@ def model_fields() -> dict[str, Any]:
     return set_fields('T5Config' if model is None else type(model).__name__)
 
 
-def is_reference(found: object) -> bool:
-    """Return whether a binding refers to a configurable or macro."""
-    return isinstance(found, gin.config.ConfigurableReference)
-
-
-def macros() -> set[str]:
-    """Name the macros that are bound or used."""
-    return bound_macros() | used_macros()
-
-
-def bound_macros() -> set[str]:
-    """Name the macros that have a value."""
-    # Gin has no public list.
-    return {name for name, selector in gin.config._CONFIG if selector == 'gin.macro'}
-
-
-def used_macros() -> set[str]:
-    """Name the macros that a value refers to."""
-    found = (reference.scoped_selector for reference in gin.config.iterate_references(gin.config._CONFIG))
-    return {name.removesuffix('/gin.macro') for name in found if name.endswith('/gin.macro')}
-
-
-def check_macros(known: set[str]) -> None:
-    """Refuse a macro that nothing uses: it is a misspelt one, and gin would pass over it in silence."""
-    bound, used = bound_macros(), used_macros()
-    for name in sorted(bound):
-        if name not in used | known:
-            raise ValueError(
-                f'nothing uses the macro {name!r}; {closest(name, sorted(used | known))}'
-                f'the macros here are {", ".join(sorted(used | known)) or "none"}'
-            )
-    for name in sorted(used - bound):
-        raise ValueError(
-            f'the macro {name!r} has no value; give one with --gin.{name}=VALUE or in a gin file'
-        )
-
-
-def check_cycles() -> None:
-    """Refuse a macro or class of values whose settings lead back to itself: gin would follow them without
-    end.
-    """
-    whole: set[tuple[str, str]] = set()  # of what is all that it leads to known, and no cycle
-
-    def visit(key: tuple[str, str], above: tuple[tuple[str, str], ...]) -> None:
-        if key in above:
-            names = [
-                scope if selector == 'gin.macro' else selector.rpartition('.')[2]
-                for scope, selector in (*above[above.index(key) :], key)
-            ]
-            raise ValueError(f'{names[0]!r} is bound to itself: {" = ".join(names)}; expected a value')
-        if key not in whole:
-            for reference in gin.config.iterate_references(gin.config._CONFIG.get(key, {})):
-                visit(reference.config_key, (*above, key))
-            whole.add(key)
-
-    for key in list(gin.config._CONFIG):  # gin has no public list
-        visit(key, ())
-
-
-def check_types() -> None:
-    """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where
-    it came through one.
-    """
-    for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
-        expected = annotations_of(selector)
-        for name, value in bound.items():
-            through, value = followed(value)
-            annotation = expected.get(name, Any)
-            named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
-            if is_reference(value) and not value.evaluate and value.configurable.selector in VALUES:
-                raise ValueError(
-                    f'{named} is @{value.selector}, which is not called; expected @{value.selector}()'
-                )
-            if not references(value := without_macros(value)) and (wrong := misfit(named, value, annotation)):
-                raise ValueError(wrong)
-
-
-def references(value: Any) -> list[Any]:
-    """Return the references to macros and configurables in a bound value."""
-    return list(gin.config.iterate_references(value))
-
-
-def without_macros(value: Any) -> Any:
-    """Return a bound value with what macros hold in their place, in lists and dictionaries too."""
-    value = followed(value)[1]
-    if isinstance(value, list | tuple):
-        return type(value)(map(without_macros, value))
-    if isinstance(value, dict):
-        return {name: without_macros(each) for name, each in value.items()}
-    return value
-
-
-def annotations_of(selector: str) -> dict[str, Any]:
-    """Return the annotations of a configurable's parameters; none for a macro, which holds anything."""
-    if selector == 'gin.macro':
-        return {}
-    if selector in VALUES:
-        return annotations(VALUES[selector])
-    parameters = inspect.signature(gin.get_configurable(selector)).parameters
-    return {name: parameter.annotation for name, parameter in parameters.items()}
-
-
-def followed(value: Any) -> tuple[list[str], Any]:
-    """Return the macros that a bound value comes through, and what the last of them holds."""
-    through: list[str] = []
-    while is_reference(value) and value.scoped_selector.endswith('/gin.macro'):
-        through.append(value.scoped_selector.removesuffix('/gin.macro'))
-        value = gin.query_parameter(f'%{through[-1]}')
-    return through, value
-
-
 def make_paths_absolute() -> None:
     """Bind the paths in values to their absolute forms, so that `resolved` means the same in any folder."""
     for (scope, selector), bound in list(gin.config._CONFIG.items()):  # gin has no public list
-        for name, read in readers(VALUES[selector]).items() if selector in VALUES else ():
-            through, value = followed(bound.get(name))
+        for name, read in readers(gin_names.VALUES[selector]).items() if selector in gin_names.VALUES else ():
+            through, value = gin_names.followed(bound.get(name))
             if isinstance(value, str):
                 where = (f'{through[-1]}/gin.macro', 'value') if through else (f'{scope}/{selector}', name)
                 try:
@@ -492,75 +270,3 @@ def quote_binding(binding: str) -> str:
         except (ValueError, SyntaxError, MemoryError, RecursionError):  # of what is nested deep
             value = repr(value)
     return f'{name.strip()} = {value}'
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn gin's errors into one-line `ValueError`s with the closest valid names."""
-    # Gin logs each folder where an include is not.
-    logging.getLogger().disabled, quiet = (
-        True,
-        logging.getLogger().disabled,
-    )
-    try:
-        yield
-    except Exception as error:  # what is in the file decides which: it may also import anything
-        raise ValueError(explain(error)) from error
-    finally:
-        logging.getLogger().disabled = quiet
-
-
-def explain(error: Exception) -> str:
-    """Explain in one line what is wrong in a gin file or binding."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    message = ' '.join(lines[0].split())
-    if isinstance(error, ImportError):
-        message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
-    if isinstance(error, SyntaxError) and error.text:
-        message += f': {error.text.strip()[:SHOWN]}; a text that begins as other values do stands in quotes'
-    where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
-    if isinstance(error, SyntaxError) and error.filename and str(error.filename) not in message:
-        where = f'in file "{error.filename}", line {error.lineno}'
-    if found := re.search(r"No configurable matching (?:reference )?'@?([\w./]+)", message):
-        bound = re.search(rf'\b{re.escape(found[1])}\.(\w+)', ' '.join(lines))
-        hint = (
-            elsewhere(found[1], bound[1] if bound else '') or 'a function of your own needs @gin.configurable'
-        )
-        message = f'gin knows nothing named {found[1]!r}; {hint}'.rstrip('; ')
-    elif found := re.search(r"Configurable '([\w./]+)' doesn't have a parameter named '(\w+)'", message):
-        name = found[1].rpartition('.')[2]
-        parameters = list(inspect.signature(gin.get_configurable(found[1])).parameters)
-        hint = (
-            elsewhere(name, found[2])
-            if parameters == ['config']
-            else closest(found[2], parameters) or elsewhere(name, found[2])
-        )
-        message = f'{name!r} has no parameter {found[2]!r}; {hint}its parameters are {", ".join(parameters)}'
-    elif found := re.search(r"No bindings specified for '([\w./]+)/gin.macro'", message):
-        message = (
-            f'the macro {found[1]!r} has no value; give one with --gin.{found[1]}=VALUE or in a gin file'
-        )
-    elif found := re.search(r'Required bindings for `(\w+)` not provided in config: (.*)', message):
-        message = f'{found[1]!r} needs a value for {found[2]}'
-    elif found := re.search(r'Unable to open file: ([^ ]+)\.', message):
-        message = f'no gin file {found[1]!r} to include'
-    return f'{message} ({where[0].lower()}{where[1:]})' if where else message
-
-
-def elsewhere(name: str, parameter: str) -> str:
-    """Suggest what was meant by `name.parameter`, where nothing is named so: by the name, else by the
-    parameter, whosever it is.
-    """
-    if known := RENAMED.get(f'{name}.{parameter}'):
-        return f'did you mean {known}? '
-    register()
-    owners = {
-        selector.rpartition('.')[2]: set(inspect.signature(gin.get_configurable(selector)).parameters)
-        for selector in gin.config._REGISTRY._selector_map  # gin has no public list
-        if not selector.startswith('gin.')
-    }
-    alike = difflib.get_close_matches(name, owners, n=3, cutoff=0.5)
-    having = [owner for owner in owners if parameter in owners[owner] and owner != name]
-    if found := [owner for owner in alike if owner in having] or sorted(having):
-        return f'did you mean {" or ".join(f"{owner}.{parameter}" for owner in found)}? '
-    return closest(name, owners) if name not in owners else ''
