@@ -13,7 +13,8 @@ from flanlite.config import value
 from flanlite.limits import Below1, Count, Pattern, Positive
 from flanlite.model import patterns
 from flanlite.model.adapters import Adapter
-from flanlite.model.layers import Linear, Logits, adapter_key, cast, dropout
+from flanlite.model.layers import Linear, Logits, adapter_key, dropout
+from flanlite.model.products import cast
 
 Array = jax.Array | np.ndarray
 

@@ -22,16 +22,7 @@ from flanlite.limits import Below1, Count, NotNegative, Number, Positive, Whole,
 from flanlite.mesh.activations import GATHERED, RESIDUAL, reshard
 from flanlite.model.attention.blocks import FAR, Window, soft_capped
 from flanlite.model.blocks import Attention
-from flanlite.model.layers import (
-    MLP,
-    PRODUCT,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Logits,
-    dropout,
-    dropout_masks,
-)
+from flanlite.model.layers import MLP, PRODUCT, Embedding, LayerNorm, Linear, Logits, dropout, dropout_masks
 from flanlite.model.models import Activation, ModelConfig
 
 NORMS = {'pre': ('pre',), 'pre_and_post': ('pre', 'post'), 'post': ('post',)}

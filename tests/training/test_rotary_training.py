@@ -18,7 +18,7 @@ import flanlite
 from flanlite.cli import main as cli
 from flanlite.data.batches import packing, prefix_lm
 from flanlite.mesh import partitioning
-from flanlite.model import adapters, layers, models
+from flanlite.model import adapters, models, products
 from flanlite.model.linear_adapters import IA3, LoRA
 from flanlite.model.llama import LlamaConfig
 from flanlite.model.rotary import RotaryConfig
@@ -200,6 +200,6 @@ def test_a_tuned_model_goes_to_hugging_face_and_back(whole, tmp_path):
 
 
 if __name__ == '__main__':
-    layers.SCATTERED = 3  # so that the logits' kernel has several pieces, the last of another width
+    products.SCATTERED = 3  # so that the logits' kernel has several pieces, the last of another width
     for number, layout in enumerate(LAYOUTS):
         np.savez(f'{sys.argv[1]}/{number}.npz', **loss_and_gradient(*layout))
