@@ -50,12 +50,15 @@ def test_resolved_config_gives_the_same_run(toy_gin, tmp_path):
         ('nonsense', ['nonsense', 'TRAIN_STEPS=100']),
         ('toy_run.folder=3', ['toy_run.folder is 3; expected str or None']),
         ('TRAIN_STEPS=many', ["TRAIN_STEPS is 'many'; expected int"]),
+        ('TRAIN_STEPS=12,5', ['TRAIN_STEPS is (12, 5); expected int']),
         ('TRAIN_STEPS=1e3', ['TRAIN_STEPS is 1000.0; expected int']),
         ('toy_run.lengths=96', ['toy_run.lengths is 96; expected Mapping[str, int] or None']),
         ('TRAIN_STEPS=%TRAIN_STEPS', ['TRAIN_STEPS', 'bound to itself']),
         ('toy_run.folder=@linear', ['toy_run.folder is @linear', 'expected @linear()']),
         ('toy_run.folder=@mine()', ["nothing named 'mine'"]),
-        ('toy_run.folder={%x}', ['toy_run.folder = {%x}', 'quotes']),
+        ('TRAIN_STEPS=@linear', ['TRAIN_STEPS is @linear', 'expected @linear()']),
+        ('toy_run.folder={%x}', ['with one value', 'quotes: toy_run.folder = {%x}']),
+        ('toy_run.folder=%x y', ['with one value', 'quotes: toy_run.folder = %x y']),
     ],
 )
 def test_mistakes_are_one_line_with_the_closest_names(toy_gin, binding, words):

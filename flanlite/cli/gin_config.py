@@ -266,7 +266,8 @@ def quote_binding(binding: str) -> str:
     value = value.strip()
     if not REFERENCE.match(value):
         try:
-            ast.literal_eval(value)
+            if isinstance(ast.literal_eval(value), tuple):
+                value = f'({value})'  # gin reads none without parentheses
         except (ValueError, SyntaxError, MemoryError, RecursionError):  # of what is nested deep
             value = repr(value)
     return f'{name.strip()} = {value}'

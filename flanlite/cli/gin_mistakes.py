@@ -28,6 +28,8 @@ RENAMED = {
     'Profiler.steps': 'RecordsConfig.profile_steps',
 }
 
+SYNTAX = 'expected NAME = VALUE with one value, and a text that begins as other values do in quotes'
+
 
 def check_macros(known: set[str]) -> None:
     """Refuse a macro that nothing uses: it is a misspelt one, and gin would pass over it in silence."""
@@ -70,17 +72,15 @@ def check_types() -> None:
     """Refuse a value that is bound to a parameter annotated as something else, by the name of the macro where
     it came through one.
     """
-    for (_, selector), bound in gin.config._CONFIG.items():  # gin has no public list
+    for (scope, selector), bound in gin.config._CONFIG.items():  # gin has no public list
         expected = gin_names.annotations_of(selector)
         for name, value in bound.items():
             through, value = gin_names.followed(value)
             annotation = expected.get(name, Any)
-            named = through[-1] if through else f'{selector.rpartition(".")[2]}.{name}'
-            if (
-                gin_names.is_reference(value)
-                and not value.evaluate
-                and value.configurable.selector in gin_names.VALUES
-            ):
+            own = scope if selector == 'gin.macro' else f'{selector.rpartition(".")[2]}.{name}'
+            named = through[-1] if through else own
+            uncalled = gin_names.is_reference(value) and not value.evaluate
+            if uncalled and value.configurable.selector in gin_names.VALUES:
                 raise ValueError(
                     f'{named} is @{value.selector}, which is not called; expected @{value.selector}()'
                 )
@@ -126,7 +126,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ImportError):
         message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
     if isinstance(error, SyntaxError) and error.text:
-        message += f': {error.text.strip()[:SHOWN]}; a text that begins as other values do stands in quotes'
+        message = f'{SYNTAX}: {error.text.strip()[:SHOWN]}'
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if isinstance(error, SyntaxError) and error.filename and str(error.filename) not in message:
         where = f'in file "{error.filename}", line {error.lineno}'
