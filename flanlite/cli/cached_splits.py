@@ -9,7 +9,7 @@ from flanlite.data.cache.view import BuildOptions, View, view_of
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 
 
 def vocabulary_of(args: argparse.Namespace, mixture: Mixture) -> Vocabulary:

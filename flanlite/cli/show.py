@@ -15,7 +15,7 @@ from flanlite.data import preview
 from flanlite.data.cache.cache import CacheReport
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import linting, prompt_mix, registry, specs
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.limits import Whole
 from flanlite.paths import at_home
 

@@ -14,7 +14,7 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
 from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.data.training_data import TrainingData
 
 

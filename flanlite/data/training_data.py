@@ -14,6 +14,7 @@ from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.specs import registry, sources
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import Vocabulary
 
 Prompt = Callable[[str], np.ndarray]  # of a task's name: the ids of the soft tokens before its inputs
 HINT_WINDOW = 1_024  # examples: a look at the lengths, not a measurement
@@ -36,7 +37,7 @@ class TrainingData:
     seed: int
     converter: str
     mixture: mixtures.Mixture
-    vocabulary: vocabularies.Vocabulary
+    vocabulary: Vocabulary
     prompt: Prompt = no_prompt
     cached: cache.CacheReport = dataclasses.field(default_factory=lambda: cache.CacheReport({}, {}))
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -48,7 +49,7 @@ class TrainingData:
         config: DataConfig,
         seed: int,
         converter: str,
-        vocabulary: vocabularies.Vocabulary | None = None,
+        vocabulary: Vocabulary | None = None,
         prompt: Prompt = no_prompt,
     ) -> 'TrainingData':
         """Find the mixture, and where it is not given the vocabulary; reads no data.

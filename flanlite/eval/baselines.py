@@ -6,7 +6,7 @@ import numpy as np
 
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval.evaluator import answers_of, askable, groups_of, metric_of, places
 from flanlite.report.scores import TaskScores
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.model.flops import train_step_flops
 from flanlite.model.models import ModelConfig
 from flanlite.report.costs import (

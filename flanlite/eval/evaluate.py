@@ -19,7 +19,7 @@ from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import costs, seqio_metrics, splits
 from flanlite.eval.evaluator import (
     Evaluator,

@@ -14,7 +14,7 @@ from flanlite.config import value
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.specs import registry, specs
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import generate, rank, seqio_metrics, variants
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question

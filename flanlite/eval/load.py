@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from flanlite.data.batches import batches
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import generate, rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question

@@ -16,7 +16,7 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import registry, specs
 from flanlite.data.specs.variations import ANSWER_WORDS, WORDS, Variation
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import evaluate
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import metric_of

@@ -14,7 +14,7 @@ from flanlite.data.mixing import mixtures, naming
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import clusters, sources
 from flanlite.data.specs.collection import Collection
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import splits
 from flanlite.eval.evaluator import ScoringConfig
 from flanlite.eval.splits import Opened

@@ -17,7 +17,7 @@ from flanlite.data.cache.view import view_of
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture, MixtureConfig
 from flanlite.data.specs import registry
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.eval import neurons, projector, splits
 from flanlite.eval.evaluator import Evaluator
 from flanlite.eval.similarity import SIMILARITIES, TaskEmbedding, weighted_prompt

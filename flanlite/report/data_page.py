@@ -11,7 +11,7 @@ from flanlite.data import overview
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.overview import Duplicates, Packing
 from flanlite.data.specs import registry, specs
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.report import page
 from flanlite.writing import write_whole
 

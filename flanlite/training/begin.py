@@ -13,7 +13,7 @@ from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import Mixture
 from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters, models

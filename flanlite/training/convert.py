@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.soft_prompt import prompts_of
 from flanlite.paths import absolute, check_file, check_folder

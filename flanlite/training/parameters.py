@@ -14,7 +14,7 @@ from flax import traverse_util
 from flanlite import reading
 from flanlite.config import to_json
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import NO_INPUT_EOS, Vocabulary
 from flanlite.mesh.partitioning import parameter_name
 from flanlite.model import adapters, kinds
 from flanlite.model.models import ModelConfig
@@ -190,7 +190,7 @@ def differs(known: Known, loaded: Vocabulary, data_dir: str | None = None) -> st
     """Return None if a vocabulary's ids mean the same text as those of a checkpoint, else why that cannot be
     compared, or an empty text; see `check_same`.
     """
-    ending = vocabularies.NO_INPUT_EOS
+    ending = NO_INPUT_EOS
     if (known.fingerprint or '').removesuffix(ending) == loaded.fingerprint().removesuffix(ending):
         return None
     try:

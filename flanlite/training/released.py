@@ -26,7 +26,7 @@ from flanlite import limits, reading
 from flanlite.config import shown
 from flanlite.data.tokens import tokenizer_json, vocabularies
 from flanlite.data.tokens.tokenizer_json import read_json
-from flanlite.data.tokens.vocabularies import SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
+from flanlite.data.tokens.vocabulary import EOS_ID, SentencePieceVocabulary, TokenizerVocabulary, Vocabulary
 from flanlite.model.models import ModelConfig
 from flanlite.model.rotary import RotaryConfig
 from flanlite.progress import progress_bar
@@ -452,7 +452,7 @@ def write_files(
         )
     if vocabulary is not None:
         write_tokenizer(path, vocabulary)
-    eos_id = vocabularies.EOS_ID if vocabulary is None else vocabulary.eos_id
+    eos_id = EOS_ID if vocabulary is None else vocabulary.eos_id
     ids = {'eos_token_id': eos_id}
     if config.converter == 'encoder_decoder':
         begin_id = getattr(config, 'begin_id', 0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from flanlite.config import value
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.limits import Below1, Number, PositiveShare, Seed, one_of
 from flanlite.model.adapters import Adapter
 from flanlite.model.models import ModelConfig

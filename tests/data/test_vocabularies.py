@@ -7,6 +7,7 @@ import pytest
 import sentencepiece
 
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import EOS_ID
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'vocab' / 't5_sentencepiece.model'
 T5_MODEL = pathlib.Path(os.environ.get('FLANLITE_T5_VOCAB') or SHARED)
@@ -75,7 +76,7 @@ def test_pieces_of_bytes():
 
 def test_arrays_end_with_eos(vocabulary):
     for text, ids in zip(TEXTS, vocabulary.encode_arrays(TEXTS), strict=True):
-        assert ids.tolist() == [*vocabulary.encode(text), vocabularies.EOS_ID]
+        assert ids.tolist() == [*vocabulary.encode(text), EOS_ID]
         assert ids.dtype == 'int32'
 
 

@@ -17,6 +17,7 @@ from flanlite.data.seqio_bridge import tasks
 from flanlite.data.specs import registry, specs
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
+from flanlite.data.tokens.vocabulary import ByteVocabulary
 from flanlite.eval import baselines, evaluate, evaluator, rank, splits, systems
 from flanlite.eval.evaluate import EvalConfig
 from flanlite.eval.evaluator import Evaluator, sample_places
@@ -143,7 +144,7 @@ def test_notes_on_examples_of_ones_own():
     """Two emoji that a vocabulary does not know are one unknown token each."""
 
     @dataclasses.dataclass(frozen=True)
-    class Ascii(vocabularies.ByteVocabulary):
+    class Ascii(ByteVocabulary):
         def encode_batch(self, texts):
             return super().encode_batch([text.encode('ascii', 'replace').decode() for text in texts])
 

@@ -11,6 +11,7 @@ from flan2021_rows import ROWS, check_example
 from flanlite.cli import lint
 from flanlite.data.specs import clusters, templates
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import UNK_ID
 from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021
 
@@ -183,7 +184,7 @@ def test_t5_can_read_the_templates():
         for template in spec.templates + spec.baselines:
             for text in (template.inputs, template.targets):
                 literal = ' '.join(literal for literal, _ in templates.parse(text))
-                assert vocabularies.UNK_ID not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
+                assert UNK_ID not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
 
 
 def test_lint_of_the_collection(monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 
 from flanlite.data.specs import templates
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import UNK_ID
 from flanlite.mixtures import pocket
 from flanlite.mixtures.pocket import facts, text, vocabulary, words
 from flanlite.mixtures.pocket.world import CASTS, World
@@ -163,7 +164,7 @@ def test_vocabulary_knows_the_words(documents):
     counted = re.findall('[a-z]+', ' '.join(documents[:2_000]).lower())
     assert [word for word in set(counted) if len(loaded.encode(word)) != 1] == []
     assert loaded.decode(loaded.encode('Tom asked: "Where?" (Café)')) == 'tom asked: " where? " ( cafe )'
-    assert vocabularies.UNK_ID not in loaded.encode('OPTIONS:\n- yes; 1,234 zebras! _ {x}')
+    assert UNK_ID not in loaded.encode('OPTIONS:\n- yes; 1,234 zebras! _ {x}')
 
 
 def test_import_is_light():

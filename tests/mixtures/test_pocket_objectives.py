@@ -9,6 +9,7 @@ import pytest
 from flanlite.data.mixing import mixtures
 from flanlite.data.specs import linting, templates
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import UNK_ID
 from flanlite.metrics.span_sets import read_spans
 from flanlite.mixtures.pocket import facts, retrieval, schemas
 
@@ -25,7 +26,7 @@ def longest(spec, rows):
     filled = [spec.example(row)['texts'] for row in rows]
     texts = [templates.fill(template.inputs, each) for template in spec.templates for each in filled]
     encoded = vocabulary.encode_batch(texts)
-    assert not any(vocabularies.UNK_ID in ids for ids in encoded)
+    assert not any(UNK_ID in ids for ids in encoded)
     return max(map(len, encoded))
 
 

@@ -14,6 +14,7 @@ from flanlite.data.rendering import promptsource
 from flanlite.data.specs import linting, registry, sources, specs, templates
 from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
+from flanlite.data.tokens.vocabulary import UNK_ID
 from flanlite.metrics import metrics
 from flanlite.mixtures import flan2021, t0
 from flanlite.mixtures.t0 import bigbench, groups
@@ -316,7 +317,7 @@ def test_t5_can_read_the_templates():
         for template in spec.templates:
             for text in (template.inputs, template.targets):
                 literal = ' '.join(literal for literal, _ in templates.parse(text))
-                assert vocabularies.UNK_ID not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
+                assert UNK_ID not in vocabulary.encode(literal), f'{spec.name}: {text!r}'
 
 
 def test_lint_of_the_collections(monkeypatch, without_promptsource):

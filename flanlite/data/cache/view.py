@@ -15,7 +15,7 @@ from flanlite.data.rendering.fewshot import Shots
 from flanlite.data.specs import specs
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.variations import Variation, VariedSpec
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.limits import Count, Processes, one_of
 
 

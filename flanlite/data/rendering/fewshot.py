@@ -16,7 +16,7 @@ from flanlite.data.rendering.asking import Asking
 from flanlite.data.specs import templates
 from flanlite.data.specs.specs import FewShot
 from flanlite.data.specs.templates import Template
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.limits import Count, Seed, one_of, whole
 
 MULTI = 'multi'  # as many exemplars as fit, up to MOST

@@ -18,7 +18,7 @@ from flanlite.data.specs import denoising, specs, templates
 from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.specs import DatasetSpec, TextSpec
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 
 SAMPLE_SEED = 0  # of the random order in which evaluation splits are stored
 CHUNK = 500  # examples that are tokenised together

@@ -24,7 +24,7 @@ from flanlite.data.specs.prompt_mix import PromptMix
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.progress import CONSOLE
 
 PREFIX = 'seqio:'  # before a name: what SeqIO has by it, where flanlite has something by it too

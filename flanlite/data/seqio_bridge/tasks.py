@@ -20,7 +20,7 @@ from flanlite.data.specs import registry, sources, specs, templates, text
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
-from flanlite.data.tokens.vocabularies import Vocabulary
+from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.metrics import metrics
 from flanlite.metrics.metric import Metric
 

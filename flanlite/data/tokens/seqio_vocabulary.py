@@ -39,7 +39,7 @@ class WrappedVocabulary(seqio.Vocabulary):
     """A vocabulary of ours for SeqIO, which has none of its kind.
 
     Args:
-        wrapped: a `vocabularies.Vocabulary` that has its sentinels among its own ids.
+        wrapped: a `vocabulary.Vocabulary` that has its sentinels among its own ids.
     """
 
     def __init__(self, wrapped: Any) -> None:
