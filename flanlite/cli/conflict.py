@@ -8,6 +8,7 @@ from flanlite.cli.command import (
     DROP,
     MIXTURE,
     MODEL_DIR,
+    SEEDS,
     SETTINGS,
     SHOTS,
     VOCABULARY,
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     config, gin = command.read_run(args, build='conflict')
     from flanlite.eval import conflict
 
-    conflict.conflict(config.replace(**command.given(args, 'clusters', 'only')), gin)
+    conflict.conflict(config.replace(**command.given(args, 'clusters', 'only', 'seeds')), gin)
 
 
 COMMAND = Command(
@@ -37,6 +38,7 @@ COMMAND = Command(
             'what this job does: joint, for the run on all and its gradients, or clusters, for the runs on '
             'each alone and on all others; by default all',
         ),
+        SEEDS,
         MIXTURE,
         MODEL_DIR,
         BEGINS_WITH,

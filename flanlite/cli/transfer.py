@@ -4,7 +4,7 @@ import argparse
 
 from flanlite.cli import command
 from flanlite.cli.command import BEGINS_WITH, MODEL_DIR, SETTINGS, VOCABULARY, Command, Flag
-from flanlite.limits import Name
+from flanlite.limits import Count, Name
 
 
 def run(args: argparse.Namespace) -> None:
@@ -12,7 +12,8 @@ def run(args: argparse.Namespace) -> None:
     config, gin = command.read_run(args, build='transfer')
     from flanlite.eval import transfer
 
-    transfer.transfer(config.replace(**command.given(args, 'sources', 'targets', 'only', 'projector')), gin)
+    flags = command.given(args, 'sources', 'targets', 'only', 'projector', 'seeds')
+    transfer.transfer(config.replace(**flags), gin)
 
 
 COMMAND = Command(
@@ -40,6 +41,7 @@ COMMAND = Command(
             metavar='DIR',
             complete='file',
         ),
+        Flag('seeds', 'how often all is repeated, each time with another seed', Count),
         MODEL_DIR,
         BEGINS_WITH,
         VOCABULARY,
