@@ -73,11 +73,19 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Combined:
-    """The mean of some trials of one target: the score, the same on draws of the rows, and the steps that
-    each took to reach the share of the plain result; infinite where it did not.
+    """The mean of some trials of one target.
+
+    Args:
+        score: the mean over the trials.
+        by_seed: the mean over those of each seed.
+        limits: the least and the greatest that it can be.
+        resampled: the score on draws of the rows.
+        steps: those that each trial took to reach the share of the plain result; infinite where it did not.
     """
 
     score: float
+    by_seed: Mapping[int, float]
+    limits: tuple[float, float]
     resampled: Resampled
     steps: tuple[float, ...]
 
@@ -172,7 +180,12 @@ class TransferReport:
             *(float(np.mean([getattr(each, side) for each in drawn])) for side in ('below', 'above')),
         )
         steps = tuple(self.steps(trial) for trial in trials if trial.curve)
-        return Combined(float(np.mean([trial.score for trial in trials])), resampled, steps)
+        by_seed = {
+            seed: float(np.mean([trial.score for trial in trials if trial.seed == seed]))
+            for seed in sorted({trial.seed for trial in trials})
+        }
+        mean, limits = float(np.mean([trial.score for trial in trials])), trials[0].result.tasks[0].limits
+        return Combined(mean, by_seed, limits, resampled, steps)
 
     def steps(self, trial: Trial) -> float:
         """Return the first step at which a trial has the share of the plain result on validation rows;

@@ -1,5 +1,6 @@
 """The results of `flanlite transfer` as tables, plots, Markdown and a page."""
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flanlite.report import figures, page, results, scores, tables
+from flanlite.report import figures, page, results, scores, seeds, tables
 from flanlite.report.figures import number
 from flanlite.report.page import PageTable, Plot
 from flanlite.report.scores import Difference
@@ -35,7 +36,8 @@ OWN = '·'  # in the cell of a source that is, or has in it, the target
 NAME_LENGTH = 20
 METHOD = (
     'A score is the mean over the templates of a data set, on its test split; intervals are those of 95% '
-    'over its rows, drawn with replacement, the same rows for what is compared.',
+    'over its rows, drawn with replacement, the same rows for what is compared, and over the seeds, where '
+    'there are several.',
     'What is chosen (the best of some sources) is chosen by the score of the last step on validation rows, '
     'which the scores shown are not of, but where a note says so.',
     "Similarities are of prompts at an early step: the mean tokens' cosine and the mean cosine of all "
@@ -138,14 +140,34 @@ def over_targets(each: Iterable[Combined]) -> tuple[float, float, float]:
     mean = float(np.mean([one.score for one in each]))
     drawn = np.mean([one.resampled.means for one in each], axis=0)
     low, high = scores.bounds(mean, drawn, [(one.resampled.below, one.resampled.above) for one in each])
-    return low, high, mean
+    low, high = seeds.widened(mean, low, high, seeds.reach(list(means_by_seed(each).values())))
+    least, greatest = np.mean([one.limits for one in each], axis=0).tolist()
+    return max(low, least), min(high, greatest), mean
+
+
+def means_by_seed(each: Iterable[Combined]) -> dict[int, float]:
+    """Return the mean of targets' scores with each seed that all of them have."""
+    tables = [one.by_seed for one in each]
+    return {
+        seed: float(np.mean([table[seed] for table in tables]))
+        for seed in set(tables[0]).intersection(*tables)
+    }
 
 
 def compare(ours: Mapping[str, Combined], theirs: Mapping[str, Combined]) -> Difference:
-    """Return how much higher one side is on the targets of both."""
+    """Return how much higher one side is on the targets of both. The interval holds the variance over seeds,
+    too, of the differences where both sides have the same ones.
+    """
     both = [target for target in ours if target in theirs]
     mean = float(np.mean([ours[target].score - theirs[target].score for target in both]))
-    return scores.difference(mean, *([side[target].resampled for target in both] for side in (ours, theirs)))
+    found = scores.difference(mean, *([side[target].resampled for target in both] for side in (ours, theirs)))
+    one, other = (means_by_seed(side[target] for target in both) for side in (ours, theirs))
+    if one.keys() == other.keys():
+        reach = seeds.reach([one[seed] - other[seed] for seed in one])
+    else:  # what is not tuned has one seed
+        reach = math.hypot(*(seeds.reach(list(each.values())) for each in (one, other)))
+    low, high = seeds.widened(mean, found.low, found.high, reach)
+    return dataclasses.replace(found, low=low, high=high)
 
 
 def steps_cell(each: Iterable[Combined]) -> str:

@@ -15,7 +15,7 @@ from flanlite.eval import projector, similarity, transfer
 from flanlite.eval.transfer_config import TransferConfig
 from flanlite.eval.transfer_work import Transfer, own_pairs
 from flanlite.model.soft_prompt import SoftPrompt
-from flanlite.report import results, transfer_page
+from flanlite.report import results, scores, transfer_page
 from flanlite.report import transfer as reports
 from flanlite.training import parameters
 from flanlite.training.config import TrainConfig
@@ -174,6 +174,20 @@ def test_seeds_are_averaged(whole, base, tmp_path):
         assert both.score == pytest.approx(one.score + 3.0)
         np.testing.assert_allclose(both.resampled.means, one.resampled.means)
         assert both.steps == 2 * one.steps
+        # The seeds are 6 points apart; Student's t of one degree of freedom is 12.7062.
+        reach, drawn = 12.7062 * 6 / 2, both.resampled
+        low, high = scores.bounds(both.score, drawn.means, [(drawn.below, drawn.above)])
+        ends = both.score - math.hypot(both.score - low, reach), both.score + math.hypot(high - both.score, reach)
+        assert transfer_page.over_targets([both])[:2] == pytest.approx((max(0, ends[0]), min(100, ends[1])), abs=1e-3)
+    # All strategies gained 6 points at once, so that their differences have no more variance than before.
+    first, second = (
+        transfer_page.compare(*({TARGET: each.combined(TARGET, name)} for name in ('best', 'plain')))
+        for each in (whole[1], report)
+    )
+    assert (second.low, second.high) == pytest.approx((first.low, first.high))
+    untuned = {TARGET: whole[1].combined(TARGET, 'untuned')}
+    against = transfer_page.compare(untuned, {TARGET: report.combined(TARGET, 'plain')})
+    assert against.high - against.low > 2 * reach - 1e-3
     assert report.alike('euclidean', SOURCES[0], TARGET) == whole[1].alike('euclidean', SOURCES[0], TARGET)
 
 
