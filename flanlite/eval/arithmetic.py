@@ -191,13 +191,18 @@ def best_scale(rows: Sequence[Mapping[str, float]]) -> float:
     Args:
         rows: see `try_scales`.
     """
-    rows = [row for row in rows if math.isfinite(row['score'])]
-    if not rows:
+    known = [row for row in rows if math.isfinite(row['score'])]
+    if not known:
         raise ValueError('no scale has a score that is a number')
-    if 'keep' not in rows[0]:
-        return min(rows, key=lambda row: (-row['score'], abs(row['scale'])))['scale']
-    least = KEPT * next(row['keep'] for row in rows if row['scale'] == 0)
-    kept = [row for row in rows if row['keep'] >= least]
+    if 'keep' not in known[0]:
+        return min(known, key=lambda row: (-row['score'], abs(row['scale'])))['scale']
+    base = next(row['keep'] for row in rows if row['scale'] == 0)
+    if not math.isfinite(base):
+        raise ValueError(f'the base has the score {base} on what is to be kept; expected a number')
+    least = base - (1 - KEPT) * abs(base)  # a correlation may be below 0
+    kept = [row for row in known if row['keep'] >= least]
+    if not kept:
+        raise ValueError('no scale that keeps the other score has a score that is a number')
     return min(kept, key=lambda row: (row['score'], abs(row['scale'])))['scale']
 
 

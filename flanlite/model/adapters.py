@@ -74,6 +74,7 @@ class Start:
         encode: turns a text into token ids, without EOS.
         options: returns the answer options of a task's data set; of None, those of the whole mixture.
         seed: of what is drawn.
+        embedding_scale: what the model multiplies the embeddings of its inputs' tokens by.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class Start:
         encode: Callable[[str], np.ndarray],
         options: Callable[[str | None], Sequence[str]],
         seed: int,
+        embedding_scale: float,
     ) -> None:
         self.encode, self.options, self.seed = encode, options, seed
+        self.embedding_scale = embedding_scale
 
 
 def is_adapters(path: Sequence[Any]) -> bool:

@@ -102,12 +102,6 @@ class LoRA(LinearAdapter):
 
     def change(self, linear: Linear, name: str, key: jax.Array) -> nnx.Module:
         """See `LinearAdapter.change`."""
-        *_, inputs, outputs = linear.kernel.shape
-        if self.rank > min(inputs, outputs):
-            raise ValueError(
-                f'LoRA.rank is {self.rank}, and {name} is a matrix {inputs} x {outputs}; expected at most '
-                f'{min(inputs, outputs)}'
-            )
         return LowRank(linear, self.rank, self.scale, key, self.dropout, zlib.crc32(name.encode()))
 
     def merged(self, kind: str, array: Array, change: Mapping[str, Array], name: str) -> Array:

@@ -205,6 +205,11 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     return jax.tree.map(lambda param, leaf: param.astype(leaf.dtype), params, kept)
 
 
+def abstract_network(config: ModelConfig) -> Any:
+    """Make the `Network` of a config with shapes and dtypes for parameters; nothing is drawn."""
+    return nnx.merge(*_abstract(config))
+
+
 def abstract_params(config: ModelConfig) -> Params:
     """Return the shapes and dtypes of `init_params` without drawing anything."""
     params = nnx.to_pure_dict(_abstract(config)[1])

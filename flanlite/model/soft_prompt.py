@@ -142,7 +142,7 @@ class SoftPrompt(SoftTokens):
             table = flat[*path[: path.index(PART)], 'embedding']
             ids, shares = self._mixed(path[-1], start, table.shape[0])
             make = jax.jit(_mix, out_shardings=flat[path].sharding)
-            flat[path] = make(table, ids, shares)
+            flat[path] = make(table, ids, shares * np.float32(start.embedding_scale))
         return traverse_util.unflatten_dict(flat)
 
     def _mixed(self, name: str, start: Start, vocab: int) -> tuple[np.ndarray, np.ndarray]:

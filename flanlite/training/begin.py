@@ -17,7 +17,7 @@ from flanlite.data.tokens.vocabulary import Vocabulary
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh.partitioning import Partitioner
 from flanlite.model import adapters, models
-from flanlite.model.soft_prompt import SoftPrompt, prompts_of
+from flanlite.model.soft_prompt import SoftPrompt, prompts_of, table_of
 from flanlite.training.checkpoints import Checkpoints, Restored
 from flanlite.training.config import TrainConfig
 from flanlite.training.locate import base_path, locate
@@ -155,7 +155,8 @@ def begin_adapter(config: TrainConfig, shardings: Tree, partitioner: Partitioner
         return list(dict.fromkeys(option for spec in found if spec for option in spec.options))
 
     params = adapters.put_together(base, draw(run_seed(config.seed, partitioner)))
-    start = adapters.Start(data.vocabulary.encode, options, config.seed)
+    scale = table_of(models.abstract_network(model)).scale
+    start = adapters.Start(data.vocabulary.encode, options, config.seed, scale)
     begun = model.adapter.begin(params, start)
     if isinstance(model.adapter, SoftPrompt):
         return put_prompts(begun, config, shardings)

@@ -103,9 +103,10 @@ def file_metadata(path: pathlib.Path) -> dict[str, Any]:
     with released.open_safetensors(path) as file:
         found = dict(file.metadata() or {})
     if 'config' not in found:
+        beside = peft.CONFIG_FILE if peft.holds(path.parent) else released.CONFIG_FILE
         raise ValueError(
             f'{path} does not say what model it is of; expected a file of flanlite, or the folder that it '
-            'lies in, with config.json'
+            f'lies in, with {beside}'
         )
     told = {name: parse_json(text, f'{name} in the header of {path}') for name, text in found.items()}
     for name, kind in METADATA.items():
@@ -161,6 +162,8 @@ def find_released(path: pathlib.Path) -> released.Released:
     if found is None:
         ours = f'a run folder with {FOLDER}/STEP, one of these steps, a {SUFFIX} file'
         hint = ''
+        if adapters := sorted(child.parent.name for child in path.glob(f'*/{peft.CONFIG_FILE}')):
+            hint = f'; it has adapters of PEFT in {", ".join(adapters)}: name one of these folders'
         if path.name.endswith(vocabularies.CHAT):
             hint = f'; {vocabularies.CHAT} belongs to the vocabulary, --vocabulary={path}'
         raise ValueError(f'no checkpoint at {path}; expected {ours}, {released.KINDS}{hint}')

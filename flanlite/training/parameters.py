@@ -321,8 +321,9 @@ def adapt(path: str | os.PathLike[str], config: ModelConfig, params: Tree) -> tu
         ValueError: there is no adapter, or it belongs to another model.
     """
     path, bare = locate(path), config.replace(adapter=None)
-    if foreign := find_foreign(path):
-        adapter = foreign.read(path, bare)[0]
+    if form := find_foreign(path):
+        with reading.foreign(path):
+            adapter = form.read(path, bare)[0]
     elif (adapter := describe(path).config.adapter) is None:
         raise ValueError(f'{path} is no adapter; expected one of a {type(config).__name__}')
     config, base = bare.replace(adapter=adapter), adapters.parts(params)[0]

@@ -23,7 +23,7 @@ from flanlite.model.rotary import RotaryConfig
 from flanlite.model.soft_prefix import SoftPrefix
 from flanlite.model.soft_prompt import ONE, SoftPrompt, SoftTokens, prompts_of
 from flanlite.model.t5gemma import T5GemmaConfig
-from flanlite.training import huggingface, interop, lazy, released, soft_prompts
+from flanlite.training import huggingface, huggingface_config, interop, lazy, released, soft_prompts
 from flanlite.training.lazy import LazyArray
 from flanlite.writing import whole_folder
 
@@ -34,6 +34,8 @@ TENSORS = {'lora_A.weight': 'lora_a', 'lora_B.weight': 'lora_b', 'ia3_l': 'ia3'}
 PROMPT = 'prompt_embeddings'  # the name of a soft prompt's or a prefix's tensor
 FACTORS = ('prefix_task_cols', 'prefix_task_rows')  # of a prompt for several tasks, beside it
 KINDS = ('LORA', 'IA3', 'PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING', 'PREFIX_TUNING')
+TABLES = ('lm_head', 'embed_tokens', 'shared')  # the last parts of the names of embeddings and logits
+LAYER = re.compile(r'(\.layers\.|\.block\.|^layers\.)\d+(\.)')  # in the name of a tensor
 PREFIXED = 'decoder/layers/self_attention'  # where a prefix is
 TASKS = {'encoder_decoder': 'SEQ_2_SEQ_LM'}  # by the layout of batches; CAUSAL_LM for others
 
@@ -41,7 +43,9 @@ HARMLESS = re.compile(
     r'auto_mapping|base_model_class|base_model_name_or_path|revision|inference_mode|task_type|peft_type|'
     r'peft_version|target_modules|feedforward_modules|init_lora_weights|init_ia3_weights|lora_dropout|'
     r'(r|lora_alpha|use_rslora)|runtime_config|loftq_config|megatron_\w+|eva_config|corda_config|'
-    r'layers_pattern|qalora_group_size|ensure_weight_tying|'
+    r'layers_to_transform|layers_pattern|exclude_modules|qalora_group_size|ensure_weight_tying|'
+    r'fan_in_fan_out|'  # of a linear map PEFT takes it as false
+    r'num_transformer_submodules|'  # see `_check_prompt`
     r'num_virtual_tokens|token_dim|num_attention_heads|num_layers|num_tasks|num_ranks|prompt_tuning_init\w*|'
     r'tokenizer_name_or_path|tokenizer_kwargs|'
     r'prefix_projection|encoder_hidden_size|init_weights'  # a prefix is saved as its projection made it
@@ -49,7 +53,6 @@ HARMLESS = re.compile(
 # Fields with the values that say nothing, which are the ones that our adapters have.
 FIXED: dict[str, tuple[Any, ...]] = {
     'bias': ('none',),
-    'num_transformer_submodules': (1,),
     'init_lora_weights': (True, False, 'gaussian', 'eva', 'orthogonal', None),
 }
 NOTHING = (None, False, {}, [])
@@ -95,9 +98,9 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
     if not (path / TENSORS_FILE).is_file():
         raise ValueError(f'{path} has no {TENSORS_FILE}; write it with save_pretrained of peft')
     if kind == 'PREFIX_TUNING':
-        return _read_prefix(path, config)
+        return _read_prefix(path, config, described)
     if kind in KINDS[2:]:
-        return _read_prompts(path, config)
+        return _read_prompts(path, config, described)
     apart: dict[str, dict[str, LazyArray]] = {}
     for name, tensor in released.safetensors_arrays(path / TENSORS_FILE):
         place = name.removeprefix(PREFIX)
@@ -109,6 +112,11 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
             ),
             (place, None),
         )
+        if linear.rpartition('.')[2] in TABLES:
+            raise ValueError(
+                f'{path}/{TENSORS_FILE} holds {name}, of an adapter of embeddings or logits, which is not '
+                'supported; expected those of linear maps in the layers'
+            )
         if ours is None or len(tensor.shape) != 2:
             raise ValueError(
                 f'{path}/{TENSORS_FILE} holds {name} {tensor.shape}; expected matrices named '
@@ -117,7 +125,7 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
         apart.setdefault(ours, {})[f'{linear}.weight'] = tensor
     params, inputs = {}, []
     for ours, tensors in apart.items():
-        for kernel, value in _from_huggingface(tensors, config).items():
+        for kernel, value in _from_huggingface(_in_all_layers(tensors, config, ours), config).items():
             linear = kernel.removesuffix('/kernel')
             if ours == 'ia3':
                 # [layers, 1, outputs] or, of a map whose inputs are multiplied, [layers, inputs, 1].
@@ -129,12 +137,53 @@ def read(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, La
         raise ValueError(f'{path}/{TENSORS_FILE} holds no tensors')
     if kind == 'IA3':
         return IA3(targets, input_targets=tuple(map(re.escape, sorted(inputs)))), params
-    scale = {'rank': described['r'], 'alpha': float(described['lora_alpha'])}
+    scale = {'rank': described.get('r', 8), 'alpha': float(described.get('lora_alpha', 8))}  # PEFT's own
     scale['rank_stabilized'] = bool(described.get('use_rslora'))
     return LoRA(targets, **scale, dropout=described.get('lora_dropout') or 0.0), params
 
 
-def _read_prompts(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
+def _in_all_layers(tensors: Mapping[str, LazyArray], config: ModelConfig, ours: str) -> dict[str, LazyArray]:
+    """Add what changes nothing for the layers that an adapter leaves as they are: ours are stacked."""
+    found, shapes = dict(tensors), {}
+    for name, tensor in tensors.items():
+        shapes.setdefault(LAYER.sub(r'\g<1>{}\g<2>', name), tensor.shape)
+    for name, shape in shapes.items():
+        for layer in range(_layers_of(name, config) if '{}' in name else 0):
+            nothing = np.full(shape, 1.0 if ours == 'ia3' else 0.0, np.float32)
+            found.setdefault(name.replace('{}', str(layer)), lazy.from_numpy(nothing))
+    return found
+
+
+def _layers_of(name: str, config: ModelConfig) -> int:
+    """Return how many layers the stack has that a Hugging Face tensor is of."""
+    encoders = 'encoder' in name.split('.')
+    if isinstance(config, T5GemmaConfig):
+        return (config.encoder_stack if encoders else config).num_layers
+    if isinstance(config, RotaryConfig):
+        return config.num_layers
+    return config.num_encoder_layers if encoders else config.num_decoder_layers
+
+
+def _check_prompt(described: Mapping[str, Any], rows: int, path: pathlib.Path) -> None:
+    """Refuse a prompt that stands before a decoder's inputs, too, or has other rows than it says."""
+    modules = described.get('num_transformer_submodules')
+    if modules is None:  # which PEFT takes for this
+        modules = 2 if described.get('task_type') == 'SEQ_2_SEQ_LM' else 1
+    if modules != 1:
+        raise ValueError(
+            f'{path}/{CONFIG_FILE} has num_transformer_submodules {modules}, which is 2 for SEQ_2_SEQ_LM '
+            "where it is not said: a prompt before the decoder's inputs, too, is not supported; expected 1"
+        )
+    if described.get('num_virtual_tokens', rows) != rows:
+        raise ValueError(
+            f'{path}/{CONFIG_FILE} has num_virtual_tokens {described["num_virtual_tokens"]}, and '
+            f'{TENSORS_FILE} has {rows} rows; expected as many'
+        )
+
+
+def _read_prompts(
+    path: pathlib.Path, config: ModelConfig, described: Mapping[str, Any]
+) -> tuple[Adapter, dict[str, LazyArray]]:
     """Read a soft prompt, or the prompts of several tasks, which are named by their numbers."""
     found = {name: each.to_numpy() for name, each in released.safetensors_arrays(path / TENSORS_FILE)}
     if set(found) not in ({PROMPT}, {PROMPT, *FACTORS}):
@@ -142,15 +191,26 @@ def _read_prompts(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dic
             f'{path}/{TENSORS_FILE} holds {", ".join(sorted(found))}; expected {PROMPT}, and of several '
             f'tasks {" and ".join(FACTORS)}'
         )
-    prompts = {ONE: found[PROMPT]}
+    shared = soft_prompts.check_rows(found[PROMPT], path / TENSORS_FILE)
+    _check_prompt(described, len(shared), path)
+    prompts = {ONE: shared}
     if len(found) > 1:
-        columns, rows = (found[name] for name in FACTORS)
-        prompts = {str(task): found[PROMPT] * (columns[task] @ rows[task]) for task in range(len(rows))}
+        columns, rows = (found[name].astype(np.float32) for name in FACTORS)
+        tasks, ranks = (*columns.shape, 0)[0], (*columns.shape, 0)[-2]
+        if columns.shape != (tasks, len(shared), ranks) or rows.shape != (tasks, ranks, shared.shape[1]):
+            raise ValueError(
+                f'{path}/{TENSORS_FILE} holds {FACTORS[0]} {list(columns.shape)} and {FACTORS[1]} '
+                f'{list(rows.shape)}; expected [tasks, {len(shared)}, ranks] and [tasks, ranks, '
+                f'{shared.shape[1]}]'
+            )
+        prompts = {str(task): shared * (columns[task] @ rows[task]) for task in range(len(rows))}
     scaled = {name: rows_PD * _prompt_scale(config) for name, rows_PD in prompts.items()}
     return soft_prompts.as_adapter(scaled, config, path)
 
 
-def _read_prefix(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict[str, LazyArray]]:
+def _read_prefix(
+    path: pathlib.Path, config: ModelConfig, described: Mapping[str, Any]
+) -> tuple[Adapter, dict[str, LazyArray]]:
     """Read a prefix: each layer's keys and then its values stand beside each other in a row."""
     _check_prefix(config)
     found = {name: each.to_numpy() for name, each in released.safetensors_arrays(path / TENSORS_FILE)}
@@ -161,6 +221,7 @@ def _read_prefix(path: pathlib.Path, config: ModelConfig) -> tuple[Adapter, dict
             f'{path}/{TENSORS_FILE} holds {shapes}; expected {PROMPT} [length, {width}], as the model has '
             f'{config.num_layers} layers, whose keys and values have {_joined(config)} numbers each'
         )
+    _check_prompt(described, len(found[PROMPT]), path)
     rows = found[PROMPT].reshape(-1, config.num_layers, 2, _joined(config))
     params = {
         f'{PREFIXED}/{PART}/{kind}/{ONE}': lazy.from_numpy(np.ascontiguousarray(rows[:, :, i].swapaxes(0, 1)))
@@ -244,7 +305,7 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
         described |= {'num_transformer_submodules': 1}
         _save(path, described, {PROMPT: lazy.from_numpy(np.ascontiguousarray(rows))})
         return
-    tensors, modules, feedforward = {}, set(), set()
+    tensors, modules, feedforward, nested = {}, set(), set(), _is_nested(base)
     for name, value in traverse_util.flatten_dict(params, sep='/').items():
         linear, ours = name.rsplit(f'/{PART}/')
         theirs = next(last for last, own in TENSORS.items() if own == ours)
@@ -254,6 +315,8 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
             array = array[..., :, None] if of_inputs else array[..., None, :]
         for weight, tensor in _to_huggingface({f'{linear}/kernel': lazy.from_numpy(array)}, config).items():
             module = weight.removesuffix('.weight')
+            if nested:
+                module = module.replace('model.', 'model.language_model.', 1)
             modules.add(module)
             if ours == 'ia3' and of_inputs:
                 feedforward.add(module)
@@ -266,6 +329,12 @@ def write(path: pathlib.Path, config: ModelConfig, params: Mapping[str, Any], ba
     else:
         described |= {'peft_type': 'IA3', 'feedforward_modules': sorted(feedforward)}
     _save(path, described, tensors)
+
+
+def _is_nested(base: str) -> bool:
+    """Return whether a model's Hugging Face folder is of one with pictures, whose layers lie deeper there."""
+    file = pathlib.Path(base) / released.CONFIG_FILE
+    return file.is_file() and released.read_json(file).get('model_type') in huggingface_config.NESTED
 
 
 def _save(path: pathlib.Path, described: Mapping[str, Any], tensors: Mapping[str, LazyArray]) -> None:

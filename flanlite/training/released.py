@@ -51,8 +51,8 @@ ORBAX_FOLDER = 'state'
 T5X_PROMPT = 'encoder/prompt/prompt/prompt'  # of google-research/prompt-tuning, among the parameters
 ListArrays = Callable[[str], Iterator[tuple[str, LazyArray]]]
 KINDS = (
-    "a folder of Hugging Face's (config.json, *.safetensors), or T5X's (checkpoint_STEP with `checkpoint` or "
-    'state/)'
+    "a folder of Hugging Face's (config.json, *.safetensors), of PEFT (adapter_config.json), or T5X's "
+    '(checkpoint_STEP with `checkpoint` or state/)'
 )
 
 

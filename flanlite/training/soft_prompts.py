@@ -7,6 +7,7 @@ with the prompt among the parameters, `encoder/prompt/prompt/prompt`, beside tho
 
 import contextlib
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from flanlite.writing import whole_file, whole_folder
 SUFFIX = '.npy'
 T5X_FILE = T5X_PROMPT.replace('/', '.')
 T5X_FOLDER = 'numpy_checkpoints'
+T5X_STEP = re.compile(r'checkpoint_([0-9]{1,18})')  # others are backups and what was not finished
 OTHERS = (checkpoints.FOLDER, released.CONFIG_FILE)  # in folders that are checkpoints of other kinds
 
 
@@ -36,9 +38,13 @@ def files_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
         return {ONE: path} if path.is_file() else {}
     if (path / T5X_FILE).is_file():
         return {ONE: path / T5X_FILE}
-    saved = [child for child in (path / T5X_FOLDER).glob('checkpoint_*') if (child / T5X_FILE).is_file()]
+    saved = [
+        (int(number[1]), child / T5X_FILE)
+        for child in (path / T5X_FOLDER).glob('checkpoint_*')
+        if (number := T5X_STEP.fullmatch(child.name)) and (child / T5X_FILE).is_file()
+    ]
     if saved:
-        return {ONE: max(saved, key=lambda child: int(child.name.rsplit('_')[-1])) / T5X_FILE}
+        return {ONE: max(saved)[1]}
     if any((path / name).exists() for name in OTHERS):
         return {}
     return {file.stem: file for file in sorted(path.glob(f'*{SUFFIX}')) if file.is_file()}

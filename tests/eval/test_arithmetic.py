@@ -58,9 +58,18 @@ def test_the_scale_with_the_best_validation_score_is_taken(paths, tmp_path, caps
         ([(0.0, float('nan')), (0.5, 10)], 0.5),
         ([(0.0, 50, 80), (0.5, 40, 77), (1.0, 30, 75), (0.25, 45, 81)], 0.5),
         ([(0.0, 50, 80), (0.5, 40, 70)], 0.0),
+        ([(0.0, 50, -2.0), (0.5, 40, -2.05), (1.0, 30, -2.2)], 0.5),
+        ([(0.0, float('nan'), 80), (0.5, 40, 79)], 0.5),
     ],
-    ids=['highest, nearest 0', 'numbers only', 'lowest that keeps 95 percent', 'nothing else keeps'],
+    ids=['highest, nearest 0', 'numbers only', 'lowest that keeps 95 percent', 'nothing else keeps', 'below 0', 'base'],
 )
 def test_which_scale_is_best(rows, chosen):
     rows = [dict(zip(('scale', 'score', 'keep'), row, strict=False)) for row in rows]
     assert arithmetic.best_scale(rows) == chosen
+
+
+@pytest.mark.parametrize(('keep', 'said'), [(float('nan'), 'the base has the score nan'), (80, 'no scale that keeps')])
+def test_scales_of_which_none_can_be_chosen(keep, said):
+    rows = [{'scale': 0.0, 'score': float('nan'), 'keep': keep}, {'scale': 1.0, 'score': 5.0, 'keep': 10.0}]
+    with pytest.raises(ValueError, match=said):
+        arithmetic.best_scale(rows)

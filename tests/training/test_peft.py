@@ -1,6 +1,7 @@
 """Adapters of Hugging Face's PEFT, to ours and back: with PEFT itself where it is installed."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -193,6 +194,7 @@ def test_pefts_own_forward_pass_agrees(kind, adapter, bases, tmp_path):
         ({'new_field': 1}, ['new_field 1']),
         ({'base_model_name_or_path': 'google/t5-v1_1-small'}, ['google/t5-v1_1-small', '--base']),
         ({'r': 4}, ['adapter/lora_a', '(3, 16, 2)', '(3, 16, 4)']),
+        ({'target_parameters': ['x']}, ['target_parameters']),
     ],
 )
 def test_adapters_that_would_compute_something_else_are_refused(fields, words, bases, tmp_path):
@@ -202,6 +204,61 @@ def test_adapters_that_would_compute_something_else_are_refused(fields, words, b
     with pytest.raises(ValueError) as raised:
         flanlite.load(str(tmp_path / 'a'))
     assert all(word in str(raised.value) for word in words), raised.value
+
+
+@pytest.mark.parametrize('kind', ['t5', 'llama', 't5gemma 2'])
+@pytest.mark.parametrize('adapter', ['lora', 'ia3'])
+def test_an_adapter_of_some_layers_leaves_the_others_as_they_are(kind, adapter, bases, tmp_path):
+    """As `layers_to_transform` or a pattern of PEFT has it; fields that say nothing of numbers may stand there."""
+    written(tmp_path, bases, kind, adapter)
+    tensors = dict(released.safetensors_arrays(tmp_path / peft.TENSORS_FILE))
+    first = re.compile(r'\.(layers|block)\.0\.')
+    kept = {name: lazy.from_numpy(each.to_numpy()) for name, each in tensors.items() if not first.search(name)}
+    assert 0 < len(kept) < len(tensors)
+    released.write_tensors(tmp_path / peft.TENSORS_FILE, kept, {})
+    file = tmp_path / peft.CONFIG_FILE
+    described = json.loads(file.read_text())
+    described |= {'layers_to_transform': [1, 2], 'exclude_modules': ['lm_head'], 'fan_in_fan_out': True}
+    file.write_text(json.dumps(described))
+    found = adapters.parts(flanlite.load(str(tmp_path)).params)[1]
+    neutral = 1.0 if adapter == 'ia3' else 0.0
+    for leaf in jax.tree.leaves(found):
+        assert (np.asarray(leaf)[0] == neutral).all() and (np.asarray(leaf)[1:] != neutral).any()
+
+
+def test_a_rank_is_8_where_it_is_not_said_and_may_exceed_the_matrix(bases, tmp_path):
+    config = CONFIGS['t5'].replace(adapter=LoRA(rank=8, alpha=8.0, targets=('.*/query',)))
+    own = tmp_path / 'own'
+    peft.write(own, config, adapters.parts(randomly(config))[1], str(bases['t5']))
+    file = own / peft.CONFIG_FILE
+    described = json.loads(file.read_text())
+    file.write_text(json.dumps({name: each for name, each in described.items() if name not in ('r', 'lora_alpha')}))
+    assert flanlite.load(str(own)).config.adapter.scale == 1.0
+    models.init_params(config.replace(adapter=LoRA(rank=100)), jax.random.key(0))
+    tensor = {'base_model.model.lm_head.lora_A.weight': lazy.from_numpy(np.ones((8, 16), np.float32))}
+    released.write_tensors(own / peft.TENSORS_FILE, tensor, {})
+    with pytest.raises(ValueError, match=r'lm_head\.lora_A.* of embeddings or logits, which is not supported'):
+        flanlite.load(str(own))
+    with pytest.raises(ValueError, match='adapters of PEFT in own: name one'):
+        flanlite.load(str(tmp_path))
+    with pytest.raises(ValueError, match=r'lies in, with adapter_config\.json'):
+        flanlite.load(str(own / peft.TENSORS_FILE))
+
+
+def test_layers_of_a_model_with_pictures_have_the_names_that_they_have_there(bases, tmp_path):
+    """Gemma 3's decoder lies deeper there."""
+    base = tmp_path / 'base'
+    base.mkdir()
+    inner = json.loads((bases['llama'] / released.CONFIG_FILE).read_text())
+    (base / released.CONFIG_FILE).write_text(json.dumps({'model_type': 'gemma3', 'text_config': inner}))
+    config = CONFIGS['llama'].replace(adapter=ADAPTERS['lora'])
+    own = adapters.parts(randomly(config))[1]
+    peft.write(tmp_path / 'a', config, own, str(base))
+    described = json.loads((tmp_path / 'a' / peft.CONFIG_FILE).read_text())
+    assert all(name.startswith('model.language_model.layers.') for name in described['target_modules'])
+    found = peft.read(tmp_path / 'a', CONFIGS['llama'])[1]
+    flat = traverse_util.flatten_dict(own, sep='/')
+    assert {name: leaf.shape for name, leaf in found.items()} == {name: leaf.shape for name, leaf in flat.items()}
 
 
 def test_prompts_of_several_tasks_are_read(bases, tmp_path):
@@ -223,8 +280,22 @@ def test_prompts_of_several_tasks_are_read(bases, tmp_path):
     with pytest.raises(ValueError, match='2 soft prompts, and a folder of PEFT holds one; --form=npy'):
         convert.convert(str(tmp_path), str(tmp_path / 'again'), 'peft')
     file.write_text(json.dumps(described | {'num_transformer_submodules': 2}))
-    with pytest.raises(ValueError, match='num_transformer_submodules 2, which would change the numbers'):
+    with pytest.raises(ValueError, match=r"num_transformer_submodules 2, .*before the decoder's inputs"):
         flanlite.load(str(tmp_path))
+    file.write_text(json.dumps(described | {'num_transformer_submodules': None}))  # 2, as PEFT takes it
+    with pytest.raises(ValueError, match='num_transformer_submodules 2, '):
+        flanlite.load(str(tmp_path))
+    file.write_text(json.dumps(described | {'num_virtual_tokens': 4}))
+    with pytest.raises(ValueError, match=r'num_virtual_tokens 4, and .* has 3 rows'):
+        flanlite.load(str(tmp_path))
+    narrow = tensors | {'prefix_task_rows': rows[..., :1]}
+    released.write_tensors(
+        tmp_path / peft.TENSORS_FILE, {name: lazy.from_numpy(each) for name, each in narrow.items()}, {}
+    )
+    file.write_text(json.dumps(described))
+    base = flanlite.load(str(bases['t5']))
+    with pytest.raises(ValueError, match=r'prefix_task_rows \[2, 1, 1\]; expected'):
+        base.with_adapter(str(tmp_path))
     file.write_text(json.dumps(described | {'peft_type': 'PREFIX_TUNING'}))
     with pytest.raises(ValueError, match="decoders of Llama's kind, and the model is a T5Config"):
         flanlite.load(str(tmp_path))

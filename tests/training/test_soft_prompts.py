@@ -264,7 +264,7 @@ def test_files_of_prompts_go_both_ways(base, runs, tmp_path):
     assert sorted(file.name for file in (tmp_path / 'each').iterdir()) == ['toy_order.npy', 'toy_parity.npy']
 
     # T5X's prompt tuning writes each checkpoint's prompt like this.
-    for step, values in ((2, rows * 0), (10, rows)):
+    for step, values in (('2', rows * 0), ('10', rows), ('99.tmp-1690000000.5', rows * 0)):
         there = tmp_path / f't5x/numpy_checkpoints/checkpoint_{step}'
         there.mkdir(parents=True)
         with open(there / soft_prompts.T5X_FILE, 'wb') as file:
@@ -345,11 +345,13 @@ def put_in_t5x(folder, rows, alone):
     tensorstore.open(spec, **shape).result().write(rows).result()
 
 
-def begun(base, folder, adapter=None, **fields):
+def begun(base, folder, adapter=None, model=None, **fields):
     """Make the parameters that a run begins with."""
     config, mesh = toy.settings(folder, 1, **prompted(base, **fields)), partitioning.make_partitioner()
     if adapter:
         config = config.replace(**{'model.adapter': adapter})
+    if model:
+        config = config.replace(model=model)
     data = TrainingData.resolve(config.data, 0, config.model.converter, vocabularies.load('bytes'))
     return begin.begin_adapter(config, models.shardings(config.model, mesh), mesh, data)
 
@@ -373,6 +375,21 @@ def test_first_rows(init, base, tmp_path):
         among = [np.flatnonzero((np.abs(table - row) < 1e-6).all(axis=1)) for row in rest]
         assert all(len(places) for places in among)
         assert len({int(places[0]) for places in among}) == len(rest), 'drawn without replacement'
+
+
+def test_first_rows_of_a_model_that_scales_its_embeddings_are_what_it_reads(tmp_path):
+    """Gemma multiplies what it looks up by the root of the width, and soft tokens stand among these."""
+    model = CONFIGS['llama'].replace(vocab_size=384)
+    params = models.init_params(model, jax.random.key(0))
+    parameters.save_params(
+        tmp_path / 'base.safetensors', params, model, metadata={'vocabulary': 'bytes', 'feature_lengths': toy.LENGTHS}
+    )
+    adapter = SoftPrompt(length=3, init='text', text='yes')
+    made = begun(tmp_path / 'base.safetensors', tmp_path, model=model.replace(adapter=adapter))
+    table = np.asarray(made['decoder']['token_embedder']['embedding'])
+    np.testing.assert_allclose(
+        prompts_of(made)['prompt'], [4.0 * table[byte + 3] for byte in b'yes'], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_attempt_trains_its_own_prompts_and_tells_what_it_attends_to(base, runs, tmp_path):
