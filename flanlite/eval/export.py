@@ -34,20 +34,32 @@ LONGEST = 256  # tokens of a written answer
 EQUAL = ('accuracy', 'multiple_choice_grade')
 CODE = '''"""Reads the data beside this file, and scores by flanlite's metrics. Made by `flanlite export`."""
 
+import json
 import pathlib
+import re
 
 
 def load(file, **about):
-    """Read the examples of a task."""
+    """Read the examples of a task, texts as texts whatever they look like."""
     import datasets
 
     path = pathlib.Path(__file__).parent / 'data' / file
-    return datasets.load_dataset('json', data_files={'test': str(path)})
+    with path.open(encoding='utf-8') as lines:
+        first = json.loads(next(lines))
+    numbers = {name: datasets.Value('int64' if name in ('row', 'gold') else 'string') for name in first}
+    features = {name: [kind] if isinstance(first[name], list) else kind for name, kind in numbers.items()}
+    return datasets.load_dataset('json', data_files={'test': str(path)}, features=datasets.Features(features))
+
+
+def read_answer(doc, text):
+    """Return the answer in what a model wrote: the last match of the data set's pattern, or all of it."""
+    found = re.findall(doc['extract'], text) if doc['extract'] else []
+    return found[-1] if found else text
 
 
 def strip(doc, results):
     """Match an answer as `flanlite eval` does: white space around it does not count."""
-    found = results[0].strip()
+    found = read_answer(doc, results[0]).strip()
     return {'exact_match': float(found in [answer.strip() for answer in doc['answers']])}
 
 
@@ -60,7 +72,7 @@ def count(doc, results):
         best = max(range(len(results)), key=lambda option: results[option][0])
         prediction = doc['options'][best]
     else:
-        prediction = results[0]
+        prediction = read_answer(doc, results[0])
     counted = (metric.name, metric.count_one(prediction, doc['answers']).tolist(), doc['group'])
     return {name: counted for name in metric.names}
 
@@ -135,8 +147,10 @@ def export(
                     f"{entry.task!r} is a text or a task of SeqIO; export takes flanlite's own data sets"
                 )
             try:
-                made = write_tasks(spec, view.of_task(entry.task, spec), unfinished, longest)
-                groups[task_name(entry.task)] = made
+                name, number = task_name(entry.task), 1
+                while name in groups:  # names differ in what the harness's cannot have
+                    name, number = f'{task_name(entry.task)}_{number + 1}', number + 1
+                groups[name] = write_tasks(spec, name, view.of_task(entry.task, spec), unfinished, longest)
             except (ValueError, OSError) as error:  # the others are written all the same
                 skipped[entry.task] = str(error)
                 print(f'skipped {entry.task}: {error}')
@@ -144,11 +158,10 @@ def export(
             raise ValueError(f'nothing of {mixed.name!r} can be exported: {"; ".join(skipped.values())}')
         for name, (members, metric) in groups.items():
             write_group(unfinished, name, members, metric)
-        metrics_of_all = {metric for _, metric in groups.values()}
         if (name := task_name(mixed.name)) not in groups:
-            write_group(
-                unfinished, name, list(groups), metrics_of_all.pop() if len(metrics_of_all) == 1 else None
-            )
+            # The harness takes the mean over all tasks: that over data sets where these have as many.
+            alike = {(metric, len(members)) for members, metric in groups.values()}
+            write_group(unfinished, name, list(groups), alike.pop()[0] if len(alike) == 1 else None)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -158,8 +171,12 @@ def export(
     return folder
 
 
-def write_tasks(spec: DatasetSpec, view: View, folder: pathlib.Path, longest: int) -> tuple[list[str], str]:
-    """Write the tasks of a data set, one a template; return their names, and that of the main score."""
+def write_tasks(
+    spec: DatasetSpec, own: str, view: View, folder: pathlib.Path, longest: int
+) -> tuple[list[str], str]:
+    """Write the tasks of a data set, one a template, whose names begin with its `own` one; return their
+    names, and that of the main score.
+    """
     settings = {'style': view.style, 'renderings': 'all', 'limit': view.max_examples, 'shots': view.shots}
     settings['mix'] = view.prompt_mix
     candidates = [
@@ -182,7 +199,7 @@ def write_tasks(spec: DatasetSpec, view: View, folder: pathlib.Path, longest: in
         raise ValueError(f'data set {spec.name!r} has no rows in its {split} split')
     names = []
     for template, examples in by_template.items():
-        name = f'{task_name(spec.name)}_t{template}'
+        name = f'{own}_t{template}'
         # Of a data set some rows of which have options, the others are left out, as in `flanlite eval`.
         asked = [example for example in examples if example.options] or examples
         rows = list(rows_of(spec, asked))
@@ -215,6 +232,7 @@ def rows_of(spec: DatasetSpec, examples: list[Rendered]) -> Iterator[dict[str, A
             'gold': gold or [0],
             'group': example.group,
             'metric': metric.name,
+            'extract': '' if example.options else spec.extract,
         }
 
 
@@ -238,6 +256,8 @@ def task(spec: DatasetSpec, name: str, rows: list[dict[str, Any]], longest: int)
         described |= {'output_type': 'multiple_choice', 'doc_to_choice': choices}
         one = all(len(row['gold']) == 1 for row in rows)
         described['doc_to_target'] = '{{gold[0]}}' if one else 'gold'
+        if all(row['inputs'][-1:].isspace() for row in rows):
+            described['target_delimiter'] = ''  # else the harness puts a second blank between
         harness = [
             {'metric': each, 'aggregation': 'mean', 'higher_is_better': True} for each in ('acc', 'acc_norm')
         ]
@@ -249,9 +269,6 @@ def task(spec: DatasetSpec, name: str, rows: list[dict[str, Any]], longest: int)
         'doc_to_target': 'answers',
         'generation_kwargs': {'until': list(spec.stop), 'max_gen_toks': longest, 'do_sample': False},
     }
-    if spec.extract:
-        found = {'function': 'regex', 'regex_pattern': spec.extract, 'group_select': -1}
-        described['filter_list'] = [{'name': 'extracted', 'filter': [found, {'function': 'take_first'}]}]
     if metric.name == 'accuracy':
         match = {'metric': 'exact_match', 'aggregation': 'mean', 'higher_is_better': True}
         return described | {'process_results': '!function flanlite_tasks.strip', 'metric_list': [match]}
@@ -259,7 +276,7 @@ def task(spec: DatasetSpec, name: str, rows: list[dict[str, Any]], longest: int)
 
 
 def write_group(folder: pathlib.Path, name: str, members: list[str], metric: str | None) -> None:
-    """Write a group of tasks or groups, whose score is the mean of theirs where these have the same name."""
+    """Write a group of tasks or groups, with the mean of a score over all tasks in it; None for no score."""
     mean = [{'metric': metric, 'aggregation': 'mean', 'weight_by_size': False}] if metric else []
     described = {'group': name, 'task': members, 'aggregate_metric_list': mean, 'metadata': {'version': 1.0}}
     write_yaml(folder / f'{name}.group.yaml', described)

@@ -36,6 +36,7 @@ except ImportError as error:
 
 CONTINUATIONS = ('targets', 'text')
 MAX_TOKENS = 256  # of a generated text, where a task does not say how many: the harness's own default
+LONGEST = ('max_gen_toks', 'max_new_tokens', 'max_tokens', 'max_completion_tokens')  # one and the same there
 # What the harness's tasks say of decoding, and what it is called here.
 DECODING = {'temperature': 'temperature', 'top_k': 'top_k', 'top_p': 'top_p', 'num_beams': 'beams'}
 
@@ -171,9 +172,12 @@ def decoding_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a number that cannot be.
     """
     found = {ours: settings[theirs] for theirs, ours in DECODING.items() if settings.get(theirs) is not None}
-    if not settings.get('do_sample', found.get('temperature', 0) > 0):
+    samples = settings.get('do_sample')
+    if samples and 'temperature' not in found:
+        found['temperature'] = 1.0  # transformers' own
+    if not (found.get('temperature', 0) > 0 if samples is None else samples):
         found = {name: value for name, value in found.items() if name == 'beams'}
-    longest = settings.get('max_gen_toks', settings.get('max_new_tokens', MAX_TOKENS))
+    longest = next((settings[name] for name in LONGEST if settings.get(name) is not None), MAX_TOKENS)
     Decoding(max_length=longest, **found)
     return {'max_length': longest, **found}
 

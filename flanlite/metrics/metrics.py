@@ -78,7 +78,13 @@ METRICS: dict[str, Metric] = {
         Metric('natural_instructions', ('rougeL', 'exact_match'), count_natural_instructions),
         # BIG-bench: what the chosen option is worth.
         Metric('multiple_choice_grade', ('multiple_choice_grade',), count_grade),
-        Metric('t5_rouge', ROUGE_TYPES, count_rouge),
+        Metric('t5_rouge', ROUGE_TYPES, count_rouge(ROUGE_TYPES)),
+        # The same, with another of its scores as the main one.
+        *(
+            Metric(first, types, count_rouge(types))
+            for first in ('rouge1', 'rouge2', 'rougeL')
+            for types in [(first, *(name for name in ROUGE_TYPES if name != first))]
+        ),
         Metric('sacrebleu_intl', ('sacrebleu_intl',), count_bleu, corpus_bleu),
         Metric('pearson', ('pearson',), count_numbers, pearson, together=moments_about_the_middle),
         # Ratings from 0 to 5.

@@ -126,13 +126,17 @@ def split_sentences(text: str) -> str:
     return text.replace(' . ', ' .\n')
 
 
-def count_rouge(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-    """Return the F-measures of `ROUGE_TYPES`, each the best over the references, then 1; words are not
-    stemmed.
+def count_rouge(types: Sequence[str]) -> Callable[[str, Sequence[str]], tuple[float, ...]]:
+    """Make a function that counts the F-measures of some of `ROUGE_TYPES`, each the best over the references,
+    then 1; words are not stemmed.
     """
-    predicted = split_sentences(prediction)
-    per_answer = [rouge_scorer().score(split_sentences(answer), predicted) for answer in answers]
-    return *(max((scores[name].fmeasure for scores in per_answer), default=0.0) for name in ROUGE_TYPES), 1.0
+
+    def count(prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+        predicted = split_sentences(prediction)
+        per_answer = [rouge_scorer().score(split_sentences(answer), predicted) for answer in answers]
+        return *(max((scores[name].fmeasure for scores in per_answer), default=0.0) for name in types), 1.0
+
+    return count
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flanlite.metrics.classification import count_grade
 from flanlite.report import predictions
 
 BINS = 15  # of probabilities, as `eval.variants` has them
@@ -93,10 +94,11 @@ def of(records: Sequence[Mapping[str, Any]]) -> Answers:
     for record in records:
         if probabilities := probabilities_of(record):
             best = int(np.argmax(probabilities))
-            counts_K = np.array([option in record['answers'] for option in record['options']])
+            worth_K = worth_of(record)
             place = min(int(probabilities[best] * BINS), BINS - 1)
-            bins[place] += probabilities[best], counts_K[best], 1
-            errors.append(brier(np.array(probabilities), counts_K))
+            bins[place] += probabilities[best], worth_K[best], 1
+            most = max(worth_K.max(), np.finfo(float).tiny)
+            errors.append(brier(np.array(probabilities), worth_K >= most))
     classes, confusion, by_place = confused(records, right)
     brier_score = float(np.mean(errors)) if errors else np.nan
     return Answers(len(records), sum(right), classes, confusion, by_place, bins, brier_score, some(records))
@@ -106,6 +108,33 @@ def is_right(record: Mapping[str, Any]) -> bool:
     """Return whether an answer has the full score, by the metric where it scores one answer alone."""
     values = record.get('values')
     return next(iter(values.values())) == 100 if values else answer(record) in record['answers']
+
+
+def worth_of(record: Mapping[str, Any]) -> np.ndarray:
+    """Return what each option is worth, from 0 to 1: float64[K]."""
+    return np.array([count_grade(option, record['answers'])[0] for option in record['options']], np.float64)
+
+
+def right_answers(record: Mapping[str, Any]) -> list[str]:
+    """Return the texts that count as right: of options those that are worth most."""
+    if not record.get('options'):
+        return list(record['answers'])
+    worth_K = worth_of(record)
+    best = worth_K.max()
+    return [
+        option for option, worth in zip(record['options'], worth_K, strict=True) if best > 0 and worth == best
+    ] or list(record['answers'])
+
+
+def told_answers(record: Mapping[str, Any]) -> list[str]:
+    """Return the texts that count as right, as a reader is told them: options that are right in part with
+    what they are worth, the best first.
+    """
+    worth_K = worth_of(record) if record.get('options') else np.zeros(0)
+    if not ((worth_K > 0) & (worth_K < 1)).any():
+        return list(record['answers'])
+    order = np.argsort(-worth_K, kind='stable')
+    return [f'{record["options"][place]} ({worth_K[place]:g})' for place in order if worth_K[place] > 0]
 
 
 def answer(record: Mapping[str, Any]) -> str | None:
@@ -150,7 +179,8 @@ def confused(
         said = answer(record)
         if said is None or not record['answers']:
             continue
-        true = said if well and said in record['answers'] else record['answers'][0]
+        true_ones = right_answers(record)
+        true = said if well and said in true_ones else true_ones[0]
         if by_place:
             places = list(record.get('options', ()))
             true, said = (

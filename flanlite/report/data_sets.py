@@ -219,7 +219,7 @@ def questions(
             'template': '' if key.template is None else key.template,
             'inputs': inputs,
             'lost': lost,
-            'answers': [short(text) for text in record['answers'][:OPTIONS]],
+            'answers': [short(text) for text in answers.told_answers(record)[:OPTIONS]],
             'said': [
                 {'system': system, 'text': said_text(each), 'right': right[system], 'values': values_of(each)}
                 for system, each in said.items()
@@ -260,7 +260,7 @@ def options_of(said: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, An
     how many are not shown: of many, those that are right or chosen come first, then the most probable.
     """
     record = next(iter(said.values()))
-    texts = list(record.get('options', ()))
+    texts, right = list(record.get('options', ())), answers.right_answers(record)
     probabilities = {system: p for system, each in said.items() if (p := answers.probabilities_of(each))}
     chosen = {
         system: int(np.argmax(p)) for system, p in probabilities.items()
@@ -269,14 +269,14 @@ def options_of(said: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, An
         return [], 0
 
     def worth(place: int) -> tuple[bool, float]:
-        told = texts[place] in record['answers'] or place in chosen.values()
+        told = texts[place] in right or place in chosen.values()
         return told, max(p[place] for p in probabilities.values())
 
     kept = sorted(sorted(range(len(texts)), key=worth, reverse=True)[:OPTIONS])
     rows = [
         {
             'text': short(texts[place]),
-            'right': texts[place] in record['answers'],
+            'right': texts[place] in right,
             'by': [
                 {
                     'chosen': chosen[system] == place,

@@ -8,6 +8,7 @@ tables of `tasksource/bigbench` or `google/bigbench` on Hugging Face, or of TFDS
 same columns, and `inputs` have prefixes and choices in them already, so that they are asked as they are.
 """
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -34,9 +35,9 @@ METRICS = {
     'multiple_choice_grade': 'multiple_choice_grade',
     'exact_str_match': 'accuracy',
     'bleu': 'sacrebleu_intl',
-    'rouge1': 't5_rouge',
-    'rouge2': 't5_rouge',
-    'rougeL': 't5_rouge',
+    'rouge1': 'rouge1',
+    'rouge2': 'rouge2',
+    'rougeL': 'rougeL',
     'rougeLsum': 't5_rouge',
     'sequence_f1': 'squad_f1',
 }
@@ -74,7 +75,13 @@ def collection(folder: str, files: tuple[tuple[str, int, int], ...]) -> Collecti
     for file, *_ in files:
         try:
             for spec in task_specs(pathlib.Path(folder), file):
-                made.setdefault(spec.name, spec)
+                name, number = spec.name, 1
+                while name in made:  # names differ in what a name cannot have
+                    number += 1
+                    name = f'{spec.name}_{number}'
+                if number > 1:
+                    notices.warn_once(f'{file} is {name}, since {spec.name} is that of another file')
+                made[name] = dataclasses.replace(spec, name=name)
         except (ValueError, TypeError, AttributeError, OSError, re.error) as error:  # the other tasks stay
             notices.warn_once(f'{file} is left out: {error}')
     if not made:
@@ -91,7 +98,7 @@ def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
         about = task_json.read_about(path)
         metric = metric_of(about)
         if metric is None:
-            scores = ', '.join(filter(None, [about.get('preferred_score'), *about.get('metrics', ())]))
+            scores = ', '.join(named_scores(about))
             notices.warn_once(f'{name} is left out: nothing here scores {scores or "it"}; expected {", ".join(METRICS)}')
             return
         yield task_spec(folder, file, name, parts, metric, task_json.read, about)
@@ -103,8 +110,12 @@ def task_specs(folder: pathlib.Path, file: str) -> Iterator[DatasetSpec]:
 
 def metric_of(about: Mapping[str, Any]) -> str | None:
     """Return the metric of a task: its preferred score, or the first of its others that is known here."""
-    named = [about.get('preferred_score') or '', *about.get('metrics', ())]
-    return next((METRICS[each] for each in named if each in METRICS), None)
+    return next((METRICS[each] for each in named_scores(about) if each in METRICS), None)
+
+
+def named_scores(about: Mapping[str, Any]) -> list[str]:
+    """Return the scores that a task names, the preferred one first."""
+    return list(dict.fromkeys([*task_json.texts(about.get('preferred_score')), *task_json.texts(about.get('metrics'))]))
 
 
 def task_spec(

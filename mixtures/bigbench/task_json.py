@@ -6,6 +6,7 @@ the row. An option counts what `target_scores` says.
 """
 
 import json
+import os
 import pathlib
 import random
 import re
@@ -18,6 +19,7 @@ from flanlite.metrics.classification import graded
 NAME = 'task.json'
 WHOLE = 1 << 18  # bytes up to which a file is read whole to list it; of a larger one, what stands before its examples
 WRITTEN = {'example_input_prefix': '', 'example_output_prefix': '', 'append_choices_to_input': False}  # of inputs that have all this in them
+END = re.compile(rb'\}\s*\]\s*\}\s*$')  # of a file whose last key is that of the examples
 SENTENCE = r'[^\.\?\!\;\n]+'  # what is scored of a generated text, where a task says nothing else
 
 
@@ -29,7 +31,10 @@ def read_about(path: pathlib.Path) -> dict[str, Any]:
     """
     with path.open('rb') as content:
         head = content.read(WHOLE + 1)
-    if len(head) > WHOLE:
+        if len(head) > WHOLE:
+            content.seek(-64, os.SEEK_END)
+            end = content.read()
+    if len(head) > WHOLE and END.search(end):
         before = head.decode('utf-8-sig', 'ignore').partition('"examples"')[0].rstrip().rstrip(',')
         try:
             about = json.loads(before + '}')
@@ -99,16 +104,23 @@ def row_of(task: Mapping[str, Any], example: Mapping[str, Any], number: int, cho
     return row | {'options': list(scores), 'answer': best, 'answers': answers or [graded(best, 0)]}
 
 
+def texts(value: Any) -> list[str]:
+    """Return the texts of a key that may hold one or several."""
+    return [text for text in ([value] if isinstance(value, str) else value or ()) if isinstance(text, str) and text]
+
+
 def stops(about: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the text at which a generated answer ends."""
-    return (about['stop_string'],) if about.get('stop_string') else ()
+    """Return the texts at which a generated answer ends."""
+    return tuple(texts(about.get('stop_string')))
 
 
 def extraction(about: Mapping[str, Any]) -> str:
     """Return the regular expression of the answer in a generated text: the first match of the task's own, or the first sentence where it
-    says neither this nor where an answer stops.
+    says neither this nor where an answer stops; the empty text where nothing matches.
     """
-    pattern = about.get('output_regex') or ('' if about.get('stop_string') else SENTENCE)
+    pattern = about.get('output_regex') or ('' if stops(about) else SENTENCE)
     if not pattern:
         return ''
-    return rf'\A[\s\S]*?{pattern if re.compile(pattern).groups else f"({pattern})"}'
+    flags = re.match(r'(\(\?[aiLmsux]+\))*', pattern)[0]  # which may stand at the beginning alone
+    own = pattern[len(flags) :] + ('\n' if 'x' in flags else '')  # a comment may end it
+    return rf'{flags}\A[\s\S]*?({"?:" if re.compile(pattern).groups else ""}{own})|\A'

@@ -118,6 +118,8 @@ def read_table(subject: str, by_letter: bool, folder: pathlib.Path, split: str) 
     path = folder / split / f'{subject}_{split}.csv'
     with path.open(encoding='utf-8-sig', newline='') as lines:
         for number, cells in enumerate(csv.reader(lines), 1):
+            if not cells:  # an empty line
+                continue
             letters = string.ascii_uppercase[: max(0, len(cells) - 2)]
             if len(letters) < 2 or cells[-1] not in list(letters):
                 raise ValueError(f'{path}, row {number}: {cells}; expected a question, its choices, and the letter of the right one')

@@ -1,7 +1,9 @@
 """lm-evaluation-harness on our models, and our evaluation splits in the harness: the same scores both ways."""
 
+import dataclasses
 import functools
 import json
+import runpy
 import types
 
 import jax
@@ -14,6 +16,7 @@ from flanlite.cli import main
 from flanlite.data.cache.view import View
 from flanlite.data.specs import registry
 from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.templates import Template
 from flanlite.data.tokens import vocabularies
 from flanlite.eval import export, splits
 from flanlite.eval.evaluator import Evaluator
@@ -53,6 +56,12 @@ COLLECTION = Collection(
     (
         *toy.COLLECTION.specs,
         toy.spec('toyharness_both', 'nli', both, ('two of', 'several')),
+        dataclasses.replace(
+            toy.spec('toyharness_chain', 'math', lambda row: {**row, 'answer': str(row['a'])}, ('add',)), extract=r'I think: (.*)'
+        ),
+        dataclasses.replace(
+            toy.spec('toyharness_blank', 'nli', both, ('two of',)), templates=(Template('{a} and {b}\nA: '),)
+        ),
         toy.spec('toyharness_f1', 'nli', lambda row: {**row, 'answer': row['a'] % 2}, ('is',), ('yes', 'no'), metric='glue_accuracy_f1'),
     ),
     vocabulary='bytes',
@@ -101,6 +110,22 @@ def test_tasks_have_the_texts_and_the_right_answers(exported):
     assert len(several['gold']) == 2
     group = json.loads((exported / 'toyeval_parity.group.yaml').read_text())
     assert group['task'] == ['toyeval_parity_t0', 'toyeval_parity_t1', 'toyeval_parity_t2']
+
+
+def test_answers_are_taken_from_what_is_written_as_eval_does(exported):
+    """By the code beside the tasks, also where the pattern finds nothing."""
+    code = runpy.run_path(str(exported / 'flanlite_tasks.py'))
+    rows = [json.loads(line) for line in (exported / 'data/toyharness_chain_t0.jsonl').open()]
+    for said in (f'I think: {rows[0]["answers"][0]}', rows[0]['answers'][0], 'x'):
+        found = code['strip'](rows[0], [said])['exact_match']
+        answer = registry.find_spec('toyharness_chain').read_answer(said).strip()
+        assert found == (answer in rows[0]['answers']), said
+    assert 'filter_list' not in (exported / 'toyharness_chain_t0.yaml').read_text()
+    # A text that ends in a blank has no second one behind it.
+    assert '"target_delimiter": ""' in (exported / 'toyharness_blank_t0.yaml').read_text()
+    assert 'target_delimiter' not in (exported / 'toyeval_pick_t1.yaml').read_text()
+    # The harness's mean over tasks is no mean over data sets of different numbers of templates.
+    assert json.loads((exported / 'toyharness.group.yaml').read_text())['aggregate_metric_list'] == []
 
 
 def test_a_folder_that_is_there_is_left_alone(exported):
@@ -231,6 +256,11 @@ def test_generation_stops_and_keeps_settings_apart(harness, monkeypatch):
         'temperature': 0.7,
     }
     assert harness.decoding_of({'do_sample': False, 'temperature': 0.7}) == {'max_length': 256}
+    assert harness.decoding_of({'do_sample': True, 'max_tokens': 16}) == {'max_length': 16, 'temperature': 1.0}
+    assert harness.decoding_of({'do_sample': None, 'temperature': 0.7, 'max_gen_toks': None}) == {
+        'max_length': 256,
+        'temperature': 0.7,
+    }
 
 
 def test_unknown_tasks_are_refused_before_a_model_is_loaded(harness, exported, monkeypatch):

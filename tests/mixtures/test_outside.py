@@ -108,6 +108,35 @@ def test_bigbench_written_answers(tmp_path, caplog):
     assert notes == ["Scored is what the model writes before ';': of bigbench:stops."]
 
 
+def test_bigbench_keys_may_hold_one_text_or_several(tmp_path, caplog):
+    """As files have them: a score by its name alone, several texts that end an answer, patterns with flags."""
+    rows = [{'input': '1+1=', 'target': '2'}, {'input': 'A vowel:', 'target': ['a', 'e']}]
+    match = {'examples': rows, 'metrics': 'exact_str_match'}
+    write(tmp_path / 'bigbench/one/task.json', match | {'stop_string': ['.', ';'], 'metrics': None, 'preferred_score': ['rouge2']})
+    write(tmp_path / 'bigbench/either/task.json', match | {'output_regex': r'answer is (\d+)|none'})
+    write(tmp_path / 'bigbench/flags/task.json', match | {'output_regex': '(?i)yes|no'})
+    write(tmp_path / 'bigbench/verbose/task.json', match | {'output_regex': '(?x) \\d+  # a number'})
+    write(tmp_path / 'bigbench/a-b/task.json', match)
+    write(tmp_path / 'bigbench/a_b/task.json', match)
+    write(tmp_path / 'bigbench/odd/task.json', match | {'metrics': 'bleurt_diff'})
+    assert sorted(asked(tmp_path, 'bigbench')) == [
+        'bigbench:a_b', 'bigbench:a_b_2', 'bigbench:either', 'bigbench:flags', 'bigbench:one', 'bigbench:verbose',
+    ]  # fmt: skip
+    assert 'nothing here scores bleurt_diff; expected' in caplog.text
+    assert 'a_b/task.json is bigbench:a_b_2, since bigbench:a_b is that of another file' in caplog.text
+    one = registry.find_spec('bigbench:one')
+    assert one.stop == ('.', ';') and get_metric(one.metric).names[0] == 'rouge2'
+    for task, said, answer in (
+        ('one', '2; 3. 4', '2'),
+        ('either', 'The answer is 5, none', '5'),
+        ('either', 'none of them. The answer is 5', ''),
+        ('either', 'I do not know', ''),
+        ('flags', 'It is NO, or yes', 'NO'),
+        ('verbose', 'It is 42, not 43', '42'),
+    ):
+        assert evaluator.read_answer(f'bigbench:{task}', said) == answer, task
+
+
 def test_bigbench_lists_large_files_by_their_beginning(tmp_path, monkeypatch):
     from flanlite.mixtures.bigbench import task_json
 
@@ -127,6 +156,13 @@ def test_bigbench_lists_large_files_by_their_beginning(tmp_path, monkeypatch):
     monkeypatch.setattr(task_json, 'load', lambda path: whole.append(path.parent.name) or read(path))
     assert len(mixtures.resolve('bigbench', tmp_path).entries) == 2
     assert whole == ['last']
+    # What stands behind the examples counts, too.
+    written = [{'input': str(number), 'target': 'a'} for number in range(20)]
+    about = {'metrics': ['rouge1', 'exact_str_match']}
+    behind = {'preferred_score': 'exact_str_match', 'output_regex': '\\d+'}
+    write(tmp_path / 'bigbench/both/task.json', about | {'examples': written} | behind)
+    mixtures.resolve('bigbench', tmp_path)
+    assert registry.find_spec('bigbench:both').metric == 'accuracy' and 'both' in whole
 
 
 def test_bigbench_in_json_lines(tmp_path):
@@ -209,7 +245,7 @@ def mmlu(folder):
                 f'"{split} {subject}, {number}?",one,"two, or 2",three,four,{"ABCD"[number % 4]}'
                 for number in range(count)
             ]
-            write(folder / f'mmlu/{split}/{subject}_{split}.csv', '\n'.join(lines) + '\n')
+            write(folder / f'mmlu/{split}/{subject}_{split}.csv', '\n\n'.join(lines) + '\n\n')  # empty lines are none
 
 
 def test_mmlu(tmp_path):

@@ -79,6 +79,16 @@ def test_several_right_answers_and_written_ones():
         'the answer given is one of the right ones'
     )
     assert found.bins.sum(axis=0)[1] == 1 and found.brier < 1e-6, 'right options are one outcome'
+    # Of graded ones the option that is worth most is the right one.
+    worth = ['["yes", 1]', '["no", 0.25]']
+    for said, scores, place in (('yes', [-0.1, -3.0, -4.0], 0), ('no', [-3.0, -0.1, -4.0], 1)):
+        graded = record(0, answers=worth, prediction=said, scores=scores, values={'multiple_choice_grade': 100.0})
+        found = answers.of([graded])
+        assert found.confusion[0, place] == 1 and found.confusion.sum() == 1
+        p_K = np.exp(scores) / np.exp(scores).sum()
+        assert found.calibration_error == pytest.approx(100 * abs(p_K[place] - (1, 0.25)[place]))
+        assert found.brier == pytest.approx(np.square(p_K - [1, 0, 0]).sum())
+    assert answers.told_answers(graded) == ['yes (1)', 'no (0.25)'] and answers.right_answers(graded) == ['yes']
     written = [
         {'row': 0, 'template': 0, 'inputs': 'a', 'answers': ['cat'], 'prediction': 'well, cat', 'extracted': 'cat', 'values': {'f1': 100.0}},
         {'row': 1, 'template': 0, 'inputs': 'b', 'answers': ['dog'], 'prediction': 'a cow', 'values': {'f1': 20.0}},
