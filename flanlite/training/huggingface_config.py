@@ -34,15 +34,21 @@ T5GEMMA_KINDS = {'t5gemma': GEMMA_2, 't5gemma2': GEMMA_3}
 WINDOW = {'sliding_window': 4096}
 QWEN = WINDOW | {'max_window_layers': 28}
 CAPS = {'attn_logit_softcapping': 50.0, 'final_logit_softcapping': 30.0}
+SIZES = ('vocab_size', 'hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads')
+SIZES += ('num_key_value_heads',)
+GEMMA_2_SIZES = dict(zip(SIZES, (256_000, 2_304, 9_216, 26, 8, 4), strict=True))
+GEMMA_3_SIZES = GEMMA_2_SIZES | {'vocab_size': 262_208}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    'mistral': WINDOW,
-    'qwen2': QWEN,
-    'qwen3': QWEN | {'head_dim': 128},
-    'gemma2': WINDOW | CAPS,
-    'gemma3_text': WINDOW,
-    'olmo2': {'rms_norm_eps': 1e-5},
-    't5gemma': WINDOW | CAPS,
-    't5gemma2': WINDOW,
+    'llama': dict(zip(SIZES[:-1], (32_000, 4_096, 11_008, 32, 32), strict=True)),
+    'mistral': WINDOW | dict(zip(SIZES, (32_000, 4_096, 14_336, 32, 32, 8), strict=True)),
+    'qwen2': QWEN | dict(zip(SIZES, (151_936, 4_096, 22_016, 32, 32, 32), strict=True)),
+    'qwen3': QWEN | dict(zip(SIZES, (151_936, 4_096, 22_016, 32, 32, 32), strict=True)) | {'head_dim': 128},
+    'gemma': dict(zip(SIZES, (256_000, 3_072, 24_576, 28, 16, 16), strict=True)),
+    'gemma2': WINDOW | CAPS | GEMMA_2_SIZES,
+    'gemma3_text': WINDOW | GEMMA_3_SIZES,
+    'olmo2': dict(zip(SIZES[:-1], (50_304, 4_096, 11_008, 32, 32), strict=True)) | {'rms_norm_eps': 1e-5},
+    't5gemma': WINDOW | CAPS | GEMMA_2_SIZES,
+    't5gemma2': WINDOW | GEMMA_3_SIZES,
 }
 # Nested in another config: a Gemma 3 with pictures, whose decoder is read.
 NESTED = {'gemma3': 'text_config'}
@@ -87,7 +93,8 @@ def config_from_huggingface(described: Mapping[str, Any]) -> ModelConfig:
         outer = {name: item for name, item in described.items() if name != NESTED[kind]}
         tied = {'tie_word_embeddings': outer.pop('tie_word_embeddings', True)}
         refuse_rest(outer, '')
-        described, kind = {**tied, **inner}, inner.get('model_type', f'{kind}_text')
+        unread = {'final_logit_softcapping': None}  # by transformers' models with pictures
+        described, kind = {**inner, **tied, **unread}, inner.get('model_type', f'{kind}_text')
     if kind in LLAMA_KINDS:
         return LlamaConfig(**stack_fields(described, kind, LLAMA_KINDS[kind]), dtype='float32')
     return t5gemma_config(described)
@@ -157,10 +164,11 @@ def stack_fields(
     tied = rest.pop('tie_word_embeddings', gemma)
     if not isinstance(tied, bool):
         raise ValueError(f'config.json says {where}tie_word_embeddings {tied!r}; expected true or false')
-    activation = next(
-        (item for item in (rest.pop('hidden_activation', None), rest.pop('hidden_act', None)) if item),
-        'gelu_pytorch_tanh' if gemma else 'silu',
-    )
+    newer, older = rest.pop('hidden_activation', None), rest.pop('hidden_act', None)
+    read = newer if fields.get('norms') == 'pre_and_post' else older  # the one that transformers reads
+    activation = read or ('gelu_pytorch_tanh' if gemma else 'silu')
+    if (kind, activation) == ('gemma', 'gelu'):  # as early releases have it, which meant the approximation
+        activation = 'gelu_pytorch_tanh'
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(
             f'config.json says {where}hidden_act {activation!r}; expected one of {", ".join(ACTIVATIONS)}'
@@ -201,7 +209,7 @@ def windows(rest: dict[str, Any], kind: str, layers: int, where: str) -> tuple[i
     """Read the window of each layer, in `RotaryConfig`'s sense; take what is read out of `rest`."""
     width, types = rest.pop('sliding_window', None), rest.pop('layer_types', None)
     uses, first = rest.pop('use_sliding_window', None), rest.pop('max_window_layers', 0)
-    period = rest.pop('sliding_window_pattern', None) or rest.pop('_sliding_window_pattern', None)
+    period = rest.pop('sliding_window_pattern', None)
     if 'windows' not in SAYS[kind]:
         types = [GLOBAL] * layers
     elif kind == 'mistral':
@@ -212,7 +220,7 @@ def windows(rest: dict[str, Any], kind: str, layers: int, where: str) -> tuple[i
             raise ValueError(f'config.json says {where}max_window_layers {first!r}; expected a number')
         types = types or [GLOBAL if width is None or i < first else LOCAL for i in range(layers)]
     elif types is None:
-        period = period or (2 if kind in ('gemma2', 't5gemma') else 6)
+        period = 2 if kind in ('gemma2', 't5gemma') else period or 6
         types = [LOCAL if (i + 1) % period else GLOBAL for i in range(layers)]
     if unknown := [each for each in types if each not in (LOCAL, GLOBAL)]:
         raise ValueError(f'config.json says {where}layer_types {unknown[0]!r}; expected {LOCAL}, {GLOBAL}')
@@ -429,6 +437,12 @@ def described_stack(config: RotaryConfig, kind: str) -> dict[str, Any]:
         }
     if 'local_rope_theta' in SAYS[kind]:
         local = config.local_rope_theta or config.rope_theta
+        if config.local_rope_theta is None and config.rope_scaling != 'none' and any(config.windows):
+            raise ValueError(
+                f'a {kind} of transformers stretches no rotary positions within windows, as rope_scaling '
+                f'{config.rope_scaling!r} without local_rope_theta does; --form=safetensors writes a file of '
+                'ours'
+            )
         rope = {GLOBAL: rope, LOCAL: {'rope_theta': local, 'rope_type': 'default'}}
     described = {
         'vocab_size': config.vocab_size,

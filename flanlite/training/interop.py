@@ -280,20 +280,20 @@ def _projection(described: Mapping[str, Any]) -> str:
     return described.get('feed_forward_proj', 'relu' if described['model_type'] == 't5' else 'gated-gelu')
 
 
-def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5Config:
+def config_from_huggingface(described: Mapping[str, Any]) -> T5Config:
     """Convert the content of Hugging Face's config.json to a config.
 
     `logits_via_embedding` stands for the scale 1/sqrt(D) of the logits' input, as transformers applies it.
-    For T5 its config tells: `scale_decoder_outputs` from version 5 on, `tie_word_embeddings` before. mT5
-    never has the scale. From version 5 on every model is saved with `tie_word_embeddings: true`, so that
-    field alone tells nothing.
+    For T5 and UMT5 their config tells: `scale_decoder_outputs` from version 5 on, `tie_word_embeddings`
+    before. mT5 never has the scale. From version 5 on every model is saved with `tie_word_embeddings: true`,
+    so that field alone tells nothing.
 
     Args:
         described: the content, checked by `check_huggingface`.
-        has_head: whether there is an lm_head among the tensors; for UMT5 that decides.
     """
-    kind = described['model_type']
-    scaled = described.get('scale_decoder_outputs', described.get('tie_word_embeddings', True))
+    kind, scaled = described['model_type'], described.get('scale_decoder_outputs')
+    if scaled is None:
+        scaled = described.get('tie_word_embeddings') is not False
     return T5Config(
         vocab_size=described['vocab_size'],
         emb_dim=described['d_model'],
@@ -304,7 +304,7 @@ def config_from_huggingface(described: Mapping[str, Any], has_head: bool) -> T5C
         mlp_dim=described['d_ff'],
         mlp_activations=HF_MLPS[_projection(described)],
         dropout_rate=described.get('dropout_rate', 0.1),
-        logits_via_embedding={'t5': scaled, 'mt5': False, 'umt5': not has_head}[kind],
+        logits_via_embedding=scaled and kind != 'mt5',
         relpos_bias_per_layer=kind == 'umt5',
         dtype='float32',
     )
@@ -324,8 +324,8 @@ def config_to_huggingface(config: ModelConfig) -> dict[str, Any]:
         )
     if config.relpos_bias_per_layer:
         raise ValueError(
-            'a position bias in each layer is UMT5, whose logits transformers scales whatever its config '
-            'says; not written'
+            'a position bias in each layer is UMT5, which is read, and not written; --form=safetensors '
+            'writes a file of ours'
         )
     activations = tuple('silu' if name == 'swish' else name for name in config.mlp_activations)
     projection = next((name for name, each in HF_MLPS.items() if each == activations), None)

@@ -38,7 +38,7 @@ from flanlite.training.lazy import Index, LazyArray
 from flanlite.writing import check_new, whole_file, whole_folder
 
 CONFIG_FILE = 'config.json'
-INDEX_FILE = 'model.safetensors.index.json'
+WEIGHTS_FILE, INDEX_FILE = 'model.safetensors', 'model.safetensors.index.json'
 SHARD = 'model{}.safetensors'
 SHARD_BYTES = 5 * 2**30
 GENERATION_FILE = 'generation_config.json'
@@ -272,7 +272,9 @@ def read_huggingface(path: pathlib.Path) -> Released:
     ours = kind in huggingface_config.MODEL_TYPES
     if not ours:
         interop.check_huggingface(described)
-    if (path / INDEX_FILE).is_file():
+    if (path / WEIGHTS_FILE).is_file():  # as transformers has it, whatever else lies there
+        files = [path / WEIGHTS_FILE]
+    elif (path / INDEX_FILE).is_file():
         parts = read_json(path / INDEX_FILE).get('weight_map')
         if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
             raise ValueError(
@@ -295,12 +297,21 @@ def read_huggingface(path: pathlib.Path) -> Released:
             'transformers, '
             'or download the repository with its .safetensors files'
         )
-    tensors = {name: value for file in files for name, value in safetensors_arrays(file)}
+    tensors: dict[str, LazyArray] = {}
+    indexed = (path / INDEX_FILE).is_file()
+    for file in files:
+        own = dict(safetensors_arrays(file))
+        if twice := [name for name in own if name in tensors and not indexed]:
+            raise ValueError(
+                f'{path} has {twice[0]} in {file.name} and in another file, and neither {WEIGHTS_FILE} nor '
+                f'{INDEX_FILE}; expected one of them, or the files of one model'
+            )
+        tensors |= own
     if ours:
         config = huggingface_config.config_from_huggingface(described)
         params = huggingface.params_from_huggingface(tensors, config)
         return Released(config, params, vocabularies.name_in_folder(path), 0)
-    config = interop.config_from_huggingface(described, 'lm_head.weight' in tensors)
+    config = interop.config_from_huggingface(described)
     params = interop.from_huggingface(tensors)
     table, kernel = 'token_embedder/embedding', 'decoder/logits_dense/kernel'
     if (

@@ -75,11 +75,12 @@ def test_bos_and_eos_are_the_models(tmp_path):
     one = toy_tokenizers.llama(tmp_path / 'c', bos='<|endoftext|>', config={'eos_token_id': 263})
     one = vocabularies.load(one)
     assert one.decode_inputs(one.as_inputs(one.encode_arrays(['the end'])[0])) == 'the end'
-    # What tokenizer_config.json says counts more than the post-processor.
-    folder = pathlib.Path(toy_tokenizers.gemma(tmp_path / 'd'))
-    config = json.loads((folder / 'tokenizer_config.json').read_text())
-    (folder / 'tokenizer_config.json').write_text(json.dumps(config | {'add_bos_token': False}))
-    assert vocabularies.load(str(folder)).bos_id is None
+    # The post-processor alone decides, as in transformers 5.
+    for number, told in enumerate(({'add_bos_token': False}, {'add_eos_token': False}, {'add_eos_token': True})):
+        folder = pathlib.Path(toy_tokenizers.gemma(tmp_path / f'd{number}'))
+        config = json.loads((folder / 'tokenizer_config.json').read_text())
+        (folder / 'tokenizer_config.json').write_text(json.dumps(config | told))
+        assert vocabularies.load(str(folder)).around == ((2,), ())
     (folder / 'tokenizer_config.json').write_text('{}')
     shutil.copytree(folder, tmp_path / 'e')
     with pytest.raises(ValueError, match='what ends an answer; expected eos_token_id in generation_config'):
@@ -107,6 +108,26 @@ def test_a_name_gives_the_vocabulary_again_and_says_what_is_missing(tmp_path):
         vocabularies.load(str(tmp_path / 'copy'))
 
 
+def test_a_lone_character_stays_text_whatever_it_is_named_for(tmp_path):
+    """As where padding is `!`."""
+    folder = pathlib.Path(toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>'))
+    config = json.loads((folder / 'tokenizer_config.json').read_text())
+    (folder / 'tokenizer_config.json').write_text(json.dumps(config | {'pad_token': '!'}))
+    assert vocabularies.load(str(folder)).encode('n!') == [77, 0]
+
+
+def test_tokens_that_were_added_to_a_t5_are_there(tmp_path):
+    """Its tokenizer.json knows them, and its SentencePiece model does not."""
+    folder = pathlib.Path(toy_tokenizers.t5(tmp_path / 't5'))
+    (folder / 'config.json').write_text('{"extra_ids": 3}')
+    assert not vocabularies.tokenizer_json.has_more(folder, 3)
+    described = json.loads((folder / 'tokenizer.json').read_text())
+    usual = {'single_word': False, 'lstrip': False, 'rstrip': False, 'normalized': True}
+    described['added_tokens'].append({'id': 23, 'content': '{', 'special': False} | usual)
+    (folder / 'tokenizer.json').write_text(json.dumps(described))
+    assert vocabularies.tokenizer_json.has_more(folder, 3)
+
+
 def test_t5s_sentinels_are_the_last_ids(tmp_path):
     vocabulary = vocabularies.load(toy_tokenizers.t5(tmp_path / 't5'))
     assert [vocabulary.sentinel(index) for index in range(3)] == [22, 21, 20]
@@ -132,7 +153,7 @@ def test_examples_keep_the_token_0_through_packing(tmp_path):
         assert batch['decoder_loss_weights'].sum() == sum(len(targets) for _, targets in given)
 
 
-def test_inputs_and_targets_are_turns_of_a_chat(tmp_path):
+def test_inputs_and_targets_are_turns_of_a_chat(tmp_path, caplog):
     folder = pathlib.Path(toy_tokenizers.llama(tmp_path / 'llama', bos='<|im_start|>'))
     with pytest.raises(ValueError, match=r'has no chat template; expected chat_template.jinja'):
         vocabularies.load(f'{folder}:chat')
@@ -149,6 +170,19 @@ def test_inputs_and_targets_are_turns_of_a_chat(tmp_path):
     assert vocabulary.encode_arrays(['n!'])[0].tolist() == [77, 0, 265]
     with pytest.raises(ValueError, match=r"expected a folder with tokenizer.json before ':chat'"):
         vocabularies.load('bytes:chat')
+    assert 'may differ' not in caplog.text
+    # Tags and variables of others are theirs; text of a template's own beside that of a turn is told.
+    shutil.copytree(folder, tmp_path / 'other')
+    written = toy_tokenizers.CHAT.replace("+ message['content'] }}", "}}{% generation %}{{ message['content'] }}{% endgeneration %}")
+    assert written != toy_tokenizers.CHAT
+    tagged = '{% if tools is not none %}tools{% endif %}' + written
+    (tmp_path / 'other' / 'chat_template.jinja').write_text(tagged)
+    assert vocabularies.load(f'{tmp_path}/other:chat').around == vocabulary.around
+    shutil.copytree(folder, tmp_path / 'seam')
+    seam = "{% for message in messages %}[the ]{{ message['content'] }}[end]{% endfor %}"
+    (tmp_path / 'seam' / 'chat_template.jinja').write_text(seam.replace('[the ]', 'the '))
+    vocabularies.load(f'{tmp_path}/seam:chat')
+    assert f'{tmp_path}/seam has text of its own next to that of a turn; ids may differ' in caplog.text
     transformers = pytest.importorskip('transformers', reason='pip install flanlite[hf]')
     theirs = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     texts = [text for text in toy_tokenizers.TEXTS if text == text.lstrip('\n')]

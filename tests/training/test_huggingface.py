@@ -191,9 +191,8 @@ def test_configs_as_transformers_4_wrote_them():
         described('gemma3')
     )
     nested = {'model_type': 'gemma3', 'text_config': gemma, 'vision_config': {}, 'image_token_index': 5}
-    assert huggingface_config.config_from_huggingface(nested) == huggingface_config.config_from_huggingface(
-        gemma
-    )
+    alone = huggingface_config.config_from_huggingface(gemma | {'final_logit_softcapping': None})
+    assert huggingface_config.config_from_huggingface(nested) == alone
     qwen = described('qwen2', layer_types='none', use_sliding_window=False, sliding_window=32768)
     assert huggingface_config.config_from_huggingface(qwen).windows == (0,)
 
@@ -213,6 +212,56 @@ def test_what_config_json_does_not_say_is_as_transformers_takes_it():
         huggingface_config.config_from_huggingface(described('olmo2', rms_norm_eps='none')).norm_epsilon
         == 1e-5
     )
+    # Sizes, too: gemma-3-4b-it was published with these alone.
+    four = {'hidden_size': 2560, 'intermediate_size': 10240, 'num_hidden_layers': 34, 'sliding_window': 1024}
+    four |= {'model_type': 'gemma3_text', 'rope_scaling': {'factor': 8.0, 'rope_type': 'linear'}}
+    found = huggingface_config.config_from_huggingface({'model_type': 'gemma3', 'text_config': four})
+    sizes = (found.vocab_size, found.num_heads, found.num_kv_heads, found.head_dim, found.windows)
+    assert sizes == (262_208, 8, 4, 256, (1024,) * 5 + (0,)) and found.rope_factor == 8.0
+    assert huggingface_config.config_from_huggingface(described('mistral', num_attention_heads=16, num_key_value_heads='none')).num_kv_heads == 8
+
+
+def test_of_two_fields_the_one_counts_that_transformers_reads():
+    def read(case, **changes):
+        return huggingface_config.config_from_huggingface(described(case, **changes))
+
+    act = {'hidden_activation': 'none', 'hidden_act': 'silu'}
+    assert read('gemma2', **act).mlp_activations == ('gelu', 'linear')
+    assert read('gemma2', hidden_activation='relu', hidden_act='silu').mlp_activations == ('relu', 'linear')
+    llama = read('llama tied, llama3', hidden_activation='gelu_pytorch_tanh', hidden_act='silu')
+    assert llama.mlp_activations == ('silu', 'linear')
+    gemma = {name: item for name, item in described('llama tied, llama3').items() if not name.startswith('rope')}
+    gemma |= {'model_type': 'gemma', 'hidden_act': 'gelu', 'attention_bias': False}
+    assert huggingface_config.config_from_huggingface(gemma).mlp_activations == ('gelu', 'linear')
+    # Patterns of windows.
+    gone = {'layer_types': 'none', 'num_hidden_layers': 6}
+    assert read('gemma2', **gone, sliding_window_pattern=3) == read('gemma2', **gone)
+    assert read('gemma3', **gone, _sliding_window_pattern=3) == read('gemma3', **gone)
+    assert read('gemma3', **gone, sliding_window_pattern=3) != read('gemma3', **gone)
+    # Of a Gemma 3 with pictures the outer config ties, and no soft cap is read.
+    inner = described('gemma3')
+    nested = {'model_type': 'gemma3', 'text_config': inner, 'tie_word_embeddings': False}
+    assert not huggingface_config.config_from_huggingface(nested).logits_via_embedding
+    nested['text_config'] = inner | {'final_logit_softcapping': 30.0}
+    assert huggingface_config.config_from_huggingface(nested).logits_soft_cap == 0.0
+
+
+def test_the_weights_are_those_that_transformers_reads(tmp_path):
+    """`model.safetensors`, else what the index names, else all, where no tensor is there twice."""
+    huggingface_models.write(tmp_path, 'llama tied, llama3')
+    file, other = tmp_path / 'model.safetensors', tmp_path / 'model_ema.safetensors'
+    tensors = load_file(file)
+    plain = parameters.load_run(tmp_path).params
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, other)
+    index = tmp_path / released.INDEX_FILE
+    index.write_text(json.dumps({'weight_map': dict.fromkeys(tensors, 'model-00001-of-00002.safetensors')}))
+    jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path).params, plain)
+    index.unlink()
+    file.rename(tmp_path / 'model_last.safetensors')
+    with pytest.raises(ValueError, match=r'in model_last\.safetensors and in another file'):
+        parameters.load_run(tmp_path)
+    other.unlink()
+    jax.tree.map(np.testing.assert_array_equal, parameters.load_run(tmp_path).params, plain)
 
 
 def test_folders_that_are_not_whole_are_refused(tmp_path):
@@ -233,6 +282,7 @@ def test_folders_that_are_not_whole_are_refused(tmp_path):
         save_file(changed, weights)
         with pytest.raises(ValueError, match=message):
             parameters.load_run(tmp_path)
+    weights.unlink()
     for index in ('{}', '{"weight_map": ["a"]}', '{"weight_map": {"a": 3}}'):
         (tmp_path / 'model.safetensors.index.json').write_text(index)
         with pytest.raises(ValueError, match='has no weight_map from tensors to files'):

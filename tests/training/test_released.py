@@ -230,6 +230,27 @@ def test_relatives_of_t5_are_read(tmp_path, kind):
         np.testing.assert_array_equal(value, params[name].to_numpy(), err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ('fields', 'scaled'),
+    [
+        ({}, True),
+        ({'tie_word_embeddings': False}, False),
+        ({'tie_word_embeddings': None}, True),
+        ({'tie_word_embeddings': True, 'scale_decoder_outputs': False}, False),
+        ({'tie_word_embeddings': False, 'scale_decoder_outputs': None}, False),
+        ({'tie_word_embeddings': False, 'scale_decoder_outputs': True}, True),
+    ],
+)
+def test_logits_are_scaled_as_the_config_says(fields, scaled):
+    """As transformers 5.24 has it; never of mT5."""
+    described = interop.config_to_huggingface(SMALL)
+    for name in ('tie_word_embeddings', 'scale_decoder_outputs'):
+        described.pop(name, None)
+    for kind in interop.MODEL_TYPES:
+        found = interop.config_from_huggingface(described | {'model_type': kind} | fields)
+        assert found.logits_via_embedding == (scaled and kind != 'mt5'), kind
+
+
 @pytest.mark.parametrize('kind', ['t5', 'mt5'])
 @pytest.mark.parametrize('name', interop.HF_EMBEDDINGS)
 def test_an_embedding_that_is_there_once_serves_for_the_logits(tmp_path, kind, name):

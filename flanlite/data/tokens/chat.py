@@ -9,13 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
+import jinja2.ext
 
 from flanlite import sandbox
+from flanlite.data.specs import notices
 from flanlite.reading import read_text
 
 FILE = 'chat_template.jinja'
 FIELD = 'chat_template'  # in tokenizer_config.json, where there is no such file
+PROBE = 'the hen'  # a plain text
 ASKED, ANSWERED = '\ue000asked\ue000', '\ue000answered\ue000'  # private characters: no template has them
+
+
+class Generation(jinja2.ext.Extension):
+    """The tag around what a model writes, by which others mask the loss: its content is written as it is."""
+
+    tags = {'generation'}
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        """See `jinja2.ext.Extension.parse`."""
+        next(parser.stream)
+        return parser.parse_statements(('name:endgeneration',), drop_needle=True)
 
 
 class Turns(NamedTuple):
@@ -32,24 +46,28 @@ def read_turns(
     folder: pathlib.Path,
     named: Mapping[str, Any],
     special: Mapping[str, int],
+    renamed: Mapping[str, str],
     encode: Callable[[str], Sequence[int]],
 ) -> Turns:
     """Fill a folder's template with one turn of a user and one of the assistant.
 
     What the template says of tools, dates and the like is left out; a system's turn is the template's own.
+    The ids of the template and those of a text are made apart. Where a template has text of its own next to
+    that of a turn, so that transformers has other ids where they meet, a warning says so.
 
     Args:
         folder: of the model.
         named: the content of tokenizer_config.json.
         special: special tokens, text to id.
-        encode: turns text without special tokens into ids.
+        renamed: the names of special tokens that `encode` knows, by their own.
+        encode: turns text into ids.
 
     Raises:
         ValueError: there is no template, or it cannot be filled.
     """
     template = read_template(folder, named)
     environment = sandbox.LimitedImmutable(
-        trim_blocks=True, lstrip_blocks=True, extensions=['jinja2.ext.loopcontrols']
+        trim_blocks=True, lstrip_blocks=True, extensions=['jinja2.ext.loopcontrols', Generation]
     )
     environment.add_filters(
         {'tojson': lambda value, **options: json.dumps(value, ensure_ascii=False, **options)}
@@ -57,6 +75,7 @@ def read_turns(
     environment.globals['raise_exception'] = refuse
     tokens = {name: token for name, token in named.items() if name.endswith('_token') and token}
     tokens = {name: token['content'] if isinstance(token, dict) else token for name, token in tokens.items()}
+    tokens |= {'tools': None, 'documents': None}  # as transformers fills a template without them
     asked, answered = (
         [{'role': 'user', 'content': ASKED}, {'role': 'assistant', 'content': ANSWERED}][:count]
         for count in (1, 2)
@@ -80,6 +99,12 @@ def read_turns(
         pieces = [part for part in parts.split(text) if part]
         return tuple(i for part in pieces for i in ([special[part]] if part in special else encode(part)))
 
+    spelled = [parts.sub(lambda found: renamed[found[0]], text) for text in (before, behind)]
+    if tuple(encode(PROBE.join(spelled))) != (*ids(before), *encode(PROBE), *ids(behind)):
+        notices.warn_once(
+            f'the chat template of {folder} has text of its own next to that of a turn; ids may differ from '
+            "transformers' where they meet"
+        )
     end = parts.match(whole.split(ANSWERED)[1])
     return Turns(ids(before), ids(behind), special[end[0]] if end else None)
 

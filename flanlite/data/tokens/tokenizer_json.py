@@ -12,7 +12,7 @@ import itertools
 import json
 import pathlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from flanlite import reading
@@ -61,11 +61,11 @@ class Loaded(NamedTuple):
 def load(folder: str, in_chat: bool = False) -> Loaded:
     """Load a folder's tokenizer once per process.
 
-    Inputs have BOS and EOS where the tokenizer puts them: as `add_bos_token` and `add_eos_token` in
-    tokenizer_config.json say, else as its post-processor does. The id that ends an answer is `eos_token_id`
-    in generation_config.json, or config.json; of several, the one that is the tokenizer's `eos_token`, else
-    the first. Where neither file has it, it is the tokenizer's `eos_token`. In a chat, all this is as the
-    template has it.
+    Inputs have BOS and EOS where its post-processor puts them; as in transformers 5, `add_bos_token` and
+    `add_eos_token` in tokenizer_config.json say nothing beside a tokenizer.json. The id that ends an answer
+    is `eos_token_id` in generation_config.json, or config.json; of several, the one that is the tokenizer's
+    `eos_token`, else the first. Where neither file has it, it is the tokenizer's `eos_token`. In a chat, all
+    this is as the template has it.
 
     Args:
         folder: with tokenizer.json.
@@ -85,7 +85,8 @@ def load(folder: str, in_chat: bool = False) -> Loaded:
         plain = tokenizers.Tokenizer.from_str(json.dumps(described | {'truncation': None, 'padding': None}))
         ids = plain.get_vocab(with_added_tokens=True)
         special = special_tokens(described, named) & ids.keys()
-        closed = tokenizers.Tokenizer.from_str(json.dumps(without_names(described, special, ids)))
+        renamed = secret_names(special, ids)
+        closed = tokenizers.Tokenizer.from_str(json.dumps(without_names(described, renamed, ids)))
     except Exception as error:  # tokenizers raises plain exceptions
         raise ValueError(
             f'cannot load the vocabulary {path / FILE} ({error}); expected one that transformers saved'
@@ -98,21 +99,17 @@ def load(folder: str, in_chat: bool = False) -> Loaded:
         raise ValueError(
             f'{path} says that {shown(eos_id)} ends an answer; expected an id of its {FILE}, at most {last}'
         )
-    if 'add_bos_token' in named or 'add_eos_token' in named:
-        bos_id = ids.get(content(named.get('bos_token'))) if named.get('add_bos_token') else None
-        input_eos = bool(named.get('add_eos_token'))
-    else:
-        before, after = added(plain)
-        if len(before) > 1 or set(after) - {eos_id, own_eos}:
-            raise ValueError(
-                f'the vocabulary {path / FILE} puts the tokens {before} before a text and {after} behind it; '
-                f'expected one at most before it, and behind it EOS ({eos_id}) or nothing'
-            )
-        bos_id, input_eos = next(iter(before), None), bool(after)
+    before, after = added(plain, ids)
+    if len(before) > 1 or set(after) - {eos_id, own_eos}:
+        raise ValueError(
+            f'the vocabulary {path / FILE} puts the tokens {before} before a text and {after} behind it; '
+            f'expected one at most before it, and behind it EOS ({eos_id}) or nothing'
+        )
+    bos_id, input_eos = next(iter(before), None), bool(after)
     turns = None
     if in_chat:
         plain_ids = lambda text: closed.encode(text, add_special_tokens=False).ids  # noqa: E731
-        turns = chat.read_turns(path, named, {name: ids[name] for name in special}, plain_ids)
+        turns = chat.read_turns(path, named, {name: ids[name] for name in special}, renamed, plain_ids)
         bos_id, eos_id, input_eos = None, eos_id if turns.end is None else turns.end, False
     size = max(ids.values()) + 1
     sentinels = next(
@@ -127,10 +124,18 @@ def load(folder: str, in_chat: bool = False) -> Loaded:
 
 def special_tokens(described: Mapping[str, Any], named: Mapping[str, Any]) -> set[str | None]:
     """Collect the texts of special tokens: those that tokenizer.json says to be special, and those that the
-    other files name for a purpose.
+    other files name for a purpose. A lone character, such as `!` for padding, is text as any other.
     """
     listed = {token['content'] for token in described['added_tokens'] if token['special']}
-    return listed | {content(named.get(name)) for name in NAMES}
+    found = listed | {content(named.get(name)) for name in NAMES}
+    return {name for name in found if name is not None and len(name) > 1}
+
+
+def has_more(folder: pathlib.Path, extra_ids: int) -> bool:
+    """Return whether tokens were added to a folder's tokenizer beside special ones and T5's sentinels."""
+    sentinels = {SENTINEL.format(number) for number in range(extra_ids)}
+    listed = read_json(folder / FILE).get('added_tokens') or ()
+    return any(not token.get('special') and token.get('content') not in sentinels for token in listed)
 
 
 def content(token: Any) -> str | None:
@@ -138,10 +143,17 @@ def content(token: Any) -> str | None:
     return token.get('content') if isinstance(token, dict) else token
 
 
-def without_names(described: Mapping[str, Any], special: set[str], ids: Mapping[str, int]) -> dict[str, Any]:
-    """Return a tokenizer's description with names for special tokens that no text can spell."""
+def secret_names(special: set[str], ids: Mapping[str, int]) -> dict[str, str]:
+    """Return names of special tokens that no text can spell, by their own."""
     unknowable = secrets.token_hex(16)
-    renamed = {name: f'{unknowable}{ids[name]}' for name in special}
+    return {name: f'{unknowable}{ids[name]}' for name in special}
+
+
+def without_names(
+    described: Mapping[str, Any], renamed: Mapping[str, str], ids: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return a tokenizer's description with other names for special tokens."""
+    special = set(renamed)
 
     def rename(name: str) -> str:
         return renamed.get(name, name)
@@ -170,9 +182,13 @@ def without_names(described: Mapping[str, Any], special: set[str], ids: Mapping[
     return {**described, 'model': model, 'added_tokens': listed, 'truncation': None, 'padding': None}
 
 
-def added(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the ids that a tokenizer's post-processor puts before and behind a text."""
-    bare, whole = (tokenizer.encode('a', add_special_tokens=flag).ids for flag in (False, True))
+def added(tokenizer: Any, pieces: Iterable[str]) -> tuple[list[int], list[int]]:
+    """Return the ids that a tokenizer's post-processor puts before and behind a text, which is one that it
+    knows: `a`, or one of its pieces.
+    """
+    known = (each for each in ('a', *pieces) if tokenizer.encode(each, add_special_tokens=False).ids)
+    text = next(known, 'a')
+    bare, whole = (tokenizer.encode(text, add_special_tokens=flag).ids for flag in (False, True))
     start = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
     return whole[:start], whole[start + len(bare) :]
 

@@ -119,8 +119,8 @@ def absolute_name(name: str) -> str:
 def name_in_folder(folder: pathlib.Path) -> str | None:
     """Return the name, for `load`, of the vocabulary that a Hugging Face folder has; None if there is none.
 
-    A SentencePiece model comes before tokenizer.json: T5 was trained with it, and SeqIO reads it. ByT5, whose
-    ids are bytes, has neither.
+    A SentencePiece model comes before tokenizer.json: T5 was trained with it, and SeqIO reads it; but where
+    tokens were added to tokenizer.json, that has more. ByT5, whose ids are bytes, has neither.
 
     Raises:
         ValueError: the two are of different vocabularies.
@@ -131,6 +131,8 @@ def name_in_folder(folder: pathlib.Path) -> str | None:
     if (folder / SPIECE_FILE).is_file():
         if (folder / tokenizer_json.FILE).is_file():
             check_same_pieces(folder)
+            if tokenizer_json.has_more(folder, told.get('extra_ids', USUAL_EXTRA_IDS)):
+                return str(folder)
         return full_name(str(folder / SPIECE_FILE), told.get('extra_ids', USUAL_EXTRA_IDS))
     if (folder / tokenizer_json.FILE).is_file():
         return str(folder)
