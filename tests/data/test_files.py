@@ -58,6 +58,10 @@ def read(path, split='train', **fields):
     return [(row['input'], row['answer']) for row in Files(str(path), **fields).rows(split)]
 
 
+def rows_of(path, **fields):
+    return list(Files(str(path), **fields).rows('train'))
+
+
 @pytest.mark.parametrize('form', ROWS)
 def test_every_form_from_lines_and_a_list(form, tmp_path):
     row, expected = ROWS[form]
@@ -101,25 +105,70 @@ def test_tables(tmp_path):
         read(saved)
 
 
-def test_splits_are_told_by_names(tmp_path):
+def test_what_is_asked_has_all_that_a_row_says_of_it(tmp_path, capsys):
+    """Columns that only some rows have, contexts, systems and histories, options by number or letter."""
+    rows = [
+        {'instruction': 'Say hi', 'output': 'hi'},
+        {'instruction': 'Sum', 'input': '1 2', 'output': '3'},
+        {'instruction': 'Who?', 'context': 'Ann ran.', 'response': 'Ann', 'output': 'Ann', 'input': ' '},
+        {'instruction': 'And?', 'output': 'so', 'system': 'Be brief.', 'history': [['a', 'b']]},
+    ]
+    expected = [
+        {'input': 'Say hi', 'answer': 'hi'},
+        {'input': 'Sum\n\n1 2', 'answer': '3'},
+        {'input': 'Who?\n\nAnn ran.', 'answer': 'Ann'},
+        {'input': 'System: Be brief.\n\nUser: a\n\nAssistant: b\n\nUser: And?', 'answer': 'so'},
+    ]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    assert rows_of(tmp_path / 'a.jsonl') == expected
+    questions = [
+        ({'question': 'Q', 'choices': ['0', '4', '2'], 'answer': 1}, '4'),
+        ({'question': 'Q', 'choices': ['x', 'y'], 'answer': 'B'}, 'y'),
+        ({'question': 'Q', 'choices': ['x', 'y'], 'answer': 'x'}, 'x'),
+        ({'question': 'Q', 'options': [3, 4], 'answer': 4}, '4'),
+        ({'question': 'Q', 'answer_choices': ['safe', 'trolley'], 'answer': '\ntrolley'}, 'trolley'),
+    ]
+    (tmp_path / 'b.jsonl').write_text('\n'.join(json.dumps(row) for row, _ in questions))
+    found = rows_of(tmp_path / 'b.jsonl')
+    assert [row['answer'] for row in found] == [answer for _, answer in questions]
+    assert all(row['answer'] in row['options'] for row in found)
+    pretokenized = [
+        {'inputs_pretokenized': 'Who?', 'targets_pretokenized': name, 'is_correct': name == 'Kyle'}
+        for name in ('Logan', 'Kyle')
+    ]
+    (tmp_path / 'c.jsonl').write_text('\n'.join(map(json.dumps, pretokenized)))
+    assert rows_of(tmp_path / 'c.jsonl') == [{'input': 'Who?', 'answer': 'Kyle'}]
+    said = {'system': 'Be kind.', 'conversations': [{'from': 'human', 'value': 'a'}, {'from': 'gpt', 'value': 'b'}], 'id': 7}
+    (tmp_path / 'd.jsonl').write_text('{"version": 1}\n' + json.dumps(said))
+    assert rows_of(tmp_path / 'd.jsonl', bad_rows='skip') == [{'input': 'System: Be kind.\n\nUser: a', 'answer': 'b'}]
+    mixtures.resolve(f'{tmp_path}/d.jsonl:skip')
+    assert 'are the targets; not read: id\n' in capsys.readouterr().out
+
+
+def test_splits_are_told_by_names(tmp_path, caplog):
     row = json.dumps({'inputs': 'a', 'targets': 'b'})
     for name in (
         'train-00000.jsonl',
         'train-00001.jsonl',
         'dev.jsonl',
-        'testing_ground.jsonl',
+        'contest.jsonl',
+        'gsm8k_Test.jsonl',
+        'alpaca-evaluation.jsonl',
         'test/x.jsonl',
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(row)
     (tmp_path / '.hidden.jsonl').write_text('no JSON')
     (tmp_path / 'README.md').write_text('# no data')
+    (tmp_path / 'more.jsonl.zst').write_text('')
+    (tmp_path / 'other.CSV').write_text('')
     found = {split: [each.name for each in group] for split, group in Files(str(tmp_path)).files().items()}
     assert found == {
-        'validation': ['dev.jsonl'],
-        'test': ['x.jsonl'],
-        'train': ['testing_ground.jsonl', 'train-00000.jsonl', 'train-00001.jsonl'],
+        'validation': ['alpaca-evaluation.jsonl', 'dev.jsonl'],
+        'test': ['gsm8k_Test.jsonl', 'x.jsonl'],
+        'train': ['contest.jsonl', 'train-00000.jsonl', 'train-00001.jsonl'],
     }
+    assert f'{tmp_path} has more.jsonl.zst, other.CSV, which are not read' in caplog.text
 
 
 ASK = {'role': 'user', 'content': 'a'}
@@ -165,8 +214,9 @@ def test_a_bad_row_is_named_and_may_be_left_out(kind, tmp_path, caplog):
         ('a.jsonl', '{"prompt": "a", "completion": "b"}\n{"prompt": "a"}', 'line 2: it has no completion'),
         ('a.json', '{"prompt": "a", "completion": "b"}', 'expected a list of objects'),
         ('a.json', '[{"prompt"', 'is no JSON'),
+        ('a.json', '{"prompt": "a", "completion": "b"}\n{}', 'JSON lines are read from files *.jsonl'),
         ('a.csv', 'prompt,completion\n1,2\n3\n', 'line 3: completion is None'),
-        ('a.csv', 'prompt,completion\n1,2\n3,4,5\n', 'line 3: prompt is None'),
+        ('a.csv', 'prompt,completion\n1,2\n3,4,5\n', 'line 3: prompt is one of 3 cells below 2 headings'),
         ('a.csv', 'prompt,completion\n"1,2\n', 'is no table in UTF-8'),
         ('a.parquet', 'PAR1', 'is no whole Parquet file'),
         ('a.arrow', 'ARROW', 'is no whole Arrow file'),

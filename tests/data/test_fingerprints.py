@@ -1,6 +1,10 @@
+import collections
+import datetime
+import enum
 import functools
 import gzip
 import json
+import operator
 import os
 import pathlib
 import re
@@ -59,8 +63,41 @@ class Maker:
         return [self.seed] * self.size
 
 
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Names:
+    NAMES = ['yes', 'no']
+
+
+class Others:
+    NAMES = ['no', 'yes']
+
+
+Others.__qualname__ = Names.__qualname__
+
+
 def test_values_differ():
     values = [
+        pathlib.Path('/a'),
+        pathlib.Path('/b'),
+        np.array([1, 2]),
+        np.array([1, 3]),
+        np.array([[1, 2]]),
+        np.int64(1),
+        np.int64(2),
+        datetime.date(2021, 5, 1),
+        datetime.date(2021, 5, 2),
+        collections.deque([1]),
+        collections.deque([2]),
+        operator.itemgetter('a'),
+        operator.itemgetter('b'),
+        Colour.RED,
+        Colour.BLUE,
+        Names,
+        Others,
         0,
         1,
         '0',

@@ -1,9 +1,11 @@
 """Tasks that plain text answers by itself, and few examples of a data set."""
 
+import dataclasses
+
 import pytest
 
 from flanlite.data.specs import few_examples, proxies, sources, specs
-from flanlite.data.specs.collection import Collection
+from flanlite.data.specs.collection import Collection, Part
 from flanlite.data.specs.specs import DatasetSpec, Splits, TextSpec
 from flanlite.data.specs.templates import Template
 
@@ -102,6 +104,11 @@ def test_few_examples_train_and_as_many_validate():
     again = few_examples.few_examples(whole, 8, seed=4).specs[0]
     assert [row['n'] for row in again.source.rows('train')] != first[0]
     assert again.fingerprint() != small.specs[0].fingerprint()
+    # Rows that the data set leaves out are not drawn; parts of a collection have no share of few examples.
+    even = dataclasses.replace(spec('a'), keep=lambda row: row['n'] % 4 == 0)
+    parts = (Part('one', 1.0, ('a',)), Part('two', 2.0, ('b',)))
+    kept = few_examples.few_examples(Collection('parts', (even, spec('b')), parts=parts), 8).specs[0]
+    assert [row['n'] % 4 for split in ('train', 'validation') for row in kept.source.rows(split)] == [0] * 16
     with pytest.raises(
         ValueError, match='a has 90 rows to train on; expected at least 100, of which 50 train'
     ):

@@ -214,6 +214,13 @@ class MixtureConfig:
                 f'MixtureConfig.rates is set, and scheme={self.scheme!r}, temperature={self.temperature}; '
                 'expected rates alone, or none'
             )
+        for stage in self.stages:
+            changed = stage.temperature not in (None, 1.0) and stage.scheme is None
+            if self.rates is not None and changed:
+                raise ValueError(
+                    f'MixtureConfig.rates is set, and a stage has temperature={stage.temperature}, which '
+                    'changes no rates that are given; expected Stage.scheme beside it, or none'
+                )
         steps = [stage.first_step for stage in self.stages]
         if steps != sorted(set(steps)):
             raise ValueError(

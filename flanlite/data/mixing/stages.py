@@ -50,6 +50,11 @@ class Stage:
         read_rates(self)
         if self.rates is not None and self.scheme is not None:
             raise ValueError(f'Stage.rates is set, and scheme={self.scheme!r}; expected one of the two')
+        if self.rates is not None and self.temperature not in (None, 1.0):
+            raise ValueError(
+                f'Stage.rates is set, and temperature={self.temperature}, which changes no rates that are '
+                'given; expected one of the two'
+            )
 
     def changes(self) -> dict[str, object]:
         """Return the fields of the mixture that are other ones in this stage, but for its tasks."""

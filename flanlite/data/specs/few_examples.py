@@ -4,7 +4,7 @@ PPT (Gu et al. 2022, section 4.1).
 
 import dataclasses
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def few_examples(collection: Collection, examples: int = 32, seed: int = 0) -> C
     if not found:
         raise ValueError(f'no data set of {collection.name!r} has rows to train and to test on')
     name = draw_name(collection.name, examples, seed)
-    return dataclasses.replace(collection, name=name, specs=found, max_rates={}, prompted={})
+    return dataclasses.replace(collection, name=name, specs=found, max_rates={}, prompted={}, parts=())
 
 
 def draw_name(name: str, examples: int, seed: int) -> str:
@@ -48,7 +48,7 @@ def draw_name(name: str, examples: int, seed: int) -> str:
 
 def few_of(spec: DatasetSpec, examples: int, seed: int) -> DatasetSpec:
     """Make the data set of a few rows of another; see `few_examples`."""
-    source = Few(spec.source, spec.splits.train, spec.splits.test, spec.name, examples, seed)
+    source = Few(spec.source, spec.splits.train, spec.splits.test, spec.name, examples, seed, spec.keep)
     return dataclasses.replace(
         spec,
         name=draw_name(spec.name, examples, seed),
@@ -72,6 +72,7 @@ class Few:
         name: of the data set, which tells its draw from others'.
         examples: rows of either.
         seed: of the draw.
+        keep: a function from a row to whether it may be drawn; by default all may.
     """
 
     source: Source
@@ -80,6 +81,7 @@ class Few:
     name: str
     examples: int
     seed: int
+    keep: Callable[[Row], Any] | None = None
 
     def rows(self, split: str) -> Iterator[Row]:
         """Read a split's rows; see `specs.Source`."""
@@ -98,7 +100,7 @@ class Few:
             raise sources.MissingDataError(
                 f'a few examples have no split {split!r}; expected train, validation or test'
             )
-        rows = list(self.source.rows(self.train))
+        rows = [row for row in self.source.rows(self.train) if self.keep is None or self.keep(row)]
         if len(rows) < 2 * self.examples:
             raise sources.MissingDataError(
                 f'{self.name} has {len(rows)} rows to train on; expected at least {2 * self.examples}, of '
@@ -110,5 +112,5 @@ class Few:
 
     def version(self) -> str:
         """Identify the data, and what is drawn of it."""
-        settings = (self.train, self.test, self.name, self.examples, self.seed)
+        settings = (self.train, self.test, self.name, self.examples, self.seed, self.keep)
         return f'{self.source.version()} {fingerprints.of(*settings)}'

@@ -19,9 +19,9 @@ from typing import Any
 
 from flanlite import reading
 from flanlite.config import check_field
-from flanlite.data.specs import notices, registry, sources
+from flanlite.data.specs import fingerprints, notices, registry, sources
 from flanlite.data.specs.collection import Collection
-from flanlite.data.specs.forms import BadRow, Form, form_of, shortened
+from flanlite.data.specs.forms import BadRow, Form, chat_examples, form_of, pair_examples, shortened
 from flanlite.data.specs.json_rows import Surrogates, file_identity, json_lines
 from flanlite.data.specs.sources import MissingDataError, Row
 from flanlite.data.specs.specs import DatasetSpec, Splits
@@ -33,8 +33,14 @@ MOST = 100_000  # files and folders in a folder of data
 SKIP = ':skip'  # behind a path: bad rows are left out
 BAD_ROWS = ('raise', 'skip')
 SPLIT_OF = {'train': 'train', 'training': 'train', 'validation': 'validation', 'valid': 'validation'}
-SPLIT_OF |= {'val': 'validation', 'dev': 'validation', 'eval': 'validation', 'test': 'test'}
-IN_NAME = re.compile(rf'({"|".join(sorted(SPLIT_OF, key=len, reverse=True))})(?![a-zA-Z])')
+SPLIT_OF |= {'val': 'validation', 'dev': 'validation', 'eval': 'validation', 'evaluation': 'validation'}
+SPLIT_OF |= {'test': 'test', 'tests': 'test', 'testing': 'test'}
+# A split's word in a name, between what is no letter.
+IN_NAME = re.compile(
+    rf'(?<![a-z])({"|".join(sorted(SPLIT_OF, key=len, reverse=True))})(?![a-z])', re.IGNORECASE
+)
+# Names of data in forms that are not read.
+LIKE_DATA = re.compile(r'\.(jsonl?|ndjson|csv|tsv|parquet|arrow)(\.(gz|zst|bz2|xz|zip))?$', re.IGNORECASE)
 # Files about data, in folders of it.
 ABOUT = (
     'dataset_info.json',
@@ -53,7 +59,7 @@ class Files:
     """The rows of a file, or of all files of a folder, as {'input', 'answer'} and, where there are some,
     'options'. Of a chat each answer of the assistant is a row, with all turns before it as the input.
 
-    A file's split is told by the beginning of its name or its folder's: `train`, `validation` (`val`, `dev`)
+    A file's split is told by a word in its name or its folder's: `train`, `validation` (`val`, `dev`, `eval`)
     or `test`; others are `train`.
 
     Args:
@@ -98,6 +104,7 @@ class Files:
             return saved
         found: dict[str, list[pathlib.Path]] = {}
         twins: dict[pathlib.Path, pathlib.Path] = {}
+        others: list[str] = []
         inner = list(itertools.islice(path.rglob('*'), MOST + 1))
         if len(inner) > MOST:
             raise ValueError(
@@ -115,8 +122,16 @@ class Files:
                         f'{file.parent} has {beside.name} and {file.name}; remove one of them, or rename it '
                         'if it holds other rows'
                     )
-                named = next(filter(None, map(IN_NAME.match, reversed(inside))), None)
-                found.setdefault(SPLIT_OF[named[1]] if named else 'train', []).append(file)
+                found.setdefault(next(filter(None, map(split_in, reversed(inside))), 'train'), []).append(
+                    file
+                )
+            elif LIKE_DATA.search(file.name):
+                others.append('/'.join(inside))
+        if found and others:
+            notices.warn_once(
+                f'{self.path} has {", ".join(others)[:200]}, which are not read; expected files '
+                f'{", ".join(READERS)}'
+            )
         if not found:
             raise MissingDataError(
                 f'{self.path!r} has {sources.named(path.iterdir())}; expected files {", ".join(READERS)}'
@@ -141,8 +156,9 @@ class Files:
         for file in files[split]:
             form: Form | None = None
             for where, row in reader_of(file)(file):
-                form = form or form_of(row, file)
                 try:
+                    if form is None:
+                        form = self.form_of(row, file)
                     examples = list(form.examples(row))
                 except BadRow as error:
                     told = f'{where}: {error}'
@@ -158,15 +174,29 @@ class Files:
             rows = 'row is' if len(bad) == 1 else 'rows are'
             notices.warn_once(f'{self.path}: {len(bad):,} bad {rows} left out, the first {bad[0]}')
 
+    def form_of(self, row: Row, file: pathlib.Path) -> Form:
+        """Tell what columns mean; see `forms.form_of`. A row that is to be left out may have others."""
+        try:
+            return form_of(row, file)
+        except ValueError as error:
+            raise (BadRow(str(error)) if self.bad_rows == 'skip' else error) from None
+
     def version(self) -> str:
-        """Identify the files by their content; see `file_identity`."""
+        """Identify the files by their content, see `file_identity`, and the code that reads them."""
         described = [
             f'{split}:{file.name}:{file_identity(file, file.stat().st_size, file.stat().st_mtime_ns)}'
             for split, files in self.files().items()
             for file in files
         ]
-        made = hashlib.sha256(' '.join([self.bad_rows, *described]).encode()).hexdigest()[:12]
+        code = fingerprints.of(form_of, chat_examples, pair_examples, read_json, read_csv, json_lines)
+        made = hashlib.sha256(' '.join([self.bad_rows, code, *described]).encode()).hexdigest()[:12]
         return f'files {pathlib.Path(self.path).name} {made}'
+
+
+def split_in(name: str) -> str | None:
+    """Return the split that a name has a word for, the first of several; None where it has none."""
+    named = IN_NAME.search(name)
+    return SPLIT_OF[named[1].lower()] if named else None
 
 
 def find(name: str) -> Collection | None:
@@ -216,7 +246,8 @@ def collection_of(path: str, bad_rows: str) -> Collection:
     )
     collection = Collection(name, (spec,), max_examples=None, max_rate=None, templates=1)
     registry.register(collection)
-    print(f'{path}: {form.meaning}')
+    counts = ', '.join(f'{split}: {len(files)}' for split, files in found.items())
+    print(f'{path}: {form.meaning}' + (f'; files of {counts}' if pathlib.Path(path).is_dir() else ''))
     return collection
 
 
@@ -228,9 +259,10 @@ def first_of(source: Files, found: Mapping[str, Sequence[pathlib.Path]]) -> tupl
     """
     for file in itertools.chain(*found.values()):
         for _, row in reader_of(file)(file):
-            form = form_of(row, file)
             with contextlib.suppress(BadRow):
-                return next(form.examples(row)), form
+                form = source.form_of(row, file)
+                for example in form.examples(row):
+                    return example, form
     raise MissingDataError(f'{source.path!r} has no row that is an example')
 
 
@@ -241,13 +273,27 @@ def as_fields(row: Row) -> dict[str, Any]:
 
 def read_json(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     """Read a file that is one list of JSON objects."""
-    rows = reading.read_json(file)
+    try:
+        rows = reading.read_json(file)
+    except ValueError as error:
+        raise ValueError(f'{error}; JSON lines are read from files *.jsonl') from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{file} is {shortened(rows)}; expected a list of objects, or JSON lines in *.jsonl')
     surrogates = Surrogates()
     for number, row in enumerate(rows):
         yield f'{file}, row {number}', surrogates.replaced(row, f'row {number}')
     surrogates.tell(str(file))
+
+
+@dataclasses.dataclass(frozen=True)
+class Surplus:
+    """Stands for a cell of a line with more cells than headings, of which nobody can tell whose it is."""
+
+    cells: int
+    headings: int
+
+    def __repr__(self) -> str:
+        return f'one of {self.cells} cells below {self.headings} headings'
 
 
 def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
@@ -262,7 +308,7 @@ def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
             for row in read:
                 where = f'{file}, line {read.line_num}'
                 if None in row:
-                    yield where, {name: None for name in row if name}  # more cells than headings
+                    yield where, dict.fromkeys(names, Surplus(len(names) + len(row[None]), len(names)))
                 else:
                     yield where, row
     except (csv.Error, UnicodeDecodeError) as error:
@@ -350,8 +396,7 @@ def saved_to_disk(folder: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
         splits = listed(folder / 'dataset_dict.json', lambda found: list(found['splits']))
         found: dict[str, list[pathlib.Path]] = {}
         for split in splits:
-            named = IN_NAME.match(split)
-            found.setdefault(SPLIT_OF[named[1]] if named else 'train', []).extend(
+            found.setdefault(split_in(split) or 'train', []).extend(
                 (saved_to_disk(folder / split) or {}).get('train', [])
             )
         return found

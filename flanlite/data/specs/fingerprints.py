@@ -5,17 +5,28 @@ A function is hashed by its compiled code, since its source may not be at hand (
 comments should not count. Its docstring does count, as one of its constants.
 """
 
+import collections
 import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
 import functools
 import hashlib
+import operator
 import pathlib
 import re
 import sys
 import types
 from typing import Any
 
+import numpy as np
+
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
 COUNTED = (*PLAIN, tuple, list, dict, set, frozenset)  # the kinds of an object's attributes that count
+# Others whose repr says all that they hold.
+SAID_WHOLE = (pathlib.PurePath, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
+SAID_WHOLE += (fractions.Fraction, operator.itemgetter, operator.attrgetter)
 INSTALLED = ('site-packages', 'dist-packages')
 # Names of functions that read files; what is in these is no part of a function's code.
 READERS = {
@@ -90,8 +101,16 @@ def canonical_text(value: Any, seen: dict[int, tuple[int, Any]]) -> str:
     if isinstance(value, dict):
         pairs = (f'{canonical_text(key, seen)}:{canonical_text(item, seen)}' for key, item in value.items())
         return f'{{{",".join(pairs)}}}'
+    if isinstance(value, enum.Enum):
+        return f'{type(value).__qualname__}.{value.name}={canonical_text(value.value, seen)}'
     if isinstance(value, re.Pattern):
         return repr((value.pattern, value.flags))
+    if isinstance(value, SAID_WHOLE):
+        return f'<{type(value).__qualname__} {value!r}>'
+    if isinstance(value, collections.deque):
+        return f'<deque {canonical_text(list(value), seen)}>'
+    if isinstance(value, np.ndarray | np.generic) and value.dtype != object:
+        return f'<{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}>'
     if isinstance(value, types.MethodType):
         return canonical_text([value.__self__, value.__func__], seen)
     if isinstance(value, types.BuiltinMethodType) and not isinstance(value.__self__, types.ModuleType):
@@ -144,7 +163,7 @@ def class_text(cls: type, seen: dict[int, tuple[int, Any]]) -> str:
     if not followed(cls.__module__):
         return f'<{cls.__module__}.{cls.__qualname__}>'
     members = [getattr(member, '__func__', getattr(member, 'fget', member)) for member in vars(cls).values()]
-    counted = [member for member in members if isinstance(member, PLAIN + (types.FunctionType, tuple))]
+    counted = [member for member in members if isinstance(member, (*COUNTED, types.FunctionType, enum.Enum))]
     return f'{cls.__qualname__}{canonical_text(counted, seen)}'
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,12 @@ PAIRS = (
     ('input', 'output'),
     ('question', 'answer'),
 )
-BELOW = 'input'  # of an instruction
-OPTIONS = ('options', 'answer_choices')
+# What stands below an instruction or a question, where a row has it: Alpaca's, and Dolly's.
+BELOW = {'instruction': ('input', 'context'), 'question': ('context',)}
+OPTIONS = ('options', 'answer_choices', 'choices')
+INDEXED = 'choices'  # options of which an answer that is a number or a letter says which (MMLU)
+BEFORE = ('system', 'history')  # of what is asked: a text, and pairs of what was asked and answered
+WRONG = 'is_correct'  # false in rows of P3 whose target is a wrong one
 
 
 class BadRow(ValueError):
@@ -53,15 +58,18 @@ def form_of(row: Row, file: pathlib.Path) -> Form:
     for column in TURNS:
         if column in row:
             return Form(
-                f'{column} are chats, whose answers of the assistant are the targets',
+                f'{column} are chats, whose answers of the assistant are the targets'
+                + unread(row, {column, BEFORE[0]}),
                 functools.partial(chat_examples, column),
             )
     for inputs, target in PAIRS:
         if inputs in row and target in row:
-            below = BELOW if inputs == 'instruction' and BELOW in row else None
-            more = f' with {BELOW} below it' if below else ''
+            below = BELOW.get(inputs, ())
+            there = [name for name in below if name in row]
+            more = f' with {" and ".join(there)} below it' if there else ''
+            read = {inputs, target, *below, *OPTIONS, *BEFORE, WRONG}
             return Form(
-                f'{inputs}{more} is the input, {target} the target',
+                f'{inputs}{more} is the input, {target} the target{unread(row, read)}',
                 functools.partial(pair_examples, inputs, below, target),
             )
     pairs = ', '.join(f'{inputs} and {target}' for inputs, target in PAIRS)
@@ -72,24 +80,71 @@ def form_of(row: Row, file: pathlib.Path) -> Form:
     )
 
 
-def pair_examples(inputs: str, below: str | None, target: str, row: Row) -> Iterator[Row]:
+def unread(row: Row, read: set[str]) -> str:
+    """Name the columns of a row that are not read and hold something, as the end of a sentence."""
+    others = [str(name) for name in row if name not in read and row[name] not in (None, '', [], {})]
+    return f'; not read: {", ".join(others)[:200]}' if others else ''
+
+
+def pair_examples(inputs: str, below: Sequence[str], target: str, row: Row) -> Iterator[Row]:
     """Make the example of a row with an input and a target."""
+    if row.get(WRONG) is False:
+        return
     if chats := [column for column in (inputs, target) if isinstance(row.get(column), list)]:
         if len(chats) < 2:
             raise BadRow(f'{chats[0]} is a list of turns and the other column is not')
         yield from chat_examples('both', {'both': [*row[inputs], *row[target]]}, len(row[inputs]))
         return
     text = text_of(row, inputs)
-    if below and row.get(below) not in (None, ''):
-        text = f'{text}\n\n{text_of(row, below)}'
-    example = {'input': text, 'answer': text_of(row, target)}
+    for name in below:
+        if not is_empty(row.get(name)):
+            text = f'{text}\n\n{text_of(row, name)}'
+    example = {'input': written([*said_before(row), ('User', text)]), 'answer': text_of(row, target)}
     for column in OPTIONS:
         options = row.get(column)
-        if isinstance(options, list) and options and all(isinstance(option, str) for option in options):
-            if example['answer'] not in options:
-                raise BadRow(f'the target {example["answer"]!r} is none of the {column} {options}')
-            example['options'] = options
+        if isinstance(options, list) and options and all(map(is_option, options)):
+            example['options'] = [str(option) for option in options]
+            example['answer'] = option_of(example['answer'], example['options'], column)
     yield example
+
+
+def is_empty(found: Any) -> bool:
+    """Return whether a column says nothing."""
+    return found is None or (isinstance(found, str) and not found.strip())
+
+
+def is_option(found: Any) -> bool:
+    """Return whether a value is an option: a text or a whole number."""
+    return isinstance(found, str | int) and not isinstance(found, bool)
+
+
+def option_of(answer: str, options: Sequence[str], column: str) -> str:
+    """Return the option that an answer is: as it is, but for white space around it, or, of `choices`, by its
+    number or letter.
+    """
+    same = [option for option in options if option.strip() == answer.strip()]
+    if column == INDEXED:
+        letters = string.ascii_uppercase[: len(options)]
+        if answer.isdecimal() and int(answer) < len(options):
+            return options[int(answer)]
+        if not same and len(answer) == 1 and answer in letters:
+            return options[letters.index(answer)]
+    if not same:
+        raise BadRow(f'the target {answer!r} is none of the {column} {list(options)}')
+    return same[0]
+
+
+def said_before(row: Row) -> list[tuple[str, str]]:
+    """Return what was said before a row's input: its system's text, and the pairs of its history."""
+    said = []
+    system, history = (row.get(name) for name in BEFORE)
+    if isinstance(system, str) and system.strip():
+        said.append(('System', system))
+    for number, pair in enumerate(history if isinstance(history, list) else ()):
+        if not isinstance(pair, list | tuple) or [type(text) for text in pair] != [str, str]:
+            raise BadRow(f'history has {shortened(pair)} at {number}; expected a pair of texts')
+        said += zip(('User', 'Assistant'), pair, strict=True)
+    return said
 
 
 def text_of(row: Mapping[str, Any], column: str) -> str:
@@ -117,7 +172,8 @@ def chat_examples(column: str, row: Row, first: int = 0) -> Iterator[Row]:
     turns = row.get(column)
     if not isinstance(turns, list) or not turns:
         raise BadRow(f'{column} is {shortened(turns)}; expected a list of turns')
-    said: list[tuple[str, str]] = []
+    told = isinstance(turns[0], dict) and turns[0].get('role', turns[0].get('from')) == 'system'
+    said = [] if told or 'history' in row else said_before(row)
     answers = []
     for number, turn in enumerate(turns):
         role, text, counts = read_turn(turn, f'turn {number} of {column}')
