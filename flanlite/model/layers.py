@@ -150,7 +150,8 @@ def dropout_masks(
     """Draw the boolean keep masks of several dropouts, [rows, *shape] each.
 
     One draw serves all dropouts of a layer, since every use of the random generator takes long to compile. As
-    in T5, all positions share a draw (their axis is 1 in `shapes`), so masks are small beside activations.
+    in T5, all positions share a draw (their axis is 1 in `shapes`), so masks are small beside activations;
+    those of the encoder's output do so, too, for which T5X draws each.
 
     Args:
         key: randomness; without a key every mask is None, which keeps everything.

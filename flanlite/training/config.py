@@ -140,9 +140,31 @@ class TrainConfig:
             raise ValueError(
                 'an adapter needs the model that it belongs to: set INITIAL_CHECKPOINT_PATH (--checkpoint)'
             )
+        if self.restore_optimizer and self.data.mixture.stages:
+            raise ValueError(
+                'TrainConfig.restore_optimizer is True, and MixtureConfig.stages are set, which count the '
+                "steps of this run, and not the checkpoint's; leave one of the two out"
+            )
         self.checkpoints.check_metric(self.records.eval_every_steps is not None, self.ema_decay is not None)
         if self.records.profile_steps is not None:
             profiler.parse_steps(self.records.profile_steps, self.train_steps)
+
+    def check_start(self, first: int) -> None:
+        """Raise a `ValueError` where a phase of the optimizer begins after the run does.
+
+        Args:
+            first: the step that the run begins with, 0 but where it goes on.
+        """
+        schedule = getattr(self.optimizer, 'learning_rate', None)
+        offsets = {type(self.optimizer).__name__: (self.optimizer, first)}
+        offsets[type(schedule).__name__] = (schedule, max(first, self.train_steps - 1))
+        for name, (item, latest) in offsets.items():
+            if (offset := getattr(item, 'step_offset', 0)) > latest:
+                raise ValueError(
+                    f'{name}.step_offset is {offset:,}, and the run goes from step {first:,} to '
+                    f'{self.train_steps:,}; expected at most {latest:,}: set restore_optimizer=True to go on '
+                    "from the checkpoint's step, or step_offset=0"
+                )
 
     def notes(self) -> list[str]:
         """Return sentences on settings that the run ends before; one with more steps may go on to them."""
@@ -156,7 +178,8 @@ class TrainConfig:
 
     def make_optimizer(self) -> Optimizer:
         """Make the optimizer."""
-        return make_optimizer(self.optimizer, self.stays(), self.ema_decay, self.learning_rate_factors)
+        factors = tuple(self.learning_rate_factors.items())
+        return make_optimizer(self.optimizer, self.stays(), self.ema_decay, factors)
 
     def begins_from(self) -> str | None:
         """Return the checkpoint that the run goes on from: its own last one, else that it begins with, if

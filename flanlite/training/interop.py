@@ -383,7 +383,7 @@ def adafactor_state(flat: Mapping[str, LazyArray], step: int, template: Any) -> 
         start = next((i for i, name in enumerate(names) if name in T5X_SLOTS), None)
         if start is None:
             raise ValueError(
-                "T5X's checkpoints hold the state of Adafactor; set train.optimizer=@adafactor(), or "
+                "T5X's checkpoints hold the state of Adafactor; set TrainConfig.optimizer=@adafactor(), or "
                 'restore_optimizer=False'
             )
         slot, name = T5X_SLOTS[names[start]], '/'.join(names[start + 1 :])

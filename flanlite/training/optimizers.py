@@ -5,14 +5,14 @@ what the train step uses.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from flanlite.config import FrozenDict, check_field, value
+from flanlite.config import check_field, value
 from flanlite.limits import Below1, Between0And1, Count, NotNegative, Number, Pattern, Positive, Whole
 from flanlite.model import patterns
 from flanlite.training.schedules import Schedule
@@ -48,7 +48,7 @@ def make_optimizer(
     config: OptimizerConfig | Optimizer,
     frozen: tuple[str, ...] = (),
     ema_decay: float | None = None,
-    factors: Mapping[str, float] = FrozenDict(),
+    factors: tuple[tuple[str, float], ...] = (),
 ) -> Optimizer:
     """Make an optimizer of its settings; equal ones give the same object, by which compiled steps are found
     again.
@@ -56,35 +56,39 @@ def make_optimizer(
     Args:
         config: the settings, or an optimizer made by hand of optax's parts.
         frozen: patterns of parameters to leave as they are.
-        ema_decay: of a moving average of the parameters; None keeps none.
+        ema_decay: of a moving average of the parameters; None keeps none but that of one made by hand.
         factors: see `scale_rates`.
     """
     built = config if isinstance(config, Optimizer) else config.build()
     transform = scale_rates(built.transform, factors) if factors else built.transform
-    return average(built._replace(transform=transform, frozen=tuple(frozen)), ema_decay)
+    decay = built.ema_decay if ema_decay is None else ema_decay
+    return average(built._replace(transform=transform, frozen=(*built.frozen, *frozen)), decay)
 
 
 def scale_rates(
-    transform: optax.GradientTransformation, factors: Mapping[str, float]
+    transform: optax.GradientTransformation, factors: Sequence[tuple[str, float]]
 ) -> optax.GradientTransformation:
     """Multiply the learning rate of some parameters.
 
     Args:
         transform: of gradients, its learning rate included.
-        factors: by the pattern of the parameters' names; of several that match the first counts.
+        factors: of the parameters whose names match a pattern; of several that match the first counts. The
+            whole update is multiplied, Adafactor's weight decay with it.
 
     Raises:
         ValueError: in `init`, a pattern matches no parameter.
     """
 
+    names = tuple(pattern for pattern, _ in factors)
+
     def init(params: Any) -> Any:
-        patterns.check(params, tuple(factors))
+        patterns.check(params, names)
         return transform.init(params)
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         updates, state = transform.update(gradients, state, params)
-        for number, (pattern, factor) in enumerate(factors.items()):
-            earlier = patterns.matching(updates, tuple(factors)[:number])
+        for number, (pattern, factor) in enumerate(factors):
+            earlier = patterns.matching(updates, names[:number])
             updates = jax.tree.map(
                 lambda update, matches, taken, factor=factor: (
                     update * factor if matches and not taken else update
@@ -263,7 +267,7 @@ class Adafactor:
             steps.insert(0, optax.clip_by_global_norm(self.global_norm_clip_threshold))
         if self.beta1 is not None:
             steps.append(optax.ema(self.beta1, debias=False))
-        if self.weight_decay_rate_lr_exponent is not None:
+        if self.weight_decay_rate_lr_exponent:  # as in T5X, 0 is none
             factor = 1.0 if self.weight_decay_rate is None else self.weight_decay_rate
             power = self.weight_decay_rate_lr_exponent
             steps.append(

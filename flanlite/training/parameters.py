@@ -397,6 +397,11 @@ def load_state(path: str | os.PathLike[str], config: ModelConfig, abstract: Trai
     """
     path = locate(path)
     if ours := find_run(path):
+        if ours.item == checkpoints.EMA:
+            raise ValueError(
+                f'{path} is an average of parameters, which has no optimizer state; name the run, or set '
+                'TrainConfig.restore_optimizer=False'
+            )
         return restore(ours.checkpoints, ours.step, abstract, config).state
     other = find_released(path) if path.suffix != SUFFIX else None
     if other is None or other.state is None:

@@ -135,8 +135,8 @@ def read_t5x(path: pathlib.Path, arrays: ListArrays) -> Released:
         raise ValueError(f'{path} has no parameters under `target`; expected a checkpoint of T5X')
     target.pop(T5X_PROMPT, None)
     params = interop.stack_layers(target)
-    number = path.name.removeprefix('checkpoint_')
-    step = int(number) if number.isdigit() else 0
+    number = re.fullmatch(r'checkpoint_([0-9]{1,18})', path.name)
+    step = int(number[1]) if number else t5x_step(path)
     return Released(
         interop.infer_config(params),
         params,
@@ -145,6 +145,21 @@ def read_t5x(path: pathlib.Path, arrays: ListArrays) -> Released:
         lambda: dict(arrays('state/param_states')),
         interop.INFERRED,
     )
+
+
+def t5x_step(path: pathlib.Path) -> int:
+    """Read the step of a T5X checkpoint whose folder does not say it; 0 where it holds none."""
+    if (path / T5X_FILE).is_file():
+        tree = serialization.msgpack_restore((path / T5X_FILE).read_bytes())
+        found = tree['optimizer'].get('state', {}).get('step', 0)
+    else:
+        kept = {'driver': 'ocdbt', 'base': {'driver': 'file', 'path': f'{path / ORBAX_FOLDER}/'}}
+        spec = {'driver': 'zarr', 'kvstore': {**kept, 'path': 'state.step/'}}
+        try:
+            found = tensorstore.open(spec, open=True, read=True).result().read().result()
+        except ValueError:  # there is none
+            found = 0
+    return int(np.asarray(found))
 
 
 def legacy_arrays(path: pathlib.Path, part: str) -> Iterator[tuple[str, LazyArray]]:

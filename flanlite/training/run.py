@@ -120,6 +120,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         seed = run_seed(config.seed, partitioner)
         state, position, unlogged = begin(checkpoints, config, optimizer, partitioner, abstract, data)
         start_step = int(state.step)
+        config.check_start(start_step)
         profiler = stack.enter_context(Profiler(model_dir, start_step, train_steps, records.profile_steps))
 
         # Data.

@@ -54,7 +54,8 @@ class LinearSchedule:
 
     def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
         warmup = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
-        fall = optax.linear_schedule(self.peak, self.final, self.steps - self.warmup_steps)
+        end = max(self.steps, self.warmup_steps + 1)  # a short trial may end within the rise
+        fall = optax.linear_schedule(self.peak, self.final, end - self.warmup_steps)
         return optax.join_schedules([warmup, fall], [self.warmup_steps])(step)
 
 

@@ -7,7 +7,6 @@ import optax
 import pytest
 import t5x_fixtures
 
-from flanlite.config import FrozenDict
 from flanlite.model import models
 from flanlite.training import losses, optimizers, step
 from flanlite.training import state as train_state
@@ -193,6 +192,7 @@ def test_t5xs_scanned_adafactor_factors_kernels_of_any_size():
     ({'weight_decay_rate': 0.01}, -1.0 - 0.1),
     ({'weight_decay_rate': 0.01, 'weight_decay_rate_lr_exponent': 2.0}, -1.0 - 0.001),
     ({'weight_decay_rate_lr_exponent': 2.0}, -1.0 - 0.1),
+    ({'weight_decay_rate': 0.01, 'weight_decay_rate_lr_exponent': 0.0}, -1.0 - 0.1),
 ])  # fmt: skip
 def test_t5xs_rarer_arguments(settings, expected):
     params, grads = {'w': np.full((2, 2), 10.0, np.float32)}, {'w': np.ones((2, 2), np.float32)}
@@ -269,9 +269,9 @@ def test_an_average_needs_a_decay_below_one(decay):
 def test_rates_of_some_parameters_are_multiplied(settings):
     """What a step moves them by, weight decay included; the state is the same."""
     params = {'encoder': {'kernel': np.ones((3, 4), np.float32)}, 'scale': np.ones(4, np.float32)}
-    factors = FrozenDict({'encoder/.*': 0.25, '.*kernel': 7.0})
+    factors = (('encoder/.*', 0.25), ('.*kernel', 7.0))
     plain, scaled = (
-        optimizers.make_optimizer(settings, factors=each).transform for each in (FrozenDict(), factors)
+        optimizers.make_optimizer(settings, factors=each).transform for each in ((), factors)
     )
     (one, state), (other, scaled_state) = (
         each.update(params, each.init(params), params) for each in (plain, scaled)
@@ -280,4 +280,16 @@ def test_rates_of_some_parameters_are_multiplied(settings):
     np.testing.assert_allclose(other['encoder']['kernel'], 0.25 * one['encoder']['kernel'], rtol=1e-6)
     np.testing.assert_array_equal(other['scale'], one['scale'])
     with pytest.raises(ValueError, match=r"'decoder/\.' matches no parameter"):
-        optimizers.make_optimizer(settings, factors=FrozenDict({'decoder/.': 2.0})).transform.init(params)
+        optimizers.make_optimizer(settings, factors=(('decoder/.', 2.0),)).transform.init(params)
+    # The first that matches counts, so that another order is another optimizer.
+    other_way = optimizers.make_optimizer(settings, factors=factors[::-1]).transform
+    turned, _ = other_way.update(params, other_way.init(params), params)
+    np.testing.assert_allclose(turned['encoder']['kernel'], 7.0 * one['encoder']['kernel'], rtol=1e-6)
+
+
+def test_what_an_optimizer_made_by_hand_freezes_and_averages_stays():
+    own = optimizers.average(optimizers.AdamW(0.1).build()._replace(frozen=('encoder/.*',)), 0.99)
+    made = optimizers.make_optimizer(own)
+    assert (made.frozen, made.ema_decay) == (('encoder/.*',), 0.99)
+    both = optimizers.make_optimizer(own, ('decoder/.*',), 0.9)
+    assert (both.frozen, both.ema_decay) == (('encoder/.*', 'decoder/.*'), 0.9)

@@ -113,6 +113,13 @@ def test_a_t5x_checkpoint_is_read_from_a_folder_of_any_name(tmp_path, folder, na
 
 
 @pytest.mark.parametrize('folder', KINDS)
+def test_a_t5x_checkpoint_says_its_step_itself_where_its_folder_does_not(tmp_path, folder):
+    for name in ('my_t5', '2024'):
+        shutil.copytree(t5x_fixtures.checkpoint(folder) / f'checkpoint_{t5x_fixtures.STEP}', tmp_path / name)
+        assert released.open_released(tmp_path / name).step == t5x_fixtures.STEP == 400
+
+
+@pytest.mark.parametrize('folder', KINDS)
 def test_a_t5x_checkpoint_below_a_backslash_is_refused(tmp_path, folder):
     path = shutil.copytree(t5x_fixtures.checkpoint(folder), tmp_path / 'a\\b')
     with pytest.raises(ValueError, match='a backslash in the path'):

@@ -18,6 +18,7 @@ import pytest
 import toy
 
 from flanlite.cli import command, gin_config, main
+from flanlite.data.mixing.stages import Stage
 from flanlite.data.specs import registry, specs
 from flanlite.data.specs.collection import Collection
 from flanlite.data.tokens import vocabularies
@@ -27,7 +28,8 @@ from flanlite.mesh.partitioning import Partitioner
 from flanlite.training import convert, journal, parameters, run
 from flanlite.training.config import TrainConfig
 from flanlite.training.meter import NonFiniteLoss
-from flanlite.training.optimizers import AdamW
+from flanlite.training.optimizers import Adafactor, AdamW
+from flanlite.training.schedules import FactorSchedule
 
 STEPS = 12
 EXACT = (
@@ -504,6 +506,18 @@ def test_a_run_goes_on_from_another_runs_optimizer(whole, tmp_path):
         )
     with pytest.raises(ValueError, match='INITIAL_CHECKPOINT_PATH'):
         toy.train(tmp_path / 'none', STEPS, restore_optimizer=True)
+    average = {'initial_checkpoint_path': str(whole.model_dir / 'ema'), 'restore_optimizer': True}
+    with pytest.raises(ValueError, match='is an average of parameters, which has no optimizer state'):
+        toy.train(tmp_path / 'average', STEPS, **average)
+    with pytest.raises(ValueError, match=r'MixtureConfig\.stages are set, which count the steps of this run'):
+        toy.settings(tmp_path / 'stages', STEPS, **average).replace(**{'data.mixture.stages': (Stage(3),)})
+    late = FactorSchedule('constant', step_offset=1_000)
+    for optimizer, told in (
+        (Adafactor(0.1, step_offset=1_000), r'Adafactor\.step_offset is 1,000, and the run goes from step 0'),
+        (Adafactor(late), r'FactorSchedule\.step_offset is 1,000'),
+    ):
+        with pytest.raises(ValueError, match=told):
+            toy.train(tmp_path / 'late', STEPS, optimizer=optimizer)
 
 
 def test_a_run_without_an_average_has_none_to_load(whole):

@@ -25,6 +25,7 @@ t5x = schedules.FactorSchedule
         (schedules.CosineSchedule(1.0, 100, final=0.2), {0: 1.0, 50: 0.6, 100: 0.2}),
         # Trials that end within the rise.
         (schedules.LinearSchedule(1.0, 2, 10), {0: 0.0, 2: 0.2}),
+        (schedules.LinearSchedule(1.0, 10, 10, final=0.1), {10: 1.0, 11: 0.1, 1000: 0.1}),
         (schedules.CosineSchedule(1.0, 2, 10), {0: 0.0, 2: 0.2}),
     ],
 )
