@@ -38,6 +38,11 @@ def evaluate(
         ValueError: what cannot be found, read or scored.
     """
     if isinstance(model, EvalConfig):
+        if data is not None:
+            raise ValueError(
+                f'got an EvalConfig, whose mixture is {model.mixture.name!r}, and {data!r:.100}; expected one '
+                'of them'
+            )
         return evaluation.evaluate(model.replace(**settings) if settings else model)
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
     if not isinstance(model, Model | str):

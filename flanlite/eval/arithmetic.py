@@ -218,7 +218,7 @@ def show_scales(rows: Sequence[Mapping[str, float]], chosen: float, names: Mappi
     for row in rows:
         scores = (f'{row[column]:.1f}' for column in names)
         table.add_row(f'{row["scale"]:g}', *scores, 'chosen' if row['scale'] == chosen else '')
-    Console(emoji=False).print(table)
+    Console(emoji=False, markup=False).print(table)
 
 
 def in_sweep(folder: str) -> dict[str, str]:

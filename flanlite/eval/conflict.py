@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from flanlite.config import closest, to_text, value
+from flanlite.config import SETTINGS_FILE, closest, to_json, to_text, value
 from flanlite.data.mixing import mixtures
 from flanlite.data.training_data import TrainingData
 from flanlite.eval import comparison, loco
@@ -18,6 +18,7 @@ from flanlite.eval.sweep import Sweep, SweepConfig
 from flanlite.limits import Count
 from flanlite.mesh import partitioning, processes
 from flanlite.progress import duration, progress_bar
+from flanlite.reading import read_json
 from flanlite.report import gradients, results
 from flanlite.report.collected import Report, label
 from flanlite.report.gradients import TaskGradients
@@ -154,6 +155,7 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
     for cluster in clusters:
         mixtures.resolve(sweep.mixture(cluster))  # nothing left to tune on fails here
     _ = sweep.base_params  # a checkpoint that does not fit fails here
+    check_measured(sweep.folder, config)
     comparison.keep_settings(sweep.folder, config, gin)
 
     joint = [JOINT, *[JOINT_PCGRAD] * config.pcgrad] if JOINT in mine else []
@@ -177,6 +179,20 @@ def conflict(config: ConflictConfig, gin: str | None = None) -> Report:
         for seed in sweep.seeds(system)
     ]
     return loco.score_all(sweep, plan, f'{sweep.collection.name}: task conflict')
+
+
+def check_measured(folder: pathlib.Path, config: ConflictConfig) -> None:
+    """Refuse a folder whose gradients were measured with other settings, which results do not record."""
+    file = folder / SETTINGS_FILE
+    if not file.is_file() or not gradients.folder_files(folder):
+        return
+    before, now = read_json(file), to_json(config)
+    for name in ('batches', 'every_steps'):
+        if isinstance(before, dict) and before.get(name, now[name]) != now[name]:
+            raise ValueError(
+                f'{folder} has gradients of ConflictConfig.{name} {before[name]}, now it is {now[name]}; '
+                f'choose another MODEL_DIR, or remove {folder / gradients.FOLDER}'
+            )
 
 
 def measured_run(settings: TrainConfig, every_steps: int | None) -> TrainConfig:

@@ -177,7 +177,7 @@ def score(
         skipped=opened.skipped | failed,
         notes=(
             *opened.notes,
-            *evaluator.notes(),
+            *evaluator.notes(run.config),
             *evaluator.attention_notes(run.config, run.params),
             *seqio_metrics.notes(scores.values()),
         ),

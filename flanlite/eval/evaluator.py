@@ -316,17 +316,23 @@ class Evaluator:
             notes.append(f'The prompt of {name} is mixed of {shares}.')
         return notes
 
-    def notes(self) -> list[str]:
-        """Return a note for each task of which some inputs are longer than what the model reads, or some rows
-        lack options or have options that are the same tokens.
+    def notes(self, config: ModelConfig) -> list[str]:
+        """Return a note for each task of which some inputs, soft prompts included, are longer than what the
+        model reads, or some rows lack options or have options that are the same tokens.
+
+        Args:
+            config: the model's.
         """
         notes = []
         for name, split in self.splits.items():
             longest = np.inf if self.feature_lengths is None else self.feature_lengths['inputs']
-            share = float(np.mean(split.lengths[:, 0] > longest))
+            prompt = max(map(len, self.prompt_ids(name, config)))
+            share = float(np.mean(split.lengths[:, 0] + prompt > longest))
             if share > 0:
                 notes.append(
-                    f'{share:.1%} of the inputs of {name} are longer than {longest} tokens and were cut.'
+                    f'{share:.1%} of the inputs of {name} are longer than {longest} tokens'
+                    + (f', {prompt} of a soft prompt among them,' if prompt else '')
+                    + ' and were cut.'
                 )
             if seqio_metrics.get_seqio_task(name) is None:
                 notes += option_notes(name, list(split.examples()))

@@ -240,7 +240,7 @@ def measure(config: FewShotConfig, draw: Draw, scored: str) -> None:
     result = results_of(
         draw.task,
         scores,
-        [*opened.notes, *evaluator.notes()],
+        [*opened.notes, *evaluator.notes(model.config)],
         getattr(registry.find_spec(scored), 'cluster', None) or '',
         run=folder.name,
         system=f'{draw.examples} examples',

@@ -49,6 +49,15 @@ class Decoding:
                 f'got beams={self.beams} and temperature={self.temperature}; expected beams=1 for sampling, '
                 'or temperature=0'
             )
+        if self.top_k and self.top_p:
+            raise ValueError(
+                f'got top_k={self.top_k} and top_p={self.top_p}; expected one of them, the other 0'
+            )
+        if (self.top_k or self.top_p) and not self.temperature:
+            raise ValueError(
+                f'got top_k={self.top_k} and top_p={self.top_p} without a temperature, where nothing is '
+                'sampled; expected temperature=1 or another above 0 beside them'
+            )
 
 
 def decode(

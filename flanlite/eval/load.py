@@ -120,7 +120,11 @@ class Model:
             prompt: see `Model`.
         """
         inputs = as_list(inputs)
-        shared = all(isinstance(option, str) for option in options)
+        shared = not isinstance(options, str) and all(isinstance(option, str) for option in options)
+        if not shared and (single := [each for each in (options, *options) if isinstance(each, str)]):
+            raise ValueError(
+                f'got the options {single[0]!r}; expected a list of texts, or one for each input'
+            )
         choices = [list(options)] * len(inputs) if shared else [list(each) for each in options]
         check_as_many(inputs, choices, 'lists of options')
         if not all(choices):

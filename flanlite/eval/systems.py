@@ -91,7 +91,7 @@ class OpenedHoldOut:
             record for each in scores.values() for record in evaluator.records(each, sample_places(each))
         ]
         wordings = {name: splits.wordings(name, split) for name, split in scored.items()}
-        notes = [*evaluator.notes(), *evaluator.attention_notes(model, params)]
+        notes = [*evaluator.notes(model), *evaluator.attention_notes(model, params)]
         chosen = dict.fromkeys(scores) if template is None else template
         asked = {name: evaluator.examples(name, chosen[name]) for name in scores}
         spent = costs.of_scoring(scores, asked, model, self.sweep.vocabulary)

@@ -187,7 +187,7 @@ def collect(folder: pathlib.Path, config: TransferConfig, own: frozenset[tuple[s
         trials.append(Trial(task.task, system, source, int(seed), result, resampled, curve))
     similarities: dict[str, dict[tuple[str, str, int], float]] = {name: {} for name in SIMILARITIES}
     retrieved = {}
-    for seed in range(config.seeds):
+    for seed in sorted({*range(config.seeds), *(trial.seed for trial in trials)}):  # also of earlier settings
         found = embeddings(folder, config.names, seed)
         for target in config.targets:
             for name, values in similarities.items():

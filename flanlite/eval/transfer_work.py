@@ -142,12 +142,10 @@ class Transfer:
         evaluator = Evaluator(
             opened.splits, self.vocabulary, self.config.train.data.feature_lengths, self.config.scoring
         )
-        if prompt_PD is None:
-            found = evaluator.run(self.bare, self.base, self.partitioner)
-        else:
-            found = evaluator.run(self.config.train.model, self.params(prompt_PD), self.partitioner)
-        (scores,) = found.values()
-        return scores, [*opened.notes, *evaluator.notes()]
+        bare = prompt_PD is None
+        model, params = (self.bare, self.base) if bare else (self.config.train.model, self.params(prompt_PD))
+        (scores,) = evaluator.run(model, params, self.partitioner).values()
+        return scores, [*opened.notes, *evaluator.notes(model)]
 
     def train(
         self,

@@ -81,13 +81,13 @@ def temperature_sample(
     def pick(logits_BV: jax.Array, key: jax.Array) -> jax.Array:
         logits_BV = logits_BV / temperature
         if top_k:
-            least_BV = jax.lax.top_k(logits_BV, top_k)[0][:, -1:]
-            logits_BV = jnp.where(logits_BV < least_BV, UNREACHABLE, logits_BV)
+            least_B1 = jax.lax.top_k(logits_BV, min(top_k, logits_BV.shape[-1]))[0][:, -1:]
+            logits_BV = jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
         if top_p:
             sorted_BV = -jnp.sort(-logits_BV, axis=-1)
             before_BV = jnp.cumsum(jax.nn.softmax(sorted_BV), axis=-1) - jax.nn.softmax(sorted_BV)
             least_B1 = jnp.min(jnp.where(before_BV < top_p, sorted_BV, jnp.inf), axis=-1, keepdims=True)
-            logits_BV = jnp.where(logits_BV < least_B1, UNREACHABLE, logits_BV)
+            logits_BV = jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
         return jax.random.categorical(key, logits_BV)
 
     return _decode(step, cache, pick, key, eos_id)

@@ -60,7 +60,9 @@ def verdict(report: Report, held_out: str) -> list[Comparison]:
     for names, phrase in RIVALS:
         rivals = [name for name in names if name in groups]
         if rivals and 'tuned' in groups:
-            best = max(rivals, key=lambda name: groups[name].mean)
+            best = max(
+                rivals, key=lambda name: -math.inf if math.isnan(groups[name].mean) else groups[name].mean
+            )
             if found := compare(report, held_out, 'tuned', best):
                 comparisons.append(Comparison(phrase, found))
     return comparisons

@@ -122,5 +122,5 @@ class FewShotReport:
         table = Table(*heading)
         for row in rows:
             table.add_row(*row)
-        Console(emoji=False).print(table)
+        Console(emoji=False, markup=False).print(table)
         print(f'wrote {folder}/report.md and results.json')

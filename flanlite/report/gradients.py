@@ -85,12 +85,16 @@ def folder_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read_folder(folder: pathlib.Path) -> tuple[TaskGradients, ...]:
-    """Read what a sweep's folder has of each step, all seeds together, in the order of steps."""
-    return tuple(
+    """Read what a sweep's folder has of each step, all seeds together, in the order of steps; steps that
+    fewer seeds have than others are left out.
+    """
+    found = [
         same[0]._replace(products=np.concatenate([each.products for each in same]))
         for _, paths in itertools.groupby(folder_files(folder), step_of)
         for same in [list(map(read, paths))]
-    )
+    ]
+    most = max((len(each.products) for each in found), default=0)
+    return tuple(each for each in found if len(each.products) == most)
 
 
 def read(path: pathlib.Path) -> TaskGradients:

@@ -217,7 +217,7 @@ def show(found: Robustness) -> None:
             table = Table(Column(first, overflow='fold'), *others, box=box.SIMPLE, pad_edge=False)
             for change in changes:
                 table.add_row(*[cells(change)[place] for place in PRINTED])
-            Console(emoji=False).print(table)
+            Console(emoji=False, markup=False).print(table)
     for line in lines(found):
         print(line)
 

@@ -377,7 +377,7 @@ def print_headline(report: Report) -> None:
         table = Table('held out', *headings, box=box.SIMPLE, padding=0, show_edge=False)
         for name in held_out:
             table.add_row(name.replace('_', '_\n', 1), *(cells[name, system] for system in systems))
-    Console(emoji=False).print(table)
+    Console(emoji=False, markup=False).print(table)
 
 
 def headline_cell(result: Result | None, between: str) -> str:
@@ -416,7 +416,7 @@ def print_paired(compared: paired.Comparison) -> None:
     )
     for cells in paired_rows(compared):
         table.add_row(*cells)
-    Console(emoji=False).print(table)
+    Console(emoji=False, markup=False).print(table)
     for line in (*paired.lines(compared), *compared.notes):
         print(line)
 
@@ -446,13 +446,13 @@ def print_tasks(result: Result) -> None:
     )
     for name, metric, _, _, mean, interval, _, _, size in task_rows({result.system: result}):
         table.add_row(name, metric, size.replace('×', 'x'), mean, interval)
-    Console(emoji=False).print(table)
+    Console(emoji=False, markup=False).print(table)
     if found := averages(result.tasks):
         means = Table('group', 'metric', 'data sets', 'rows', 'macro', 'micro', box=box.SIMPLE)
         for each in found:
             sizes = f'{each.data_sets}', f'{each.num_rows:,}'
             means.add_row(each.category or 'all', each.metric, *sizes, number(each.macro), number(each.micro))
-        Console(emoji=False).print(means)
+        Console(emoji=False, markup=False).print(means)
     for task, reason in result.skipped.items():
         print(f'skipped {task}: {reason}')
     for note in result.notes:

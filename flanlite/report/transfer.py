@@ -136,7 +136,8 @@ class TransferReport:
         """Return the trials whose mean is a strategy's score on a target; none where it is not complete."""
         if strategy == 'random':
             found = [self.of(target, START, source) for source in self.candidates(target)]
-            return [trial for each in found for trial in each] if all(found) else []
+            whole = set.intersection(*({trial.seed for trial in each} for each in found)) if found else set()
+            return [trial for each in found for trial in each if trial.seed in whole]
         if strategy == 'oracle':
             return self._chosen(target, lambda seed: self.candidates(target))
         if strategy == 'best':
@@ -162,7 +163,7 @@ class TransferReport:
                 for source in among(seed)
             ]
             if started and all(started):
-                best.append(max((each[0] for each in started), key=lambda trial: trial.chosen_by))
+                best.append(max((each[0] for each in started), key=lambda trial: known(trial.chosen_by)))
         return best
 
     def combined(self, target: str, strategy: str) -> Combined | None:
@@ -199,10 +200,16 @@ class TransferReport:
 
     def gain(self, target: str, system: str, source: str = '') -> float:
         """Return the points that a system of a pair gains: zero-shot over no prompt, as a beginning over
-        plain; nan where a score is missing.
+        plain with the same seeds; nan where a score is missing.
         """
         ours, base = self.mean(self.of(target, system, source)), self.combined(target, BASES[system])
-        return ours.score - base.score if ours and base else math.nan
+        if not ours or not base:
+            return math.nan
+        if len(base.by_seed) == 1:  # what is not tuned
+            return ours.score - base.score
+        both = ours.by_seed.keys() & base.by_seed.keys()
+        gains = [ours.by_seed[seed] - base.by_seed[seed] for seed in both]
+        return float(np.mean(gains)) if gains else math.nan
 
     def alike(self, name: str, source: str, target: str) -> float:
         """Return a similarity of a pair, the mean over the seeds; nan where a prompt is missing."""
@@ -212,6 +219,11 @@ class TransferReport:
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of a source and a target that it is not, nor has in it."""
         return [(source, target) for target in self.targets for source in self.candidates(target)]
+
+
+def known(score: float) -> float:
+    """Return a score to choose the best by: one that is not known is the least."""
+    return -math.inf if math.isnan(score) else score
 
 
 BASES = {ZERO_SHOT: 'untuned', START: 'plain'}

@@ -425,6 +425,6 @@ def print_strategies(found: TransferReport) -> None:
     table = Table(*strategy_headings(found), box=box.SIMPLE, show_edge=False, pad_edge=False)
     for row in strategy_rows(found):
         table.add_row(*row)
-    Console(emoji=False).print(table)
+    Console(emoji=False, markup=False).print(table)
     for sentence in (*sentences(found), missing(found)):
         print(sentence)

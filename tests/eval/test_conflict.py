@@ -250,5 +250,8 @@ def test_settings_that_cannot_be(tmp_path, changes, message):
 
 
 def test_results_of_other_settings_are_refused(done):
+    for change, told in (({'batches': 4}, 'batches 2, now it is 4'), ({'every_steps': 1}, 'every_steps 2, now it is 1')):
+        with pytest.raises(ValueError, match=f'has gradients of ConflictConfig.{told}; choose another MODEL_DIR'):
+            conflict.conflict(settings(done[0], **({'pcgrad': True, 'every_steps': 2} | change)))
     with pytest.raises(ValueError, match=r'train\.train_steps was 4, now it is 5'):
         conflict.conflict(settings(done[0], train_steps=5))

@@ -1,5 +1,6 @@
 """Prompt transfer, whole and in parts: files, what is chosen, resumption, jobs, and what is reported."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -179,12 +180,25 @@ def test_seeds_are_averaged(whole, base, tmp_path):
         low, high = scores.bounds(both.score, drawn.means, [(drawn.below, drawn.above)])
         ends = both.score - math.hypot(both.score - low, reach), both.score + math.hypot(high - both.score, reach)
         assert transfer_page.over_targets([both])[:2] == pytest.approx((max(0, ends[0]), min(100, ends[1])), abs=1e-3)
+    # What was done with more seeds is reported as that, whatever the settings say now.
+    fewer = transfer.collect(tmp_path, settings(base, tmp_path, seeds=1), whole[1].own)
+    for strategy in ('plain', 'best', 'zero_shot'):
+        assert fewer.combined(TARGET, strategy).by_seed == report.combined(TARGET, strategy).by_seed
     # All strategies gained 6 points at once, so that their differences have no more variance than before.
     first, second = (
         transfer_page.compare(*({TARGET: each.combined(TARGET, name)} for name in ('best', 'plain')))
         for each in (whole[1], report)
     )
     assert (second.low, second.high) == pytest.approx((first.low, first.high))
+    # Of a beginning that one seed lacks, the gain is that of the other, and sources at random need all.
+    lacking = dataclasses.replace(
+        report,
+        trials=tuple(
+            trial for trial in report.trials if (trial.system, trial.source, trial.seed) != ('start', SOURCES[0], 1)
+        ),
+    )
+    assert lacking.gain(TARGET, 'start', SOURCES[0]) == pytest.approx(whole[1].gain(TARGET, 'start', SOURCES[0]))
+    assert {trial.seed for trial in lacking.of_strategy(TARGET, 'random')} == {0}
     untuned = {TARGET: whole[1].combined(TARGET, 'untuned')}
     against = transfer_page.compare(untuned, {TARGET: report.combined(TARGET, 'plain')})
     assert against.high - against.low > 2 * reach - 1e-3

@@ -134,6 +134,18 @@ def test_samples_follow_the_probabilities():
     assert share_of_2(top_p=0.5) == 1.0
     assert abs(share_of_2(top_p=0.7) - 0.6) < 0.03
     assert share_of_2(temperature=0.0) == 1.0
+    assert abs(share_of_2(top_k=1000) - 0.6) < 0.03, 'all of a small vocabulary'
+
+
+@pytest.mark.parametrize('settings', [{'top_k': 2}, {'top_p': 0.9}])
+def test_what_is_left_out_is_never_sampled_however_cold(settings):
+    """Logits below 0 become very small ones where the temperature is."""
+    logits = np.array([-40.0, -45.0, -12.0, -13.0, -30.0], np.float32)
+    sampled = decoding.temperature_sample(
+        lambda tokens, cache: (jnp.broadcast_to(logits, (len(tokens), 5)), cache),
+        empty_cache(50, 1), jax.random.key(0), temperature=1e-6, **settings,
+    )  # fmt: skip
+    assert (np.asarray(sampled.tokens)[:, 0] == 2).all()
 
 
 def test_impossible_sampling_is_refused():
