@@ -123,6 +123,8 @@ def test_what_is_asked_has_all_that_a_row_says_of_it(tmp_path, capsys):
     assert rows_of(tmp_path / 'a.jsonl') == expected
     questions = [
         ({'question': 'Q', 'choices': ['0', '4', '2'], 'answer': 1}, '4'),
+        ({'question': 'Q', 'choices': ['1', '2', '0'], 'answer': 1}, '2'),
+        ({'question': 'Q', 'choices': ['1', '2', '0'], 'answer': '1'}, '1'),
         ({'question': 'Q', 'choices': ['x', 'y'], 'answer': 'B'}, 'y'),
         ({'question': 'Q', 'choices': ['x', 'y'], 'answer': 'x'}, 'x'),
         ({'question': 'Q', 'options': [3, 4], 'answer': 4}, '4'),

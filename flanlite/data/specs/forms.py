@@ -93,7 +93,8 @@ def pair_examples(inputs: str, below: Sequence[str], target: str, row: Row) -> I
     if chats := [column for column in (inputs, target) if isinstance(row.get(column), list)]:
         if len(chats) < 2:
             raise BadRow(f'{chats[0]} is a list of turns and the other column is not')
-        yield from chat_examples('both', {'both': [*row[inputs], *row[target]]}, len(row[inputs]))
+        both = {'both': [*row[inputs], *row[target]], **{name: row[name] for name in BEFORE if name in row}}
+        yield from chat_examples('both', both, len(row[inputs]))
         return
     text = text_of(row, inputs)
     for name in below:
@@ -104,7 +105,9 @@ def pair_examples(inputs: str, below: Sequence[str], target: str, row: Row) -> I
         options = row.get(column)
         if isinstance(options, list) and options and all(map(is_option, options)):
             example['options'] = [str(option) for option in options]
-            example['answer'] = option_of(example['answer'], example['options'], column)
+            indexed = column == INDEXED
+            counted = indexed and isinstance(row[target], int)
+            example['answer'] = option_of(example['answer'], example['options'], column, indexed, counted)
     yield example
 
 
@@ -118,17 +121,22 @@ def is_option(found: Any) -> bool:
     return isinstance(found, str | int) and not isinstance(found, bool)
 
 
-def option_of(answer: str, options: Sequence[str], column: str) -> str:
-    """Return the option that an answer is: as it is, but for white space around it, or, of `choices`, by its
-    number or letter.
+def option_of(answer: str, options: Sequence[str], column: str, indexed: bool, counted: bool) -> str:
+    """Return the option that an answer is: the same text but for white space around it; or by its number or
+    letter.
+
+    Args:
+        answer: the text of it.
+        options: there are.
+        column: theirs.
+        indexed: whether a number or letter may say which.
+        counted: whether the answer is a number, which then does.
     """
-    same = [option for option in options if option.strip() == answer.strip()]
-    if column == INDEXED:
-        letters = string.ascii_uppercase[: len(options)]
-        if answer.isdecimal() and int(answer) < len(options):
-            return options[int(answer)]
-        if not same and len(answer) == 1 and answer in letters:
-            return options[letters.index(answer)]
+    same = [] if counted else [option for option in options if option.strip() == answer.strip()]
+    places = {str(place): place for place in range(len(options))} if indexed else {}
+    places |= {letter: place for place, letter in enumerate(string.ascii_uppercase[: len(places)])}
+    if not same and answer in places:
+        return options[places[answer]]
     if not same:
         raise BadRow(f'the target {answer!r} is none of the {column} {list(options)}')
     return same[0]
