@@ -280,7 +280,10 @@ class Campaign:
         while (spent := time.monotonic() - began) < 60 * minutes and process.poll() is None:
             time.sleep(1)
             status = pathlib.Path(f'/proc/{process.pid}/status').read_text()
-            sizes.append((spent, int(status.split('VmRSS:')[1].split()[0])))
+            if 'VmRSS:' in status:  # a process that has ended has none
+                sizes.append((spent, int(status.split('VmRSS:')[1].split()[0])))
+        if process.poll() is not None:
+            raise SystemExit(f'the soak ended after {spent:.0f} s: {errors(folder)[-1:]}')
         process.kill()
         warm = [size for spent, size in sizes if spent > 12 * minutes]
         tenth = max(1, len(warm) // 10)

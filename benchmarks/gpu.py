@@ -93,12 +93,13 @@ def main():
     )
     parser.add_argument('--peer', action='store_true', help='also time transformers on torch')
     parser.add_argument('--tiny', action='store_true', help='tiny sizes, on a CPU')
-    parser.add_argument('--minutes', type=float, default=10, help='after which no row is waited for')
+    parser.add_argument('--minutes', type=float, default=9, help='after which no row is waited for')
     parser.add_argument('--output', help='the JSON lines; by default runs/gpu.jsonl or runs/gpu_tiny.jsonl')
     parser.add_argument('--row', type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.row:
         kind = options.row.pop('kind')
+        signal.alarm(MOST_SECONDS + 60)  # so that nothing holds the device where what started this was killed
         try:
             KINDS[kind](**options.row)
         except Exception as error:  # whatever a compiler or a peer raises
@@ -107,9 +108,12 @@ def main():
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the row's process ends with this one
     run = Run(options)
+    before = run.done.pop('device', {}).get('device')
     device = run.row('device', kind='device', tiny=options.tiny)
     if 'error' in device:
         raise SystemExit(1)
+    if len(run.done) > 1 and before and before != device['device']:
+        raise SystemExit(f'{run.path} has rows of {before}; name another file with --output')
     if device['platform'] != 'gpu' and not options.tiny:
         raise SystemExit(f'JAX runs on {device["platform"]} here; expected a GPU; --tiny rehearses on a CPU')
     for way in IMPLEMENTATIONS:
@@ -154,6 +158,9 @@ class Run:
         """Run transformers at the shapes of a row of ours, where that is asked for."""
         own = self.done.get(f'train {model}, {way}', {})
         rows, layers = own.get('rows', 8), own.get('layers')
+        if what == 'rank':  # of whole models, and as many tokens in a batch as ours has
+            asked = TINY_RANKING if self.options.tiny else RANKING
+            rows, layers = max(1, 2**16 // (asked['inputs'] + asked['length'])), None
         if self.options.peer:
             row = {'what': what, 'model': model, 'rows': rows, 'layers': layers, 'tiny': self.options.tiny}
             self.row(f'{what} {model}, transformers', kind='peer', **row)
@@ -187,7 +194,7 @@ class Run:
         """Run a process that tells its figures; return these, and why it failed if it did."""
         environment = os.environ | {
             'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.92',
-            'JAX_COMPILATION_CACHE_DIR': str(self.path.parent.absolute() / 'compiled'),
+            'JAX_COMPILATION_CACHE_DIR': str(pathlib.Path('runs/compiled').absolute()),
             'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
             'TF_CPP_MIN_LOG_LEVEL': '3',
         }

@@ -52,25 +52,40 @@ def measure(what, model, rows, layers, tiny, questions, inputs, options, length)
         with torch.autocast(device, torch.bfloat16):
             return network(**data, use_cache=False)
 
+    def score(count):
+        """Score options, each behind its input; a decoder computes logits of the options alone."""
+        for first in range(0, count, rows):
+            data = batch(min(rows, count - first), (inputs, length))
+            with torch.no_grad():
+                if settings.is_encoder_decoder:
+                    logits = forward(data).logits
+                else:
+                    data['logits_to_keep'] = length + 1
+                    logits = forward({key: data[key] for key in data if key != 'labels'}).logits[:, :-1]
+                labels = data['labels'][:, -length:]
+                torch.log_softmax(logits.float(), -1).gather(2, labels[..., None]).sum((1, 2))
+
     if what == 'rank':
         network.eval()
-        pairs, seen = questions * options, {'input_ids', 'labels'}
-        for count in (rows, pairs):  # the first warms up
-            began = clock()
-            for first in range(0, count, rows):
-                data = batch(min(rows, count - first), (inputs, length))
-                with torch.no_grad():
-                    labels, logits = data['labels'], forward({key: data[key] for key in seen}).logits
-                    shift = int(not settings.is_encoder_decoder)
-                    logits, labels = logits[:, -length - shift : -shift or None], labels[:, -length:]
-                    torch.log_softmax(logits.float(), -1).gather(2, labels[..., None]).sum((1, 2))
-            seconds = clock() - began
-        return {'options_a_second': pairs / seconds, 'note': told}
+        pairs = questions * options
+        while True:
+            try:
+                score(rows)  # warms up
+                began = clock()
+                score(pairs)
+                return {'rows': rows, 'options_a_second': pairs / (clock() - began), 'note': told}
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+                rows //= 2
+                torch.cuda.empty_cache()
 
     network.train()
     checkpointing = False
     while True:
         try:
+            if device == 'cuda':
+                torch.cuda.reset_peak_memory_stats()
             optimizer = torch.optim.Adafactor(network.parameters(), lr=1e-3)
             data = batch(rows, lengths)
 

@@ -40,8 +40,7 @@ def evaluate(
     if isinstance(model, EvalConfig):
         if data is not None:
             raise ValueError(
-                f'got an EvalConfig, whose mixture is {model.mixture.name!r}, and {data!r:.100}; expected one '
-                'of them'
+                f'got an EvalConfig of {model.mixture.name!r}, and {data!r:.100}; expected one of them'
             )
         return evaluation.evaluate(model.replace(**settings) if settings else model)
     model = os.fspath(model) if isinstance(model, os.PathLike) else model

@@ -22,10 +22,11 @@ PEAKS = {
 
 def peak_flops(device_kind: str) -> float | None:
     """Return a device's peak bfloat16 FLOP/s by JAX's name of its kind; None if it is not known, as for CPUs
-    and the PCIe H100.
+    and the PCIe and NVL cards, which are slower.
     """
     words = device_kind.replace('-', ' ').split()  # 'NVIDIA A100-SXM4-80GB', but 'TPU v4'
-    gpu = next((word for word in words if word in PEAKS and 'PCIe' not in words), None)
+    slower = {'PCIe', 'NVL'} & set(words)
+    gpu = next((word for word in words if word in PEAKS and not slower), None)
     return PEAKS.get(gpu or device_kind)
 
 

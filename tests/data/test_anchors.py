@@ -1,5 +1,7 @@
 """Anchors of linked text, by hand."""
 
+import html
+
 import pytest
 
 from flanlite.data.specs import anchors
@@ -17,8 +19,8 @@ ARTICLES = [
 ]
 
 
-def task(**changes):
-    source = InMemory(lambda split: ARTICLES if split == 'train' else [], 'articles')
+def task(articles=ARTICLES, **changes):
+    source = InMemory(lambda split: articles if split == 'train' else [], 'articles')
     made = anchors.anchor_task('links', source, lambda row: row['title'], lambda row: row['text'], **changes)
     return made, list(made.source.rows('train'))
 
@@ -38,6 +40,12 @@ def test_a_link_to_a_definition_is_an_answer():
         ('A tiny animal & food of the fox.', 'A small animal.', 'fox'),
         ('The red fox hunts the U.S. Army.', 'A small animal.', 'red fox'),
     ]
+
+
+def test_tags_may_be_escaped():
+    """As WikiExtractor 3 writes them where it is not told otherwise."""
+    escaped = [row | {'text': html.escape(row['text'], quote=False)} for row in ARTICLES]
+    assert task(escaped, negatives=0)[1] == task(negatives=0)[1]
 
 
 def test_definitions_without_a_link_have_no_answer():

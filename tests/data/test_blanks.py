@@ -13,6 +13,7 @@ TEXTS = (
     'Awful, just awful. It was so-so, I mean.',
     'A so-so day.',
     'A good, great day.',
+    'ſo-ſo, in old books.',  # which is so-so but for case, by Unicode
 )
 
 

@@ -450,3 +450,12 @@ def test_tensorflow_is_not_needed(tmp_path):
     code = textwrap.dedent(BLOCKED).format(tests=str(pathlib.Path(__file__).parent), folder=str(tmp_path))
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.split() == ['3', '3'], done.stderr
+
+
+def test_a_folder_that_was_put_aside_is_not_looked_at(ensure, built):
+    register(colours())
+    folder = ensure().splits['toy_colours'].path
+    folder.rename(folder.with_name(f'{folder.name}.bak'))
+    folder.with_name(f'{folder.name}-max5.old').mkdir()
+    report = ensure()
+    assert not report.skipped and report.splits['toy_colours'].path == folder and len(built) == 2

@@ -16,7 +16,8 @@ TEXTS = [
 
 
 def rows(split):
-    return [{'text': ' '.join(sentences)} for sentences in TEXTS] if split == 'train' else None
+    made = [{'text': ' '.join(sentences)} for sentences in TEXTS]
+    return [*made[:5], {'text': ' '}, *made[5:]] if split == 'train' else None
 
 
 def of_kind(kind, **settings):

@@ -101,7 +101,7 @@ def test_bad_calls_are_refused(model):
     for decoding in ({'top_k': 5}, {'top_p': 0.5}, {'top_k': 5, 'top_p': 0.5, 'temperature': 1.0}):
         with pytest.raises(ValueError, match='got top_k='):
             model.generate(TEXTS[:1], **decoding)
-    with pytest.raises(ValueError, match=r"got an EvalConfig, whose mixture is 'pocket', and 'flan2021'"):
+    with pytest.raises(ValueError, match=r"got an EvalConfig of 'pocket', and 'flan2021'"):
         flanlite.evaluate(flanlite.EvalConfig('run', 'pocket'), 'flan2021')
     with pytest.raises(ValueError, match='no checkpoint at'):
         flanlite.load('/nowhere/at/all')

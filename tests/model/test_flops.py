@@ -85,7 +85,7 @@ def test_flops_of_xxl_are_six_times_parameters_times_tokens_and_attention():
 @pytest.mark.parametrize(
     'kind, peak',
     [('TPU v4', 275e12), ('TPU v5 lite', 197e12), ('TPU v5', 459e12), ('TPU v6 lite', 918e12), ('NVIDIA H100 80GB HBM3', 989e12),
-     ('NVIDIA A100-SXM4-80GB', 312e12), ('NVIDIA H200', 989e12), ('NVIDIA H100 PCIe', None), ('cpu', None)],
+     ('NVIDIA A100-SXM4-80GB', 312e12), ('NVIDIA H200', 989e12), ('NVIDIA H100 PCIe', None), ('NVIDIA H200 NVL', None), ('cpu', None)],
 )  # fmt: skip
 def test_peaks_are_found_by_jaxs_names(kind, peak):
     assert flops.peak_flops(kind) == peak

@@ -22,6 +22,7 @@ from flanlite.metrics.span_sets import write_spans
 Row = Mapping[str, Any]
 TWO_SPLITS = Splits(test=None)
 LINK = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
+ESCAPED = '&lt;a href='
 TAG = re.compile(r'<[^>]+>')
 SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?![^<]*</a>)')  # never inside a link
 
@@ -56,7 +57,7 @@ def anchor_task(
             memory.
         title: from an article to its title.
         text: from an article to its text, in which `<a href="TITLE">anchor</a>` is a link, as WikiExtractor
-            writes it with `--links`; titles may be escaped as in a URL.
+            writes it with `--links`, also where the tags are escaped; titles may be escaped as in a URL.
         splits: the source's splits.
         words: of a passage at most, in whole sentences; a longer sentence is a passage of its own.
         definition_words: of a definition at most, with which its article begins.
@@ -105,17 +106,22 @@ class Anchors:
         """Make the questions of a split; see `specs.Source`."""
         return sources.sliced(self.read, split)
 
+    def read_text(self, row: Row) -> str:
+        """Return an article's text with its links as tags."""
+        text = self.text(row)
+        return html.unescape(text) if ESCAPED in text and not LINK.search(text) else text
+
     def read(self, split: str) -> Iterator[Row]:
         """Make all questions of one split: of each passage, in the order of its links, then those without."""
         defined = {
-            canonical(self.title(row)): ' '.join(plain(self.text(row)).split()[: self.definition_words])
+            canonical(self.title(row)): ' '.join(plain(self.read_text(row)).split()[: self.definition_words])
             for row in self.source.rows(split)
         }
         titles = list(defined)
         for number, row in enumerate(self.source.rows(split)):
             own = canonical(self.title(row))
             random = denoising.generator(self.seed, split, number)
-            for passage in passages(self.text(row), self.words):
+            for passage in passages(self.read_text(row), self.words):
                 linked: dict[str, list[str]] = {}
                 for target, anchor in LINK.findall(passage):
                     if (meant := canonical(target)) in defined and meant != own:
@@ -124,8 +130,11 @@ class Anchors:
                 for meant, found in linked.items():
                     yield {'passage': shown, 'definition': defined[meant], 'answer': write_spans(found)}
                 wanted = int(self.negatives * len(linked) + random.random())
-                drawn = random.permutation(len(titles))[: wanted + len(linked) + 1] if wanted else ()
-                others = [titles[place] for place in drawn if titles[place] not in (own, *linked)][:wanted]
+                out = len({own, *linked} & defined.keys())
+                others: dict[str, None] = {}
+                while len(others) < min(wanted, len(titles) - out):
+                    drawn = titles[int(random.integers(len(titles)))]
+                    others |= {} if drawn in (own, *linked) else {drawn: None}
                 for other in others:
                     yield {'passage': shown, 'definition': defined[other], 'answer': write_spans(())}
 

@@ -131,8 +131,10 @@ class Blanks:
             random = denoising.generator(self.seed, split, number)
             for place, sentence in enumerate(sentences):
                 before = ' '.join([*sentences[max(0, place - self.before) : place], ''])
-                found = list(pattern.finditer(sentence))
-                words = [each[0].lower() for each in (*pattern.finditer(before), *found)]
+                # Letters that are alike but for case may be none of a label's own, such as ſ of s.
+                found = [each for each in pattern.finditer(sentence) if each[0].lower() in label_of]
+                others = [each for each in pattern.finditer(before) if each[0].lower() in label_of]
+                words = [each[0].lower() for each in (*others, *found)]
                 if not found or len({label_of[word] for word in words}) > 1:
                     continue
                 label = label_of[words[-1]]

@@ -125,9 +125,10 @@ class Proxy:
         }
         texts = iter(self.source.rows(split))
         for window in itertools.count():
-            held = [SENTENCE_END.split(self.text(row).strip()) for row in itertools.islice(texts, WINDOW)]
-            if not held:
+            read = [SENTENCE_END.split(self.text(row).strip()) for row in itertools.islice(texts, WINDOW)]
+            if not read:
                 return
+            held = [sentences for sentences in read if any(sentences)]  # but empty texts
             random = denoising.generator(self.seed, f'{self.kind}/{split}', window)
             for fields, answer in make[self.kind](held, random):
                 question = {'question': QUESTIONS[self.kind].format(**fields)}
