@@ -84,13 +84,18 @@ def headings(first: str, second: str) -> list[str]:
 
 def score_plots(names: Sequence[str], compared: Sequence[Comparison]) -> list[Plot]:
     """Draw the score of each run over each cluster of several data sets and over all, on the rows that it and
-    the first were asked; where there are neither, over each data set.
+    the first were asked; where there are neither, over each data set. What the others share other rows of
+    with the first is left out, since bars of other rows are not to be compared.
     """
-    groups = [(row.kind, row.name) for row in compared[0].table if row.kind != 'data set']
+    keys = list(dict.fromkeys((row.kind, row.name) for each in compared for row in each.table))
+    groups = [key for key in keys if key[0] != 'data set']
     plots = []
-    for key in reversed(groups) if groups else [(row.kind, row.name) for row in compared[0].table]:
+    for key in reversed(groups) if groups else keys:
         rows = [next((row for row in each.table if (row.kind, row.name) == key), None) for each in compared]
-        scores = [rows[0].first, *(row.second if row else math.nan for row in rows)]
+        firsts = {row.first for row in rows if row}
+        if len(firsts) > 1:
+            continue
+        scores = [*firsts, *(row.second if row else math.nan for row in rows)]
         bars = [
             figures.Bar(colour, name, score, math.nan, math.nan)
             for colour, name, score in zip(itertools.cycle(COLOURS), names, scores, strict=False)
