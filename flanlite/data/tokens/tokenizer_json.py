@@ -124,11 +124,11 @@ def load(folder: str, in_chat: bool = False) -> Loaded:
 
 def special_tokens(described: Mapping[str, Any], named: Mapping[str, Any]) -> set[str | None]:
     """Collect the texts of special tokens: those that tokenizer.json says to be special, and those that the
-    other files name for a purpose. A lone character, such as `!` for padding, is text as any other.
+    other files name for a purpose, but for a lone character such as `!` for padding, which is text.
     """
     listed = {token['content'] for token in described['added_tokens'] if token['special']}
-    found = listed | {content(named.get(name)) for name in NAMES}
-    return {name for name in found if name is not None and len(name) > 1}
+    named_here = {content(named.get(name)) for name in NAMES}
+    return listed | {name for name in named_here if name is not None and len(name) > 1}
 
 
 def has_more(folder: pathlib.Path, extra_ids: int) -> bool:
