@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import secrets
 import shutil
 from collections.abc import Iterator
 from typing import IO, Any
@@ -33,7 +34,7 @@ def whole_file(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO[Any
     """
     target = pathlib.Path(path).resolve()
     ordinary = target.is_file() or not target.exists()
-    unfinished = target.with_name(f'.{target.name[:100]}.{os.getpid()}') if ordinary else target
+    unfinished = target.with_name(unfinished_name(target)) if ordinary else target
     try:
         with explained(path, unfinished):
             with open(unfinished, mode, encoding=None if 'b' in mode else 'utf-8') as sink:
@@ -46,6 +47,13 @@ def whole_file(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO[Any
         if ordinary:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
+
+
+def unfinished_name(target: pathlib.Path) -> str:
+    """Name what is to take a place when it is whole. Nobody else writes by that name: in containers, which
+    may share a folder, all processes have the same number.
+    """
+    return f'.{target.name[:50]}.{os.getpid()}.{secrets.token_hex(4)}'  # 255 bytes at most
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -98,7 +106,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     check_new(path)
     target = pathlib.Path(path).resolve()
     inside = target.is_dir()  # it may be a mount, which no other folder can take the place of
-    unfinished = (target if inside else target.parent) / f'.{target.name[:100]}.{os.getpid()}'
+    unfinished = (target if inside else target.parent) / unfinished_name(target)
     try:
         with explained(path, unfinished):
             unfinished.mkdir(parents=True)

@@ -3,7 +3,7 @@
 #
 #   NAME=flan ZONE=us-east5-b TYPE=v5litepod-256 launch/tpu_vm.sh [--dry_run] flanlite train --gin_file=gin/runs/finetune.gin ...
 #
-# Environment: NAME, ZONE, TYPE; VERSION (the TPU's software, v2-alpha-tpuv5-lite), SPOT (true), RESTARTS (100), INSTALL (the command by which
+# Environment: NAME, ZONE, TYPE; VERSION (the TPU's software, v2-alpha-tpuv5-lite), SPOT (true), RESTARTS (100), LOOKS_EVERY (30 seconds), INSTALL (the command by which
 # flanlite comes onto a worker; by default a wheel of this checkout is copied there). MODEL_DIR and the caches must lie where all workers see them: a mounted bucket, for example.
 set -euo pipefail
 
@@ -19,6 +19,22 @@ run() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
 tpu() { run gcloud compute tpus "$@" --zone="$ZONE"; }
 state() { gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" --format='value(state.state)' 2>/dev/null || echo MISSING; }
 
+# Wait until the slice is there or will not be. Where `describe` finds nothing several times, gcloud says why.
+await() {
+  local missing=0 found
+  while true; do
+    found=$(state)
+    if [[ $found =~ ^(ACTIVE|FAILED|SUSPENDED)$ ]]; then return; fi
+    if [[ $found == MISSING ]]; then missing=$((missing + 1)); else missing=0; fi
+    if ((missing >= $1)); then
+      gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" >&2 || true
+      echo "launch/tpu_vm.sh: there is no queued resource $NAME in $ZONE; see what gcloud says above" >&2
+      exit 1
+    fi
+    sleep "${LOOKS_EVERY:-30}"
+  done
+}
+
 wheel=''
 if [[ -z ${INSTALL:-} ]]; then
   wheel=$(mktemp -d)
@@ -30,11 +46,10 @@ bring() { if [[ -n $wheel ]]; then tpu tpu-vm scp --recurse "$wheel" "$NAME:" --
 on_all() { tpu tpu-vm ssh "$NAME" --worker=all --command="$1"; }
 
 for ((attempt = 0; attempt <= ${RESTARTS:-100}; attempt++)); do
+  looks=5
   tpu queued-resources create "$NAME" --node-id="$NAME" --accelerator-type="$TYPE" \
-    --runtime-version="${VERSION:-v2-alpha-tpuv5-lite}" "${spot[@]}" || true # it may be there already
-  if ! $dry_run; then
-    until [[ $(state) =~ ^(ACTIVE|FAILED|SUSPENDED)$ ]]; do sleep 30; done
-  fi
+    --runtime-version="${VERSION:-v2-alpha-tpuv5-lite}" "${spot[@]}" || looks=1 # it may be there already
+  if ! $dry_run; then await "$looks"; fi
   if bring && on_all "$INSTALL" && on_all "$command"; then exit 0; fi
   if [[ $(state) == ACTIVE ]]; then echo "launch/tpu_vm.sh: the command failed on a slice that is well; see above" >&2; exit 1; fi
   echo "launch/tpu_vm.sh: the slice was preempted; asking for another" >&2

@@ -307,3 +307,30 @@ def test_lint_passes():
         't0_bigbench: 14',
         't0_plus: 3',
     ]
+
+
+@pytest.mark.parametrize(
+    ('line', 'status', 'words'),
+    [
+        ('datasets | read -r line; exit ${PIPESTATUS[0]}', 141, ''),
+        ('datasets >&- 2>&-', 0, ''),
+        ('datasets > /dev/full', 2, 'No space left on device'),
+        ('nonsense 2>&-', 2, ''),
+    ],
+)
+def test_output_that_nobody_reads(line, status, words):
+    done = subprocess.run(
+        ['bash', '-c', f'{sys.executable} -m flanlite {line}'], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status and words in done.stderr and bool(words) == bool(done.stderr), (
+        done.stderr
+    )
+
+
+def test_report_leaves_a_few_shot_folder_alone(tmp_path, capsys):
+    (tmp_path / 'settings.json').write_text('{"type": "FewShotConfig"}')
+    (tmp_path / 'report.html').write_text('its own')
+    for flags in ([f'--model_dir={tmp_path}'], [f'--model_dir={tmp_path}/x', f'--output={tmp_path}']):
+        assert cli.main(['report', *flags]) == cli.USAGE_ERROR
+        assert f'{tmp_path} is a folder of flanlite fewshot, which writes its own' in capsys.readouterr().err
+    assert (tmp_path / 'report.html').read_text() == 'its own'

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sysconfig
+import time
 
 import pytest
 
@@ -155,3 +156,41 @@ def test_gke_fills_in_the_manifest():
     echoed = subprocess.run(['bash', '-c', f'printf "%s\\n" {command}'], capture_output=True, text=True)
     assert echoed.stdout.splitlines() == quoted
     assert launch('gke/submit.sh', '--dry_run', 'flanlite', IMAGE='x').returncode != 0
+
+
+def test_local_takes_bad_input_from_whoever_says_so(tmp_path):
+    """A peer leaves first, with status 1, as it does when process 0 says that its input is bad."""
+    code = 'echo x >> "$0"; if [[ $FLANLITE_PROCESS_ID == 1 ]]; then exit 1; fi; sleep 1.5; exit 2'
+    done = launch('local.sh', '2', 'bash', '-c', code, str(tmp_path / 'starts'))
+    assert done.returncode == 2 and len((tmp_path / 'starts').read_text()) == 4, done.stderr
+
+
+def test_local_kills_what_ignores_term(tmp_path):
+    code = 'trap "" TERM; touch "$0"; while true; do sleep 0.1; done'
+    process = subprocess.Popen(
+        ['bash', str(LAUNCH / 'local.sh'), '1', 'bash', '-c', code, str(tmp_path / 'on')],
+        env={**os.environ, 'STOPS_WITHIN': '1'},
+    )
+    while not (tmp_path / 'on').exists():
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(30) == 143
+
+
+@pytest.mark.parametrize(('created', 'looks'), [(1, 1), (0, 5)])
+def test_tpu_vm_ends_where_there_is_no_slice(created, looks, tmp_path):
+    (tmp_path / 'gcloud').write_text(
+        f"""#!/bin/bash
+echo "$*" >> {tmp_path}/log
+case "$*" in
+  *create*) if (({created})); then echo 'no quota' >&2; exit 1; fi ;;
+  *describe*) echo 'not found' >&2; exit 1 ;;
+esac
+"""
+    )
+    (tmp_path / 'gcloud').chmod(0o755)
+    settings = {'NAME': 'flan', 'ZONE': 'z', 'TYPE': 't', 'INSTALL': 'true', 'LOOKS_EVERY': '0'}
+    done = launch('tpu_vm.sh', 'flanlite', PATH=f'{tmp_path}:{os.environ["PATH"]}', **settings)
+    assert done.returncode == 1 and 'not found' in done.stderr and 'no queued resource flan' in done.stderr
+    assert ('no quota' in done.stderr) == bool(created)
+    assert (tmp_path / 'log').read_text().count('describe') == looks + 1

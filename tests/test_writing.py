@@ -175,3 +175,24 @@ def test_a_bad_line_of_standard_input_says_what_is_kept(tmp_path, monkeypatch, c
         assert f'the answers to 2 lines before {kept}' in str(raised.value)
     assert output.read_text() == 'yesterday'
     assert [json.loads(line)['inputs'] for line in capsys.readouterr().out.splitlines()] == ['a', 'a']
+
+
+@pytest.mark.parametrize('opened', [writing.whole_file, writing.whole_folder])
+def test_jobs_of_one_process_number_do_not_meet(opened, tmp_path, monkeypatch):
+    """As in containers, which share a folder and where each job is process 1."""
+    monkeypatch.setattr(writing.os, 'getpid', lambda: 1)
+
+    def put(made, text):
+        (made / 'a').write_text(text) if opened is writing.whole_folder else made.write(text)
+
+    def got():
+        return (tmp_path / 'out' / 'a' if opened is writing.whole_folder else tmp_path / 'out').read_text()
+
+    with pytest.raises(KeyError), opened(tmp_path / 'out') as first:
+        put(first, 'first')
+        with opened(tmp_path / 'out') as second:
+            put(second, 'second')
+        assert got() == 'second'
+        raise KeyError
+    assert got() == 'second' and len(list(tmp_path.iterdir())) == 1
+    assert len(os.fsencode(writing.unfinished_name(tmp_path / ('\U0001f40c' * 63)))) < 255

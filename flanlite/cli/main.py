@@ -3,8 +3,10 @@ bad input.
 """
 
 import argparse
+import contextlib
 import os
 import re
+import select
 import sys
 import traceback
 import warnings
@@ -42,6 +44,7 @@ from flanlite.config import closest
 from flanlite.version import __version__
 
 USAGE_ERROR = 2
+UNREAD = 141  # exit status where nobody reads the output any more, as of what SIGPIPE ends
 MODULES = (
     show,
     datasets,
@@ -179,7 +182,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; bad input prints one line and returns 2."""
+    """Run a command; bad input prints one line and returns 2, output that nobody reads 141."""
     greeting.leave_out()
     debug = '--debug' in (sys.argv if argv is None else argv)
     try:
@@ -192,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if processes and (elsewhere := processes.failed(error)):
             print(f'flanlite: error: {elsewhere}', file=sys.stderr)
             return processes.ENDED
+        if isinstance(error, BrokenPipeError) and unread():
+            return UNREAD
         if debug or not expected(error):
             raise
         print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)
@@ -210,16 +215,57 @@ def run() -> NoReturn:
     if '--debug' not in sys.argv:
         sys.excepthook = sys.unraisablehook = lambda *_: None  # for callbacks and finalizers
         warnings.filterwarnings('ignore', r'coroutine .* was never awaited')
+    stand_in()
     try:
         code = main()
+    except SystemExit as ended:  # of --help, or of a run that has saved itself
+        if (code := flushed(0)) and ended.code in (None, 0):
+            os._exit(code)
+        raise
+    except BrokenPipeError:  # of the line that says what is wrong
+        code = UNREAD
     except Exception:
         traceback.print_exc()
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if code:
+    if code := flushed(code):
         os._exit(code)
     sys.exit()
+
+
+def stand_in() -> None:
+    """Open /dev/null in place of streams that the shell has closed: the next files that are opened would get
+    their numbers, and what libraries print would go there.
+    """
+    for name, mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):  # each takes the lowest number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding='utf-8'))
+
+
+def flushed(code: int) -> int:
+    """Write what waits in the streams; return the exit status, another where that cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not unread():
+            print(f'flanlite: error: cannot write the output: {error.strerror}', file=sys.stderr)
+        code = code or (UNREAD if unread() else USAGE_ERROR)
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python would try again at its end
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    return code
+
+
+def unread() -> bool:
+    """Return whether nobody reads standard output, or errors, any more."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # it is no file of the system, as in tests
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+                return True
+    return False
 
 
 def expected(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pathlib
 
 from flanlite.cli.command import Command, Flag
 
@@ -18,7 +19,23 @@ def run(args: argparse.Namespace) -> None:
         )
     whole = os.path.isdir(at_home(args.model_dir))  # a folder's name may have commas
     folders = [args.model_dir] if whole else [folder for folder in args.model_dir.split(',') if folder]
+    for folder in (*folders, *([args.output] if args.output else [])):
+        check_kind(pathlib.Path(at_home(folder)))
     (transfer if transfer.is_transfer(folders[0]) else loco).merge(folders, args.output)
+
+
+def check_kind(folder: pathlib.Path) -> None:
+    """Raise a `ValueError` where a folder is one of `flanlite fewshot`, whose report would be replaced."""
+    from flanlite.config import SETTINGS_FILE, TYPE
+    from flanlite.reading import read_json
+
+    path = folder / SETTINGS_FILE
+    found = read_json(path) if path.is_file() else None
+    if isinstance(found, dict) and found.get(TYPE) == 'FewShotConfig':
+        raise ValueError(
+            f'{folder} is a folder of flanlite fewshot, which writes its own report: run that; expected '
+            'the folder of a sweep or a transfer'
+        )
 
 
 COMMAND = Command(

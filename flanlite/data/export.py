@@ -14,7 +14,6 @@ import collections
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -35,6 +34,7 @@ from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.training_data import TrainingData
 from flanlite.paths import at_home, check_folder
 from flanlite.version import __version__
+from flanlite.writing import unfinished_name
 
 FORMATS = ('jsonl', 'parquet')
 # Licences that let anyone pass data on, for any use; and words of terms that do not, or are not known.
@@ -97,7 +97,7 @@ def export(
     data = dataclasses.replace(data, mixture=dataclasses.replace(data.mixture, entries=kept)).build()
     view = data.view('train')
     told = {name: about(data, view, name, split) for name, split in data.cached.splits.items()}
-    unfinished = folder.with_name(f'.{folder.name}.{os.getpid()}')
+    unfinished = folder.with_name(unfinished_name(folder))
     unfinished.mkdir(parents=True)
     try:
         counts: collections.Counter[str] = collections.Counter()

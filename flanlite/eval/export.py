@@ -9,7 +9,6 @@
 """
 
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -28,6 +27,7 @@ from flanlite.data.tokens import vocabularies
 from flanlite.eval.splits import FALLBACK
 from flanlite.metrics import metrics
 from flanlite.paths import at_home, check_folder
+from flanlite.writing import unfinished_name
 
 LONGEST = 256  # tokens of a written answer
 # Metrics that are a mean of the harness's own `exact_match` or `acc`.
@@ -132,7 +132,7 @@ def export(
     mixed = mixtures.resolve(mixture, data_dir)
     loaded = vocabularies.load(vocabulary or mixed.vocabulary, data_dir)
     view = view_of(mixed, split, loaded, feature_lengths, max_rows=max_rows, scored=True)
-    unfinished = folder.with_name(f'.{folder.name}.{os.getpid()}')
+    unfinished = folder.with_name(unfinished_name(folder))
     unfinished.mkdir(parents=True)
     try:
         (unfinished / 'data').mkdir()

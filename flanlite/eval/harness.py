@@ -5,6 +5,7 @@ Requests are computed in the ranker's and the decoder's batches, whatever their 
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from flanlite.eval.load import Model, load
 from flanlite.eval.rank import Question
 from flanlite.mesh import partitioning
 from flanlite.paths import at_home, check_folder
+from flanlite.reading import read_json
 from flanlite.report import results
 
 try:
@@ -34,6 +36,7 @@ except ImportError as error:
         f'lm-evaluation-harness cannot be imported ({error}); install flanlite[harness]'
     ) from error
 
+RESULTS = 'results.json'
 CONTINUATIONS = ('targets', 'text')
 MAX_TOKENS = 256  # of a generated text, where a task does not say how many: the harness's own default
 LONGEST = ('max_gen_toks', 'max_new_tokens', 'max_tokens', 'max_completion_tokens')  # one and the same there
@@ -218,10 +221,12 @@ def harness(
         What the harness's `simple_evaluate` returns.
 
     Raises:
-        ValueError: a task, folder or checkpoint that does not exist, or an output that cannot be written.
+        ValueError: a task, folder or checkpoint that does not exist, or an output that cannot be written or
+            has results of others.
     """
     if output:
         check_folder(at_home(output), 'name another --output')
+        check_own(pathlib.Path(at_home(output)))
     if include_path and not os.path.isdir(at_home(include_path)):
         raise ValueError(f'no folder {include_path!r}; expected one with tasks as YAML (--include_path)')
     manager = manager_of(tasks, at_home(include_path) if include_path else None)
@@ -242,9 +247,23 @@ def harness(
         for task, samples in found.pop('samples').items():
             lines = [json.dumps(sample, ensure_ascii=False, default=str) for sample in samples]
             results.write_text(folder / f'samples_{task}.jsonl', '\n'.join([*lines, '']))
-        results.write_text(folder / 'results.json', json.dumps(found, indent=1, default=str))
-        print(f'wrote {folder}/results.json')
+        results.write_text(folder / RESULTS, json.dumps(found, indent=1, default=str))
+        print(f'wrote {folder}/{RESULTS}')
     return found
+
+
+def check_own(folder: pathlib.Path) -> None:
+    """Raise a `ValueError` where a folder has results that the harness did not write."""
+    if not (folder / RESULTS).exists():
+        return
+    with contextlib.suppress(ValueError, OSError):
+        found = read_json(folder / RESULTS)
+        if isinstance(found, dict) and {'results', 'configs'} <= found.keys():
+            return
+    raise ValueError(
+        f'{folder} has {RESULTS}, which flanlite harness did not write and would replace; name another '
+        '--output'
+    )
 
 
 def manager_of(names: Sequence[str], include_path: str | None) -> Any:

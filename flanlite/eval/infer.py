@@ -95,6 +95,7 @@ def infer(
         raise ValueError(f'{input!r} is both the input and the output; name another output')
     decoding = {'max_length': max_length, 'beams': beams, 'temperature': temperature}
     Decoding(**decoding)  # what cannot be is refused before the model is loaded
+    processes.join()
     partitioning.keep_compiled(cache.cache_folder(cache_dir) / 'jax')
     if input != '-':
         with opened(input, 'r') as source:  # a bad line is named before a model is loaded

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 
 from flanlite import reading
-from flanlite.config import SETTINGS_FILE, TYPE, to_text
+from flanlite.config import SETTINGS_FILE, TYPE, shown, to_text
 from flanlite.data.mixing import mixtures, naming
 from flanlite.data.specs.clusters import get_hold_out
 from flanlite.data.specs.collection import Collection
@@ -145,6 +145,7 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
     found: dict[pathlib.Path, pathlib.Path] = {}  # where each result goes, and whence
     for folder in map(pathlib.Path, (target, *folders)):
         results.check_settings(folder, first.settings, FREE, 'MODEL_DIR')
+        is_ablation(folder)  # raises where its settings cannot be read
         for path in results.result_paths(folder):
             goes = target / path.relative_to(folder)
             if found.setdefault(goes, path).read_bytes() != path.read_bytes():
@@ -175,9 +176,19 @@ def merge(folders: Sequence[str], output: str | None = None) -> Report:
 
 
 def is_ablation(folder: pathlib.Path) -> bool:
-    """Return whether a sweep's folder is one of `flanlite ablate`, by the settings in it."""
+    """Return whether a sweep's folder is one of `flanlite ablate`, by the settings in it; a `ValueError`
+    where these are none.
+    """
     kept = folder / SETTINGS_FILE
-    return kept.is_file() and reading.read_json(kept).get(TYPE) == 'AblationConfig'
+    if not kept.is_file():
+        return False
+    found = reading.read_json(kept)
+    if not isinstance(found, dict):
+        raise ValueError(
+            f'{kept} holds {shown(found)}; expected the settings that flanlite wrote there: put them back, '
+            'or remove the file'
+        )
+    return found.get(TYPE) == 'AblationConfig'
 
 
 def publish(sweep: Sweep, heading: str) -> Report:

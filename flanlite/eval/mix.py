@@ -261,20 +261,40 @@ def mix(config: MixConfig, gin: str | None = None) -> MixReport | None:
     paths = list(map(sweep.losses_of, range(config.runs)))
     for path in paths:
         if path.is_file():
-            saved = reading.read_json(path)
-            results.check_same(path.parent, saved['settings'], to_text(config), FREE, remedy)
+            read_losses(path, sweep, remedy)
     comparison.keep_settings(sweep.folder, config, gin)
     train_all(sweep, weights_NK)
     if missing := sum(not path.is_file() for path in paths):
         loco.say(f'{missing} of {config.runs} runs are still to do; the last job fits')
         return None
-    report = choose(sweep, weights_NK, [reading.read_json(path)['losses'] for path in paths])
+    report = choose(sweep, weights_NK, [read_losses(path, sweep, remedy) for path in paths])
     if jax.process_index() == 0:
         given_rates.write(sweep.folder / RATES, sweep.rates(np.array(list(report.chosen.values()))))
         results.write_text(sweep.folder / JSON, results.to_json(dataclasses.asdict(report)))
         results.write_text(sweep.folder / MARKDOWN, report.markdown())
     loco.say(f'{report.markdown()}\nwrote {sweep.folder}/{RATES}, {MARKDOWN} and {JSON}')
     return report
+
+
+def read_losses(path: pathlib.Path, sweep: Mix, remedy: str) -> dict[str, float]:
+    """Read the losses of a run on each target.
+
+    Raises:
+        ValueError: the file holds none, or those of other settings.
+    """
+    found = reading.read_json(path)
+    made_with = found.get('settings') if isinstance(found, dict) else None
+    if isinstance(made_with, str):
+        results.check_same(path.parent, made_with, to_text(sweep.config), FREE, remedy)
+    losses = found.get('losses') if isinstance(made_with, str) else None
+    if not isinstance(losses, dict) or any(
+        type(losses.get(name)) not in (int, float) for name in sweep.targets
+    ):
+        raise ValueError(
+            f'{path} does not hold the settings and losses of a run, on {", ".join(sweep.targets)}; remove '
+            'it, and the run is measured again'
+        )
+    return losses
 
 
 def train_all(sweep: Mix, weights_NK: np.ndarray) -> None:

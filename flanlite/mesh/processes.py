@@ -8,6 +8,7 @@ counts up in the store of JAX's coordinator while it is alive, and leaves there 
 import atexit
 import contextlib
 import ctypes
+import errno
 import functools
 import json
 import os
@@ -40,6 +41,16 @@ FATAL = 3  # of absl's levels
 SHOWN = 300  # characters of an error
 LOST = r'[Gg]loo|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|[Bb]arrier|[Hh]eartbeat'  # in errors of JAX and Orbax
 ALIVE, FAILED, SAME = 'flanlite/alive/', 'flanlite/failed/', 'flanlite/same/'  # keys of the store
+# Errors of connecting that pass when the other host, or the network, is up; or that one of a host's several
+# addresses gives, as ::1 where there is no IPv6.
+NOT_THERE = (
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.ENETDOWN,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+)
 DONE = -1  # the count of a process that ended as it should
 
 
@@ -359,8 +370,7 @@ def gather(host: str, port: int, count: int, index: int) -> None:
     if index == 0:
         with contextlib.ExitStack() as stack:
             try:
-                # The host is that which others know; it may be reached by other addresses.
-                server = socket.create_server(('', port), family=socket.AF_INET6, dualstack_ipv6=True)
+                server = listen(port)
             except OSError as error:
                 raise OSError(
                     f'process 0 cannot listen at port {port}, {VARIABLES[0]}: {error.strerror}; name another '
@@ -371,10 +381,17 @@ def gather(host: str, port: int, count: int, index: int) -> None:
     until, told = time.monotonic() + STARTS_WITHIN, time.monotonic()
     why = 'nobody is there'
     while time.monotonic() < until:
-        with contextlib.suppress(ConnectionError, TimeoutError, socket.gaierror):
+        try:
             if answer_the_roll(host, port, count, index, until):
                 return
             why = 'something else is at that port'
+        except ConnectionRefusedError:
+            why = 'nobody is there'
+        except OSError as error:
+            passes = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+            if not passes and error.errno not in NOT_THERE:
+                raise
+            why = error.strerror or 'nobody answers'
         if time.monotonic() - told > SAYS_AFTER:
             told = time.monotonic()
             say(f'process {index} of {count} waits for process 0 at {host}:{port}: {why}')
@@ -383,6 +400,13 @@ def gather(host: str, port: int, count: int, index: int) -> None:
         f'process 0 was not at {host}:{port} within {STARTS_WITHIN:.0f} s ({why}); start it, or set '
         f'{VARIABLES[0]}'
     )
+
+
+def listen(port: int) -> socket.socket:
+    """Listen at all addresses of this host: it may be reached by others than the one that is set."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(('', port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(('', port))
 
 
 def call_the_roll(server: socket.socket, count: int) -> None:

@@ -118,7 +118,8 @@ def read_curves(model_dir: pathlib.Path) -> dict[str, list[tuple[float, float]]]
     """
     records = read_metrics(model_dir)
     curves = {
-        name: [(record['step'], record[name]) for record in records if name in record] for name in CURVES
+        name: [(record['step'], record[name]) for record in records if type(record.get(name)) in (int, float)]
+        for name in CURVES
     }
     return {name: points for name, points in curves.items() if points}
 

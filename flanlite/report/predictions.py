@@ -1,9 +1,11 @@
 """What a system was asked and what it answered, kept beside its results: a file of JSON lines a task."""
 
+import contextlib
 import gzip
 import json
 import pathlib
 import shutil
+import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,8 +13,10 @@ from typing import Any
 
 from flanlite.config import shown
 from flanlite.report import results
+from flanlite.writing import explained, unfinished_name
 
 FOLDER, ENDING = results.PREDICTIONS, results.PREDICTIONS_ENDING
+LEFT = 86_400.0  # seconds after which an unfinished folder is one that a killed process left
 
 
 def write(folder: pathlib.Path, tasks: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
@@ -22,34 +26,56 @@ def write(folder: pathlib.Path, tasks: Mapping[str, Iterable[Mapping[str, Any]]]
     Args:
         folder: that of the results.
         tasks: the records of each task; what is not finite becomes null.
+
+    Raises:
+        OSError: a file cannot be written; the error names it, and nothing of it is left.
     """
-    unfinished = folder / f'.{FOLDER}'
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for task, records in tasks.items():
-        with gzip.open(unfinished / file_name(task), 'wt', encoding='utf-8', newline='\n') as file:
-            for record in records:
-                file.write(
-                    json.dumps(results.without_nan(record), ensure_ascii=False, allow_nan=False) + '\n'
-                )
-    remove(folder)
-    unfinished.rename(folder / FOLDER)
+    with taking_their_place(folder) as unfinished:
+        for task, records in tasks.items():
+            path = unfinished / file_name(task)
+            with (
+                explained(folder / FOLDER / path.name, path),
+                gzip.open(path, 'wt', encoding='utf-8', newline='\n') as file,
+            ):
+                for record in records:
+                    file.write(
+                        json.dumps(results.without_nan(record), ensure_ascii=False, allow_nan=False) + '\n'
+                    )
+
+
+@contextlib.contextmanager
+def taking_their_place(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Make a folder to write predictions in, which replaces those that were there when all are written; after
+    an error nothing of it is left.
+    """
+    for left in folder.glob(f'.{FOLDER}*'):
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - LEFT:
+                shutil.rmtree(left, ignore_errors=True)
+    unfinished = folder / unfinished_name(folder / FOLDER)
+    try:
+        with explained(folder / FOLDER, unfinished):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            remove(folder)
+            unfinished.rename(folder / FOLDER)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def remove(folder: pathlib.Path) -> None:
     """Remove predictions, which belong to the results that were there before."""
-    if (folder / FOLDER).exists():
+    with contextlib.suppress(FileNotFoundError):  # maybe just now
         shutil.rmtree(folder / FOLDER)
 
 
 def copy(folder: pathlib.Path, target: pathlib.Path) -> None:
     """Copy the predictions beside a result, where there are some, to the folder of its copy."""
     if (folder / FOLDER).is_dir():
-        unfinished = target / f'.{FOLDER}'
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(folder / FOLDER, unfinished)
-        remove(target)
-        unfinished.rename(target / FOLDER)
+        with taking_their_place(target) as unfinished:
+            for file in sorted((folder / FOLDER).glob(f'*{ENDING}')):
+                with explained(target / FOLDER / file.name, unfinished / file.name):
+                    (unfinished / file.name).write_bytes(file.read_bytes())
 
 
 def file_name(task: str) -> str:

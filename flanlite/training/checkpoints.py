@@ -42,6 +42,10 @@ DAMAGED = 'damaged'  # folder of a run's damaged checkpoints, which were put asi
 METRICS = ('loss', 'accuracy')  # of a run's records, and of its evaluations with eval_ before
 EMA = 'ema'  # the item that holds the moving average of the parameters
 UNFINISHED = '.orbax-checkpoint-tmp'  # part of the names of unfinished folders, which a killed run leaves
+SEALS = (  # and the folder
+    'one that an earlier version wrote, or that was changed on purpose, is sealed by python -m '
+    'flanlite.checksums'
+)
 STILL_WRITES = 5.0  # seconds that other threads may still write of a checkpoint that failed
 SHOWN = 200  # characters of another library's error
 Tree = Any
@@ -57,7 +61,8 @@ class CheckpointConfig:
         keep_best: number of the best checkpoints that are kept beside them.
         best_metric: the metric that orders checkpoints; `eval_loss` and `eval_accuracy` need evaluation
             during the run.
-        best_mode: whether the 'min' or the 'max' of it is best.
+        best_mode: whether the 'min' or the 'max' of it is best; by default the greatest accuracy, and the
+            least of others.
         fall_back: where the newest checkpoint is damaged, put it aside and go on from the newest whole one.
     """
 
@@ -65,7 +70,7 @@ class CheckpointConfig:
     keep_last: Count = 2
     keep_best: Whole = 0
     best_metric: str = 'eval_loss'
-    best_mode: Annotated[str, one_of('min', 'max')] = 'min'
+    best_mode: Annotated[str, one_of('min', 'max')] | None = None
     fall_back: bool = False
 
     def check_metric(self, evaluates: bool, averages: bool) -> None:
@@ -110,7 +115,8 @@ class CheckpointConfig:
         found = (metrics or {}).get(self.best_metric)
         if found is None or not math.isfinite(found):
             return None
-        return found if self.best_mode == 'max' else -found
+        mode = self.best_mode or ('max' if self.best_metric.endswith('accuracy') else 'min')
+        return found if mode == 'max' else -found
 
 
 class Best(NamedTuple):
@@ -223,7 +229,8 @@ class Checkpoints:
         """
         folder = self.path / str(step)
         if why := checksums.fault(folder, items or None):
-            raise ValueError(f'the checkpoint {folder} is damaged: {why}; {self._remedy(step)}')
+            sealed = f'; {SEALS} {folder}' if why == checksums.ABSENT else ''
+            raise ValueError(f'the checkpoint {folder} is damaged: {why}; {self._remedy(step)}{sealed}')
 
     def _remedy(self, damaged: int) -> str:
         """Say what to do about a damaged checkpoint."""
@@ -521,9 +528,11 @@ def put_aside_damaged(model_dir: str | os.PathLike[str]) -> list[str]:
     folder = pathlib.Path(model_dir) / FOLDER
     found = {step: checksums.fault(folder / str(step)) for step in steps(folder)}
     if found and all(found.values()):
+        step, why = next(iter(found.items()))
+        sealed = f'; {SEALS} {folder}/STEP' if checksums.ABSENT in found.values() else ''
         raise ValueError(
-            f'none of the checkpoints in {folder} is whole, so that there is none to fall back to; begin a '
-            'new run, with another MODEL_DIR'
+            f'none of the checkpoints in {folder} is whole, so that there is none to fall back to ({step}: '
+            f'{why}); begin a new run, with another MODEL_DIR{sealed}'
         )
     moved = []
     for step, why in found.items():

@@ -3,6 +3,7 @@ terminal.
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -32,17 +33,34 @@ BAR_WIDTH = 14  # of the live bar
 
 
 def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl, without a line that was cut off while it was written; no file gives no
-    records.
+    """Read a run's metrics.jsonl, without the end, where that was cut off while it was written, and without
+    lines that are no record, of which it says how many there are; no file gives no records.
     """
     path = pathlib.Path(model_dir) / METRICS
-    records = []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    records = [read_record(line) for line in lines]
+    others = [line for line, record in zip(lines, records, strict=True) if record is None]
+    if count := sum(line.endswith(b'\n') for line in others):
+        tell_others(path, count)
+    return [record for record in records if record is not None]
+
+
+def read_record(line: bytes) -> dict[str, Any] | None:
+    """Read a line of metrics.jsonl; None where it is no object with a `step`."""
+    try:
+        record = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and type(record.get('step')) is int else None
+
+
+@functools.cache
+def tell_others(path: pathlib.Path, count: int) -> None:
+    """Say, once, that lines of a file are left out."""
+    said = 'line is no record, an object with a whole number "step", and is'
+    if count > 1:
+        said = 'lines are no records, objects with a whole number "step", and are'
+    print(f'{path}: {count:,} {said} left out', file=sys.stderr, flush=True)
 
 
 class Journal:
@@ -80,7 +98,7 @@ class Journal:
         self._path = pathlib.Path(model_dir) / METRICS
         write_whole(self._path, ''.join(json.dumps(record) + '\n' for record in kept))
         self._file = self._path.open('a', encoding='utf-8')
-        self._console = Console(emoji=False, file=sys.stdout, highlight=False)
+        self._console = Screen(emoji=False, file=sys.stdout, highlight=False)
         self._live: Live | None = None
         board = Board(model_dir, start_step + 1)
         self._views = [View(f"TensorBoard's {board.path}", board.write, board.close, self.say)]
@@ -111,7 +129,7 @@ class Journal:
         """Print a line of text; a training record that waits to be shown comes before it."""
         if self._active:
             self._show_waiting()
-            self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
+            self._print(text)
 
     def close(self) -> None:
         """Show the record that waits to be shown, and close the files."""
@@ -165,7 +183,23 @@ class Journal:
     def _show_waiting(self) -> None:
         if self._waiting is not None:
             text, self._waiting, self._said = self._waiting, None, time.monotonic()
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # what is shown is in metrics.jsonl as well
             self._console.print(Text(f'{self._title}: {text}'), soft_wrap=True)
+
+
+class Screen(Console):
+    """The output of a run, which goes on, to save what it has, when nobody reads that any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still written go nowhere, that of others too, in place of ending the process."""
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):  # no file of the system
+            nowhere, output = os.open(os.devnull, os.O_WRONLY), self.file.fileno()
+            os.dup2(nowhere, output)
+            os.close(nowhere)
 
 
 class Board:

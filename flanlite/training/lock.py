@@ -11,16 +11,23 @@ import fcntl
 import json
 import os
 import pathlib
+import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 FILE = 'train.lock'
 BEAT = 5.0  # seconds between counts
 PATIENCE = 4 * BEAT  # seconds without a count after which a holder on another host is taken to be gone
+BAD_INPUT = 2  # exit status that no launcher tries again
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+# Of this process alone: in containers all have the same number.
+TOKEN = secrets.token_hex(4)
 
 
 @contextlib.contextmanager
@@ -38,7 +45,7 @@ def held(model_dir: str | os.PathLike[str]) -> Iterator[None]:
             stack.callback(remove_empty, each)
         file = stack.enter_context(locked(folder))
         ended = threading.Event()
-        beating = threading.Thread(target=beat, args=(file, ended), name=FILE, daemon=True)
+        beating = threading.Thread(target=beat, args=(file, folder, ended), name=FILE, daemon=True)
         beating.start()
         stack.callback(beating.join, BEAT)
         stack.callback(ended.set)
@@ -73,7 +80,8 @@ def locked(folder: pathlib.Path) -> Iterator[int]:
         try:
             yield file
         finally:
-            if is_at(file, path):
+            # Where somebody else has taken it, it is theirs.
+            if is_at(file, path) and (read_anew(path) or {'token': TOKEN})['token'] == TOKEN:
                 path.unlink(missing_ok=True)
     finally:
         os.close(file)
@@ -105,27 +113,46 @@ def remove_empty(folder: pathlib.Path) -> None:
         folder.rmdir()
 
 
-def beat(file: int, ended: threading.Event) -> None:
-    """Count up in the file until the run ends."""
+def beat(file: int, folder: pathlib.Path, ended: threading.Event) -> None:
+    """Count up in the file until the run ends; end the process if somebody else has taken the folder, who saw
+    no sign of this one, as where its host stood still.
+    """
     count = 0
     while not ended.wait(BEAT):
         count += 1
         with contextlib.suppress(OSError):  # a full disk is told where something is lost by it
+            holder = read_anew(folder / FILE)
+            if holder and holder['token'] != TOKEN and not ended.is_set():
+                leave(taken(folder, holder))
             write(file, count)
 
 
+def leave(why: str) -> NoReturn:
+    """End this process at once: what it would save is another's."""
+    with contextlib.suppress(OSError, AttributeError):  # nobody reads
+        print(f'flanlite: error: {why}', file=sys.stderr, flush=True)
+    os._exit(BAD_INPUT)
+
+
 def write(file: int, count: int) -> None:
-    """Write who holds the lock."""
-    text = json.dumps({'host': socket.gethostname(), 'process': os.getpid(), 'count': count})
-    os.pwrite(file, text.encode().ljust(200), 0)
+    """Write who holds the lock. Mounted buckets, and NFS, show it to other hosts only when it is synced."""
+    told = {'host': socket.gethostname(), 'process': os.getpid(), 'token': TOKEN, 'count': count}
+    os.pwrite(file, json.dumps(told).encode().ljust(200), 0)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def read(file: int) -> dict[str, Any] | None:
     """Read who holds the lock; None where nobody is named."""
     try:
-        return json.loads(os.pread(file, 200, 0))
+        found = json.loads(os.pread(file, 200, 0))
     except ValueError:
         return None
+    named_one = isinstance(found, dict) and {'host', 'process'} <= found.keys()
+    return {'token': None, **found} if named_one else None
 
 
 def read_anew(path: pathlib.Path) -> dict[str, Any] | None:

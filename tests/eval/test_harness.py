@@ -277,3 +277,13 @@ def test_unknown_tasks_are_refused_before_a_model_is_loaded(harness, exported, m
         harness.harness('nowhere', ['x'], 'nowhere')
     with pytest.raises(ValueError, match="got continuations='end'; expected targets or text"):
         harness.FlanliteLM(MODELS['t5'], 'end')
+
+
+@pytest.mark.parametrize('content', ['{"precious": 1}', '[{"task": "a"}]', 'mine'])
+def test_results_of_others_are_not_replaced(harness, content, tmp_path):
+    (tmp_path / 'results.json').write_text(content)
+    with pytest.raises(ValueError, match=r'has results\.json, which flanlite harness did not write'):
+        harness.harness('nowhere', ['x'], output=str(tmp_path))
+    assert (tmp_path / 'results.json').read_text() == content
+    (tmp_path / 'results.json').write_text('{"results": {}, "configs": {}, "versions": {}}')
+    harness.check_own(tmp_path)

@@ -131,3 +131,10 @@ def test_answers_of_another_kind_are_not_gone_on_with(asked, tmp_path):
         with pytest.raises(ValueError, match='does not say what its answers were made by'):
             answers.check_made_by(output, {'beams': 1})
         assert kept.read_bytes() == foreign
+
+
+def test_processes_that_make_no_sense_are_refused(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv('FLANLITE_COORDINATOR', 'nonsense')
+    with pytest.raises(ValueError, match='HOST:PORT'):
+        ask(tmp_path / 'out.jsonl')
+    assert not asked

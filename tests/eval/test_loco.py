@@ -269,6 +269,10 @@ def test_jobs_of_a_cluster_each_are_merged(done, tmp_path, capsys):
     ):  # and nothing was copied before that was seen
         loco.merge([str(tmp_path / 'two'), str(other)], str(tmp_path / 'fresh'))
     assert not (tmp_path / 'fresh').exists()
+    (tmp_path / 'two' / 'settings.json').write_text('[]')
+    with pytest.raises(ValueError, match=r'two/settings\.json holds \[\]; expected the settings'):
+        loco.merge([str(tmp_path / 'two')], str(tmp_path / 'fresh'))
+    assert not (tmp_path / 'fresh').exists()
     with pytest.raises(ValueError, match='holds no results'):
         loco.merge([str(tmp_path / 'missing')])
 

@@ -9,6 +9,7 @@ import pytest
 import toyeval as toy
 from sklearn.linear_model import RidgeCV
 
+from flanlite.config import to_text
 from flanlite.data.config import DataConfig
 from flanlite.data.mixing import mixtures
 from flanlite.data.mixing.mixtures import MixtureConfig
@@ -194,3 +195,14 @@ def test_a_run_of_the_sweep_has_one_mixture(tmp_path):
     for changes in ({'bandit': BanditConfig()}, {'data.mixture.stages': (Stage(2),)}):
         with pytest.raises(ValueError, match='expected neither'):
             MixConfig(train.replace(**changes))
+
+
+@pytest.mark.parametrize('losses', [None, {}, {'math': 1.0}, {'nli': 1.0, 'math': '1', 'translation': 1.0}])
+def test_losses_that_are_none_are_named(losses, tmp_path):
+    (path := tmp_path / '0' / 'losses.json').parent.mkdir()
+    config = settings(tmp_path)
+    found = [] if losses is None else {'settings': to_text(config), 'losses': losses}
+    path.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=r'0/losses\.json does not hold the settings and losses') as raised:
+        mix.mix(config)
+    assert 'remove it' in str(raised.value) and len(list(tmp_path.iterdir())) == 1

@@ -23,6 +23,8 @@ from flanlite.training.task_vectors import TaskVector
 def work(folder):
     """Evaluate, answer lines and try scales of a task vector, in a folder with models and lines."""
     base = str(folder / 'base.safetensors')
+    # First: it is what lets the processes of `flanlite infer` join.
+    infer.infer(base, str(folder / 'in.txt'), str(folder / 'out.jsonl'), 4, lines_at_a_time=2)
     cache = folder / 'cache' / os.environ.get('FLANLITE_PROCESS_ID', '0')
     config = EvalConfig(
         base, 'toyeval', max_rows=2, output=str(folder / 'scores'), cache_dir=str(cache), predictions=False
@@ -32,7 +34,6 @@ def work(folder):
     for path in sorted(cache.glob('scores/*/*/*.jsonl'))[1::2]:
         path.unlink()
     evaluate(config.replace(predictions=True))
-    infer.infer(base, str(folder / 'in.txt'), str(folder / 'out.jsonl'), 4, lines_at_a_time=2)
     arithmetic.arithmetic(
         ArithmeticConfig(
             base,

@@ -1,9 +1,11 @@
 import csv
 import dataclasses
+import errno
 import gzip
 import html.parser
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from toysweep import CHANCES, task_scores, write_sweep
 
-from flanlite import config
+from flanlite import config, writing
 from flanlite.eval import loco
 from flanlite.metrics import metrics
 from flanlite.report import (
@@ -611,3 +613,28 @@ def test_labels_that_would_be_alike_keep_their_ends():
     assert list(page.shortened(names).values()) == ['story_yes_no', 'same_sentence', 'nli']
     assert list(page.shortened(['pocket_ab', 'pocket_a']).values()) == ['pocket_ab', 'pocket_a']
     assert page.shortened([]) == {}
+
+
+def test_jobs_that_share_a_folder_do_not_break_each_others_predictions(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing.os, 'getpid', lambda: 1)
+
+    def records():
+        yield {'row': 1}
+        predictions.write(tmp_path, {'a': [{'row': 2}]})
+
+    predictions.write(tmp_path, {'a': records()})
+    lines = gzip.decompress((tmp_path / 'predictions' / 'a.jsonl.gz').read_bytes())
+    assert json.loads(lines) == {'row': 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_predictions_that_cannot_be_written_name_the_file_and_leave_nothing(tmp_path):
+    def full():
+        raise OSError(errno.ENOSPC, 'No space left on device')
+        yield
+
+    killed = tmp_path / '.predictions.1.00'
+    killed.mkdir()
+    os.utime(killed, (0, 0))
+    with pytest.raises(OSError, match=r'cannot write .*/predictions/a\.jsonl\.gz: No space left') as raised:
+        predictions.write(tmp_path, {'a': full()})
+    assert 'free some space' in str(raised.value) and not list(tmp_path.iterdir())

@@ -4,9 +4,13 @@ fit.
 
 import contextlib
 import dataclasses
+import errno
+import io
 import itertools
 import json
+import os
 import pathlib
+import re
 import resource
 import shutil
 
@@ -159,12 +163,18 @@ def test_only_what_was_measured_is_best(tmp_path):
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [1, 4]
 
 
-@pytest.mark.parametrize(('mode', 'best'), [('min', 2), ('max', 1)])
-def test_the_best_is_kept_when_opened_again(tmp_path, mode, best):
-    losses = {1: 0.5, 2: 0.2, 3: 0.3, 4: 0.4}
-    for number, loss in losses.items():
-        kept = Checkpoints(tmp_path, CheckpointConfig(keep_last=1, keep_best=1, best_mode=mode))
-        save(kept, made_up_state(), number, eval_loss=loss)
+@pytest.mark.parametrize(
+    ('metric', 'mode', 'best'),
+    [
+        ('eval_loss', 'min', 2), ('eval_loss', None, 2), ('eval_loss', 'max', 1),
+        ('eval_accuracy', None, 1), ('eval_accuracy', 'min', 2),
+    ],
+)  # fmt: skip
+def test_the_best_is_kept_when_opened_again(tmp_path, metric, mode, best):
+    measured = {1: 0.5, 2: 0.2, 3: 0.3, 4: 0.4}
+    for number, value in measured.items():
+        kept = Checkpoints(tmp_path, CheckpointConfig(1, 1, 1, metric, mode))
+        save(kept, made_up_state(), number, **{metric: value})
         kept.close()
     assert sorted(int(folder.name) for folder in kept.path.iterdir()) == [best, 4]
 
@@ -325,3 +335,65 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError):
         CheckpointConfig(**settings)
+
+
+def unreadable(monkeypatch, name, number):
+    """Let files of a name give an error where they are read."""
+    opened = pathlib.Path.open
+
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(
+        pathlib.Path,
+        'open',
+        lambda path, *rest, **more: Failing() if path.name == name else opened(path, *rest, **more),
+    )
+
+
+def made_up(folder):
+    """Make a sealed folder such as a checkpoint's."""
+    (folder / 'params').mkdir(parents=True)
+    (folder / 'params' / 'a').write_text('a')
+    checksums.write(folder)
+    return folder
+
+
+def test_what_the_disk_cannot_read_is_damage_that_one_falls_back_from(tmp_path, monkeypatch):
+    for number in (1, 2, 3):
+        made_up(tmp_path / 'checkpoints' / str(number))
+    (tmp_path / 'checkpoints/2/params/b').write_text('b')
+    checksums.write(tmp_path / 'checkpoints/2')
+    shutil.rmtree(tmp_path / 'checkpoints/3/params')
+    (tmp_path / 'checkpoints/3/params').write_text('no folder')
+    assert checksums.fault(tmp_path / 'checkpoints/3') == 'params/a cannot be read: Not a directory'
+    unreadable(monkeypatch, 'b', errno.EIO)
+    assert checksums.fault(tmp_path / 'checkpoints/2') == 'params/b cannot be read: Input/output error'
+    assert len(put_aside_damaged(tmp_path)) == 2
+    assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == ['1']
+
+
+def test_what_one_may_not_read_is_no_damage(tmp_path, monkeypatch):
+    folder = made_up(tmp_path / 'checkpoints/1')
+    unreadable(monkeypatch, 'a', errno.EACCES)
+    with pytest.raises(PermissionError, match=re.escape(str(folder / 'params/a'))):
+        checksums.fault(folder)
+
+
+def test_a_checkpoint_without_checksums_can_be_sealed(tmp_path, capsys):
+    with contextlib.closing(Checkpoints(tmp_path, CheckpointConfig())) as kept:
+        save(kept, made_up_state(3), 3)
+    folder = tmp_path / 'checkpoints/3'
+    (folder / 'checksums.json').unlink()
+    words = f'it has no checksums.json; .*python -m flanlite.checksums {re.escape(str(folder))}$'
+    with pytest.raises(ValueError, match=words):
+        parameters.load_run(folder)
+    with pytest.raises(ValueError, match=r'python -m flanlite\.checksums'):
+        put_aside_damaged(tmp_path)
+    for wrong in ([str(tmp_path)], [str(tmp_path / 'checkpoints')], [str(tmp_path / 'none')], []):
+        assert checksums.main(wrong) == 2
+        assert (wrong or ['got 0 folders'])[0] in (said := capsys.readouterr().err)
+    assert not list(tmp_path.glob('checksums.json')) and 'expected one' in said
+    assert checksums.main([str(folder)]) == 0
+    assert parameters.load_run(folder).step == 3

@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
+from flanlite.report import collected
 from flanlite.training import journal
 
 RECORD = {'loss': 0.58184, 'accuracy': 0.854, 'learning_rate': 2.77e-03, 'tokens_per_second': 1_234_685.0, 'mfu': 0.41, 'seconds_per_step': 0.769}  # fmt: skip
@@ -29,3 +33,43 @@ def test_lines_without_a_terminal(tmp_path, capsys):
         'pocket: step 130000/250000  loss 0.5818  accuracy 0.854  25:38:00 left  1,234,685 tokens/s, MFU 41.0%  lr 2.77e-03',
         'pocket: step 130000/250000  eval_loss 0.6000',
     ]
+
+
+def test_lines_that_are_no_records_are_left_out_and_told(tmp_path, capsys):
+    path = tmp_path / journal.METRICS
+    good = b'{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.0}\n'
+    bad = b'{"loss": 1}\n\xff\xfe{}\n[1]\n{"step": "3"}\n{"step": true}\n' + b'[' * 100_000 + b'\n'
+    path.write_bytes(good + bad + b'{"step": 3, "lo')
+    assert [record['step'] for record in journal.read_metrics(tmp_path)] == [1, 2]
+    assert journal.read_metrics(tmp_path) and collected.read_curves(tmp_path) == {
+        'loss': [(1, 2.5), (2, 2.0)]
+    }
+    assert capsys.readouterr().err == (
+        f'{path}: 6 lines are no records, objects with a whole number "step", and are left out\n'
+    )
+    journal.Journal(tmp_path, 'toy', 1, 3).close()
+    assert path.read_text() == '{"step": 1, "loss": 2.5}\n'
+    path.write_text('{"step": 1, "loss": null}\n{"step": 2, "loss": "x"}\n')
+    assert collected.read_curves(tmp_path) == {}
+
+
+def test_a_run_goes_on_when_nobody_reads_its_lines(tmp_path):
+    code = """
+import sys
+from flanlite.training.journal import Journal
+records = Journal(sys.argv[1], 'toy', 0, 9)
+sys.stdin.readline()  # the pipe is closed
+for step in (1, 2):
+    records.say('a line')
+    print('of others', flush=True)
+    records.write({'step': step})
+records.close()
+"""
+    process = subprocess.Popen(
+        [sys.executable, '-c', code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.close()
+    process.stdin.write(b'closed\n')
+    process.stdin.close()
+    assert process.wait(60) == 0
+    assert len(journal.read_metrics(tmp_path)) == 2

@@ -76,3 +76,34 @@ def test_a_holder_on_another_host_is_alive_if_it_counts(locks, monkeypatch, tmp_
         time.sleep(0.3)
         assert path.read_text() != first, 'it counts up'
     assert f'is of process 7 on {host}; waiting up to' in capsys.readouterr().out
+
+
+def test_who_was_taken_for_dead_ends_and_leaves_the_folder(tmp_path):
+    """A holder whose sign came too late finds another in its file."""
+    code = HOLD.replace('with', 'lock.BEAT = 0.1\nwith')
+    streams = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    holder = subprocess.Popen([sys.executable, '-c', code, tmp_path], **streams)
+    assert holder.stdout.readline() == 'held\n'
+    theirs = {'host': 'elsewhere', 'process': 7, 'token': 'other', 'count': 1}
+    with (tmp_path / lock.FILE).open('r+') as file:
+        file.write(json.dumps(theirs).ljust(200))
+    _, errors = holder.communicate(timeout=30)
+    assert holder.returncode == lock.BAD_INPUT
+    assert errors.startswith(f'flanlite: error: process 7 on elsewhere trains in {tmp_path}; ')
+    assert json.loads((tmp_path / lock.FILE).read_text()) == theirs
+
+
+def test_each_count_is_synced(monkeypatch, tmp_path):
+    synced = []
+    monkeypatch.setattr(lock, 'BEAT', 0.05)
+    monkeypatch.setattr(lock.os, 'fsync', synced.append)
+    with lock.held(tmp_path):
+        time.sleep(0.5)
+    assert len(synced) > 2
+
+
+@pytest.mark.parametrize('content', ['[]', '{}', 'x', '{"host": 3'])
+def test_a_file_that_names_nobody_is_no_hindrance(content, tmp_path):
+    (tmp_path / lock.FILE).write_text(content)
+    with lock.held(tmp_path):
+        pass

@@ -1,5 +1,7 @@
 """Several processes of one run, on this machine: who is missing or differs is named, and all end together."""
 
+import errno
+import os
 import re
 import signal
 import socket
@@ -146,3 +148,30 @@ def test_a_lost_process_ends_the_others_in_one_line(lost, how, tmp_path):
             process.kill()
     step = parameters.load_run(tmp_path / 'run').step
     assert toy.train(tmp_path / 'run', step + 2).step == step + 2
+
+
+@pytest.mark.parametrize('number', [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EAFNOSUPPORT])
+def test_a_host_that_cannot_be_reached_yet_is_waited_for(number, port, monkeypatch, capsys):
+    monkeypatch.setattr(processes, 'SAYS_AFTER', 0.3)
+    monkeypatch.setattr(processes, 'STARTS_WITHIN', 1)
+
+    def unreachable(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(processes.socket, 'create_connection', unreachable)
+    words = f'process 0 was not at localhost:{port} within 1 s ({os.strerror(number)})'
+    assert words in call(port, 2, [1])[1]
+    assert f'waits for process 0 at localhost:{port}: {os.strerror(number)}' in capsys.readouterr().out
+
+
+def test_what_does_not_pass_is_not_waited_for(port, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr(processes.socket, 'create_connection', refused)
+    assert 'Permission denied' in call(port, 2, [1])[1]
+
+
+def test_without_ipv6_they_meet_all_the_same(port, monkeypatch):
+    monkeypatch.setattr(processes.socket, 'has_dualstack_ipv6', lambda: False)
+    assert call(port, 2, [0, 1]) == dict.fromkeys(range(2), 'went on')

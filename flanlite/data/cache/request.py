@@ -106,11 +106,9 @@ class Request:
 
     def serving(self, names: list[str]) -> list[str]:
         """Return those of the named folders that hold the requested examples."""
-        limits = {
-            name: name.removeprefix(self.folder.name).removeprefix('-max')
-            for name in names
-            if name.startswith(self.folder.name)
-        }
+        # One that was put aside has more behind its name.
+        form = re.compile(f'{re.escape(self.folder.name)}(?:-max([0-9]{{1,18}}))?')
+        limits = {name: found[1] for name in names if (found := form.fullmatch(name))}
         wanted = self.view.max_examples
         return [name for name, limit in limits.items() if not limit or (wanted and int(limit) >= wanted)]
 
