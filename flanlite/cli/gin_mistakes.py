@@ -127,8 +127,8 @@ def explain(error: Exception) -> str:
         message += '; a module that a gin file imports must be in the working folder or on PYTHONPATH'
     if isinstance(error, SyntaxError) and error.text:
         ours = error.msg.startswith(('Expected', 'Unable to parse', "Couldn't parse"))  # gin's, else Python's
-        said, line = SYNTAX if ours else ' '.join(error.msg.split()), ' '.join(error.text.split())
-        message = f'{said}: {line[:SHOWN]}'
+        line = ' '.join(error.text.split())
+        message = f'{SYNTAX if ours else message}: {line[:SHOWN]}'
     where = next((line.strip() for line in lines[1:] if 'In file' in line), '').rstrip(':')
     if isinstance(error, SyntaxError) and error.filename and str(error.filename) not in message:
         where = f'in file "{error.filename}", line {error.lineno}'
