@@ -18,6 +18,7 @@ from flanlite.data.cache import cache
 from flanlite.data.cache.view import BuildOptions, View
 from flanlite.data.mixing import mixtures
 from flanlite.data.seqio_bridge import tasks
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 
 
@@ -69,7 +70,7 @@ def build(name, vocabulary, folder, max_examples):
     if name not in report.splits:
         return None
     cached = report.splits[name]
-    spec = tasks.specs.find_spec(name)
+    spec = registry.find_spec(name)
     is_seqio = isinstance(spec, tasks.specs.DatasetSpec)
     return {
         'start': 0.0,

@@ -12,15 +12,15 @@ from toy_specs import BYTES, choices, colours, make_rows, prose
 from flanlite.data.cache import cache, on_beam
 from flanlite.data.cache.request import Request
 from flanlite.data.cache.view import BuildOptions, View
-from flanlite.data.specs import sources, specs
+from flanlite.data.specs import registry, sources
 
 FLAGS = ['--runner=DirectRunner']
 DASK = '--runner=apache_beam.runners.dask.dask_runner.DaskRunner'
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     monkeypatch.delenv('FLANLITE_DATA_DIR', raising=False)
 
 

@@ -9,12 +9,12 @@ from toy_specs import choices, colours
 
 from flanlite.data.cache import build as building
 from flanlite.data.cache import cache
-from flanlite.data.specs import specs
+from flanlite.data.specs import registry
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch, tmp_path):
-    monkeypatch.setattr(specs, 'COLLECTIONS', {})
+def no_collections(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, 'COLLECTIONS', {})
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user'))
 
 

@@ -14,7 +14,7 @@ import toyeval as toy
 from flanlite.data.cache import cache
 from flanlite.data.cache.view import View
 from flanlite.data.seqio_bridge import tasks
-from flanlite.data.specs import registry, specs
+from flanlite.data.specs import registry
 from flanlite.data.tokens import vocabularies
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabulary import ByteVocabulary
@@ -26,6 +26,7 @@ from flanlite.eval.splits import Opened
 from flanlite.mesh.partitioning import make_partitioner
 from flanlite.metrics.metric import Metric
 from flanlite.mixtures import flan2021
+from flanlite.model.soft_prompt import SoftPrompt
 from flanlite.report import predictions, results
 from flanlite.training import parameters
 
@@ -86,8 +87,14 @@ def test_one_template_only(opened, scored):
 def test_long_inputs_are_cut_and_noted(opened):
     evaluator = Evaluator(opened.splits, VOCABULARY, {'inputs': 9, 'targets': 4})
     assert len(evaluator.cut(np.arange(20))) == 9
-    assert any('toyeval_parity are longer than 9 tokens' in note for note in evaluator.notes())
-    assert Evaluator(opened.splits, VOCABULARY).notes() == []
+    assert any('toyeval_parity are longer than 9 tokens' in note for note in evaluator.notes(toy.CONFIG))
+    assert Evaluator(opened.splits, VOCABULARY).notes(toy.CONFIG) == []
+    # A soft prompt takes its room.
+    longest = max(int(split.lengths[:, 0].max()) for split in opened.splits.values())
+    roomy = Evaluator(opened.splits, VOCABULARY, {'inputs': longest, 'targets': 4})
+    assert roomy.notes(toy.CONFIG) == []
+    (note, *_) = roomy.notes(toy.CONFIG.replace(adapter=SoftPrompt(length=3)))
+    assert f'longer than {longest} tokens, 3 of a soft prompt among them, and were cut.' in note
 
 
 class Rows:
@@ -115,7 +122,7 @@ def test_rows_without_options_are_left_out_with_a_note(opened, scored):
     assert found.method == 'rank' and found.predictions == tuple(np.array(whole.predictions)[kept])
     np.testing.assert_array_equal(found.counts, whole.counts[kept])
     note = 'Rows of toyeval_parity without options were left out, since others have some: 1 of 12.'
-    assert some.notes() == [note]
+    assert some.notes(toy.CONFIG) == [note]
     chance = baselines.chance(name, Rows(bare), None, VOCABULARY)
     assert chance.counts.tolist() == [[0.5, 1.0]] * 11
     held = types.SimpleNamespace(
@@ -136,7 +143,7 @@ def test_options_that_are_the_same_tokens_are_counted_in_a_note(opened):
     found = some.run(toy.CONFIG, toy.params())[name]
     taken = [text for text, row in zip(found.predictions, found.rows, strict=True) if row in rows]
     assert taken == [every[0].options[0]] * 9
-    (note,) = some.notes()
+    (note,) = some.notes(toy.CONFIG)
     assert 'toyeval_parity have options that are the same tokens' in note and note.endswith(': 3 of 12.')
 
 
@@ -333,7 +340,7 @@ def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
     mine = Metric('brevity', ('brief', 'empty'), lambda said, answers: (len(said) < 9, not said, 1))
     spec = dataclasses.replace(registry.find_spec('toyeval_copy'), metric=mine)
     assert spec.fingerprint() == registry.find_spec('toyeval_copy').fingerprint(), 'the cache does not change'
-    monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
+    monkeypatch.setattr(registry, 'find_spec', lambda name: spec)
     examples = list(opened.splits['toyeval_copy'].examples())
     predictions = scored['toyeval_copy'].predictions
     found = evaluator.score_task('toyeval_copy', 'generate', examples, predictions, VOCABULARY)
@@ -351,7 +358,7 @@ def test_a_metric_of_ones_own_scores_a_data_set(opened, scored, monkeypatch):
 def test_a_metric_that_cannot_count_is_refused_before_a_model_is_asked(opened, monkeypatch):
     broken = Metric('broken', ('broken',), lambda said, answers: (1 / (len(answers) - 1), 1))
     spec = dataclasses.replace(registry.find_spec('toyeval_copy'), metric=broken)
-    monkeypatch.setattr(specs, 'find_spec', lambda name: spec)
+    monkeypatch.setattr(registry, 'find_spec', lambda name: spec)
     model = Model(toy.CONFIG, toy.params(), VOCABULARY)
     monkeypatch.setattr(rank, 'score', None)
     with pytest.raises(ValueError, match=r"the metric 'broken' fails on the prediction .*ZeroDivisionError"):
