@@ -105,9 +105,7 @@ def pair_examples(inputs: str, below: Sequence[str], target: str, row: Row) -> I
         options = row.get(column)
         if isinstance(options, list) and options and all(map(is_option, options)):
             example['options'] = [str(option) for option in options]
-            indexed = column == INDEXED
-            counted = indexed and isinstance(row[target], int)
-            example['answer'] = option_of(example['answer'], example['options'], column, indexed, counted)
+            example['answer'] = option_of(row[target], example['options'], column)
     yield example
 
 
@@ -121,17 +119,12 @@ def is_option(found: Any) -> bool:
     return isinstance(found, str | int) and not isinstance(found, bool)
 
 
-def option_of(answer: str, options: Sequence[str], column: str, indexed: bool, counted: bool) -> str:
-    """Return the option that an answer is: the same text but for white space around it; or by its number or
-    letter.
-
-    Args:
-        answer: the text of it.
-        options: there are.
-        column: theirs.
-        indexed: whether a number or letter may say which.
-        counted: whether the answer is a number, which then does.
+def option_of(found: str | int, options: Sequence[str], column: str) -> str:
+    """Return the option that an answer is: the same text but for white space around it. Of `choices` a number
+    is the place, from 0, and a text that is none of them a place or letter.
     """
+    answer, indexed = str(found), column == INDEXED
+    counted = indexed and isinstance(found, int)
     same = [] if counted else [option for option in options if option.strip() == answer.strip()]
     places = {str(place): place for place in range(len(options))} if indexed else {}
     places |= {letter: place for place, letter in enumerate(string.ascii_uppercase[: len(places)])}
