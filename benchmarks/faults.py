@@ -5,16 +5,21 @@ nothing disturbed.
     python benchmarks/faults.py --soak=120 --folder=runs/faults
 
 A kill starts a command in two to four processes, sends SIGKILL to some of them at a random moment, or while a
-checkpoint is written, waits for the others to end by themselves, and starts the command again, training in
-another number of processes as often as not. What is left must be what an undisturbed run leaves: the bytes of
-a cache; losses, bit for bit in the same number of processes; scores. A damage cuts, changes, empties or
-removes a file of the newest checkpoint or of a cached split; training must say so in one line, and give the
-undisturbed run once it falls back or the cache is built again. Trials in `trials.jsonl` of the folder are
-not done again. A soak trains for some minutes and prints how much memory grows after the first fifth.
+checkpoint is written, and waits for the others to end by themselves. Then the command is started again,
+training in another number of processes as often as not, and may be killed again, up to four times in a row.
+What the last start leaves must be what an undisturbed run leaves: the bytes of a cache; losses, bit for bit
+in the same number of processes; scores. A damage cuts, lengthens, changes, empties, removes or replaces a
+file of the newest checkpoint or of a cached split; training must say so in one line, and give the undisturbed
+run once it falls back or the cache is built again. A bad input is a setting that makes no sense, for a run
+that has begun: it must be refused in one line and leave all files as they were. Trials in `trials.jsonl` of
+the folder are not done again. A soak trains for some minutes and prints how much memory grows after the first
+fifth.
 """
 
 import argparse
 import collections
+import functools
+import itertools
 import json
 import math
 import os
@@ -59,12 +64,35 @@ JOBS = {
     ],
 }  # fmt: skip
 OFTEN = ('train', 'train', 'save', 'save', 'cache', 'eval', 'loco', 'transfer')  # some twice as often
+IN_A_ROW = 4  # kills of one trial at most
+PLACES = {
+    'checkpoint': (
+        '_CHECKPOINT_METADATA', 'checksums.json', 'config/metadata', 'manifest/metadata', 'metrics/metrics',
+        'position/metadata', 'optimizer/manifest.ocdbt', 'optimizer/_METADATA', 'optimizer/*/d/*',
+        'params/manifest.ocdbt', 'params/_METADATA', 'params/*/d/*', 'params/d/*',
+    ),
+    'cache': ('checksums.json', 'manifest.json', LENGTHS, '*.arrayrecord'),
+}  # fmt: skip
 HOW = {
     'cut': lambda path, rng: os.truncate(path, path.stat().st_size // 2),
+    'longer': lambda path, rng: path.write_bytes(path.read_bytes() + rng.randbytes(rng.randint(1, 100))),
     'changed': lambda path, rng: change(path, rng),
     'empty': lambda path, rng: os.truncate(path, 0),
     'removed': lambda path, rng: path.unlink(),
+    'replaced by a folder': lambda path, rng: (path.unlink(), path.mkdir()),
 }
+BAD = (
+    '--gin.BATCH_SIZE=-1', '--gin.BATCH_SIZE=1e10', "--gin.BATCH_SIZE='12'", '--gin.TRAIN_STEPS=1e24',
+    '--gin.SEED=-1', '--gin.SEED=0.5', '--gin.RecordsConfig.log_every_steps=0',
+    '--gin.CheckpointConfig.every_steps=-4', '--gin.CheckpointConfig.keep_last=0',
+    "--gin.TASK_FEATURE_LENGTHS={'inputs': '96', 'targets': 24}",
+    "--gin.TASK_FEATURE_LENGTHS={'inputs': 96.5, 'targets': 24}", '--gin.MESH=(2.0, 4.0)',
+    '--gin.NO_SUCH_SETTING=1', '--gin.TRAIN_STEPS=', '--gin_file=gin/runs/no_such_run.gin',
+    '--mixture=no_such_mixture', '--checkpoint=no/such/checkpoint', '--import=no_such_module',
+    '--data_dir=no/such/folder', '--vocabulary=no_such_vocabulary',
+)  # fmt: skip
+INPUTS = [('input', text) for text in BAD]
+KINDS = [(of, place, how) for of in PLACES for place in PLACES[of] for how in HOW] + INPUTS
 
 
 def change(path, rng):
@@ -152,6 +180,30 @@ def close(found, expected):
     return math.isclose(found, expected, rel_tol=2e-4, abs_tol=1e-6)
 
 
+def check_others(others, folder, job):
+    """Wait for the processes that were not killed, by index; all must end by themselves, with one line."""
+    until = time.monotonic() + ENDS
+    while running := [index for index, process in others.items() if process.poll() is None]:
+        if all(waits(folder, index) for index in running):
+            return  # a launcher starts again the one that they wait for
+        if time.monotonic() > until:
+            raise Failed(f'processes {running} did not end within {ENDS} s')
+        time.sleep(0.5)
+    for index in others:
+        if job != 'cache' and len(errors(folder, index)) > 1:
+            raise Failed(f'more than one line: {errors(folder, index)[:3]}')
+
+
+def contents(folder):
+    """Return the files of a run and what is in them, but for its lock."""
+    files = (path for path in folder.rglob('*') if path.is_file() and path.name != 'train.lock')
+    return {(str(path.relative_to(folder)), path.read_bytes()) for path in files}
+
+
+class Failed(Exception):
+    """What came of a trial is not what must."""
+
+
 class Campaign:
     """Trials in a folder, which holds `trials.jsonl`, and what undisturbed runs leave in `reference/`."""
 
@@ -177,98 +229,136 @@ class Campaign:
             (folder / 'outcome.json').write_text(json.dumps([outcome(job, folder, cache), took]))
         return json.loads((folder / 'outcome.json').read_text())
 
-    def trial(self, name, run):
+    def trial(self, name, kind, what, run):
         """Do a trial, unless it is done, and keep what came of it."""
         if name in self.done:
             return
         rng, folder = random.Random(f'{self.seed}/{name}'), self.folder / 'trial'
         shutil.rmtree(folder, ignore_errors=True)
-        began = time.monotonic()
-        kind, result = run(rng, folder)
-        trial = {'name': name, 'kind': kind, 'result': result, 'seconds': round(time.monotonic() - began, 1)}
-        self.done[name] = trial
-        with self.file.open('a') as file:
-            file.write(json.dumps(trial) + '\n')
-        print(f'{name}  {kind}: {result}', flush=True)
-        if result not in ('as undisturbed', 'over before'):
+        began, self.killed = time.monotonic(), 0
+        try:
+            result = run(rng, folder)
+        except Failed as failed:
+            result = str(failed)
             folder.rename(self.folder / f'failed-{name}')
+        trial = {'name': name, 'kind': kind, 'what': what, 'kills': self.killed, 'result': result}
+        self.done[name] = trial | {'seconds': round(time.monotonic() - began, 1)}
+        with self.file.open('a') as file:
+            file.write(json.dumps(self.done[name]) + '\n')
+        print(f'{name}  {kind}, {what}: {result}', flush=True)
 
-    def kill(self, rng, folder):
-        """Kill some processes of a command, and run it again."""
+    def kill(self, name):
+        """Kill some processes of a command, up to `IN_A_ROW` times, and run it to its end."""
+        rng = random.Random(f'{self.seed}/{name}')
         job, count = rng.choice(self.jobs), rng.randint(2, 4)
+        run = functools.partial(self.kills, job, count)
+        self.trial(name, f'kill: {job}', f'{count} processes', run)
+
+    def kills(self, job, count, rng, folder):
         expected, took = self.reference(job, count)
         cache = folder / 'cache' if job == 'cache' else self.cache
-        victims = rng.sample(range(count), rng.randint(1, count))
-        started = start(job, folder, count, cache)
-        until = time.monotonic() + rng.uniform(0.1, 1.0) * took
-        if job == 'save':
-            while not list(folder.glob('run/checkpoints/*tmp*')) and started[0].poll() is None:
-                time.sleep(0.002)
-            until = time.monotonic() + rng.uniform(0, 0.15)
-        time.sleep(max(0, until - time.monotonic()))
-        late = any(process.poll() is not None for process in started)
-        for victim in victims:
-            started[victim].send_signal(signal.SIGKILL)
-        finish(started, 0 if late else ENDS)
-        statuses = [process.returncode for process in started]
-        others = [index for index in range(count) if index not in victims]
-        kind = f'kill: {job}'
-        if not late and job != 'cache':
-            if any(statuses[index] == -signal.SIGKILL and not waits(folder, index) for index in others):
-                return kind, f'others did not end within {ENDS} s: {statuses}'
-            if bad := [errors(folder, index) for index in others if len(errors(folder, index)) > 1]:
-                return kind, f'more than one line: {bad[0][:3]}'
-        again = rng.choice((count, rng.randint(1, 4))) if job in ('train', 'save') else count
-        if any(finish(start(job, folder, again, cache), LIMIT)):
-            return kind, f'failed when it was started again: {errors(folder)[-1:]}'
+        counts = [count]
+        for _ in range(rng.randint(1, IN_A_ROW)):
+            started = start(job, folder, counts[-1], cache)
+            until = time.monotonic() + rng.uniform(0.1, 1.0) * took
+            if job == 'save':
+                while not list(folder.glob('run/checkpoints/*tmp*')) and started[0].poll() is None:
+                    time.sleep(0.002)
+                until = time.monotonic() + rng.uniform(0, 0.15)
+            time.sleep(max(0, until - time.monotonic()))
+            if any(process.poll() is not None for process in started):
+                finish(started, 0)
+                break
+            self.killed += 1
+            victims = rng.sample(range(counts[-1]), rng.randint(1, counts[-1]))
+            for victim in victims:
+                started[victim].send_signal(signal.SIGKILL)
+            others = {index: process for index, process in enumerate(started) if index not in victims}
+            check_others(others, folder, job)
+            finish(started, 0)
+            counts.append(rng.choice((count, rng.randint(2, 4))) if job in ('train', 'save') else count)
+        counts.append(rng.choice((count, rng.randint(1, 4))) if job in ('train', 'save') else count)
+        if any(finish(start(job, folder, counts[-1], cache), LIMIT)):
+            raise Failed(f'failed when it was started again: {errors(folder)[-1:]}')
         found = outcome(job, folder, cache)
-        same = found == expected if again == count else close(found, expected)
-        if not same:
-            return kind, f'differs from the undisturbed run ({count} then {again} processes)'
-        return kind, 'over before' if late else 'as undisturbed'
+        if not (found == expected if {*counts} == {count} else close(found, expected)):
+            raise Failed(f'differs from the undisturbed run ({counts} processes)')
+        return 'as undisturbed' if self.killed else 'over before'
 
-    def damage(self, rng, folder):
+    def damage(self, name, of, what, how=None):
+        """Damage a file, or give a bad input, as an item of `KINDS` says."""
+        kind = f'{of}: file {how}' if how else 'bad input'
+        run = functools.partial(self.mend, of, what, how) if how else functools.partial(self.refuse, what)
+        self.trial(name, kind, what, run)
+
+    def mend(self, of, place, how, rng, folder):
         """Damage a file of the newest checkpoint or of a cached split; then mend it as the message says."""
-        how, of = rng.choice(list(HOW)), rng.choice(('checkpoint', 'checkpoint', 'cache'))
-        expected, _ = self.reference('train', 1)
-        kind, cache = f'{how} file of a {of}', folder / 'cache'
-        shutil.copytree(self.folder / 'reference/train-1', folder)
+        expected, cache = self.begun(folder), folder / 'cache'
         shutil.copytree(self.cache / 'pocket_reviews', cache / 'pocket_reviews')
         if (self.cache / 'jax').is_dir():
             (cache / 'jax').symlink_to(self.cache / 'jax')
-        checkpoints = folder / 'run/checkpoints'
-        newest = checkpoints / str(STEPS)
+        damaged = folder / 'run/checkpoints' / str(STEPS)
         if of == 'cache':
-            shutil.rmtree(newest)
-        place = newest if of == 'checkpoint' else cache / 'pocket_reviews'
-        files = [path for path in sorted(place.rglob('*')) if path.is_file() and path.stat().st_size > 3]
-        path = rng.choice(files)
+            shutil.rmtree(damaged)
+            (damaged,) = (cache / 'pocket_reviews').glob('train-*')
+        path = rng.choice(sorted(damaged.glob(place)))
         HOW[how](path, rng)
         (status,) = finish(start('train', folder, 1, cache), LIMIT)
         told = errors(folder)
         if status != 2 or len(told) != 1 or 'damaged' not in told[0]:
-            return kind, f'status {status} and {told[-1:]} for {path.relative_to(folder)}'
+            raise Failed(f'status {status} and {told[-1:]}')
         if of == 'cache':
             again = [sys.executable, '-m', 'flanlite', 'cache', '--mixture=pocket_reviews', '--split=train']
             again += ['--vocabulary=pocket', '--rebuild', f'--cache_dir={cache}']
             subprocess.run(again, check=True, capture_output=True)
         if any(finish(start('train', folder, 1, cache, ['--fall_back']), LIMIT)):
-            return kind, f'failed after it was mended: {errors(folder)[-1:]}'
-        same = outcome('train', folder, cache) == expected
-        return kind, 'as undisturbed' if same else 'differs from the undisturbed run'
+            raise Failed(f'failed after it was mended: {errors(folder)[-1:]}')
+        if outcome('train', folder, cache) != expected:
+            raise Failed('differs from the undisturbed run')
+        return 'as undisturbed'
+
+    def refuse(self, setting, rng, folder):
+        """Go on with a run that has begun, with a setting that makes no sense."""
+        self.begun(folder)
+        shutil.rmtree(folder / 'run/checkpoints' / str(STEPS))
+        before = contents(folder / 'run')
+        (status,) = finish(start('train', folder, 1, self.cache, [setting]), LIMIT)
+        told = errors(folder)
+        if status != 2 or len(told) != 1:
+            raise Failed(f'status {status} and {told[-1:]}')
+        if changed := [name for name, _ in before ^ contents(folder / 'run')]:
+            raise Failed(f'changed {sorted({*changed})}')
+        return 'as undisturbed'
+
+    def begun(self, folder):
+        """Put a run of all steps into a folder; return what it left."""
+        expected, _ = self.reference('train', 1)
+        shutil.copytree(self.folder / 'reference/train-1', folder)
+        return expected
 
     def table(self):
         """Print how many trials of each kind ended how."""
-        kinds = collections.defaultdict(collections.Counter)
+        kinds = collections.defaultdict(list)
         for trial in self.done.values():
-            known = trial['result'] in ('as undisturbed', 'over before')
-            kinds[trial['kind']][trial['result'] if known else 'failed'] += 1
-        print('| kind | trials | as undisturbed | over before the kill | failed |\n|---|---|---|---|---|')
-        for kind, counts in sorted(kinds.items()):
-            ended = [counts[name] for name in ('as undisturbed', 'over before', 'failed')]
-            numbers = (sum(counts.values()), *ended)
-            print(f'| {kind} | {" | ".join(map(str, numbers))} |')
-        return sum(counts['failed'] for counts in kinds.values())
+            kinds[trial['kind']].append(trial)
+        print('| kind | trials | different | kills | as undisturbed | over before the kill | failed |')
+        print('|---|---|---|---|---|---|---|')
+        total = collections.Counter()
+        for kind, trials in sorted(kinds.items()):
+            counts = collections.Counter(trial['result'] for trial in trials)
+            known = [counts[result] for result in ('as undisturbed', 'over before')]
+            row = {
+                'trials': len(trials),
+                'different': len({trial['what'] for trial in trials}),
+                'kills': sum(trial['kills'] for trial in trials),
+                'undisturbed': known[0],
+                'over': known[1],
+                'failed': len(trials) - sum(known),
+            }
+            total.update(row)
+            print(f'| {kind} | {" | ".join(map(str, row.values()))} |')
+        print(f'| all | {" | ".join(map(str, total.values()))} |')
+        return total['failed']
 
     def soak(self, minutes):
         """Train for some minutes; print how much memory grows after the first fifth."""
@@ -296,18 +386,21 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--kills', type=int, default=0)
-    parser.add_argument('--damages', type=int, default=0)
+    parser.add_argument('--kills', type=int, default=0, help='all that the folder shall have')
+    parser.add_argument('--damages', type=int, default=0, help=f'of {len(KINDS)} kinds in a random order')
     parser.add_argument('--jobs', default=','.join(OFTEN), help='what is killed, with commas')
     parser.add_argument('--soak', type=float, default=0, help='minutes')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--folder', default='runs/faults')
     args = parser.parse_args()
     campaign = Campaign(args.folder, args.seed, args.jobs.split(','))
+    kinds = random.Random(args.seed).sample(KINDS, len(KINDS))
     for number in range(args.damages):
-        campaign.trial(f'damage-{args.seed}-{number}', campaign.damage)
-    for number in range(args.kills):
-        campaign.trial(f'kill-{args.seed}-{number}', campaign.kill)
+        campaign.damage(f'damage-{args.seed}-{number}', *kinds[number % len(kinds)])
+    for number in itertools.count():
+        if sum(trial['kills'] for trial in campaign.done.values()) >= args.kills:
+            break
+        campaign.kill(f'kill-{args.seed}-{number}')
     if args.soak:
         campaign.soak(args.soak)
     sys.exit(1 if campaign.table() else 0)

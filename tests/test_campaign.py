@@ -11,8 +11,9 @@ def test_a_killed_build_and_a_damaged_file_give_what_an_undisturbed_run_gives(tm
     faults = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(faults)
     campaign = faults.Campaign(tmp_path, 0, ['cache'])
-    campaign.trial('kill', campaign.kill)
-    campaign.trial('damage', campaign.damage)
-    campaign.trial('damage', campaign.damage)
-    assert len((tmp_path / 'trials.jsonl').read_text().splitlines()) == 2, 'what is done is not done again'
+    campaign.kill('kill')
+    campaign.damage('damage', *faults.KINDS[0])
+    campaign.damage('damage', *faults.KINDS[0])
+    campaign.damage('input', *faults.INPUTS[0])
+    assert len((tmp_path / 'trials.jsonl').read_text().splitlines()) == 3, 'what is done is not done again'
     assert campaign.table() == 0, capsys.readouterr().out

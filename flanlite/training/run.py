@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from flanlite.config import SETTINGS_FILE, check_kind, check_own, to_json, unsaved
+from flanlite.config import ABSENT, SETTINGS_FILE, check_kind, check_own, to_json, to_lines, unsaved
 from flanlite.data.cache import cache
 from flanlite.data.training_data import TrainingData
 from flanlite.mesh import partitioning, processes
@@ -19,6 +19,7 @@ from flanlite.model import adapters
 from flanlite.model.flops import ideal_seconds, train_step_flops
 from flanlite.model.kinds import fields_of
 from flanlite.paths import check_folder
+from flanlite.reading import read_json
 from flanlite.training import lock, pcgrad, watch
 from flanlite.training.bandit import Bandit, check_arms, jit_look_ahead
 from flanlite.training.base import base_record
@@ -91,7 +92,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             with contextlib.closing(Checkpoints(model_dir)) as saved:
                 saved.check(done)
             if first:
-                print(f'{config.data.mixture.name}: already at step {done} in {model_dir}')
+                other = other_settings(model_dir, config)
+                print(f'{config.data.mixture.name}: already at step {done} in {model_dir}{other}')
             return TrainResult(model_dir, done, last_record(model_dir))
         if not done:
             names = (SETTINGS_FILE, 'manifest.json', GIN_FILE)
@@ -236,6 +238,27 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             interrupts.leave()
         journal.say(f'saved step {step} in {checkpoints.path / str(step)}')
         return TrainResult(model_dir, step, dict(journal.last))
+
+
+def other_settings(model_dir: pathlib.Path, config: TrainConfig) -> str:
+    """Say which settings of a run that is done are others than these, but for what is kept of it and where;
+    nothing where none is.
+    """
+    try:
+        then, now = to_lines(read_json(model_dir / SETTINGS_FILE)), to_lines(config)
+    except (OSError, ValueError):
+        return ''
+    beside = ('model_dir', 'train_steps', 'records.', 'checkpoints.', 'data.data_dir', 'data.cache_dir')
+    changed = [
+        name for name in {**then, **now} if then.get(name) != now.get(name) and not name.startswith(beside)
+    ]
+    if not changed:
+        return ''
+    told = ', '.join(
+        f'{name} = {then.get(name, ABSENT)}, not {now.get(name, ABSENT)}' for name in changed[:3]
+    )
+    more = f', and {len(changed) - 3} more' if changed[3:] else ''
+    return f'; it was trained with {told}{more}: for a run of these settings name another MODEL_DIR'
 
 
 def last_record(model_dir: pathlib.Path) -> dict[str, Any]:

@@ -111,7 +111,10 @@ def test_a_done_run_returns_at_once(whole, capsys):
     began = time.monotonic()
     again = toy.train(whole.model_dir, STEPS, mixture='needs no data')
     assert time.monotonic() - began < 5 and again.metrics['loss'] == whole.metrics['loss']
-    assert f'already at step {STEPS}' in capsys.readouterr().out
+    told = 'it was trained with data.mixture.name = "toy", not "needs no data"'
+    assert f'already at step {STEPS} in {whole.model_dir}; {told}' in capsys.readouterr().out
+    toy.train(whole.model_dir, STEPS, eval_every_steps=8, eval_batches=2)
+    assert f'already at step {STEPS} in {whole.model_dir}\n' in capsys.readouterr().out
 
 
 def test_train_save_resume_gives_the_same_run(whole, tmp_path):
