@@ -88,7 +88,7 @@ BAD = (
     "--gin.TASK_FEATURE_LENGTHS={'inputs': '96', 'targets': 24}",
     "--gin.TASK_FEATURE_LENGTHS={'inputs': 96.5, 'targets': 24}", '--gin.MESH=(2.0, 4.0)',
     '--gin.NO_SUCH_SETTING=1', '--gin.TRAIN_STEPS=', '--gin_file=gin/runs/no_such_run.gin',
-    '--mixture=no_such_mixture', '--checkpoint=no/such/checkpoint', '--import=no_such_module',
+    '--mixture=no_such_mixture', '--import=no_such_module',
     '--data_dir=no/such/folder', '--vocabulary=no_such_vocabulary',
 )  # fmt: skip
 INPUTS = [('input', text) for text in BAD]

@@ -93,7 +93,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                 saved.check(done)
             if first:
                 other = other_settings(model_dir, config)
-                print(f'{config.data.mixture.name}: already at step {done} in {model_dir}{other}')
+                remedy = ': for a run of these settings name another MODEL_DIR' if other else ''
+                print(f'{config.data.mixture.name}: already at step {done} in {model_dir}{other}{remedy}')
             return TrainResult(model_dir, done, last_record(model_dir))
         if not done:
             names = (SETTINGS_FILE, 'manifest.json', GIN_FILE)
@@ -158,7 +159,8 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         stack.callback(journal.close)
         if start_step:
             begun_in = model_dir if position else config.initial_checkpoint_path
-            journal.say(f'goes on from step {start_step} in {begun_in}')
+            other = other_settings(model_dir, config) if position else ''
+            journal.say(f'goes on from step {start_step} in {begun_in}{other}')
         elif first:
             data.hint(journal.say)
         if lost := unsaved(settings):
@@ -241,7 +243,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 
 
 def other_settings(model_dir: pathlib.Path, config: TrainConfig) -> str:
-    """Say which settings of a run that is done are others than these, but for what is kept of it and where;
+    """Say which settings a run has had so far that are others now, but for what is kept of it and where;
     nothing where none is.
     """
     try:
@@ -258,7 +260,7 @@ def other_settings(model_dir: pathlib.Path, config: TrainConfig) -> str:
         f'{name} = {then.get(name, ABSENT)}, not {now.get(name, ABSENT)}' for name in changed[:3]
     )
     more = f', and {len(changed) - 3} more' if changed[3:] else ''
-    return f'; it was trained with {told}{more}: for a run of these settings name another MODEL_DIR'
+    return f'; it was trained with {told}{more}'
 
 
 def last_record(model_dir: pathlib.Path) -> dict[str, Any]:

@@ -117,9 +117,10 @@ def test_a_done_run_returns_at_once(whole, capsys):
     assert f'already at step {STEPS} in {whole.model_dir}\n' in capsys.readouterr().out
 
 
-def test_train_save_resume_gives_the_same_run(whole, tmp_path):
+def test_train_save_resume_gives_the_same_run(whole, tmp_path, capsys):
     toy.train(tmp_path, 5)
     toy.train(tmp_path, STEPS)
+    assert f'goes on from step 5 in {tmp_path}\n' in capsys.readouterr().out
     lines = [record for record in training_records(tmp_path) if record['step'] != 5]
     assert lines == training_records(whole.model_dir)
     got, expected = (parameters.load_run(folder) for folder in (tmp_path, whole.model_dir))
