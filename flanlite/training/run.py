@@ -87,8 +87,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
                     print(f'{config.data.mixture.name}: {moved}')
         processes.compare_settings(config)
         done = saved_step(model_dir)
-        processes.compare('saved steps', {'the saved step': f'{done:,}'})
-        if done >= train_steps:
+        owed = owes_evaluation(model_dir, config, done)
+        processes.compare('saved steps', {'the saved step': f'{done:,}', 'what it lacks': f'{owed}'})
+        if done >= train_steps and not owed:
             with contextlib.closing(Checkpoints(model_dir)) as saved:
                 saved.check(done)
             if first:
@@ -183,11 +184,13 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
         )
         trains = f' of which {trained:,} train,' if trained < size else ''
         mesh = f'{partitioner.data_size} x {partitioner.model_size}'
+        if owed:
+            journal.write({'step': start_step, **evaluate(state)})
         journal.say(
             f'{size:,} parameters,{trains} {flops:.3g} FLOPs a step, mesh {mesh}; compiling the train step '
             '...'
         )
-        began = time.perf_counter()
+        began, step = time.perf_counter(), start_step
         for step in range(start_step + 1, train_steps + 1):
             waits = time.perf_counter()
             with watch.within(watch.WAITS, f'reading a batch from {cached_in}'):
@@ -207,9 +210,7 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             checkpoints.check_written()
             profiler.after(step, sums, journal.say)
             stopped = interrupts.requested(step)
-            evaluates = (
-                evaluate and not stopped and (step % records.eval_every_steps == 0 or step == train_steps)
-            )
+            evaluates = evaluate and not stopped and evaluates_at(config, step)
             saves = stopped or step % config.checkpoints.every_steps == 0 or step == train_steps
             learns = bandit and step % config.bandit.every_steps == 0  # also where the run stops
             if evaluates or saves or learns:
@@ -240,6 +241,19 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
             interrupts.leave()
         journal.say(f'saved step {step} in {checkpoints.path / str(step)}')
         return TrainResult(model_dir, step, dict(journal.last))
+
+
+def evaluates_at(config: TrainConfig, step: int) -> bool:
+    """Return whether a step is one of those that are evaluated."""
+    every = config.records.eval_every_steps
+    return every is not None and step > 0 and (step % every == 0 or step == config.train_steps)
+
+
+def owes_evaluation(model_dir: pathlib.Path, config: TrainConfig, step: int) -> bool:
+    """Return whether the evaluation of a saved step is not there: a run that is stopped saves, and leaves."""
+    return evaluates_at(config, step) and not any(
+        record['step'] == step and 'eval_loss' in record for record in read_metrics(model_dir)
+    )
 
 
 def other_settings(model_dir: pathlib.Path, config: TrainConfig) -> str:

@@ -181,6 +181,32 @@ def test_sigterm_saves_and_leaves(tmp_path):
     assert_same_run(tmp_path / 'stopped', tmp_path / 'whole', step + 5)
 
 
+def test_a_run_that_stops_where_it_evaluates_evaluates_as_it_goes_on(whole, tmp_path, monkeypatch, capsys):
+    settings = {'eval_every_steps': 8, 'eval_batches': 2}
+    stops = [8, STEPS]
+
+    def requested(interrupts, step):
+        stopped = step == stops[0]
+        interrupts.received = signal.SIGTERM if stopped else None
+        return stopped
+
+    monkeypatch.setattr(run.Interrupts, 'requested', requested)
+    while stops:
+        with pytest.raises(SystemExit, match='143'):
+            toy.train(tmp_path, STEPS, **settings)
+        del stops[0]
+    toy.train(tmp_path, STEPS, **settings)
+    found, expected = (journal.read_metrics(folder) for folder in (tmp_path, whole.model_dir))
+    evaluated = ['step', 'eval_loss', 'eval_accuracy']
+    assert training_records(tmp_path) == training_records(whole.model_dir)
+    assert [[record.get(name) for name in evaluated] for record in found] == [
+        [record.get(name) for name in evaluated] for record in expected
+    ]
+    assert 'already' not in capsys.readouterr().out
+    toy.train(tmp_path, STEPS, **settings)
+    assert f'already at step {STEPS}' in capsys.readouterr().out
+
+
 def assert_close(folder, other, count):
     """Compare the first records of two runs on different devices: losses closely, gradient norms and the rest
     less so.
