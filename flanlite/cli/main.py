@@ -8,6 +8,7 @@ import ctypes
 import os
 import re
 import select
+import signal
 import sys
 import traceback
 import warnings
@@ -42,6 +43,7 @@ from flanlite.cli import (
 )
 from flanlite.cli.command import COMMON, GROUPS, Command, Flag, prepare, read_flag
 from flanlite.config import closest
+from flanlite.mesh.termination import Terminated
 from flanlite.version import __version__
 
 USAGE_ERROR = 2
@@ -203,9 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as error:
+        if processes := sys.modules.get('flanlite.mesh.processes'):
+            processes.failed(error)  # the others end, too
         print('flanlite: interrupted; the same command goes on from what is kept', file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     return 0
 
 

@@ -29,6 +29,7 @@ from jax._src.lib import utils
 from jax.experimental import multihost_utils
 
 from flanlite.config import to_lines
+from flanlite.mesh import termination
 
 VARIABLES = ('FLANLITE_COORDINATOR', 'FLANLITE_NUM_PROCESSES', 'FLANLITE_PROCESS_ID')
 SAYS_AFTER = 30.0  # seconds until it is said who is waited for, and between such lines
@@ -87,6 +88,7 @@ def join() -> None:
     if jax.process_count() > 1:
         end_in_one_line()
         Peers.watch()
+        termination.heed()
 
 
 def check_variables(
@@ -241,6 +243,7 @@ class Peers:
                     if found := self.look():
                         return f'{found}; {GOES_ON}'
                 time.sleep(BEAT / 4)
+        self._ended.set()  # what ends another one now is none of this one's business
         with contextlib.suppress(Exception):
             self._client.key_value_set(f'{FAILED}{self._index}', why)
             time.sleep(2 * BEAT if self._index == 0 else 0)  # the store ends with process 0

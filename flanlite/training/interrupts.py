@@ -2,6 +2,7 @@
 there.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ from types import FrameType, TracebackType
 
 import jax
 from jax.experimental import multihost_utils
+
+from flanlite.mesh import termination
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,17 +28,21 @@ class Interrupts:
         self.received: signal.Signals | None = None
         self._several = jax.process_count() > 1
         self._before: dict[signal.Signals, object] = {}
+        self._noted = contextlib.ExitStack()
 
     def __enter__(self) -> 'Interrupts':
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT,) if self._several else SIGNALS:
                 self._before[number] = signal.signal(number, self._note)
+            if self._several:
+                self._noted.enter_context(termination.noted_by_jax())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._restore()
+        self._noted.close()
 
     def requested(self, step: int) -> bool:
         """Tell whether to stop after this step. All processes must ask at every step; all get the same

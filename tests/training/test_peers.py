@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -43,6 +45,40 @@ def ends(process, seconds):
     found = [line for line in errors.splitlines() if line.strip() and not line.startswith('caching ')]
     assert len(found) == 1, errors
     return process.returncode, found[0]
+
+
+WAITS = """
+import argparse, time
+from flanlite.cli import main
+from flanlite.mesh import processes
+
+def wait(args):
+    processes.join()
+    print('joined', flush=True)
+    time.sleep(100)
+
+command = argparse.Namespace(run=wait)
+main.parse, main.prepare = lambda argv: argparse.Namespace(command=command), lambda args: None
+main.run()
+"""
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_processes_that_do_not_train(number, status):
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    environments = [
+        os.environ | {'JAX_PLATFORMS': 'cpu', **variables} for variables in toy.process_variables()
+    ]
+    running = [
+        subprocess.Popen([sys.executable, '-c', WAITS], env=environment, **pipes)
+        for environment in environments
+    ]
+    assert [process.stdout.readline() for process in running] == ['joined\n', 'joined\n']
+    running[1].send_signal(number)
+    said = 'flanlite: interrupted; the same command goes on from what is kept'
+    assert ends(running[1], 30) == (status, said)
+    code, error = ends(running[0], 30)
+    assert code == processes.ENDED and re.match('flanlite: error: process 1 .*failed: ', error), error
 
 
 @pytest.mark.parametrize(
