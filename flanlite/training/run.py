@@ -246,7 +246,9 @@ def train(config: TrainConfig, gin: str | None = None) -> TrainResult:
 def evaluates_at(config: TrainConfig, step: int) -> bool:
     """Return whether a step is one of those that are evaluated."""
     every = config.records.eval_every_steps
-    return every is not None and step > 0 and (step % every == 0 or step == config.train_steps)
+    if every is None or not 0 < step <= config.train_steps:
+        return False
+    return step % every == 0 or step == config.train_steps
 
 
 def owes_evaluation(model_dir: pathlib.Path, config: TrainConfig, step: int) -> bool:
