@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,10 +32,13 @@ from flanlite.training import watch
 from flanlite.training.fit import abstract_params, check_shapes, shapes_by_name
 from flanlite.training.state import TrainState, like
 
-# Orbax warns whenever a checkpoint is opened read-only, which is intended here; what its threads log as an
-# error is raised as well.
+# Orbax warns whenever a checkpoint is opened read-only, which is intended here, or lacks a file, which its
+# checksums tell; what its threads log as an error is raised as well.
 logging.getLogger('absl').addFilter(
-    lambda record: record.levelno < logging.ERROR and 'is read only' not in record.getMessage()
+    lambda record: (
+        record.levelno < logging.ERROR
+        and not re.search('is read only|^Metadata file does not exist', record.getMessage())
+    )
 )
 
 FOLDER = 'checkpoints'
