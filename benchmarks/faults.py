@@ -214,9 +214,13 @@ class Campaign:
         lines = self.file.read_text().splitlines() if self.file.exists() else []
         self.done = {trial['name']: trial for trial in map(json.loads, lines)}
 
+    def reference_folder(self, job, count):
+        cores = len(os.sched_getaffinity(0))  # on another number of them, sums are rounded otherwise
+        return self.folder / 'reference' / f'{job}-{count}-{cores}cores'
+
     def reference(self, job, count):
         """Return what an undisturbed run leaves, and how long it takes."""
-        folder = self.folder / 'reference' / f'{job}-{count}'
+        folder = self.reference_folder(job, count)
         if not (folder / 'outcome.json').exists():
             shutil.rmtree(folder, ignore_errors=True)
             for _ in range(1 + (job != 'cache')):  # the second time, all is compiled and cached
@@ -333,7 +337,7 @@ class Campaign:
     def begun(self, folder):
         """Put a run of all steps into a folder; return what it left."""
         expected, _ = self.reference('train', 1)
-        shutil.copytree(self.folder / 'reference/train-1', folder)
+        shutil.copytree(self.reference_folder('train', 1), folder)
         return expected
 
     def table(self):

@@ -48,7 +48,7 @@ def ends(process, seconds):
 
 
 WAITS = """
-import argparse, time
+import argparse, signal, time
 from flanlite.cli import main
 from flanlite.mesh import processes
 
@@ -58,6 +58,7 @@ def wait(args):
     time.sleep(100)
 
 command = argparse.Namespace(run=wait)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests behind it ignores it
 main.parse, main.prepare = lambda argv: argparse.Namespace(command=command), lambda args: None
 main.run()
 """
