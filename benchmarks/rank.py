@@ -9,8 +9,8 @@ T5 1.1 with random weights, the same for all, in float32; questions of 40 to 250
 options of 1 to 12. transformers and the harness score each pair of input and option as a row of a padded
 batch, sorted by length. Every system runs in a process of its own, in turns with the others, and scores all
 questions once before it is timed. The table has medians over the turns, and how far the scores of all options
-lie apart. `--torch_python` is a Python with torch and transformers, and lm_eval for the harness; by default
-the one that runs this, if it has them.
+lie apart. `--torch_python` is a Python with torch and transformers, and lm_eval[hf] for the harness; by
+default the one that runs this, if it has them.
 """
 
 import argparse
@@ -51,7 +51,8 @@ def main():
         return
     asked = options.systems.split(',')
     systems = {'flanlite': sys.executable} | ({'pairs': sys.executable} if 'pairs' in asked else {})
-    for system, modules in {'transformers': 'torch, transformers', 'harness': 'torch, lm_eval'}.items():
+    needed = {'transformers': 'torch, transformers', 'harness': 'torch, lm_eval.models.huggingface'}
+    for system, modules in needed.items():
         if system not in asked:
             continue
         if subprocess.run([options.torch_python, '-c', f'import {modules}'], capture_output=True).returncode:
