@@ -471,7 +471,7 @@ def rank(model, way, tiny):
 
     partitioner = partitioning.make_partitioner(devices=jax.devices()[:1])
     config, *_ = config_of(model, way, tiny)
-    placed = partitioner.shardings(models.logical_axes(config))
+    placed = models.shardings(config, partitioner)
     params = jax.jit(functools.partial(models.init_params, config), out_shardings=placed)(jax.random.key(0))
     count, inputs, options, length = (TINY_RANKING if tiny else RANKING).values()
     rng = np.random.default_rng(0)

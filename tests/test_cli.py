@@ -327,6 +327,39 @@ def test_output_that_nobody_reads(line, status, words):
     )
 
 
+HEAPS = """
+import ctypes, sys, threading
+from flanlite.cli import main
+
+libc, gate = ctypes.CDLL(None), threading.Barrier(8)
+libc.fopen.restype = ctypes.c_void_p
+if sys.argv[2:]:
+    main.share_heaps()
+
+def allocate():
+    gate.wait()
+    libc.malloc(5000)
+    gate.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b'w'))
+libc.malloc_info(0, file), libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason="counts the heaps of glibc's malloc")
+def test_threads_share_two_heaps(tmp_path):
+    def heaps(*flags, **variables):
+        environment = {name: text for name, text in os.environ.items() if name != 'MALLOC_ARENA_MAX'}
+        command = [sys.executable, '-c', HEAPS, str(tmp_path / 'heaps.xml'), *flags]
+        subprocess.run(command, env=environment | variables, check=True)
+        return (tmp_path / 'heaps.xml').read_text().count('<heap nr=')
+
+    assert heaps() > 4 and heaps('shared') == 2
+    assert heaps('shared', MALLOC_ARENA_MAX='4') == 4
+
+
 def test_report_leaves_a_few_shot_folder_alone(tmp_path, capsys):
     (tmp_path / 'settings.json').write_text('{"type": "FewShotConfig"}')
     (tmp_path / 'report.html').write_text('its own')
