@@ -253,7 +253,7 @@ class Campaign:
 
     def kill(self, name):
         """Kill some processes of a command, up to `IN_A_ROW` times, and run it to its end."""
-        rng = random.Random(f'{self.seed}/{name}')
+        rng = random.Random(f'{self.seed}/{name}/job')
         job, count = rng.choice(self.jobs), rng.randint(2, 4)
         run = functools.partial(self.kills, job, count)
         self.trial(name, f'kill: {job}', f'{count} processes', run)

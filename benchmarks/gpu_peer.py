@@ -17,12 +17,10 @@ def measure(what, model, rows, layers, tiny, questions, inputs, options, length)
     import transformers
 
     from flanlite.model import flops
-    from flanlite.model.t5 import T5Config
-    from flanlite.training import huggingface, interop
+    from flanlite.training.released import config_to_huggingface
 
     config, lengths, _, _ = gpu.config_of(model, tiny=tiny, layers=layers)
-    convert = interop if isinstance(config, T5Config) else huggingface
-    described = convert.config_to_huggingface(config)
+    described = config_to_huggingface(config)
     torch.manual_seed(0)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     kind = getattr(transformers, described['architectures'][0])
