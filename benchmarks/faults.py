@@ -6,7 +6,7 @@ nothing disturbed.
 
 A kill starts a command in two to four processes, sends SIGKILL to some of them at a random moment, or while a
 checkpoint is written, and waits for the others to end by themselves. Then the command is started again,
-training in another number of processes as often as not, and may be killed again, up to four times in a row.
+training in another number of processes as often as not, and may be killed again, up to six times in a row.
 What the last start leaves must be what an undisturbed run leaves: the bytes of a cache; losses, bit for bit
 in the same number of processes; scores. A damage cuts, lengthens, changes, empties, removes or replaces a
 file of the newest checkpoint or of a cached split; training must say so in one line, and give the undisturbed
@@ -64,7 +64,7 @@ JOBS = {
     ],
 }  # fmt: skip
 OFTEN = ('train', 'train', 'save', 'save', 'cache', 'eval', 'loco', 'transfer')  # some twice as often
-IN_A_ROW = 4  # kills of one trial at most
+IN_A_ROW = 6  # kills of one trial at most
 PLACES = {
     'checkpoint': (
         '_CHECKPOINT_METADATA', 'checksums.json', 'config/metadata', 'manifest/metadata', 'metrics/metrics',
@@ -262,9 +262,10 @@ class Campaign:
         expected, took = self.reference(job, count)
         cache = folder / 'cache' if job == 'cache' else self.cache
         counts = [count]
-        for _ in range(rng.randint(1, IN_A_ROW)):
+        for kill in range(rng.randint(1, IN_A_ROW)):
             started = start(job, folder, counts[-1], cache)
-            until = time.monotonic() + rng.uniform(0.1, 1.0) * took
+            latest = 0.5 if kill else 1.0  # what goes on is sooner done
+            until = time.monotonic() + rng.uniform(0.1, latest) * took
             if job == 'save':
                 while not list(folder.glob('run/checkpoints/*tmp*')) and started[0].poll() is None:
                     time.sleep(0.002)
