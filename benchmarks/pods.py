@@ -118,12 +118,15 @@ def main() -> None:
     if options.measure:
         print('|', ' | '.join(measure(model, model.rows[options.measure - 1])), '|')
         return
+    known = [str(number) for number in range(1, len(model.rows) + 1)]
+    numbers = options.rows.split(',') if options.rows else known
+    if unknown := set(numbers) - set(known):
+        parser.error(f'got the rows {sorted(unknown)}; expected some of 1 to {len(known)}, with commas')
     other = f"{model.other}'s"
     headings = ['slice', 'mesh', 'remat', 'dims', 'batch', 'optimizer']
     headings += ['peak', other, 'ratio', 'sent', other, 'ratio', 'PFLOP a step']
     print('|', ' | '.join(headings), '|')
     print('|' + '---|' * len(headings), flush=True)
-    numbers = options.rows.split(',') if options.rows else range(1, len(model.rows) + 1)
     for number in numbers:
         done = subprocess.run(
             [sys.executable, __file__, f'--model={options.model}', f'--measure={number}'],
