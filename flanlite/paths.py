@@ -11,9 +11,15 @@ def at_home(path: str | os.PathLike[str]) -> str:
     in `--model_dir=~/x`.
 
     Raises:
-        ValueError: the path is empty or a URL, or names the home of a user that there is not.
+        ValueError: the path is empty, a URL, or not in UTF-8, which libraries that write need; or it names
+            the home of a user that there is not.
     """
     text = os.fspath(path)
+    if any('\ud800' <= letter <= '\udfff' for letter in text):
+        raise ValueError(
+            f'the path {text!a} is not in UTF-8; expected another name, or a locale of UTF-8 '
+            '(PYTHONUTF8=1)'
+        )
     expanded = os.path.expanduser(text)
     if not text:
         raise ValueError('the path is empty; expected that of a file or folder')

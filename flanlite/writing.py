@@ -8,7 +8,7 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 SPACE = 'free some space there'
@@ -62,6 +62,15 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def write_all(contents: Mapping[pathlib.Path, str]) -> None:
+    """Write files as `whole_file` does, all of them or none."""
+    with contextlib.ExitStack() as stack:
+        for path, content in contents.items():
+            file = stack.enter_context(whole_file(path, 'wb'))
+            file.write(content.encode())
+            file.flush()  # what fails does so before any takes its place
+
+
 @contextlib.contextmanager
 def explained(path: str | os.PathLike[str], unfinished: pathlib.Path | None = None) -> Iterator[None]:
     """Name a file or folder and the remedy in what the system says of it, or of what is written in its place;
@@ -70,6 +79,9 @@ def explained(path: str | os.PathLike[str], unfinished: pathlib.Path | None = No
     try:
         yield
     except OSError as error:
+        # What wrote in it has explained that.
+        if error.errno is None and unfinished and str(unfinished) in str(error):
+            raise OSError(str(error).replace(str(unfinished), str(path))) from error
         own = tuple(str(each) for each in (path, unfinished) if each)
         if error.errno is None or not str(error.filename or path).startswith(own):
             raise

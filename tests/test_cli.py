@@ -101,6 +101,13 @@ pytestmark = pytest.mark.smoke
         (['lint', '--gin.TRAIN_STEPS=3'], ['lint reads no gin']),
         (['train', '--settings=/nowhere/settings.json'], ['/nowhere/settings.json']),
         (['train', '--settings=a.json', '--gin_file=gin/runs/pocket_train.gin'], ['one of them']),
+        (['compare', 'a', 'b', '--seed=--'], ["--seed is '--'"]),
+        (['show', '--mixture=--'], ["unknown mixture or task '--'"]),
+        (['show', '--mixture=d/\udcff.jsonl'], [r"d/\udcff.jsonl' is not in UTF-8", 'PYTHONUTF8=1']),
+        (
+            ['train', '--gin_file=gin/runs/pocket_train.gin', '--model_dir=r\udcff'],
+            [r"'r\udcff' is not in UTF-8"],
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(argv, words, capsys, tmp_path):
@@ -358,6 +365,22 @@ def test_threads_share_two_heaps(tmp_path):
 
     assert heaps() > 4 and heaps('shared') == 2
     assert heaps('shared', MALLOC_ARENA_MAX='4') == 4
+
+
+def test_what_the_environment_lacks_is_one_line(tmp_path):
+    def said(argv, **variables):
+        ran = subprocess.run(
+            [sys.executable, '-m', 'flanlite', *argv], capture_output=True, text=True, env=os.environ | variables
+        )
+        return ran.returncode, ran.stdout, ran.stderr.splitlines()
+
+    asked = ['eval', '--checkpoint=mixtures/pocket/assets/base.safetensors', '--mixture=pocket_reviews', '--max_rows=2']
+    status, _, errors = said([*asked, f'--output={tmp_path}/a'], JAX_PLATFORMS='nope')
+    assert status == 2 and len(errors) == 1 and "Unable to initialize backend 'nope'" in errors[0]
+    # A terminal that has no ±.
+    plain = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONIOENCODING': 'ascii', 'JAX_PLATFORMS': 'cpu'}
+    status, out, errors = said([*asked, f'--output={tmp_path}/b'], **plain)
+    assert status == 0 and len(errors) <= 1 and '\\xb1' in out  # one line of caching
 
 
 def test_report_leaves_a_few_shot_folder_alone(tmp_path, capsys):

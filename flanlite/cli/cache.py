@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
     gone = f'; not at hand, for the reasons above: {", ".join(absent)}' if absent else ''
     CONSOLE.print(f'{len(built)} of {len(mixed.entries)} data sets are cached{gone}')
     if not built:
-        raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
+        report = next((report for report in reports.values() if report.skipped), reports[wanted[0]])
+        raise ValueError(f'nothing of {mixed.name!r} could be cached: {report.reasons()}')
 
 
 def cell(value: object) -> str:

@@ -141,7 +141,7 @@ LINEAGE = Flag(
 )
 SHOTS = Flag(
     'shots',
-    'how many exemplars stand before each example: 0, 1, 2, 3, 5, 10, or multi for as many as fit, up to 16',
+    'how many exemplars stand before each example, such as 0, 2 or 5; multi: as many as fit, up to 16',
     ShotsNumber,
     binds=('Shots.number',),
     field='data.mixture.shots.number',

@@ -14,12 +14,15 @@ from flanlite.cli.command import (
     Command,
     Flag,
 )
-from flanlite.limits import Count, Seed
+from flanlite.limits import Count, Length, Seed
 
 HARNESS = 'lm-eval'
 TRAINING = ('jsonl', 'parquet')
 LENGTHS = {'inputs': 1024, 'targets': 256}  # room for exemplars, where no gin file says another
-OF_ONE = {HARNESS: ('split', 'max_rows'), 'jsonl': ('examples', 'seed', 'permissive', 'settings')}
+OF_ONE = {
+    HARNESS: ('split', 'max_rows', 'max_length'),
+    'jsonl': ('examples', 'seed', 'permissive', 'settings'),
+}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -44,7 +47,7 @@ def export_tasks(args: argparse.Namespace) -> None:
     command.read_gin(args)
     mixture = gin_config.build('MixtureConfig', name=command.mixture_name(args))
     lengths = gin_config.macro('TASK_FEATURE_LENGTHS', None)
-    flags = command.given(args, 'split', 'max_rows', 'vocabulary', 'data_dir')
+    flags = command.given(args, 'split', 'max_rows', 'vocabulary', 'data_dir', 'max_length')
     from flanlite.eval import export
 
     export.export(mixture, args.output, feature_lengths=lengths, **flags)
@@ -87,6 +90,7 @@ COMMAND = Command(
         Flag('permissive', 'leave out data sets whose licence does not let anyone pass them on', bool),
         Flag('split', 'of lm-eval: train, validation or test', complete=('train', 'validation', 'test')),
         Flag('max_rows', 'of lm-eval: at most so many rows of each data set', Count),
+        Flag('max_length', 'of lm-eval: tokens of a written answer, such as a run had in targets', Length),
         SHOTS,
         PROMPT_MIX,
         LINEAGE,

@@ -161,10 +161,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args, rest = made.parse_known_args(argv)
     for flag in (*args.command.flags, *COMMON):
         found = getattr(args, flag.name)
-        if isinstance(found, str):
-            setattr(args, flag.name, read_flag(flag, found))
-        elif flag.repeats:
-            setattr(args, flag.name, [read_flag(flag, each) for each in found])
+        # argparse makes [] of a value that is `--`.
+        if flag.repeats:
+            setattr(args, flag.name, [read_flag(flag, each or '--') for each in found])
+        elif isinstance(found, str | list):
+            setattr(args, flag.name, read_flag(flag, '--' if found == [] else found))
     args.bindings, args.beam_flags = [], []
     while rest:
         flag = rest.pop(0)
@@ -204,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug or not expected(error):
             raise
         print('flanlite: error:', ' '.join(str(error).splitlines()), file=sys.stderr)
-        return USAGE_ERROR
+        return processes.ENDED if processes and isinstance(error, processes.Apart) else USAGE_ERROR
     except (KeyboardInterrupt, Terminated) as error:
         if processes := sys.modules.get('flanlite.mesh.processes'):
             processes.failed(error)  # the others end, too
@@ -255,6 +256,7 @@ def stand_in() -> None:
     for name, mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):  # each takes the lowest number
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding='utf-8'))
+    sys.stdout.reconfigure(errors='backslashreplace')  # a table with ± in a locale that lacks it
 
 
 def flushed(code: int) -> int:
@@ -288,4 +290,6 @@ def expected(error: Exception) -> bool:
     """Tell bad input, and what the disk or the data may do, from a fault of the program, which shows its
     traceback.
     """
+    if isinstance(error, RuntimeError) and str(error).startswith('Unable to initialize backend'):
+        return True  # JAX's, of JAX_PLATFORMS
     return type(error).__module__.startswith('flanlite.') or isinstance(error, ValueError | OSError)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     mixed = command.mixture_of(args)
     report = cached_splits.ensure(args, mixed, 'train')
     if not report.splits:
-        raise ValueError(f'nothing of {mixed.name!r} could be cached; the reasons stand above')
+        raise ValueError(f'nothing of {mixed.name!r} could be cached: {report.reasons()}')
     counts = {name: cached.num_examples for name, cached in report.splits.items()}
     rates = mixtures.rates(mixed, counts)
     total = sum(rates.values())

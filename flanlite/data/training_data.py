@@ -93,8 +93,8 @@ class TrainingData:
         tasks = [entry.task for entry in self.mixture.entries]
         cached = cache.ensure(tasks, self.view('train'), self.config.build_options())
         if not cached.splits:
-            reasons = some_reasons(cached.skipped)
-            raise ValueError(f'no task of the mixture {self.mixture.name!r} could be cached: {reasons}')
+            named = f'the mixture {self.mixture.name!r}'
+            raise ValueError(f'no task of {named} could be cached: {cached.reasons()}')
         sizes = {task: split.num_examples for task, split in cached.splits.items()}
         rates = mixtures.rates(self.mixture, sizes)
         stages = tuple(
@@ -200,10 +200,10 @@ class TrainingData:
         """
         cached = cache.ensure(list(self.rates), self._validation_view(count), self.config.build_options())
         if not any(self.rates[task] > 0 for task in cached.splits):
-            reasons = some_reasons(cached.skipped)
             raise ValueError(
                 f'nothing to evaluate on: no task that {self.mixture.name!r} trains on has a validation '
-                f'split ({reasons}); leave out RecordsConfig.eval_every_steps, or add a task that has one'
+                f'split ({cached.reasons()}); leave out RecordsConfig.eval_every_steps, or add a task that '
+                'has one'
             )
         stream = self._batches(self._with_prompts(cached), host_rows, seed=0, prefetch=0)
         return [next(stream) for _ in range(count)]
@@ -307,11 +307,3 @@ class TrainingData:
             'stages': [{'first_step': step, 'rates': dict(rates)} for step, rates in self.stages],
             'skipped': cached['skipped'],
         }
-
-
-def some_reasons(skipped: Mapping[str, str]) -> str:
-    """Write why tasks were skipped, the first few; a line for each was printed as it was skipped."""
-    named = list(skipped.items())[: mixtures.LISTED]
-    reasons = '; '.join(f'{task}: {reason}' for task, reason in named)
-    more = len(skipped) - len(named)
-    return f'{reasons}; {more:,} more stand above' if more else reasons

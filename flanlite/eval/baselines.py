@@ -7,7 +7,7 @@ import numpy as np
 from flanlite.data.cache.cached_split import CachedSplit
 from flanlite.data.tokens.example import Example
 from flanlite.data.tokens.vocabulary import Vocabulary
-from flanlite.eval.evaluator import answers_of, askable, groups_of, metric_of, places
+from flanlite.eval.evaluator import answers_of, askable, groups_of, keys_of, metric_of, places
 from flanlite.report.scores import TaskScores
 
 TRAINING_ANSWERS = 5_000
@@ -84,7 +84,8 @@ def by_rule(
     counts = np.array([part.mean(axis=0) for part in np.split(counts, starts)])
     counts = metric.with_groups(counts, groups_of(examples))
     predictions = tuple(each[0] if len(each) == 1 else None for each in texts)
-    return TaskScores(name, metric, method, *places(examples, templates=False), counts, predictions)
+    where = places(examples, templates=False)
+    return TaskScores(name, metric, method, *where, counts, predictions, keys=keys_of(examples))
 
 
 def asked(test: CachedSplit) -> list[Example]:

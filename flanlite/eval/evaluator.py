@@ -5,6 +5,7 @@ kept.
 import collections
 import dataclasses
 import pathlib
+import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from flanlite.eval.generate import Decoding
 from flanlite.eval.rank import Question
 from flanlite.eval.score_cache import NOWHERE, ScoreCache
 from flanlite.eval.seqio_metrics import MetricError
+from flanlite.eval.splits import DEFAULT_TARGET_LENGTH
 from flanlite.limits import whole
 from flanlite.mesh import partitioning
 from flanlite.mesh.partitioning import Partitioner, make_partitioner
@@ -30,9 +32,8 @@ from flanlite.model.attempt import Attempt
 from flanlite.model.models import ModelConfig
 from flanlite.progress import progress_bar
 from flanlite.report import predictions
-from flanlite.report.scores import OwnScores, TaskScores, Variant
+from flanlite.report.scores import NO_KEY, OwnScores, TaskScores, Variant
 
-DEFAULT_TARGET_LENGTH = 64
 RULES = ('majority', 'chance')  # methods that ask no model
 SAMPLES = 2  # examples of a task that a report shows
 DIGITS = 5  # of log-probabilities that are written down
@@ -440,7 +441,19 @@ def score_task(
     answers = [answers_of(example, vocabulary) for example in examples]
     found = [read_answer(name, text) for text in predictions] if method == 'generate' else predictions
     counts = metric.counts(found, answers, groups_of(examples))
-    return TaskScores(name, metric, method, *places(examples, templates), counts, tuple(predictions))
+    where, keys = places(examples, templates), keys_of(examples)
+    return TaskScores(name, metric, method, *where, counts, tuple(predictions), keys=keys)
+
+
+def keys_of(examples: Sequence[Example]) -> np.ndarray:
+    """Return a hash of the options and right answers of each example as its data set has them, uint32[N]."""
+    return np.array([NO_KEY if example.setting else key_of(example) for example in examples], np.uint32)
+
+
+def key_of(example: Example) -> int:
+    """Return a hash of an example's options and right answers, in whatever order."""
+    known = [sorted(example.options), sorted(example.answers)]
+    return zlib.crc32(repr(known).encode()) if example.answers else int(NO_KEY)
 
 
 def read_answer(name: str, text: str) -> str:

@@ -8,11 +8,12 @@
                                     lacks them
 """
 
+import itertools
 import json
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from flanlite.data.cache.cache import spec_at_hand
@@ -24,14 +25,15 @@ from flanlite.data.rendering.rendering import Rendered
 from flanlite.data.specs.sources import MissingDataError
 from flanlite.data.specs.specs import DatasetSpec
 from flanlite.data.tokens import vocabularies
-from flanlite.eval.splits import FALLBACK
+from flanlite.eval.splits import DEFAULT_TARGET_LENGTH, FALLBACK
 from flanlite.metrics import metrics
 from flanlite.paths import at_home, check_folder
 from flanlite.writing import unfinished_name
 
-LONGEST = 256  # tokens of a written answer
 # Metrics that are a mean of the harness's own `exact_match` or `acc`.
 EQUAL = ('accuracy', 'multiple_choice_grade')
+# What a text of JSON may have in it and one of YAML may not, or takes for the end of a line.
+UNPRINTABLE = re.compile(r'[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]')
 CODE = '''"""Reads the data beside this file, and scores by flanlite's metrics. Made by `flanlite export`."""
 
 import json
@@ -106,6 +108,7 @@ def export(
     feature_lengths: dict[str, int] | None = None,
     vocabulary: str | None = None,
     data_dir: str | None = None,
+    max_length: int | None = None,
 ) -> pathlib.Path:
     """Write the evaluation split of every data set of a mixture as tasks of the harness, one a template.
 
@@ -114,9 +117,11 @@ def export(
         output: the folder to write, which must not be there.
         split: train, validation or test; a data set without a test split gives its validation split.
         max_rows: at most so many rows of each data set.
-        feature_lengths: {'inputs': S, 'targets': T}: exemplars have room in S tokens; a written answer has T.
+        feature_lengths: {'inputs': S, 'targets': T}: exemplars have room in S tokens.
         vocabulary: counts the tokens of exemplars; by default the mixture's own.
         data_dir: the folder of local data; by default that of FLANLITE_DATA_DIR.
+        max_length: tokens of a written answer; by default the targets' length, or what an evaluation takes
+            where a model has no lengths.
 
     Returns:
         The folder.
@@ -137,7 +142,8 @@ def export(
     try:
         (unfinished / 'data').mkdir()
         (unfinished / 'flanlite_tasks.py').write_text(CODE, encoding='utf-8')
-        longest = (feature_lengths or {'targets': LONGEST})['targets']
+        longest = max_length or (feature_lengths or {'targets': DEFAULT_TARGET_LENGTH})['targets']
+        taken = {task_name(mixed.name)} if len(mixed.entries) > 1 else set()
         groups: dict[str, tuple[list[str], str]] = {}
         skipped: dict[str, str] = {}
         for entry in mixed.entries:
@@ -147,10 +153,9 @@ def export(
                     f"{entry.task!r} is a text or a task of SeqIO; export takes flanlite's own data sets"
                 )
             try:
-                name, number = task_name(entry.task), 1
-                while name in groups:  # names differ in what the harness's cannot have
-                    name, number = f'{task_name(entry.task)}_{number + 1}', number + 1
+                name = free_name(task_name(entry.task), taken)
                 groups[name] = write_tasks(spec, name, view.of_task(entry.task, spec), unfinished, longest)
+                taken |= {name, *groups[name][0]}
             except (ValueError, OSError) as error:  # the others are written all the same
                 skipped[entry.task] = str(error)
                 print(f'skipped {entry.task}: {error}')
@@ -203,6 +208,8 @@ def write_tasks(
         # Of a data set some rows of which have options, the others are left out, as in `flanlite eval`.
         asked = [example for example in examples if example.options] or examples
         rows = list(rows_of(spec, asked))
+        if empty := [row['row'] for row in rows if '' in row.get('choices', row['options'])]:
+            raise ValueError(f'row {empty[0]} has an empty option, which the harness cannot ask')
         with (folder / 'data' / f'{name}.jsonl').open('w', encoding='utf-8') as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
         described = task(spec, name, rows, longest)
@@ -256,8 +263,10 @@ def task(spec: DatasetSpec, name: str, rows: list[dict[str, Any]], longest: int)
         described |= {'output_type': 'multiple_choice', 'doc_to_choice': choices}
         one = all(len(row['gold']) == 1 for row in rows)
         described['doc_to_target'] = '{{gold[0]}}' if one else 'gold'
-        if all(row['inputs'][-1:].isspace() for row in rows):
-            described['target_delimiter'] = ''  # else the harness puts a second blank between
+        # Else the harness puts a second blank between; behind it an option's own blank can be told.
+        own_blank = any(option[:1] == ' ' for row in rows for option in row[choices])
+        if all(row['inputs'][-1:].isspace() for row in rows) and not own_blank:
+            described['target_delimiter'] = ''
         harness = [
             {'metric': each, 'aggregation': 'mean', 'higher_is_better': True} for each in ('acc', 'acc_norm')
         ]
@@ -285,7 +294,18 @@ def write_group(folder: pathlib.Path, name: str, members: list[str], metric: str
 def write_yaml(path: pathlib.Path, described: dict[str, Any]) -> None:
     """Write a YAML file: JSON is YAML, but for the tags of functions, which stand without quotes."""
     text = json.dumps(described, indent=1, ensure_ascii=False)
+    text = UNPRINTABLE.sub(lambda found: f'\\u{ord(found[0]):04x}', text)
     path.write_text(re.sub(r'"(!function [\w.]+)"', r'\1', text) + '\n', encoding='utf-8')
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """Return a data set's name, with a number where it, or that of one of its templates, is taken."""
+    numbered = (f'{wanted}_{number}' for number in itertools.count(2))
+    return next(
+        name
+        for name in itertools.chain([wanted], numbered)
+        if name not in taken and not any(re.fullmatch(rf'{name}_t\d+', other) for other in taken)
+    )
 
 
 def task_name(name: str) -> str:

@@ -270,8 +270,8 @@ def mix(config: MixConfig, gin: str | None = None) -> MixReport | None:
     report = choose(sweep, weights_NK, [read_losses(path, sweep, remedy) for path in paths])
     if jax.process_index() == 0:
         given_rates.write(sweep.folder / RATES, sweep.rates(np.array(list(report.chosen.values()))))
-        results.write_text(sweep.folder / JSON, results.to_json(dataclasses.asdict(report)))
-        results.write_text(sweep.folder / MARKDOWN, report.markdown())
+        texts = {JSON: results.to_json(dataclasses.asdict(report)), MARKDOWN: report.markdown()}
+        results.write_texts(sweep.folder, texts)
     loco.say(f'{report.markdown()}\nwrote {sweep.folder}/{RATES}, {MARKDOWN} and {JSON}')
     return report
 

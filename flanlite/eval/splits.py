@@ -16,6 +16,7 @@ from flanlite.mesh import processes
 from flanlite.version import __version__
 
 FALLBACK = {'test': 'validation'}  # where a data set has no test split with labels
+DEFAULT_TARGET_LENGTH = 256  # tokens of a written answer, where a model has no length: the harness's
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ def join() -> None:
 
     Raises:
         ValueError: only some of the environment variables are set, or one of them makes no sense.
-        OSError: some process did not come within `STARTS_WITHIN` seconds; names it.
+        Apart: some process did not come within `STARTS_WITHIN` seconds; names it.
     """
     if jax.distributed.is_initialized():
         return
@@ -73,6 +73,7 @@ def join() -> None:
         host, port, numbers = check_variables(coordinator, count, index)
         if numbers[0] > 1:
             gather(host, port, *numbers)
+            end_in_one_line()
         connect(CONNECTS_WITHIN, coordinator, *numbers, cluster_detection_method='deactivate')
     else:
         try:
@@ -85,7 +86,8 @@ def join() -> None:
         except RuntimeError as error:
             if 'must be called before' not in str(error):
                 raise
-    if jax.process_count() > 1:
+    # JAX's own count would wait for the devices of all processes, and one may be gone by now.
+    if (distributed.global_state.num_processes or 1) > 1:
         end_in_one_line()
         Peers.watch()
         termination.heed()
@@ -133,9 +135,9 @@ def connect(within: float, *args: Any, **settings: Any) -> None:
     except RuntimeError as error:
         if 'must be called before' in str(error):
             raise
-        raise TimeoutError(
-            f'the processes of this run did not come together: {" ".join(str(error).split())[:SHOWN]}'
-        ) from error
+        # What JAX calls with the reason cannot take it; see `end_in_one_line`.
+        why = 'one of them ended meanwhile' if 'bad_cast' in str(error) else ' '.join(str(error).split())
+        raise Apart(f'the processes of this run did not come together: {why[:SHOWN]}') from error
     finally:
         said.cancel()
         distributed._jax.get_distributed_runtime_client = made
@@ -143,8 +145,9 @@ def connect(within: float, *args: Any, **settings: Any) -> None:
 
 @ctypes.CFUNCTYPE(None)
 def coordinator_ended() -> None:
-    """End this process where JAX says that it has lost the coordinator."""
-    leave('process 0, which coordinates this run, ended or cannot be reached')
+    """End this process where JAX says that it has lost the coordinator, or before all are watched another."""
+    lost = 'process 0, which coordinates this run,' if Peers.current else 'another process of this run'
+    leave(f'{lost} ended or cannot be reached')
 
 
 def end_in_one_line() -> None:
@@ -175,8 +178,7 @@ def say(text: str) -> None:
 
 def leave(why: str) -> NoReturn:
     """End this process at once: its main thread may wait for the others in a computation."""
-    peers = Peers.current
-    if peers is not None and peers.leaving.acquire(blocking=False):
+    if LEAVING.acquire(blocking=False):
         with contextlib.suppress(Exception):
             sys.stdout.flush()
         print(f'flanlite: error: {why}; {GOES_ON}', file=sys.stderr, flush=True)
@@ -185,7 +187,12 @@ def leave(why: str) -> NoReturn:
     raise AssertionError
 
 
+LEAVING = threading.Lock()
 GOES_ON = 'this process ends too; the same commands go on from the last checkpoint'
+
+
+class Apart(TimeoutError):
+    """The processes of a run did not come together."""
 
 
 class Peers:
@@ -195,13 +202,13 @@ class Peers:
 
     def __init__(self) -> None:
         self._client = distributed.global_state.client
-        self._index, self._count = jax.process_index(), jax.process_count()
+        self._index, self._count = distributed.global_state.process_id, distributed.global_state.num_processes
         self._me = {'host': socket.gethostname(), 'process': os.getpid()}
+        self._began = time.monotonic()
         self._seen: dict[int, tuple[dict[str, Any], float]] = {}
-        self._heard = time.monotonic()  # when the store answered last
+        self._heard = self._began  # when the store answered last
         self._rounds = 0
         self._ended = threading.Event()
-        self.leaving = threading.Lock()
 
     @classmethod
     def watch(cls) -> None:
@@ -226,8 +233,9 @@ class Peers:
             index, found = int(name.rpartition('/')[2]), json.loads(text)
             if index not in self._seen or self._seen[index][0] != found:
                 self._seen[index] = found, now
-        for index, (found, since) in self._seen.items():
-            if found['count'] != DONE and index != self._index and now - since > PATIENCE:
+        for index in range(self._count):
+            found, since = self._seen.get(index, ({}, self._began))  # one may end before it has counted
+            if found.get('count') != DONE and index != self._index and now - since > PATIENCE:
                 return f'{self.name(index)} ended, or has not answered for {PATIENCE:.0f} s'
         return None
 
@@ -367,7 +375,7 @@ def gather(host: str, port: int, count: int, index: int) -> None:
     """Wait until all processes of a run are there, and say who is waited for.
 
     Raises:
-        OSError: they did not come; or the port is taken.
+        OSError: they did not come (`Apart`), or the port is taken.
         ValueError: two processes have one number, or other ideas of how many there are.
     """
     if index == 0:
@@ -399,7 +407,7 @@ def gather(host: str, port: int, count: int, index: int) -> None:
             told = time.monotonic()
             say(f'process {index} of {count} waits for process 0 at {host}:{port}: {why}')
         time.sleep(0.2)
-    raise TimeoutError(
+    raise Apart(
         f'process 0 was not at {host}:{port} within {STARTS_WITHIN:.0f} s ({why}); start it, or set '
         f'{VARIABLES[0]}'
     )
@@ -445,7 +453,7 @@ def call_the_roll(server: socket.socket, count: int) -> None:
             text = f'process {names} of {count} did not come within {STARTS_WITHIN:.0f} s; start all of them'
             for one in there.values():
                 tell(one, error=text)
-            raise TimeoutError(text)
+            raise Apart(text)
     for one in there.values():
         tell(one, go=True)
     for one in there.values():

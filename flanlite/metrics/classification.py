@@ -23,7 +23,7 @@ def graded(option: str, score: float) -> str:
 
 def count_grade(prediction: str, answers: Sequence[str]) -> tuple[float, float]:
     """Return (what the prediction is worth, 1): that of its `graded` answer, or whether it equals one."""
-    if count_equal(prediction, answers)[0]:
+    if prediction in answers:  # blanks count: options may differ in them alone
         return 1.0, 1.0
     for answer in answers:
         with contextlib.suppress(ValueError, TypeError):

@@ -29,9 +29,12 @@ def write(folder: pathlib.Path, compared: Sequence[Comparison], system: str = 't
         'rows': [row for each in compared for row in each.rows()],
         'notes': list(dict.fromkeys(note for each in compared for note in each.notes)),
     }
-    results.write_text(folder / MARKDOWN, tables.paired_markdown(compared))
-    results.write_text(folder / JSON, results.to_json(kept))
-    results.write_text(folder / PAGE, page.render('comparison.html', values(compared, system)))
+    texts = {
+        MARKDOWN: tables.paired_markdown(compared),
+        JSON: results.to_json(kept),
+        PAGE: page.render('comparison.html', values(compared, system)),
+    }
+    results.write_texts(folder, texts)
 
 
 def values(compared: Sequence[Comparison], system: str) -> dict[str, Any]:

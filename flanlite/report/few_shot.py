@@ -117,8 +117,8 @@ class FewShotReport:
             *(f'| {" | ".join(line)} |' for line in (heading, ['---'] * len(heading), *rows)),
             *(f'\n{note}' for note in notes),
         ]
-        results.write_text(folder / 'results.json', results.to_json(self.rows()))
-        results.write_text(folder / 'report.md', '\n'.join(lines) + '\n')
+        texts = {'results.json': results.to_json(self.rows()), 'report.md': '\n'.join(lines) + '\n'}
+        results.write_texts(folder, texts)
         table = Table(*heading)
         for row in rows:
             table.add_row(*row)

@@ -20,7 +20,7 @@ from flanlite.metrics.metrics import METRICS
 from flanlite.paths import at_home
 from flanlite.report import results
 from flanlite.report.results import HELD_IN, Sums, TaskResult
-from flanlite.report.scores import CONFIDENCE, RESAMPLES, interval, nanmean
+from flanlite.report.scores import CONFIDENCE, NO_KEY, RESAMPLES, interval, nanmean
 
 PERMUTATIONS = 10_000
 AT_ONCE = 500  # permutations in memory
@@ -84,6 +84,10 @@ class Comparison:
         ]
 
 
+class OtherRows(ValueError):
+    """Two models were asked different rows under the same numbers."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """What a model scored on a data set."""
@@ -128,7 +132,10 @@ def compare(first: str, second: str, system: str = 'tuned', seed: int = 0) -> Co
                 )
                 break
         else:
-            tasks.append(Task.of(name, one, other, seed, notes))
+            try:
+                tasks.append(Task.of(name, one, other, seed, notes))
+            except OtherRows as error:
+                notes.append(str(error))
     if not tasks:
         raise ValueError(
             f'{first} and {second} have no data set in common that was scored in the same way'
@@ -228,15 +235,20 @@ class Task:
             means = one.result.summary.mean, other.result.summary.mean
             return cls(name, cluster, *means, one.result.num_rows, nothing, nothing)
         both = np.intersect1d(one.sums.rows, other.sums.rows)
+        if changed := int(np.sum(differ(one.sums.keys_of(both), other.sums.keys_of(both)))):
+            raise OtherRows(
+                f'{name} is left out: {changed} of the {len(both)} rows that both were asked have other '
+                'options or right answers, so the two were not asked the same data'
+            )
         if len(both) < max(len(one.sums.rows), len(other.sums.rows)):
             counts = f'{len(one.sums.rows)} and {len(other.sums.rows)}'
             notes.append(f'{name}: compared on the {len(both)} rows that both were asked, of {counts}')
-        first_RPK, second_RPK = (each.sums.of(both) for each in (one, other))
         if not np.array_equal(one.sums.templates, other.sums.templates):
             notes.append(f'{name}: asked with different templates, so it is compared by the mean over them')
-            first_RPK, second_RPK = (x.mean(axis=1, keepdims=True) for x in (first_RPK, second_RPK))
-
-        return cls.of_sums(name, cluster, metric, first_RPK, second_RPK, seed)
+        # Each has counts of zero for templates of the other, whose score is then nan and in no mean.
+        templates = np.union1d(one.sums.templates, other.sums.templates)
+        pair = (each.sums.of(both, templates) for each in (one, other))
+        return cls.of_sums(name, cluster, metric, *pair, seed)
 
     @classmethod
     def of_sums(
@@ -259,6 +271,11 @@ class Task:
         drawn_S = drawn(*pair, score, random)
         permuted_S = np.zeros(0) if metric.together else permuted(*pair, score, random)
         return cls(name, cluster, first, second, len(first_RPK), drawn_S, permuted_S)
+
+
+def differ(one_R: np.ndarray, other_R: np.ndarray) -> np.ndarray:
+    """Return which rows have different keys, where both have one."""
+    return (one_R != other_R) & (one_R != NO_KEY) & (other_R != NO_KEY)
 
 
 def drawn(

@@ -41,14 +41,17 @@ def build(folder: str | pathlib.Path, title: str = '') -> Report:
     """
     folder = pathlib.Path(folder)
     report = collected.collect(folder, title)
-    results.write_text(folder / 'results.json', results.to_json(report.rows()))
-    results.write_text(folder / 'report.csv', flat.csv_text(report.rows()))
-    results.write_text(folder / 'report.md', markdown.text(report))
-    results.write_text(folder / 'report.tex', latex.latex(report))
     found = conflict.collect(folder, report)
+    texts = {
+        'results.json': results.to_json(report.rows()),
+        'report.csv': flat.csv_text(report.rows()),
+        'report.md': markdown.text(report),
+        'report.tex': latex.latex(report),
+        'report.html': html_page(report, found),
+    }
     if found is not None:
-        results.write_text(folder / 'conflict.json', results.to_json(conflict.rows(found)))
-    results.write_text(folder / 'report.html', html_page(report, found))
+        texts['conflict.json'] = results.to_json(conflict.rows(found))
+    results.write_texts(folder, texts)
     return report
 
 

@@ -16,8 +16,16 @@ import numpy as np
 from flanlite import config, reading
 from flanlite.data.specs import registry
 from flanlite.metrics.metrics import METRICS
-from flanlite.report.scores import OwnScores, Resampled, Summary, TaskScores, summarize, summarize_group
-from flanlite.writing import explained, write_whole
+from flanlite.report.scores import (
+    NO_KEY,
+    OwnScores,
+    Resampled,
+    Summary,
+    TaskScores,
+    summarize,
+    summarize_group,
+)
+from flanlite.writing import explained, write_all, write_whole
 
 RESULT = 'result.json'
 REPORT = (
@@ -314,6 +322,13 @@ def write_text(path: pathlib.Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_texts(folder: pathlib.Path, texts: Mapping[str, str]) -> None:
+    """Write files in a folder, by name, as `write_text` does: all of them, or none where one cannot be."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_all({folder / name: text for name, text in texts.items()})
+
+
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Write a file as `write_text` does."""
     with explained(path):
@@ -363,6 +378,7 @@ def save(
         kept |= {f'{name}/{task}': array for name, array in dataclasses.asdict(Resampled.draw(each)).items()}
         if isinstance(each, TaskScores):
             kept |= {f'templates/{task}': np.unique(each.templates), f'sums/{task}': each.sums()}
+            kept[f'keys/{task}'] = each.row_keys()
     np.savez_compressed(content, **kept)
     write_bytes(folder / RESAMPLES, content.getvalue())
     write_text(folder / RESULT, to_json(dataclasses.asdict(result)))
@@ -390,15 +406,24 @@ class Sums:
         rows: int[R], the rows of the data set, in order.
         templates: int[P], the templates, in order.
         sums_RPK: the counts of each row with each template.
+        keys: uint32[R], hashes of what is right in each row; see `TaskScores`.
     """
 
     rows: np.ndarray
     templates: np.ndarray
     sums_RPK: np.ndarray
+    keys: np.ndarray
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """Return the counts of some of the rows."""
-        return self.sums_RPK[np.searchsorted(self.rows, rows)]
+    def of(self, rows: np.ndarray, templates: np.ndarray) -> np.ndarray:
+        """Return the counts of some of the rows with some templates, zero with those that it lacks."""
+        found = np.zeros((len(rows), len(templates), self.sums_RPK.shape[-1]))
+        own = self.sums_RPK[np.searchsorted(self.rows, rows)]
+        found[:, np.searchsorted(templates, self.templates)] = own
+        return found
+
+    def keys_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the keys of some of the rows."""
+        return self.keys[np.searchsorted(self.rows, rows)]
 
 
 def load_sums(folder: pathlib.Path) -> dict[str, Sums]:
@@ -407,8 +432,11 @@ def load_sums(folder: pathlib.Path) -> dict[str, Sums]:
         return {}
     with reading.foreign(folder / RESAMPLES), np.load(folder / RESAMPLES) as kept:
         tasks = [name.removeprefix('sums/') for name in kept if name.startswith('sums/')]
+        found = {task: [kept[f'{name}/{task}'] for name in ('rows', 'templates', 'sums')] for task in tasks}
+        # Earlier versions kept no keys.
         return {
-            task: Sums(*(kept[f'{name}/{task}'] for name in ('rows', 'templates', 'sums'))) for task in tasks
+            task: Sums(*each, kept.get(f'keys/{task}', np.full(len(each[0]), NO_KEY)))
+            for task, each in found.items()
         }
 
 
@@ -441,9 +469,10 @@ def load(path: pathlib.Path) -> Result:
         fields = reading.read_json(path)
         for task in fields['tasks']:
             task.update(templates=tuple(task['templates']), summary=read_summary(task['summary']))
-        fields['tasks'] = tuple(TaskResult(**task) for task in fields['tasks'])
+        fields['tasks'] = tuple(checked(TaskResult(**task)) for task in fields['tasks'])
         fields['groups'] = {level: read_summary(summary) for level, summary in fields['groups'].items()}
-        return Result(**{**fields, **{name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}})
+        tuples = {name: tuple(fields[name]) for name in ('removed', 'notes', 'samples')}
+        return checked(Result(**{**fields, **tuples}))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} holds no readable result ({error}); remove it and run the same command again'
@@ -452,7 +481,16 @@ def load(path: pathlib.Path) -> Result:
 
 def read_summary(fields: Mapping[str, float | None]) -> Summary:
     """Return the summary that JSON fields hold; null is nan."""
-    return Summary(**{name: math.nan if value is None else value for name, value in fields.items()})
+    return checked(Summary(**{name: math.nan if value is None else value for name, value in fields.items()}))
+
+
+def checked(made: Any) -> Any:
+    """Return a value of a dataclass; raise a `TypeError` where a text or number of it is none."""
+    for field in dataclasses.fields(made):
+        kind, found = {float: int | float}.get(field.type, field.type), getattr(made, field.name)
+        if kind in (str, int, int | float) and (not isinstance(found, kind) or isinstance(found, bool)):
+            raise TypeError(f'{field.name} is {found!r}')
+    return made
 
 
 def told_settings(settings: Any) -> dict[str, Any]:

@@ -244,13 +244,14 @@ def markdown(found: Robustness) -> str:
 def write(folder: pathlib.Path, found: Robustness) -> None:
     """Write robustness.md, robustness.json and robustness.html."""
     kept = {'system': found.system, 'rows': found.rows(), 'words': found.words, 'notes': found.notes}
-    results.write_text(folder / MARKDOWN, markdown(found))
-    results.write_text(folder / JSON, results.to_json(kept))
     title = f'Robustness of {found.system}'
-    results.write_text(
-        folder / PAGE,
-        page.render('robustness.html', {'title': title, 'robustness': [section(found, folder.name)]}),
-    )
+    shown = {'title': title, 'robustness': [section(found, folder.name)]}
+    texts = {
+        MARKDOWN: markdown(found),
+        JSON: results.to_json(kept),
+        PAGE: page.render('robustness.html', shown),
+    }
+    results.write_texts(folder, texts)
 
 
 def load(path: pathlib.Path) -> Robustness:

@@ -14,6 +14,7 @@ import numpy as np
 from flanlite.metrics.metric import Metric, ratio
 
 RESAMPLES = 1_000
+NO_KEY = np.uint32(0)  # of a row that is not known by its answers
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959964  # of that confidence, two-sided
 
@@ -48,6 +49,8 @@ class TaskScores:
         option_scores: the log-probabilities of the options of each of the N examples; empty where none were
             computed.
         variants: other scores, reported beside those of the metric.
+        keys: uint32[N], a hash of the options and right answers of each example, whatever template asks it;
+            `NO_KEY` where a template has others. By it two results tell that they were asked the same row.
     """
 
     task: str
@@ -59,6 +62,12 @@ class TaskScores:
     predictions: tuple[str | None, ...] = ()
     option_scores: tuple[np.ndarray, ...] = ()
     variants: tuple[Variant, ...] = ()
+    keys: np.ndarray | None = None
+
+    def row_keys(self) -> np.ndarray:
+        """Return the key of each row, uint32[R]."""
+        _, first = np.unique(self.rows, return_index=True)
+        return np.full(len(first), NO_KEY) if self.keys is None else self.keys[first]
 
     def template_scores(self) -> dict[int, dict[str, float]]:
         """Return the scores of each template alone: {template: {name: percent}}."""

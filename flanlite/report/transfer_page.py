@@ -52,9 +52,12 @@ METHOD = (
 
 def build(folder: pathlib.Path, found: TransferReport) -> TransferReport:
     """Write the results.json, report.md and report.html of what was measured."""
-    results.write_text(folder / 'results.json', results.to_json(rows(found)))
-    results.write_text(folder / 'report.md', markdown(found))
-    results.write_text(folder / 'report.html', page.render('transfer.html', values(found)))
+    texts = {
+        'results.json': results.to_json(rows(found)),
+        'report.md': markdown(found),
+        'report.html': page.render('transfer.html', values(found)),
+    }
+    results.write_texts(folder, texts)
     return found
 
 

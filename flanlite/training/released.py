@@ -343,6 +343,8 @@ def read_huggingface(path: pathlib.Path) -> Released:
 def safetensors_arrays(path: pathlib.Path) -> Iterator[tuple[str, LazyArray]]:
     """List names and tensors of a safetensors file."""
     with open_safetensors(path) as file:
+        with path.open('rb') as content:  # of a name that is there twice, safetensors takes the last
+            reading.parse_json(content.read(int.from_bytes(content.read(8), 'little')).decode(), str(path))
         for name in file.keys():  # noqa: SIM118 (the file is no mapping)
             yield (
                 name,

@@ -49,7 +49,7 @@ def collections(folder: str, tasks: tuple[tuple[str, tuple[tables.Table, ...]], 
     direct, chained = Template('{header}Q: {question}\nA:'), Template('{header}Q: {question}\n' + THINK)
     asked = {
         'bbh': (direct, FewShot(PROMPTS), ''),
-        'bbh_cot': (chained, FewShot(PROMPTS, exemplar='{inputs}\n{chain}\n\n'), ANSWER),
+        'bbh_cot': (chained, FewShot(PROMPTS, exemplar='{inputs}{chain}\n\n'), ANSWER),
     }
     return tuple(
         Collection(name, tuple(task_spec(folder, name, *task, *how) for task in tasks), templates=1, shots=3 if prompts else 0)
@@ -114,6 +114,6 @@ def read_prompt(path: pathlib.Path) -> Iterator[Row]:
         answers = re.findall(ANSWER, chain)
         if not found or not answers:
             raise ValueError(f'{path}: {question[:80]!r} has no {THINK!r} with "the answer is" behind it')
-        yield {'header': f'{described.strip()}\n\n', 'question': asked, 'chain': chain.strip(), 'answer': answers[-1]}
+        yield {'header': f'{described.strip()}\n\n', 'question': asked, 'chain': chain.rstrip(), 'answer': answers[-1]}
     if not questions:
         raise ValueError(f'{path} has no question; expected lines that begin with "Q: "')

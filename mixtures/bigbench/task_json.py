@@ -6,7 +6,6 @@ the row. An option counts what `target_scores` says.
 """
 
 import json
-import os
 import pathlib
 import random
 import re
@@ -19,7 +18,7 @@ from flanlite.metrics.classification import graded
 NAME = 'task.json'
 WHOLE = 1 << 18  # bytes up to which a file is read whole to list it; of a larger one, what stands before its examples
 WRITTEN = {'example_input_prefix': '', 'example_output_prefix': '', 'append_choices_to_input': False}  # of inputs that have all this in them
-END = re.compile(rb'\}\s*\]\s*\}\s*$')  # of a file whose last key is that of the examples
+KEYS = ('preferred_score', 'metrics', 'stop_string', 'output_regex')  # what is said of a task before its examples are read
 SENTENCE = r'[^\.\?\!\;\n]+'  # what is scored of a generated text, where a task says nothing else
 
 
@@ -29,19 +28,13 @@ def read_about(path: pathlib.Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no task.
     """
-    with path.open('rb') as content:
-        head = content.read(WHOLE + 1)
-        if len(head) > WHOLE:
-            content.seek(-64, os.SEEK_END)
-            end = content.read()
-    if len(head) > WHOLE and END.search(end):
-        before = head.decode('utf-8-sig', 'ignore').partition('"examples"')[0].rstrip().rstrip(',')
+    content = path.read_bytes()
+    before, _, behind = content.partition(b'"examples"')
+    if len(content) > WHOLE and not any(f'"{key}"'.encode() in behind for key in KEYS):
         try:
-            about = json.loads(before + '}')
-            if about.get('preferred_score') or about.get('metrics'):
-                return about
-        except (ValueError, AttributeError):
-            pass  # the keys stand in another order
+            return json.loads(before.decode('utf-8-sig').rstrip().rstrip(',') + '}')
+        except ValueError:
+            pass  # the word stands elsewhere first
     return load(path)
 
 

@@ -1,7 +1,7 @@
 """MMLU (Hendrycks et al. 2021): the subjects that a folder `mmlu` of the data folder has. Evaluation only.
 
 The folder is the publisher's, with `dev`, `val` and `test` of files such as `abstract_algebra_test.csv`; or it has `train`, `validation` and
-`test` in JSON lines, rows of `subject`, `question`, `choices` and `answer` (an index), where `train` stands for `dev`; or it has the tables of
+`test` in JSON lines, rows of `subject`, `question`, `choices` and `answer` (an index or a letter), where `train` stands for `dev`; or it has the tables of
 `cais/mmlu` or `lukaemon/mmlu` on Hugging Face, or of TFDS, see `tables.py`.
 
 Questions are asked as the publisher's `evaluate.py` asks them (hendrycks/test, 0f23bce): a line names the subject, then stand the first five
@@ -13,7 +13,8 @@ import functools
 import os
 import pathlib
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from flanlite.data.specs import registry, sources, tables
 from flanlite.data.specs.checks import as_name
@@ -35,9 +36,9 @@ def find(data_dir: str | os.PathLike | None = None) -> None:
     folder = tables.folder_of(data_dir, FOLDER, EXPECTED, REPOSITORIES)
     lines = JsonLines(str(folder))
     if found := sorted(file.name.removesuffix('_test.csv') for file in folder.glob('test/*_test.csv') if file.is_file()):
-        read = [(subject, read_table, (), tuple(f'{split}/{subject}_{split}.csv' for split in SPLITS)) for subject in found]
+        read = [(subject, read_table, (), tuple(f'{split}/{subject}_{split}.csv' for split in reversed(SPLITS))) for subject in found]
     elif 'test' in lines.files():
-        files = tuple(f'{split}{suffix}' for split in SPLITS.values() for suffix in sources.SUFFIXES)
+        files = tuple(f'{split}{suffix}' for split in reversed(SPLITS.values()) for suffix in sources.SUFFIXES)
         read = [(subject, read_lines, (), files) for subject in sorted({row['subject'] for row in lines.rows('test')})]
     else:
         read = [(subject, read_tables, (own,), tables.files_of(own)) for subject, own in sorted(tables_of(folder).items())]
@@ -101,16 +102,7 @@ def read_tables(chosen: tuple[tables.Table, ...], subject: str, by_letter: bool,
         for number, row in enumerate(table.rows(folder)):
             if row.get('subject', subject) != subject:
                 continue
-            choices = row['choices'] if 'choices' in row else [row.get(letter) for letter in 'ABCD']
-            question, answer = row.get('question', row.get('input')), row.get('answer', row.get('target'))
-            if isinstance(answer, str):
-                answer = string.ascii_uppercase.find(answer) if len(answer) == 1 else -1
-            texts = [question, *choices] if isinstance(choices, list) else [None]
-            if not all(isinstance(text, str) for text in texts) or not isinstance(answer, int) or not 0 <= answer < len(choices):
-                raise ValueError(
-                    f'{folder / table.path}, row {number}: {tables.shown(row)}; expected a question, its choices, and the index or letter of one'
-                )
-            yield row_of(subject, by_letter, question, choices, answer)
+            yield checked(subject, by_letter, row, f'{folder / table.path}, row {number}')
 
 
 def read_table(subject: str, by_letter: bool, folder: pathlib.Path, split: str) -> Iterator[Row]:
@@ -128,9 +120,21 @@ def read_table(subject: str, by_letter: bool, folder: pathlib.Path, split: str) 
 
 def read_lines(subject: str, by_letter: bool, folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Read a subject's rows of JSON lines."""
-    for row in JsonLines(str(folder)).rows(SPLITS[split]):
+    for number, row in enumerate(JsonLines(str(folder)).rows(SPLITS[split])):
         if row['subject'] == subject:
-            yield row_of(subject, by_letter, row['question'], row['choices'], row['answer'])
+            yield checked(subject, by_letter, row, f'{folder / SPLITS[split]}.jsonl, row {number}')
+
+
+def checked(subject: str, by_letter: bool, row: Mapping[str, Any], place: str) -> Row:
+    """Make a row of one of a table or of JSON lines; a `ValueError` with its place where it is none."""
+    choices = row['choices'] if 'choices' in row else [row.get(letter) for letter in 'ABCD']
+    question, answer = row.get('question', row.get('input')), row.get('answer', row.get('target'))
+    if isinstance(answer, str):
+        answer = string.ascii_uppercase.find(answer) if len(answer) == 1 else -1
+    texts = [question, *choices] if isinstance(choices, list) else [None]
+    if not all(isinstance(text, str) for text in texts) or type(answer) is not int or not 0 <= answer < len(choices):
+        raise ValueError(f'{place}: {tables.shown(row)}; expected a question, its choices, and the index or letter of one')
+    return row_of(subject, by_letter, question, choices, answer)
 
 
 def row_of(subject: str, by_letter: bool, question: str, choices: list[str], answer: int) -> Row:

@@ -231,6 +231,29 @@ def test_files_that_cannot_be_read(name, text, words, tmp_path):
     assert words in str(raised.value) and name in str(raised.value)
 
 
+def test_columns_of_a_table_have_different_names(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+
+    table = pyarrow.table([['a'], ['b'], ['c']], names=['prompt', 'completion', 'completion'])
+    parquet.write_table(table, tmp_path / 'a.parquet')
+    with pytest.raises(ValueError, match=r"a.parquet has the heading 'completion' twice"):
+        read(tmp_path / 'a.parquet')
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('{"prompt": "a", "completion": [1]}', 'line 1: completion is'),
+        ('', 'it has no rows'),
+    ],
+)
+def test_a_file_without_an_example_says_why(text, words, tmp_path):
+    (tmp_path / 'a.jsonl').write_text(text)
+    with pytest.raises(files.MissingDataError, match=f'has no row that is an example; .*{words}'):
+        files.find(f'{tmp_path}/a.jsonl')
+
+
 @pytest.fixture
 def own_registry(monkeypatch):
     monkeypatch.setattr(registry, 'COLLECTIONS', dict(registry.COLLECTIONS))

@@ -62,6 +62,10 @@ COLLECTION = Collection(
         dataclasses.replace(
             toy.spec('toyharness_blank', 'nli', both, ('two of',)), templates=(Template('{a} and {b}\nA: '),)
         ),
+        dataclasses.replace(
+            toy.spec('toyharness_lead', 'nli', lambda row: {**row, 'answer': row['a'] % 2}, ('is',), (' yes', ' no')),
+            templates=(Template('{a}?\nA: '),),
+        ),
         toy.spec('toyharness_f1', 'nli', lambda row: {**row, 'answer': row['a'] % 2}, ('is',), ('yes', 'no'), metric='glue_accuracy_f1'),
     ),
     vocabulary='bytes',
@@ -128,6 +132,28 @@ def test_answers_are_taken_from_what_is_written_as_eval_does(exported):
     assert json.loads((exported / 'toyharness.group.yaml').read_text())['aggregate_metric_list'] == []
 
 
+def test_names_texts_and_options_that_the_harness_cannot_have(tmp_path, capsys):
+    def written(name, **more):
+        return toy.spec(name, 'nli', lambda row: {**row, 'answer': str(row['a'])}, ('is',), **more)
+
+    specs = (
+        *map(written, ('toyodd', 'toyodd_a_t0', 'toyodd_a')),
+        written('toyodd_stop', stop=('\x85', '\u2028')),
+        toy.spec('toyodd_empty', 'nli', lambda row: {**row, 'answer': 0, 'options': ['', 'low']}, ('is',)),
+    )
+    registry.register(Collection('toyodd', specs, vocabulary='bytes'))
+    folder = export.export('toyodd', str(tmp_path / 'tasks'), max_length=7)
+    assert 'skipped toyodd_empty: row' in (said := capsys.readouterr().out) and 'an empty option' in said
+    described = [yaml.safe_load(path.read_text().replace('!function ', '')) for path in folder.glob('*.yaml')]
+    names = [each.get('group', each.get('task')) for each in described]
+    assert len(names) == len({*names}) == 9
+    whole = yaml.safe_load((folder / 'toyodd.group.yaml').read_text())['task']
+    assert whole == ['toyodd_2', 'toyodd_a_t0', 'toyodd_a_2', 'toyodd_stop']
+    (stop,) = [each for each in described if each.get('task') == 'toyodd_stop_t0']
+    assert stop['generation_kwargs']['until'] == ['\x85', '\u2028']
+    assert stop['generation_kwargs']['max_gen_toks'] == 7
+
+
 def test_a_folder_that_is_there_is_left_alone(exported):
     before = sorted(exported.rglob('*'))
     with pytest.raises(ValueError, match='is there already; expected a new folder'):
@@ -163,7 +189,7 @@ def test_the_harness_gives_our_scores(harness, exported, kind, tmp_path, monkeyp
                 key = named.get(metric, metric) if f'{metric},none' not in theirs else metric
                 assert theirs[f'{key},none'] == pytest.approx(value / 100, abs=1e-6), (name, template, metric)
                 compared += 1
-    assert compared == 17
+    assert compared == 18
     mean = np.mean([found['results'][f'toyeval_parity_t{t}']['acc,none'] for t in range(3)])
     assert found['results']['toyeval_parity']['acc,none'] == pytest.approx(mean)
     kept = json.loads((tmp_path / 'out/results.json').read_text())

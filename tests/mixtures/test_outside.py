@@ -163,6 +163,11 @@ def test_bigbench_lists_large_files_by_their_beginning(tmp_path, monkeypatch):
     write(tmp_path / 'bigbench/both/task.json', about | {'examples': written} | behind)
     mixtures.resolve('bigbench', tmp_path)
     assert registry.find_spec('bigbench:both').metric == 'accuracy' and 'both' in whole
+    # Whatever the last key is: of a list of objects, too.
+    behind = {'stop_string': '\n', 'authors': [{'name': 'a'}]}
+    write(tmp_path / 'bigbench/authors/task.json', about | {'examples': written} | behind)
+    mixtures.resolve('bigbench', tmp_path)
+    assert registry.find_spec('bigbench:authors').stop == ('\n',)
 
 
 def test_bigbench_in_json_lines(tmp_path):
@@ -204,6 +209,9 @@ def test_bbh(tmp_path):
     think = "A: Let's think step by step."
     reasoned = f'{cats}{think}\nThere are cats.\nSo the answer is (A).'
     assert chain['inputs'] == f'Count things.\n\n{reasoned}\n\nQ: Four dogs?\n{think}'
+    write(tmp_path / 'bbh/cot-prompts/counting.txt', PROMPT.replace('step.\nThere', 'step. There'))
+    (chain,) = asked(tmp_path, 'bbh_cot', shots=1)['bbh_cot:counting']
+    assert f'{think} There are cats.' in chain['inputs']  # as the publisher sets it, which is not always a line
     written = ' Two and two.\nThe answer is 3? No, so the answer is 4.\n\nQ: And the answer is 5.'
     assert evaluator.read_answer('bbh_cot:counting', written) == '4'
     assert evaluator.read_answer('bbh_cot:counting', 'no idea') == 'no idea'
@@ -273,6 +281,12 @@ def test_mmlu_in_json_lines_and_another_folder(tmp_path):
         write(tmp_path / f'two/mmlu/{split}.jsonl', f'{json.dumps(row)}\n')
     found = asked(tmp_path / 'two', 'mmlu', shots=0)
     assert list(found) == ['mmlu:astronomy'] and found['mmlu:astronomy'][0]['answers'] == ['B']
+    write(tmp_path / 'two/mmlu/test.jsonl', f'{json.dumps(row | {"answer": "A"})}\n')
+    mixtures.resolve('mmlu', tmp_path / 'two')
+    assert asked(tmp_path / 'two', 'mmlu_text', shots=0)['mmlu_text:astronomy'][0]['answers'] == ['here']
+    write(tmp_path / 'two/mmlu/test.jsonl', f'{json.dumps(row | {"answer": 2})}\n')
+    with pytest.raises(ValueError, match=r'test.jsonl, row 0: .*expected a question, its choices, and the index'):
+        list(mixtures.resolve('mmlu', tmp_path / 'two').collection.specs[0].source.rows('test'))
 
 
 def test_mmlu_names_a_bad_row(tmp_path):

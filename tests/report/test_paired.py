@@ -99,6 +99,51 @@ def test_only_the_same_examples_are_compared(both, tmp_path, capsys):
     assert '| a | 5 |' in (tmp_path / 'out/comparison.md').read_text()
 
 
+def test_rows_with_other_answers_are_not_the_same_rows(tmp_path):
+    def keyed(name, keys):
+        folder = tmp_path / name
+        path = write(folder, {'a': RIGHT['a', 'two'], 'b': RIGHT['b', 'two']})
+        with np.load(folder / results.RESAMPLES) as kept:
+            arrays = dict(kept)
+        arrays['keys/a'] = np.array(keys, np.uint32)
+        np.savez(folder / results.RESAMPLES, **arrays)
+        return path
+
+    one, other = keyed('one', range(1, 10)), keyed('other', [*range(1, 9), 77])
+    compared = paired.compare(one, other)
+    assert [row.name for row in compared.table] == ['b']
+    assert 'a is left out: 1 of the 9 rows that both were asked have other options or right answers' in compared.notes[0]
+    # A row without a key may be any.
+    assert [row.name for row in paired.compare(one, keyed('none', [0] * 9)).table][:2] == ['a', 'b']
+
+
+@pytest.mark.parametrize('metric', ['accuracy', 'sacrebleu_intl'])
+def test_different_templates_are_averaged_as_in_results(metric, tmp_path):
+    """Of a template that asks few rows, and of a metric that is no mean over rows."""
+    rows, counts = np.arange(8), metrics.get_metric(metric)
+    texts = ['the cat sat on a mat here', 'all of it was quite other']
+
+    def scored(asked):
+        wrote = [texts[int((row + template) % 3 > 0)] for row, template in asked]
+        found = counts.counts(wrote, [[texts[0]]] * len(asked), None)
+        each = np.array(asked)
+        return {'a': TaskScores('a', counts, 'rank', each[:, 0], each[:, 1], found)}
+
+    both = []
+    for name, asked in {
+        'two': [(row, 0) for row in rows] + [(row, 1) for row in rows[:3]],
+        'one': [(row, 2) for row in rows],
+    }.items():
+        scores = scored(asked)
+        result = results.make_result(scores, {'a': ('nli', '')}, run='r', system='s', split='test')
+        results.save(tmp_path / name, result, scores)
+        both.append(result.tasks[0].summary.mean)
+    compared = paired.compare(str(tmp_path / 'two'), str(tmp_path / 'one'))
+    (row,) = compared.table
+    assert [row.first, row.second] == pytest.approx(both) and row.low <= row.difference <= row.high
+    assert 0 < row.p <= 1 and 'different templates' in compared.notes[0]
+
+
 def test_sweeps_are_compared_by_a_system(tmp_path):
     for name in ('one', 'two'):
         for held_out, task in {'nli': 'a', 'sentiment': 'b'}.items():

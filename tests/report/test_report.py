@@ -337,6 +337,24 @@ def test_unreadable_result_is_named(tmp_path):
         collected.collect(tmp_path / 'empty')
 
 
+@pytest.mark.parametrize(
+    ('field', 'found'), [('task', None), ('cluster', {}), ('num_rows', '9'), ('method', 1), ('level', [])]
+)
+def test_a_result_with_a_field_of_another_type_is_named(field, found, sweep, tmp_path):
+    result = json.loads((sweep / 'nli' / 'chance' / results.RESULT).read_text())
+    result['tasks'][0][field] = found
+    (tmp_path / results.RESULT).write_text(json.dumps(result))
+    with pytest.raises(ValueError, match=f'holds no readable result .{field} is'):
+        results.load(tmp_path / results.RESULT)
+
+
+def test_files_of_a_report_are_written_all_or_none(tmp_path):
+    results.write_texts(tmp_path, {'a': 'old', 'b': 'old'})
+    with pytest.raises(OSError, match='cannot write'):
+        results.write_texts(tmp_path, {'a': 'new', 'b/c': 'new', 'd': 'new'})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {'a': 'old', 'b': 'old'}
+
+
 @pytest.mark.parametrize('place', ['', 'nli/tuned'])
 def test_results_of_an_earlier_version_are_refused(tmp_path, place):
     former = tmp_path / place / 'piece.json'

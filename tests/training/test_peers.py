@@ -64,6 +64,42 @@ main.run()
 """
 
 
+LOST = '''
+import os
+from flanlite.mesh import processes
+
+host, port = os.environ['FLANLITE_COORDINATOR'].split(':')
+processes.gather(host, int(port), 2, 1)
+if {connected}:
+    processes.connect(20, f'{{host}}:{{port}}', 2, 1, cluster_detection_method='deactivate')
+os._exit(9)
+'''
+
+
+@pytest.mark.parametrize(
+    ('connected', 'words'),
+    [
+        (False, 'did not come together: one of them ended meanwhile'),
+        (True, 'process 1 ended, or has not answered for 6 s'),
+    ],
+)
+def test_a_process_that_ends_as_all_come_together(connected, words):
+    """Before JAX waits for its devices, too; what JAX itself does then is an abort, after 100 seconds."""
+    soon = WAITS.replace('def wait(', 'processes.PATIENCE, processes.CONNECTS_WITHIN = 6, 6\n\ndef wait(')
+    soon = soon.replace("print('joined', flush=True)", 'import jax; jax.devices()')
+    codes = soon, LOST.format(connected=connected)
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    running = [
+        subprocess.Popen(
+            [sys.executable, '-c', code], env=os.environ | {'JAX_PLATFORMS': 'cpu', **variables}, **pipes
+        )
+        for code, variables in zip(codes, toy.process_variables(), strict=True)
+    ]
+    assert running[1].wait(60) == 9
+    status, line = ends(running[0], 40)
+    assert status == processes.ENDED and words in line
+
+
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_processes_that_do_not_train(number, status):
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}

@@ -20,6 +20,8 @@ from flanlite.data.tokens import vocabularies
 from flanlite.paths import absolute, at_home
 from flanlite.progress import CONSOLE, BuildProgress
 
+TOLD = 5  # reasons in a sentence
+
 
 @dataclasses.dataclass(frozen=True)
 class CacheReport:
@@ -54,6 +56,12 @@ class CacheReport:
         for name, cached in self.splits.items():
             told[name] |= {'num_examples': cached.num_examples, 'path': str(cached.path)}
         return {'tasks': told, 'skipped': self.skipped}
+
+    def reasons(self) -> str:
+        """Write why tasks were skipped, the first few; a line for each was printed as it was skipped."""
+        told = '; '.join(f'{task}: {reason}' for task, reason in list(self.skipped.items())[:TOLD])
+        more = len(self.skipped) - TOLD
+        return f'{told}; {more:,} more stand above' if more > 0 else told
 
     def too_long(self, feature_lengths: Mapping[str, int]) -> dict[str, dict[str, int]]:
         """Count each task's examples whose inputs or targets are longer than these lengths, and so would be

@@ -4,7 +4,6 @@ lines, JSON, CSV, Parquet or Arrow, one file, a folder of them, or what Hugging 
 A path stands for a data set of its own, without a spec (`find`); `Files` is the source of a `DatasetSpec`.
 """
 
-import contextlib
 import csv
 import dataclasses
 import functools
@@ -257,13 +256,19 @@ def first_of(source: Files, found: Mapping[str, Sequence[pathlib.Path]]) -> tupl
     Raises:
         MissingDataError: there is none.
     """
+    why = 'it has no rows'
     for file in itertools.chain(*found.values()):
-        for _, row in reader_of(file)(file):
-            with contextlib.suppress(BadRow):
+        for number, (where, row) in enumerate(reader_of(file)(file)):
+            told = 'it has no answer'
+            try:
                 form = source.form_of(row, file)
                 for example in form.examples(row):
                     return example, form
-    raise MissingDataError(f'{source.path!r} has no row that is an example')
+            except BadRow as error:
+                told = str(error)
+            if not number:
+                why = f'{where}: {told}'
+    raise MissingDataError(f'{source.path!r} has no row that is an example; {why}')
 
 
 def as_fields(row: Row) -> dict[str, Any]:
@@ -303,8 +308,7 @@ def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
         with file.open(encoding='utf-8-sig', newline='') as lines:
             read = csv.DictReader(lines, delimiter=delimiter, strict=True)
             names = read.fieldnames or ()
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise ValueError(f'{file} has the heading {twice!r} twice; expected different ones')
+            check_headings(names, file)
             for row in read:
                 where = f'{file}, line {read.line_num}'
                 if None in row:
@@ -315,13 +319,21 @@ def read_csv(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
         raise ValueError(f'{file} is no table in UTF-8: {error}') from error
 
 
+def check_headings(names: Sequence[str], file: pathlib.Path) -> None:
+    """Raise a `ValueError` where two columns have the same name."""
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f'{file} has the heading {twice!r} twice; expected different ones')
+
+
 def read_parquet(file: pathlib.Path) -> Iterator[tuple[str, Row]]:
     """Read a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        yield from arrow_rows(pyarrow.parquet.ParquetFile(file).iter_batches(1_000), file)
+        table = pyarrow.parquet.ParquetFile(file)
+        check_headings(table.schema_arrow.names, file)
+        yield from arrow_rows(table.iter_batches(1_000), file)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f'{file} is no whole Parquet file: {error}') from error
 
