@@ -14,6 +14,7 @@ an hour on two cores; stages that are done are not done again.
 import argparse
 import pathlib
 import re
+from typing import NamedTuple
 
 import flanlite
 from flanlite.data.specs import registry
@@ -59,21 +60,33 @@ def plain_again(world):
     return plain(*told, same)
 
 
+def verdict(world, same):
+    """Return the two words to choose from, the affirmative first, and the right one."""
+    names = world.pick((('yes', 'no'), ('yes', 'no'), ('yes', 'no'), ('true', 'false'), ('right', 'wrong')))
+    return names, sentence(names[not same])
+
+
 def judged(world, same):
     """Say whether it is so, in one of many ways."""
-    names = world.pick((('yes', 'no'), ('yes', 'no'), ('yes', 'no'), ('true', 'false'), ('right', 'wrong')))
-    word, who = sentence(names[not same]), world.pick(world.people)
+    (yes, no), word = verdict(world, same)
     ways = (
         f'Is it so? {word}.',
         f'"Is it so?" "{word}."',
         f'Is it true? {word}.',
-        f'"Is that true?" asked {who}. "{word}."',
-        f'{sentence(names[0])} or {names[1]}? {word}.',
-        f'"{sentence(names[1])} or {names[0]}?" "{word}."',
+        f'"Is that true?" asked {world.pick(world.people)}. "{word}."',
+        f'{sentence(yes)} or {no}? {word}.',
+        f'"{sentence(no)} or {yes}?" "{word}."',
         f'{word}.',
         f'Well? {word}.',
         f'Is it the same? {word}.',
     )
+    return world.pick(ways)
+
+
+def asked(world, event, same):
+    """Ask whether an event took place."""
+    question, ((yes, no), word) = world.ask_yes_no(event), verdict(world, same)
+    ways = (f'{question} {word}.', f'"{question}" "{word}."', f'{question} {sentence(yes)} or {no}? {word}.')
     return world.pick(ways)
 
 
@@ -89,7 +102,7 @@ def told_again(world, counts=(1, 1, 2)):
     place = world.pick(range(len(events)))
     claim = events[place] if same else world.change(events[place])
     if world.chance(0.35):
-        end = f'{world.ask_yes_no(claim)} {judged(world, same).removeprefix("Is it so? ")}'
+        end = asked(world, claim, same)
     else:
         link = world.pick(('', '', '', 'Now hear this: ', 'Then: ', 'And this? '))
         end = f'{link}{world.retell(claim, told[place])} {judged(world, same)}'
@@ -102,20 +115,29 @@ def of_several(world):
     return told_again(world, (1, 2, 2, 2, 3))
 
 
-# Name, kinds of documents with their weights, documents, steps, lengths, learning rate at its peak, and the
-# most tokens of an end that is to be written.
+class Stage(NamedTuple):
+    """A stage: its kinds of documents with their weights, and how many; steps, lengths, the learning rate
+    at its peak, and the most tokens of an end that is to be written.
+    """
+
+    name: str
+    kinds: tuple
+    documents: int
+    steps: int
+    lengths: tuple[int, int]
+    peak: float
+    longest: int
+
+
 SEVERAL = ((plain_again, 12), (told_again, 50), (of_several, 110), (varied_phrases, 25))
+VARIED = ((plain_phrases, 1), (plain_again, 1), (told_again, 2), (varied_phrases, 1))
 STAGES = (
-    ('phrases', ((plain_phrases, 1),), 30_000, 300, (32, 8), 1e-2, 2),
-    ('again', ((plain_phrases, 1), (plain_again, 2)), 60_000, 500, (64, 8), 1e-2, 2),
-    (
-        'varied',
-        ((plain_phrases, 1), (plain_again, 1), (told_again, 2), (varied_phrases, 1)),
-        100_000, 1_200, (80, 8), 7e-3, 2,
-    ),
-    ('several', SEVERAL, 200_000, 1_500, (92, 8), 7e-3, 2),
-    ('whole', (*text.KINDS, *SEVERAL), 260_000, 2_000, (96, 24), 5e-3, 4),
-)  # fmt: skip
+    Stage('phrases', ((plain_phrases, 1),), 30_000, 300, (32, 8), 1e-2, 2),
+    Stage('again', ((plain_phrases, 1), (plain_again, 2)), 60_000, 500, (64, 8), 1e-2, 2),
+    Stage('varied', VARIED, 100_000, 1_200, (80, 8), 7e-3, 2),
+    Stage('several', SEVERAL, 200_000, 1_500, (92, 8), 7e-3, 2),
+    Stage('whole', (*text.KINDS, *SEVERAL), 260_000, 2_000, (96, 24), 5e-3, 4),
+)
 PROBES = {
     'two phrases': plain_phrases,
     'told again': plain_again,
@@ -125,16 +147,49 @@ PROBES = {
 }
 
 
-def documents(name, kinds, count):
+def documents(stage, share):
     """Return what makes a stage's documents."""
 
     def make(split):
-        world = World('text', f'comparing/{name}/{split}')
-        drawn = [kind for kind, weight in kinds for _ in range(weight)]
-        for _ in range(count if split == 'train' else 200):
+        world = World('text', f'comparing/{stage.name}/{split}')
+        drawn = [kind for kind, weight in stage.kinds for _ in range(weight)]
+        for _ in range(max(100, int(share * stage.documents)) if split == 'train' else 200):
             yield {'text': world.pick(drawn)(world)}
 
     return make
+
+
+def train(stage, checkpoint, folder, share):
+    """Train a stage from a checkpoint."""
+    task = f'comparing_{stage.name}'
+    spec = TextSpec(
+        name=task,
+        source=InMemory(documents(stage, share)),
+        text=lambda row: row['text'],
+        objective='prefix_lm',
+        splits=Splits(test=None),
+        length=stage.lengths[0] - 4,
+        longest_target=stage.longest,
+        licence='Apache-2.0',
+    )
+    registry.register(
+        flanlite.Collection(task, (spec,), vocabulary='pocket', max_examples=None, max_rate=None)
+    )
+    settings = {
+        'TrainConfig.initial_checkpoint_path': str(checkpoint),
+        'linear.peak': stage.peak,
+        'linear.warmup_steps': max(1, int(share * 20)),
+    }
+    config = flanlite.from_gin(
+        'gin/runs/pocket_pretrain.gin',
+        MODEL_DIR=folder,
+        MIXTURE_OR_TASK_NAME=task,
+        TRAIN_STEPS=max(2, int(share * stage.steps)),
+        BATCH_SIZE=64,
+        TASK_FEATURE_LENGTHS=dict(zip(('inputs', 'targets'), stage.lengths, strict=True)),
+        **settings,
+    )
+    flanlite.train(config)
 
 
 def unseen(kind, count, name):
@@ -149,55 +204,31 @@ def unseen(kind, count, name):
     return found
 
 
+def judge(checkpoint, count):
+    """Return the percentage of each kind of documents that a checkpoint judges right."""
+    model, found = flanlite.load(str(checkpoint)), []
+    for name, kind in PROBES.items():
+        drawn = unseen(kind, count, name)
+        best = model.rank([before for before, _ in drawn], [options for _, options in drawn])
+        found.append(f'{100 * sum(each.index == 0 for each in best) / count:.0f}')
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--folder', default='runs/comparing', help='the folder of all stages')
-    parser.add_argument('--share', type=float, default=1.0, help='of the steps and documents, for a trial')
+    parser.add_argument('--share', type=float, default=1.0, help='of steps and documents, for a trial')
     parser.add_argument('--probes', type=int, default=200, help='documents of each kind that are judged')
     options = parser.parse_args()
-    folder, checkpoint, rows = pathlib.Path(options.folder), BASE, [['stage', *PROBES]]
-    for name, kinds, count, steps, lengths, peak, longest in ((None,) * 7, *STAGES):
-        if name:
-            task = f'comparing_{name}'
-            spec = TextSpec(
-                name=task,
-                source=InMemory(documents(name, kinds, max(100, int(options.share * count)))),
-                text=lambda row: row['text'],
-                objective='prefix_lm',
-                splits=Splits(test=None),
-                length=lengths[0] - 4,
-                longest_target=longest,
-                licence='Apache-2.0',
-            )
-            collection = flanlite.Collection(
-                task, (spec,), vocabulary='pocket', max_examples=None, max_rate=None
-            )
-            registry.register(collection)
-            config = flanlite.from_gin(
-                'gin/runs/pocket_pretrain.gin',
-                MODEL_DIR=folder / name,
-                MIXTURE_OR_TASK_NAME=task,
-                TRAIN_STEPS=max(2, int(options.share * steps)),
-                BATCH_SIZE=64,
-                TASK_FEATURE_LENGTHS=dict(zip(('inputs', 'targets'), lengths, strict=True)),
-                **{
-                    'TrainConfig.initial_checkpoint_path': str(checkpoint),
-                    'linear.peak': peak,
-                    'linear.warmup_steps': 1 if options.share < 1 else 20,
-                },
-            )
-            flanlite.train(config)
-            checkpoint = folder / name
-        model = flanlite.load(str(checkpoint))
-        cells = [name or 'shipped']
-        for probe, kind in PROBES.items():
-            asked = unseen(kind, options.probes, probe)
-            best = model.rank([text for text, _ in asked], [choices for _, choices in asked])
-            cells.append(f'{100 * sum(each.index == 0 for each in best) / len(best):.0f}')
-        rows.append(cells)
-    print('\n'.join(markdown_table(*[rows[0], rows[1:]])))
+    checkpoint, rows = BASE, [['shipped', *judge(BASE, options.probes)]]
+    for stage in STAGES:
+        folder = pathlib.Path(options.folder) / stage.name
+        train(stage, checkpoint, folder, options.share)
+        rows.append([stage.name, *judge(folder, options.probes)])
+        checkpoint = folder
+    print('\n'.join(markdown_table(['stage', *PROBES], rows)))
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ from flanlite.eval import rank
 from flanlite.eval.generate import Decoding
 from flanlite.eval.load import Model, load
 from flanlite.eval.rank import Question
+from flanlite.eval.splits import DEFAULT_TARGET_LENGTH
 from flanlite.mesh import partitioning
 from flanlite.paths import at_home, check_folder
 from flanlite.reading import read_json
@@ -38,7 +39,6 @@ except ImportError as error:
 
 RESULTS = 'results.json'
 CONTINUATIONS = ('targets', 'text')
-MAX_TOKENS = 256  # of a generated text, where a task does not say how many: the harness's own default
 LONGEST = ('max_gen_toks', 'max_new_tokens', 'max_tokens', 'max_completion_tokens')  # one and the same there
 # What the harness's tasks say of decoding, and what it is called here.
 DECODING = {'temperature': 'temperature', 'top_k': 'top_k', 'top_p': 'top_p', 'num_beams': 'beams'}
@@ -180,7 +180,8 @@ def decoding_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         found['temperature'] = 1.0  # transformers' own
     if not (found.get('temperature', 0) > 0 if samples is None else samples):
         found = {name: value for name, value in found.items() if name == 'beams'}
-    longest = next((settings[name] for name in LONGEST if settings.get(name) is not None), MAX_TOKENS)
+    lengths = (settings[name] for name in LONGEST if settings.get(name) is not None)
+    longest = next(lengths, DEFAULT_TARGET_LENGTH)
     Decoding(max_length=longest, **found)
     return {'max_length': longest, **found}
 
