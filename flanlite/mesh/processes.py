@@ -146,7 +146,8 @@ def connect(within: float, *args: Any, **settings: Any) -> None:
 @ctypes.CFUNCTYPE(None)
 def coordinator_ended() -> None:
     """End this process where JAX says that it has lost the coordinator, or before all are watched another."""
-    lost = 'process 0, which coordinates this run,' if Peers.current else 'another process of this run'
+    elsewhere = Peers.current and distributed.global_state.process_id
+    lost = 'process 0, which coordinates this run,' if elsewhere else 'another process of this run'
     leave(f'{lost} ended or cannot be reached')
 
 
@@ -208,7 +209,7 @@ class Peers:
         self._seen: dict[int, tuple[dict[str, Any], float]] = {}
         self._heard = self._began  # when the store answered last
         self._rounds = 0
-        self._ended = threading.Event()
+        self._ended, self._done, self._counting = threading.Event(), False, threading.Lock()
 
     @classmethod
     def watch(cls) -> None:
@@ -283,8 +284,9 @@ class Peers:
                 )
 
     def _count_up(self, count: int) -> None:
-        text = json.dumps({**self._me, 'count': count})
-        self._client.key_value_set(f'{ALIVE}{self._index}', text, allow_overwrite=True)
+        with self._counting:  # nothing comes after DONE
+            text = json.dumps({**self._me, 'count': DONE if self._done else count})
+            self._client.key_value_set(f'{ALIVE}{self._index}', text, allow_overwrite=True)
 
     def _run(self) -> None:
         count = 0
@@ -304,7 +306,8 @@ class Peers:
                 leave(f'{self.name(0)}, which coordinates this run, has not answered for {PATIENCE:.0f} s')
 
     def _end(self) -> None:
-        self._ended.set()
+        # The others are watched on: JAX waits for all at the end, 100 seconds for one that is gone.
+        self._done = True
         with contextlib.suppress(Exception):
             self._count_up(DONE)
 

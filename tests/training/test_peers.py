@@ -100,6 +100,22 @@ def test_a_process_that_ends_as_all_come_together(connected, words):
     assert status == processes.ENDED and words in line
 
 
+def test_a_process_that_is_gone_as_the_others_are_done():
+    """JAX waits for all at the end, 100 seconds for one that does not come."""
+    soon = WAITS.replace('def wait(', 'processes.PATIENCE = 6\n\ndef wait(').replace('time.sleep(100)', 'pass')
+    codes = soon, soon.replace('    pass', '    time.sleep(1); import os; os._exit(9)')
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    running = [
+        subprocess.Popen(
+            [sys.executable, '-c', code], env=os.environ | {'JAX_PLATFORMS': 'cpu', **variables}, **pipes
+        )
+        for code, variables in zip(codes, toy.process_variables(), strict=True)
+    ]
+    assert running[1].wait(60) == 9
+    status, line = ends(running[0], 40)
+    assert status == processes.ENDED and 'ended, or has not answered for 6 s' in line
+
+
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_processes_that_do_not_train(number, status):
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
