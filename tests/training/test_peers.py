@@ -47,6 +47,20 @@ def ends(process, seconds):
     return process.returncode, found[0]
 
 
+def run_codes(*codes):
+    """Start two processes of a run, each with code of its own."""
+    return [
+        subprocess.Popen(
+            [sys.executable, '-c', code],
+            env=os.environ | {'JAX_PLATFORMS': 'cpu', **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for code, variables in zip(codes, toy.process_variables(), strict=True)
+    ]
+
+
 WAITS = """
 import argparse, signal, time
 from flanlite.cli import main
@@ -88,13 +102,7 @@ def test_a_process_that_ends_as_all_come_together(connected, words):
     soon = WAITS.replace('def wait(', 'processes.PATIENCE, processes.CONNECTS_WITHIN = 6, 6\n\ndef wait(')
     soon = soon.replace("print('joined', flush=True)", 'import jax; jax.devices()')
     codes = soon, LOST.format(connected=connected)
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-    running = [
-        subprocess.Popen(
-            [sys.executable, '-c', code], env=os.environ | {'JAX_PLATFORMS': 'cpu', **variables}, **pipes
-        )
-        for code, variables in zip(codes, toy.process_variables(), strict=True)
-    ]
+    running = run_codes(*codes)
     assert running[1].wait(60) == 9
     status, line = ends(running[0], 40)
     assert status == processes.ENDED and words in line
@@ -104,13 +112,7 @@ def test_a_process_that_is_gone_as_the_others_are_done():
     """JAX waits for all at the end, 100 seconds for one that does not come."""
     soon = WAITS.replace('def wait(', 'processes.PATIENCE = 6\n\ndef wait(').replace('time.sleep(100)', 'pass')
     codes = soon, soon.replace('    pass', '    time.sleep(1); import os; os._exit(9)')
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-    running = [
-        subprocess.Popen(
-            [sys.executable, '-c', code], env=os.environ | {'JAX_PLATFORMS': 'cpu', **variables}, **pipes
-        )
-        for code, variables in zip(codes, toy.process_variables(), strict=True)
-    ]
+    running = run_codes(*codes)
     assert running[1].wait(60) == 9
     status, line = ends(running[0], 40)
     assert status == processes.ENDED and 'ended, or has not answered for 6 s' in line
@@ -118,14 +120,7 @@ def test_a_process_that_is_gone_as_the_others_are_done():
 
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_processes_that_do_not_train(number, status):
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-    environments = [
-        os.environ | {'JAX_PLATFORMS': 'cpu', **variables} for variables in toy.process_variables()
-    ]
-    running = [
-        subprocess.Popen([sys.executable, '-c', WAITS], env=environment, **pipes)
-        for environment in environments
-    ]
+    running = run_codes(WAITS, WAITS)
     assert [process.stdout.readline() for process in running] == ['joined\n', 'joined\n']
     running[1].send_signal(number)
     said = 'flanlite: interrupted; the same command goes on from what is kept'
